@@ -1,0 +1,59 @@
+/** The whole configuration after validation. Names follow the variables of the contract; units stand in the names. */
+export interface Config {
+  readonly port: number;
+  readonly host: string;
+  readonly environment: 'development' | 'production' | 'test';
+  readonly profile: 'none' | 'seed';
+  readonly runtime: 'bun' | 'node' | 'auto';
+  /** One or two secrets; the first signs. Empty where only a public key or JWKS is used. */
+  readonly jwtSecrets: readonly string[];
+  readonly jwtPublicKey: string | undefined;
+  readonly jwtJwksUrl: string | undefined;
+  readonly jwtIssuer: string | undefined;
+  readonly jwtAudience: string | undefined;
+  readonly apiKeys: readonly string[];
+  readonly redisUrl: string | undefined;
+  readonly databaseUrl: string | undefined;
+  readonly dataDir: string;
+  readonly redisTimeoutMs: number;
+  readonly sqlPool: number;
+  readonly sqlTimeoutMs: number;
+  readonly migrate: 'auto' | 'check';
+  readonly nodeName: string;
+  readonly heartbeatTimeoutMs: number;
+  readonly httpTimeoutMs: number;
+  readonly heartbeatMode: 'auto' | 'any' | 'client';
+  readonly pingIntervalMs: number;
+  readonly massTimeoutShare: number;
+  readonly readTimeoutMs: number;
+  readonly writeTimeoutMs: number;
+  readonly dispatchQueue: number;
+  readonly sendQueue: number;
+  readonly sendQueueBytes: number;
+  readonly overflow: 'drop-newest' | 'drop-oldest' | 'conflate' | 'disconnect';
+  readonly pushRatePerUser: number;
+  readonly sessionPolicy: 'replace' | 'reject' | 'multi';
+  readonly maxConnectionsPerUser: number;
+  readonly maxConnections: number;
+  readonly maxConnectionsPerIp: number;
+  readonly maxMessageBytes: number;
+  readonly maxMessagesPerSecond: number;
+  readonly maxBodyBytes: number;
+  /** `'any'` where `*` was said or in development without a list; `'same-origin'`; else the exact list. */
+  readonly allowedOrigins: 'any' | 'same-origin' | readonly string[];
+  readonly trustedProxies: readonly string[];
+  readonly usersTable: string;
+  readonly usersIdColumn: string;
+  readonly usersTimeColumn: string;
+  readonly unknownUsers: 'reject' | 'create' | 'ignore';
+  readonly loginResetsTime: boolean;
+  readonly legacyOpenApi: boolean;
+  readonly queryToken: boolean;
+  readonly lastSeenTtlS: number;
+  readonly periodsRetentionDays: number;
+  readonly feedLength: number;
+  readonly pushChannel: string;
+  readonly drainTimeoutMs: number;
+  readonly logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
+  readonly language: 'en' | 'zh';
+}

@@ -1,0 +1,49 @@
+import type { LogoutReason } from '../protocol/reasons.ts';
+
+/** A socket to be registered, with what its admission decided. */
+export interface Registration {
+  readonly userId: number;
+  readonly username: string;
+  readonly connectionId: string;
+  readonly epoch: number;
+  readonly period: number;
+  readonly resumed: boolean;
+  readonly ip: string;
+  readonly protocol: 'seed' | 'lingxi.v1';
+  /** Wall-clock ms at which the token runs out; absent: never. */
+  readonly tokenExpiresAt?: number;
+}
+
+/** What the service sees of one connection. */
+export interface ConnectionInfo {
+  readonly connectionId: string;
+  readonly userId: number;
+  readonly username: string;
+  readonly epoch: number;
+  /** Wall-clock ms. */
+  readonly since: number;
+  readonly ip: string;
+  readonly protocol: 'seed' | 'lingxi.v1';
+  /** What the client said of itself by a `state` message. */
+  readonly state: 'active' | 'background';
+  /** Messages behind the socket, and their bytes. */
+  readonly queue: number;
+  readonly queueBytes: number;
+}
+
+/** Why a connection ended; every close carries one. */
+export type CloseCause =
+  | 'client-closed'
+  | 'transport-error'
+  | 'heartbeat-timeout'
+  | 'read-timeout'
+  | 'slow-consumer'
+  | 'replaced'
+  | 'logout'
+  | 'kick'
+  | 'token-expired'
+  | 'policy-violation'
+  | 'presence-lost'
+  | 'shutdown';
+
+export type { LogoutReason };

@@ -1,0 +1,37 @@
+/**
+ * What happened to a frame that was handed to a socket. `sent`: the kernel took all of it. `buffered`: the socket
+ * holds it and will call `drained` once it may take more. `failed`: the socket is gone.
+ */
+export type SocketWrite = 'sent' | 'buffered' | 'failed';
+
+/**
+ * The port through which a connection drives its socket. Adapters (Bun, ws, a fake in tests) implement it and call
+ * back into {@link SocketEvents}.
+ *
+ * - MUST be synchronous: `send` never waits.
+ * - MUST answer `buffered` as soon as one byte stays behind, and then call `drained` once everything left.
+ * - MUST call `closed` exactly once, also after `close` or `terminate`.
+ * - MUST NOT call back into events from inside `send`.
+ */
+export interface Socket {
+  send(text: string): SocketWrite;
+  /** Sends a protocol ping (RFC 6455 section 5.5.2). */
+  ping(): void;
+  /** Starts the closing handshake. */
+  close(code: number, reason: string): void;
+  /** Drops the TCP connection at once. */
+  terminate(): void;
+  /** Bytes that the socket holds and the kernel has not taken. */
+  bufferedBytes(): number;
+}
+
+/** What a socket adapter tells its connection. */
+export interface SocketEvents {
+  /** A complete data message; binary messages are given as their UTF-8 text. */
+  message(text: string): void;
+  /** A protocol pong or ping arrived. */
+  control(kind: 'ping' | 'pong'): void;
+  drained(): void;
+  /** The socket ended. `code` is 1006 where no close frame was received. */
+  closed(code: number, reason: string): void;
+}

@@ -1,0 +1,50 @@
+/** Handle of a pending timer or deferred call; `cancel` is idempotent. */
+export interface Timer {
+  cancel(): void;
+}
+
+/**
+ * Time as it is passed into every room. Only `main` creates the real one, so that every rule about time can be
+ * proved on a fake clock.
+ */
+export interface Clock {
+  /** Wall clock, milliseconds since 1970. May step in either direction. Use it for what is shown or stored. */
+  now(): number;
+  /** Monotonic milliseconds since an arbitrary start. Never steps back. Use it for ages and deadlines. */
+  monotonic(): number;
+  /** Runs `callback` once after `delayMs`. */
+  after(delayMs: number, callback: () => void): Timer;
+  /** Runs `callback` each `intervalMs`. */
+  every(intervalMs: number, callback: () => void): Timer;
+  /** Runs `callback` once pending socket reads of this turn of the event loop were processed. */
+  defer(callback: () => void): Timer;
+}
+
+/** The clock of the operating system. Its timers do not keep the process alive. */
+export function systemClock(): Clock {
+  return {
+    now: () => Date.now(),
+    monotonic: () => performance.now(),
+    after(delayMs, callback) {
+      const handle = setTimeout(callback, delayMs);
+      handle.unref();
+      return { cancel: () => clearTimeout(handle) };
+    },
+    every(intervalMs, callback) {
+      const handle = setInterval(callback, intervalMs);
+      handle.unref();
+      return { cancel: () => clearInterval(handle) };
+    },
+    defer(callback) {
+      const handle = setImmediate(callback);
+      return { cancel: () => clearImmediate(handle) };
+    },
+  };
+}
+
+/** Resolves after `delayMs` of `clock`. */
+export function sleep(clock: Clock, delayMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    clock.after(delayMs, resolve);
+  });
+}

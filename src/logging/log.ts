@@ -1,0 +1,36 @@
+/** The stable values of the log field `event`. */
+export type LogEvent =
+  | 'connected'
+  | 'disconnected'
+  | 'heartbeat-timeout'
+  | 'logged-out'
+  | 'replaced'
+  | 'message-dropped'
+  | 'settled'
+  | 'stall-credited'
+  | 'mass-timeout-held'
+  | 'draining'
+  | 'refused'
+  // Not in the stable list, but named the same way.
+  | 'started'
+  | 'stopped'
+  | 'audit'
+  | 'presence-unavailable'
+  | 'presence-restored'
+  | 'settlement-failed'
+  | 'settlement-set-aside'
+  | 'malformed-message'
+  | 'config'
+  | 'internal-error';
+
+export type LogFields = Readonly<Record<string, unknown>> & { readonly event: LogEvent };
+
+/** The logger as every room sees it: structured, never given a token. */
+export interface Log {
+  debug(fields: LogFields, message: string): void;
+  info(fields: LogFields, message: string): void;
+  warn(fields: LogFields, message: string): void;
+  error(fields: LogFields, message: string): void;
+}
+
+export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} };

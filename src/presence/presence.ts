@@ -1,0 +1,93 @@
+import type { ErrorCode } from '../protocol/error-codes.ts';
+import type { Result } from '../lib/result.ts';
+
+/** Which of the two client dialects a connection speaks. */
+export type ClientProtocol = 'seed' | 'lingxi.v1';
+
+/** A request to be online by a new socket. */
+export interface DialRequest {
+  readonly userId: number;
+  readonly username: string;
+  readonly ip: string;
+  readonly protocol: ClientProtocol;
+}
+
+/** An accepted and recorded connection that waits for its socket. */
+export interface Dial {
+  readonly userId: number;
+  readonly connectionId: string;
+  /** Fencing number of this connection (rule PR3). */
+  readonly epoch: number;
+  readonly period: number;
+  readonly loginTime: number;
+  /** False where this dial opened the period. */
+  readonly resumed: boolean;
+}
+
+export type DialRefusal = Extract<
+  ErrorCode,
+  | 'session-exists'
+  | 'session-flapping'
+  | 'unknown-user'
+  | 'blocked'
+  | 'presence-unavailable'
+  | 'settlement-unavailable'
+>;
+
+/** What is shown of a user. Times are wall-clock milliseconds. */
+export interface UserPresence {
+  readonly userId: number;
+  readonly username: string | undefined;
+  readonly status: 'online' | 'offline';
+  readonly loginTime: number | undefined;
+  readonly lastHeartbeat: number | undefined;
+  readonly logoutTime: number | undefined;
+  readonly ip: string;
+  /** Sockets in the whole deployment. */
+  readonly connections: number;
+  readonly epoch: number | undefined;
+  readonly period: number | undefined;
+}
+
+export interface LogoutRequest {
+  readonly userId: number;
+  readonly reason: 'logout' | 'kick';
+  /** Ends only this epoch or an older one; absent: ends the period whatever its epoch (rule PR7). */
+  readonly epoch?: number;
+  /** Refuse upgrades of the user for this long. */
+  readonly blockMs?: number;
+}
+
+/** Presence as the gateway and the HTTP routes see it. */
+export interface Presence {
+  /** Accepts or refuses a socket. An accepted dial must be followed by its socket, or by {@link abandon}. */
+  dial(request: DialRequest): Promise<Result<Dial, DialRefusal>>;
+  /** Gives back a dial whose client left before the socket opened. */
+  abandon(dial: Dial): void;
+  /** HTTP login (rule PR1): opens a period or joins the running one. */
+  login(request: {
+    readonly userId: number;
+    readonly ip: string;
+  }): Promise<Result<{ loginTime: number; resumed: boolean }, DialRefusal>>;
+  /** HTTP heartbeat: a proof of life for the user. */
+  heartbeat(
+    userId: number,
+  ): Promise<Result<{ lastHeartbeat: number }, 'not-online' | 'presence-unavailable'>>;
+  /** Ends the period; sockets are closed 4000 (logout) or 4002 (kick). */
+  logout(
+    request: LogoutRequest,
+  ): Promise<Result<{ logoutTime: number }, 'not-online' | 'presence-unavailable'>>;
+  /** When the user last went offline, from presence or from SQL; undefined where nothing is known. */
+  lastLogout(userId: number): Promise<number | undefined>;
+  /** Users online in the whole deployment, lingering included. May be up to 1 s old. */
+  onlineCount(): number;
+  /** All users online, or a page; `cursor` is opaque. */
+  online(page: {
+    readonly limit?: number;
+    readonly cursor?: string;
+  }): Promise<{ users: readonly UserPresence[]; cursor?: string }>;
+  /** Presence of each id in the order asked; never-seen users are `undefined`. Rejects while the store is unreachable. */
+  read(userIds: readonly number[]): Promise<readonly (UserPresence | undefined)[]>;
+  /** Whether the presence store can be reached; while not, nobody is logged out and nobody may log in. */
+  readonly available: boolean;
+}

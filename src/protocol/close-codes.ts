@@ -1,0 +1,43 @@
+/**
+ * WebSocket close codes that Lingxi sends (RFC 6455 section 7.4). 4000–4099: the client must not reconnect by
+ * itself. 4100–4199: it should, with backoff.
+ */
+export const CloseCode = {
+  /** RFC 6455: normal closure. */
+  normal: 1000,
+  /** RFC 6455: protocol error. */
+  protocolError: 1002,
+  /** RFC 6455: invalid UTF-8 in a text message. */
+  invalidPayload: 1007,
+  /** RFC 6455: a limit or rule of this server was broken (rate, floods). */
+  policyViolation: 1008,
+  /** RFC 6455: the message is larger than `LINGXI_MAX_MESSAGE_BYTES`. */
+  tooBig: 1009,
+  /** RFC 6455: the server met a condition it did not expect. */
+  internalError: 1011,
+  /** The server restarts; come back after the delay named in `goodbye`. */
+  serviceRestart: 1012,
+  /** The server is overloaded; try again later. */
+  tryAgainLater: 1013,
+  /** The user logged out: by a `logout` message or over HTTP. */
+  loggedOut: 4000,
+  /** A newer connection of the same user took over. */
+  replaced: 4001,
+  /** The service disconnected the user. */
+  kicked: 4002,
+  /** The token ran out or was revoked. */
+  tokenExpired: 4003,
+  /** No proof of life within the heartbeat timeout. */
+  heartbeatTimeout: 4100,
+  /** The client took nothing for the write timeout, or its queue overflowed under the policy `disconnect`. */
+  slowConsumer: 4101,
+  /** This node lost its presence lease and the user was ended or taken over meanwhile. */
+  presenceLost: 4102,
+} as const;
+
+export type CloseCode = (typeof CloseCode)[keyof typeof CloseCode];
+
+/** Whether a client should come back by itself after a close with this code. */
+export function mayReconnect(code: number): boolean {
+  return !(code >= 4000 && code <= 4099);
+}

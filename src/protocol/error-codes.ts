@@ -1,0 +1,126 @@
+/** The languages in which an error sentence exists. */
+export type Language = 'en' | 'zh';
+
+interface ErrorText {
+  /** HTTP status that carries the code. */
+  readonly status: number;
+  readonly en: string;
+  readonly zh: string;
+}
+
+/**
+ * Every stable error code with its HTTP status and its sentence. A sentence may be made more exact by the place
+ * that raises it; the code never changes its meaning.
+ */
+export const ERRORS = {
+  'invalid-request': { status: 400, en: 'The request is malformed.', zh: '请求格式不正确。' },
+  'invalid-json': { status: 400, en: 'The body is not valid JSON.', zh: '请求体不是合法的 JSON。' },
+  'invalid-body': {
+    status: 400,
+    en: 'The body does not have the expected shape.',
+    zh: '请求体的结构不符合要求。',
+  },
+  'invalid-user-id': {
+    status: 400,
+    en: 'The user id must be an unsigned integer below 2^53 without sign or leading zero.',
+    zh: '用户 ID 必须是小于 2^53 的无符号整数，不带符号和前导零。',
+  },
+  'missing-credentials': {
+    status: 400,
+    en: 'No token was sent. Send it as "Authorization: Bearer <token>" or offer the subprotocols "lingxi.v1, bearer.<token>".',
+    zh: '缺少令牌。请使用 “Authorization: Bearer <token>” 或子协议 “lingxi.v1, bearer.<token>” 发送。',
+  },
+  'missing-subprotocol': {
+    status: 400,
+    en: 'A "bearer." subprotocol needs "lingxi.v1" beside it: the server must select one it may echo.',
+    zh: '使用 “bearer.” 子协议时必须同时提供 “lingxi.v1”。',
+  },
+  'bad-handshake': {
+    status: 400,
+    en: 'This is not a valid WebSocket handshake.',
+    zh: 'WebSocket 握手无效。',
+  },
+  unauthorized: {
+    status: 401,
+    en: 'Credentials are missing. Send "Authorization: Bearer <token or service key>".',
+    zh: '缺少凭证。请发送 “Authorization: Bearer <令牌或服务密钥>”。',
+  },
+  'invalid-token': { status: 401, en: 'The token is invalid or has expired.', zh: '令牌无效或已过期。' },
+  forbidden: { status: 403, en: 'These credentials do not allow this.', zh: '该凭证无权执行此操作。' },
+  'origin-not-allowed': {
+    status: 403,
+    en: 'This origin is not in LINGXI_ALLOWED_ORIGINS.',
+    zh: '该来源不在 LINGXI_ALLOWED_ORIGINS 中。',
+  },
+  'user-mismatch': {
+    status: 403,
+    en: 'The token belongs to another user than the one named.',
+    zh: '令牌所属用户与指定的用户不一致。',
+  },
+  blocked: { status: 403, en: 'This user is blocked for now.', zh: '该用户暂时被禁止连接。' },
+  'not-found': { status: 404, en: 'There is nothing at this address.', zh: '该地址不存在。' },
+  'unknown-user': { status: 404, en: 'This user does not exist.', zh: '用户不存在。' },
+  'not-online': { status: 404, en: 'This user is not online.', zh: '玩家不在线。' },
+  'method-not-allowed': { status: 405, en: 'This method is not supported here.', zh: '不支持该请求方法。' },
+  'session-exists': {
+    status: 409,
+    en: 'This user is already connected and may not open another connection.',
+    zh: '该用户已有连接，不能再建立新的连接。',
+  },
+  'session-flapping': {
+    status: 409,
+    en: 'This user was taken over too often in a minute; the present connection stays.',
+    zh: '该用户的连接在一分钟内被反复顶替，当前连接保持不变。',
+  },
+  'payload-too-large': {
+    status: 413,
+    en: 'The body is larger than LINGXI_MAX_BODY_BYTES.',
+    zh: '请求体超过 LINGXI_MAX_BODY_BYTES。',
+  },
+  'upgrade-required': {
+    status: 426,
+    en: 'This address speaks WebSocket: connect with a WebSocket client.',
+    zh: '该地址仅支持 WebSocket，请使用 WebSocket 客户端连接。',
+  },
+  'rate-limited': {
+    status: 429,
+    en: 'Too many requests. Try again later.',
+    zh: '请求过于频繁，请稍后再试。',
+  },
+  'headers-too-large': { status: 431, en: 'The request headers are too large.', zh: '请求头过大。' },
+  internal: { status: 500, en: 'The server met an unexpected condition.', zh: '服务器内部错误。' },
+  overloaded: {
+    status: 503,
+    en: 'The server has reached its connection limit. Try again later.',
+    zh: '服务器连接数已达上限，请稍后再试。',
+  },
+  draining: { status: 503, en: 'The server is draining. Connect again.', zh: '服务器正在下线，请重新连接。' },
+  'presence-unavailable': {
+    status: 503,
+    en: 'The presence store is unreachable. Try again later.',
+    zh: '在线状态存储暂时不可用，请稍后再试。',
+  },
+  'settlement-unavailable': {
+    status: 503,
+    en: 'The database does not answer. Try again later.',
+    zh: '数据库暂时不可用，请稍后再试。',
+  },
+} as const satisfies Record<string, ErrorText>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+/** The body of every HTTP error. */
+export interface ErrorBody {
+  readonly error: string;
+  readonly code: ErrorCode;
+}
+
+/** The body for `code` in `language`; `detail` is appended to make the sentence exact. */
+export function errorBody(code: ErrorCode, language: Language, detail?: string): ErrorBody {
+  const sentence = ERRORS[code][language];
+  return { error: detail === undefined ? sentence : `${sentence} ${detail}`, code };
+}
+
+export function errorStatus(code: ErrorCode): number {
+  return ERRORS[code].status;
+}

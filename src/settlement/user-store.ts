@@ -1,0 +1,92 @@
+import type { LogoutReason } from '../protocol/reasons.ts';
+
+/** A row of `lingxi_periods` as far as it is known. Times are wall-clock milliseconds. */
+export interface PeriodRow {
+  readonly userId: number;
+  /** Number of the period, in milliseconds, greater than any earlier one of the user (rule PR2). */
+  readonly period: number;
+  readonly loginAt: number;
+  /** Newest proof of life; `null` while the period is open. */
+  readonly lastSeenAt: number | null;
+  readonly logoutAt: number | null;
+  readonly reason: LogoutReason | null;
+  /** When the logout was written; `null` while the period is open. */
+  readonly settledAt: number | null;
+  /** Incarnation that holds or held the period. */
+  readonly node: string;
+}
+
+/** The order to settle one ended period: the whole row, so that it can be written even if none exists (rule ST2). */
+export interface Duty {
+  /** Opaque handle with which the presence store is told that the duty is done. */
+  readonly id: string;
+  readonly userId: number;
+  readonly period: number;
+  readonly loginAt: number;
+  readonly logoutAt: number;
+  readonly lastSeenAt: number;
+  readonly reason: LogoutReason;
+  readonly node: string;
+}
+
+/** A period about to open (rules ST4, ST9). */
+export interface Opening {
+  readonly userId: number;
+  readonly period: number;
+  readonly loginAt: number;
+  readonly node: string;
+}
+
+/** What SQL knows of a user before a login. */
+export interface UserFacts {
+  readonly userId: number;
+  /** Whether the operator's users table has the row. Always true with `LINGXI_USERS_TABLE=none`. */
+  readonly exists: boolean;
+  /** The newest period of the user, open or closed. */
+  readonly newest: PeriodRow | undefined;
+}
+
+/** A node's line in `lingxi_nodes`. */
+export interface NodeLife {
+  readonly node: string;
+  /** Newest moment at which the incarnation is known to have lived, wall-clock milliseconds. */
+  readonly lastAliveAt: number;
+}
+
+/**
+ * SQL as settlement needs it. Every write is one transaction for the whole batch; batches hold at most 500 rows.
+ * A rejected promise means that nothing is known to be written and the call may be repeated: each one is
+ * idempotent.
+ */
+export interface UserStore {
+  /** Facts for each id, in the order asked. Unknown ids answer `exists: false`. */
+  lookup(userIds: readonly number[]): Promise<readonly UserFacts[]>;
+  /**
+   * Opens periods: inserts each row (nothing on conflict) and, where `LINGXI_LOGIN_RESETS_TIME` says so, moves the
+   * user's time to `max(itself, loginAt)` (NULL counts as never). Creates missing users under the policy `create`.
+   */
+  open(openings: readonly Opening[]): Promise<void>;
+  /**
+   * Settles ended periods in one transaction: the user's time becomes `max(itself, logoutAt)`, the period's row is
+   * closed (inserted where missing), and of two logout times of one period the later counts (rule ST2). A missing
+   * user row is no error: the period is closed all the same.
+   */
+  settle(duties: readonly Duty[], settledAt: number): Promise<void>;
+  /** Open rows, oldest first, `afterKey` exclusive, for the reconciler and for the start on embedded stores. */
+  openPeriods(page: {
+    readonly limit: number;
+    readonly after?: { readonly userId: number; readonly period: number };
+  }): Promise<readonly PeriodRow[]>;
+  /** Newest period of each id that has one. */
+  newestPeriods(userIds: readonly number[]): Promise<ReadonlyMap<number, PeriodRow>>;
+  /** Notes that `node` (an incarnation) lives at `at`. */
+  noteNodeAlive(node: string, at: number): Promise<void>;
+  nodeLives(nodes: readonly string[]): Promise<ReadonlyMap<string, number>>;
+  /** Runs `work` only if no other process reconciles at this moment; answers whether it ran. */
+  withReconcilerLock(work: () => Promise<void>): Promise<boolean>;
+  /** Deletes closed periods older than `before` (wall-clock ms), at most `limit`; answers how many. */
+  prunePeriods(before: number, limit: number): Promise<number>;
+  /** Rejects where the database does not answer. */
+  ping(): Promise<void>;
+  close(): Promise<void>;
+}
