@@ -1,5 +1,5 @@
-import type { ErrorCode } from '../protocol/error-codes.ts';
 import type { Result } from '../lib/result.ts';
+import type { ErrorCode } from '../protocol/error-codes.ts';
 
 /** Who a verified user token speaks for. */
 export interface UserIdentity {

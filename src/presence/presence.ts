@@ -1,5 +1,5 @@
-import type { ErrorCode } from '../protocol/error-codes.ts';
 import type { Result } from '../lib/result.ts';
+import type { ErrorCode } from '../protocol/error-codes.ts';
 
 /** Which of the two client dialects a connection speaks. */
 export type ClientProtocol = 'seed' | 'lingxi.v1';

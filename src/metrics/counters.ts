@@ -1,0 +1,75 @@
+import type { DeliveryStatus, DropReason } from '../connection/delivery.ts';
+import { LOGOUT_REASONS, type LogoutReason } from '../protocol/reasons.ts';
+
+/** Upper bounds of the detection-lag histogram, in seconds. */
+export const DETECTION_LAG_BUCKETS_S: readonly number[] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5];
+
+/** A histogram of plain numbers: one array write an observation. */
+export class Histogram {
+  readonly bounds: readonly number[];
+  /** Observations per bucket, not cumulative; the last one is above every bound. */
+  readonly buckets: number[];
+  sum = 0;
+  count = 0;
+
+  constructor(bounds: readonly number[]) {
+    this.bounds = bounds;
+    this.buckets = new Array<number>(bounds.length + 1).fill(0);
+  }
+
+  observe(value: number): void {
+    let index = 0;
+    while (index < this.bounds.length && value > (this.bounds[index] as number)) index += 1;
+    this.buckets[index] = (this.buckets[index] as number) + 1;
+    this.sum += value;
+    this.count += 1;
+  }
+}
+
+/** What only grows: plain numbers on the hot path, read when metrics are scraped. */
+export class Counters {
+  logins = 0;
+  heartbeats = 0;
+  malformedMessages = 0;
+  stallCreditedMs = 0;
+  readonly logouts: Record<LogoutReason, number>;
+  readonly messages: Record<DeliveryStatus, number> = {
+    acked: 0,
+    written: 0,
+    queued: 0,
+    dropped: 0,
+    offline: 0,
+    unknown: 0,
+  };
+  readonly dropped: Record<DropReason, number> = {
+    'queue-full': 0,
+    'dispatch-full': 0,
+    rate: 0,
+    ttl: 0,
+    closed: 0,
+  };
+  /** Refused upgrades by error code. */
+  readonly refused = new Map<string, number>();
+  readonly detectionLag = new Histogram(DETECTION_LAG_BUCKETS_S);
+
+  constructor() {
+    this.logouts = Object.fromEntries(LOGOUT_REASONS.map((reason) => [reason, 0])) as Record<
+      LogoutReason,
+      number
+    >;
+  }
+}
+
+/** What goes up and down: asked for when metrics or statistics are read. */
+export interface Gauges {
+  usersOnline(): number;
+  connections(): number;
+  /** Broadcasts and lists accepted and not yet handed to every connection. */
+  dispatchQueueDepth(): number;
+  /** Messages behind slow sockets of this node. */
+  queuedMessages(): number;
+  settlementsPending(): number;
+  settlementOldestAgeMs(): number;
+  /** Users of dead nodes that nobody has ended yet. */
+  ghosts(): number;
+}
