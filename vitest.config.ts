@@ -1,5 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
+// These suites drive the built product as processes of their own.
+const build = ['test/support/build-product.ts'];
+
 export default defineConfig({
   test: {
     projects: [
@@ -8,18 +11,24 @@ export default defineConfig({
         test: {
           name: 'contracts',
           include: ['test/contracts/**/*.test.ts'],
+          globalSetup: build,
           testTimeout: 60_000,
           hookTimeout: 120_000,
+          // Tests of one file wait side by side for timeouts of their own users.
+          maxConcurrency: 20,
+          sequence: { groupOrder: 1 },
         },
       },
       {
         test: {
           name: 'scenarios',
           include: ['test/scenarios/**/*.test.ts'],
+          globalSetup: build,
           testTimeout: 120_000,
           hookTimeout: 120_000,
           // Timing scenarios run alone: two of them on two cores would measure each other.
           fileParallelism: false,
+          sequence: { groupOrder: 2 },
         },
       },
     ],

@@ -14,14 +14,6 @@ export const SUBPROTOCOL = 'lingxi.v1';
 /** Prefix of the subprotocol offer that carries a token; never echoed. */
 export const BEARER_SUBPROTOCOL_PREFIX = 'bearer.';
 
-/** A client message after parsing: only `type` is required. */
-export interface ClientMessage {
-  readonly type: string;
-  /** The message's own top-level value, of whatever JSON type. */
-  readonly timestamp?: unknown;
-  readonly data?: unknown;
-}
-
 /**
  * Splits an envelope into what does not depend on the receiver and what does, so that `type` and `data` are encoded
  * once per message (rule DL2).

@@ -54,7 +54,7 @@ export interface NodeLife {
 }
 
 /**
- * SQL as settlement needs it. Every write is one transaction for the whole batch; batches hold at most 500 rows.
+ * SQL as settlement needs it. Every write is one transaction for the whole batch; batches hold at most 1,000 rows.
  * A rejected promise means that nothing is known to be written and the call may be repeated: each one is
  * idempotent.
  */
@@ -68,8 +68,9 @@ export interface UserStore {
   open(openings: readonly Opening[]): Promise<void>;
   /**
    * Settles ended periods in one transaction: the user's time becomes `max(itself, logoutAt)`, the period's row is
-   * closed (inserted where missing), and of two logout times of one period the later counts (rule ST2). A missing
-   * user row is no error: the period is closed all the same.
+   * closed (inserted where missing), and of two logout times of one period the later counts (rule ST2). A duty
+   * `reconciled` closes an open row alone, not later than the user's next login, and moves the user's time no
+   * further than the row says. A missing user row is no error: the period is closed all the same.
    */
   settle(duties: readonly Duty[], settledAt: number): Promise<void>;
   /** Open rows, oldest first, `afterKey` exclusive, for the reconciler and for the start on embedded stores. */

@@ -1,0 +1,136 @@
+#!/usr/bin/env node
+// Starts the command line in Node, or `serve` on Bun where LINGXI_RUNTIME or what is installed says so. Plain
+// JavaScript, since nothing is compiled yet when a fresh clone runs it.
+import { spawn } from 'node:child_process';
+import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { delimiter, dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parse } from 'dotenv';
+
+const PROGRAM = new URL('../dist/cli/main.js', import.meta.url);
+/** Without install scripts the npm package `bun` holds a note of a few hundred bytes in place of the binary. */
+const SMALLEST_BUN_BYTES = 1_000_000;
+const FORWARDED = ['SIGTERM', 'SIGINT', 'SIGHUP'];
+
+const argv = process.argv.slice(2);
+
+if (!existsSync(PROGRAM)) {
+  end('Lingxi is not built yet: run "npm run build" first.');
+} else if (!servesElsewhere()) {
+  await runHere();
+} else {
+  const wanted = runtimeWanted();
+  const bun = wanted === 'bun' || wanted === 'auto' ? findBun() : undefined;
+  if (bun !== undefined) runOnBun(bun);
+  else if (wanted === 'bun') {
+    end(
+      'LINGXI_RUNTIME is bun, but Bun was not found: install it with "npm i -D bun", or set LINGXI_RUNTIME=node.',
+    );
+  } else await runHere();
+}
+
+/** Only the server gains from Bun, and only if it does not run there already. */
+function servesElsewhere() {
+  if (process.versions.bun !== undefined || argv[0] !== 'serve') return false;
+  return !argv.includes('--help') && !argv.includes('-h');
+}
+
+async function runHere() {
+  const { runCli } = await import(PROGRAM.href);
+  await runCli(argv);
+}
+
+function runOnBun(bun) {
+  // Bun would load more files than .env, and expand what stands in it: the configuration must not depend on the
+  // runtime. The channel tells the server if this process is killed.
+  const child = spawn(bun, ['--no-env-file', fileURLToPath(import.meta.url), ...argv], {
+    stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+  });
+  const forward = (signal) => child.kill(signal);
+  for (const signal of FORWARDED) process.on(signal, forward);
+  child.on('error', (error) => end(`Bun (${bun}) could not be started: ${error.message}.`));
+  child.on('exit', (code, signal) => {
+    for (const name of FORWARDED) process.off(name, forward);
+    if (signal === null) process.exit(code ?? 1);
+    process.kill(process.pid, signal);
+  });
+}
+
+/** The setting as the configuration would find it; what is wrong with it is said by the configuration. */
+function runtimeWanted() {
+  const layers = [process.env, readEnvFile()];
+  const file = firstValue(layers, 'LINGXI_CONFIG');
+  if (file !== undefined) layers.push(readJsonFile(file));
+  return firstValue(layers, 'LINGXI_RUNTIME') ?? 'auto';
+}
+
+function firstValue(layers, name) {
+  return layers.map((layer) => layer[name]).find((value) => value !== undefined && value !== '');
+}
+
+function readEnvFile() {
+  try {
+    return parse(readFileSync(resolve('.env'), 'utf8').replace(/^\uFEFF/, ''));
+  } catch {
+    return {};
+  }
+}
+
+function readJsonFile(file) {
+  try {
+    const value = JSON.parse(readFileSync(resolve(file), 'utf8').replace(/^\uFEFF/, ''));
+    return typeof value === 'object' && value !== null ? value : {};
+  } catch {
+    return {};
+  }
+}
+
+/** The binary itself: the one of its platform package, of the package `bun`, or on PATH. */
+function findBun() {
+  return [...packagedBuns(), ...bunsOnPath()].find(isBun);
+}
+
+function packagedBuns() {
+  const arch = process.arch === 'arm64' ? 'aarch64' : process.arch;
+  const libc = process.platform === 'linux' && existsSync('/etc/alpine-release') ? '-musl' : '';
+  const platform = process.platform === 'win32' ? 'windows' : process.platform;
+  const name = `@oven/bun-${platform}-${arch}${libc}`;
+  const exe = process.platform === 'win32' ? 'bun.exe' : 'bun';
+  return [
+    [name, exe],
+    [`${name}-baseline`, exe],
+    // Its install script moves the binary here, under this name on every platform.
+    ['bun', 'bun.exe'],
+  ].flatMap(([packageName, file]) => {
+    try {
+      const manifest = createRequire(import.meta.url).resolve(`${packageName}/package.json`);
+      return [join(dirname(manifest), 'bin', file)];
+    } catch {
+      return [];
+    }
+  });
+}
+
+function bunsOnPath() {
+  const exe = process.platform === 'win32' ? 'bun.exe' : 'bun';
+  const folders = (process.env.PATH ?? '').split(delimiter).filter((folder) => folder !== '');
+  return folders.map((folder) => join(folder, exe));
+}
+
+function isBun(file) {
+  try {
+    accessSync(file, constants.X_OK);
+    const stats = statSync(file);
+    // A version manager's shim on PATH is small, and good.
+    const isPackaged = file.includes('node_modules');
+    return stats.isFile() && (!isPackaged || stats.size >= SMALLEST_BUN_BYTES);
+  } catch {
+    return false;
+  }
+}
+
+function end(sentence) {
+  process.stderr.write(`${sentence}\n`);
+  process.exit(1);
+}

@@ -1,0 +1,61 @@
+import { relative } from 'node:path';
+import type { LoadedConfig } from '../config/load.ts';
+
+/** What a developer sees once the server listens: where it is, and what to paste to see it work. */
+export function bannerLines(
+  loaded: LoadedConfig,
+  gateway: { readonly port: number; readonly urls: readonly string[] },
+): readonly string[] {
+  const { config } = loaded;
+  const base = gateway.urls[0] ?? `http://localhost:${gateway.port}`;
+  const url = base.endsWith('/') ? base.slice(0, -1) : base;
+  const keyFile = loaded.secretFiles.get('apiKeys');
+  const key = keyFile === undefined ? '$LINGXI_API_KEY' : `$(cat ${shellWord(shortPath(keyFile))})`;
+  return [
+    '',
+    `  Lingxi is listening on ${gateway.urls.join(', ')}`,
+    `  WebSocket ${url.replace(/^http/, 'ws')}/ws   API ${url}/docs`,
+    `  Presence: ${config.redisUrl === undefined ? 'in this process' : 'Redis'}. Settlement: ${
+      config.databaseUrl === undefined ? `SQLite in ${shortPath(config.dataDir)}` : 'PostgreSQL'
+    }. Runtime: ${runtimeName()}.`,
+    ...keyLines(loaded),
+    '',
+    '  Try it in another terminal:',
+    '',
+    '    # a token for user 1, and a client that beats each second',
+    `    curl -s '${url}/dev/token?userId=1'`,
+    `    npx lingxi probe --url ${url} --user 1`,
+    '',
+    '    # a message to that user',
+    `    curl -s ${url}/api/messages -H "Authorization: Bearer ${key}" \\`,
+    `      -H 'Content-Type: application/json' \\`,
+    `      -d '{"to":{"userId":1},"type":"system_notice","data":{"text":"hello"}}'`,
+    '',
+    '    # everything at once',
+    `    npx lingxi doctor --url ${url}`,
+    '',
+  ];
+}
+
+function keyLines(loaded: LoadedConfig): readonly string[] {
+  const made = loaded.newSecrets.find(({ variable }) => variable === 'LINGXI_API_KEY');
+  if (made !== undefined) {
+    return [`  Service key, shown this once and kept in ${shortPath(made.path)}: ${made.value}`];
+  }
+  const file = loaded.secretFiles.get('apiKeys');
+  return file === undefined ? [] : [`  Service key: in ${shortPath(file)}`];
+}
+
+function runtimeName(): string {
+  const { bun, node } = process.versions;
+  return bun === undefined ? `Node ${node}` : `Bun ${bun}`;
+}
+
+function shortPath(path: string): string {
+  const short = relative(process.cwd(), path);
+  return short.startsWith('..') || short === '' ? path : short;
+}
+
+function shellWord(text: string): string {
+  return /^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
+}

@@ -1,0 +1,52 @@
+import { Command } from 'commander';
+import { FIELDS, KEYS } from '../config/keys.ts';
+import type { LoadedConfig } from '../config/load.ts';
+import { type Cli, configOrFail } from './cli.ts';
+
+export function checkConfigCommand(cli: Cli): Command {
+  return new Command('check-config')
+    .description('Print the configuration in force, secrets masked, and where each value came from.')
+    .addHelpText('after', '\nExample:\n  LINGXI_SESSION_POLICY=multi lingxi check-config')
+    .action(() => {
+      const loaded = configOrFail(cli);
+      if (loaded !== undefined) for (const line of configLines(loaded)) cli.out(line);
+    });
+}
+
+/** One line for each key, then the notices. */
+export function configLines(loaded: LoadedConfig): readonly string[] {
+  const shown = FIELDS.map((field) => ({
+    variable: KEYS[field].variable,
+    value: KEYS[field].secret === true ? masked(loaded.config[field]) : plain(loaded.config[field]),
+    origin: loaded.origins.get(field) ?? '',
+  }));
+  const wide = Math.max(...shown.map(({ variable }) => variable.length));
+  return [
+    ...shown.map(({ variable, value, origin }) => `${variable.padEnd(wide)}  ${value}  (${origin})`),
+    ...loaded.notices.map((notice) => `! ${notice.variable} = ${notice.value}: ${notice.risk}`),
+  ];
+}
+
+function plain(value: unknown): string {
+  if (value === undefined || value === '') return 'none';
+  if (value === 'any') return '*';
+  if (Array.isArray(value)) return value.length === 0 ? 'none' : value.join(',');
+  return String(value);
+}
+
+function masked(value: unknown): string {
+  if (value === undefined) return 'none';
+  if (Array.isArray(value)) {
+    if (value.length === 0) return 'none';
+    return value.map(() => '********').join(',');
+  }
+  return maskedUrl(String(value));
+}
+
+/** Where a URL leads is worth seeing; what stands before the @ and after the ? is not. */
+function maskedUrl(text: string): string {
+  const parts = /^([a-z+]+:\/\/)(?:[^/?#]*@)?([^/?#@]+(?:\/[^?#@]*)?)?(?:[?#].*)?$/i.exec(text);
+  if (parts === null) return '********';
+  const credentials = text.includes('@') ? '********@' : '';
+  return `${parts[1]}${credentials}${parts[2] ?? ''}`;
+}

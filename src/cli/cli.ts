@@ -1,0 +1,90 @@
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { fileSecretStore, type SecretName } from '../config/development-secrets.ts';
+import { type LoadedConfig, loadConfig } from '../config/load.ts';
+import type { ConfigError } from '../config/sources.ts';
+import type { Clock, Timer } from '../lib/clock.ts';
+import type { Result } from '../lib/result.ts';
+
+/** What a command may touch of the process it runs in. */
+export interface Cli {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+  /** Whether a person reads standard output. */
+  readonly isTerminal: boolean;
+  readonly clock: Clock;
+  random(bytes: number): Uint8Array;
+  out(line: string): void;
+  error(line: string): void;
+  /** The code with which the process ends once nothing is left to do. */
+  setExitCode(code: number): void;
+}
+
+/** The real process. */
+export function processCli(): Cli {
+  return {
+    env: process.env,
+    cwd: process.cwd(),
+    isTerminal: process.stdout.isTTY === true,
+    clock: waitingClock(),
+    random: randomBytes,
+    out: (line) => void process.stdout.write(`${line}\n`),
+    error: (line) => void process.stderr.write(`${line}\n`),
+    setExitCode(code) {
+      process.exitCode = code;
+    },
+  };
+}
+
+/** The configuration of this folder and environment. `make`: development secrets that are made where missing. */
+export function readConfig(cli: Cli, make: readonly SecretName[]): Result<LoadedConfig, ConfigError> {
+  const making = fileSecretStore(cli.random);
+  const looking = fileSecretStore();
+  return loadConfig({
+    env: cli.env,
+    cwd: cli.cwd,
+    hostname: hostname(),
+    readFile: readTextFile,
+    secretStore: {
+      obtain: (name, dataDir) => (make.includes(name) ? making : looking).obtain(name, dataDir),
+    },
+  });
+}
+
+/** As {@link readConfig}; a bad configuration is told and ends the command with code 1. */
+export function configOrFail(cli: Cli, make: readonly SecretName[] = []): LoadedConfig | undefined {
+  const loaded = readConfig(cli, make);
+  if (loaded.ok) return loaded.value;
+  fail(cli, loaded.error.message);
+  return undefined;
+}
+
+export function fail(cli: Cli, sentence: string): void {
+  cli.error(sentence);
+  cli.setExitCode(1);
+}
+
+function readTextFile(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** The clock of the system, except that a command which waits for a timer is not done yet. */
+function waitingClock(): Clock {
+  const timer = (handle: NodeJS.Timeout): Timer => ({ cancel: () => clearTimeout(handle) });
+  return {
+    now: () => Date.now(),
+    monotonic: () => performance.now(),
+    after: (delayMs, callback) => timer(setTimeout(callback, delayMs)),
+    every: (intervalMs, callback) => timer(setInterval(callback, intervalMs)),
+    defer(callback) {
+      const handle = setImmediate(callback);
+      return { cancel: () => clearImmediate(handle) };
+    },
+  };
+}

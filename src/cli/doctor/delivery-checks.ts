@@ -1,0 +1,78 @@
+import { type Check, expect } from './check.ts';
+import { type Patient, record, SOON_MS, show } from './patient.ts';
+
+/**
+ * Examples of what the seed's game pushes: growth of spirit, a new level, a find, a word from the operators. The
+ * gateway passes any type on as it is.
+ */
+const SEED_EVENTS: readonly { readonly type: string; readonly data: unknown }[] = [
+  { type: 'spirit_growth', data: { gained: 12.5, total: 1024 } },
+  { type: 'level_up', data: { from: 3, to: 4, title: '筑基' } },
+  { type: 'item_drop', data: { item: '灵石', count: 2 } },
+  { type: 'system_notice', data: { text: 'doctor says hello' } },
+];
+
+const ARRIVED = ['acked', 'written', 'queued'];
+
+export const deliveryChecks: readonly Check[] = [
+  {
+    name: 'push of four event types to a lingxi.v1 client',
+    run: (patient) => pushAll(patient, 'lingxi.v1'),
+  },
+  { name: 'push of four event types to a seed client', run: (patient) => pushAll(patient, 'seed') },
+  {
+    name: 'push to an absent user',
+    async run(patient) {
+      const { seen, result } = await push(patient, patient.ids.B, { type: 'system_notice', data: null });
+      expect(result['status'] === 'offline', seen);
+      return seen;
+    },
+  },
+  {
+    name: 'unknown and malformed client messages are ignored',
+    async run(patient) {
+      const client = await patient.connect('A');
+      await patient.welcomeOf(client);
+      for (const text of ['{"type":"doctor_unknown_type"}', '{"type":', '[]', 'null', '{"data":1}']) {
+        client.send(text);
+      }
+      await patient.expectAlive(client);
+      await client.close();
+      return 'the connection stays and answers';
+    },
+  },
+];
+
+async function pushAll(patient: Patient, protocol: 'lingxi.v1' | 'seed'): Promise<string> {
+  const client = await patient.connect('A', { protocol });
+  if (protocol === 'lingxi.v1') await patient.welcomeOf(client);
+  const statuses: unknown[] = [];
+  for (const event of SEED_EVENTS) {
+    const { seen, result } = await push(patient, patient.ids.A, event);
+    expect(ARRIVED.includes(String(result['status'])), `${event.type}: ${seen}`);
+    statuses.push(result['status']);
+    const message = await client.next(() => true, SOON_MS);
+    const isRight =
+      message?.type === event.type &&
+      message.userId === patient.ids.A &&
+      JSON.stringify(message.data) === JSON.stringify(event.data) &&
+      Math.abs(Number(message.timestamp) - patient.clock.now() / 1000) < 5;
+    expect(isRight, `${event.type} arrived as ${show(message)}`);
+  }
+  await client.close();
+  return `${SEED_EVENTS.map(({ type }) => type).join(', ')}: ${statuses.join(', ')}`;
+}
+
+async function push(
+  patient: Patient,
+  userId: number,
+  event: { readonly type: string; readonly data: unknown },
+): Promise<{ readonly seen: string; readonly result: Readonly<Record<string, unknown>> }> {
+  const answer = await patient.api.post('/api/messages', {
+    bearer: patient.serviceKey,
+    body: { to: { userId }, ...event },
+  });
+  const { results } = answer.body;
+  expect(answer.status === 200 && Array.isArray(results) && results.length === 1, answer.seen);
+  return { seen: answer.seen, result: record(results[0]) };
+}

@@ -1,0 +1,74 @@
+import type { Config } from '../../config/config.ts';
+import type { Cli } from '../cli.ts';
+import { webSocketUrl } from '../server-url.ts';
+import { Api } from './api.ts';
+import { type Check, Mismatch } from './check.ts';
+import { deliveryChecks } from './delivery-checks.ts';
+import { Patient } from './patient.ts';
+import { presenceChecks } from './presence-checks.ts';
+import { progressFor } from './progress.ts';
+import { refusalChecks } from './refusal-checks.ts';
+import { serverChecks } from './server-checks.ts';
+import { sessionChecks } from './session-checks.ts';
+import { timeoutChecks } from './timeout-checks.ts';
+import { chooseUsers } from './users.ts';
+
+export interface Examination {
+  readonly base: string;
+  readonly config: Config;
+  readonly serviceKey: string;
+  readonly users: readonly [number, number] | undefined;
+}
+
+/** Examines a running server; answers whether every check passed. */
+export async function examine(cli: Cli, examination: Examination): Promise<boolean> {
+  const api = new Api(examination.base);
+  const alive = await api.get('/healthz');
+  if (alive.status === 0) {
+    cli.out(
+      `✗ server: ${examination.base} gives ${alive.seen}: start it with "npm start", or name it with --url`,
+    );
+    return false;
+  }
+  const chosen = await chooseUsers(cli, { ...examination, api });
+  if (!chosen.ok) {
+    cli.out(`✗ users: ${chosen.error}`);
+    return false;
+  }
+  const { ids, tokens } = chosen.value;
+  const patient = new Patient({
+    api,
+    wsUrl: webSocketUrl(examination.base),
+    clock: cli.clock,
+    progress: await progressFor(cli),
+    serviceKey: examination.serviceKey,
+    ids: { A: ids[0], B: ids[1] },
+    tokens: { A: tokens[0], B: tokens[1] },
+  });
+  const checks = [
+    ...serverChecks,
+    ...refusalChecks,
+    ...presenceChecks,
+    ...deliveryChecks,
+    ...sessionChecks,
+    ...timeoutChecks,
+  ];
+  let failures = 0;
+  for (const check of checks) if (!(await report(cli, check, patient))) failures += 1;
+  await patient.cleanUp();
+  cli.out(
+    failures === 0 ? `All ${checks.length} checks passed.` : `${failures} of ${checks.length} checks failed.`,
+  );
+  return failures === 0;
+}
+
+async function report(cli: Cli, check: Check, patient: Patient): Promise<boolean> {
+  try {
+    cli.out(`✓ ${check.name}: ${await check.run(patient)}`);
+    return true;
+  } catch (error) {
+    if (!(error instanceof Mismatch)) throw error;
+    cli.out(`✗ ${check.name}: ${error.message}`);
+    return false;
+  }
+}

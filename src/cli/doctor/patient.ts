@@ -1,0 +1,161 @@
+import type { Clock } from '../../lib/clock.ts';
+import { sleep } from '../../lib/clock.ts';
+import type { Result } from '../../lib/result.ts';
+import { type Message, type OpenOptions, type Refusal, SocketClient } from '../socket-client.ts';
+import type { Answer, Api } from './api.ts';
+import { expect } from './check.ts';
+import type { Progress } from './progress.ts';
+
+export type User = 'A' | 'B';
+
+/** What `welcome` told. */
+export interface Welcome {
+  readonly period: string;
+  readonly resumed: boolean;
+  readonly heartbeatTimeoutMs: number;
+  readonly shown: string;
+}
+
+interface PatientOptions {
+  readonly api: Api;
+  readonly wsUrl: string;
+  readonly clock: Clock;
+  readonly progress: Progress;
+  readonly serviceKey: string;
+  readonly ids: Readonly<Record<User, number>>;
+  readonly tokens: Readonly<Record<User, string>>;
+}
+
+/** How soon something that the server does by itself must be visible. */
+export const SOON_MS = 2000;
+const POLL_MS = 25;
+
+/** The server under test, with two users at hand and what was learned of it on the way. */
+export class Patient {
+  readonly api: Api;
+  readonly wsUrl: string;
+  readonly clock: Clock;
+  readonly progress: Progress;
+  readonly serviceKey: string;
+  readonly ids: Readonly<Record<User, number>>;
+  readonly tokens: Readonly<Record<User, string>>;
+  /** As the server said in `welcome`. */
+  heartbeatTimeoutMs = 10_000;
+  /** False once a logged-out user was seen without any record (`LINGXI_LAST_SEEN_TTL_S=0`). */
+  keepsRecords = true;
+  readonly #open = new Set<SocketClient>();
+
+  constructor(options: PatientOptions) {
+    this.api = options.api;
+    this.wsUrl = options.wsUrl;
+    this.clock = options.clock;
+    this.progress = options.progress;
+    this.serviceKey = options.serviceKey;
+    this.ids = options.ids;
+    this.tokens = options.tokens;
+  }
+
+  /** Tries to connect as `user`; what differs from a plain `lingxi.v1` client is in `options`. */
+  async tryConnect(
+    user: User,
+    options: Partial<Pick<OpenOptions, 'protocol' | 'answersPings'>> = {},
+  ): Promise<Result<SocketClient, Refusal>> {
+    const opened = await SocketClient.open({
+      url: this.wsUrl,
+      clock: this.clock,
+      token: this.tokens[user],
+      protocol: 'lingxi.v1',
+      ...options,
+    });
+    if (!opened.ok) return opened;
+    const client = opened.value;
+    this.#open.add(client);
+    void client.closed.then(() => this.#open.delete(client));
+    return opened;
+  }
+
+  /** Connects as `user`. A socket that was closed a moment ago may still count, so one conflict is waited out. */
+  async connect(
+    user: User,
+    options: Partial<Pick<OpenOptions, 'protocol' | 'answersPings'>> = {},
+  ): Promise<SocketClient> {
+    let opened = await this.tryConnect(user, options);
+    for (let tries = 0; tries < 4 && !opened.ok && opened.error.status === 409; tries += 1) {
+      await sleep(this.clock, SOON_MS / 4);
+      opened = await this.tryConnect(user, options);
+    }
+    if (!opened.ok) expect(false, connectFailure(opened.error, this.ids[user]));
+    return opened.value;
+  }
+
+  async welcomeOf(client: SocketClient): Promise<Welcome> {
+    const first = await client.next(() => true, SOON_MS);
+    expect(first !== undefined, 'no first frame within 2 s');
+    expect(first.type === 'welcome', `first frame is ${show(first)}`);
+    const data = record(first.data);
+    const { period, resumed, heartbeatTimeoutMs, connectionId, epoch } = data;
+    const shown = `welcome ${JSON.stringify(data)}`;
+    expect(typeof period === 'string' && /^\d+$/.test(period), `period: ${shown}`);
+    expect(typeof epoch === 'string' && /^\d+$/.test(epoch), `epoch: ${shown}`);
+    expect(typeof resumed === 'boolean' && typeof connectionId === 'string', shown);
+    expect(typeof heartbeatTimeoutMs === 'number' && heartbeatTimeoutMs > 0, shown);
+    this.heartbeatTimeoutMs = heartbeatTimeoutMs;
+    return { period, resumed, heartbeatTimeoutMs, shown };
+  }
+
+  /** Sends a ping and waits for its pong; proves that the connection lives. */
+  async expectAlive(client: SocketClient): Promise<void> {
+    const timestamp = this.clock.now();
+    client.ping(timestamp);
+    const pong = await client.next(({ type }) => type === 'pong', SOON_MS);
+    expect(pong !== undefined, 'no pong within 2 s');
+    expect(record(pong.data)['timestamp'] === timestamp, `pong to ${timestamp}: ${show(pong)}`);
+  }
+
+  detail(user: User): Promise<Answer> {
+    return this.api.get(`/api/online/player/${this.ids[user]}`, { bearer: this.serviceKey });
+  }
+
+  /** Waits until `user` is shown offline; answers the detail seen then. */
+  async untilOffline(user: User, withinMs = SOON_MS): Promise<Answer> {
+    const deadline = this.clock.monotonic() + withinMs;
+    for (;;) {
+      const answer = await this.detail(user);
+      if (answer.status === 404) this.keepsRecords = false;
+      if (answer.status === 404 || answer.body['status'] === 'offline') return answer;
+      expect(this.clock.monotonic() < deadline, `still not offline after ${withinMs} ms: ${answer.seen}`);
+      await sleep(this.clock, POLL_MS);
+    }
+  }
+
+  logout(user: User): Promise<Answer> {
+    const body = { playerId: String(this.ids[user]) };
+    return this.api.post('/api/online/logout', { bearer: this.serviceKey, body });
+  }
+
+  /** Leaves nobody online and no socket open. */
+  async cleanUp(): Promise<void> {
+    const closing = [...this.#open].map((client) => {
+      void client.close();
+      return client.closedWithin(SOON_MS);
+    });
+    await Promise.all(closing);
+    await this.logout('A');
+    await this.logout('B');
+  }
+}
+
+export function record(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+}
+
+export function show(message: Message | undefined): string {
+  return message === undefined ? 'nothing' : JSON.stringify(message);
+}
+
+function connectFailure(refusal: Refusal, id: number): string {
+  if (refusal.code === 'unknown-user') {
+    return `user ${id} does not exist: pass --users A,B with two ids of the users table`;
+  }
+  return `refused ${refusal.status} ${refusal.code}`;
+}

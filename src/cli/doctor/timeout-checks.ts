@@ -1,0 +1,78 @@
+import { sleep } from '../../lib/clock.ts';
+import type { Closed, SocketClient } from '../socket-client.ts';
+import { type Check, expect } from './check.ts';
+import { type Patient, record, show, type User } from './patient.ts';
+
+/** A timeout is found this late at most (HB4, with what the network and this process add). */
+const LATE_MS = 200;
+/** How far a logout time may be from the last ping + timeout. */
+const LOGOUT_TOLERANCE_MS = 250;
+/** How long to wait beyond that before calling it hung. */
+const PATIENCE_MS = 3000;
+
+export const timeoutChecks: readonly Check[] = [
+  {
+    name: 'silence ends in logout',
+    async run(patient) {
+      const seed = await patient.connect('A', { protocol: 'seed', answersPings: false });
+      const v1 = await patient.connect('B', { answersPings: false });
+      await patient.welcomeOf(v1);
+      const timeoutMs = patient.heartbeatTimeoutMs;
+      const lastPings = {
+        A: { sentAt: seed.ping(patient.clock.now()), wall: patient.clock.now() },
+        B: { sentAt: v1.ping(patient.clock.now()), wall: patient.clock.now() },
+      };
+      const silence = Promise.all([
+        seed.closedWithin(timeoutMs + PATIENCE_MS),
+        v1.closedWithin(timeoutMs + PATIENCE_MS),
+        stillOnline(patient, timeoutMs),
+      ]);
+      const [closedA, closedB] = await patient.progress.during(
+        'silent for the heartbeat timeout',
+        timeoutMs,
+        silence,
+      );
+      const lateA = lateness(closedA, lastPings.A.sentAt, timeoutMs);
+      const lateB = lateness(closedB, lastPings.B.sentAt, timeoutMs);
+      expect(seed.unread.length === 0, `the seed client also got ${show(seed.unread[0])}`);
+      await expectGoodbye(v1);
+      const loggedOut = await Promise.all(
+        (['A', 'B'] as const).map((user) => expectLoggedOut(patient, user, lastPings[user].wall + timeoutMs)),
+      );
+      const seconds = [lateA, lateB].map((late) => ((timeoutMs + late) / 1000).toFixed(3));
+      return `closed 4100 ${seconds[0]} s (seed client) and ${seconds[1]} s (lingxi.v1) after the last ping; ${loggedOut.join(', ')}`;
+    },
+  },
+];
+
+/** Shortly before the end nobody may be logged out yet. */
+async function stillOnline(patient: Patient, timeoutMs: number): Promise<void> {
+  await sleep(patient.clock, timeoutMs * 0.9);
+  for (const user of ['A', 'B'] as const) {
+    const detail = await patient.detail(user);
+    expect(detail.body['status'] === 'online', `before the timeout ${user} is ${detail.seen}`);
+  }
+}
+
+function lateness(closed: Closed | undefined, lastPingAt: number, timeoutMs: number): number {
+  expect(closed !== undefined, `not closed ${timeoutMs + PATIENCE_MS} ms after the last ping`);
+  const late = closed.at - lastPingAt - timeoutMs;
+  const seen = `closed ${closed.code} ${((timeoutMs + late) / 1000).toFixed(3)} s after the last ping`;
+  expect(closed.code === 4100, seen);
+  // A millisecond for the rounding of two clocks.
+  expect(late >= -1 && late <= LATE_MS, seen);
+  return late;
+}
+
+async function expectGoodbye(client: SocketClient): Promise<void> {
+  const goodbye = await client.next(({ type }) => type === 'goodbye', 0);
+  expect(record(goodbye?.data)['code'] === 4100, `no goodbye before the close: ${show(goodbye)}`);
+}
+
+async function expectLoggedOut(patient: Patient, user: User, expected: number): Promise<string> {
+  const detail = await patient.untilOffline(user);
+  if (!patient.keepsRecords) return `${user} offline, no record kept`;
+  const off = Number(detail.body['logoutTime']) - expected;
+  expect(Math.abs(off) <= LOGOUT_TOLERANCE_MS, `${user}: logoutTime is off by ${off} ms: ${detail.seen}`);
+  return `${user} offline, logoutTime ${off >= 0 ? '+' : ''}${off} ms`;
+}

@@ -1,0 +1,60 @@
+import type { Config } from '../../config/config.ts';
+import { err, ok, type Result } from '../../lib/result.ts';
+import type { Cli } from '../cli.ts';
+import { signToken } from '../token.ts';
+import type { Api } from './api.ts';
+
+interface Choice {
+  readonly api: Api;
+  readonly config: Config;
+  readonly serviceKey: string;
+  readonly users: readonly [number, number] | undefined;
+}
+
+export interface ChosenUsers {
+  readonly ids: readonly [number, number];
+  readonly tokens: readonly [string, string];
+}
+
+/** Ids that are picked fit into int4, which a users table may have, and lie where no sequence soon comes. */
+const FIRST_PICKED = 2_000_000_000;
+const PICKED_RANGE = 147_000_000;
+
+/** The two users to play with: those named, or in development two that nobody uses. Neither may be online. */
+export async function chooseUsers(cli: Cli, choice: Choice): Promise<Result<ChosenUsers, string>> {
+  const { api, users } = choice;
+  const isDevelopment = (await devToken(api, 1)) !== undefined;
+  if (users === undefined && !isDevelopment) {
+    return err(
+      'the server is not in development: name two ids that may be logged in and out with --users A,B',
+    );
+  }
+  const ids = users ?? pickIds(cli);
+  const status = await api.post('/api/online/status', { bearer: choice.serviceKey, body: { userIds: ids } });
+  if (status.status === 401) return err(`the service key was refused (${status.seen}): pass --api-key`);
+  const { results } = status.body;
+  if (status.status !== 200 || !Array.isArray(results)) return err(`their status is unknown: ${status.seen}`);
+  const online = results.filter(({ status: now }) => now === 'online').map(({ userId }) => String(userId));
+  if (online.length > 0)
+    return err(`${online.join(' and ')} online: only users who are offline are logged in and out`);
+  const first = await tokenFor(cli, choice, ids[0]);
+  const second = await tokenFor(cli, choice, ids[1]);
+  if (first === undefined || second === undefined) {
+    return err('no token: JWT_SECRET is not set here, and the server hands none out at /dev/token');
+  }
+  return ok({ ids, tokens: [first, second] });
+}
+
+async function tokenFor(cli: Cli, choice: Choice, id: number): Promise<string | undefined> {
+  return (await devToken(choice.api, id)) ?? signToken(cli, choice.config, { user: id });
+}
+
+async function devToken(api: Api, id: number): Promise<string | undefined> {
+  const { status, body } = await api.get(`/dev/token?userId=${id}`);
+  return status === 200 && typeof body['token'] === 'string' ? body['token'] : undefined;
+}
+
+function pickIds(cli: Cli): readonly [number, number] {
+  const random = Buffer.from(cli.random(4)).readUInt32BE(0) % (PICKED_RANGE - 1);
+  return [FIRST_PICKED + random, FIRST_PICKED + random + 1];
+}

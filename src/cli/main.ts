@@ -1,0 +1,28 @@
+import { Command } from 'commander';
+import { checkConfigCommand } from './check-config.ts';
+import { type Cli, processCli } from './cli.ts';
+import { configDocsCommand } from './config-docs.ts';
+import { doctorCommand } from './doctor.ts';
+import { migrateCommand } from './migrate.ts';
+import { probeCommand } from './probe.ts';
+import { serveCommand } from './serve.ts';
+import { tokenCommand } from './token.ts';
+
+/** Runs the command line `argv`, without the runtime and the script. */
+export async function runCli(argv: readonly string[]): Promise<void> {
+  await buildProgram(processCli()).parseAsync(argv, { from: 'user' });
+}
+
+export function buildProgram(cli: Cli): Command {
+  return new Command('lingxi')
+    .description('WebSocket connection manager and presence gateway.')
+    .addCommand(serveCommand(cli))
+    .addCommand(tokenCommand(cli))
+    .addCommand(probeCommand(cli))
+    .addCommand(doctorCommand(cli))
+    .addCommand(migrateCommand(cli))
+    .addCommand(checkConfigCommand(cli))
+    .addCommand(configDocsCommand(cli))
+    .addHelpText('after', '\nExample:\n  lingxi serve\n  lingxi probe --user 1')
+    .showHelpAfterError('(see --help)');
+}

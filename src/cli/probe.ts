@@ -1,0 +1,108 @@
+import { Command } from 'commander';
+import { CloseCode, mayReconnect } from '../protocol/close-codes.ts';
+import { type Cli, configOrFail, fail } from './cli.ts';
+import { baseUrl, webSocketUrl } from './server-url.ts';
+import { type Refusal, SocketClient } from './socket-client.ts';
+import { NO_SECRET, secondsArgument, signToken, userIdArgument } from './token.ts';
+
+interface ProbeOptions {
+  readonly url?: string;
+  readonly user?: number;
+  readonly token?: string;
+  readonly seed?: true;
+  readonly silentAfter?: number;
+}
+
+const BEAT_MS = 1000;
+
+export function probeCommand(cli: Cli): Command {
+  return new Command('probe')
+    .description('Connect as a user, send a heartbeat each second, print what arrives. Ctrl-C ends it.')
+    .option('--url <url>', 'the server, default http://localhost:$PORT')
+    .option('--user <id>', 'user id; a token is signed with the secret of this folder', userIdArgument)
+    .option('--token <token>', 'a user token, instead of --user')
+    .option('--seed', 'as a client of the seed: no subprotocol, envelopes only')
+    .option('--silent-after <seconds>', 'stop the heartbeat after so many seconds', secondsArgument)
+    .addHelpText('after', '\nExample:\n  lingxi probe --user 1 --silent-after 5')
+    .action((options: ProbeOptions) => probe(cli, options));
+}
+
+async function probe(cli: Cli, options: ProbeOptions): Promise<void> {
+  const target = chooseTarget(cli, options);
+  if (target === undefined) return;
+  const say = (text: string): void => cli.out(`${clockTime(cli)} ${text}`);
+  const opened = await SocketClient.open({
+    ...target,
+    clock: cli.clock,
+    protocol: options.seed === true ? 'seed' : 'lingxi.v1',
+    onText: (text) => say(`<- ${printable(text)}`),
+  });
+  if (!opened.ok) return fail(cli, refusalSentence(target.url, opened.error));
+  const client = opened.value;
+  say(`connected to ${target.url}`);
+  const beat = (): void => void client.ping(cli.clock.now());
+  beat();
+  const beats = cli.clock.every(BEAT_MS, beat);
+  const silence =
+    options.silentAfter === undefined
+      ? undefined
+      : cli.clock.after(options.silentAfter * 1000, () => {
+          beats.cancel();
+          say('silent from now on');
+        });
+  const interrupt = (): void => void client.close();
+  process.once('SIGINT', interrupt);
+  const closed = await client.closed;
+  process.off('SIGINT', interrupt);
+  beats.cancel();
+  silence?.cancel();
+  say(
+    `closed ${closed.code}${closeName(closed.code)}${closed.reason === '' ? '' : ` (${printable(closed.reason)})`}`,
+  );
+}
+
+function chooseTarget(
+  cli: Cli,
+  options: ProbeOptions,
+): { readonly url: string; readonly token: string } | undefined {
+  const needsConfig = options.url === undefined || options.token === undefined;
+  const loaded = needsConfig ? configOrFail(cli) : undefined;
+  if (needsConfig && loaded === undefined) return undefined;
+  const base = baseUrl(options.url, loaded?.config.port);
+  if (base === undefined) {
+    fail(cli, '--url must be an address such as http://localhost:3000.');
+    return undefined;
+  }
+  if (options.token !== undefined) return { url: webSocketUrl(base), token: options.token };
+  if (options.user === undefined || loaded === undefined) {
+    fail(cli, 'Say who to connect as: --user <id> or --token <token>.');
+    return undefined;
+  }
+  const token = signToken(cli, loaded.config, { user: options.user });
+  if (token === undefined) {
+    fail(cli, NO_SECRET);
+    return undefined;
+  }
+  return { url: webSocketUrl(base), token };
+}
+
+function refusalSentence(url: string, refusal: Refusal): string {
+  if (refusal.status === 0) return `No connection to ${url}: ${refusal.code}.`;
+  return `${url} refused the connection: ${refusal.status} ${refusal.code}.`;
+}
+
+function closeName(code: number): string {
+  const name = Object.entries(CloseCode).find(([, value]) => value === code)?.[0];
+  if (name === undefined) return '';
+  const spaced = name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+  return ` ${spaced}${code >= 4000 ? `, ${mayReconnect(code) ? 'may reconnect' : 'do not reconnect'}` : ''}`;
+}
+
+/** What arrives may hold anything; a terminal must not act on it. */
+function printable(text: string): string {
+  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?');
+}
+
+function clockTime(cli: Cli): string {
+  return new Date(cli.clock.now()).toISOString().slice(11, 23);
+}

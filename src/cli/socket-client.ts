@@ -1,0 +1,183 @@
+import WebSocket from 'ws';
+import type { Clock } from '../lib/clock.ts';
+import { err, ok, type Result } from '../lib/result.ts';
+import { SUBPROTOCOL } from '../protocol/envelope.ts';
+
+/** A handshake that the server answered with an HTTP error, or nobody answered (`status` 0). */
+export interface Refusal {
+  readonly status: number;
+  /** The stable code of the body, else what the network said. */
+  readonly code: string;
+  readonly retryAfter: string | undefined;
+}
+
+export interface Closed {
+  readonly code: number;
+  readonly reason: string;
+  /** Monotonic ms. */
+  readonly at: number;
+}
+
+export interface Message {
+  readonly type: string;
+  readonly userId: unknown;
+  readonly timestamp: unknown;
+  readonly data: unknown;
+}
+
+export interface OpenOptions {
+  readonly url: string;
+  readonly clock: Clock;
+  readonly token?: string;
+  /** `seed` offers no subprotocol. */
+  readonly protocol: 'lingxi.v1' | 'seed';
+  /** Default true: protocol pings are answered, as browsers do. */
+  readonly answersPings?: boolean;
+  /** Called for each text that arrives. */
+  onText?(text: string): void;
+}
+
+/** Unread messages beyond this are dropped, the oldest first. */
+const MAX_UNREAD = 1000;
+const MAX_BODY_CHARACTERS = 65_536;
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+
+interface Waiter {
+  matches(message: Message): boolean;
+  resolve(message: Message | undefined): void;
+}
+
+/** A client of the gateway for `probe` and `doctor`. */
+export class SocketClient {
+  readonly closed: Promise<Closed>;
+  readonly #socket: WebSocket;
+  readonly #clock: Clock;
+  readonly #unread: Message[] = [];
+  readonly #waiters = new Set<Waiter>();
+
+  private constructor(socket: WebSocket, options: OpenOptions) {
+    this.#socket = socket;
+    this.#clock = options.clock;
+    socket.on('message', (data: Buffer) => {
+      const text = data.toString('utf8');
+      options.onText?.(text);
+      this.#take(text);
+    });
+    this.closed = new Promise((resolve) => {
+      socket.on('close', (code, reason) => {
+        resolve({ code, reason: reason.toString('utf8'), at: options.clock.monotonic() });
+        for (const waiter of this.#waiters) waiter.resolve(undefined);
+      });
+    });
+  }
+
+  static open(options: OpenOptions): Promise<Result<SocketClient, Refusal>> {
+    const socket = new WebSocket(options.url, options.protocol === 'seed' ? [] : [SUBPROTOCOL], {
+      autoPong: options.answersPings ?? true,
+      handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+      perMessageDeflate: false,
+      ...(options.token === undefined ? {} : { headers: { Authorization: `Bearer ${options.token}` } }),
+    });
+    // Made before the handshake ends: the first frame may come in the same packet.
+    const client = new SocketClient(socket, options);
+    return new Promise((resolve) => {
+      socket.on('unexpected-response', (_request, response) => {
+        let body = '';
+        response.setEncoding('utf8');
+        response.on('data', (part: string) => {
+          if (body.length < MAX_BODY_CHARACTERS) body += part;
+        });
+        response.on('end', () => {
+          const { statusCode = 0, headers } = response;
+          resolve(err({ status: statusCode, code: stableCode(body), retryAfter: headers['retry-after'] }));
+          socket.terminate();
+        });
+      });
+      socket.on('error', (error) => resolve(err({ status: 0, code: error.message, retryAfter: undefined })));
+      socket.on('open', () => resolve(ok(client)));
+    });
+  }
+
+  /** Monotonic ms at which it was handed to the socket. */
+  ping(timestamp: number): number {
+    this.send(JSON.stringify({ type: 'ping', timestamp }));
+    return this.#clock.monotonic();
+  }
+
+  send(text: string): void {
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(text);
+  }
+
+  close(code = 1000): Promise<Closed> {
+    this.#socket.close(code);
+    return this.closed;
+  }
+
+  /** The first message not yet read that matches; `undefined` where none comes in `timeoutMs`. */
+  next(matches: (message: Message) => boolean, timeoutMs: number): Promise<Message | undefined> {
+    const index = this.#unread.findIndex(matches);
+    if (index >= 0) return Promise.resolve(this.#unread.splice(index, 1)[0]);
+    return new Promise((resolve) => {
+      const waiter: Waiter = {
+        matches,
+        resolve: (message) => {
+          timer.cancel();
+          this.#waiters.delete(waiter);
+          resolve(message);
+        },
+      };
+      const timer = this.#clock.after(timeoutMs, () => waiter.resolve(undefined));
+      this.#waiters.add(waiter);
+    });
+  }
+
+  /** Messages that arrived and were not read. */
+  get unread(): readonly Message[] {
+    return this.#unread;
+  }
+
+  /** The close, or `undefined` where it does not come in `timeoutMs`. */
+  closedWithin(timeoutMs: number): Promise<Closed | undefined> {
+    return new Promise((resolve) => {
+      const timer = this.#clock.after(timeoutMs, () => resolve(undefined));
+      void this.closed.then((closed) => {
+        timer.cancel();
+        resolve(closed);
+      });
+    });
+  }
+
+  #take(text: string): void {
+    const message = parseMessage(text);
+    for (const waiter of this.#waiters) {
+      if (!waiter.matches(message)) continue;
+      waiter.resolve(message);
+      return;
+    }
+    if (this.#unread.push(message) > MAX_UNREAD) this.#unread.shift();
+  }
+}
+
+function parseMessage(text: string): Message {
+  const value = parseObject(text);
+  return {
+    type: typeof value['type'] === 'string' ? value['type'] : '',
+    userId: value['userId'],
+    timestamp: value['timestamp'],
+    data: value['data'],
+  };
+}
+
+function stableCode(body: string): string {
+  const { code } = parseObject(body);
+  return typeof code === 'string' ? code : '(no code)';
+}
+
+function parseObject(text: string): Readonly<Record<string, unknown>> {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+  } catch {
+    return {};
+  }
+}

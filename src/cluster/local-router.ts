@@ -1,0 +1,145 @@
+import type { ConnectionManager } from '../connection/connection-manager.ts';
+import type { Delivery, DeliveryStatus, PushReport, PushRequest, Router } from '../connection/delivery.ts';
+import type { Outgoing } from '../connection/outgoing.ts';
+import type { Presence } from '../presence/presence.ts';
+import type { PushRate } from './push-rate.ts';
+
+const DEFAULT_ACK_TIMEOUT_MS = 5000;
+/** Lists up to this long are handed over at once; longer ones go through the dispatch queue, in slices. */
+const INLINE_USERS = 64;
+
+export interface LocalRouterOptions {
+  readonly manager: ConnectionManager;
+  readonly presence: Pick<Presence, 'read'> & { isHeldHere(userId: number): boolean };
+  readonly rate: PushRate;
+  /** True where no other node shares the presence store: whoever is not held here is offline. */
+  readonly alone: boolean;
+}
+
+/**
+ * Delivers to the connections of this node, and says of everyone else what presence knows: offline, online without a
+ * socket, or connected to another node, which is `unknown` as long as no bus carries messages there.
+ */
+export class LocalRouter implements Router {
+  readonly #options: LocalRouterOptions;
+
+  constructor(options: LocalRouterOptions) {
+    this.#options = options;
+  }
+
+  async push(request: PushRequest): Promise<PushReport> {
+    const { manager } = this.#options;
+    const { to } = request;
+    const message = manager.prepare(request.type, request.data, request.ack === true);
+    if ('all' in to) return this.#broadcast(message);
+    const userIds = 'userId' in to ? [to.userId] : to.userIds;
+    // Handed over before anything is awaited, so that pushes keep the order in which they were made (rule DL4).
+    const handedOver =
+      userIds.length <= INLINE_USERS ? this.#inline(userIds, message) : this.#sliced(userIds, message);
+    const acknowledged =
+      request.ack === true ? this.#acknowledged(userIds, message, request.timeoutMs) : undefined;
+    const local = await handedOver;
+    const results = await this.#explained(await this.#withAcks(local, acknowledged));
+    return { results, counts: count(results) };
+  }
+
+  async #broadcast(message: Outgoing): Promise<PushReport> {
+    const { manager } = this.#options;
+    const dispatched = manager.broadcastPrepared(message);
+    if (dispatched === undefined) {
+      const missed = manager.onlineCount();
+      manager.countDropped(missed, 'dispatch-full');
+      return { counts: { dropped: missed } };
+    }
+    return { counts: (await dispatched).counts };
+  }
+
+  #inline(userIds: readonly number[], message: Outgoing): Delivery[] {
+    const { manager, rate } = this.#options;
+    return userIds.map((userId) => {
+      if (rate.admit(userId)) return manager.deliverTo(userId, message);
+      manager.countDropped(1, 'rate');
+      return { userId, status: 'dropped', connections: 0, reason: 'rate' };
+    });
+  }
+
+  async #sliced(userIds: readonly number[], message: Outgoing): Promise<Delivery[]> {
+    const { manager, rate } = this.#options;
+    const admitted = new Set(userIds.filter((userId) => rate.admit(userId)));
+    const dispatched = manager.sendToUsers(admitted, message);
+    if (dispatched === undefined) {
+      manager.countDropped(userIds.length, 'dispatch-full');
+      return userIds.map((userId) => ({
+        userId,
+        status: 'dropped',
+        connections: 0,
+        reason: 'dispatch-full',
+      }));
+    }
+    const { results } = await dispatched;
+    return userIds.map(
+      (userId) => results?.get(userId) ?? { userId, status: 'dropped', connections: 0, reason: 'rate' },
+    );
+  }
+
+  /** Waits begin in the turn in which the frames leave: no answer can come earlier. */
+  #acknowledged(
+    userIds: readonly number[],
+    message: Outgoing,
+    timeoutMs = DEFAULT_ACK_TIMEOUT_MS,
+  ): ReadonlyMap<number, Promise<boolean>> {
+    const { manager } = this.#options;
+    const askable = userIds.filter((userId) =>
+      manager.connectionsOf(userId).some(({ speaksV1 }) => speaksV1),
+    );
+    return new Map(askable.map((userId) => [userId, manager.acknowledged(message, { userId, timeoutMs })]));
+  }
+
+  async #withAcks(
+    local: readonly Delivery[],
+    waits: ReadonlyMap<number, Promise<boolean>> | undefined,
+  ): Promise<readonly Delivery[]> {
+    if (waits === undefined) return local;
+    return Promise.all(
+      local.map(async (delivery) => {
+        const handedOver = delivery.status === 'written' || delivery.status === 'queued';
+        const acked = handedOver && ((await waits.get(delivery.userId)) ?? false);
+        return acked ? { ...delivery, status: 'acked' as const } : delivery;
+      }),
+    );
+  }
+
+  async #explained(deliveries: readonly Delivery[]): Promise<readonly Delivery[]> {
+    const { presence, alone } = this.#options;
+    const absent = deliveries.filter(
+      ({ status, userId }) => status === 'offline' && !(alone && !presence.isHeldHere(userId)),
+    );
+    if (absent.length === 0) return deliveries;
+    const known = new Map<number, Delivery>();
+    try {
+      const users = await presence.read(absent.map(({ userId }) => userId));
+      absent.forEach(({ userId }, index) => {
+        const user = users[index];
+        if (user?.status !== 'online') return;
+        const elsewhere = user.connections > 0;
+        known.set(
+          userId,
+          elsewhere
+            ? { userId, status: 'unknown', connections: 0 }
+            : { userId, status: 'offline', connections: 0, reason: 'no-connection' },
+        );
+      });
+    } catch {
+      for (const { userId } of absent) known.set(userId, { userId, status: 'unknown', connections: 0 });
+    }
+    return deliveries.map((delivery) =>
+      delivery.status === 'offline' ? (known.get(delivery.userId) ?? delivery) : delivery,
+    );
+  }
+}
+
+function count(results: readonly Delivery[]): PushReport['counts'] {
+  const counts: Partial<Record<DeliveryStatus, number>> = {};
+  for (const { status } of results) counts[status] = (counts[status] ?? 0) + 1;
+  return counts;
+}

@@ -1,0 +1,32 @@
+import type { Clock } from '../lib/clock.ts';
+
+/** Users whose rate is remembered at one moment; beyond, the memory of the whole second before is dropped at once. */
+const MAX_USERS = 200_000;
+const WINDOW_MS = 1000;
+
+/** At most `perSecond` messages to one user in each second (`LINGXI_PUSH_RATE_PER_USER`); 0: no limit. */
+export class PushRate {
+  readonly #perSecond: number;
+  readonly #clock: Clock;
+  readonly #sent = new Map<number, number>();
+  #windowStart = 0;
+
+  constructor(perSecond: number, clock: Clock) {
+    this.#perSecond = perSecond;
+    this.#clock = clock;
+  }
+
+  /** Takes one message; false where it is one too many. */
+  admit(userId: number): boolean {
+    if (this.#perSecond === 0) return true;
+    const now = this.#clock.monotonic();
+    if (now - this.#windowStart >= WINDOW_MS || this.#sent.size >= MAX_USERS) {
+      this.#windowStart = now;
+      this.#sent.clear();
+    }
+    const sent = this.#sent.get(userId) ?? 0;
+    if (sent >= this.#perSecond) return false;
+    this.#sent.set(userId, sent + 1);
+    return true;
+  }
+}

@@ -1,0 +1,54 @@
+import type { Config } from './config.ts';
+
+/** RFC 7518 section 3.2: a key of the same size as the hash output or larger. */
+export const MIN_JWT_SECRET_BYTES = 32;
+
+const OWN_TABLES = ['lingxi_periods', 'lingxi_nodes'];
+
+/** What cannot be meant: each refuses the start. `given` holds the fields that some source set. */
+export function findContradiction(config: Config, given: ReadonlySet<keyof Config>): string | undefined {
+  return credentialContradiction(config) ?? timingContradiction(config) ?? tableContradiction(config, given);
+}
+
+function credentialContradiction(config: Config): string | undefined {
+  if (config.environment === 'production') {
+    const hasKey =
+      config.jwtSecrets.length > 0 || config.jwtPublicKey !== undefined || config.jwtJwksUrl !== undefined;
+    if (!hasKey) {
+      return 'JWT_SECRET is missing: with NODE_ENV=production set JWT_SECRET, JWT_PUBLIC_KEY or JWT_JWKS_URL.';
+    }
+    if (config.apiKeys.length === 0) {
+      return 'LINGXI_API_KEY is missing: with NODE_ENV=production set it to a long random text.';
+    }
+  }
+  const weak = config.jwtSecrets.some((secret) => Buffer.byteLength(secret) < MIN_JWT_SECRET_BYTES);
+  if (weak && config.profile !== 'seed') {
+    return `JWT_SECRET must have at least ${MIN_JWT_SECRET_BYTES} bytes: make one with "openssl rand -base64 48".`;
+  }
+  if (config.apiKeys.some((key) => config.jwtSecrets.includes(key))) {
+    return 'LINGXI_API_KEY is the same as JWT_SECRET: whoever may call the service could sign tokens; set two different ones.';
+  }
+  return undefined;
+}
+
+function timingContradiction(config: Config): string | undefined {
+  if (config.pingIntervalMs >= config.heartbeatTimeoutMs) {
+    return `LINGXI_PING_INTERVAL_MS (${config.pingIntervalMs}) must be shorter than LINGXI_HEARTBEAT_TIMEOUT_MS (${config.heartbeatTimeoutMs}): a client could not answer in time.`;
+  }
+  return undefined;
+}
+
+function tableContradiction(config: Config, given: ReadonlySet<keyof Config>): string | undefined {
+  if (config.usersTable === 'none') {
+    return config.unknownUsers !== 'ignore' && given.has('unknownUsers')
+      ? `LINGXI_UNKNOWN_USERS=${config.unknownUsers} needs a users table, but LINGXI_USERS_TABLE is none: unset one of them.`
+      : undefined;
+  }
+  if (OWN_TABLES.includes(config.usersTable.split('.').at(-1) ?? '')) {
+    return `LINGXI_USERS_TABLE must not be ${config.usersTable}: that table is Lingxi's own; name the table of your users.`;
+  }
+  if (config.usersIdColumn === config.usersTimeColumn) {
+    return 'LINGXI_USERS_TIME_COLUMN must not be the same as LINGXI_USERS_ID_COLUMN: name the column of the logout time.';
+  }
+  return undefined;
+}

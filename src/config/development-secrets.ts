@@ -1,0 +1,90 @@
+import { chmodSync, linkSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { err, ok, type Result } from '../lib/result.ts';
+import type { ConfigError } from './sources.ts';
+
+export type SecretName = 'jwt-secret' | 'api-key';
+
+export interface StoredSecret {
+  readonly value: string;
+  /** The file that holds it. */
+  readonly path: string;
+  /** Whether this very call made it. */
+  readonly isNew: boolean;
+}
+
+/** Where development secrets come from. */
+export interface SecretStore {
+  /** The secret of that name; `undefined` where there is none yet and none is to be made. */
+  obtain(name: SecretName, dataDir: string): Result<StoredSecret | undefined, ConfigError>;
+}
+
+const SECRET_BYTES = 32;
+const MIN_STORED_CHARACTERS = 32;
+
+/**
+ * Secrets in files of mode 0600 in the data folder. Two processes that start at once end with the same secret.
+ * @param random cryptographically strong bytes; without it nothing is made.
+ */
+export function fileSecretStore(random?: (bytes: number) => Uint8Array): SecretStore {
+  return {
+    obtain(name, dataDir) {
+      const path = join(dataDir, name);
+      try {
+        const present = readStored(path);
+        if (present !== undefined) return checked(path, present, false);
+        if (random === undefined) return ok(undefined);
+        const isNew = create(path, dataDir, random);
+        return checked(path, readStored(path) ?? '', isNew);
+      } catch (error) {
+        const reason = error instanceof Error && 'code' in error ? String(error.code) : String(error);
+        return err({
+          message: `LINGXI_DATA_DIR (${dataDir}) cannot hold the development secret ${name} (${reason}): make the folder readable and writable, or set ${variableOf(name)}.`,
+        });
+      }
+    },
+  };
+}
+
+function checked(path: string, value: string, isNew: boolean): Result<StoredSecret, ConfigError> {
+  if (value.length < MIN_STORED_CHARACTERS || !/^[\x21-\x7e]+$/.test(value) || value.includes(',')) {
+    return err({
+      message: `${path} holds no usable secret: delete it and start again, and a new one is made.`,
+    });
+  }
+  return ok({ value, path, isNew });
+}
+
+function readStored(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8').trim();
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Written beside and then linked: the name appears whole or not at all, and never over another's. */
+function create(path: string, dataDir: string, random: (bytes: number) => Uint8Array): boolean {
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  const secret = Buffer.from(random(SECRET_BYTES)).toString('base64url');
+  const draft = `${path}.${Buffer.from(random(6)).toString('hex')}.new`;
+  writeFileSync(draft, `${secret}\n`, { mode: 0o600, flag: 'wx' });
+  try {
+    chmodSync(draft, 0o600);
+    linkSync(draft, path);
+    return true;
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    if (code === 'EEXIST') return false;
+    // Some file systems have no hard links.
+    writeFileSync(path, `${secret}\n`, { mode: 0o600, flag: 'wx' });
+    return true;
+  } finally {
+    unlinkSync(draft);
+  }
+}
+
+function variableOf(name: SecretName): string {
+  return name === 'jwt-secret' ? 'JWT_SECRET' : 'LINGXI_API_KEY';
+}

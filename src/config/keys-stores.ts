@@ -1,0 +1,115 @@
+import { fixed, type Keys } from './key.ts';
+import { choice, columnName, flag, matching, tableName, url, whole } from './kinds.ts';
+
+/** Redis, SQL, and what is kept there for how long. */
+export const storeKeys = {
+  redisUrl: {
+    variable: 'REDIS_URL',
+    kind: url(
+      ['redis', 'rediss', 'redis+sentinel', 'redis+cluster'],
+      'a redis://, rediss://, redis+sentinel:// or redis+cluster:// address (special characters in the password percent-encoded)',
+    ),
+    defaultText: 'none: presence in this process',
+    defaultValue: () => undefined,
+    secret: true,
+    about: 'Redis 6.2 or later, or Valkey, for presence on several nodes.',
+  },
+  databaseUrl: {
+    variable: 'DATABASE_URL',
+    kind: url(
+      ['postgres', 'postgresql'],
+      'a postgres:// address (special characters in the password percent-encoded)',
+    ),
+    defaultText: 'none: embedded SQLite file in the data folder',
+    defaultValue: () => undefined,
+    secret: true,
+    about: 'PostgreSQL 13 or later with the users table.',
+  },
+  redisTimeoutMs: {
+    variable: 'LINGXI_REDIS_TIMEOUT_MS',
+    kind: whole(50, 60_000, 'ms'),
+    ...fixed(1000),
+    about: 'Time after which a Redis command counts as lost.',
+  },
+  sqlPool: {
+    variable: 'LINGXI_SQL_POOL',
+    kind: whole(1, 1000, 'connections'),
+    ...fixed(10),
+    about: 'PostgreSQL connections of this process, at most.',
+  },
+  sqlTimeoutMs: {
+    variable: 'LINGXI_SQL_TIMEOUT_MS',
+    kind: whole(50, 600_000, 'ms'),
+    ...fixed(2000),
+    about: 'Time after which a statement counts as failed.',
+  },
+  migrate: {
+    variable: 'LINGXI_MIGRATE',
+    kind: choice('auto', 'check'),
+    ...fixed('auto'),
+    about:
+      '`auto` migrates at start, under a lock; `check` refuses to start on an old schema: `lingxi migrate` does it by hand.',
+  },
+  usersTable: {
+    variable: 'LINGXI_USERS_TABLE',
+    kind: tableName,
+    ...fixed('users'),
+    about: 'Where settlements go; may carry a schema; `none` settles into `lingxi_periods` alone.',
+  },
+  usersIdColumn: {
+    variable: 'LINGXI_USERS_ID_COLUMN',
+    kind: columnName,
+    ...fixed('id'),
+    about: 'Column of the user id.',
+  },
+  usersTimeColumn: {
+    variable: 'LINGXI_USERS_TIME_COLUMN',
+    kind: columnName,
+    ...fixed('last_spirit_gain_time'),
+    about:
+      'Column of the logout time: `timestamptz`, `timestamp` or `bigint` milliseconds, found out at start.',
+  },
+  unknownUsers: {
+    variable: 'LINGXI_UNKNOWN_USERS',
+    kind: choice('reject', 'create', 'ignore'),
+    defaultText: '`create` on the embedded database, else `reject`',
+    defaultValue: ({ given }) => (given.databaseUrl === undefined ? 'create' : 'reject'),
+    about: 'What happens to a login of a user without a row in the users table.',
+    seed: { value: 'reject', risk: 'users without a row in the users table cannot connect' },
+  },
+  loginResetsTime: {
+    variable: 'LINGXI_LOGIN_RESETS_TIME',
+    kind: flag,
+    ...fixed(true),
+    about:
+      'Whether a login that opens a period moves the user’s time to now before the user is shown online.',
+  },
+  lastSeenTtlS: {
+    variable: 'LINGXI_LAST_SEEN_TTL_S',
+    kind: whole(0, 315_360_000, 's'),
+    ...fixed(2_592_000),
+    about: 'How long an offline user’s record stays; 0 deletes it at logout.',
+    seed: {
+      value: 0,
+      risk: 'nothing is kept of a user who is offline, so logout times are found in SQL alone',
+    },
+  },
+  periodsRetentionDays: {
+    variable: 'LINGXI_PERIODS_RETENTION_DAYS',
+    kind: whole(1, 36_500, 'days'),
+    ...fixed(90),
+    about: 'How long closed periods stay in `lingxi_periods`.',
+  },
+  feedLength: {
+    variable: 'LINGXI_FEED_LENGTH',
+    kind: whole(100, 10_000_000, 'entries'),
+    ...fixed(100_000),
+    about: 'Changes of presence that a reader of the feed can go back.',
+  },
+  pushChannel: {
+    variable: 'LINGXI_PUSH_CHANNEL',
+    kind: matching(/^[\x21-\x7e]{1,200}$/, 'a Redis channel name of at most 200 visible ASCII characters'),
+    ...fixed('lingxi:push'),
+    about: 'Redis channel on which foreign programs publish messages.',
+  },
+} satisfies Partial<Keys>;

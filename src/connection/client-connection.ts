@@ -1,0 +1,330 @@
+import type { Watched } from '../heartbeat/monitor.ts';
+import { OFF_WHEEL, type WheelNode } from '../heartbeat/timeout-wheel.ts';
+import type { Timer } from '../lib/clock.ts';
+import { CloseCode, mayReconnect } from '../protocol/close-codes.ts';
+import { matchPing, parseClientMessage } from '../protocol/codec.ts';
+import type { ErrorCode } from '../protocol/error-codes.ts';
+import type { ConnectionHost } from './connection-host.ts';
+import type { CloseCause, ConnectionInfo, Registration } from './connection-info.ts';
+import {
+  handleProtocolMessage,
+  sendGoodbye,
+  sendPong,
+  sendRefusal,
+  sendTokenAccepted,
+  sendWelcome,
+} from './lingxi-v1.ts';
+import { SendQueue } from './send-queue.ts';
+import type { Socket, SocketEvents } from './socket.ts';
+
+/** What became of a frame that was given to a connection. */
+export type FrameOutcome = 'written' | 'queued' | 'queue-full' | 'closed';
+
+const CLOSE_CODES: Readonly<Record<CloseCause, number>> = {
+  'client-closed': CloseCode.normal,
+  'transport-error': CloseCode.internalError,
+  'heartbeat-timeout': CloseCode.heartbeatTimeout,
+  'read-timeout': CloseCode.heartbeatTimeout,
+  'slow-consumer': CloseCode.slowConsumer,
+  replaced: CloseCode.replaced,
+  logout: CloseCode.loggedOut,
+  kick: CloseCode.kicked,
+  'token-expired': CloseCode.tokenExpired,
+  'policy-violation': CloseCode.policyViolation,
+  'presence-lost': CloseCode.presenceLost,
+  shutdown: CloseCode.serviceRestart,
+};
+
+const RATE_WINDOW_MS = 1000;
+const LOSS_LOG_INTERVAL_MS = 1000;
+
+/** One socket's life. Owns its proof of life, its rate and the queue behind its socket; there is one way to close. */
+export class ClientConnection implements SocketEvents, Watched {
+  readonly registration: Registration;
+  /** Rises with every connection of the process; what was broadcast before a connection came does not reach it. */
+  readonly serial: number;
+  /** Wall-clock ms. */
+  readonly since: number;
+  clientState: 'active' | 'background' = 'active';
+  /** Whether listeners were told of this connection. */
+  announced = false;
+  /** Number of the newest dispatch job that reached this connection. */
+  dispatched = 0;
+  tokenExpiresAt: number | undefined;
+
+  wheelSlot = OFF_WHEEL;
+  wheelPrevious: WheelNode | undefined = undefined;
+  wheelNext: WheelNode | undefined = undefined;
+
+  readonly #host: ConnectionHost;
+  readonly #socket: Socket;
+  readonly #anyFrameProves: boolean;
+  #queue: SendQueue | undefined;
+  #open = true;
+  #cause: CloseCause | undefined;
+  /** Observed and monotonic time of the newest proof of life. */
+  #provenAt: number;
+  #provenAtMonotonic: number;
+  #heardAt: number;
+  #pingedAt: number;
+  /** Observed time since which the socket takes nothing; undefined while it takes everything. */
+  #blockedSince: number | undefined;
+  #windowStart: number;
+  #windowCount = 0;
+  #termination: Timer | undefined;
+  #unloggedLosses = 0;
+  #lossLoggedAt = Number.NEGATIVE_INFINITY;
+
+  constructor(host: ConnectionHost, registration: Registration, socket: Socket) {
+    this.#host = host;
+    this.#socket = socket;
+    this.registration = registration;
+    this.serial = host.nextSerial();
+    this.since = host.clock.now();
+    this.tokenExpiresAt = registration.tokenExpiresAt;
+    const mode = host.limits.heartbeatMode;
+    this.#anyFrameProves = mode === 'any' || (mode === 'auto' && this.speaksV1);
+    const now = host.time.now();
+    this.#provenAt = now;
+    this.#provenAtMonotonic = host.time.monotonic;
+    this.#heardAt = now;
+    this.#pingedAt = now;
+    this.#windowStart = now;
+  }
+
+  get userId(): number {
+    return this.registration.userId;
+  }
+
+  get isOpen(): boolean {
+    return this.#open;
+  }
+
+  get speaksV1(): boolean {
+    return this.registration.protocol === 'lingxi.v1';
+  }
+
+  /** Observed time of the newest proof of life. */
+  get provenAt(): number {
+    return this.#provenAt;
+  }
+
+  /** Monotonic time of the newest proof of life: real age, stalls included. */
+  get provenAtMonotonic(): number {
+    return this.#provenAtMonotonic;
+  }
+
+  get queued(): number {
+    return this.#queue?.length ?? 0;
+  }
+
+  info(): ConnectionInfo {
+    const { connectionId, userId, username, epoch, ip, protocol } = this.registration;
+    const queueBytes = (this.#queue?.bytes ?? 0) + this.#socket.bufferedBytes();
+    return {
+      connectionId,
+      userId,
+      username,
+      epoch,
+      since: this.since,
+      ip,
+      protocol,
+      state: this.clientState,
+      queue: this.queued,
+      queueBytes,
+    };
+  }
+
+  /** Losses to be logged now: a slow client that loses a thousand messages a second is one line a second. */
+  lossToLog(count: number): number {
+    this.#unloggedLosses += count;
+    const now = this.#host.clock.monotonic();
+    if (now - this.#lossLoggedAt < LOSS_LOG_INTERVAL_MS && this.#open) return 0;
+    const losses = this.#unloggedLosses;
+    this.#unloggedLosses = 0;
+    this.#lossLoggedAt = now;
+    return losses;
+  }
+
+  /** Tells a `lingxi.v1` client who it is; called once, as its first frame. */
+  welcome(): void {
+    if (this.speaksV1) sendWelcome(this, this.#host);
+  }
+
+  /** Hands a frame to the socket or to the queue behind it. Never blocks. */
+  send(text: string, kind: string): FrameOutcome {
+    if (!this.#open) return 'closed';
+    if (this.#blockedSince !== undefined) return this.#enqueue(text, kind);
+    const written = this.#socket.send(text);
+    if (written === 'sent') return 'written';
+    if (written === 'failed') {
+      this.close('transport-error');
+      return 'closed';
+    }
+    this.#block();
+    return 'queued';
+  }
+
+  /** Tells a `lingxi.v1` client that what it asked for was refused. */
+  refuse(about: string, code: ErrorCode): void {
+    if (this.speaksV1) sendRefusal(this, this.#host, { about, code });
+  }
+
+  /** The client showed a fresh token: the connection lives until that one runs out. */
+  renewToken(expiresAt: number | undefined): void {
+    this.tokenExpiresAt = expiresAt;
+    if (!this.#open) return;
+    this.#host.rewatch(this);
+    if (this.speaksV1) sendTokenAccepted(this, this.#host);
+  }
+
+  message(text: string): void {
+    if (!this.#open) return;
+    const now = this.#heard();
+    if (this.#overRate(now)) return;
+    const stamp = matchPing(text);
+    if (stamp !== undefined) {
+      this.#prove(now);
+      this.#host.counters.heartbeats += 1;
+      if (this.speaksV1) sendPong(this, this.#host, stamp);
+      return;
+    }
+    this.#handle(text, now);
+  }
+
+  control(): void {
+    if (!this.#open) return;
+    const now = this.#heard();
+    this.#overRate(now);
+  }
+
+  drained(): void {
+    this.#blockedSince = undefined;
+    while (this.#open && this.#queue !== undefined) {
+      const frame = this.#queue.shift();
+      if (frame === undefined) {
+        this.#queue = undefined;
+        return;
+      }
+      const written = this.#socket.send(frame.text);
+      if (written === 'failed') return this.close('transport-error');
+      if (written === 'buffered') return this.#block();
+    }
+  }
+
+  closed(code: number, reason: string): void {
+    this.#termination?.cancel();
+    const abrupt = code === 1006;
+    this.#end(this.#cause ?? (abrupt ? 'transport-error' : 'client-closed'), { code, reason });
+  }
+
+  /** The only door out: idempotent, always with a cause. The socket goes first, everything else follows. */
+  close(cause: CloseCause, reconnectAfterMs = 0): void {
+    if (!this.#open || this.#cause !== undefined) return;
+    this.#cause = cause;
+    const code = CLOSE_CODES[cause];
+    if (mayReconnect(code) && this.speaksV1)
+      sendGoodbye(this, this.#host, { code, reason: cause, reconnectAfterMs });
+    this.#socket.close(code, cause);
+    // A peer that is gone, or takes nothing, answers no close frame.
+    this.#termination = this.#host.clock.after(this.#host.limits.closeTimeoutMs, () =>
+      this.#socket.terminate(),
+    );
+    this.#end(cause, { code, reason: cause });
+  }
+
+  dueAt(): number {
+    const { heartbeatTimeoutMs, readTimeoutMs, writeTimeoutMs, pingIntervalMs } = this.#host.limits;
+    let due = Math.min(this.#provenAt + heartbeatTimeoutMs, this.#heardAt + readTimeoutMs);
+    if (this.#anyFrameProves) due = Math.min(due, Math.max(this.#heardAt, this.#pingedAt) + pingIntervalMs);
+    if (this.#blockedSince !== undefined) due = Math.min(due, this.#blockedSince + writeTimeoutMs);
+    if (this.tokenExpiresAt !== undefined) due = Math.min(due, this.#observedExpiry(this.tokenExpiresAt));
+    return due;
+  }
+
+  attend(now: number): boolean {
+    const { heartbeatTimeoutMs, readTimeoutMs, writeTimeoutMs, pingIntervalMs } = this.#host.limits;
+    if (now >= this.#provenAt + heartbeatTimeoutMs) {
+      this.#host.counters.detectionLag.observe((now - this.#provenAt - heartbeatTimeoutMs) / 1000);
+      this.close('heartbeat-timeout');
+    } else if (now >= this.#heardAt + readTimeoutMs) {
+      this.close('read-timeout');
+    } else if (this.#blockedSince !== undefined && now >= this.#blockedSince + writeTimeoutMs) {
+      this.close('slow-consumer');
+    } else if (this.tokenExpiresAt !== undefined && this.#host.clock.now() >= this.tokenExpiresAt) {
+      this.close('token-expired');
+    } else if (this.#anyFrameProves && now >= Math.max(this.#heardAt, this.#pingedAt) + pingIntervalMs) {
+      this.#pingedAt = now;
+      this.#socket.ping();
+    }
+    return this.#open;
+  }
+
+  #handle(text: string, now: number): void {
+    const message = parseClientMessage(text);
+    if (message === undefined) {
+      this.#host.malformed(this);
+      return;
+    }
+    this.#prove(now);
+    if (message.type === 'ping') {
+      this.#host.counters.heartbeats += 1;
+      if (this.speaksV1) sendPong(this, this.#host, JSON.stringify(message.timestamp) ?? '');
+      return;
+    }
+    if (this.speaksV1 && handleProtocolMessage(this, this.#host, message)) return;
+    this.#host.received(this, message);
+  }
+
+  #heard(): number {
+    const now = this.#host.time.now();
+    this.#heardAt = now;
+    if (this.#anyFrameProves) this.#prove(now);
+    return now;
+  }
+
+  #prove(now: number): void {
+    this.#provenAt = now;
+    this.#provenAtMonotonic = this.#host.time.monotonic;
+  }
+
+  #overRate(now: number): boolean {
+    if (now - this.#windowStart >= RATE_WINDOW_MS) {
+      this.#windowStart = now;
+      this.#windowCount = 0;
+    }
+    this.#windowCount += 1;
+    if (this.#windowCount <= this.#host.limits.maxMessagesPerSecond) return false;
+    this.close('policy-violation');
+    return true;
+  }
+
+  #enqueue(text: string, kind: string): FrameOutcome {
+    this.#queue ??= new SendQueue(this.#host.limits.sendQueue);
+    const { outcome, evicted } = this.#queue.push({ text, kind });
+    if (evicted > 0) this.#host.dropped(this, evicted, 'queue-full');
+    if (outcome === 'queued') return 'queued';
+    this.#host.dropped(this, 1, 'queue-full');
+    if (outcome === 'disconnect') this.close('slow-consumer');
+    return 'queue-full';
+  }
+
+  #block(): void {
+    this.#blockedSince = this.#host.time.now();
+    // The write timeout may come before everything else the wheel knows of.
+    this.#host.rewatch(this);
+  }
+
+  #observedExpiry(expiresAt: number): number {
+    return this.#host.time.now() + Math.max(0, expiresAt - this.#host.clock.now());
+  }
+
+  #end(cause: CloseCause, closing: { readonly code: number; readonly reason: string }): void {
+    if (!this.#open) return;
+    this.#open = false;
+    const lost = this.#queue?.clear() ?? 0;
+    this.#queue = undefined;
+    if (lost > 0) this.#host.dropped(this, lost, 'closed');
+    this.#host.ended(this, cause, closing);
+  }
+}

@@ -1,0 +1,46 @@
+import type { ObservedTime } from '../heartbeat/observed-time.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Counters } from '../metrics/counters.ts';
+import type { ClientMessage } from '../protocol/codec.ts';
+import type { ClientConnection } from './client-connection.ts';
+import type { CloseCause } from './connection-info.ts';
+import type { DropReason } from './delivery.ts';
+import type { SendQueueLimits } from './send-queue.ts';
+
+/** Limits and timeouts that every connection shares. Times in milliseconds. */
+export interface ConnectionLimits {
+  readonly heartbeatTimeoutMs: number;
+  readonly heartbeatMode: 'auto' | 'any' | 'client';
+  readonly pingIntervalMs: number;
+  readonly readTimeoutMs: number;
+  readonly writeTimeoutMs: number;
+  /** How long a socket that takes nothing may hold its descriptor after it was closed. */
+  readonly closeTimeoutMs: number;
+  readonly maxMessagesPerSecond: number;
+  readonly sendQueue: SendQueueLimits;
+}
+
+/** What a connection needs of whoever owns it. */
+export interface ConnectionHost {
+  readonly clock: Clock;
+  readonly time: ObservedTime;
+  readonly limits: ConnectionLimits;
+  readonly counters: Counters;
+  /** Shown to `lingxi.v1` clients in `welcome`. */
+  readonly node: string;
+  nextSerial(): number;
+  /** The deadline of a connection may have come nearer. */
+  rewatch(connection: ClientConnection): void;
+  malformed(connection: ClientConnection): void;
+  /** A message of a type that the protocol does not know. */
+  received(connection: ClientConnection, message: ClientMessage): void;
+  dropped(connection: ClientConnection, count: number, reason: DropReason): void;
+  logoutRequested(connection: ClientConnection): void;
+  tokenOffered(connection: ClientConnection, token: string): void;
+  acknowledged(connection: ClientConnection, id: string): void;
+  ended(
+    connection: ClientConnection,
+    cause: CloseCause,
+    closing: { readonly code: number; readonly reason: string },
+  ): void;
+}

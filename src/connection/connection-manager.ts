@@ -1,0 +1,314 @@
+import { HeartbeatMonitor } from '../heartbeat/monitor.ts';
+import { ObservedTime } from '../heartbeat/observed-time.ts';
+import type { Clock } from '../lib/clock.ts';
+import { systemClock } from '../lib/clock.ts';
+import { type Log, silentLog } from '../logging/log.ts';
+import { Counters } from '../metrics/counters.ts';
+import type { ClientMessage } from '../protocol/codec.ts';
+import { EnvelopeEncoder } from '../protocol/envelope.ts';
+import { Acknowledgements } from './acknowledgements.ts';
+import { ClientConnection } from './client-connection.ts';
+import type { ConnectionHost, ConnectionLimits } from './connection-host.ts';
+import type { CloseCause, ConnectionInfo, Registration } from './connection-info.ts';
+import { ConnectionTable } from './connection-table.ts';
+import type { Delivery, DropReason } from './delivery.ts';
+import { Dispatcher, type DispatchReport } from './dispatcher.ts';
+import { Listeners, type ManagerEvents } from './events.ts';
+import { deliver, type Outgoing, outgoing } from './outgoing.ts';
+import type { Socket } from './socket.ts';
+
+/** The one observer of a manager: presence. It is told synchronously and must not block. */
+export interface ManagerObserver {
+  registered(connection: ClientConnection): void;
+  ended(connection: ClientConnection, cause: CloseCause): void;
+  logoutRequested(connection: ClientConnection): void;
+  tokenOffered(connection: ClientConnection, token: string): void;
+}
+
+export interface ManagerOptions extends Partial<ConnectionLimits> {
+  readonly clock?: Clock;
+  readonly time?: ObservedTime;
+  readonly log?: Log;
+  readonly counters?: Counters;
+  readonly observer?: ManagerObserver;
+  /** `replace`: a newer connection of a user closes the older ones (4001). `multi`: they live side by side. */
+  readonly policy?: 'replace' | 'multi';
+  /** Messages to many that are accepted and not yet handed to their connections, at most. Default 256. */
+  readonly dispatchQueue?: number;
+  readonly node?: string;
+}
+
+const DEFAULT_LIMITS: ConnectionLimits = {
+  heartbeatTimeoutMs: 10_000,
+  heartbeatMode: 'auto',
+  pingIntervalMs: 3000,
+  readTimeoutMs: 60_000,
+  writeTimeoutMs: 10_000,
+  closeTimeoutMs: 5000,
+  maxMessagesPerSecond: 50,
+  sendQueue: { messages: 64, bytes: 1_048_576, policy: 'drop-newest' },
+};
+
+const USER_LISTED = (): boolean => true;
+
+/**
+ * Owns the connections of this process: who is connected, their heartbeats, and the messages to them. Synchronous;
+ * knows no store and no network. Runs on any {@link Socket} and any {@link Clock}.
+ */
+export class ConnectionManager {
+  readonly time: ObservedTime;
+  readonly monitor: HeartbeatMonitor;
+  readonly counters: Counters;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #policy: 'replace' | 'multi';
+  readonly #observer: ManagerObserver | undefined;
+  readonly #table = new ConnectionTable();
+  readonly #listeners: Listeners<ManagerEvents>;
+  readonly #dispatcher: Dispatcher;
+  readonly #acknowledgements: Acknowledgements;
+  readonly #host: ConnectionHost;
+  #serial = 0;
+
+  constructor(options: ManagerOptions = {}) {
+    this.#clock = options.clock ?? systemClock();
+    this.#log = options.log ?? silentLog;
+    this.counters = options.counters ?? new Counters();
+    this.time = options.time ?? new ObservedTime(this.#clock);
+    this.monitor = new HeartbeatMonitor(this.#clock, this.time);
+    this.#policy = options.policy ?? 'replace';
+    this.#observer = options.observer;
+    this.#acknowledgements = new Acknowledgements(this.#clock);
+    this.#listeners = new Listeners((error) =>
+      this.#log.error({ event: 'internal-error', error }, 'a listener failed'),
+    );
+    this.#dispatcher = new Dispatcher({
+      clock: this.#clock,
+      capacity: options.dispatchQueue ?? 256,
+      connectionsOf: (userId) => this.#table.of(userId),
+      newestSerial: () => this.#serial,
+    });
+    this.#host = this.#createHost(options);
+  }
+
+  /** Starts watching heartbeats. */
+  start(): void {
+    this.monitor.start();
+  }
+
+  /** Subscribes to one event; answers how to unsubscribe. */
+  on<Name extends keyof ManagerEvents>(
+    name: Name,
+    listener: (event: ManagerEvents[Name]) => void,
+  ): () => void {
+    return this.#listeners.on(name, listener);
+  }
+
+  /**
+   * Registers a socket as a connection of the user, as a seed client. Under `replace` the user's older connections
+   * are closed 4001. The socket's events belong to the connection that is returned.
+   */
+  registerClient(userId: number, username: string, socket: Socket): ClientConnection {
+    const epoch = Math.max(this.#clock.now(), (this.#table.newestEpoch(userId) ?? 0) + 1);
+    const connectionId = `${userId}-${epoch}`;
+    return this.register(
+      { userId, username, connectionId, epoch, period: epoch, resumed: false, ip: '', protocol: 'seed' },
+      socket,
+    );
+  }
+
+  /** As {@link registerClient}, with what an admission decided. A connection older than one that is here is closed 4001. */
+  register(registration: Registration, socket: Socket): ClientConnection {
+    const connection = new ClientConnection(this.#host, registration, socket);
+    const others = this.#policy === 'replace' ? [...this.#table.of(registration.userId)] : [];
+    this.#table.add(connection);
+    this.monitor.watch(connection);
+    this.#observer?.registered(connection);
+    for (const other of others) {
+      if (other.registration.epoch < registration.epoch) other.close('replaced');
+      else connection.close('replaced');
+    }
+    if (!connection.isOpen) return connection;
+    connection.welcome();
+    connection.announced = true;
+    this.#listeners.emit('connected', { connection });
+    return connection;
+  }
+
+  /** Ends a connection whose socket its owner closes; nothing happens where it has ended already. */
+  unregisterClient(connection: ClientConnection): void {
+    connection.close('client-closed');
+  }
+
+  /** Hands a message to the user's connections here. Never blocks, never throws for an absent user (rule DL1). */
+  sendToUser(userId: number, type: string, data: unknown): Delivery {
+    return this.deliverTo(userId, this.prepare(type, data));
+  }
+
+  /** Encodes a message once for any number of receivers. Throws a TypeError where `data` has no JSON form. */
+  prepare(type: string, data: unknown, withId = false): Outgoing {
+    return outgoing(
+      new EnvelopeEncoder(type, data, Math.floor(this.#clock.now() / 1000)),
+      type,
+      withId ? this.#acknowledgements.nextId() : undefined,
+    );
+  }
+
+  deliverTo(userId: number, message: Outgoing): Delivery {
+    if (this.#dispatcher.depth > 0) this.#dispatcher.catchUp(userId);
+    return deliver(message, { userId, connections: this.#table.of(userId) }, this.counters);
+  }
+
+  /** A message to everyone connected here. Undefined where the dispatch queue is full: nobody gets it. */
+  broadcast(type: string, data: unknown): Promise<DispatchReport> | undefined {
+    return this.broadcastPrepared(this.prepare(type, data));
+  }
+
+  broadcastPrepared(message: Outgoing): Promise<DispatchReport> | undefined {
+    return this.#dispatcher.submit({
+      targets: this.#table.userIds(),
+      isTarget: USER_LISTED,
+      deliver: (userId, connections) => deliver(message, { userId, connections }, this.counters),
+      wantResults: false,
+    });
+  }
+
+  /** A message to a list of users, in slices. Undefined where the dispatch queue is full. */
+  sendToUsers(userIds: ReadonlySet<number>, message: Outgoing): Promise<DispatchReport> | undefined {
+    return this.#dispatcher.submit({
+      targets: userIds,
+      isTarget: (userId) => userIds.has(userId),
+      deliver: (userId, connections) => deliver(message, { userId, connections }, this.counters),
+      wantResults: true,
+    });
+  }
+
+  /** Resolves with whether the user acknowledged a message made with an id. */
+  acknowledged(
+    message: Outgoing,
+    expected: { readonly userId: number; readonly timeoutMs: number },
+  ): Promise<boolean> {
+    if (message.id === undefined) return Promise.resolve(false);
+    return this.#acknowledgements.wait(`${message.id}.${expected.userId}`, expected);
+  }
+
+  /** Counts messages that reached no connection. */
+  countDropped(count: number, reason: DropReason): void {
+    this.counters.messages.dropped += count;
+    this.counters.dropped[reason] += count;
+  }
+
+  /** Users with a connection here. */
+  onlineCount(): number {
+    return this.#table.userCount;
+  }
+
+  isUserOnline(userId: number): boolean {
+    return this.#table.of(userId).length > 0;
+  }
+
+  get connectionCount(): number {
+    return this.#table.connectionCount;
+  }
+
+  get dispatchQueueDepth(): number {
+    return this.#dispatcher.depth;
+  }
+
+  queuedMessages(): number {
+    let queued = 0;
+    for (const connection of this.#table.all()) queued += connection.queued;
+    return queued;
+  }
+
+  connectionsOf(userId: number): readonly ClientConnection[] {
+    return this.#table.of(userId);
+  }
+
+  ofUser(userId: number): readonly ConnectionInfo[] {
+    return this.#table.of(userId).map((connection) => connection.info());
+  }
+
+  /** Closes the user's connections up to `epoch` (absent: all). */
+  closeUser(userId: number, cause: CloseCause, epoch = Number.POSITIVE_INFINITY): void {
+    for (const connection of [...this.#table.of(userId)]) {
+      if (connection.registration.epoch <= epoch) connection.close(cause);
+    }
+  }
+
+  /** Closes everything with 1012; `reconnectAfterMs` tells each connection when to come back. Stops the heartbeat. */
+  close(reconnectAfterMs: () => number = () => 0): void {
+    this.monitor.stop();
+    for (const connection of [...this.#table.all()]) connection.close('shutdown', reconnectAfterMs());
+  }
+
+  #createHost(options: ManagerOptions): ConnectionHost {
+    const limits = { ...DEFAULT_LIMITS, ...definedOnly(options, DEFAULT_LIMITS) };
+    return {
+      clock: this.#clock,
+      time: this.time,
+      limits,
+      counters: this.counters,
+      node: options.node ?? 'local',
+      nextSerial: () => {
+        this.#serial += 1;
+        return this.#serial;
+      },
+      rewatch: (connection) => this.monitor.watch(connection),
+      malformed: (connection) => this.#malformed(connection),
+      received: (connection, message) => this.#received(connection, message),
+      dropped: (connection, count, reason) => this.#dropped(connection, { count, reason }),
+      logoutRequested: (connection) => {
+        if (this.#observer === undefined) connection.close('logout');
+        else this.#observer.logoutRequested(connection);
+      },
+      tokenOffered: (connection, token) => this.#observer?.tokenOffered(connection, token),
+      acknowledged: (connection, id) => this.#acknowledgements.acknowledge(connection.userId, id),
+      ended: (connection, cause, closing) => this.#ended(connection, { cause, ...closing }),
+    };
+  }
+
+  #malformed(connection: ClientConnection): void {
+    this.counters.malformedMessages += 1;
+    const { userId, registration } = connection;
+    this.#log.debug(
+      { event: 'malformed-message', userId, connectionId: registration.connectionId },
+      'ignored a message that is not {"type": string, …}',
+    );
+  }
+
+  #received(connection: ClientConnection, message: ClientMessage): void {
+    this.#listeners.emit('message', { connection, message });
+  }
+
+  #dropped(
+    connection: ClientConnection,
+    drop: { readonly count: number; readonly reason: DropReason },
+  ): void {
+    this.counters.dropped[drop.reason] += drop.count;
+    const unlogged = connection.lossToLog(drop.count);
+    if (unlogged > 0) {
+      const { userId, registration } = connection;
+      const fields = { userId, connectionId: registration.connectionId, cause: drop.reason, count: unlogged };
+      this.#log.warn({ event: 'message-dropped', ...fields }, 'messages were dropped');
+    }
+    this.#listeners.emit('dropped', { connection, ...drop });
+  }
+
+  #ended(
+    connection: ClientConnection,
+    end: { readonly cause: CloseCause; readonly code: number; readonly reason: string },
+  ): void {
+    this.monitor.unwatch(connection);
+    this.#table.remove(connection);
+    this.#observer?.ended(connection, end.cause);
+    if (connection.announced) this.#listeners.emit('disconnected', { connection, ...end });
+  }
+}
+
+/** The members of `options` that stand in `pattern` and are given. */
+function definedOnly(options: ManagerOptions, pattern: ConnectionLimits): Partial<ConnectionLimits> {
+  return Object.fromEntries(
+    Object.entries(options).filter(([name, value]) => name in pattern && value !== undefined),
+  );
+}

@@ -1,0 +1,50 @@
+import type { ClientMessage } from '../protocol/codec.ts';
+import type { ClientConnection } from './client-connection.ts';
+import type { CloseCause } from './connection-info.ts';
+import type { DropReason } from './delivery.ts';
+
+/** What a {@link ConnectionManager} tells its listeners, by name. */
+export interface ManagerEvents {
+  connected: { readonly connection: ClientConnection };
+  disconnected: {
+    readonly connection: ClientConnection;
+    readonly cause: CloseCause;
+    readonly code: number;
+    readonly reason: string;
+  };
+  /** A client message of a type that the protocol does not know: the application's. */
+  message: { readonly connection: ClientConnection; readonly message: ClientMessage };
+  dropped: { readonly connection: ClientConnection; readonly count: number; readonly reason: DropReason };
+}
+
+type Listener<Payload> = (payload: Payload) => void;
+
+/** Typed listeners of one owner. A listener that throws does not keep the others from being told. */
+export class Listeners<Events extends object> {
+  readonly #listeners = new Map<keyof Events, Set<Listener<never>>>();
+  readonly #failed: (error: unknown) => void;
+
+  constructor(failed: (error: unknown) => void) {
+    this.#failed = failed;
+  }
+
+  /** Answers how to unsubscribe. */
+  on<Name extends keyof Events>(name: Name, listener: Listener<Events[Name]>): () => void {
+    const listeners = this.#listeners.get(name) ?? new Set();
+    listeners.add(listener as Listener<never>);
+    this.#listeners.set(name, listeners);
+    return () => listeners.delete(listener as Listener<never>);
+  }
+
+  emit<Name extends keyof Events>(name: Name, payload: Events[Name]): void {
+    const listeners = this.#listeners.get(name) as Set<Listener<Events[Name]>> | undefined;
+    if (listeners === undefined) return;
+    for (const listener of listeners) {
+      try {
+        listener(payload);
+      } catch (error) {
+        this.#failed(error);
+      }
+    }
+  }
+}

@@ -1,0 +1,55 @@
+import type { Counters } from '../metrics/counters.ts';
+import type { EnvelopeEncoder } from '../protocol/envelope.ts';
+import type { ClientConnection, FrameOutcome } from './client-connection.ts';
+import type { Delivery } from './delivery.ts';
+
+/** A message encoded once for any number of receivers (rule DL2). */
+export interface Outgoing {
+  readonly type: string;
+  /** Present where `lingxi.v1` clients are asked to acknowledge; each user's message has its own id from it. */
+  readonly id: string | undefined;
+  frameFor(connection: ClientConnection): string;
+}
+
+export function outgoing(encoder: EnvelopeEncoder, type: string, id: string | undefined): Outgoing {
+  return {
+    type,
+    id,
+    frameFor({ userId, speaksV1 }) {
+      return id !== undefined && speaksV1
+        ? encoder.forUserWithId(userId, `${id}.${userId}`)
+        : encoder.forUser(userId);
+    },
+  };
+}
+
+/** Hands the message to each connection and counts it; what is told is the best of their outcomes. */
+export function deliver(
+  message: Outgoing,
+  target: { readonly userId: number; readonly connections: readonly ClientConnection[] },
+  counters: Counters,
+): Delivery {
+  const { userId, connections } = target;
+  const delivery: Delivery =
+    connections.length === 0
+      ? { userId, status: 'offline', connections: 0 }
+      : handOver(message, userId, connections);
+  counters.messages[delivery.status] += 1;
+  // A full queue counts its own losses.
+  if (delivery.reason === 'closed') counters.dropped.closed += 1;
+  return delivery;
+}
+
+const RANK: Readonly<Record<FrameOutcome, number>> = { closed: 0, 'queue-full': 1, queued: 2, written: 3 };
+
+function handOver(message: Outgoing, userId: number, connections: readonly ClientConnection[]): Delivery {
+  let handedTo = 0;
+  let best: FrameOutcome = 'closed';
+  for (const connection of connections) {
+    const outcome = connection.send(message.frameFor(connection), message.type);
+    if (outcome === 'written' || outcome === 'queued') handedTo += 1;
+    if (RANK[outcome] > RANK[best]) best = outcome;
+  }
+  if (best === 'written' || best === 'queued') return { userId, status: best, connections: handedTo };
+  return { userId, status: 'dropped', connections: 0, reason: best };
+}

@@ -1,0 +1,330 @@
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { LocalRouter } from './cluster/local-router.ts';
+import { PushRate } from './cluster/push-rate.ts';
+import type { Config } from './config/config.ts';
+import { ConnectionManager } from './connection/connection-manager.ts';
+import { Admission } from './gateway/admission.ts';
+import { createBunServer } from './gateway/bun-server.ts';
+import { bunRuntime } from './gateway/bun-types.ts';
+import { createClientAddress } from './gateway/client-address.ts';
+import type { Credentials } from './gateway/credentials.ts';
+import type { GatewayServer } from './gateway/gateway-server.ts';
+import { ListenError } from './gateway/gateway-server.ts';
+import { preferredLanguage } from './gateway/language.ts';
+import { createNodeServer } from './gateway/node-server.ts';
+import { createCredentials } from './gateway/token-credentials.ts';
+import { ObservedTime } from './heartbeat/observed-time.ts';
+import { createHttpApp } from './http/app.ts';
+import { type Clock, sleep, systemClock } from './lib/clock.ts';
+import { err, ok, type Result } from './lib/result.ts';
+import type { Log } from './logging/log.ts';
+import { Counters, type Gauges } from './metrics/counters.ts';
+import { createPresenceStore, type OpenedPresenceStore } from './presence/create-presence-store.ts';
+import { PresenceTracker } from './presence/tracker.ts';
+import { createUserStore } from './settlement/create-user-store.ts';
+import { GroupCommit, groupCommitSize } from './settlement/group-commit.ts';
+import { PresenceLedger } from './settlement/presence-ledger.ts';
+import { Reconciler } from './settlement/reconciler.ts';
+import { Settler } from './settlement/settler.ts';
+import type { UserStore } from './settlement/user-store.ts';
+
+/** A running gateway. */
+export interface Gateway {
+  readonly port: number;
+  /** Where it listens, as URLs. */
+  readonly urls: readonly string[];
+  /** The connections of this process, for an application that embeds the gateway. */
+  readonly manager: ConnectionManager;
+  /** Drains and ends (rule DR1): no new connections, `goodbye` and 1012 to each, settlements flushed. */
+  stop(): Promise<void>;
+}
+
+export interface GatewayOptions {
+  readonly config: Config;
+  readonly log: Log;
+  readonly clock?: Clock;
+}
+
+/** Closed connections are told to come back spread over this time. */
+const RECONNECT_SPREAD_MS = 5000;
+/** How long sockets have to take their close frames. */
+const CLOSE_GRACE_MS = 300;
+const VERSION = (
+  JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+).version;
+
+/**
+ * Joins all rooms to a gateway and starts it on the runtime that runs this. Expected failures (a taken port, an
+ * unreachable store) are one sentence that says what to do.
+ */
+export async function createGateway(options: GatewayOptions): Promise<Result<Gateway, { message: string }>> {
+  const { config, log } = options;
+  const clock = options.clock ?? systemClock();
+  const node = `${config.nodeName}:${clock.now().toString(36)}${randomBytes(3).toString('hex')}`;
+  const counters = new Counters();
+  const time = new ObservedTime(clock, (ms) => {
+    counters.stallCreditedMs += ms;
+    log.warn(
+      { event: 'stall-credited', ms: Math.round(ms) },
+      'time passed that nobody could observe: all deadlines moved by it',
+    );
+  });
+  const users = await createUserStore(config);
+  if (!users.ok) return users;
+  const presence = await createPresenceStore({ config, clock, time, node, log, users: users.value });
+  if (!presence.ok) {
+    await users.value.close();
+    return presence;
+  }
+  const assembly = new Assembly({
+    config,
+    log,
+    clock,
+    node,
+    counters,
+    time,
+    users: users.value,
+    presence: presence.value,
+  });
+  return assembly.start();
+}
+
+interface Parts {
+  readonly config: Config;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly node: string;
+  readonly counters: Counters;
+  readonly time: ObservedTime;
+  readonly users: UserStore;
+  readonly presence: OpenedPresenceStore;
+}
+
+/** The rooms of one gateway, in the order in which they start and stop. */
+class Assembly {
+  readonly #parts: Parts;
+  readonly #settler: Settler;
+  readonly #reconciler: Reconciler;
+  readonly #ledger: PresenceLedger;
+  readonly #tracker: PresenceTracker;
+  readonly #manager: ConnectionManager;
+  readonly #credentials: Credentials;
+  readonly #router: LocalRouter;
+  readonly #admission: Admission;
+  readonly #server: GatewayServer;
+  #draining = false;
+
+  constructor(parts: Parts) {
+    const { config, clock, log, counters, users, presence } = parts;
+    this.#parts = parts;
+    this.#credentials = createCredentials({ config, clock, log });
+    this.#settler = this.#createSettler();
+    this.#reconciler = this.#createReconciler();
+    const groupCommit = new GroupCommit({
+      store: users,
+      clock,
+      timeoutMs: config.sqlTimeoutMs,
+      maxBatch: groupCommitSize(config.databaseUrl),
+    });
+    this.#ledger = new PresenceLedger({
+      clock,
+      store: users,
+      groupCommit,
+      settler: this.#settler,
+      reconciler: this.#reconciler,
+    });
+    this.#tracker = this.#createTracker();
+    this.#manager = this.#createManager();
+    this.#router = new LocalRouter({
+      manager: this.#manager,
+      presence: this.#tracker,
+      rate: new PushRate(config.pushRatePerUser, clock),
+      alone: presence.alone,
+    });
+    this.#admission = new Admission({
+      config,
+      credentials: this.#credentials,
+      presence: this.#tracker,
+      clock,
+      random: Math.random,
+      log,
+      counters,
+    });
+    this.#server = this.#createServer();
+  }
+
+  async start(): Promise<Result<Gateway, { message: string }>> {
+    const { presence, users } = this.#parts;
+    await this.#reconciler.start();
+    await this.#tracker.start(this.#manager);
+    this.#settler.start();
+    this.#manager.start();
+    presence.listen?.((request) => void this.#router.push(request).catch(() => {}));
+    try {
+      const { port, addresses } = await this.#server.listen();
+      const urls = addresses.map(
+        (address) => `http://${shownHost(this.#parts.config.host, address)}:${port}`,
+      );
+      return ok({ port, urls: [...new Set(urls)], manager: this.#manager, stop: () => this.#stop() });
+    } catch (error) {
+      await this.#stopStores();
+      if (!(error instanceof ListenError)) throw error;
+      return err({ message: error.message });
+    } finally {
+      void users;
+    }
+  }
+
+  async #stop(): Promise<void> {
+    const { log, clock, config } = this.#parts;
+    this.#draining = true;
+    this.#admission.setDraining(true);
+    log.info({ event: 'draining', connections: this.#manager.connectionCount }, 'draining');
+    this.#server.stopAccepting();
+    this.#manager.close(() => Math.floor(Math.random() * RECONNECT_SPREAD_MS));
+    await sleep(clock, CLOSE_GRACE_MS);
+    await this.#server.close();
+    await Promise.race([this.#settler.flush(config.drainTimeoutMs), sleep(clock, config.drainTimeoutMs)]);
+    await this.#stopStores();
+    log.info({ event: 'stopped' }, 'stopped');
+  }
+
+  async #stopStores(): Promise<void> {
+    this.#manager.monitor.stop();
+    await this.#tracker.stop();
+    await this.#settler.stop();
+    await this.#reconciler.stop();
+    await this.#parts.presence.store.close();
+    await this.#parts.users.close();
+  }
+
+  #createSettler(): Settler {
+    const { presence, users, clock, log } = this.#parts;
+    const { store } = presence;
+    const source = {
+      take: (limit: number) => store.takeDuties(limit),
+      ack: (duties: Parameters<typeof store.ackDuties>[0]) => store.ackDuties(duties),
+      setAside: (duty: Parameters<typeof store.setAside>[0], error: string) => store.setAside(duty, error),
+      pending: () => store.pendingDuties(),
+    };
+    return new Settler({
+      store: users,
+      source,
+      clock,
+      log,
+      random: Math.random,
+      onSettled: (duties) => this.#ledger.onSettled(duties),
+    });
+  }
+
+  #createReconciler(): Reconciler {
+    const { presence, users, clock, log, node, config, counters } = this.#parts;
+    return new Reconciler({
+      store: users,
+      presenceKnows: (rows) => presence.store.knows(rows),
+      clock,
+      log,
+      node,
+      heartbeatTimeoutMs: config.heartbeatTimeoutMs,
+      periodsRetentionDays: config.periodsRetentionDays,
+      onSettled: (duties) => {
+        counters.logouts.reconciled += duties.length;
+        this.#ledger.onSettled(duties);
+      },
+    });
+  }
+
+  #createTracker(): PresenceTracker {
+    const { config, clock, log, node, counters, presence } = this.#parts;
+    return new PresenceTracker({
+      ...config,
+      clock,
+      log,
+      counters,
+      node,
+      store: presence.store,
+      ledger: this.#ledger,
+      newId: () => randomBytes(9).toString('base64url'),
+      renewToken: async (userId, token) => {
+        const identity = await this.#credentials.verifyUser(token);
+        return identity.ok && identity.value.userId === userId
+          ? { expiresAt: identity.value.expiresAt }
+          : undefined;
+      },
+    });
+  }
+
+  #createManager(): ConnectionManager {
+    const { config, clock, time, log, counters, node } = this.#parts;
+    return new ConnectionManager({
+      ...config,
+      clock,
+      time,
+      log,
+      counters,
+      node,
+      observer: this.#tracker,
+      policy: config.sessionPolicy === 'replace' ? 'replace' : 'multi',
+      sendQueue: { messages: config.sendQueue, bytes: config.sendQueueBytes, policy: config.overflow },
+    });
+  }
+
+  #createServer(): GatewayServer {
+    const { config, log } = this.#parts;
+    const create = bunRuntime() === undefined ? createNodeServer : createBunServer;
+    return create({
+      ...config,
+      admission: this.#admission,
+      http: (request, peer) => this.#http.fetch(request, peer),
+      opened: (registration, socket) => this.#manager.register(registration, socket),
+      abandoned: (dial) => this.#tracker.abandon(dial),
+      log,
+    });
+  }
+
+  get #gauges(): Gauges {
+    return {
+      usersOnline: () => this.#tracker.onlineCount(),
+      connections: () => this.#manager.connectionCount,
+      dispatchQueueDepth: () => this.#manager.dispatchQueueDepth,
+      queuedMessages: () => this.#manager.queuedMessages(),
+      settlementsPending: () => this.#settler.pendingCount,
+      settlementOldestAgeMs: () => this.#settler.oldestAgeMs,
+      ghosts: () => this.#tracker.ghosts,
+    };
+  }
+
+  readonly #http = {
+    fetch: (request: Request, peer: string): Promise<Response> => this.#app().fetch(request, peer),
+  };
+  #createdApp: ReturnType<typeof createHttpApp> | undefined;
+
+  #app(): ReturnType<typeof createHttpApp> {
+    const { config, clock, log, counters, node } = this.#parts;
+    this.#createdApp ??= createHttpApp({
+      presence: this.#tracker,
+      router: this.#router,
+      connections: this.#manager,
+      credentials: this.#credentials,
+      counters,
+      gauges: this.#gauges,
+      config,
+      clock,
+      log,
+      node,
+      version: VERSION,
+      processMetrics: true,
+      isDraining: () => this.#draining,
+      clientAddress: createClientAddress(config.trustedProxies),
+      language: (accepted) => preferredLanguage(accepted, config.language),
+    });
+    return this.#createdApp;
+  }
+}
+
+/** `localhost` and wildcard addresses are shown as something that can be opened. */
+function shownHost(host: string, address: string): string {
+  if (host === 'localhost' || host === '0.0.0.0' || host === '::') return 'localhost';
+  return address.includes(':') ? `[${address}]` : address;
+}

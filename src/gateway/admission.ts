@@ -1,0 +1,221 @@
+import type { Config } from '../config/config.ts';
+import type { Registration } from '../connection/connection-info.ts';
+import { unreachable } from '../lib/assert.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Log } from '../logging/log.ts';
+import type { Counters } from '../metrics/counters.ts';
+import type { Dial, Presence } from '../presence/presence.ts';
+import { SUBPROTOCOL } from '../protocol/envelope.ts';
+import { type ErrorCode, errorBody, errorStatus } from '../protocol/error-codes.ts';
+import { type ClientAddress, createClientAddress } from './client-address.ts';
+import { ConnectionLimits } from './connection-limits.ts';
+import type { Credentials, UserIdentity } from './credentials.ts';
+import { formFault, type HandshakeRequest, type Offer, readOffer } from './handshake.ts';
+import { preferredLanguage } from './language.ts';
+import { createOriginCheck, type OriginCheck } from './origin.ts';
+
+export type { HandshakeRequest } from './handshake.ts';
+
+export interface Acceptance {
+  readonly kind: 'accept';
+  /** The subprotocol to select; undefined: select none. */
+  readonly protocol: typeof SUBPROTOCOL | undefined;
+  readonly registration: Registration;
+  readonly dial: Dial;
+}
+
+export interface Refusal {
+  readonly kind: 'refuse';
+  readonly status: number;
+  readonly code: ErrorCode;
+  readonly retryAfterS?: number;
+  /** JSON text. */
+  readonly body: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+export type Decision = Acceptance | Refusal;
+
+export interface AdmissionOptions {
+  readonly config: Pick<
+    Config,
+    'allowedOrigins' | 'trustedProxies' | 'queryToken' | 'maxConnections' | 'maxConnectionsPerIp' | 'language'
+  >;
+  readonly credentials: Credentials;
+  readonly presence: Presence;
+  readonly clock: Clock;
+  /** A number in [0, 1). */
+  readonly random: () => number;
+  readonly log: Log;
+  readonly counters: Counters;
+}
+
+/** Clients that are refused for now come back spread over this many seconds. */
+const RETRY_SPREAD_S = 5;
+/** Characters of a foreign header that a log line may carry. */
+const MAX_LOGGED_CHARS = 100;
+
+/** Why a request is refused, and for whom. */
+interface Reason {
+  readonly code: ErrorCode;
+  readonly userId?: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly detail?: string;
+}
+
+/**
+ * Decides whether an upgrade request becomes a connection. The order of the checks is part of the contract. An
+ * accepted connection holds a place until {@link release}.
+ */
+export class Admission {
+  readonly #options: AdmissionOptions;
+  readonly #address: ClientAddress;
+  readonly #allowsOrigin: OriginCheck;
+  readonly #limits: ConnectionLimits;
+  #draining = false;
+
+  /** Throws where a trusted proxy is not an address or a CIDR. */
+  constructor(options: AdmissionOptions) {
+    this.#options = options;
+    this.#address = createClientAddress(options.config.trustedProxies);
+    this.#allowsOrigin = createOriginCheck(options.config.allowedOrigins);
+    this.#limits = new ConnectionLimits({ ...options.config, clock: options.clock });
+  }
+
+  async decide(request: HandshakeRequest): Promise<Decision> {
+    const ip = this.#address(request.peer, request.header('x-forwarded-for'));
+    const fault = this.#formFault(request) ?? this.#stateFault(request);
+    if (fault !== undefined) return this.#refuse(request, ip, fault);
+    const full = this.#limits.take(ip);
+    if (full !== undefined) return this.#refuse(request, ip, { code: full });
+    let decision: Acceptance | Reason | undefined;
+    try {
+      decision = await this.#identify(request, ip);
+    } finally {
+      this.#limits.settle();
+      if (decision === undefined || !('kind' in decision)) this.#limits.release(ip);
+    }
+    return 'kind' in decision ? decision : this.#refuse(request, ip, decision);
+  }
+
+  /** Gives back the place of an accepted connection: its socket ended, or never opened. Once each. */
+  release(registration: Registration): void {
+    this.#limits.release(registration.ip);
+  }
+
+  /** While draining, upgrades get 503 `draining`. */
+  setDraining(draining: boolean): void {
+    this.#draining = draining;
+  }
+
+  #formFault(request: HandshakeRequest): Reason | undefined {
+    const fault = formFault(request);
+    switch (fault) {
+      case undefined:
+        return undefined;
+      case 'upgrade-required':
+        return { code: 'upgrade-required', headers: { upgrade: 'websocket' } };
+      case 'unsupported-version':
+        return {
+          code: 'upgrade-required',
+          headers: { upgrade: 'websocket', 'sec-websocket-version': '13' },
+          detail: '(Sec-WebSocket-Version: 13)',
+        };
+      case 'bad-handshake':
+        return { code: 'bad-handshake' };
+      default:
+        return unreachable(fault);
+    }
+  }
+
+  #stateFault(request: HandshakeRequest): Reason | undefined {
+    if (!this.#allowsOrigin(request.header('origin'), request.header('host')))
+      return { code: 'origin-not-allowed' };
+    if (this.#draining) return { code: 'draining' };
+    return this.#options.presence.available ? undefined : { code: 'presence-unavailable' };
+  }
+
+  async #identify(request: HandshakeRequest, ip: string): Promise<Acceptance | Reason> {
+    const offer = readOffer(request, this.#options.config.queryToken);
+    if (typeof offer === 'string') return { code: offer };
+    const identity = await this.#options.credentials.verifyUser(offer.token);
+    if (!identity.ok) {
+      if (identity.error === 'invalid-token') this.#limits.recordFailure(ip);
+      return { code: identity.error };
+    }
+    const { userId } = identity.value;
+    if (offer.claimedUserId !== undefined && offer.claimedUserId !== userId)
+      return { code: 'user-mismatch', userId };
+    return this.#dial(offer, identity.value, ip);
+  }
+
+  async #dial(offer: Offer, identity: UserIdentity, ip: string): Promise<Acceptance | Reason> {
+    const { presence } = this.#options;
+    const { userId, username, expiresAt } = identity;
+    const { protocol } = offer;
+    const dialled = await presence.dial({ userId, username, ip, protocol });
+    if (!dialled.ok) return { code: dialled.error, userId };
+    const dial = dialled.value;
+    // Draining began while presence answered: this socket would come after everybody was told to go.
+    if (this.#draining) {
+      presence.abandon(dial);
+      return { code: 'draining', userId };
+    }
+    const registration: Registration = {
+      userId,
+      username,
+      connectionId: dial.connectionId,
+      epoch: dial.epoch,
+      period: dial.period,
+      resumed: dial.resumed,
+      ip,
+      protocol,
+      ...(expiresAt === undefined ? {} : { tokenExpiresAt: expiresAt }),
+    };
+    return {
+      kind: 'accept',
+      protocol: protocol === SUBPROTOCOL ? SUBPROTOCOL : undefined,
+      registration,
+      dial,
+    };
+  }
+
+  #refuse(request: HandshakeRequest, ip: string, reason: Reason): Refusal {
+    const { counters, log, random, config } = this.#options;
+    const { code, userId, detail } = reason;
+    counters.refused.set(code, (counters.refused.get(code) ?? 0) + 1);
+    const origin = code === 'origin-not-allowed' ? request.header('origin') : undefined;
+    log.info(
+      {
+        event: 'refused',
+        code,
+        ip: printable(ip),
+        ...(userId === undefined ? {} : { userId }),
+        ...(origin === undefined ? {} : { origin: printable(origin) }),
+      },
+      'upgrade refused',
+    );
+    const status = errorStatus(code);
+    const language = preferredLanguage(request.header('accept-language'), config.language);
+    const retryAfterS =
+      status === 503 || status === 429 ? 1 + Math.floor(random() * RETRY_SPREAD_S) : undefined;
+    return {
+      kind: 'refuse',
+      status,
+      code,
+      ...(retryAfterS === undefined ? {} : { retryAfterS }),
+      body: JSON.stringify(errorBody(code, language, detail)),
+      headers: {
+        'content-type': 'application/json; charset=utf-8',
+        'cache-control': 'no-store',
+        ...(retryAfterS === undefined ? {} : { 'retry-after': String(retryAfterS) }),
+        ...reason.headers,
+      },
+    };
+  }
+}
+
+/** What a client sent, fit for a log line: bounded, and without characters that could forge one. */
+function printable(text: string): string {
+  return text.slice(0, MAX_LOGGED_CHARS).replace(/[^\x20-\x7e]/g, '?');
+}

@@ -1,0 +1,117 @@
+import type { Socket, SocketEvents, SocketWrite } from '../connection/socket.ts';
+import { CloseCode } from '../protocol/close-codes.ts';
+import type { Acceptance } from './admission.ts';
+import type { BunSocketData, BunSocketHandlers, BunWebSocket } from './bun-types.ts';
+import { decodeUtf8, MAX_HELD_BYTES, NO_EVENTS, type ServerOptions } from './gateway-server.ts';
+
+/** Bun's longest idle timeout. */
+const MAX_IDLE_S = 960;
+/** The connection's own read timeout must come first. */
+const IDLE_MARGIN_S = 20;
+
+/** Bun's settings for every socket; what it calls back goes straight to the object on the socket. */
+export function bunSocketHandlers(options: ServerOptions): BunSocketHandlers {
+  const idleS = Math.ceil(options.readTimeoutMs / 1000) + IDLE_MARGIN_S;
+  return {
+    maxPayloadLength: options.maxMessageBytes,
+    backpressureLimit: MAX_HELD_BYTES,
+    closeOnBackpressureLimit: false,
+    // Only this ends a socket that was closed while its client neither reads nor leaves.
+    idleTimeout: Math.min(MAX_IDLE_S, idleS),
+    sendPings: false,
+    perMessageDeflate: false,
+    open: (ws) => ws.data.onOpen(ws),
+    message: (ws, message) => ws.data.onMessage(message),
+    ping: (ws) => ws.data.onControl('ping'),
+    pong: (ws) => ws.data.onControl('pong'),
+    drain: (ws) => ws.data.onDrain(),
+    close: (ws, code, reason) => ws.data.onClose(code, reason),
+  };
+}
+
+/** One socket: the port that its connection drives, and what Bun calls back. */
+export class BunSocket implements Socket, BunSocketData {
+  readonly #options: ServerOptions;
+  readonly #accepted: Acceptance;
+  #ws: BunWebSocket | undefined;
+  #events: SocketEvents = NO_EVENTS;
+  #registered = false;
+  #ended = false;
+  #waitsForDrain = false;
+
+  constructor(options: ServerOptions, accepted: Acceptance) {
+    this.#options = options;
+    this.#accepted = accepted;
+  }
+
+  send(text: string): SocketWrite {
+    // Bun answers the bytes sent, -1 where it holds some back, 0 where it took none.
+    const sent = this.#ws === undefined ? 0 : this.#ws.send(text);
+    if (sent > 0) return 'sent';
+    if (sent === 0) return 'failed';
+    this.#waitsForDrain = true;
+    return 'buffered';
+  }
+
+  ping(): void {
+    this.#ws?.ping();
+  }
+
+  close(code: number, reason: string): void {
+    this.#ws?.close(code, reason);
+  }
+
+  terminate(): void {
+    this.#ws?.terminate();
+  }
+
+  bufferedBytes(): number {
+    return this.#ws === undefined ? 0 : this.#ws.getBufferedAmount();
+  }
+
+  onOpen(ws: BunWebSocket): void {
+    this.#ws = ws;
+    try {
+      this.#events = this.#options.opened(this.#accepted.registration, this);
+      this.#registered = true;
+    } catch (error) {
+      this.#options.log.error({ event: 'internal-error', err: error }, 'a socket could not be registered');
+      ws.close(CloseCode.internalError, '');
+    }
+  }
+
+  onMessage(message: string | Uint8Array): void {
+    const text = typeof message === 'string' ? message : decodeUtf8(message);
+    if (text === undefined) this.close(CloseCode.invalidPayload, 'invalid UTF-8');
+    else this.#events.message(text);
+  }
+
+  onControl(kind: 'ping' | 'pong'): void {
+    this.#events.control(kind);
+  }
+
+  onDrain(): void {
+    // Bun calls as soon as some bytes left; the port wants all of them gone.
+    if (!this.#waitsForDrain || this.#ws === undefined || this.#ws.getBufferedAmount() > 0) return;
+    this.#waitsForDrain = false;
+    this.#events.drained();
+  }
+
+  onClose(code: number, reason: string): void {
+    this.#ws = undefined;
+    this.#end();
+    this.#events.closed(code, reason);
+  }
+
+  /** The client left before the socket opened. */
+  abandon(): void {
+    this.#end();
+  }
+
+  #end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#options.admission.release(this.#accepted.registration);
+    if (!this.#registered) this.#options.abandoned(this.#accepted.dial);
+  }
+}

@@ -1,0 +1,65 @@
+import ipaddr from 'ipaddr.js';
+
+/** Hops of `X-Forwarded-For` that are looked at, from the right; an address beyond them is not believed. */
+const MAX_HOPS = 32;
+const MAX_HEADER_CHARS = 2048;
+
+const MAPPED_IPV4_PREFIX = '::ffff:';
+
+type Network = [ipaddr.IPv4 | ipaddr.IPv6, number];
+
+/** Finds the address that a request really came from. */
+export type ClientAddress = (peer: string, forwardedFor: string | undefined) => string;
+
+/**
+ * Builds the look-up for the given trusted proxies (CIDRs or single addresses). `X-Forwarded-For` is read from the
+ * right and believed as long as the hop that wrote it is trusted, so the answer is the right-most untrusted hop.
+ * Throws where an entry is neither an address nor a CIDR.
+ */
+export function createClientAddress(trustedProxies: readonly string[]): ClientAddress {
+  if (trustedProxies.length === 0) return (peer) => plainAddress(peer);
+  const networks = trustedProxies.map(parseNetwork);
+  const trusts = (address: string): boolean => {
+    const parsed = ipaddr.process(address);
+    return networks.some(([range, bits]) => parsed.kind() === range.kind() && parsed.match(range, bits));
+  };
+  return (peer, forwardedFor) => {
+    let address = plainAddress(peer);
+    if (forwardedFor === undefined || !ipaddr.isValid(address) || !trusts(address)) return address;
+    const hops = forwardedFor.slice(-MAX_HEADER_CHARS).split(',').slice(-MAX_HOPS);
+    for (let index = hops.length - 1; index >= 0; index -= 1) {
+      const hop = hopAddress(hops[index] ?? '');
+      if (hop === undefined) return address;
+      address = hop;
+      if (!trusts(address)) return address;
+    }
+    return address;
+  };
+}
+
+/** Writes an IPv4 address that came through an IPv6 socket as IPv4. */
+export function plainAddress(peer: string): string {
+  return peer.startsWith(MAPPED_IPV4_PREFIX) && peer.includes('.')
+    ? peer.slice(MAPPED_IPV4_PREFIX.length)
+    : peer;
+}
+
+/** Proxies write `1.2.3.4`, `1.2.3.4:5678`, `2001:db8::1` or `[2001:db8::1]:5678`. */
+function hopAddress(hop: string): string | undefined {
+  const text = hop.trim();
+  const bracketed = /^\[([^\]]+)\](?::\d{1,5})?$/.exec(text)?.[1];
+  const withPort = /^(\d{1,3}(?:\.\d{1,3}){3}):\d{1,5}$/.exec(text)?.[1];
+  const address = bracketed ?? withPort ?? text;
+  if (address.includes('%')) return undefined;
+  if (!ipaddr.IPv4.isValidFourPartDecimal(address) && !ipaddr.IPv6.isValid(address)) return undefined;
+  return ipaddr.process(address).toString();
+}
+
+function parseNetwork(text: string): Network {
+  if (text.includes('/') && ipaddr.isValidCIDR(text)) return ipaddr.parseCIDR(text);
+  if (!text.includes('/') && ipaddr.isValid(text)) {
+    const address = ipaddr.process(text);
+    return [address, address.kind() === 'ipv4' ? 32 : 128];
+  }
+  throw new Error(`LINGXI_TRUSTED_PROXIES: ${JSON.stringify(text)} is not an address or a CIDR.`);
+}

@@ -1,0 +1,159 @@
+import { networkInterfaces } from 'node:os';
+import type { Registration } from '../connection/connection-info.ts';
+import type { Socket, SocketEvents } from '../connection/socket.ts';
+import type { Log } from '../logging/log.ts';
+import type { Dial } from '../presence/presence.ts';
+import { type ErrorCode, errorBody, errorStatus, type Language } from '../protocol/error-codes.ts';
+import type { Decision, HandshakeRequest, Refusal } from './admission.ts';
+import { preferredLanguage } from './language.ts';
+
+/** The path that clients open their sockets on. */
+export const SOCKET_PATH = '/ws';
+/** Header lines of a request; beyond: 431. */
+export const MAX_HEADER_LINES = 128;
+/** Bytes of all header lines of a request together; beyond: 431. */
+export const MAX_HEADER_BYTES = 16_384;
+/**
+ * Bytes that a socket may hold back before it is given up. A connection stops sending at the first byte held back,
+ * so only pongs to a client that pings and never reads can get here.
+ */
+export const MAX_HELD_BYTES = 1_048_576;
+
+/** The listening side of the gateway on one runtime. */
+export interface GatewayServer {
+  /** Rejects with a {@link ListenError} where the address cannot be had. */
+  listen(): Promise<{ readonly port: number; readonly addresses: readonly string[] }>;
+  /** No new connections and no new upgrades; open sockets live on. */
+  stopAccepting(): void;
+  /** Stops accepting and drops whatever is still connected. */
+  close(): Promise<void>;
+}
+
+/** What the adapters need of {@link Admission}. */
+export interface AdmissionPort {
+  decide(request: HandshakeRequest): Promise<Decision>;
+  release(registration: Registration): void;
+}
+
+export interface ServerOptions {
+  /** `localhost` listens on 127.0.0.1 and, where the machine has it, ::1. */
+  readonly host: string;
+  /** 0: any free one, the same for every address. */
+  readonly port: number;
+  readonly maxMessageBytes: number;
+  readonly maxConnections: number;
+  /** A whole HTTP request must have arrived within this time. */
+  readonly readTimeoutMs: number;
+  /** A closing handshake must have ended within this time. */
+  readonly writeTimeoutMs: number;
+  /** Answers everything but `GET /ws`. `peer` is the address of the TCP peer. */
+  http(request: Request, peer: string): Promise<Response>;
+  readonly admission: AdmissionPort;
+  /** A socket opened; called once for each, before any of its events. */
+  opened(registration: Registration, socket: Socket): SocketEvents;
+  /** The client of an accepted dial left before its socket opened. */
+  abandoned(dial: Dial): void;
+  readonly log: Log;
+  readonly language?: Language;
+}
+
+/** Why the server cannot listen, in one sentence that says what to do. */
+export class ListenError extends Error {
+  override readonly name = 'ListenError';
+}
+
+/** The addresses to listen on for a configured host. */
+export function listenAddresses(host: string): readonly string[] {
+  if (host !== 'localhost') return [host];
+  const hasIpv6Loopback = Object.values(networkInterfaces()).some((interfaces) =>
+    interfaces?.some(({ address }) => address === '::1'),
+  );
+  return hasIpv6Loopback ? ['127.0.0.1', '::1'] : ['127.0.0.1'];
+}
+
+/** With port 0, a port that is free on the first address may be taken on the second. */
+const MAX_PORT_ATTEMPTS = 10;
+
+/** Binds every address of `host` to one port by `bind`, which answers the port and how to undo it. */
+export async function listenOnAll(
+  target: { readonly host: string; readonly port: number },
+  bind: (address: string, port: number) => Promise<{ readonly port: number; close(): Promise<void> }>,
+): Promise<{ readonly port: number; readonly addresses: readonly string[] }> {
+  const addresses = listenAddresses(target.host);
+  for (let attempt = 1; ; attempt += 1) {
+    const bound: { close(): Promise<void> }[] = [];
+    let { port } = target;
+    let address = '';
+    try {
+      for (address of addresses) {
+        const listener = await bind(address, port);
+        bound.push(listener);
+        port = listener.port;
+      }
+      return { port, addresses };
+    } catch (error) {
+      for (const listener of bound) await listener.close();
+      const mayRetry = target.port === 0 && bound.length > 0 && attempt < MAX_PORT_ATTEMPTS;
+      if (!mayRetry) throw listenError(error, address, port);
+    }
+  }
+}
+
+function listenError(error: unknown, address: string, port: number): ListenError {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  const where = `${address.includes(':') ? `[${address}]` : address}:${port}`;
+  const reason = error instanceof Error ? error.message : String(error);
+  const options = { cause: error };
+  if (code === 'EADDRINUSE')
+    return new ListenError(
+      `Port ${port} is already in use on ${address}: set PORT to a free one, or stop the program that holds it.`,
+      options,
+    );
+  if (code === 'EACCES' || code === 'EPERM')
+    return new ListenError(
+      `Listening on ${where} is not permitted: set PORT to one above 1023, or give the program the right to it.`,
+      options,
+    );
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND' || code === 'EAI_AGAIN')
+    return new ListenError(
+      `HOST ${address} is not an address of this machine: set HOST to one that is.`,
+      options,
+    );
+  return new ListenError(
+    `Cannot listen on ${where} (${reason}): set HOST and PORT to an address that is free.`,
+    options,
+  );
+}
+
+/** The events of a socket that belongs to nobody. */
+export const NO_EVENTS: SocketEvents = { message() {}, control() {}, drained() {}, closed() {} };
+
+/** What an adapter answers by itself. */
+export type PlainCode = Extract<ErrorCode, 'internal' | 'headers-too-large' | 'invalid-request'>;
+
+/** The refusal for `code`, in the language that the client prefers. */
+export function plainRefusal(
+  code: PlainCode,
+  acceptLanguage: string | undefined,
+  fallback: Language = 'en',
+): Refusal {
+  return {
+    kind: 'refuse',
+    status: errorStatus(code),
+    code,
+    body: JSON.stringify(errorBody(code, preferredLanguage(acceptLanguage, fallback))),
+    headers: { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store' },
+  };
+}
+
+/** Strict decoding of binary messages; stateless between calls. */
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** The text of a binary message; undefined where it is not UTF-8. */
+export function decodeUtf8(bytes: Uint8Array): string | undefined {
+  try {
+    return utf8.decode(bytes);
+  } catch {
+    return undefined;
+  }
+}

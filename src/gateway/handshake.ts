@@ -1,0 +1,100 @@
+import { BEARER_SUBPROTOCOL_PREFIX, SUBPROTOCOL } from '../protocol/envelope.ts';
+import type { ErrorCode } from '../protocol/error-codes.ts';
+import { parseUserId } from '../protocol/user-id.ts';
+
+/** An upgrade request as both runtimes can show it. Header names are given in lower case. */
+export interface HandshakeRequest {
+  readonly method: string;
+  /** Path and query; an absolute URL is taken as well. */
+  readonly url: string;
+  header(name: string): string | undefined;
+  /** Address of the TCP peer. */
+  readonly peer: string;
+}
+
+/** A 16-byte value in base64 (RFC 6455 section 4.1). */
+const KEY = /^[+/0-9A-Za-z]{22}==$/;
+/** A token of RFC 9110. */
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+const MAX_SUBPROTOCOLS = 16;
+
+/** What is wrong with the form of the handshake itself. */
+export type FormFault = 'upgrade-required' | 'unsupported-version' | 'bad-handshake';
+
+/** Checks RFC 6455 section 4.2.1; undefined where the request is a well-formed opening handshake. */
+export function formFault(request: HandshakeRequest): FormFault | undefined {
+  const connection = request.header('connection');
+  if (request.header('upgrade')?.toLowerCase() !== 'websocket') return 'upgrade-required';
+  if (connection === undefined || !/(^|,)\s*upgrade\s*(,|$)/i.test(connection)) return 'upgrade-required';
+  if (request.method !== 'GET') return 'bad-handshake';
+  if (!KEY.test(request.header('sec-websocket-key') ?? '')) return 'bad-handshake';
+  return request.header('sec-websocket-version') === '13' ? undefined : 'unsupported-version';
+}
+
+/** What a client offered to be let in with. */
+export interface Offer {
+  readonly token: string;
+  readonly protocol: 'seed' | 'lingxi.v1';
+  /** The user that `?userId=` names. */
+  readonly claimedUserId: number | undefined;
+}
+
+export type OfferFault = Extract<
+  ErrorCode,
+  'bad-handshake' | 'missing-credentials' | 'missing-subprotocol' | 'invalid-user-id'
+>;
+
+/** Finds the credentials: `Authorization`, then the subprotocol offer, then `?token=` where that is allowed. */
+export function readOffer(request: HandshakeRequest, queryToken: boolean): Offer | OfferFault {
+  const subprotocols = parseSubprotocols(request.header('sec-websocket-protocol'));
+  if (subprotocols === undefined) return 'bad-handshake';
+  const bearer = subprotocols.find((name) => name.startsWith(BEARER_SUBPROTOCOL_PREFIX));
+  const offersOurs = subprotocols.includes(SUBPROTOCOL);
+  const query = queryOf(request.url);
+  const token =
+    bearerToken(request.header('authorization')) ??
+    bearer?.slice(BEARER_SUBPROTOCOL_PREFIX.length) ??
+    (queryToken ? query?.get('token') : undefined);
+  // An empty token is one that was not sent.
+  if (token === undefined || token === null || token === '') return 'missing-credentials';
+  if (bearer !== undefined && !offersOurs) return 'missing-subprotocol';
+  const claimed = query?.getAll('userId') ?? [];
+  const claimedUserId = claimed.length === 1 ? parseUserId(claimed[0]) : undefined;
+  if (claimed.length > 0 && claimedUserId === undefined) return 'invalid-user-id';
+  return { token, protocol: offersOurs ? SUBPROTOCOL : 'seed', claimedUserId };
+}
+
+/** The token of an `Authorization` header with the scheme Bearer, which is written in any case. */
+export function bearerToken(authorization: string | undefined): string | undefined {
+  if (authorization === undefined) return undefined;
+  const token = /^bearer +(\S+) *$/i.exec(authorization)?.[1];
+  return token;
+}
+
+/** Path of a request target, without its query. */
+export function pathOf(url: string): string {
+  const start = pathStart(url);
+  const query = url.indexOf('?', start);
+  return query === -1 ? url.slice(start) : url.slice(start, query);
+}
+
+/** The names offered; undefined where the header is malformed, as RFC 6455 section 11.3.4 writes it. */
+function parseSubprotocols(header: string | undefined): readonly string[] | undefined {
+  if (header === undefined) return [];
+  const names = header.split(',', MAX_SUBPROTOCOLS + 1).map((name) => name.trim());
+  if (names.length > MAX_SUBPROTOCOLS || new Set(names).size !== names.length) return undefined;
+  return names.every((name) => TOKEN.test(name)) ? names : undefined;
+}
+
+function queryOf(url: string): URLSearchParams | undefined {
+  const start = url.indexOf('?');
+  return start === -1 ? undefined : new URLSearchParams(url.slice(start + 1));
+}
+
+/** Bun shows absolute URLs, Node the request target as it was sent. */
+function pathStart(url: string): number {
+  if (url.startsWith('/')) return 0;
+  const scheme = url.indexOf('://');
+  const slash = scheme === -1 ? -1 : url.indexOf('/', scheme + 3);
+  return slash === -1 ? url.length : slash;
+}

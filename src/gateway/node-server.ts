@@ -1,0 +1,261 @@
+import {
+  createServer,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+  STATUS_CODES,
+} from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { getRequestListener, RequestError } from '@hono/node-server';
+import { WebSocketServer } from 'ws';
+import { SUBPROTOCOL } from '../protocol/envelope.ts';
+import type { Acceptance, Decision } from './admission.ts';
+import {
+  type GatewayServer,
+  listenOnAll,
+  MAX_HEADER_BYTES,
+  MAX_HEADER_LINES,
+  type PlainCode,
+  plainRefusal,
+  type ServerOptions,
+  SOCKET_PATH,
+} from './gateway-server.ts';
+import { type HandshakeRequest, pathOf } from './handshake.ts';
+import { NodeSocket } from './node-socket.ts';
+
+/** A connection must have sent all headers of its first request within this time, plus one check. */
+const HEADERS_TIMEOUT_MS = 4_000;
+const CHECK_INTERVAL_MS = 500;
+const KEEP_ALIVE_MS = 5_000;
+/** Fragments of one message; beyond: 1008. */
+const MAX_FRAGMENTS = 4_096;
+/** TCP reads that one message may be spread over; beyond: 1008. */
+const MAX_CHUNKS = 8_192;
+/** TCP connections beyond the limit for sockets, for HTTP and for refusals. */
+const SPARE_CONNECTIONS = 1_024;
+
+/** The gateway on `node:http` and `ws`. */
+export function createNodeServer(options: ServerOptions): GatewayServer {
+  return new NodeGateway(options);
+}
+
+class NodeGateway implements GatewayServer {
+  readonly #options: ServerOptions;
+  readonly #sockets = new Set<NodeSocket>();
+  readonly #webSockets: WebSocketServer;
+  readonly #respond: (incoming: IncomingMessage, outgoing: ServerResponse) => Promise<void>;
+  #servers: Server[] = [];
+
+  constructor(options: ServerOptions) {
+    this.#options = options;
+    const settings = {
+      noServer: true,
+      clientTracking: false,
+      perMessageDeflate: false,
+      maxPayload: options.maxMessageBytes,
+      maxFragments: MAX_FRAGMENTS,
+      maxBufferedChunks: MAX_CHUNKS,
+      // The connection counts pings and NodeSocket bounds the pongs; ws would drop the client without a close frame.
+      maxPendingAutoPongs: 0,
+      closeTimeout: options.writeTimeoutMs,
+      handleProtocols: (offered: Set<string>): string | false =>
+        offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false,
+    };
+    this.#webSockets = new WebSocketServer(settings);
+    this.#respond = getRequestListener(
+      (request, env) => this.#fetch(request, env.incoming as IncomingMessage),
+      {
+        overrideGlobalObjects: false,
+        // The request cannot be written as a URL: no `Host`, or one that is none.
+        errorHandler: (error) =>
+          error instanceof RequestError ? this.#plain('invalid-request') : this.#failed(error),
+      },
+    );
+  }
+
+  listen(): Promise<{ readonly port: number; readonly addresses: readonly string[] }> {
+    return listenOnAll(this.#options, async (address, port) => {
+      const server = this.#createServer();
+      await bind(server, address, port);
+      this.#servers.push(server);
+      return {
+        port: (server.address() as AddressInfo).port,
+        close: () => {
+          this.#servers = this.#servers.filter((other) => other !== server);
+          return closeServer(server);
+        },
+      };
+    });
+  }
+
+  stopAccepting(): void {
+    for (const server of this.#servers) if (server.listening) server.close();
+  }
+
+  async close(): Promise<void> {
+    const closing = this.#servers.map(closeServer);
+    this.#servers = [];
+    for (const socket of this.#sockets) socket.terminate();
+    await Promise.all(closing);
+  }
+
+  #createServer(): Server {
+    const server = createServer({
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: Math.min(HEADERS_TIMEOUT_MS, this.#options.readTimeoutMs),
+      requestTimeout: this.#options.readTimeoutMs,
+      connectionsCheckingInterval: CHECK_INTERVAL_MS,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      noDelay: true,
+    });
+    // Node would leave out the lines beyond its limit in silence; they are counted in hasTooManyHeaders.
+    server.maxHeadersCount = 0;
+    server.maxConnections = this.#options.maxConnections + SPARE_CONNECTIONS;
+    server.on('request', (incoming, outgoing) => void this.#respond(incoming, outgoing));
+    server.on('upgrade', (incoming, stream, head) => void this.#upgrade(incoming, stream, head));
+    return server;
+  }
+
+  async #fetch(request: Request, incoming: IncomingMessage): Promise<Response> {
+    try {
+      if (hasTooManyHeaders(incoming)) return this.#headersTooLarge(incoming);
+      if (!isSocketRequest(incoming)) return await this.#options.http(request, peerOf(incoming));
+      const decision = await this.#options.admission.decide(handshakeOf(incoming));
+      if (decision.kind === 'refuse') return toResponse(decision);
+      // Admission accepts upgrades alone, and Node hands those to #upgrade.
+      this.#abandon(decision);
+      throw new Error('a request without an upgrade was accepted');
+    } catch (error) {
+      return this.#failed(error, incoming.headers['accept-language']);
+    }
+  }
+
+  async #upgrade(incoming: IncomingMessage, stream: Duplex, head: Buffer): Promise<void> {
+    const drop = (): void => void stream.destroy();
+    stream.on('error', drop);
+    try {
+      const answer = await this.#answerUpgrade(incoming);
+      if (answer instanceof Response) return await writeResponse(stream, answer);
+      stream.removeListener('error', drop);
+      this.#open(incoming, { stream, head, accepted: answer });
+    } catch (error) {
+      await writeResponse(stream, this.#failed(error, incoming.headers['accept-language'])).catch(drop);
+    }
+  }
+
+  async #answerUpgrade(incoming: IncomingMessage): Promise<Acceptance | Response> {
+    if (hasTooManyHeaders(incoming)) return this.#headersTooLarge(incoming);
+    // A client may offer to upgrade any request (HTTP/2 in clear text, say); it is answered as if it had not.
+    if (!isSocketRequest(incoming)) return this.#options.http(toRequest(incoming), peerOf(incoming));
+    const decision = await this.#options.admission.decide(handshakeOf(incoming));
+    return decision.kind === 'refuse' ? toResponse(decision) : decision;
+  }
+
+  #open(
+    incoming: IncomingMessage,
+    upgrade: { readonly stream: Duplex; readonly head: Buffer; readonly accepted: Acceptance },
+  ): void {
+    const { stream, head, accepted } = upgrade;
+    let opened = false;
+    this.#webSockets.handleUpgrade(incoming, stream, head, (ws) => {
+      opened = true;
+      const socket = new NodeSocket(ws, stream);
+      this.#sockets.add(socket);
+      socket.start(this.#options, accepted, () => this.#sockets.delete(socket));
+    });
+    // ws calls back at once, or not at all where the client is gone.
+    if (!opened) this.#abandon(accepted);
+  }
+
+  #abandon(accepted: Acceptance): void {
+    this.#options.admission.release(accepted.registration);
+    this.#options.abandoned(accepted.dial);
+  }
+
+  #headersTooLarge(incoming: IncomingMessage): Response {
+    return this.#plain('headers-too-large', incoming.headers['accept-language']);
+  }
+
+  #plain(code: PlainCode, acceptLanguage?: string): Response {
+    return toResponse(plainRefusal(code, acceptLanguage, this.#options.language));
+  }
+
+  #failed(error: unknown, acceptLanguage?: string): Response {
+    this.#options.log.error({ event: 'internal-error', err: error }, 'a request failed');
+    return this.#plain('internal', acceptLanguage);
+  }
+}
+
+function bind(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ host, port, exclusive: true, ipv6Only: host === '::1' }, () => {
+      server.removeListener('error', reject);
+      resolve();
+    });
+  });
+}
+
+function closeServer(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
+}
+
+function isSocketRequest(incoming: IncomingMessage): boolean {
+  return incoming.method === 'GET' && pathOf(incoming.url ?? '') === SOCKET_PATH;
+}
+
+/** `rawHeaders` has a name and a value for each line. */
+function hasTooManyHeaders(incoming: IncomingMessage): boolean {
+  return incoming.rawHeaders.length > 2 * MAX_HEADER_LINES;
+}
+
+function peerOf(incoming: IncomingMessage): string {
+  return incoming.socket.remoteAddress ?? '';
+}
+
+function handshakeOf(incoming: IncomingMessage): HandshakeRequest {
+  return {
+    method: incoming.method ?? '',
+    url: incoming.url ?? '',
+    peer: peerOf(incoming),
+    header: (name) => {
+      const value = incoming.headers[name];
+      return Array.isArray(value) ? value.join(', ') : value;
+    },
+  };
+}
+
+function toResponse(refusal: Extract<Decision, { readonly kind: 'refuse' }>): Response {
+  return new Response(refusal.body, { status: refusal.status, headers: refusal.headers });
+}
+
+/** A request whose body Node no longer reads: an upgrade with a body is answered as one without. */
+function toRequest(incoming: IncomingMessage): Request {
+  const headers = new Headers();
+  for (let index = 0; index + 1 < incoming.rawHeaders.length; index += 2)
+    headers.append(incoming.rawHeaders[index] ?? '', incoming.rawHeaders[index + 1] ?? '');
+  const url = new URL(pathWithQuery(incoming.url ?? '/'), 'http://localhost');
+  const host = incoming.headers.host;
+  if (host !== undefined && URL.canParse(`http://${host}`)) url.host = host;
+  return new Request(url, { method: incoming.method ?? 'GET', headers });
+}
+
+function pathWithQuery(target: string): string {
+  return target.startsWith('/') && !target.startsWith('//') ? target : '/';
+}
+
+/** Writes a response to a connection that Node gave up as HTTP, and ends it. */
+async function writeResponse(stream: Duplex, response: Response): Promise<void> {
+  const body = Buffer.from(await response.arrayBuffer());
+  if (stream.destroyed) return;
+  const lines = [`HTTP/1.1 ${response.status} ${STATUS_CODES[response.status] ?? ''}`];
+  for (const [name, value] of response.headers)
+    if (!/^(connection|content-length|transfer-encoding)$/i.test(name)) lines.push(`${name}: ${value}`);
+  lines.push(`content-length: ${body.length}`, 'connection: close', '', '');
+  stream.once('finish', () => stream.destroy());
+  stream.end(Buffer.concat([Buffer.from(lines.join('\r\n'), 'latin1'), body]));
+}

@@ -1,0 +1,74 @@
+import type { Clock, Timer } from '../lib/clock.ts';
+import type { ObservedTime } from './observed-time.ts';
+import { OFF_WHEEL, TimeoutWheel, type WheelNode } from './timeout-wheel.ts';
+
+const TICK_MS = 25;
+/** A tick that comes later than this waits one more turn of the loop, so that pending reads come first (HB5). */
+const LATE_TICK_MS = 200;
+/** What one tick may handle; the rest follows in the next turn of the loop. */
+const MAX_DUE_PER_TICK = 2000;
+
+/** A node that is asked for its verdict when its deadline has passed. */
+export interface Watched extends WheelNode {
+  /** Acts on what is due at observed time `now`. A node that wants to be watched on is put back by answering true. */
+  attend(now: number): boolean;
+}
+
+/** One ticker for all deadlines of the process (rule HB4). */
+export class HeartbeatMonitor {
+  readonly #clock: Clock;
+  readonly #time: ObservedTime;
+  readonly #wheel: TimeoutWheel<Watched>;
+  #ticker: Timer | undefined;
+  #pending: Timer | undefined;
+  #lastTick: number;
+
+  constructor(clock: Clock, time: ObservedTime) {
+    this.#clock = clock;
+    this.#time = time;
+    this.#wheel = new TimeoutWheel(time.now());
+    this.#lastTick = clock.monotonic();
+  }
+
+  start(): void {
+    this.#lastTick = this.#clock.monotonic();
+    this.#ticker ??= this.#clock.every(TICK_MS, () => this.#tick());
+  }
+
+  stop(): void {
+    this.#ticker?.cancel();
+    this.#pending?.cancel();
+    this.#ticker = undefined;
+    this.#pending = undefined;
+  }
+
+  watch(node: Watched): void {
+    if (node.wheelSlot === OFF_WHEEL) this.#wheel.add(node);
+    else this.#wheel.reschedule(node);
+  }
+
+  unwatch(node: Watched): void {
+    this.#wheel.remove(node);
+  }
+
+  #tick(): void {
+    const monotonic = this.#clock.monotonic();
+    const late = monotonic - this.#lastTick > LATE_TICK_MS;
+    this.#lastTick = monotonic;
+    this.#time.now();
+    if (late || this.#pending !== undefined) return;
+    this.#judgeAfterReads();
+  }
+
+  #judgeAfterReads(): void {
+    this.#pending = this.#clock.defer(() => {
+      this.#pending = undefined;
+      if (this.#time.frozen) return;
+      const now = this.#time.now();
+      const handled = this.#wheel.advance(now, MAX_DUE_PER_TICK, (node) => {
+        if (node.attend(now)) this.watch(node);
+      });
+      if (handled === MAX_DUE_PER_TICK && this.#ticker !== undefined) this.#judgeAfterReads();
+    });
+  }
+}

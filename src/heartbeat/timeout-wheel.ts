@@ -1,0 +1,110 @@
+import { assert } from '../lib/assert.ts';
+
+/** What can be put on the wheel. The links belong to the wheel; a node is on one wheel at most. */
+export interface WheelNode {
+  /** Observed time at which the node wants attention. May move later at any time without telling the wheel. */
+  dueAt(): number;
+  wheelSlot: number;
+  wheelPrevious: WheelNode | undefined;
+  wheelNext: WheelNode | undefined;
+}
+
+/** Value of `wheelSlot` of a node that is on no wheel. */
+export const OFF_WHEEL = -1;
+
+const SLOT_MS = 25;
+/** Power of two: 25.6 s ahead. What is due later waits in the farthest slot and is moved on when it comes up. */
+const SLOT_COUNT = 1024;
+/** Never the slot that is being emptied, also when seen from the one after it. */
+const HORIZON_SLOTS = SLOT_COUNT - 2;
+
+/**
+ * A hashed timing wheel with lazy re-bucketing: a heartbeat only moves the node's own deadline; the node changes its
+ * slot when its old one comes up. Insertion and removal are O(1), a tick touches only the slots that came up.
+ * Pure: time is an argument. A node is never given out before its deadline, and at most one slot and one tick after.
+ */
+export class TimeoutWheel<Node extends WheelNode> {
+  readonly #slots: (WheelNode | undefined)[] = new Array<WheelNode | undefined>(SLOT_COUNT).fill(undefined);
+  /** Number of the next slot to look at, counted from time 0. */
+  #next: number;
+  #size = 0;
+
+  constructor(now: number) {
+    this.#next = Math.floor(now / SLOT_MS);
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  add(node: Node): void {
+    assert(node.wheelSlot === OFF_WHEEL, 'a node is on one wheel at most');
+    const due = Math.ceil(node.dueAt() / SLOT_MS);
+    const slot = Math.min(Math.max(due, this.#next), this.#next + HORIZON_SLOTS) % SLOT_COUNT;
+    const head = this.#slots[slot];
+    node.wheelSlot = slot;
+    node.wheelPrevious = undefined;
+    node.wheelNext = head;
+    if (head !== undefined) head.wheelPrevious = node;
+    this.#slots[slot] = node;
+    this.#size += 1;
+  }
+
+  remove(node: Node): void {
+    if (node.wheelSlot === OFF_WHEEL) return;
+    if (node.wheelPrevious === undefined) this.#slots[node.wheelSlot] = node.wheelNext;
+    else node.wheelPrevious.wheelNext = node.wheelNext;
+    if (node.wheelNext !== undefined) node.wheelNext.wheelPrevious = node.wheelPrevious;
+    node.wheelSlot = OFF_WHEEL;
+    node.wheelPrevious = undefined;
+    node.wheelNext = undefined;
+    this.#size -= 1;
+  }
+
+  /** Puts the node where its deadline now belongs; needed only where the deadline moved nearer. */
+  reschedule(node: Node): void {
+    this.remove(node);
+    this.add(node);
+  }
+
+  /**
+   * Takes off the wheel and hands to `due` each node whose deadline has passed at `now`, `limit` nodes at most.
+   * Answers how many; where it is `limit`, more may wait for the next call.
+   */
+  advance(now: number, limit: number, due: (node: Node) => void): number {
+    const last = Math.floor(now / SLOT_MS);
+    let given = 0;
+    // A gap of a whole turn or more visits each slot once.
+    if (last - this.#next >= SLOT_COUNT) this.#next = last - SLOT_COUNT + 1;
+    while (this.#next <= last) {
+      const slot = this.#next % SLOT_COUNT;
+      let node = this.#slots[slot] as Node | undefined;
+      while (node !== undefined) {
+        if (given === limit) return given;
+        const following = node.wheelNext as Node | undefined;
+        this.remove(node);
+        if (node.dueAt() <= now) {
+          given += 1;
+          due(node);
+        } else {
+          this.#addAfter(node, this.#next + 1);
+        }
+        // `due` may have taken the follower off the wheel as well: start again from the head then.
+        node =
+          following !== undefined && following.wheelSlot === slot
+            ? following
+            : (this.#slots[slot] as Node | undefined);
+      }
+      this.#next += 1;
+    }
+    return given;
+  }
+
+  /** Adds a node that must not land in the slot that is being emptied. */
+  #addAfter(node: Node, earliest: number): void {
+    const current = this.#next;
+    this.#next = earliest;
+    this.add(node);
+    this.#next = current;
+  }
+}

@@ -1,0 +1,90 @@
+import { OpenAPIHono } from '@hono/zod-openapi';
+import type { MiddlewareHandler } from 'hono';
+import { cors } from './cors.ts';
+import type { HttpDeps } from './deps.ts';
+import { registerSecuritySchemes } from './openapi.ts';
+import { refusalResponse } from './outcome.ts';
+import { RateLimiter } from './rate-limit.ts';
+import type { HttpContext, HttpEnv, RouteTable } from './route.ts';
+import { addDevTokenRoute } from './routes/dev-token.ts';
+import { addDocsRoutes } from './routes/docs.ts';
+import { addHealthRoutes } from './routes/health.ts';
+import { addMessagesRoute } from './routes/messages.ts';
+import { addMetricsRoute } from './routes/metrics.ts';
+import { addOnlineRoutes } from './routes/online.ts';
+import { addPlayersRoutes } from './routes/players.ts';
+import { addStatsRoute } from './routes/stats.ts';
+import { addUpgradeRoute } from './routes/upgrade.ts';
+import { addUsersRoutes } from './routes/users.ts';
+
+/** Everything that is answered over HTTP but the upgrade itself. */
+export interface HttpApp {
+  /** Answers one request; never rejects. `peer` is the address of the TCP peer. */
+  fetch(request: Request, peer: string): Promise<Response>;
+}
+
+export function createHttpApp(deps: HttpDeps): HttpApp {
+  const app = new OpenAPIHono<HttpEnv>();
+  const table: RouteTable = { app, deps, limiter: new RateLimiter(deps.clock), methods: [] };
+  app.use(securityHeaders);
+  app.use('/api/*', cors(deps.config.allowedOrigins));
+  registerSecuritySchemes(app);
+  addUpgradeRoute(table);
+  addStatsRoute(table);
+  addMessagesRoute(table);
+  addOnlineRoutes(table);
+  addPlayersRoutes(table);
+  addUsersRoutes(table);
+  addHealthRoutes(table);
+  addMetricsRoute(table);
+  addDocsRoutes(table);
+  addDevTokenRoute(table);
+  app.notFound((context) => notFound(table, context));
+  app.onError((error, context) => internalError(deps, error, context));
+  return {
+    async fetch(request, peer) {
+      try {
+        return await app.fetch(request, { peer });
+      } catch (error) {
+        // Only what is no Error comes past `onError`.
+        deps.log.error(
+          { event: 'internal-error', cause: String(error) },
+          'a request met an unexpected throw',
+        );
+        return refusalResponse({ code: 'internal' }, deps.config.language);
+      }
+    },
+  };
+}
+
+const securityHeaders: MiddlewareHandler<HttpEnv> = async (context, next) => {
+  await next();
+  const { headers } = context.res;
+  headers.set('x-content-type-options', 'nosniff');
+  headers.set('referrer-policy', 'no-referrer');
+  headers.set('cache-control', 'no-store');
+};
+
+function notFound(table: RouteTable, context: HttpContext): Response {
+  const language = table.deps.language(context.req.header('accept-language'));
+  const methods = table.methods
+    .filter(({ pattern }) => pattern.test(context.req.path))
+    .flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
+  if (methods.length === 0) return refusalResponse({ code: 'not-found' }, language);
+  const allow = [...new Set(methods)].join(', ');
+  return refusalResponse({ code: 'method-not-allowed', headers: { allow } }, language);
+}
+
+function internalError(deps: HttpDeps, error: Error, context: HttpContext): Response {
+  deps.log.error(
+    {
+      event: 'internal-error',
+      method: context.req.method,
+      path: context.req.routePath,
+      cause: error.message,
+      stack: error.stack,
+    },
+    'a request met an unexpected exception',
+  );
+  return refusalResponse({ code: 'internal' }, deps.language(context.req.header('accept-language')));
+}

@@ -1,0 +1,33 @@
+import type { MiddlewareHandler } from 'hono';
+import type { Config } from '../config/config.ts';
+
+const PREFLIGHT_MAX_AGE_S = 600;
+
+/**
+ * CORS for what a browser's page may call. A foreign origin gets no CORS headers at all: its browser refuses the
+ * answer by itself, and programs that send an `Origin` without being browsers are not troubled.
+ */
+export function cors(allowedOrigins: Config['allowedOrigins']): MiddlewareHandler {
+  return async (context, next) => {
+    const origin = context.req.header('origin');
+    const allowed = allowedOrigin(allowedOrigins, origin);
+    if (context.req.method === 'OPTIONS') context.res = new Response(null, { status: 204 });
+    else await next();
+    const headers = context.res.headers;
+    if (allowedOrigins !== 'any') headers.append('vary', 'Origin');
+    if (allowed === undefined) return;
+    headers.set('access-control-allow-origin', allowed);
+    headers.set('access-control-expose-headers', 'Retry-After');
+    if (context.req.method !== 'OPTIONS') return;
+    headers.set('access-control-allow-methods', 'GET, POST, OPTIONS');
+    headers.set('access-control-allow-headers', 'Authorization, Content-Type, Accept-Language');
+    headers.set('access-control-max-age', String(PREFLIGHT_MAX_AGE_S));
+  };
+}
+
+/** The value of `Access-Control-Allow-Origin`, where there is one. */
+function allowedOrigin(allowed: Config['allowedOrigins'], origin: string | undefined): string | undefined {
+  if (allowed === 'any') return '*';
+  if (allowed === 'same-origin' || origin === undefined) return undefined;
+  return allowed.includes(origin) ? origin : undefined;
+}

@@ -1,0 +1,187 @@
+import type { OpenAPIHono, RouteConfig, z } from '@hono/zod-openapi';
+import type { Context } from 'hono';
+import { ok, type Result } from '../lib/result.ts';
+import type { ErrorCode, Language } from '../protocol/error-codes.ts';
+import { parseUserId } from '../protocol/user-id.ts';
+import { type Access, admit, type Caller, mayActFor } from './access.ts';
+import { fieldDetail, readBody } from './body.ts';
+import type { HttpDeps } from './deps.ts';
+import { codesByStatus, type Outcome, type Refusal, refusalResponse, refused } from './outcome.ts';
+import { ADDRESS_RATE, type RateLimiter, USER_RATE } from './rate-limit.ts';
+import { ErrorSchema } from './schemas.ts';
+
+export type HttpEnv = { Bindings: { readonly peer: string } };
+export type HttpContext = Context<HttpEnv>;
+
+/** Where routes are added, with what all of them share. */
+export interface RouteTable {
+  readonly app: OpenAPIHono<HttpEnv>;
+  readonly deps: HttpDeps;
+  readonly limiter: RateLimiter;
+  /** Every path with its methods, to answer 405. */
+  readonly methods: { readonly pattern: RegExp; readonly method: string }[];
+}
+
+/** One admitted request. */
+export interface Call {
+  readonly context: HttpContext;
+  readonly deps: HttpDeps;
+  readonly caller: Caller;
+  readonly language: Language;
+  /** The client's address. */
+  readonly address: string;
+}
+
+/** A route as it is described, guarded and served. */
+export interface Route {
+  readonly method: 'get' | 'post';
+  /** In the notation of OpenAPI: `/api/users/{id}`. */
+  readonly path: string;
+  readonly access: Access;
+  readonly summary: string;
+  readonly tag: string;
+  readonly description?: string;
+  readonly body?: z.ZodType;
+  readonly bodyOptional?: boolean;
+  readonly params?: z.ZodObject;
+  readonly query?: z.ZodObject;
+  readonly answer?: z.ZodType;
+  readonly errors?: readonly ErrorCode[];
+  /** Health checks are not counted against their address. */
+  readonly unlimited?: boolean;
+  readonly handle: (call: Call) => Outcome | Promise<Outcome>;
+}
+
+export function addRoute(table: RouteTable, route: Route): void {
+  const routingPath = route.path.replaceAll(/\{(\w+)\}/g, ':$1');
+  table.app.openAPIRegistry.registerPath(describe(route));
+  table.methods.push({
+    pattern: new RegExp(`^${routingPath.replaceAll(/:\w+/g, '[^/]+').replaceAll('.', '\\.')}$`),
+    method: route.method.toUpperCase(),
+  });
+  table.app.on(route.method, routingPath, async (context) => {
+    const language = table.deps.language(context.req.header('accept-language'));
+    const outcome = await serve(table, route, { context, language });
+    return outcome.ok ? outcome.value : refusalResponse(outcome.error, language);
+  });
+}
+
+/** The user id of a path or query parameter, checked, and the caller's right to speak for it. */
+export function userIdOf(call: Call, field: string, text: string | undefined): Result<number, Refusal> {
+  const userId = parseUserId(text);
+  if (userId === undefined) return refused('invalid-user-id', fieldDetail(field, call.language));
+  return mayActFor(call.caller, userId) ? ok(userId) : refused('user-mismatch');
+}
+
+/** The request's body, checked. */
+export function bodyOf<Schema extends z.ZodType>(
+  call: Call,
+  schema: Schema,
+  options: { readonly optional?: boolean } = {},
+): Promise<Result<z.output<Schema>, Refusal>> {
+  return readBody(call.context.req.raw, schema, {
+    maxBytes: call.deps.config.maxBodyBytes,
+    language: call.language,
+    ...options,
+  });
+}
+
+/** A line for whoever asks later what the service key was used for. */
+export function audit(call: Call, action: string, fields: Readonly<Record<string, unknown>>): void {
+  if (call.caller.kind !== 'service') return;
+  call.deps.log.info({ event: 'audit', action, ip: call.address, ...fields }, `service key: ${action}`);
+}
+
+/** Runs a question to the presence store; its failure is an answer of its own, not a bug. */
+export async function askPresence<Value>(
+  call: Call,
+  question: Promise<Value>,
+): Promise<Result<Value, Refusal>> {
+  try {
+    return ok(await question);
+  } catch (error) {
+    call.deps.log.warn(
+      {
+        event: 'presence-unavailable',
+        path: call.context.req.routePath,
+        cause: error instanceof Error ? error.message : String(error),
+      },
+      'presence could not be read',
+    );
+    return refused('presence-unavailable');
+  }
+}
+
+async function serve(
+  table: RouteTable,
+  route: Route,
+  request: { readonly context: HttpContext; readonly language: Language },
+): Promise<Outcome> {
+  const { deps } = table;
+  const { context, language } = request;
+  const address = deps.clientAddress(context.env.peer, context.req.header('x-forwarded-for'));
+  const admitted = await admit(context.req.header('authorization'), {
+    access: route.access,
+    openApi: deps.config.legacyOpenApi,
+    credentials: deps.credentials,
+  });
+  const waitS =
+    route.unlimited === true
+      ? 0
+      : retryAfter(table.limiter, admitted.ok ? admitted.value : undefined, address);
+  if (waitS > 0)
+    return { ok: false, error: { code: 'rate-limited', headers: { 'retry-after': String(waitS) } } };
+  if (!admitted.ok) return admitted;
+  return route.handle({ context, deps, language, address, caller: admitted.value });
+}
+
+function retryAfter(limiter: RateLimiter, caller: Caller | undefined, address: string): number {
+  if (caller?.kind === 'service') return 0;
+  const byAddress = limiter.take(`address:${address}`, ADDRESS_RATE);
+  if (byAddress > 0 || caller?.kind !== 'user') return byAddress;
+  return limiter.take(`user:${caller.identity.userId}`, USER_RATE);
+}
+
+function describe(route: Route): RouteConfig {
+  const request: NonNullable<RouteConfig['request']> = {};
+  if (route.params !== undefined) request.params = route.params;
+  if (route.query !== undefined) request.query = route.query;
+  if (route.body !== undefined)
+    request.body = {
+      required: route.bodyOptional !== true,
+      content: { 'application/json': { schema: route.body } },
+    };
+  const responses: RouteConfig['responses'] = {};
+  if (route.answer !== undefined)
+    responses[200] = { description: 'Done.', content: { 'application/json': { schema: route.answer } } };
+  for (const [status, codes] of codesByStatus([...(route.errors ?? []), ...guardCodes(route)]))
+    responses[status] = {
+      description: codes.map((code) => `\`${code}\``).join(', '),
+      content: { 'application/json': { schema: ErrorSchema } },
+    };
+  return {
+    method: route.method,
+    path: route.path,
+    summary: route.summary,
+    tags: [route.tag],
+    security: security(route.access),
+    request,
+    responses,
+    ...(route.description === undefined ? {} : { description: route.description }),
+  };
+}
+
+function security(access: Access): Record<string, string[]>[] {
+  if (access === 'anyone') return [];
+  return access.endsWith('user') ? [{ userToken: [] }, { serviceKey: [] }] : [{ serviceKey: [] }];
+}
+
+/** What the guards in front of the handler may answer. */
+function guardCodes(route: Route): ErrorCode[] {
+  const codes: ErrorCode[] = route.unlimited === true ? [] : ['rate-limited'];
+  if (route.access !== 'anyone') codes.push('unauthorized', 'invalid-token');
+  if (route.access.endsWith('user')) codes.push('user-mismatch');
+  if (route.access.endsWith('service')) codes.push('forbidden');
+  if (route.body !== undefined) codes.push('invalid-json', 'invalid-body', 'payload-too-large');
+  return codes;
+}

@@ -1,0 +1,62 @@
+import { z } from '@hono/zod-openapi';
+import { ok } from '../../lib/result.ts';
+import { checkShape } from '../body.ts';
+import { type Outcome, refused } from '../outcome.ts';
+import { addRoute, type Call, type RouteTable, userIdOf } from '../route.ts';
+import { TimeMs, UserIdOut, UserIdParam } from '../schemas.ts';
+
+const TOKEN_LIFE_S = 86_400;
+const MAX_NAME_LENGTH = 64;
+const FORWARDING_HEADERS = ['forwarded', 'x-forwarded-for', 'via'] as const;
+const LOOPBACK_PEER = /^(?:::ffff:)?127(?:\.\d{1,3}){3}$|^::1$/;
+/** Any other name may have been pointed at this machine by somebody's page. */
+const LOCAL_HOST = /^(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?$/i;
+
+const NameQuery = z.object({
+  name: z
+    .string()
+    .max(MAX_NAME_LENGTH)
+    .regex(/^\P{Cc}*$/u)
+    .optional(),
+});
+
+/** Hands a token to whoever develops on this very machine; the route exists in development alone. */
+export function addDevTokenRoute(table: RouteTable): void {
+  const { config } = table.deps;
+  if (config.environment !== 'development' || config.jwtSecrets.length === 0) return;
+  addRoute(table, {
+    method: 'get',
+    path: '/dev/token',
+    access: 'anyone',
+    tag: 'Development',
+    summary: 'A user token, for a loopback client in development',
+    query: NameQuery.extend({ userId: UserIdParam }),
+    answer: z.object({ token: z.string(), userId: UserIdOut, expiresAt: TimeMs }),
+    errors: ['invalid-user-id', 'invalid-body', 'not-found'],
+    handle: devToken,
+  });
+}
+
+function devToken(call: Call): Outcome {
+  if (!isLocal(call)) return refused('not-found');
+  const { req } = call.context;
+  const userId = userIdOf(call, 'userId', req.query('userId'));
+  if (!userId.ok) return userId;
+  const query = checkShape(NameQuery, req.query(), call.language);
+  if (!query.ok) return query;
+  const { name } = query.value;
+  const token = call.deps.credentials.signUser({
+    userId: userId.value,
+    expiresInS: TOKEN_LIFE_S,
+    ...(name === undefined || name === '' ? {} : { name }),
+  });
+  const expiresAt = (Math.floor(call.deps.clock.now() / 1000) + TOKEN_LIFE_S) * 1000;
+  return ok(call.context.json({ token, userId: userId.value, expiresAt }));
+}
+
+function isLocal(call: Call): boolean {
+  const { req, env } = call.context;
+  if (FORWARDING_HEADERS.some((name) => req.header(name) !== undefined)) return false;
+  const host = req.header('host') ?? new URL(req.url).host;
+  return LOOPBACK_PEER.test(env.peer) && LOCAL_HOST.test(host);
+}

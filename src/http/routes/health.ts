@@ -1,0 +1,40 @@
+import { z } from '@hono/zod-openapi';
+import { ok } from '../../lib/result.ts';
+import { addRoute, type Call, type RouteTable } from '../route.ts';
+
+const Health = z.object({ status: z.literal('ok') }).openapi('Health');
+
+const health = { access: 'anyone', tag: 'Operation', method: 'get', unlimited: true } as const;
+
+export function addHealthRoutes(table: RouteTable): void {
+  for (const path of ['/healthz', '/health']) {
+    addRoute(table, {
+      ...health,
+      path,
+      summary: 'Whether the process lives',
+      answer: Health,
+      handle: (call) => ok(call.context.json({ status: 'ok' })),
+    });
+  }
+  addRoute(table, {
+    ...health,
+    path: '/readyz',
+    summary: 'Whether new connections may be sent here',
+    description: '503 while draining or while presence is unavailable, with the reason.',
+    answer: Health,
+    errors: ['draining', 'presence-unavailable'],
+    handle: (call) => ok(readiness(call)),
+  });
+}
+
+function readiness(call: Call): Response {
+  const reason = unreadyReason(call);
+  return reason === undefined
+    ? call.context.json({ status: 'ok' })
+    : call.context.json({ status: 'unavailable', reason }, 503, { 'retry-after': '1' });
+}
+
+function unreadyReason(call: Call): 'draining' | 'presence-unavailable' | undefined {
+  if (call.deps.isDraining()) return 'draining';
+  return call.deps.presence.available ? undefined : 'presence-unavailable';
+}

@@ -1,0 +1,105 @@
+import { z } from '@hono/zod-openapi';
+import { ok } from '../../lib/result.ts';
+import type { Language } from '../../protocol/error-codes.ts';
+import { fieldDetail, readJson } from '../body.ts';
+import { type Outcome, refused } from '../outcome.ts';
+import { addRoute, type Call, type RouteTable } from '../route.ts';
+import { UserIdIn, UserIdOut } from '../schemas.ts';
+import {
+  MAX_ACK_TIMEOUT_MS,
+  MAX_BATCH,
+  MAX_RECEIVERS,
+  MAX_TYPE_LENGTH,
+  type PushFault,
+  parseBatch,
+  parsePush,
+} from './push-request.ts';
+
+const Message = z
+  .strictObject({
+    to: z.union([
+      z.strictObject({ userId: UserIdIn }),
+      z.strictObject({ userIds: z.array(UserIdIn).max(MAX_RECEIVERS) }),
+      z.strictObject({ all: z.literal(true) }),
+    ]),
+    type: z.string().min(1).max(MAX_TYPE_LENGTH),
+    data: z.unknown().openapi({ description: 'Any JSON; absent: null.' }),
+    ack: z.boolean().optional().openapi({ description: 'Ask `lingxi.v1` clients to acknowledge.' }),
+    timeoutMs: z
+      .int()
+      .min(1)
+      .max(MAX_ACK_TIMEOUT_MS)
+      .optional()
+      .openapi({ description: 'How long to wait for the acknowledgement; 5000 where absent.' }),
+  })
+  .openapi('Message');
+
+const Status = z.enum(['acked', 'written', 'queued', 'dropped', 'offline', 'unknown']);
+
+const Report = z
+  .object({
+    results: z
+      .array(
+        z.object({
+          userId: UserIdOut,
+          status: Status,
+          connections: z.int(),
+          reason: z
+            .enum(['queue-full', 'dispatch-full', 'rate', 'ttl', 'closed', 'no-connection'])
+            .optional(),
+        }),
+      )
+      .optional()
+      .openapi({ description: 'Absent for a message to all.' }),
+    counts: z.partialRecord(Status, z.int()),
+  })
+  .openapi('Report');
+
+export function addMessagesRoute(table: RouteTable): void {
+  addRoute(table, {
+    method: 'post',
+    path: '/api/messages',
+    access: 'service',
+    tag: 'Messages',
+    summary: 'Pushes a message to users, or a batch of messages',
+    description: [
+      `An array is a batch of at most ${MAX_BATCH}, answered by an array; one wrong message refuses the batch.`,
+      '`acked`: the client said so. `written`: handed to the socket. `queued`: behind a slow socket. `dropped`: see',
+      'the reason. `offline`: not delivered; `no-connection` where the user is online without a socket. `unknown`:',
+      'another node did not answer in time.',
+    ].join(' '),
+    body: z.union([Message, z.array(Message).max(MAX_BATCH)]),
+    answer: z.union([Report, z.array(Report)]),
+    errors: ['invalid-user-id'],
+    handle: push,
+  });
+}
+
+async function push(call: Call): Promise<Outcome> {
+  const body = await readJson(call.context.req.raw, call.deps.config.maxBodyBytes);
+  if (!body.ok) return body;
+  if (body.value === undefined) return refused('invalid-json');
+  const { router } = call.deps;
+  if (!Array.isArray(body.value)) {
+    const request = parsePush(body.value);
+    if (!request.ok) return pushRefused(request.error, call.language);
+    return ok(call.context.json(await router.push(request.value)));
+  }
+  const batch = parseBatch(body.value);
+  if (!batch.ok) return pushRefused(batch.error, call.language);
+  // Handed over in one turn and in order: a user gets the messages of a batch as they stand in it.
+  const reports = await Promise.all(batch.value.map((request) => router.push(request)));
+  return ok(call.context.json(reports));
+}
+
+const NOTES: Readonly<Record<PushFault['kind'], Readonly<Record<Language, string>>>> = {
+  invalid: { en: '', zh: '' },
+  'invalid-user-id': { en: '', zh: '' },
+  unknown: { en: ' (not supported)', zh: '（不支持）' },
+  'too-many': { en: ' (too many)', zh: '（数量过多）' },
+};
+
+function pushRefused(fault: PushFault, language: Language): Outcome {
+  const code = fault.kind === 'invalid-user-id' ? 'invalid-user-id' : 'invalid-body';
+  return refused(code, `${fieldDetail(fault.field, language)}${NOTES[fault.kind][language]}`);
+}

@@ -1,0 +1,69 @@
+import { z } from '@hono/zod-openapi';
+import { AddressIn, EpochIn, PlayerIdOut, Sentence, TimeMs, UserIdIn, UserIdOut } from '../schemas.ts';
+
+/** Most users that one status request may name. */
+export const MAX_STATUS_IDS = 1_000;
+/** Most players on one page. */
+export const MAX_PAGE = 1_000;
+const MAX_CURSOR_LENGTH = 512;
+
+export const LoginBody = z.object({ playerId: UserIdIn, ip: AddressIn }).openapi('Login');
+export const HeartbeatBody = z.object({ playerId: UserIdIn }).openapi('Heartbeat');
+export const LogoutBody = z.object({ playerId: UserIdIn, epoch: EpochIn.nullish() }).openapi('Logout');
+export const StatusBody = z.object({ userIds: z.array(UserIdIn).max(MAX_STATUS_IDS) }).openapi('StatusQuery');
+
+export const PlayersQuery = z.object({
+  limit: z
+    .string()
+    .regex(/^[1-9]\d{0,3}$/)
+    .refine((text) => Number(text) <= MAX_PAGE)
+    .optional()
+    .openapi({ description: `Players a page, 1 to ${MAX_PAGE}; without it all are answered.` }),
+  cursor: z
+    .string()
+    .max(MAX_CURSOR_LENGTH)
+    .regex(/^[\x21-\x7e]+$/)
+    .optional()
+    .openapi({ description: 'The `cursor` of the page before.' }),
+});
+
+export const LoginAnswer = z.object({ message: Sentence, playerId: PlayerIdOut, loginTime: TimeMs });
+export const HeartbeatAnswer = z.object({ message: Sentence, playerId: PlayerIdOut, lastHeartbeat: TimeMs });
+export const LogoutAnswer = z.object({ message: Sentence, playerId: PlayerIdOut, logoutTime: TimeMs });
+
+export const PlayersAnswer = z.object({
+  players: z.array(
+    z.object({
+      playerId: PlayerIdOut,
+      loginTime: TimeMs.optional(),
+      lastHeartbeat: TimeMs.optional(),
+      ip: z.string(),
+    }),
+  ),
+  cursor: z.string().optional().openapi({ description: 'Present where another page follows.' }),
+});
+
+const Status = z.enum(['online', 'offline']);
+
+export const PlayerAnswer = z.object({
+  playerId: PlayerIdOut,
+  username: z.string(),
+  status: Status,
+  loginTime: TimeMs.optional(),
+  lastHeartbeat: TimeMs.optional(),
+  logoutTime: TimeMs.optional(),
+  ip: z.string(),
+  connections: z.int().openapi({ description: 'Sockets in the whole deployment.' }),
+});
+
+export const StatusAnswer = z.object({
+  results: z.array(
+    z.object({
+      userId: UserIdOut,
+      status: Status,
+      loginTime: TimeMs.optional(),
+      lastHeartbeat: TimeMs.optional(),
+      logoutTime: TimeMs.optional(),
+    }),
+  ),
+});

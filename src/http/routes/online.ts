@@ -1,0 +1,138 @@
+import { ok } from '../../lib/result.ts';
+import type { DialRefusal } from '../../presence/presence.ts';
+import type { Language } from '../../protocol/error-codes.ts';
+import { mayActFor } from '../access.ts';
+import { type Outcome, refused } from '../outcome.ts';
+import { addRoute, askPresence, audit, bodyOf, type Call, type RouteTable } from '../route.ts';
+import {
+  HeartbeatAnswer,
+  HeartbeatBody,
+  LoginAnswer,
+  LoginBody,
+  LogoutAnswer,
+  LogoutBody,
+} from './online.schemas.ts';
+
+const MESSAGES = {
+  login: { en: 'Logged in.', zh: '登录成功' },
+  heartbeat: { en: 'Heartbeat received.', zh: '心跳更新成功' },
+  logout: { en: 'Logged out.', zh: '登出成功' },
+} as const satisfies Record<string, Record<Language, string>>;
+
+const seedsOwn = { method: 'post', access: 'open-user', tag: 'Presence' } as const;
+
+/** Login, heartbeat and logout by HTTP. */
+export function addOnlineRoutes(table: RouteTable): void {
+  addRoute(table, {
+    ...seedsOwn,
+    path: '/api/online/login',
+    summary: 'Brings a user online without a socket, or proves life where the user is online',
+    description: 'An unknown user is answered 400 `unknown-user`.',
+    body: LoginBody,
+    answer: LoginAnswer,
+    errors: [
+      'invalid-user-id',
+      'unknown-user',
+      'blocked',
+      'draining',
+      'presence-unavailable',
+      'settlement-unavailable',
+    ],
+    handle: login,
+  });
+  addRoute(table, {
+    ...seedsOwn,
+    path: '/api/online/heartbeat',
+    summary: 'Proves life for a user for LINGXI_HTTP_TIMEOUT_MS',
+    body: HeartbeatBody,
+    answer: HeartbeatAnswer,
+    errors: ['invalid-user-id', 'not-online', 'presence-unavailable'],
+    handle: heartbeat,
+  });
+  addRoute(table, {
+    ...seedsOwn,
+    path: '/api/online/logout',
+    summary: 'Ends the period at once; sockets are closed 4000',
+    description: 'With `epoch` only that connection or an older one is ended.',
+    body: LogoutBody,
+    answer: LogoutAnswer,
+    errors: ['invalid-user-id', 'not-online', 'presence-unavailable'],
+    handle: logout,
+  });
+}
+
+async function login(call: Call): Promise<Outcome> {
+  const body = await bodyOf(call, LoginBody);
+  if (!body.ok) return body;
+  const userId = body.value.playerId;
+  if (!mayActFor(call.caller, userId)) return refused('user-mismatch');
+  if (call.deps.isDraining()) return refused('draining');
+  const stated = call.caller.kind === 'user' ? '' : (body.value.ip ?? '');
+  const ip = stated === '' ? call.address : stated;
+  const result = await call.deps.presence.login({ userId, ip });
+  if (!result.ok) return loginRefused(result.error);
+  audit(call, 'login', { userId });
+  return ok(
+    call.context.json({
+      message: MESSAGES.login[call.language],
+      playerId: String(userId),
+      loginTime: result.value.loginTime,
+    }),
+  );
+}
+
+function loginRefused(code: DialRefusal): Outcome {
+  return code === 'unknown-user' ? { ok: false, error: { code, status: 400 } } : refused(code);
+}
+
+async function heartbeat(call: Call): Promise<Outcome> {
+  const body = await bodyOf(call, HeartbeatBody);
+  if (!body.ok) return body;
+  const userId = body.value.playerId;
+  if (!mayActFor(call.caller, userId)) return refused('user-mismatch');
+  const result = await call.deps.presence.heartbeat(userId);
+  if (!result.ok) return refused(result.error);
+  return ok(
+    call.context.json({
+      message: MESSAGES.heartbeat[call.language],
+      playerId: String(userId),
+      lastHeartbeat: result.value.lastHeartbeat,
+    }),
+  );
+}
+
+async function logout(call: Call): Promise<Outcome> {
+  const body = await bodyOf(call, LogoutBody);
+  if (!body.ok) return body;
+  const { playerId: userId, epoch } = body.value;
+  if (!mayActFor(call.caller, userId)) return refused('user-mismatch');
+  const { presence } = call.deps;
+  const result = await presence.logout({
+    userId,
+    reason: 'logout',
+    ...(typeof epoch === 'number' ? { epoch } : {}),
+  });
+  if (result.ok) {
+    audit(call, 'logout', { userId });
+    return logoutAnswer(call, userId, result.value.logoutTime);
+  }
+  if (result.error !== 'not-online' || call.deps.config.profile !== 'seed') return refused(result.error);
+  return logoutOfOffline(call, userId);
+}
+
+/** The seed answered a second logout as it did the first; its page logs out twice when it is closed. */
+async function logoutOfOffline(call: Call, userId: number): Promise<Outcome> {
+  const recorded = await askPresence(call, call.deps.presence.lastLogout(userId));
+  if (!recorded.ok) return recorded;
+  return recorded.value === undefined ? refused('not-online') : logoutAnswer(call, userId, recorded.value);
+}
+
+function logoutAnswer(call: Call, userId: number, logoutTime: number): Outcome {
+  return ok(
+    call.context.json({
+      message: MESSAGES.logout[call.language],
+      playerId: String(userId),
+      logoutTime,
+    }),
+  );
+}

@@ -1,0 +1,45 @@
+import { z } from '@hono/zod-openapi';
+import { refused } from '../outcome.ts';
+import { addRoute, type RouteTable } from '../route.ts';
+
+/** Describes `GET /ws`. Upgrades never come here, the gateway takes them; a plain GET is told what to do. */
+export function addUpgradeRoute(table: RouteTable): void {
+  addRoute(table, {
+    method: 'get',
+    path: '/ws',
+    access: 'anyone',
+    tag: 'WebSocket',
+    summary: 'Opens a WebSocket as the user of a token',
+    description: [
+      'The token comes as `Authorization: Bearer <token>`, as the subprotocol offer `lingxi.v1, bearer.<token>` (never',
+      'echoed), or as `?token=` where LINGXI_QUERY_TOKEN allows it. Frames are JSON envelopes',
+      '`{"type","userId","timestamp","data"}`; a client needs only `type`, and sends `{"type":"ping"}` at least',
+      'every few seconds. See docs/PROTOCOL.md for what `lingxi.v1` adds and for the close codes.',
+    ].join(' '),
+    query: z.object({
+      token: z.string().optional(),
+      userId: z.string().optional().openapi({ description: "Where given, must equal the token's user." }),
+    }),
+    errors: [
+      'upgrade-required',
+      'origin-not-allowed',
+      'overloaded',
+      'draining',
+      'presence-unavailable',
+      'settlement-unavailable',
+      'missing-credentials',
+      'missing-subprotocol',
+      'invalid-user-id',
+      'invalid-token',
+      'user-mismatch',
+      'blocked',
+      'unknown-user',
+      'session-exists',
+      'session-flapping',
+    ],
+    handle: () => {
+      const refusal = refused('upgrade-required');
+      return { ...refusal, error: { ...refusal.error, headers: { upgrade: 'websocket' } } };
+    },
+  });
+}

@@ -1,0 +1,55 @@
+import { z } from '@hono/zod-openapi';
+import { parseUserId } from '../protocol/user-id.ts';
+
+/** Characters of an address or a cursor as it is taken from a client: visible ASCII, nothing that ends a line. */
+const VISIBLE_ASCII = /^[\x21-\x7e]*$/;
+const MAX_ADDRESS_LENGTH = 64;
+
+const userIdDescription = {
+  description: 'Unsigned integer below 2^53, as an integer or as a string of digits without leading zero.',
+  example: '42',
+} as const;
+
+/** A user id as it comes in. */
+export const UserIdIn = z
+  .custom<string | number>((value) => parseUserId(value) !== undefined, {
+    params: { code: 'invalid-user-id' },
+  })
+  .transform((value) => Number(value))
+  .openapi({ type: ['string', 'integer'], ...userIdDescription });
+
+/** A user id inside a path. */
+export const UserIdParam = z.string().openapi({ pattern: '^(0|[1-9][0-9]*)$', ...userIdDescription });
+
+/** A `playerId` as it goes out. */
+export const PlayerIdOut = z.string().openapi({ description: 'User id.', example: '42' });
+
+/** A user id as it goes out of everything that the seed did not have. */
+export const UserIdOut = z.int().openapi({ description: 'User id.', example: 42 });
+
+export const TimeMs = z
+  .int()
+  .openapi({ description: 'Milliseconds since 1970.', example: 1_767_225_600_000 });
+
+export const Sentence = z
+  .string()
+  .openapi({ description: 'A sentence for people, Chinese or English by Accept-Language.' });
+
+/** An address that a trusted caller states for its user; empty means the peer's. */
+export const AddressIn = z.string().max(MAX_ADDRESS_LENGTH).regex(VISIBLE_ASCII).nullish().openapi({
+  description:
+    "Counts from the service key, or where the open API is on; otherwise, or empty: the peer's address.",
+});
+
+/** An epoch: an integer, or the same as a decimal string. */
+export const EpochIn = z
+  .custom<string | number>((value) => parseUserId(value) !== undefined)
+  .transform((value) => Number(value))
+  .openapi({ type: ['string', 'integer'], description: 'Epoch of a connection.', example: '1767225600000' });
+
+export const ErrorSchema = z
+  .object({
+    error: Sentence,
+    code: z.string().openapi({ description: 'Stable code.', example: 'invalid-body' }),
+  })
+  .openapi('Error');

@@ -1,0 +1,122 @@
+import { assert } from './assert.ts';
+import type { Clock } from './clock.ts';
+import { err, type Result } from './result.ts';
+
+export interface BatcherOptions<Request, Response> {
+  /**
+   * Does a whole batch and answers one result for each request, in order. Where it rejects, every request of the
+   * batch gets its error.
+   */
+  readonly run: (requests: readonly Request[]) => Promise<readonly Result<Response, unknown>[]>;
+  readonly defer: Clock['defer'];
+  /** Requests in one batch at most. */
+  readonly maxBatch: number;
+  /** Requests that may wait at most; beyond it a request fails at once with {@link BatcherFull}. */
+  readonly maxWaiting: number;
+  /** Batches under way at the same time; 1 unless told. */
+  readonly concurrency?: number;
+}
+
+/** A request on its way. `result` never rejects. */
+export interface Ticket<Response> {
+  readonly result: Promise<Result<Response, unknown>>;
+  /** Takes the request back if no batch has begun with it; otherwise it changes nothing. */
+  cancel(): void;
+}
+
+/** The bound on waiting requests is reached. */
+export class BatcherFull extends Error {
+  override readonly name = 'BatcherFull';
+}
+
+/** The request was taken back before its batch began. */
+export class BatcherCancelled extends Error {
+  override readonly name = 'BatcherCancelled';
+}
+
+/**
+ * Turns single requests into batches: those of one turn of the event loop go together, and while a batch is under
+ * way the next one gathers.
+ */
+export class Batcher<Request, Response> {
+  readonly #options: BatcherOptions<Request, Response>;
+  readonly #waiting = new Set<Entry<Request, Response>>();
+  #underWay = 0;
+  #scheduled = false;
+
+  constructor(options: BatcherOptions<Request, Response>) {
+    assert(options.maxBatch >= 1 && options.maxWaiting >= 1, 'a batcher needs room for one request');
+    this.#options = options;
+  }
+
+  /** Requests that no batch has taken yet. */
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  submit(request: Request): Ticket<Response> {
+    if (this.#waiting.size >= this.#options.maxWaiting) {
+      const full = new BatcherFull(`${this.#options.maxWaiting} requests are waiting already`);
+      return { result: Promise.resolve(err(full)), cancel() {} };
+    }
+    let finish: Entry<Request, Response>['finish'] = () => undefined;
+    const result = new Promise<Result<Response, unknown>>((resolve) => {
+      finish = resolve;
+    });
+    const entry = { request, finish };
+    this.#waiting.add(entry);
+    this.#schedule();
+    return {
+      result,
+      cancel: () => {
+        if (this.#waiting.delete(entry)) finish(err(new BatcherCancelled('taken back before it began')));
+      },
+    };
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#waiting.size === 0) return;
+    if (this.#underWay >= (this.#options.concurrency ?? 1)) return;
+    this.#scheduled = true;
+    this.#options.defer(() => {
+      this.#scheduled = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    while (this.#waiting.size > 0 && this.#underWay < (this.#options.concurrency ?? 1)) {
+      this.#underWay += 1;
+      void this.#runBatch(this.#takeBatch());
+    }
+  }
+
+  #takeBatch(): readonly Entry<Request, Response>[] {
+    const batch: Entry<Request, Response>[] = [];
+    for (const entry of this.#waiting) {
+      if (batch.length >= this.#options.maxBatch) break;
+      this.#waiting.delete(entry);
+      batch.push(entry);
+    }
+    return batch;
+  }
+
+  async #runBatch(batch: readonly Entry<Request, Response>[]): Promise<void> {
+    try {
+      const results = await this.#options.run(batch.map(({ request }) => request));
+      assert(results.length === batch.length, 'a batch answers each of its requests');
+      batch.forEach(({ finish }, index) => {
+        finish(results[index] ?? err(new Error('no result')));
+      });
+    } catch (error) {
+      for (const { finish } of batch) finish(err(error));
+    }
+    this.#underWay -= 1;
+    this.#schedule();
+  }
+}
+
+interface Entry<Request, Response> {
+  readonly request: Request;
+  readonly finish: (result: Result<Response, unknown>) => void;
+}

@@ -1,0 +1,169 @@
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import type { Counters, Gauges, Histogram } from './counters.ts';
+
+/** The page that Prometheus scrapes. */
+export interface MetricsPage {
+  readonly contentType: string;
+  /** The text exposition format, version 0.0.4, read from counters and gauges at this moment. */
+  render(): Promise<string>;
+}
+
+/**
+ * Binds plain counters and gauges to their stable metric names. `processMetrics` adds those of the process and its
+ * event loop where the runtime has them; they observe the process for ever, so only one page should ask for them.
+ */
+export function createMetricsPage(options: {
+  readonly counters: Counters;
+  readonly gauges: Gauges;
+  readonly processMetrics: boolean;
+}): MetricsPage {
+  const registry = new Registry();
+  bindGauges(registry, options.gauges);
+  bindCounters(registry, options.counters);
+  const processRegistry = options.processMetrics ? createProcessRegistry() : undefined;
+  return {
+    contentType: registry.contentType,
+    async render() {
+      const own = await registry.metrics();
+      const lag = histogramText(
+        'lingxi_detection_lag_seconds',
+        'Time between a missed deadline and its detection.',
+        options.counters.detectionLag,
+      );
+      return `${own.trimEnd()}\n\n${lag}${await renderProcess(processRegistry)}`;
+    },
+  };
+}
+
+function bindGauges(registry: Registry, gauges: Gauges): void {
+  const bind = (name: string, help: string, read: () => number): void => {
+    new Gauge({
+      name,
+      help,
+      registers: [registry],
+      collect() {
+        this.set(read());
+      },
+    });
+  };
+  bind('lingxi_users_online', 'Users online in the whole deployment, lingering included.', () =>
+    gauges.usersOnline(),
+  );
+  bind('lingxi_connections', 'Open WebSocket connections of this node.', () => gauges.connections());
+  bind('lingxi_dispatch_queue_depth', 'Messages accepted and not yet handed to connections.', () =>
+    gauges.dispatchQueueDepth(),
+  );
+  bind('lingxi_queued_messages', 'Messages behind slow sockets of this node.', () => gauges.queuedMessages());
+  bind('lingxi_settlements_pending', 'Ended periods that are not written to SQL yet.', () =>
+    gauges.settlementsPending(),
+  );
+  bind(
+    'lingxi_settlement_oldest_age_seconds',
+    'Age of the oldest pending settlement.',
+    () => gauges.settlementOldestAgeMs() / 1000,
+  );
+  bind('lingxi_ghosts', 'Users of dead nodes that nobody has ended yet.', () => gauges.ghosts());
+}
+
+function bindCounters(registry: Registry, counters: Counters): void {
+  const bind = (name: string, help: string, read: () => number): void => {
+    new Counter({
+      name,
+      help,
+      registers: [registry],
+      collect() {
+        this.reset();
+        this.inc(read());
+      },
+    });
+  };
+  bind('lingxi_logins_total', 'Periods opened by this node.', () => counters.logins);
+  bind('lingxi_heartbeats_total', 'Proofs of life received by this node.', () => counters.heartbeats);
+  bind(
+    'lingxi_malformed_messages_total',
+    'Client messages that were ignored because they could not be read.',
+    () => counters.malformedMessages,
+  );
+  bind(
+    'lingxi_stall_credited_seconds_total',
+    'Time that nobody could observe and that was not charged to users.',
+    () => counters.stallCreditedMs / 1000,
+  );
+  bindLabelled(registry, {
+    name: 'lingxi_logouts_total',
+    help: 'Periods ended by this node, by reason.',
+    label: 'reason',
+    read: () => Object.entries(counters.logouts),
+  });
+  bindLabelled(registry, {
+    name: 'lingxi_messages_total',
+    help: 'Messages to users, by what became of them.',
+    label: 'status',
+    read: () => Object.entries(counters.messages),
+  });
+  bindLabelled(registry, {
+    name: 'lingxi_messages_dropped_total',
+    help: 'Messages that were dropped, by reason.',
+    label: 'reason',
+    read: () => Object.entries(counters.dropped),
+  });
+  bindLabelled(registry, {
+    name: 'lingxi_refused_total',
+    help: 'Refused WebSocket upgrades, by error code.',
+    label: 'code',
+    read: () => counters.refused,
+  });
+}
+
+function bindLabelled(
+  registry: Registry,
+  metric: {
+    readonly name: string;
+    readonly help: string;
+    readonly label: string;
+    readonly read: () => Iterable<readonly [string, number]>;
+  },
+): void {
+  new Counter({
+    name: metric.name,
+    help: metric.help,
+    labelNames: [metric.label],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const [value, count] of metric.read()) this.inc({ [metric.label]: value }, count);
+    },
+  });
+}
+
+/** prom-client's own histogram can only observe; this one was filled elsewhere and is only written down here. */
+function histogramText(name: string, help: string, histogram: Histogram): string {
+  const lines = [`# HELP ${name} ${help}`, `# TYPE ${name} histogram`];
+  let cumulative = 0;
+  histogram.buckets.forEach((count, index) => {
+    cumulative += count;
+    lines.push(`${name}_bucket{le="${histogram.bounds[index] ?? '+Inf'}"} ${cumulative}`);
+  });
+  lines.push(`${name}_sum ${histogram.sum}`, `${name}_count ${histogram.count}`);
+  return `${lines.join('\n')}\n`;
+}
+
+/** Undefined where the runtime lacks what the process metrics read. */
+function createProcessRegistry(): Registry | undefined {
+  const registry = new Registry();
+  try {
+    collectDefaultMetrics({ register: registry });
+    return registry;
+  } catch {
+    return undefined;
+  }
+}
+
+async function renderProcess(registry: Registry | undefined): Promise<string> {
+  if (registry === undefined) return '';
+  try {
+    return `\n${await registry.metrics()}`;
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,321 @@
+import type { LogoutReason } from '../../protocol/reasons.ts';
+import type { Duty } from '../../settlement/user-store.ts';
+import type { Claim, ClaimAnswer, EndAnswer, EndedPeriod, EndRequest, Loss } from '../presence-store.ts';
+import { type Hold, isOnline, type Moment, newRecord, type RecordState } from './records.ts';
+
+/** Take-overs of one user within {@link FLAPPING_WINDOW_MS} after which the newcomer is refused (rule PR4). */
+export const MAX_TAKEOVERS = 5;
+export const FLAPPING_WINDOW_MS = 60_000;
+/** A node without a sign of life for this long no longer makes `reject` refuse anybody. */
+export const LIVELY_MS = 3000;
+/** Others wait this long for a period that is being opened elsewhere. */
+export const OPENING_MS = 1500;
+
+export interface WorldRules {
+  readonly policy: 'replace' | 'reject' | 'multi';
+  readonly maxConnectionsPerUser: number;
+  /** How long an offline user's record stays; 0 deletes it at logout. */
+  readonly lastSeenTtlMs: number;
+}
+
+/**
+ * The rules of presence as a pure state: no I/O, time is an argument. The in-process store is this and a queue; the
+ * scripts of the Redis store follow it line by line and are held against it by the same tests (rule PR13).
+ */
+export class PresenceWorld {
+  readonly records = new Map<number, RecordState>();
+  /** Observed time of each node's last sign of life. */
+  readonly nodes = new Map<string, number>();
+  readonly losses = new Map<string, Map<number, Loss>>();
+  readonly #rules: WorldRules;
+  readonly #dutyRecorded: (duty: Omit<Duty, 'id'>) => void;
+  /** No new epoch is at or below it. */
+  highestEpoch = 0;
+  onlineCount = 0;
+
+  constructor(rules: WorldRules, dutyRecorded: (duty: Omit<Duty, 'id'>) => void) {
+    this.#rules = rules;
+    this.#dutyRecorded = dutyRecorded;
+  }
+
+  claim(node: string, claim: Claim, moment: Moment): ClaimAnswer {
+    const record = this.records.get(claim.userId);
+    const held = record?.holds.get(node);
+    if (held !== undefined && claim.rev <= held.rev)
+      return claim.rev === held.rev ? held.answer : { kind: 'stale' };
+    const loss = this.losses.get(node)?.get(claim.userId);
+    if (loss !== undefined && claim.rev <= loss.rev) return { kind: 'lost' };
+    switch (claim.mode) {
+      case 'socket':
+      case 'http':
+        return this.#login(node, claim, moment);
+      case 'beat':
+        return isOnline(record) ? this.#join(node, { claim, record, moment }) : { kind: 'not-online' };
+      case 'state':
+        return record === undefined || held === undefined
+          ? { kind: 'gone' }
+          : this.#state({ node, claim, record, held, moment });
+      case 'restate':
+        return this.#restate(node, claim, moment);
+    }
+  }
+
+  /** Answers whether the period is still held. */
+  record(userId: number, period: number): boolean {
+    const record = this.records.get(userId);
+    if (record === undefined || record.period !== period || record.holds.size === 0) return false;
+    if (!record.recorded) {
+      record.recorded = true;
+      this.onlineCount += 1;
+    }
+    return true;
+  }
+
+  withdraw(userId: number, period: number): void {
+    const record = this.records.get(userId);
+    if (record === undefined || record.period !== period || record.recorded) return;
+    record.holds.clear();
+    this.#forgetOpening(record);
+  }
+
+  end(request: EndRequest, moment: Moment): EndAnswer {
+    const record = this.records.get(request.userId);
+    if (request.blockMs > 0) this.#block(request, moment);
+    if (record === undefined || record.holds.size === 0) return { kind: 'not-online' };
+    if (!record.recorded) return { kind: 'young' };
+    if (request.epoch > 0 && request.epoch < record.epoch) return { kind: 'superseded' };
+    for (const [node, hold] of record.holds)
+      this.#lose(node, { userId: record.userId, rev: hold.rev, reason: request.reason });
+    return {
+      kind: 'ended',
+      end: this.#end(record, { reason: request.reason, logoutTime: moment.wall, node: '' }),
+    };
+  }
+
+  /** Drops the holds of a dead node whose deadlines have passed; at most `limit` users are looked at. */
+  reap(node: string, limit: number, moment: Moment): readonly EndedPeriod[] {
+    const ended: EndedPeriod[] = [];
+    let looked = 0;
+    for (const record of this.records.values()) {
+      const hold = record.holds.get(node);
+      if (hold === undefined || hold.socketUntil > moment.observed || hold.httpUntil > moment.observed)
+        continue;
+      if (looked === limit) break;
+      looked += 1;
+      const end = this.#drop(record, { node, reason: 'node-lost', moment });
+      if (end !== undefined) ended.push(end);
+    }
+    return ended;
+  }
+
+  /** Users whom only `node` holds. */
+  heldOnlyBy(node: string): number {
+    let count = 0;
+    for (const record of this.records.values())
+      if (record.holds.size === 1 && record.holds.has(node)) count += 1;
+    return count;
+  }
+
+  acknowledgeDuty(userId: number, period: number): void {
+    const record = this.records.get(userId);
+    if (record === undefined || record.unsettled !== period) return;
+    record.unsettled = undefined;
+    if (this.#rules.lastSeenTtlMs === 0 && record.holds.size === 0) this.records.delete(userId);
+  }
+
+  #login(node: string, claim: Claim, moment: Moment): ClaimAnswer {
+    const record = this.records.get(claim.userId) ?? newRecord(claim.userId);
+    if (record.blockedUntil > moment.observed) return { kind: 'refused', code: 'blocked' };
+    if (record.holds.size > 0 && !record.recorded && !record.holds.has(node)) return { kind: 'young' };
+    if (claim.mode === 'socket') {
+      const refusal = this.#refusal(node, { claim, record, moment });
+      if (refusal !== undefined) return refusal;
+    }
+    this.records.set(claim.userId, record);
+    if (record.holds.size > 0) return this.#join(node, { claim, record, moment });
+    const epoch = Math.max(moment.wall, record.epoch + 1, this.highestEpoch + 1, claim.floor + 1);
+    record.epoch = epoch;
+    record.period = epoch;
+    record.loginTime = moment.wall;
+    record.recorded = false;
+    record.until = 0;
+    record.proof = 0;
+    const answer: ClaimAnswer = {
+      kind: 'opened',
+      period: epoch,
+      epoch,
+      loginTime: moment.wall,
+      unsettled: record.unsettled,
+    };
+    return this.#hold(node, { claim, record, moment, answer, epoch: claim.mode === 'socket' ? epoch : 0 });
+  }
+
+  #refusal(node: string, step: LoginStep): ClaimAnswer | undefined {
+    const { claim, record, moment } = step;
+    let elsewhere = 0;
+    for (const [other, hold] of record.holds) {
+      const lively = moment.observed - (this.nodes.get(other) ?? Number.NEGATIVE_INFINITY) < LIVELY_MS;
+      if (other !== node && lively) elsewhere += hold.sockets;
+    }
+    const rivals = claim.rivals + elsewhere;
+    if (rivals === 0) return undefined;
+    switch (this.#rules.policy) {
+      case 'reject':
+        return { kind: 'refused', code: 'session-exists' };
+      case 'multi':
+        return rivals >= this.#rules.maxConnectionsPerUser
+          ? { kind: 'refused', code: 'session-exists' }
+          : undefined;
+      case 'replace': {
+        const recent = record.takeovers.filter((at) => at > moment.observed - FLAPPING_WINDOW_MS);
+        if (recent.length >= MAX_TAKEOVERS) return { kind: 'refused', code: 'session-flapping' };
+        record.takeovers = [...recent, moment.observed];
+        return undefined;
+      }
+    }
+  }
+
+  #join(node: string, step: LoginStep): ClaimAnswer {
+    const { claim, record, moment } = step;
+    const mints = claim.mode === 'socket';
+    if (mints) {
+      record.epoch = Math.max(moment.wall, record.epoch + 1, this.highestEpoch + 1);
+      if (this.#rules.policy === 'replace') this.#takeOver(node, record, moment);
+    }
+    const { period, epoch, loginTime } = record;
+    // A login whose answer was lost states itself again: the period is still to be written.
+    const answer: ClaimAnswer = record.recorded
+      ? { kind: 'joined', period, epoch, loginTime }
+      : { kind: 'opened', period, epoch, loginTime, unsettled: record.unsettled };
+    return this.#hold(node, {
+      ...step,
+      answer,
+      epoch: mints ? record.epoch : (record.holds.get(node)?.epoch ?? 0),
+    });
+  }
+
+  /** Takes sockets and lingers of other nodes; an HTTP proof of theirs that has not run out stays a hold. */
+  #takeOver(node: string, record: RecordState, moment: Moment): void {
+    for (const [other, hold] of record.holds) {
+      if (other === node) continue;
+      this.#lose(other, { userId: record.userId, rev: hold.rev, reason: 'replaced' });
+      hold.sockets = 0;
+      hold.socketUntil = 0;
+      if (hold.httpUntil <= moment.observed) record.holds.delete(other);
+    }
+  }
+
+  #hold(
+    node: string,
+    step: LoginStep & { readonly answer: ClaimAnswer; readonly epoch: number },
+  ): ClaimAnswer {
+    const { claim, record, moment, answer, epoch } = step;
+    const hold: Hold = { rev: claim.rev, answer, sockets: 0, epoch, socketUntil: 0, httpUntil: 0 };
+    record.holds.set(node, hold);
+    if (claim.username !== '') record.username = claim.username;
+    if (claim.ip !== '') record.ip = claim.ip;
+    this.#apply({ record, hold, claim, moment });
+    return answer;
+  }
+
+  #state(step: { node: string; claim: Claim; record: RecordState; held: Hold; moment: Moment }): ClaimAnswer {
+    const { node, claim, record, held, moment } = step;
+    this.#apply({ record, hold: held, claim, moment });
+    held.rev = claim.rev;
+    held.epoch = claim.epoch;
+    if (claim.sockets > 0 || claim.socketMs > 0 || claim.httpMs > 0) {
+      held.answer = { kind: 'held' };
+      return held.answer;
+    }
+    const end = this.#drop(record, { node, reason: 'timeout', moment });
+    return end === undefined ? { kind: 'released' } : { kind: 'ended', end };
+  }
+
+  #restate(node: string, claim: Claim, moment: Moment): ClaimAnswer {
+    const record = this.records.get(claim.userId) ?? newRecord(claim.userId);
+    const ended = record.last !== undefined && record.last.period >= claim.period;
+    if (ended || (record.holds.size > 0 && record.period > claim.period)) return { kind: 'gone' };
+    this.records.set(claim.userId, record);
+    record.period = claim.period;
+    record.loginTime = claim.loginTime;
+    record.epoch = Math.max(record.epoch, claim.epoch, claim.period);
+    const answer: ClaimAnswer = {
+      kind: 'joined',
+      period: claim.period,
+      epoch: record.epoch,
+      loginTime: claim.loginTime,
+    };
+    this.#hold(node, { claim, record, moment, answer, epoch: claim.epoch });
+    this.record(claim.userId, claim.period);
+    return answer;
+  }
+
+  #apply(step: { record: RecordState; hold: Hold; claim: Claim; moment: Moment }): void {
+    const { record, hold, claim, moment } = step;
+    hold.sockets = claim.sockets;
+    hold.socketUntil = claim.socketMs > 0 ? moment.observed + claim.socketMs : 0;
+    hold.httpUntil = claim.httpMs > 0 ? moment.observed + claim.httpMs : 0;
+    record.proof = Math.max(record.proof, moment.wall - claim.proofAgeMs);
+    record.until = Math.max(record.until, moment.wall + claim.untilMs);
+  }
+
+  /** Removes one hold; the last one ends the period. */
+  #drop(
+    record: RecordState,
+    cause: { node: string; reason: LogoutReason; moment: Moment },
+  ): EndedPeriod | undefined {
+    record.holds.delete(cause.node);
+    if (record.holds.size > 0) return undefined;
+    if (!record.recorded) {
+      this.#forgetOpening(record);
+      return undefined;
+    }
+    const logoutTime = Math.max(record.loginTime, Math.min(cause.moment.wall, record.until));
+    return this.#end(record, { reason: cause.reason, logoutTime, node: cause.node });
+  }
+
+  /** Status, online set, duty: one step (rule ST1). */
+  #end(record: RecordState, cause: { reason: LogoutReason; logoutTime: number; node: string }): EndedPeriod {
+    const { userId, period, epoch, loginTime } = record;
+    const node = cause.node === '' ? (record.holds.keys().next().value ?? '') : cause.node;
+    this.onlineCount -= 1;
+    record.holds.clear();
+    record.recorded = false;
+    record.unsettled = period;
+    const { reason, logoutTime } = cause;
+    record.last = { period, loginTime, lastHeartbeat: record.proof, logoutTime, reason };
+    this.#dutyRecorded({
+      userId,
+      period,
+      loginAt: loginTime,
+      logoutAt: logoutTime,
+      lastSeenAt: record.proof,
+      reason,
+      node,
+    });
+    return { userId, period, epoch, loginTime, logoutTime, reason };
+  }
+
+  /** Nobody was told of a period that was not recorded: a row of it that is open in SQL is reconciled. */
+  #forgetOpening(record: RecordState): void {
+    if (record.last === undefined && record.unsettled === undefined) this.records.delete(record.userId);
+  }
+
+  #lose(node: string, loss: Loss): void {
+    const losses = this.losses.get(node) ?? new Map<number, Loss>();
+    losses.set(loss.userId, loss);
+    this.losses.set(node, losses);
+  }
+
+  #block(request: EndRequest, moment: Moment): void {
+    const record = this.records.get(request.userId) ?? newRecord(request.userId);
+    record.blockedUntil = moment.observed + request.blockMs;
+    this.records.set(request.userId, record);
+  }
+}
+
+interface LoginStep {
+  readonly claim: Claim;
+  readonly record: RecordState;
+  readonly moment: Moment;
+}

@@ -1,0 +1,155 @@
+import type { Timer } from '../lib/clock.ts';
+import type { NodePresence } from './node-presence.ts';
+import { type Claim, type EndedPeriod, type Loss, MAX_BATCH, type RenewAnswer } from './presence-store.ts';
+import type { Statements } from './statements.ts';
+import type { UserHold } from './user-hold.ts';
+
+export const RENEW_INTERVAL_MS = 500;
+/** Users of dead nodes that are ended in one go; the rest follows at the next renewal. */
+const REAP_LIMIT = MAX_BATCH;
+
+/**
+ * Keeps this node's lease: a sign of life each half second, which also brings what was taken from this node. While
+ * the store does not answer, timeouts freeze and nobody may log in; when it is back, everything held is stated anew.
+ */
+export class LeaseKeeper {
+  readonly #presence: NodePresence;
+  readonly #statements: Statements;
+  readonly #acknowledged: Loss[] = [];
+  #ticker: Timer | undefined;
+  #renewing: Promise<void> | undefined;
+  #restored = false;
+  #failing = false;
+
+  constructor(presence: NodePresence, statements: Statements) {
+    this.#presence = presence;
+    this.#statements = statements;
+  }
+
+  /** Resolves after the first renewal; presence may be unavailable even so. */
+  async start(): Promise<void> {
+    this.#ticker = this.#presence.options.clock.every(RENEW_INTERVAL_MS, () => void this.renew());
+    await this.renew();
+  }
+
+  async stop(): Promise<void> {
+    this.#ticker?.cancel();
+    await this.#renewing;
+  }
+
+  /** Never rejects; a renewal under way serves all who ask. */
+  renew(): Promise<void> {
+    this.#renewing ??= this.#renew().finally(() => {
+      this.#renewing = undefined;
+    });
+    return this.#renewing;
+  }
+
+  async #renew(): Promise<void> {
+    const { store } = this.#presence.options;
+    const acknowledged = this.#acknowledged.splice(0);
+    try {
+      let answer = await store.renew({
+        highestEpoch: this.#presence.highestEpoch,
+        restored: this.#restored,
+        acknowledged,
+      });
+      if (answer.restore) {
+        this.#suspend('the store asks to be restored');
+        this.#restored = await this.#restate();
+        answer = await store.renew({
+          highestEpoch: this.#presence.highestEpoch,
+          restored: this.#restored,
+          acknowledged: [],
+        });
+      }
+      this.#restored = false;
+      this.#take(answer);
+      if (answer.restore) return;
+      this.#resume();
+      await this.#reap();
+    } catch (error) {
+      this.#acknowledged.push(...acknowledged);
+      this.#restored = false;
+      this.#suspend(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  #take(answer: RenewAnswer): void {
+    this.#presence.onlineCount = answer.onlineCount;
+    for (const loss of answer.losses) {
+      this.#lose(loss);
+      this.#acknowledged.push(loss);
+    }
+  }
+
+  /** Gives up exactly what was stated up to the revision named; what came later stands. */
+  #lose({ userId, rev, reason }: Loss): void {
+    const hold = this.#presence.holds.get(userId);
+    if (hold === undefined) return;
+    const lost = hold.sockets.filter((socket) => socket.rev <= rev);
+    hold.sockets = hold.sockets.filter((socket) => socket.rev > rev);
+    if (reason !== 'replaced') hold.forgetProofs(rev);
+    for (const { connection } of lost) connection?.close(reason);
+    this.#presence.watch(hold);
+    this.#presence.markDirty(hold);
+  }
+
+  #suspend(cause: string): void {
+    const { manager, options, available } = this.#presence;
+    if (available || !this.#failing) {
+      this.#failing = true;
+      options.log.warn(
+        { event: 'presence-unavailable', cause },
+        'presence is unavailable: timeouts are frozen, logins are refused',
+      );
+    }
+    this.#presence.available = false;
+    manager.time.freeze();
+  }
+
+  #resume(): void {
+    if (this.#presence.available) return;
+    this.#presence.available = true;
+    this.#presence.manager.time.thaw();
+    if (!this.#failing) return;
+    this.#failing = false;
+    for (const hold of this.#presence.holds.values()) this.#presence.dirty.add(hold);
+    this.#statements.soon();
+    this.#presence.options.log.info(
+      { event: 'presence-restored', users: this.#presence.holds.size },
+      'presence is available again',
+    );
+  }
+
+  /** States all periods that run here, as they were. True once every one was taken. */
+  async #restate(): Promise<boolean> {
+    const { holds, options, time } = this.#presence;
+    const running = [...holds.values()].filter((hold) => hold.period > 0);
+    for (let start = 0; start < running.length; start += MAX_BATCH) {
+      const batch = running.slice(start, start + MAX_BATCH);
+      const claims: Claim[] = batch.map((hold) =>
+        hold.claim('restate', time, { rev: this.#presence.nextRev() }),
+      );
+      const answers = await options.store.claim(claims);
+      if (answers.some((answer) => answer.kind === 'no-lease' || answer.kind === 'young')) return false;
+      batch.forEach((hold, index) => this.#restatedOrGone(hold, answers[index]?.kind));
+    }
+    return true;
+  }
+
+  #restatedOrGone(hold: UserHold, kind: string | undefined): void {
+    // What has ended meanwhile is told by the next statement, which connects the living anew.
+    if (kind !== 'joined') this.#presence.dirty.add(hold);
+  }
+
+  async #reap(): Promise<void> {
+    const { ended, ghosts } = await this.#presence.options.store.reap(REAP_LIMIT);
+    this.#presence.ghosts = ghosts;
+    for (const end of ended) this.#ended(end);
+  }
+
+  #ended(end: EndedPeriod): void {
+    this.#presence.periodEnded(end);
+  }
+}

@@ -1,0 +1,18 @@
+import type { Opening, PeriodRow, UserFacts } from '../settlement/user-store.ts';
+
+/** SQL as presence needs it; joined to settlement by the composition root. Rejects where SQL does not answer. */
+export interface Ledger {
+  /** Whether the user exists, and the newest period. */
+  lookup(userId: number): Promise<UserFacts>;
+  /** Writes the row of an opened period and, where configured, resets the user's time (rules ST4, ST9). */
+  open(opening: Opening): Promise<void>;
+  /** Writes the row as soon as SQL answers again. */
+  openLater(opening: Opening): void;
+  /** Settles an open row of which presence knows nothing, before the user's next period opens. */
+  reconcile(row: PeriodRow): Promise<void>;
+  /** Resolves once the period's duty is settled, or after `timeoutMs` (rule ST6). */
+  settled(period: { readonly userId: number; readonly period: number }, timeoutMs: number): Promise<void>;
+  newestPeriods(userIds: readonly number[]): Promise<ReadonlyMap<number, PeriodRow>>;
+  /** A duty was recorded: settle it soon. */
+  wake(): void;
+}

@@ -1,0 +1,284 @@
+import { sleep } from '../lib/clock.ts';
+import { err, ok, type Result } from '../lib/result.ts';
+import type { UserFacts } from '../settlement/user-store.ts';
+import type { NodePresence } from './node-presence.ts';
+import type { Dial, DialRefusal, DialRequest } from './presence.ts';
+import type { ClaimAnswer } from './presence-store.ts';
+import type { UserHold } from './user-hold.ts';
+
+/** How often and how long a login is stated again while the store restores or another node opens the period. */
+const RETRY_INTERVAL_MS = 100;
+const MAX_ATTEMPTS = 30;
+/** How long a login waits for SQL where it may go on without (rule ST4). */
+const OPENING_WAIT_MS = 500;
+/** How long a login waits for the settlement of the user's earlier period (rule ST6). */
+const SETTLEMENT_WAIT_MS = 500;
+
+type Accepted = Extract<ClaimAnswer, { kind: 'opened' | 'joined' }>;
+
+/** Lets users in: by a socket or by HTTP. Opens periods in two steps, with SQL between them (rules ST4, ST9). */
+export class Logins {
+  readonly #presence: NodePresence;
+
+  constructor(presence: NodePresence) {
+    this.#presence = presence;
+  }
+
+  async dial(request: DialRequest): Promise<Result<Dial, DialRefusal>> {
+    const presence = this.#presence;
+    return this.#exclusively(request.userId, async (hold) => {
+      hold.username = request.username;
+      hold.ip = request.ip;
+      const rev = { current: 0 };
+      const accepted = await this.#enter(hold, (floor) => {
+        rev.current = presence.nextRev();
+        const rivals = hold.sockets.length;
+        const sockets = presence.options.sessionPolicy === 'multi' ? rivals + 1 : 1;
+        return hold.claim('socket', presence.time, { rev: rev.current, rivals, floor, sockets });
+      });
+      if (!accepted.ok) return accepted;
+      const { epoch, period, loginTime } = accepted.value;
+      const connectionId = presence.options.newId();
+      if (presence.options.sessionPolicy === 'replace') this.#throwOut(hold);
+      const now = presence.time.now();
+      hold.sockets = [
+        ...hold.sockets,
+        {
+          connectionId,
+          epoch,
+          rev: rev.current,
+          dialled: { observed: now, monotonic: presence.time.monotonic },
+          connection: undefined,
+        },
+      ];
+      presence.watch(hold);
+      return ok({
+        userId: request.userId,
+        connectionId,
+        epoch,
+        period,
+        loginTime,
+        resumed: accepted.value.kind === 'joined',
+      });
+    });
+  }
+
+  async login(request: {
+    readonly userId: number;
+    readonly ip: string;
+  }): Promise<Result<{ loginTime: number; resumed: boolean }, DialRefusal>> {
+    const presence = this.#presence;
+    return this.#exclusively(request.userId, async (hold) => {
+      hold.ip = request.ip;
+      const before = { proof: hold.http, rev: hold.httpRev };
+      const accepted = await this.#enter(hold, (floor) => {
+        this.#proveByHttp(hold);
+        return hold.claim('http', presence.time, { rev: hold.httpRev, floor });
+      });
+      if (!accepted.ok) {
+        hold.http = before.proof;
+        hold.httpRev = before.rev;
+        return accepted;
+      }
+      presence.watch(hold);
+      return ok({ loginTime: accepted.value.loginTime, resumed: accepted.value.kind === 'joined' });
+    });
+  }
+
+  async heartbeat(
+    userId: number,
+  ): Promise<Result<{ lastHeartbeat: number }, 'not-online' | 'presence-unavailable'>> {
+    const presence = this.#presence;
+    const { clock } = presence.options;
+    presence.options.counters.heartbeats += 1;
+    const held = presence.holds.get(userId);
+    if (held !== undefined && held.period > 0 && !held.locked && held.isAlive(presence.time.now())) {
+      this.#proveByHttp(held);
+      presence.watch(held);
+      return ok({ lastHeartbeat: clock.now() });
+    }
+    if (!presence.available) return err('presence-unavailable');
+    return this.#exclusively(userId, async (hold) => {
+      const before = { proof: hold.http, rev: hold.httpRev };
+      const answer = await this.#stated(() => {
+        this.#proveByHttp(hold);
+        return hold.claim('beat', presence.time, { rev: hold.httpRev });
+      });
+      if (answer?.kind === 'joined') {
+        this.#adopt(hold, answer);
+        presence.watch(hold);
+        return ok({ lastHeartbeat: clock.now() });
+      }
+      hold.http = before.proof;
+      hold.httpRev = before.rev;
+      return err(answer?.kind === 'not-online' ? 'not-online' : 'presence-unavailable');
+    });
+  }
+
+  /** A hold that the store no longer has, of a user who is here: connects them anew (rule PR9). */
+  async reclaim(hold: UserHold): Promise<void> {
+    const { manager, time } = this.#presence;
+    const mode = hold.sockets.length > 0 ? 'socket' : 'http';
+    const entered = await this.#enter(hold, (floor) =>
+      hold.claim(mode, time, { rev: this.#presence.nextRev(), floor, sockets: hold.sockets.length }),
+    );
+    if (entered.ok) {
+      const newest = hold.sockets.at(-1);
+      if (newest !== undefined)
+        hold.sockets = [...hold.sockets.slice(0, -1), { ...newest, epoch: entered.value.epoch }];
+      this.#presence.watch(hold);
+    } else if (entered.error !== 'presence-unavailable' && entered.error !== 'settlement-unavailable') {
+      this.#presence.forget(hold, 'presence-lost');
+    } else if (manager.isUserOnline(hold.userId)) {
+      this.#presence.dirty.add(hold);
+    }
+  }
+
+  async #exclusively<Value, Failure>(
+    userId: number,
+    work: (hold: UserHold) => Promise<Result<Value, Failure>>,
+  ): Promise<Result<Value, Failure>> {
+    const hold = this.#presence.holdOf(userId);
+    const turn = hold.lock();
+    if (turn !== undefined) await turn;
+    // A hold that was dropped while this call waited lives on through it.
+    this.#presence.holds.set(userId, hold);
+    try {
+      return await work(hold);
+    } finally {
+      this.#presence.release(hold);
+    }
+  }
+
+  async #enter(
+    hold: UserHold,
+    statement: (floor: number) => ReturnType<UserHold['claim']>,
+  ): Promise<Result<Accepted, DialRefusal>> {
+    const presence = this.#presence;
+    if (!presence.available) return err('presence-unavailable');
+    const facts = hold.period > 0 ? undefined : await this.#lookup(hold.userId);
+    if (facts !== undefined && !facts.ok) return facts;
+    const known = facts?.value;
+    if (known?.exists === false && presence.options.unknownUsers === 'reject') return err('unknown-user');
+    const answer = await this.#stated(() => statement(known?.newest?.period ?? 0));
+    if (answer === undefined) {
+      hold.uncertain = true;
+      presence.dirty.add(hold);
+      return err('presence-unavailable');
+    }
+    switch (answer.kind) {
+      case 'joined':
+        this.#adopt(hold, answer);
+        return ok(answer);
+      case 'opened':
+        return this.#open(hold, answer, known);
+      case 'refused':
+        return err(answer.code);
+      default:
+        return err('presence-unavailable');
+    }
+  }
+
+  async #lookup(userId: number): Promise<Result<UserFacts | undefined, DialRefusal>> {
+    const { ledger, loginResetsTime, unknownUsers } = this.#presence.options;
+    try {
+      return ok(await ledger.lookup(userId));
+    } catch {
+      return loginResetsTime || unknownUsers === 'reject' ? err('settlement-unavailable') : ok(undefined);
+    }
+  }
+
+  /** States until the store takes it or refuses it. Undefined: it did not. */
+  async #stated(statement: () => ReturnType<UserHold['claim']>): Promise<ClaimAnswer | undefined> {
+    const presence = this.#presence;
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
+      const answer = await presence.claim(statement());
+      if (answer === undefined || answer.kind === 'no-lease') presence.leaseDoubtful();
+      const again =
+        answer === undefined ? attempt === 0 : ['young', 'no-lease', 'lost', 'stale'].includes(answer.kind);
+      if (!again) return answer;
+      await sleep(presence.options.clock, RETRY_INTERVAL_MS);
+    }
+    return undefined;
+  }
+
+  async #open(
+    hold: UserHold,
+    answer: Extract<Accepted, { kind: 'opened' }>,
+    facts: UserFacts | undefined,
+  ): Promise<Result<Accepted, DialRefusal>> {
+    const presence = this.#presence;
+    const { userId } = hold;
+    const { period, loginTime } = answer;
+    await this.#settleEarlier(userId, answer.unsettled, facts);
+    if (!(await this.#written({ userId, period, loginAt: loginTime, node: presence.options.node }))) {
+      await presence.options.store.withdraw([{ userId, period }]).catch(() => presence.leaseDoubtful());
+      return err('settlement-unavailable');
+    }
+    const visible = await presence.record(userId, period);
+    if (visible !== true) return err('presence-unavailable');
+    presence.onlineCount += 1;
+    presence.options.counters.logins += 1;
+    this.#adopt(hold, answer);
+    return ok(answer);
+  }
+
+  async #settleEarlier(
+    userId: number,
+    unsettled: number | undefined,
+    facts: UserFacts | undefined,
+  ): Promise<void> {
+    const { ledger, clock } = this.#presence.options;
+    const open = facts?.newest?.settledAt === null ? facts.newest : undefined;
+    if (unsettled !== undefined) {
+      await ledger.settled({ userId, period: unsettled }, SETTLEMENT_WAIT_MS);
+    } else if (open !== undefined) {
+      // Presence knows nothing of the open row: whoever held it is gone.
+      await Promise.race([ledger.reconcile(open).catch(() => {}), sleep(clock, SETTLEMENT_WAIT_MS)]);
+    }
+  }
+
+  /** Whether the login may go on: the opening is committed, or need not be (rule ST4). */
+  async #written(opening: {
+    readonly userId: number;
+    readonly period: number;
+    readonly loginAt: number;
+    readonly node: string;
+  }): Promise<boolean> {
+    const { ledger, clock, loginResetsTime } = this.#presence.options;
+    const committed = ledger.open(opening).then(
+      () => true,
+      () => false,
+    );
+    if (loginResetsTime) return committed;
+    const inTime = await Promise.race([committed, sleep(clock, OPENING_WAIT_MS).then(() => false)]);
+    if (!inTime) ledger.openLater(opening);
+    return true;
+  }
+
+  #adopt(hold: UserHold, accepted: Accepted): void {
+    hold.period = accepted.period;
+    hold.loginTime = accepted.loginTime;
+    this.#presence.learnEpoch(hold, accepted.epoch);
+  }
+
+  #throwOut(hold: UserHold): void {
+    const replaced = hold.sockets;
+    hold.sockets = [];
+    for (const { connection } of replaced) {
+      if (connection === undefined) continue;
+      const { userId, registration } = connection;
+      this.#presence.options.log.info(
+        { event: 'replaced', userId, connectionId: registration.connectionId, epoch: registration.epoch },
+        'a newer connection took over',
+      );
+      connection.close('replaced');
+    }
+  }
+
+  #proveByHttp(hold: UserHold): void {
+    const { time } = this.#presence;
+    hold.http = { observed: time.now(), monotonic: time.monotonic };
+    hold.httpRev = this.#presence.nextRev();
+  }
+}

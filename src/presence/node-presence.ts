@@ -1,0 +1,154 @@
+import type { CloseCause } from '../connection/connection-info.ts';
+import type { ConnectionManager } from '../connection/connection-manager.ts';
+import type { ObservedTime } from '../heartbeat/observed-time.ts';
+import { Batcher } from '../lib/batcher.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Log } from '../logging/log.ts';
+import type { Counters } from '../metrics/counters.ts';
+import type { Ledger } from './ledger.ts';
+import {
+  type Claim,
+  type ClaimAnswer,
+  type EndedPeriod,
+  MAX_BATCH,
+  type PresenceStore,
+} from './presence-store.ts';
+import { UserHold } from './user-hold.ts';
+
+/** Statements of logins that wait for their turn, at most; beyond, a login is told that presence is unavailable. */
+const MAX_WAITING_CLAIMS = 50_000;
+
+export interface PresenceOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly counters: Counters;
+  readonly store: PresenceStore;
+  readonly ledger: Ledger;
+  /** This incarnation: fresh at each start. */
+  readonly node: string;
+  readonly heartbeatTimeoutMs: number;
+  readonly httpTimeoutMs: number;
+  readonly sessionPolicy: 'replace' | 'reject' | 'multi';
+  readonly unknownUsers: 'reject' | 'create' | 'ignore';
+  readonly loginResetsTime: boolean;
+  /** Verifies a token that a client sends to renew its own; answers its expiry, or undefined where it is refused. */
+  readonly renewToken: (
+    userId: number,
+    token: string,
+  ) => Promise<{ readonly expiresAt: number | undefined } | undefined>;
+  /** Fresh ids for connections. */
+  readonly newId: () => string;
+}
+
+/** What the parts of this node's presence share: who is held here, the numbering of statements, and who is told. */
+export class NodePresence {
+  readonly options: PresenceOptions;
+  readonly manager: ConnectionManager;
+  readonly time: ObservedTime;
+  readonly holds = new Map<number, UserHold>();
+  /** Holds whose state the store has not been told. */
+  readonly dirty = new Set<UserHold>();
+  /** False while the store is unreachable or this node restores: timeouts freeze, nobody may log in. */
+  available = false;
+  highestEpoch = 0;
+  onlineCount = 0;
+  ghosts = 0;
+  /** Set by the composition of the parts: states what is dirty soon. */
+  flushSoon: () => void = () => {};
+  /** Set by the composition of the parts: the lease was refused or a call failed. */
+  leaseDoubtful: () => void = () => {};
+  readonly #claims: Batcher<Claim, ClaimAnswer>;
+  readonly #records: Batcher<{ readonly userId: number; readonly period: number }, boolean>;
+  #rev = 0;
+
+  constructor(options: PresenceOptions, manager: ConnectionManager) {
+    this.options = options;
+    this.manager = manager;
+    this.time = manager.time;
+    const common = {
+      defer: (callback: () => void) => options.clock.defer(callback),
+      maxBatch: MAX_BATCH,
+      maxWaiting: MAX_WAITING_CLAIMS,
+    };
+    this.#claims = new Batcher({
+      ...common,
+      run: async (batch) => (await options.store.claim(batch)).map((value) => ({ ok: true, value })),
+    });
+    this.#records = new Batcher({
+      ...common,
+      run: async (batch) => (await options.store.record(batch)).map((value) => ({ ok: true, value })),
+    });
+  }
+
+  nextRev(): number {
+    this.#rev += 1;
+    return this.#rev;
+  }
+
+  holdOf(userId: number): UserHold {
+    const present = this.holds.get(userId);
+    if (present !== undefined) return present;
+    const { heartbeatTimeoutMs, httpTimeoutMs } = this.options;
+    const hold = new UserHold(userId, { heartbeatTimeoutMs, httpTimeoutMs }, (due) => this.markDirty(due));
+    this.holds.set(userId, hold);
+    return hold;
+  }
+
+  /** Whether this node holds the user in a recorded period. */
+  isHeld(userId: number): boolean {
+    return (this.holds.get(userId)?.period ?? 0) > 0;
+  }
+
+  markDirty(hold: UserHold): void {
+    this.dirty.add(hold);
+    this.flushSoon();
+  }
+
+  /** States one login; shares its call with others. Undefined where the store did not answer. */
+  async claim(claim: Claim): Promise<ClaimAnswer | undefined> {
+    const result = await this.#claims.submit(claim).result;
+    return result.ok ? result.value : undefined;
+  }
+
+  /** Makes an opened period visible. Undefined where the store did not answer. */
+  async record(userId: number, period: number): Promise<boolean | undefined> {
+    const result = await this.#records.submit({ userId, period }).result;
+    return result.ok ? result.value : undefined;
+  }
+
+  learnEpoch(hold: UserHold, epoch: number): void {
+    hold.epoch = Math.max(hold.epoch, epoch);
+    this.highestEpoch = Math.max(this.highestEpoch, epoch);
+  }
+
+  /** Takes up the watch over a hold without sockets: its linger or HTTP proof may run out. */
+  watch(hold: UserHold): void {
+    if (hold.sockets.length === 0 && hold.period > 0) this.manager.monitor.watch(hold);
+    else this.manager.monitor.unwatch(hold);
+  }
+
+  /** The period is over for this node: closes what is left of the user here. */
+  forget(hold: UserHold, cause: CloseCause): void {
+    hold.reset();
+    this.manager.monitor.unwatch(hold);
+    this.dirty.delete(hold);
+    this.manager.closeUser(hold.userId, cause);
+  }
+
+  /** Drops a hold that holds nothing and that nobody is busy with. */
+  release(hold: UserHold): void {
+    hold.unlock();
+    if (!hold.locked && hold.period === 0 && !hold.uncertain) this.holds.delete(hold.userId);
+  }
+
+  periodEnded(end: EndedPeriod): void {
+    this.onlineCount = Math.max(0, this.onlineCount - 1);
+    this.options.counters.logouts[end.reason] += 1;
+    const { userId, period, epoch, logoutTime, reason } = end;
+    this.options.log.info(
+      { event: 'logged-out', userId, period, epoch, cause: reason, logoutTime },
+      'user logged out',
+    );
+    this.options.ledger.wake();
+  }
+}

@@ -1,0 +1,165 @@
+import type { LogoutReason } from '../protocol/reasons.ts';
+import type { Duty } from '../settlement/user-store.ts';
+
+/** Users that one call of a store may carry, at most. */
+export const MAX_BATCH = 500;
+
+/**
+ * What a node states of one user: not an event but what it *holds*. Stating it again, late or twice changes nothing,
+ * since `rev` rises with every statement. Times are ages and remainders in milliseconds, never clock readings.
+ */
+export interface Claim {
+  readonly userId: number;
+  /**
+   * - `socket`: a new connection. Opens a period or joins the running one; mints an epoch.
+   * - `http`: an HTTP login. Opens or joins; mints no epoch when joining and takes nothing from anybody.
+   * - `beat`: a proof of life by HTTP; `not-online` where nobody holds the user.
+   * - `state`: what is left after a change, or the regular renewal. Creates nothing.
+   * - `restate`: as `state`, but creates: only while the store asks to be restored.
+   */
+  readonly mode: 'socket' | 'http' | 'beat' | 'state' | 'restate';
+  /** Rises with every statement of this node about this user. */
+  readonly rev: number;
+  /** Sockets that the node has, for `socket` the new one included. */
+  readonly sockets: number;
+  /** Living sockets that a take-over would throw out here (mode `socket`). */
+  readonly rivals: number;
+  /** Remainder of the deadline of the sockets, or of the linger after the last one; ≤ 0: none. */
+  readonly socketMs: number;
+  /** Remainder of the HTTP proof of life; ≤ 0: none. */
+  readonly httpMs: number;
+  /** Age of the newest proof of life. */
+  readonly proofAgeMs: number;
+  /** Newest proof plus its timeout, from now; negative once past. The logout time of a timeout (rule ST5). */
+  readonly untilMs: number;
+  /** Epoch of the newest living socket, 0 where there is none (modes `state`, `restate`). */
+  readonly epoch: number;
+  /** The user's newest period that SQL knows of: a new one is greater. */
+  readonly floor: number;
+  /** What is restated; 0 in other modes. */
+  readonly period: number;
+  readonly loginTime: number;
+  readonly username: string;
+  readonly ip: string;
+}
+
+export type ClaimAnswer =
+  /** A period opened; it is not visible before `record`. `unsettled`: an earlier period whose duty still waits. */
+  | {
+      readonly kind: 'opened';
+      readonly period: number;
+      readonly epoch: number;
+      readonly loginTime: number;
+      readonly unsettled: number | undefined;
+    }
+  | { readonly kind: 'joined'; readonly period: number; readonly epoch: number; readonly loginTime: number }
+  /** The statement was taken; the node still holds the user. */
+  | { readonly kind: 'held' }
+  /** The node let go; another node still holds the user. */
+  | { readonly kind: 'released' }
+  /** The last hold went: the period ended by timeout. */
+  | { readonly kind: 'ended'; readonly end: EndedPeriod }
+  | { readonly kind: 'refused'; readonly code: 'session-exists' | 'session-flapping' | 'blocked' }
+  /** Nobody holds the user (`beat`), or this node does not (`state`), or what is restated has ended. */
+  | { readonly kind: 'not-online' | 'gone' }
+  /** The statement is older than the newest one, or than what took the hold away. */
+  | { readonly kind: 'stale' | 'lost' }
+  /** The store is too young, or the period is being opened elsewhere: state it again soon. */
+  | { readonly kind: 'young' }
+  | { readonly kind: 'no-lease' };
+
+export interface EndedPeriod {
+  readonly userId: number;
+  readonly period: number;
+  readonly epoch: number;
+  readonly loginTime: number;
+  readonly logoutTime: number;
+  readonly reason: LogoutReason;
+}
+
+export interface EndRequest {
+  readonly userId: number;
+  readonly reason: 'logout' | 'kick';
+  /** 0: whatever the epoch. Otherwise only this one or an older one is ended (rule PR7). */
+  readonly epoch: number;
+  /** Refuse logins for this long from now; 0: do not. */
+  readonly blockMs: number;
+}
+
+export type EndAnswer =
+  | { readonly kind: 'ended'; readonly end: EndedPeriod }
+  /** A newer epoch is held: nothing changed. */
+  | { readonly kind: 'superseded' }
+  | { readonly kind: 'not-online' }
+  | { readonly kind: 'young' | 'no-lease' };
+
+/** A hold that was taken from this node; told again until acknowledged. */
+export interface Loss {
+  readonly userId: number;
+  /** Statements up to this one are void. */
+  readonly rev: number;
+  readonly reason: 'replaced' | 'logout' | 'kick' | 'presence-lost';
+}
+
+export interface RenewRequest {
+  /** Highest epoch that this node knows of (rule PR3). */
+  readonly highestEpoch: number;
+  /** True once the node has restated everything after being asked to. */
+  readonly restored: boolean;
+  readonly acknowledged: readonly Loss[];
+}
+
+export interface RenewAnswer {
+  /** The node must restate all that it holds, then renew with `restored`. */
+  readonly restore: boolean;
+  readonly losses: readonly Loss[];
+  readonly onlineCount: number;
+}
+
+/** What is known of a user; times are wall-clock milliseconds of the store. */
+export interface UserRecord {
+  readonly userId: number;
+  readonly username: string | undefined;
+  readonly ip: string;
+  readonly status: 'online' | 'offline';
+  readonly loginTime: number;
+  readonly lastHeartbeat: number;
+  readonly logoutTime: number | undefined;
+  readonly sockets: number;
+  readonly epoch: number | undefined;
+  readonly period: number | undefined;
+}
+
+/**
+ * Presence as a node sees it. A rejected promise means that the store is unreachable and that nothing is known of the
+ * call: stating again is always right.
+ *
+ * - A user is online exactly while a node holds them and the opening is recorded.
+ * - Ending a period and recording the duty to settle it are one atomic step (rule ST1).
+ * - Batches hold at most {@link MAX_BATCH} users, each user once; answers come in the order asked.
+ */
+export interface PresenceStore {
+  renew(request: RenewRequest): Promise<RenewAnswer>;
+  claim(batch: readonly Claim[]): Promise<readonly ClaimAnswer[]>;
+  /** Makes opened periods visible: the id enters the online set. Answers whether the period was still held. */
+  record(batch: readonly { readonly userId: number; readonly period: number }[]): Promise<readonly boolean[]>;
+  /** Gives back opened periods that could not be written to SQL: as if they had never been. */
+  withdraw(batch: readonly { readonly userId: number; readonly period: number }[]): Promise<void>;
+  end(batch: readonly EndRequest[]): Promise<readonly EndAnswer[]>;
+  /** Ends what dead nodes held and nobody else holds; answers what was ended and how many such users are left. */
+  reap(limit: number): Promise<{ readonly ended: readonly EndedPeriod[]; readonly ghosts: number }>;
+  read(userIds: readonly number[]): Promise<readonly (UserRecord | undefined)[]>;
+  onlinePage(page: {
+    readonly limit: number;
+    readonly cursor: string | undefined;
+  }): Promise<{ readonly userIds: readonly number[]; readonly cursor: string | undefined }>;
+  /** For each row: whether presence knows the period as running or its duty waits (rule ST4). */
+  knows(rows: readonly { readonly userId: number; readonly period: number }[]): Promise<readonly boolean[]>;
+  /** Takes duties to settle; a duty is given out again only after a restart or to another node once this one died. */
+  takeDuties(limit: number): Promise<readonly Duty[]>;
+  ackDuties(duties: readonly Duty[]): Promise<void>;
+  /** Keeps a duty that can never succeed apart, for a person to look at. */
+  setAside(duty: Duty, error: string): Promise<void>;
+  pendingDuties(): Promise<{ readonly count: number; readonly oldestAgeMs: number }>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,147 @@
+import type { Timer } from '../lib/clock.ts';
+import type { Logins } from './logins.ts';
+import type { NodePresence } from './node-presence.ts';
+import { type ClaimAnswer, MAX_BATCH } from './presence-store.ts';
+import type { UserHold } from './user-hold.ts';
+
+/** After an answer that asks for it, a statement is made again no sooner than this. */
+const RETRY_MS = 100;
+/** Each user's state is stated anew this often: `lastHeartbeat` in the store is at most 5 s old (contract section 5). */
+export const RENEWAL_MS = 4000;
+const RENEWAL_SHARES = 8;
+
+/**
+ * Tells the store what this node holds: after each change, and regularly. A statement is computed anew at each try,
+ * so that one that failed, or came late, needs no repair.
+ */
+export class Statements {
+  readonly #presence: NodePresence;
+  readonly #logins: Logins;
+  #scheduled: Timer | undefined;
+  #running = false;
+  #share = 0;
+  #renewal: Timer | undefined;
+
+  constructor(presence: NodePresence, logins: Logins) {
+    this.#presence = presence;
+    this.#logins = logins;
+  }
+
+  start(): void {
+    this.#renewal = this.#presence.options.clock.every(RENEWAL_MS / RENEWAL_SHARES, () => this.#renewShare());
+  }
+
+  stop(): void {
+    this.#renewal?.cancel();
+    this.#scheduled?.cancel();
+  }
+
+  /** States what is dirty after this turn of the loop; changes of one turn share their calls. */
+  soon(): void {
+    this.#scheduled ??= this.#presence.options.clock.defer(() => this.#run());
+  }
+
+  /** States everything that is dirty and not busy. Never rejects. */
+  async flush(): Promise<void> {
+    const { dirty } = this.#presence;
+    // What asks to be stated again waits for the next flush.
+    for (
+      let rounds = Math.ceil(dirty.size / MAX_BATCH);
+      rounds > 0 && this.#presence.available;
+      rounds -= 1
+    ) {
+      const batch = this.#takeBatch();
+      if (batch.length === 0 || !(await this.#state(batch))) return;
+    }
+  }
+
+  #run(): void {
+    this.#scheduled = undefined;
+    if (this.#running) return;
+    this.#running = true;
+    void this.flush().finally(() => {
+      this.#running = false;
+      if (this.#presence.dirty.size > 0 && this.#presence.available) this.#later();
+    });
+  }
+
+  #later(): void {
+    this.#scheduled ??= this.#presence.options.clock.after(RETRY_MS / 4, () => this.#run());
+  }
+
+  #renewShare(): void {
+    if (!this.#presence.available) return;
+    this.#share = (this.#share + 1) % RENEWAL_SHARES;
+    for (const hold of this.#presence.holds.values()) {
+      if (hold.userId % RENEWAL_SHARES === this.#share && hold.period > 0) this.#presence.dirty.add(hold);
+    }
+    if (this.#presence.dirty.size > 0) this.soon();
+  }
+
+  #takeBatch(): UserHold[] {
+    const batch: UserHold[] = [];
+    for (const hold of this.#presence.dirty) {
+      if (batch.length === MAX_BATCH) break;
+      // Who is busy states everything anyway, or is taken up in the next round.
+      if (hold.locked) continue;
+      this.#presence.dirty.delete(hold);
+      if (hold.period === 0 && !hold.uncertain) continue;
+      void hold.lock();
+      batch.push(hold);
+    }
+    return batch;
+  }
+
+  /** False where the store did not answer. */
+  async #state(batch: readonly UserHold[]): Promise<boolean> {
+    const { options, time } = this.#presence;
+    const claims = batch.map((hold) => hold.claim('state', time, { rev: this.#presence.nextRev() }));
+    let answers: readonly ClaimAnswer[];
+    try {
+      answers = await options.store.claim(claims);
+    } catch {
+      for (const hold of batch) this.#again(hold);
+      this.#presence.leaseDoubtful();
+      return false;
+    }
+    batch.forEach((hold, index) => {
+      const answer = answers[index];
+      hold.uncertain = false;
+      if (answer !== undefined) this.#take(hold, answer);
+    });
+    return true;
+  }
+
+  #take(hold: UserHold, answer: ClaimAnswer): void {
+    switch (answer.kind) {
+      case 'held':
+        return this.#presence.release(hold);
+      case 'released':
+        return this.#letGo(hold);
+      case 'ended':
+        this.#presence.periodEnded(answer.end);
+        return this.#letGo(hold);
+      case 'gone':
+        if (!hold.isAlive(this.#presence.time.now())) return this.#letGo(hold);
+        void this.#logins.reclaim(hold).finally(() => this.#presence.release(hold));
+        return;
+      case 'no-lease':
+        this.#presence.leaseDoubtful();
+        return this.#again(hold);
+      default:
+        return this.#again(hold);
+    }
+  }
+
+  /** The store knows that nothing is held here; a login may have come meanwhile, it waits for the lock. */
+  #letGo(hold: UserHold): void {
+    hold.reset();
+    this.#presence.manager.monitor.unwatch(hold);
+    this.#presence.release(hold);
+  }
+
+  #again(hold: UserHold): void {
+    this.#presence.dirty.add(hold);
+    this.#presence.release(hold);
+  }
+}

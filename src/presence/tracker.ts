@@ -1,0 +1,208 @@
+import type { ClientConnection } from '../connection/client-connection.ts';
+import type { CloseCause } from '../connection/connection-info.ts';
+import type { ConnectionManager, ManagerObserver } from '../connection/connection-manager.ts';
+import { err, ok, type Result } from '../lib/result.ts';
+import { LeaseKeeper } from './lease-keeper.ts';
+import { Logins } from './logins.ts';
+import { NodePresence, type PresenceOptions } from './node-presence.ts';
+import type { Dial, DialRefusal, DialRequest, LogoutRequest, Presence, UserPresence } from './presence.ts';
+import type { EndAnswer } from './presence-store.ts';
+import { Readings } from './readings.ts';
+import { Statements } from './statements.ts';
+
+/** How often a logout without an epoch is tried anew when a newer connection came between its two steps. */
+const MAX_END_ATTEMPTS = 3;
+
+/**
+ * This node's part in presence. It is told of connections as they come and end, claims users in the store, lets them
+ * linger, and ends their periods. Everything that leaves the process happens here, never on the message path.
+ */
+export class PresenceTracker implements Presence, ManagerObserver {
+  readonly #options: PresenceOptions;
+  #node: NodePresence | undefined;
+  #parts:
+    | {
+        readonly logins: Logins;
+        readonly statements: Statements;
+        readonly lease: LeaseKeeper;
+        readonly readings: Readings;
+      }
+    | undefined;
+
+  constructor(options: PresenceOptions) {
+    this.#options = options;
+  }
+
+  /** Joins the tracker to the manager that it observes, takes the lease, and begins to renew it. */
+  async start(manager: ConnectionManager): Promise<void> {
+    const node = new NodePresence(this.#options, manager);
+    const logins = new Logins(node);
+    const statements = new Statements(node, logins);
+    const lease = new LeaseKeeper(node, statements);
+    node.flushSoon = () => statements.soon();
+    node.leaseDoubtful = () => void lease.renew();
+    this.#node = node;
+    this.#parts = { logins, statements, lease, readings: new Readings(node) };
+    await lease.start();
+    statements.start();
+  }
+
+  /** States what is left to state and stops. Users stay online: they linger, here or at the next start. */
+  async stop(): Promise<void> {
+    const { statements, lease } = this.#running();
+    await statements.flush();
+    statements.stop();
+    await lease.stop();
+  }
+
+  get available(): boolean {
+    return this.#node?.available ?? false;
+  }
+
+  get ghosts(): number {
+    return this.#node?.ghosts ?? 0;
+  }
+
+  /** Users that this node holds, lingering included. */
+  get heldUsers(): number {
+    return this.#node?.holds.size ?? 0;
+  }
+
+  onlineCount(): number {
+    return this.#node?.onlineCount ?? 0;
+  }
+
+  /** Whether this node holds the user, with or without a socket. */
+  isHeldHere(userId: number): boolean {
+    return this.#node?.isHeld(userId) ?? false;
+  }
+
+  dial(request: DialRequest): Promise<Result<Dial, DialRefusal>> {
+    return this.#running().logins.dial(request);
+  }
+
+  abandon(dial: Dial): void {
+    this.#socketGone(dial.userId, dial.connectionId);
+  }
+
+  login(request: {
+    readonly userId: number;
+    readonly ip: string;
+  }): Promise<Result<{ loginTime: number; resumed: boolean }, DialRefusal>> {
+    return this.#running().logins.login(request);
+  }
+
+  heartbeat(
+    userId: number,
+  ): Promise<Result<{ lastHeartbeat: number }, 'not-online' | 'presence-unavailable'>> {
+    return this.#running().logins.heartbeat(userId);
+  }
+
+  async logout(
+    request: LogoutRequest,
+  ): Promise<Result<{ logoutTime: number }, 'not-online' | 'presence-unavailable'>> {
+    const answer = await this.#end(request);
+    if (answer === undefined) return err('presence-unavailable');
+    return answer.kind === 'ended' ? ok({ logoutTime: answer.end.logoutTime }) : err('not-online');
+  }
+
+  lastLogout(userId: number): Promise<number | undefined> {
+    return this.#running().readings.lastLogout(userId);
+  }
+
+  online(page: {
+    readonly limit?: number;
+    readonly cursor?: string;
+  }): Promise<{ users: readonly UserPresence[]; cursor?: string }> {
+    return this.#running().readings.online(page);
+  }
+
+  read(userIds: readonly number[]): Promise<readonly (UserPresence | undefined)[]> {
+    return this.#running().readings.read(userIds);
+  }
+
+  registered(connection: ClientConnection): void {
+    const { userId, registration } = connection;
+    const { connectionId, epoch, ip, protocol } = registration;
+    this.#options.log.info({ event: 'connected', userId, connectionId, epoch, ip, protocol }, 'connected');
+    const socket = this.#node?.holds.get(userId)?.sockets.find((held) => held.connectionId === connectionId);
+    if (socket === undefined) connection.close('replaced');
+    else socket.connection = connection;
+  }
+
+  ended(connection: ClientConnection, cause: CloseCause): void {
+    const { userId, registration } = connection;
+    const { connectionId, epoch } = registration;
+    if (cause === 'heartbeat-timeout')
+      this.#options.log.info({ event: 'heartbeat-timeout', userId, connectionId, epoch }, 'no heartbeat');
+    this.#options.log.info({ event: 'disconnected', userId, connectionId, epoch, cause }, 'disconnected');
+    this.#socketGone(userId, connectionId);
+  }
+
+  logoutRequested(connection: ClientConnection): void {
+    const { userId, registration } = connection;
+    void this.#end({ userId, reason: 'logout', epoch: registration.epoch }).finally(() =>
+      connection.close('logout'),
+    );
+  }
+
+  tokenOffered(connection: ClientConnection, token: string): void {
+    void this.#options.renewToken(connection.userId, token).then((renewed) => {
+      if (renewed === undefined) connection.refuse('token', 'invalid-token');
+      else connection.renewToken(renewed.expiresAt);
+    });
+  }
+
+  /** Ends the user's period. Undefined where the store did not answer. */
+  async #end(request: LogoutRequest): Promise<EndAnswer | undefined> {
+    const node = this.#node;
+    if (node === undefined || !node.available) return undefined;
+    const hold = node.holdOf(request.userId);
+    const turn = hold.lock();
+    if (turn !== undefined) await turn;
+    node.holds.set(request.userId, hold);
+    try {
+      const answer = await this.#endOnce(request);
+      if (answer.kind === 'ended') {
+        node.periodEnded(answer.end);
+        node.forget(hold, request.reason);
+      }
+      return answer;
+    } catch {
+      node.leaseDoubtful();
+      return undefined;
+    } finally {
+      node.release(hold);
+    }
+  }
+
+  /** A logout without an epoch reads it first, so that its retries cannot end a period that began meanwhile. */
+  async #endOnce({ userId, reason, epoch, blockMs }: LogoutRequest): Promise<EndAnswer> {
+    const { store } = this.#options;
+    let answer: EndAnswer = { kind: 'not-online' };
+    for (let attempt = 0; attempt < MAX_END_ATTEMPTS; attempt += 1) {
+      const named = epoch ?? (await store.read([userId]))[0]?.epoch ?? 0;
+      const [first] = await store.end([{ userId, reason, epoch: named, blockMs: blockMs ?? 0 }]);
+      if (first !== undefined) answer = first;
+      if (answer.kind !== 'superseded' || epoch !== undefined) return answer;
+    }
+    return answer;
+  }
+
+  #socketGone(userId: number, connectionId: string): void {
+    const hold = this.#node?.holds.get(userId);
+    if (hold === undefined || !hold.removeSocket(connectionId)) return;
+    this.#node?.watch(hold);
+    this.#node?.markDirty(hold);
+  }
+
+  #running(): {
+    readonly logins: Logins;
+    readonly statements: Statements;
+    readonly lease: LeaseKeeper;
+    readonly readings: Readings;
+  } {
+    if (this.#parts === undefined) throw new Error('the tracker has not started');
+    return this.#parts;
+  }
+}

@@ -1,0 +1,194 @@
+import type { ClientConnection } from '../connection/client-connection.ts';
+import type { Watched } from '../heartbeat/monitor.ts';
+import type { ObservedTime } from '../heartbeat/observed-time.ts';
+import { OFF_WHEEL, type WheelNode } from '../heartbeat/timeout-wheel.ts';
+import type { Claim } from './presence-store.ts';
+
+/** A proof of life: observed time for deadlines, monotonic time for its real age. */
+export interface Proof {
+  readonly observed: number;
+  readonly monotonic: number;
+}
+
+/** Age stated where there is no proof: older than any that a store has. */
+const FORGOTTEN_MS = 1e11;
+
+export const NO_PROOF: Proof = { observed: Number.NEGATIVE_INFINITY, monotonic: Number.NEGATIVE_INFINITY };
+
+/** A socket that this node holds for a user; `connection` is absent until the socket opened. */
+export interface HeldSocket {
+  readonly connectionId: string;
+  readonly epoch: number;
+  /** The statement that brought it: a loss takes what is not newer. */
+  readonly rev: number;
+  readonly dialled: Proof;
+  connection: ClientConnection | undefined;
+}
+
+export interface HoldTimeouts {
+  readonly heartbeatTimeoutMs: number;
+  readonly httpTimeoutMs: number;
+}
+
+/** What this node holds of one user: sockets, the linger after the last one, and a proof of life by HTTP. */
+export class UserHold implements Watched {
+  readonly userId: number;
+  /** 0 while no period was claimed. */
+  period = 0;
+  loginTime = 0;
+  /** Newest epoch that this node knows of the user. */
+  epoch = 0;
+  username = '';
+  ip = '';
+  sockets: HeldSocket[] = [];
+  http: Proof = NO_PROOF;
+  httpRev = 0;
+  /** A statement about this user may have reached the store though no answer came: it must be told what is true. */
+  uncertain = false;
+
+  wheelSlot = OFF_WHEEL;
+  wheelPrevious: WheelNode | undefined = undefined;
+  wheelNext: WheelNode | undefined = undefined;
+
+  readonly #timeouts: HoldTimeouts;
+  readonly #due: (hold: UserHold) => void;
+  /** Newest proof of the sockets that are gone. */
+  #gone: Proof = NO_PROOF;
+  #goneRev = 0;
+  #locked = false;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(userId: number, timeouts: HoldTimeouts, due: (hold: UserHold) => void) {
+    this.userId = userId;
+    this.#timeouts = timeouts;
+    this.#due = due;
+  }
+
+  get locked(): boolean {
+    return this.#locked;
+  }
+
+  /** One statement about a user is under way at a time: the others wait in turn. */
+  lock(): Promise<void> | undefined {
+    if (!this.#locked) {
+      this.#locked = true;
+      return undefined;
+    }
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve);
+    });
+  }
+
+  unlock(): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#locked = false;
+    else next();
+  }
+
+  /** Removes a socket; false where it was none of this hold's. */
+  removeSocket(connectionId: string): boolean {
+    const socket = this.sockets.find((held) => held.connectionId === connectionId);
+    if (socket === undefined) return false;
+    this.sockets = this.sockets.filter((held) => held !== socket);
+    this.#gone = newer(this.#gone, proofOf(socket));
+    this.#goneRev = Math.max(this.#goneRev, socket.rev);
+    return true;
+  }
+
+  /** Forgets proofs of an ended period. */
+  reset(): void {
+    this.period = 0;
+    this.sockets = [];
+    this.http = NO_PROOF;
+    this.#gone = NO_PROOF;
+  }
+
+  /** Forgets the proofs of sockets that are gone, and of HTTP, as far as they were stated up to `rev`. */
+  forgetProofs(rev: number): void {
+    if (this.httpRev <= rev) this.http = NO_PROOF;
+    if (this.#goneRev <= rev) this.#gone = NO_PROOF;
+  }
+
+  /** Whether anything keeps the user online here at observed time `now`. */
+  isAlive(now: number): boolean {
+    return this.sockets.length > 0 || this.dueAt() > now;
+  }
+
+  newestProof(): Proof {
+    return newer(this.#socketProof(), this.http);
+  }
+
+  /** While a socket lives its own deadline decides; then the linger and the HTTP proof. */
+  dueAt(): number {
+    const { heartbeatTimeoutMs, httpTimeoutMs } = this.#timeouts;
+    return Math.max(this.#socketProof().observed + heartbeatTimeoutMs, this.http.observed + httpTimeoutMs);
+  }
+
+  attend(now: number): boolean {
+    if (this.sockets.length > 0) return false;
+    if (this.dueAt() > now) return true;
+    this.#due(this);
+    return false;
+  }
+
+  /** The statement of what is held, with ages and remainders of this very moment. */
+  claim(
+    mode: Claim['mode'],
+    time: ObservedTime,
+    stated: {
+      readonly rev: number;
+      readonly rivals?: number;
+      readonly floor?: number;
+      readonly sockets?: number;
+    },
+  ): Claim {
+    const { heartbeatTimeoutMs, httpTimeoutMs } = this.#timeouts;
+    const now = time.now();
+    const { monotonic } = time;
+    const dialling = mode === 'socket';
+    const socket = dialling ? { observed: now, monotonic } : this.#socketProof();
+    const newest = newer(socket, this.http);
+    // After a loss nothing may be left, not even a proof.
+    const until = Math.max(socket.monotonic + heartbeatTimeoutMs, this.http.monotonic + httpTimeoutMs);
+    const proven = Number.isFinite(until);
+    return {
+      userId: this.userId,
+      mode,
+      rev: stated.rev,
+      sockets: stated.sockets ?? this.sockets.length,
+      rivals: stated.rivals ?? 0,
+      socketMs: remainder(socket.observed + heartbeatTimeoutMs - now),
+      httpMs: remainder(this.http.observed + httpTimeoutMs - now),
+      proofAgeMs: proven ? Math.max(0, Math.round(monotonic - newest.monotonic)) : FORGOTTEN_MS,
+      untilMs: proven ? Math.round(until - monotonic) : -FORGOTTEN_MS,
+      epoch: this.sockets.reduce((highest, held) => Math.max(highest, held.epoch), 0),
+      floor: stated.floor ?? 0,
+      period: mode === 'restate' ? this.period : 0,
+      loginTime: mode === 'restate' ? this.loginTime : 0,
+      username: this.username,
+      ip: this.ip,
+    };
+  }
+
+  #socketProof(): Proof {
+    return this.sockets.reduce((newest, socket) => newer(newest, proofOf(socket)), this.#gone);
+  }
+}
+
+function proofOf({ connection, dialled }: HeldSocket): Proof {
+  return connection === undefined
+    ? dialled
+    : { observed: connection.provenAt, monotonic: connection.provenAtMonotonic };
+}
+
+function newer(left: Proof, right: Proof): Proof {
+  return right.observed > left.observed ||
+    (right.observed === left.observed && right.monotonic > left.monotonic)
+    ? right
+    : left;
+}
+
+/** Whole ms, rounded up: a store must never think a deadline nearer than it is. 0: there is none, or it has passed. */
+function remainder(ms: number): number {
+  return ms > 0 ? Math.ceil(ms) : 0;
+}

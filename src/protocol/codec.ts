@@ -1,0 +1,44 @@
+/** A client message after parsing: only `type` is required, everything else has whatever JSON type it came with. */
+export interface ClientMessage {
+  readonly type: string;
+  readonly timestamp?: unknown;
+  readonly data?: unknown;
+  readonly id?: unknown;
+}
+
+const PING_START = '{"type":"ping"';
+const PING_TIMESTAMP = ',"timestamp":';
+const MAX_PING_LENGTH = 64;
+
+/**
+ * Recognises the one message that arrives a thousand times more often than any other, without a JSON parse:
+ * `{"type":"ping"}` or `{"type":"ping","timestamp":<digits>}`. Answers the digits, the empty string where there are
+ * none, or undefined where the text is anything else (which may still be a ping, written differently).
+ */
+export function matchPing(text: string): string | undefined {
+  const end = text.length - 1;
+  if (end > MAX_PING_LENGTH || !text.startsWith(PING_START) || text.charCodeAt(end) !== 0x7d)
+    return undefined;
+  if (end === PING_START.length) return '';
+  const digitsAt = PING_START.length + PING_TIMESTAMP.length;
+  if (!text.startsWith(PING_TIMESTAMP, PING_START.length) || digitsAt >= end) return undefined;
+  if (text.charCodeAt(digitsAt) === 0x30 && end > digitsAt + 1) return undefined;
+  for (let index = digitsAt; index < end; index += 1) {
+    const code = text.charCodeAt(index);
+    if (code < 0x30 || code > 0x39) return undefined;
+  }
+  return text.slice(digitsAt, end);
+}
+
+/** Parses a client message. Undefined where it is not JSON, not an object, or has no string `type`. */
+export function parseClientMessage(text: string): ClientMessage | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+  const message = value as Partial<Record<keyof ClientMessage, unknown>>;
+  return typeof message.type === 'string' ? (value as ClientMessage) : undefined;
+}

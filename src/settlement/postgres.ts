@@ -1,0 +1,179 @@
+import { Kysely, PostgresDialect, sql } from 'kysely';
+import type pg from 'pg';
+import { err, ok, type Result } from '../lib/result.ts';
+import { oneAtATime } from './one-at-a-time.ts';
+import { createPostgresPool, guardedPool } from './postgres-pool.ts';
+import { inspectPostgresUsers } from './postgres-users.ts';
+import type {
+  SqlConnection,
+  SqlDialect,
+  SqlExecutor,
+  SqlExpression,
+  StartFailure,
+  UserStoreOptions,
+} from './sql-dialect.ts';
+import { describeError, errorCode } from './sql-errors.ts';
+
+/** Building an index on a big table takes as long as it takes; waiting for another node's migration is part of it. */
+const MIGRATION_TIMEOUT_MS = 600_000;
+/** A reconciler that freezes in mid-pass loses the lock after this. */
+const RECONCILER_IDLE_MS = 30_000;
+const MIGRATION_LOCK = 'lingxi.migrate';
+const RECONCILER_LOCK = 'lingxi.reconcile';
+
+/** Connects to the operator's PostgreSQL. */
+export async function openPostgres(
+  options: UserStoreOptions & { readonly databaseUrl: string },
+): Promise<Result<SqlConnection, StartFailure>> {
+  const timeoutMs = options.sqlTimeoutMs;
+  try {
+    const pool = createPostgresPool({
+      databaseUrl: options.databaseUrl,
+      max: options.sqlPool,
+      connectTimeoutMs: timeoutMs,
+      statementTimeoutMs: timeoutMs,
+      idleInTransactionMs: timeoutMs,
+    });
+    const db = kyselyOn(pool);
+    try {
+      await sql`select 1`.execute(db);
+      return ok(connection(db, options));
+    } catch (error) {
+      await db.destroy();
+      throw error;
+    }
+  } catch (error) {
+    return err({ message: connectFailure(options.databaseUrl, error) });
+  }
+}
+
+export const postgresDialect: SqlDialect = {
+  name: 'postgres',
+  timeType: sql`timestamptz`,
+  batch(columns) {
+    const arrays = columns.map((column) =>
+      column.type === 'integer' ? sql`${column.values}::bigint[]` : sql`${column.values}::text[]`,
+    );
+    const names = columns.map((column) => sql.id(column.name));
+    return sql`unnest(${sql.join(arrays)}) as batch(${sql.join(names)})`;
+  },
+  // Exact, unlike to_timestamp(): whole milliseconds never pass through a fraction of a second.
+  toTime: (ms) => sql`(timestamptz 'epoch' + (${ms}) * interval '1 millisecond')`,
+  toMs: epochMs,
+  toUserTime(time, type) {
+    switch (type) {
+      case 'timestamptz':
+        return time;
+      case 'timestamp':
+        return sql`((${time}) at time zone 'UTC')`;
+      case 'bigint':
+        return epochMs(time);
+    }
+  },
+  earlier: (time, orNull) => sql`least(${time}, ${orNull})`,
+  rowLock: sql`for no key update`,
+  overridingIdentity: sql`overriding system value`,
+};
+
+function epochMs(time: SqlExpression): SqlExpression {
+  return sql`round(extract(epoch from ${time}) * 1000)::bigint`;
+}
+
+function kyselyOn(pool: pg.Pool): SqlExecutor {
+  return new Kysely<unknown>({ dialect: new PostgresDialect({ pool: guardedPool(pool) }) });
+}
+
+function connection(
+  db: SqlExecutor,
+  options: UserStoreOptions & { readonly databaseUrl: string },
+): SqlConnection {
+  // Apart from the pool: the pass holds this one while its statements need others, and a pool of 1 must do.
+  const lockDb = kyselyOn(
+    createPostgresPool({
+      databaseUrl: options.databaseUrl,
+      max: 1,
+      connectTimeoutMs: options.sqlTimeoutMs,
+      statementTimeoutMs: options.sqlTimeoutMs,
+      idleInTransactionMs: RECONCILER_IDLE_MS,
+    }),
+  );
+  return {
+    dialect: postgresDialect,
+    db,
+    async tableExists(name) {
+      const found = await sql<{ found: boolean }>`select to_regclass(${name}) is not null as found`.execute(
+        db,
+      );
+      return found.rows[0]?.found === true;
+    },
+    exclusively: (work) => exclusively(options, work),
+    missingUsersTable: () => Promise.resolve(undefined),
+    inspectUsers: () => inspectPostgresUsers(db, options),
+    // One connection carries the lock: a second taker of this process would wait for it instead of being refused.
+    withReconcilerLock: oneAtATime((work) => withReconcilerLock(lockDb, work)),
+    async close() {
+      await Promise.all([db.destroy(), lockDb.destroy()]);
+    },
+  };
+}
+
+async function exclusively<Value>(
+  options: UserStoreOptions & { readonly databaseUrl: string },
+  work: (tx: SqlExecutor) => Promise<Value>,
+): Promise<Value> {
+  const db = kyselyOn(
+    createPostgresPool({
+      databaseUrl: options.databaseUrl,
+      max: 1,
+      connectTimeoutMs: options.sqlTimeoutMs,
+      statementTimeoutMs: MIGRATION_TIMEOUT_MS,
+      idleInTransactionMs: MIGRATION_TIMEOUT_MS,
+    }),
+  );
+  try {
+    return await db.transaction().execute(async (tx) => {
+      await sql`select pg_advisory_xact_lock(${lockKey(MIGRATION_LOCK)})`.execute(tx);
+      return work(tx);
+    });
+  } finally {
+    await db.destroy();
+  }
+}
+
+/** The lock belongs to a transaction, so it ends with the connection of a process that dies or freezes. */
+async function withReconcilerLock(lockDb: SqlExecutor, work: () => Promise<void>): Promise<boolean> {
+  return lockDb.transaction().execute(async (tx) => {
+    const got = await sql<{
+      locked: boolean;
+    }>`select pg_try_advisory_xact_lock(${lockKey(RECONCILER_LOCK)}) as locked`.execute(tx);
+    if (got.rows[0]?.locked !== true) return false;
+    await work();
+    return true;
+  });
+}
+
+/** Advisory locks are one space for a whole database: deployments in different schemas must not meet. */
+function lockKey(name: string): SqlExpression {
+  return sql`hashtextextended(coalesce(current_schema(), '') || ${`.${name}`}::text, 0)`;
+}
+
+function connectFailure(databaseUrl: string, error: unknown): string {
+  const target = describeTarget(databaseUrl);
+  const cause = describeError(error);
+  const code = errorCode(error);
+  if (target === undefined) return `DATABASE_URL is not a postgres:// address: correct it.`;
+  if (code === '28P01' || code === '28000') {
+    return `PostgreSQL at ${target} refuses the credentials of DATABASE_URL: correct the user or the password.`;
+  }
+  if (code === '3D000') {
+    return `PostgreSQL at ${target} has no such database: create it, or correct DATABASE_URL.`;
+  }
+  return `PostgreSQL at ${target} does not answer (${code ?? cause}): start it, or correct DATABASE_URL.`;
+}
+
+/** Host and database of the address, without its user and password. */
+function describeTarget(databaseUrl: string): string | undefined {
+  if (!/^postgres(?:ql)?:\/\//.test(databaseUrl) || !URL.canParse(databaseUrl)) return undefined;
+  const url = new URL(databaseUrl);
+  return `${url.host || 'localhost'}${url.pathname}`;
+}

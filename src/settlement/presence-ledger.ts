@@ -1,0 +1,105 @@
+import type { Clock } from '../lib/clock.ts';
+import { sleep } from '../lib/clock.ts';
+import type { Ledger } from '../presence/ledger.ts';
+import type { GroupCommit } from './group-commit.ts';
+import type { Reconciler } from './reconciler.ts';
+import type { Settler } from './settler.ts';
+import type { Duty, Opening, PeriodRow, UserFacts, UserStore } from './user-store.ts';
+
+/** Openings that wait for SQL to come back, at most; beyond, the oldest is left to the duty of its end. */
+const MAX_LATE_OPENINGS = 100_000;
+const LATE_RETRY_MS = 1000;
+
+export interface PresenceLedgerOptions {
+  readonly clock: Clock;
+  readonly store: UserStore;
+  readonly groupCommit: GroupCommit;
+  readonly settler: Settler;
+  readonly reconciler: Reconciler;
+}
+
+/** SQL as presence sees it: group commits, the settler's news, and openings that follow late. */
+export class PresenceLedger implements Ledger {
+  readonly #options: PresenceLedgerOptions;
+  readonly #late = new Map<string, Opening>();
+  /** Who waits for the settlement of a period. */
+  readonly #waiting = new Map<string, Set<() => void>>();
+  #retrying = false;
+
+  constructor(options: PresenceLedgerOptions) {
+    this.#options = options;
+  }
+
+  lookup(userId: number): Promise<UserFacts> {
+    return this.#options.groupCommit.lookup(userId);
+  }
+
+  open(opening: Opening): Promise<void> {
+    return this.#options.groupCommit.open(opening);
+  }
+
+  openLater(opening: Opening): void {
+    this.#late.set(keyOf(opening), opening);
+    const oldest = this.#late.keys().next().value;
+    if (this.#late.size > MAX_LATE_OPENINGS && oldest !== undefined) this.#late.delete(oldest);
+    if (this.#retrying) return;
+    this.#retrying = true;
+    void this.#writeLate().finally(() => {
+      this.#retrying = false;
+    });
+  }
+
+  async reconcile(row: PeriodRow): Promise<void> {
+    await this.#options.reconciler.reconcileNow(row);
+  }
+
+  settled(period: { readonly userId: number; readonly period: number }, timeoutMs: number): Promise<void> {
+    const key = keyOf(period);
+    this.#options.settler.wake();
+    return new Promise((resolve) => {
+      const waiting = this.#waiting.get(key) ?? new Set();
+      this.#waiting.set(key, waiting);
+      const done = (): void => {
+        timer.cancel();
+        waiting.delete(done);
+        if (waiting.size === 0) this.#waiting.delete(key);
+        resolve();
+      };
+      const timer = this.#options.clock.after(timeoutMs, done);
+      waiting.add(done);
+    });
+  }
+
+  newestPeriods(userIds: readonly number[]): Promise<ReadonlyMap<number, PeriodRow>> {
+    return this.#options.store.newestPeriods(userIds);
+  }
+
+  wake(): void {
+    this.#options.settler.wake();
+  }
+
+  /** To be told by the settler and the reconciler. */
+  onSettled(duties: readonly Duty[]): void {
+    for (const duty of duties) {
+      for (const done of this.#waiting.get(keyOf(duty)) ?? []) done();
+    }
+  }
+
+  async #writeLate(): Promise<void> {
+    while (this.#late.size > 0) {
+      await sleep(this.#options.clock, LATE_RETRY_MS);
+      for (const [key, opening] of this.#late) {
+        const written = await this.open(opening).then(
+          () => true,
+          () => false,
+        );
+        if (!written) break;
+        this.#late.delete(key);
+      }
+    }
+  }
+}
+
+function keyOf({ userId, period }: { readonly userId: number; readonly period: number }): string {
+  return `${userId}:${period}`;
+}

@@ -1,0 +1,200 @@
+import type { Clock, Timer } from '../lib/clock.ts';
+import type { Log } from '../logging/log.ts';
+import { splitOnPoison } from './split-on-poison.ts';
+import { describeError } from './sql-errors.ts';
+import { Suspects } from './suspects.ts';
+import type { Duty, PeriodRow, UserStore } from './user-store.ts';
+
+export interface ReconcilerOptions {
+  readonly store: Pick<
+    UserStore,
+    'openPeriods' | 'settle' | 'nodeLives' | 'noteNodeAlive' | 'withReconcilerLock' | 'prunePeriods'
+  >;
+  /**
+   * For each row whether presence has the period as running or a duty for it waits. Rejects while presence cannot
+   * say: the pass is then skipped.
+   */
+  readonly presenceKnows: (
+    rows: readonly { readonly userId: number; readonly period: number }[],
+  ) => Promise<readonly boolean[]>;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** This incarnation, for `lingxi_nodes`. */
+  readonly node: string;
+  readonly heartbeatTimeoutMs: number;
+  readonly periodsRetentionDays: number;
+  /** As for the settler. */
+  readonly onSettled: (duties: readonly Duty[]) => void;
+}
+
+export const RECONCILE_INTERVAL_MS = 5000;
+/** How long a row must be open and unknown to presence (rule ST4). */
+export const RECONCILE_AFTER_MS = 12_000;
+const PAGE = 500;
+/** Open rows looked at in one pass, so that 100,000 users online cost presence 4,000 look-ups a second. */
+const MAX_PAGES_PER_PASS = 40;
+const PRUNE_EVERY_MS = 600_000;
+const PRUNE_BATCH = 1000;
+/** Batches in one pruning: a backlog of years goes over several, and nobody waits for it. */
+const MAX_PRUNE_BATCHES = 20;
+const DAY_MS = 86_400_000;
+
+/**
+ * The net under settlement: finds periods that SQL has as open and nobody else knows, settles them with the reason
+ * `reconciled` (rules ST4, ST5), keeps this node's line in `lingxi_nodes`, and deletes what is past retention.
+ */
+export class Reconciler {
+  readonly #options: ReconcilerOptions;
+  readonly #suspects = new Suspects();
+  readonly #timers: Timer[] = [];
+  #cursor: { readonly userId: number; readonly period: number } | undefined;
+  #passing: Promise<void> | undefined;
+  #noting: Promise<void> | undefined;
+  #prunedAt = Number.NEGATIVE_INFINITY;
+
+  constructor(options: ReconcilerOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves once this node's first sign of life was tried to be written: periods opened later can be settled by it. */
+  async start(): Promise<void> {
+    const { clock } = this.#options;
+    this.#timers.push(clock.every(RECONCILE_INTERVAL_MS, () => this.#noteAlive()));
+    this.#timers.push(clock.every(RECONCILE_INTERVAL_MS, () => void this.pass()));
+    this.#noteAlive();
+    await this.#noting;
+  }
+
+  async stop(): Promise<void> {
+    for (const timer of this.#timers.splice(0)) timer.cancel();
+    await Promise.all([this.#passing, this.#noting]);
+  }
+
+  /** One look at the open rows, unless one is under way or another node has the lock. Never rejects. */
+  pass(): Promise<void> {
+    this.#passing ??= this.#lockedPass().finally(() => {
+      this.#passing = undefined;
+    });
+    return this.#passing;
+  }
+
+  /** Settles an open row now, for a login that finds it and does not adopt it. Rejects where SQL fails. */
+  async reconcileNow(row: PeriodRow): Promise<Duty> {
+    const [duty] = await this.#settle([row]);
+    if (duty === undefined) throw new Error('the database refuses to settle the open period');
+    return duty;
+  }
+
+  async #lockedPass(): Promise<void> {
+    const { store, log } = this.#options;
+    try {
+      await store.withReconcilerLock(async () => {
+        await this.#reconcile();
+        await this.#prune();
+      });
+    } catch (error) {
+      log.debug({ event: 'settlement-failed', error: describeError(error) }, 'reconciling was skipped');
+    }
+  }
+
+  async #reconcile(): Promise<void> {
+    const { store, presenceKnows, clock } = this.#options;
+    for (let page = 0; page < MAX_PAGES_PER_PASS; page += 1) {
+      const rows = await store.openPeriods({
+        limit: PAGE,
+        ...(this.#cursor === undefined ? {} : { after: this.#cursor }),
+      });
+      const known = rows.length === 0 ? [] : await presenceKnows(rows);
+      const unknown = rows.filter((row, index) => {
+        if (known[index] !== true) return true;
+        this.#suspects.clear(row);
+        return false;
+      });
+      const lost = unknown.filter(
+        (row) => this.#suspects.ageMs(row, clock.monotonic()) >= RECONCILE_AFTER_MS,
+      );
+      if (lost.length > 0) await this.#settle(lost);
+      const last = rows.at(-1);
+      if (rows.length < PAGE || last === undefined) {
+        this.#cursor = undefined;
+        this.#suspects.endRound();
+        return;
+      }
+      this.#cursor = { userId: last.userId, period: last.period };
+    }
+  }
+
+  /** Answers the duties done; rows that SQL refuses for good stay open and are reported at each try. */
+  async #settle(rows: readonly PeriodRow[]): Promise<readonly Duty[]> {
+    const { store, clock, log, onSettled } = this.#options;
+    const lives = await store.nodeLives(rows.map(({ node }) => node));
+    const duties = rows.map((row) => this.#dutyFor(row, lives.get(row.node)));
+    const refused = new Set<Duty>();
+    await splitOnPoison(duties, {
+      run: (part) => store.settle(part, clock.now()),
+      poison: (duty, error) => {
+        refused.add(duty);
+        log.error(
+          {
+            event: 'settlement-set-aside',
+            userId: duty.userId,
+            period: duty.period,
+            error: describeError(error),
+          },
+          'the database refuses to settle an open period: its row stays open',
+        );
+        return Promise.resolve();
+      },
+    });
+    const done = duties.filter((duty) => !refused.has(duty));
+    for (const { userId, period, reason } of done) {
+      this.#suspects.clear({ userId, period });
+      log.warn(
+        { event: 'settled', userId, period, reason },
+        'open period that presence had lost was settled',
+      );
+    }
+    onSettled(done);
+    return done;
+  }
+
+  /** The moment at which the row's node is last known to have lived takes the place of the proof of life (rule ST5). */
+  #dutyFor(row: PeriodRow, nodeLivedAt: number | undefined): Duty {
+    const { clock, heartbeatTimeoutMs } = this.#options;
+    const lastSeenAt = Math.max(row.loginAt, Math.min(nodeLivedAt ?? row.loginAt, clock.now()));
+    const logoutAt = Math.max(row.loginAt, Math.min(clock.now(), lastSeenAt + heartbeatTimeoutMs));
+    const { userId, period, loginAt, node } = row;
+    return {
+      id: `reconciled:${userId}:${period}`,
+      userId,
+      period,
+      loginAt,
+      logoutAt,
+      lastSeenAt,
+      reason: 'reconciled',
+      node,
+    };
+  }
+
+  async #prune(): Promise<void> {
+    const { store, clock, periodsRetentionDays } = this.#options;
+    if (clock.monotonic() - this.#prunedAt < PRUNE_EVERY_MS) return;
+    this.#prunedAt = clock.monotonic();
+    const before = clock.now() - periodsRetentionDays * DAY_MS;
+    for (let batch = 0; batch < MAX_PRUNE_BATCHES; batch += 1) {
+      if ((await store.prunePeriods(before, PRUNE_BATCH)) < PRUNE_BATCH) return;
+    }
+  }
+
+  #noteAlive(): void {
+    const { store, clock, node, log } = this.#options;
+    this.#noting ??= store
+      .noteNodeAlive(node, clock.now())
+      .catch((error: unknown) => {
+        log.debug({ event: 'settlement-failed', error: describeError(error) }, 'sign of life not written');
+      })
+      .finally(() => {
+        this.#noting = undefined;
+      });
+  }
+}

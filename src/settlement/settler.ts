@@ -1,0 +1,210 @@
+import { type Clock, sleep, type Timer } from '../lib/clock.ts';
+import type { Log } from '../logging/log.ts';
+import { mergeDuties } from './duties.ts';
+import { Retrier } from './retrier.ts';
+import { splitOnPoison } from './split-on-poison.ts';
+import { describeError } from './sql-errors.ts';
+import type { Duty, UserStore } from './user-store.ts';
+
+/** Where ended periods wait for SQL; kept by the presence store, so that an end and its duty are one step (rule ST1). */
+export interface DutySource {
+  /**
+   * Oldest duties first, at most `limit`. A duty given out is not given out again to this process before it was
+   * acknowledged; one that a dead process held comes back by the source's own means.
+   */
+  take(limit: number): Promise<readonly Duty[]>;
+  ack(duties: readonly Duty[]): Promise<void>;
+  /** Keeps a duty that can never succeed where an operator finds it, and acknowledges it. */
+  setAside(duty: Duty, error: string): Promise<void>;
+  /** Everything not acknowledged, duties given out included. */
+  pending(): Promise<{ readonly count: number; readonly oldestAgeMs: number }>;
+}
+
+export interface SettlerOptions {
+  readonly store: Pick<UserStore, 'settle'>;
+  readonly source: DutySource;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** 0 up to 1, for the jitter of retries. */
+  readonly random: () => number;
+  /** Told after the commit and before the acknowledgement, maybe more than once for a duty (rule ST6). */
+  readonly onSettled: (duties: readonly Duty[]) => void;
+}
+
+/** Duties in one transaction (rule ST3). */
+export const SETTLE_BATCH = 500;
+/** How long a wake-up waits for more ends to share its transaction. */
+const GATHER_MS = 20;
+/** Duties that came without a wake-up, from another node's death or another process, are found by this. */
+const POLL_MS = 1000;
+const FLUSH_POLL_MS = 20;
+
+/**
+ * Carries duties into SQL, one batch at a time. While SQL fails the batch in hand is tried again and everything
+ * else waits in the source (rule ST7).
+ */
+export class Settler {
+  readonly #options: SettlerOptions;
+  readonly #retrier: Retrier;
+  #poll: Timer | undefined;
+  #gather: Timer | undefined;
+  #draining: Promise<void> | undefined;
+  #refreshing: Promise<void> | undefined;
+  #wokenMeanwhile = false;
+  #stopped = false;
+  #pending = { count: 0, oldestAgeMs: 0, at: 0 };
+
+  constructor(options: SettlerOptions) {
+    this.#options = options;
+    this.#retrier = new Retrier({
+      clock: options.clock,
+      random: options.random,
+      onFailure: (error, attempt) => {
+        options.log.warn(
+          { event: 'settlement-failed', attempt, error: describeError(error), pending: this.#pending.count },
+          'settlements wait: the database or the presence store does not take them',
+        );
+      },
+    });
+  }
+
+  /** Duties not yet settled, as of the newest look. */
+  get pendingCount(): number {
+    return this.#pending.count;
+  }
+
+  get oldestAgeMs(): number {
+    const { count, oldestAgeMs, at } = this.#pending;
+    return count === 0 ? 0 : oldestAgeMs + (this.#options.clock.monotonic() - at);
+  }
+
+  start(): void {
+    const look = (): void => {
+      // Apart from the draining, which may be stuck with a batch in hand while the backlog grows.
+      this.#refreshing ??= this.#refreshPending().finally(() => {
+        this.#refreshing = undefined;
+      });
+      this.#drainSoon(0);
+    };
+    this.#poll = this.#options.clock.every(POLL_MS, look);
+    look();
+  }
+
+  /** A period has ended. Cheap; to be called for each. */
+  wake(): void {
+    this.#drainSoon(GATHER_MS);
+  }
+
+  /** Settles what waits; answers whether nothing is left, after `timeoutMs` at the latest (rule DR1). */
+  async flush(timeoutMs: number): Promise<boolean> {
+    const { clock, source } = this.#options;
+    const deadline = clock.monotonic() + timeoutMs;
+    while (clock.monotonic() < deadline && !this.#stopped) {
+      this.#drainSoon(0);
+      await this.#drainedOr(deadline - clock.monotonic());
+      const left = await source.pending().catch(() => undefined);
+      if (left?.count === 0) return true;
+      // A source that refuses at once must not turn this into a spin.
+      await sleep(clock, FLUSH_POLL_MS);
+    }
+    return false;
+  }
+
+  /** Gives up the batch in hand, if SQL does not take it, and ends. What was not acknowledged stays in the source. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#poll?.cancel();
+    this.#gather?.cancel();
+    this.#retrier.stop();
+    await Promise.all([this.#draining, this.#refreshing]);
+  }
+
+  #drainSoon(delayMs: number): void {
+    if (this.#stopped) return;
+    if (this.#draining !== undefined) {
+      this.#wokenMeanwhile = true;
+      return;
+    }
+    if (delayMs > 0) {
+      this.#gather ??= this.#options.clock.after(delayMs, () => this.#drainSoon(0));
+      return;
+    }
+    this.#gather?.cancel();
+    this.#gather = undefined;
+    this.#draining = this.#drain().finally(() => {
+      this.#draining = undefined;
+      if (!this.#wokenMeanwhile) return;
+      this.#wokenMeanwhile = false;
+      this.#drainSoon(GATHER_MS);
+    });
+  }
+
+  #drainedOr(timeoutMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.#options.clock.after(timeoutMs, resolve);
+      void (this.#draining ?? Promise.resolve()).then(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
+  }
+
+  async #drain(): Promise<void> {
+    const { source, log } = this.#options;
+    try {
+      let batch = await source.take(SETTLE_BATCH);
+      while (batch.length > 0 && !this.#stopped) {
+        await this.#settle(batch);
+        await this.#refreshPending();
+        batch = this.#stopped ? [] : await source.take(SETTLE_BATCH);
+      }
+    } catch (error) {
+      // The presence store is away; the next poll looks again.
+      log.debug({ event: 'settlement-failed', error: describeError(error) }, 'duties cannot be read');
+    }
+  }
+
+  async #settle(batch: readonly Duty[]): Promise<void> {
+    const { store, source, clock, log, onSettled } = this.#options;
+    const poisoned = new Map<Duty, unknown>();
+    const merged = mergeDuties(batch);
+    const settled = await this.#retrier.until(async () => {
+      poisoned.clear();
+      await splitOnPoison(merged, {
+        run: (part) => store.settle(part, clock.now()),
+        poison: (duty, error) => {
+          poisoned.set(duty, error);
+          return Promise.resolve();
+        },
+      });
+    });
+    if (!settled) return;
+    const done = merged.filter((duty) => !poisoned.has(duty));
+    onSettled(done);
+    for (const { userId, period, reason } of done) {
+      log.info({ event: 'settled', userId, period, reason }, 'logout written');
+    }
+    for (const [duty, error] of poisoned) {
+      log.error(
+        {
+          event: 'settlement-set-aside',
+          userId: duty.userId,
+          period: duty.period,
+          error: describeError(error),
+        },
+        'the database refuses this logout for good: it was set aside for an operator',
+      );
+      await this.#retrier.until(() => source.setAside(duty, describeError(error)));
+    }
+    // Merging dropped duties of a period that another duty of the batch outweighs: those are done as well.
+    const acknowledged = batch.filter((duty) => !poisoned.has(duty));
+    if (acknowledged.length > 0) await this.#retrier.until(() => source.ack(acknowledged));
+  }
+
+  /** Keeps the last known numbers, and lets the age grow on, while the source does not answer. */
+  async #refreshPending(): Promise<void> {
+    const { source, clock } = this.#options;
+    const pending = await source.pending().catch(() => undefined);
+    if (pending !== undefined) this.#pending = { ...pending, at: clock.monotonic() };
+  }
+}

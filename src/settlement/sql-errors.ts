@@ -1,0 +1,25 @@
+/**
+ * SQLSTATE classes that say the row itself is at fault: cardinality (21), data (22), constraint (23), triggered
+ * action (27), view check (44), raised by a trigger (P0). Everything else, be it a lost connection, a deadlock, a
+ * read-only standby or a missing grant, may pass without the row changing.
+ */
+const PERMANENT_SQLSTATE = /^(?:21|22|23|27|44|P0)[0-9A-Z]{3}$/;
+const PERMANENT_SQLITE = /^SQLITE_(?:CONSTRAINT|MISMATCH|TOOBIG|RANGE)/;
+
+/** Whether the same statement with the same rows fails for ever, so that the row at fault must be found (rule ST7). */
+export function isPermanentError(error: unknown): boolean {
+  if (error instanceof TypeError || error instanceof RangeError) return true;
+  const code = errorCode(error);
+  return code !== undefined && (PERMANENT_SQLSTATE.test(code) || PERMANENT_SQLITE.test(code));
+}
+
+export function errorCode(error: unknown): string | undefined {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
+  return typeof error.code === 'string' && error.code !== '' ? error.code : undefined;
+}
+
+/** A cause in a few words for a log line or a sentence. */
+export function describeError(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return message || errorCode(error) || 'unknown error';
+}

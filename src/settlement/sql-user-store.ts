@@ -1,0 +1,258 @@
+import { sql } from 'kysely';
+import type { LogoutReason } from '../protocol/reasons.ts';
+import { mergeDuties } from './duties.ts';
+import type { SqlConnection, SqlDialect, SqlExecutor, SqlExpression, UsersTable } from './sql-dialect.ts';
+import type { Duty, Opening, PeriodRow, UserFacts, UserStore } from './user-store.ts';
+
+export interface SqlUserStoreOptions {
+  /** `undefined`: settle into `lingxi_periods` alone. */
+  readonly users: UsersTable | undefined;
+  readonly createsUsers: boolean;
+  readonly loginResetsTime: boolean;
+}
+
+interface SqlPeriod {
+  readonly user_id: number;
+  readonly period: number | null;
+  readonly login_at: number;
+  readonly last_seen_at: number | null;
+  readonly logout_at: number | null;
+  readonly reason: LogoutReason | null;
+  readonly settled_at: number | null;
+  readonly node: string;
+}
+
+/**
+ * {@link UserStore} in SQL, one text of each statement for SQLite and PostgreSQL. In every transaction periods come
+ * before users and both in order of id, so that two writers never wait for each other.
+ */
+export class SqlUserStore implements UserStore {
+  readonly #connection: SqlConnection;
+  readonly #db: SqlExecutor;
+  readonly #dialect: SqlDialect;
+  readonly #options: SqlUserStoreOptions;
+
+  constructor(connection: SqlConnection, options: SqlUserStoreOptions) {
+    this.#connection = connection;
+    this.#db = connection.db;
+    this.#dialect = connection.dialect;
+    this.#options = options;
+  }
+
+  async lookup(userIds: readonly number[]): Promise<readonly UserFacts[]> {
+    if (userIds.length === 0) return [];
+    const { users } = this.#options;
+    const known =
+      users === undefined
+        ? sql`1 = 1`
+        : sql`exists (select 1 from ${users.table} u where u.${users.id} = batch.user_id)`;
+    const found = await sql<SqlPeriod & { batch_id: number; known: boolean | number }>`
+      select batch.user_id as batch_id, ${known} as known, ${this.#periodColumns()}
+      from ${this.#ids(userIds)} left join lingxi_periods p on ${IS_NEWEST}`.execute(this.#db);
+    const facts = new Map<number, UserFacts>();
+    for (const row of found.rows) {
+      facts.set(row.batch_id, { userId: row.batch_id, exists: Boolean(row.known), newest: toPeriodRow(row) });
+    }
+    return userIds.map((userId) => facts.get(userId) ?? { userId, exists: false, newest: undefined });
+  }
+
+  async open(openings: readonly Opening[]): Promise<void> {
+    if (openings.length === 0) return;
+    const { users, createsUsers, loginResetsTime } = this.#options;
+    const sorted = [...openings].sort((a, b) => a.userId - b.userId || a.period - b.period);
+    const batch = this.#dialect.batch([
+      { name: 'user_id', type: 'integer', values: sorted.map(({ userId }) => userId) },
+      { name: 'period', type: 'integer', values: sorted.map(({ period }) => period) },
+      { name: 'login_at', type: 'integer', values: sorted.map(({ loginAt }) => loginAt) },
+      { name: 'node', type: 'text', values: sorted.map(({ node }) => node) },
+    ]);
+    const loginAt = this.#dialect.toTime(sql`batch.login_at`);
+    await this.#db.transaction().execute(async (tx) => {
+      await sql`insert into lingxi_periods (user_id, period, login_at, node)
+        select batch.user_id, batch.period, ${loginAt}, batch.node from ${batch} where 1 = 1
+        order by batch.user_id, batch.period on conflict do nothing`.execute(tx);
+      if (users === undefined) return;
+      const logins = sql`(select batch.user_id, max(${loginAt}) as at from ${batch} group by batch.user_id)`;
+      if (createsUsers) await this.#createUsers(tx, users, logins);
+      if (loginResetsTime) {
+        await this.#lockUsers(tx, users, sorted);
+        await this.#raiseTimes(tx, users, logins);
+      }
+    });
+  }
+
+  async settle(duties: readonly Duty[], settledAt: number): Promise<void> {
+    if (duties.length === 0) return;
+    const { users } = this.#options;
+    const merged = mergeDuties(duties);
+    await this.#db.transaction().execute(async (tx) => {
+      await this.#closePeriods(tx, merged, settledAt);
+      if (users === undefined) return;
+      const keys = this.#dialect.batch([
+        { name: 'user_id', type: 'integer', values: merged.map(({ userId }) => userId) },
+        { name: 'period', type: 'integer', values: merged.map(({ period }) => period) },
+      ]);
+      // The row decides, not the duty: where an earlier or a `reconciled` logout lost, the user's time follows the winner.
+      const logouts = sql`(select p.user_id, max(p.logout_at) as at from ${keys}
+        join lingxi_periods p on p.user_id = batch.user_id and p.period = batch.period group by p.user_id)`;
+      await this.#lockUsers(tx, users, merged);
+      await this.#raiseTimes(tx, users, logouts);
+    });
+  }
+
+  async openPeriods(page: {
+    readonly limit: number;
+    readonly after?: { readonly userId: number; readonly period: number };
+  }): Promise<readonly PeriodRow[]> {
+    const after =
+      page.after === undefined
+        ? sql`1 = 1`
+        : sql`(p.period, p.user_id) > (cast(${page.after.period} as bigint), cast(${page.after.userId} as bigint))`;
+    const found = await sql<SqlPeriod>`select ${this.#periodColumns()} from lingxi_periods p
+      where p.settled_at is null and ${after} order by p.period, p.user_id limit ${page.limit}`.execute(
+      this.#db,
+    );
+    return found.rows.flatMap((row) => toPeriodRow(row) ?? []);
+  }
+
+  async newestPeriods(userIds: readonly number[]): Promise<ReadonlyMap<number, PeriodRow>> {
+    const newest = new Map<number, PeriodRow>();
+    if (userIds.length === 0) return newest;
+    const found = await sql<SqlPeriod>`select ${this.#periodColumns()}
+      from ${this.#ids(userIds)} join lingxi_periods p on ${IS_NEWEST}`.execute(this.#db);
+    for (const row of found.rows) {
+      const period = toPeriodRow(row);
+      if (period !== undefined) newest.set(period.userId, period);
+    }
+    return newest;
+  }
+
+  async noteNodeAlive(node: string, at: number): Promise<void> {
+    const time = this.#dialect.toTime(sql`cast(${at} as bigint)`);
+    await sql`insert into lingxi_nodes as n (node, last_alive_at) values (${node}, ${time})
+      on conflict (node) do update set last_alive_at = excluded.last_alive_at
+      where n.last_alive_at < excluded.last_alive_at`.execute(this.#db);
+  }
+
+  async nodeLives(nodes: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    if (nodes.length === 0) return new Map();
+    const batch = this.#dialect.batch([{ name: 'node', type: 'text', values: [...new Set(nodes)] }]);
+    const found = await sql<{ node: string; at: number }>`
+      select n.node, ${this.#dialect.toMs(sql`n.last_alive_at`)} as at
+      from ${batch} join lingxi_nodes n on n.node = batch.node`.execute(this.#db);
+    return new Map(found.rows.map((row) => [row.node, row.at]));
+  }
+
+  withReconcilerLock(work: () => Promise<void>): Promise<boolean> {
+    return this.#connection.withReconcilerLock(work);
+  }
+
+  async prunePeriods(before: number, limit: number): Promise<number> {
+    const time = this.#dialect.toTime(sql`cast(${before} as bigint)`);
+    const deleted = await sql`delete from lingxi_periods where (user_id, period) in (
+      select user_id, period from lingxi_periods where settled_at is not null and logout_at < ${time}
+      order by logout_at limit ${limit})`.execute(this.#db);
+    // Each start of a node leaves a line; those that no open period can ask for go as well.
+    await sql`delete from lingxi_nodes where last_alive_at < ${time} and not exists (
+      select 1 from lingxi_periods p where p.settled_at is null and p.node = lingxi_nodes.node)`.execute(
+      this.#db,
+    );
+    return Number(deleted.numAffectedRows ?? 0n);
+  }
+
+  async ping(): Promise<void> {
+    await sql`select 1`.execute(this.#db);
+  }
+
+  close(): Promise<void> {
+    return this.#connection.close();
+  }
+
+  async #closePeriods(tx: SqlExecutor, duties: readonly Duty[], settledAt: number): Promise<void> {
+    const dialect = this.#dialect;
+    const batch = dialect.batch([
+      { name: 'user_id', type: 'integer', values: duties.map(({ userId }) => userId) },
+      { name: 'period', type: 'integer', values: duties.map(({ period }) => period) },
+      { name: 'login_at', type: 'integer', values: duties.map(({ loginAt }) => loginAt) },
+      { name: 'last_seen_at', type: 'integer', values: duties.map(({ lastSeenAt }) => lastSeenAt) },
+      { name: 'logout_at', type: 'integer', values: duties.map(({ logoutAt }) => logoutAt) },
+      { name: 'reason', type: 'text', values: duties.map(({ reason }) => reason) },
+      { name: 'node', type: 'text', values: duties.map(({ node }) => node) },
+    ]);
+    const logoutAt = dialect.toTime(sql`batch.logout_at`);
+    const nextLogin = sql`(select min(later.login_at) from lingxi_periods later
+      where later.user_id = batch.user_id and later.period > batch.period)`;
+    await sql`insert into lingxi_periods as p
+        (user_id, period, login_at, last_seen_at, logout_at, reason, settled_at, node)
+      select batch.user_id, batch.period, ${dialect.toTime(sql`batch.login_at`)},
+        ${dialect.toTime(sql`batch.last_seen_at`)},
+        case when batch.reason = 'reconciled' then ${dialect.earlier(logoutAt, nextLogin)} else ${logoutAt} end,
+        batch.reason, ${dialect.toTime(sql`cast(${settledAt} as bigint)`)}, batch.node
+      from ${batch} where 1 = 1 order by batch.user_id, batch.period
+      on conflict (user_id, period) do update set
+        last_seen_at = excluded.last_seen_at, logout_at = excluded.logout_at, reason = excluded.reason,
+        settled_at = excluded.settled_at, node = excluded.node
+      where p.settled_at is null or (excluded.reason <> 'reconciled' and (excluded.logout_at > p.logout_at
+        or (excluded.logout_at = p.logout_at and p.reason = 'reconciled')))`.execute(tx);
+  }
+
+  async #createUsers(tx: SqlExecutor, users: UsersTable, logins: SqlExpression): Promise<void> {
+    const resets = this.#options.loginResetsTime;
+    const columns = resets ? sql`${users.id}, ${users.time}` : users.id;
+    const at = this.#dialect.toUserTime(sql`l.at`, users.timeType);
+    const values = resets ? sql`l.user_id, ${at}` : sql`l.user_id`;
+    await sql`insert into ${users.table} (${columns}) ${this.#dialect.overridingIdentity}
+      select ${values} from ${logins} as l where l.user_id <= cast(${users.maxId} as bigint)
+        and not exists (select 1 from ${users.table} u where u.${users.id} = l.user_id)
+      order by l.user_id on conflict do nothing`.execute(tx);
+  }
+
+  /** UPDATE locks rows in whatever order its plan finds them; taking them in order of id first prevents deadlocks. */
+  async #lockUsers(
+    tx: SqlExecutor,
+    users: UsersTable,
+    rows: readonly { readonly userId: number }[],
+  ): Promise<void> {
+    const { rowLock } = this.#dialect;
+    if (rowLock === undefined) return;
+    const ids = this.#ids(rows.map(({ userId }) => userId));
+    await sql`select u.${users.id} from ${users.table} u where u.${users.id} in (select batch.user_id from ${ids})
+      order by u.${users.id} ${rowLock}`.execute(tx);
+  }
+
+  /** Never lowers a time, and counts NULL as never. `times` holds one `at` per `user_id`. */
+  async #raiseTimes(tx: SqlExecutor, users: UsersTable, times: SqlExpression): Promise<void> {
+    const at = this.#dialect.toUserTime(sql`t.at`, users.timeType);
+    await sql`update ${users.table} as u set ${users.time} = ${at} from ${times} as t
+      where u.${users.id} = t.user_id and (u.${users.time} is null or u.${users.time} < ${at})`.execute(tx);
+  }
+
+  #ids(userIds: readonly number[]): SqlExpression {
+    return this.#dialect.batch([{ name: 'user_id', type: 'integer', values: [...new Set(userIds)] }]);
+  }
+
+  #periodColumns(): SqlExpression {
+    const ms = (column: string): SqlExpression =>
+      sql`${this.#dialect.toMs(sql`p.${sql.id(column)}`)} as ${sql.id(column)}`;
+    return sql`p.user_id, p.period, ${ms('login_at')}, ${ms('last_seen_at')}, ${ms('logout_at')}, p.reason,
+      ${ms('settled_at')}, p.node`;
+  }
+}
+
+/** Joins the newest period `p` to each `batch.user_id` by two steps in the primary key. */
+const IS_NEWEST = sql`p.user_id = batch.user_id
+  and p.period = (select max(q.period) from lingxi_periods q where q.user_id = batch.user_id)`;
+
+function toPeriodRow(row: SqlPeriod): PeriodRow | undefined {
+  if (row.period === null) return undefined;
+  return {
+    userId: row.user_id,
+    period: row.period,
+    loginAt: row.login_at,
+    lastSeenAt: row.last_seen_at,
+    logoutAt: row.logout_at,
+    reason: row.reason,
+    settledAt: row.settled_at,
+    node: row.node,
+  };
+}

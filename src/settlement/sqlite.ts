@@ -1,0 +1,236 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { Kysely, type SqliteDatabase, SqliteDialect, type SqliteStatement, sql } from 'kysely';
+import Database from 'libsql';
+import { err, ok, type Result } from '../lib/result.ts';
+import { oneAtATime } from './one-at-a-time.ts';
+import type {
+  BatchColumn,
+  SqlConnection,
+  SqlDialect,
+  SqlExecutor,
+  StartFailure,
+  UserStoreOptions,
+  UsersTable,
+} from './sql-dialect.ts';
+import { describeError, errorCode } from './sql-errors.ts';
+import { NO_USERS_TABLE, parseTableName, tableExpression, usersTableFailures } from './users-table.ts';
+
+export const SQLITE_FILE = 'lingxi.db';
+
+/** Waiting for another process's write blocks the event loop, so it is far shorter than `LINGXI_SQL_TIMEOUT_MS`. */
+const MAX_BUSY_WAIT_MS = 500;
+/** The statements differ only by a handful of texts; more means that someone builds SQL from values. */
+const STATEMENT_CACHE_SIZE = 64;
+/**
+ * Waiting for the migration lock: short waits, many times. Were the holder in this process, one long wait would
+ * block the very loop that it needs to go on.
+ */
+const EXCLUSIVE_WAIT_MS = 25;
+const EXCLUSIVE_ATTEMPTS = 400;
+
+/** Opens the embedded database `lingxi.db` in the data folder, creating both where missing. */
+export function openSqlite(options: UserStoreOptions): Result<SqlConnection, StartFailure> {
+  const file = join(options.dataDir, SQLITE_FILE);
+  try {
+    mkdirSync(options.dataDir, { recursive: true });
+    const database = new Database(file, { timeout: 0 });
+    database.prepare(`pragma busy_timeout = ${busyTimeoutMs(options)}`).all();
+    database.prepare('pragma journal_mode = wal').all();
+    database.prepare('pragma synchronous = full').all();
+    // Opening alone does not write: a folder or file that may not be written must show now, not at the first login.
+    database.exec('begin immediate; commit');
+    return ok(connection(database, options));
+  } catch (error) {
+    return err({
+      message: `The embedded database ${file} cannot be opened for writing (${describeError(error)}): make the folder writable for this process, or set LINGXI_DATA_DIR to another one.`,
+    });
+  }
+}
+
+export const sqliteDialect: SqlDialect = {
+  name: 'sqlite',
+  timeType: sql`integer`,
+  batch(columns) {
+    const fields = columns.map((column, index) => sql`value ->> ${sql.lit(index)} as ${sql.id(column.name)}`);
+    return sql`(select ${sql.join(fields)} from json_each(${rowsAsJson(columns)})) as batch`;
+  },
+  toTime: (ms) => ms,
+  toMs: (time) => time,
+  toUserTime: (time) => time,
+  earlier: (time, orNull) => sql`min(${time}, coalesce(${orNull}, ${time}))`,
+  rowLock: undefined,
+  overridingIdentity: sql``,
+};
+
+function rowsAsJson(columns: readonly BatchColumn[]): string {
+  const count = columns[0]?.values.length ?? 0;
+  return JSON.stringify(
+    Array.from({ length: count }, (_, row) => columns.map((column) => column.values[row])),
+  );
+}
+
+function connection(database: Database.Database, options: UserStoreOptions): SqlConnection {
+  const db: SqlExecutor = new Kysely<unknown>({
+    dialect: new SqliteDialect({ database: new CachingDatabase(database) }),
+  });
+  const tableExists = async (name: string): Promise<boolean> => {
+    const found =
+      await sql`select 1 from sqlite_master where type in ('table', 'view') and name = ${name}`.execute(db);
+    return found.rows.length > 0;
+  };
+  return {
+    dialect: sqliteDialect,
+    db,
+    tableExists,
+    exclusively: (work) => exclusively(db, busyTimeoutMs(options), work),
+    async missingUsersTable() {
+      const name = parseTableName(options.usersTable);
+      if (options.usersTable === NO_USERS_TABLE || name === undefined || !isMainSchema(name.schema))
+        return undefined;
+      if (await tableExists(name.table)) return undefined;
+      const id = sql.id(options.usersIdColumn);
+      const time = sql.id(options.usersTimeColumn);
+      return {
+        async create(tx) {
+          await sql`create table if not exists ${tableExpression(name)} (${id} integer primary key, ${time} integer)`.execute(
+            tx,
+          );
+        },
+      };
+    },
+    inspectUsers: () => inspectUsers(db, options),
+    // One process owns an embedded database, so nothing beyond this process needs locking out.
+    withReconcilerLock: oneAtATime(async (work) => {
+      await work();
+      return true;
+    }),
+    close: () => db.destroy(),
+  };
+}
+
+async function exclusively<Value>(
+  db: SqlExecutor,
+  busyMs: number,
+  work: (tx: SqlExecutor) => Promise<Value>,
+): Promise<Value> {
+  return db.connection().execute(async (tx) => {
+    await setBusyTimeout(tx, EXCLUSIVE_WAIT_MS);
+    try {
+      await beginExclusive(tx);
+      const value = await work(tx);
+      await sql`commit`.execute(tx);
+      return value;
+    } catch (error) {
+      await sql`rollback`.execute(tx);
+      throw error;
+    } finally {
+      await setBusyTimeout(tx, busyMs);
+    }
+  });
+}
+
+async function beginExclusive(tx: SqlExecutor): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await sql`begin exclusive`.execute(tx);
+      return;
+    } catch (error) {
+      if (attempt >= EXCLUSIVE_ATTEMPTS || errorCode(error)?.startsWith('SQLITE_BUSY') !== true) throw error;
+    }
+  }
+}
+
+async function setBusyTimeout(on: SqlExecutor, ms: number): Promise<void> {
+  await sql`pragma busy_timeout = ${sql.lit(ms)}`.execute(on);
+}
+
+function busyTimeoutMs(options: UserStoreOptions): number {
+  return Math.max(1, Math.min(MAX_BUSY_WAIT_MS, Math.floor(options.sqlTimeoutMs)));
+}
+
+async function inspectUsers(
+  db: SqlExecutor,
+  options: UserStoreOptions,
+): Promise<Result<UsersTable, StartFailure>> {
+  const name = parseTableName(options.usersTable);
+  if (name === undefined) return err(usersTableFailures.badName(options));
+  if (!isMainSchema(name.schema)) return err(usersTableFailures.foreignSchema(options));
+  const found = await sql<{
+    name: string;
+    type: string;
+  }>`select name, type from pragma_table_info(${name.table})`.execute(db);
+  if (found.rows.length === 0) return err(usersTableFailures.missingTable(options));
+  const columns = [
+    { column: options.usersIdColumn, variable: 'LINGXI_USERS_ID_COLUMN' },
+    { column: options.usersTimeColumn, variable: 'LINGXI_USERS_TIME_COLUMN' },
+  ];
+  for (const { column, variable } of columns) {
+    const type = found.rows.find((row) => row.name === column)?.type;
+    if (type === undefined) {
+      return err(usersTableFailures.missingColumn(options, { column, table: name, type: 'integer' }));
+    }
+    if (!/int/i.test(type)) {
+      return err(usersTableFailures.badColumnType(options, { column, type, allowed: 'integer', variable }));
+    }
+  }
+  return ok({
+    table: tableExpression(name),
+    id: sql.id(options.usersIdColumn),
+    time: sql.id(options.usersTimeColumn),
+    timeType: 'bigint',
+    maxId: Number.MAX_SAFE_INTEGER,
+  });
+}
+
+function isMainSchema(schema: string | undefined): boolean {
+  return schema === undefined || schema === 'main';
+}
+
+/** libsql as kysely wants it, with prepared statements kept: parsing them anew costs more than running them. */
+class CachingDatabase implements SqliteDatabase {
+  readonly #database: Database.Database;
+  readonly #statements = new Map<string, SqliteStatement>();
+
+  constructor(database: Database.Database) {
+    this.#database = database;
+  }
+
+  prepare(text: string): SqliteStatement {
+    // SQLite rolls back by itself on some errors; a second rollback would hide the first error.
+    if (text === 'rollback' && !this.#database.inTransaction) return NOTHING_TO_ROLL_BACK;
+    const known = this.#statements.get(text);
+    if (known !== undefined) return known;
+    const prepared: SqliteStatement = adapt(this.#database.prepare(text));
+    if (this.#statements.size >= STATEMENT_CACHE_SIZE) {
+      for (const oldest of this.#statements.keys()) {
+        this.#statements.delete(oldest);
+        break;
+      }
+    }
+    this.#statements.set(text, prepared);
+    return prepared;
+  }
+
+  close(): void {
+    this.#statements.clear();
+    this.#database.close();
+  }
+}
+
+function adapt(statement: Database.Statement): SqliteStatement {
+  const reader = statement.reader;
+  return {
+    reader,
+    all: (parameters) => statement.all([...parameters]),
+    run: (parameters) => statement.run([...parameters]),
+    iterate: (parameters) => statement.iterate([...parameters]),
+  };
+}
+
+const NOTHING_TO_ROLL_BACK: SqliteStatement = {
+  reader: false,
+  all: () => [],
+  run: () => ({ changes: 0, lastInsertRowid: 0 }),
+  iterate: () => [].values(),
+};

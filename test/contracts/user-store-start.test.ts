@@ -1,0 +1,197 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { createUserStore } from '../../src/settlement/create-user-store.ts';
+import { grantsNeeded, runMigrations } from '../../src/settlement/migrate.ts';
+import type { UserStoreOptions } from '../../src/settlement/sql-dialect.ts';
+import { isPermanentError } from '../../src/settlement/sql-errors.ts';
+import { type PostgresServer, startPostgres } from '../support/services.ts';
+import {
+  duty,
+  opening,
+  openStore,
+  postgresDatabase,
+  sqliteDatabase,
+  type TestDatabase,
+} from '../support/user-stores.ts';
+
+const T = 1_700_000_000_123;
+
+let server: PostgresServer;
+beforeAll(async () => {
+  server = await startPostgres();
+});
+afterAll(() => server.stop());
+
+const made: TestDatabase[] = [];
+async function fresh(make: () => TestDatabase | Promise<TestDatabase>): Promise<TestDatabase> {
+  const database = await make();
+  made.push(database);
+  return database;
+}
+afterEach(async () => {
+  for (const database of made.splice(0)) await database.remove();
+});
+
+async function failure(options: UserStoreOptions): Promise<string> {
+  const created = await createUserStore(options);
+  if (created.ok) {
+    await created.value.close();
+    throw new Error('it started');
+  }
+  return created.error.message;
+}
+
+describe.each([
+  { name: 'SQLite', make: () => sqliteDatabase() },
+  { name: 'PostgreSQL', make: () => postgresDatabase(server) },
+])('migrations on $name', ({ make }) => {
+  test('`check` refuses a database that lacks them and names the command; `migrate` applies them once', async () => {
+    const { options } = await fresh(make);
+    expect(await failure({ ...options, migrate: 'check' })).toMatch(/001-periods-and-nodes.*lingxi migrate/);
+    const first = await runMigrations(options);
+    expect(first).toMatchObject({ ok: true });
+    expect(first.ok && first.value[0]).toBe('001-periods-and-nodes');
+    expect(await runMigrations(options)).toEqual({ ok: true, value: [] });
+    await (await openStore({ ...options, migrate: 'check' })).close();
+  });
+
+  test('two that start at once migrate once', async () => {
+    const { options, rows } = await fresh(make);
+    const stores = await Promise.all([1, 2, 3].map(() => openStore(options)));
+    await Promise.all(stores.map((store) => store.close()));
+    expect(await rows('select name from lingxi_migrations')).toHaveLength(1);
+  });
+
+  test('a users table without its columns, or with others of a wrong type, refuses the start', async () => {
+    const { options, run } = await fresh(make);
+    await run('create table if not exists players (id integer primary key, name text)');
+    const players = { ...options, usersTable: 'players' };
+    expect(await failure(players)).toMatch(/ALTER TABLE "players" ADD COLUMN "last_spirit_gain_time" /);
+    expect(await failure({ ...players, usersIdColumn: 'uid' })).toContain('LINGXI_USERS_ID_COLUMN');
+    expect(await failure({ ...players, usersTimeColumn: 'name' })).toMatch(
+      /name .*type text.*LINGXI_USERS_TIME_COLUMN/i,
+    );
+    expect(await failure({ ...players, usersTable: 'a.b.c' })).toContain('LINGXI_USERS_TABLE');
+  });
+
+  test('names of tables and columns are quoted', async () => {
+    const { options, run, rows } = await fresh(make);
+    await run('create table "Odd ""users" ("the id" integer primary key, "time""; --" bigint)');
+    await run('insert into "Odd ""users" values (7, null)');
+    const odd = { usersTable: '"Odd ""users"', usersIdColumn: 'the id', usersTimeColumn: 'time"; --' };
+    const store = await openStore({ ...options, ...odd, unknownUsers: 'create' });
+    await store.open([7, 8].map((userId) => opening({ userId, period: T, loginAt: T })));
+    await store.settle([duty({ userId: 7, period: T, loginAt: T, logoutAt: T + 5 })], T + 6);
+    await store.close();
+    const times = await rows('select "time""; --" as at from "Odd ""users" order by 1');
+    expect(times.map(({ at }) => Number(at))).toEqual([T, T + 5]);
+  });
+});
+
+describe('the embedded database', () => {
+  test('makes the users table where it is missing, by its configured names', async () => {
+    const { options, rows } = await fresh(sqliteDatabase);
+    await (
+      await openStore({ ...options, usersTable: 'players', usersIdColumn: 'uid', usersTimeColumn: 'seen' })
+    ).close();
+    expect(await rows(`select name, type, pk from pragma_table_info('players')`)).toMatchObject([
+      { name: 'uid', type: 'INTEGER', pk: 1 },
+      { name: 'seen', type: 'INTEGER', pk: 0 },
+    ]);
+  });
+
+  test('names the folder that cannot be used', async () => {
+    const { options } = await fresh(sqliteDatabase);
+    writeFileSync(join(options.dataDir, 'file'), 'x');
+    expect(await failure({ ...options, dataDir: join(options.dataDir, 'file', 'data') })).toMatch(
+      /LINGXI_DATA_DIR/,
+    );
+    writeFileSync(join(options.dataDir, 'lingxi.db'), 'not a database '.repeat(500));
+    expect(await failure(options)).toMatch(/lingxi\.db.*not a database/);
+    expect(
+      await failure({ ...options, usersTable: 'game.users', dataDir: join(options.dataDir, 'b') }),
+    ).toContain('schema');
+  });
+});
+
+describe('PostgreSQL', () => {
+  test('that cannot be reached, or refuses, is one sentence without the password', async () => {
+    const { options } = await fresh(() => postgresDatabase(server));
+    const at = (databaseUrl: string): Promise<string> => failure({ ...options, databaseUrl });
+    const unreachable = await at('postgres://u:s3cret@127.0.0.1:1/game');
+    expect(unreachable).toMatch(/127\.0\.0\.1:1\/game.*ECONNREFUSED.*DATABASE_URL/);
+    expect(unreachable).not.toContain('s3cret');
+    expect(await at(`postgres://postgres@127.0.0.1:${server.port}/nowhere`)).toMatch(/no such database/);
+    expect(await at('mysql://u:s3cret@localhost/game')).toBe(
+      'DATABASE_URL is not a postgres:// address: correct it.',
+    );
+  });
+
+  test('never gets a users table made, nor a NOT NULL column left empty', async () => {
+    const { options, run } = await fresh(() => postgresDatabase(server));
+    expect(await failure({ ...options, usersTable: 'players' })).toMatch(/players does not exist/);
+    await run('alter table users add column email text not null');
+    expect(await failure({ ...options, unknownUsers: 'create' })).toMatch(/email.*NOT NULL/);
+    await run('alter table users drop column email, alter column id drop default');
+    await run('alter table users alter column id add generated always as identity');
+    const store = await openStore({ ...options, unknownUsers: 'create' });
+    await store.open([opening({ userId: 77, period: T, loginAt: T })]);
+    await store.close();
+  });
+
+  test('a role with the grants printed by `lingxi migrate` runs a gateway; without them it is told which', async () => {
+    const { options, run } = await fresh(() => postgresDatabase(server, { table: 'game.users' }));
+    await run('drop role if exists small');
+    await run('create role small login');
+    await runMigrations(options);
+    const url = new URL(options.databaseUrl ?? '');
+    url.username = 'small';
+    const small: UserStoreOptions = { ...options, databaseUrl: url.href, unknownUsers: 'create' };
+    expect(await failure(small)).not.toBe('');
+    const grants = grantsNeeded(small);
+    for (const grant of grants.slice(0, 3)) await run(grant);
+    expect(await failure(small)).toContain(grants.at(-1));
+    for (const grant of grants.slice(3)) await run(grant);
+    const store = await openStore(small);
+    await store.open([opening({ userId: 7, period: T, loginAt: T })]);
+    await store.settle([duty({ userId: 7, period: T, loginAt: T, logoutAt: T + 5 })], T + 6);
+    await store.noteNodeAlive('a', T);
+    await store.prunePeriods(T + 10, 10);
+    expect(await store.withReconcilerLock(() => Promise.resolve())).toBe(true);
+    await store.close();
+    for (const statement of ['drop owned by small', 'drop role small']) await run(statement);
+  });
+});
+
+describe('PostgreSQL lost and found', () => {
+  let own: PostgresServer;
+  beforeAll(async () => {
+    own = await startPostgres();
+  });
+  afterAll(() => own.stop());
+
+  test('[ST7] frozen, killed and back: calls fail in time with an error that may pass, then work again', async () => {
+    const database = await postgresDatabase(own);
+    const store = await openStore({ ...database.options, sqlTimeoutMs: 400, sqlPool: 2 });
+    const settle = (): Promise<void> => store.settle([duty({ userId: 7, period: T, loginAt: T })], T);
+    await settle();
+    await own.freeze();
+    const began = performance.now();
+    const frozen: unknown[] = await Promise.all(
+      [1, 2, 3].map(() => settle().catch((error: unknown) => error)),
+    );
+    expect(frozen.every((error) => error instanceof Error && !isPermanentError(error))).toBe(true);
+    expect(performance.now() - began).toBeLessThan(3000);
+    own.thaw();
+    await settle();
+    await own.kill('SIGINT');
+    const dead: unknown = await settle().catch((error: unknown) => error);
+    expect(dead instanceof Error && !isPermanentError(dead)).toBe(true);
+    await own.restart();
+    await settle();
+    await store.ping();
+    await store.close();
+    await database.remove();
+  });
+});

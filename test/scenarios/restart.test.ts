@@ -1,0 +1,99 @@
+import { describe, expect, it } from 'vitest';
+import { eventually, sleep } from '../support/ports.ts';
+import { viewPresence, welcomeOf } from '../support/presence-view.ts';
+import { COMBINATIONS, type Deployment, deploy, freshUser } from '../support/stores.ts';
+
+const TIMEOUT_MS = 2_500;
+/** How old the newest recorded sign of a node or proof of a user may be. */
+const RECORD_MS = 5_000;
+const ENV = { LINGXI_HEARTBEAT_TIMEOUT_MS: String(TIMEOUT_MS), LINGXI_PING_INTERVAL_MS: '500' };
+
+const settledRow = (deployment: Deployment, user: number, timeoutMs = TIMEOUT_MS + 10_000) =>
+  eventually(
+    async () => {
+      const rows = await deployment.periods(user);
+      expect(rows[0]?.settledAt).toEqual(expect.any(Number));
+      return rows;
+    },
+    { timeoutMs, intervalMs: 100 },
+  );
+
+describe.each(COMBINATIONS)('kill -9 and restart on $runtime with $kind', ({ runtime, kind }) => {
+  it.concurrent('[ST8] [PR8] who returns keeps the period, who does not is settled once, at the right time', async () => {
+    const deployment = await deploy({ runtime, kind, env: ENV });
+    try {
+      const view = viewPresence(deployment);
+      const [returning, leaving] = [freshUser(), freshUser()];
+      const clients = [await view.v1(returning), await view.v1(leaving)];
+      for (const client of clients) client.keepAlive(300);
+      const first = await welcomeOf(clients[0] ?? expect.fail('no client'));
+      const loginAt = Date.now();
+      await sleep(1_500);
+      await deployment.gateway.kill();
+      const killedAt = Date.now();
+      await Promise.all(clients.map((client) => client.closed));
+      await sleep(500);
+      await deployment.gateway.restart();
+
+      const again = await view.v1(returning);
+      again.keepAlive(300);
+      const second = await welcomeOf(again);
+      expect(second).toMatchObject({ period: first.period, resumed: true });
+      expect(second.epoch).toBeGreaterThan(first.epoch);
+
+      const [row, ...more] = await settledRow(deployment, leaving);
+      expect(more).toEqual([]);
+      const logoutAt = row?.logoutAt ?? 0;
+      expect(logoutAt).toBeLessThanOrEqual(killedAt + TIMEOUT_MS + 50);
+      expect(logoutAt).toBeGreaterThanOrEqual(Math.max(loginAt - 100, killedAt - RECORD_MS));
+      if (kind === 'redis+postgres') expect(row?.reason).toBe('node-lost');
+      expect(await deployment.userTime(leaving)).toBe(logoutAt);
+      expect(await view.status(leaving)).toBe('offline');
+      expect(await view.status(returning)).toBe('online');
+      expect(await deployment.periods(returning)).toMatchObject([{ period: first.period, logoutAt: null }]);
+      again.terminate();
+    } finally {
+      await deployment.stop();
+    }
+  });
+
+  it.concurrent('[ST8] the time in which nobody ran is not charged: users linger one timeout after the start', async () => {
+    const deployment = await deploy({ runtime, kind, env: ENV });
+    try {
+      const view = viewPresence(deployment);
+      const user = freshUser();
+      const client = await view.v1(user);
+      client.keepAlive(300);
+      const first = await welcomeOf(client);
+      await sleep(1_000);
+      await deployment.gateway.kill();
+      await sleep(TIMEOUT_MS * 2);
+      await deployment.gateway.restart();
+      const again = await view.v1(user);
+      expect(await welcomeOf(again)).toMatchObject({ period: first.period, resumed: true });
+      again.terminate();
+    } finally {
+      await deployment.stop();
+    }
+  });
+
+  it.concurrent('[ST1] a logout that was answered is settled even if the server dies at once', async () => {
+    const deployment = await deploy({ runtime, kind, env: ENV });
+    try {
+      const view = viewPresence(deployment);
+      const user = freshUser();
+      await view.login(user);
+      const answer = await view.logout(user);
+      expect(answer.status).toBe(200);
+      await deployment.gateway.kill();
+      await deployment.gateway.restart();
+      const [row, ...more] = await settledRow(deployment, user, TIMEOUT_MS + 25_000);
+      expect(more).toEqual([]);
+      expect(row?.logoutAt).toBeGreaterThanOrEqual(row?.loginAt ?? 0);
+      expect(row?.logoutAt).toBeLessThanOrEqual(Number(answer.body['logoutTime']) + TIMEOUT_MS);
+      if (kind === 'redis+postgres') expect(row?.logoutAt).toBe(answer.body['logoutTime']);
+    } finally {
+      await deployment.stop();
+    }
+  });
+});

@@ -1,0 +1,41 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { sleep } from '../support/ports.ts';
+import { viewPresence } from '../support/presence-view.ts';
+import { type Deployment, deploy, freshUser } from '../support/stores.ts';
+
+const TIMEOUT_MS = 2_000;
+
+describe.each(['bun', 'node'] as const)('a gateway that stands still on %s', (runtime) => {
+  let deployment: Deployment;
+  beforeAll(async () => {
+    deployment = await deploy({
+      runtime,
+      kind: 'embedded',
+      env: { LINGXI_HEARTBEAT_TIMEOUT_MS: String(TIMEOUT_MS), LINGXI_PING_INTERVAL_MS: '500' },
+    });
+  });
+  afterAll(() => deployment?.stop());
+
+  it('[HB5] logs nobody out for a time that nobody could observe, and who stays silent still times out', async () => {
+    const view = viewPresence(deployment);
+    const [alive, silent] = [freshUser(), freshUser()];
+    const client = await view.seed(alive);
+    client.keepAlive(300);
+    await sleep(500);
+    const quiet = await view.seed(silent);
+    deployment.gateway.signalAll('SIGSTOP');
+    await sleep(TIMEOUT_MS * 2);
+    deployment.gateway.signalAll('SIGCONT');
+    const resumed = performance.now();
+    await sleep(700);
+    expect(client.socket.readyState).toBe(client.socket.OPEN);
+    expect(quiet.socket.readyState).toBe(quiet.socket.OPEN);
+    const closed = await quiet.closed;
+    expect(closed.code).toBe(4100);
+    expect(closed.at - resumed).toBeGreaterThan(TIMEOUT_MS - 1_100);
+    expect(closed.at - resumed).toBeLessThan(TIMEOUT_MS + 1_000);
+    expect(client.socket.readyState).toBe(client.socket.OPEN);
+    await deployment.gateway.waitForLog('stall-credited');
+    client.terminate();
+  });
+});

@@ -1,0 +1,112 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+
+/** How a process ended. */
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+export interface ChildOptions {
+  readonly cwd?: string;
+  readonly env?: NodeJS.ProcessEnv;
+  readonly uid?: number;
+  readonly gid?: number;
+  /** Folder that is removed if this test run dies before it could clean up. */
+  readonly removeOnDeath?: string;
+  readonly onStdout?: (text: string) => void;
+}
+
+/** A process in a group of its own, so that a signal reaches what it started too. */
+export interface Child {
+  readonly pid: number;
+  readonly exited: Promise<Exit>;
+  exit(): Exit | undefined;
+  /** The newest 16,000 characters of both outputs. */
+  output(): string;
+  /** Sends `signal` to the process alone. */
+  signal(signal: NodeJS.Signals): void;
+  /** Sends `signal` to the whole group. */
+  signalGroup(signal: NodeJS.Signals): void;
+}
+
+const KEPT_OUTPUT_CHARACTERS = 16_000;
+
+export function startChild(command: string, args: readonly string[], options: ChildOptions = {}): Child {
+  const child = spawn(command, args, {
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    ...(options.env === undefined ? {} : { env: options.env }),
+    ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.gid ?? options.uid }),
+  });
+  let output = '';
+  const keep = (text: string): void => {
+    output = (output + text).slice(-KEPT_OUTPUT_CHARACTERS);
+  };
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+    keep(text);
+    options.onStdout?.(text);
+  });
+  child.stderr?.setEncoding('utf8').on('data', keep);
+  let ended: Exit | undefined;
+  const exited = new Promise<Exit>((resolve) => {
+    child.once('error', (error) => keep(String(error)));
+    child.once('close', (code, signal) => {
+      ended = { code, signal };
+      resolve(ended);
+    });
+  });
+  const pid = child.pid ?? -1;
+  if (pid > 0) watch(child, pid, options.removeOnDeath);
+  return {
+    pid,
+    exited,
+    exit: () => ended,
+    output: () => output,
+    signal: (signal) => send(pid, signal),
+    signalGroup: (signal) => send(-pid, signal),
+  };
+}
+
+/** Runs a command to its end and answers its outputs; rejects with them where the exit code is not 0. */
+export async function run(
+  command: string,
+  args: readonly string[],
+  options: ChildOptions = {},
+): Promise<string> {
+  let stdout = '';
+  const child = startChild(command, args, {
+    ...options,
+    onStdout: (text) => {
+      stdout += text;
+    },
+  });
+  const exit = await child.exited;
+  if (exit.code === 0) return stdout;
+  throw new Error(`${command} ended with ${exit.code ?? exit.signal ?? 'an error'}: ${child.output()}`);
+}
+
+/**
+ * A test run may be killed outright. The watchdog holds the other end of a pipe: when this process is gone it reads
+ * the end of file and kills the group that would otherwise stay behind.
+ */
+function watch(child: ChildProcess, pid: number, folder: string | undefined): void {
+  const script =
+    'read -r done; [ "$done" = done ] && exit 0; kill -s KILL -- "-$1"; [ -z "$2" ] || rm -rf -- "$2"';
+  const watchdog = spawn('/bin/sh', ['-c', script, 'watchdog', String(pid), folder ?? ''], {
+    detached: true,
+    stdio: ['pipe', 'ignore', 'ignore'],
+  });
+  watchdog.unref();
+  watchdog.on('error', () => undefined);
+  watchdog.stdin?.on('error', () => undefined);
+  child.once('close', () => watchdog.stdin?.end('done\n'));
+}
+
+function send(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}

@@ -1,0 +1,42 @@
+import type { DutySource } from '../../src/settlement/settler.ts';
+import type { Duty } from '../../src/settlement/user-store.ts';
+
+/** A duty source of one process that a test may look into and break. */
+export class DutyQueue implements DutySource {
+  readonly waiting: Duty[] = [];
+  readonly given = new Set<Duty>();
+  readonly aside: { readonly duty: Duty; readonly error: string }[] = [];
+  readonly takes: number[] = [];
+  /** Rejects every call while set. */
+  down = false;
+  oldestAgeMs = 0;
+
+  add(...duties: readonly Duty[]): void {
+    this.waiting.push(...duties);
+  }
+
+  take(limit: number): Promise<readonly Duty[]> {
+    if (this.down) return Promise.reject(new Error('queue down'));
+    const batch = this.waiting.splice(0, limit);
+    if (batch.length > 0) this.takes.push(batch.length);
+    for (const duty of batch) this.given.add(duty);
+    return Promise.resolve(batch);
+  }
+
+  ack(duties: readonly Duty[]): Promise<void> {
+    if (this.down) return Promise.reject(new Error('queue down'));
+    for (const duty of duties) this.given.delete(duty);
+    return Promise.resolve();
+  }
+
+  setAside(duty: Duty, error: string): Promise<void> {
+    this.given.delete(duty);
+    this.aside.push({ duty, error });
+    return Promise.resolve();
+  }
+
+  pending(): Promise<{ count: number; oldestAgeMs: number }> {
+    if (this.down) return Promise.reject(new Error('queue down'));
+    return Promise.resolve({ count: this.waiting.length + this.given.size, oldestAgeMs: this.oldestAgeMs });
+  }
+}

@@ -1,0 +1,209 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { REPOSITORY } from './cache.ts';
+import { type Child, type Exit, startChild } from './child.ts';
+import { type Answer, type CallOptions, callHttp } from './http-client.ts';
+import { Aborted, eventually } from './ports.ts';
+import { signToken, type TokenOptions } from './tokens.ts';
+
+export type Runtime = 'bun' | 'node';
+
+/** Where a gateway keeps presence and settlements. */
+export type Stores = 'embedded' | { readonly redisUrl: string; readonly databaseUrl: string };
+
+export interface GatewayOptions {
+  readonly runtime: Runtime;
+  readonly stores: Stores;
+  /** Wins over every default of the tests; `undefined` removes a variable. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+}
+
+/** One line of the gateway's log. */
+export type LogLine = Readonly<Record<string, unknown>>;
+
+/** The real product as a process of its own. */
+export interface Gateway {
+  readonly runtime: Runtime;
+  readonly port: () => number;
+  /** `http://127.0.0.1:<port>` */
+  readonly url: string;
+  /** `ws://127.0.0.1:<port>/ws` */
+  readonly wsUrl: string;
+  readonly apiKey: string;
+  readonly jwtSecret: string;
+  readonly dataDir: string;
+  token(userId: unknown, options?: TokenOptions): string;
+  /** Asks by HTTP: with `as` a user token, with `service` the service key, else with no credential. */
+  call(method: string, path: string, options?: CallOptions): Promise<Answer>;
+  /** The same with the service key. */
+  service(method: string, path: string, body?: unknown): Promise<Answer>;
+  /** Lines of the present process's log that are JSON. */
+  logs(): readonly LogLine[];
+  /** Everything that was printed, of every process since the start. */
+  printed(): string;
+  /** The first line with this event that `match` accepts, awaited for `timeoutMs` (5 s). */
+  waitForLog(event: string, match?: (line: LogLine) => boolean, timeoutMs?: number): Promise<LogLine>;
+  /** Ends the process and its runtime with `signal` (SIGKILL), without a chance to say goodbye. */
+  kill(signal?: NodeJS.Signals): Promise<void>;
+  /** Stops or continues the process and its runtime (SIGSTOP, SIGCONT). */
+  signalAll(signal: NodeJS.Signals): void;
+  /** Sends SIGTERM to the command alone, as a supervisor does, and answers how it ended. */
+  terminate(): Promise<Exit>;
+  /** Starts it again on the same data folder and port, after {@link kill} where it still runs. */
+  restart(env?: Readonly<Record<string, string | undefined>>): Promise<void>;
+  /** Ends it whatever its state and removes the data folder. */
+  stop(): Promise<void>;
+}
+
+const API_KEY = 'test-service-key-0123456789abcdef0123456789';
+const JWT_SECRET = 'test-jwt-secret-0123456789abcdef0123456789';
+const START_TIMEOUT_MS = 20_000;
+const STOP_TIMEOUT_MS = 35_000;
+
+/** Settings of the developer's own shell that would change what is tested. */
+const OWN_VARIABLES =
+  /^(LINGXI_|JWT_|REDIS_URL|DATABASE_URL|PORT$|HOST$|NODE_ENV$|LOG_LEVEL$|VITEST|NODE_OPTIONS$)/;
+
+/** Starts `lingxi serve` on a free port and waits until it says that it listens. */
+export async function startGateway(options: GatewayOptions): Promise<Gateway> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'lingxi-gateway-'));
+  let run = await launch(options, dataDir, undefined).catch((error: unknown) => {
+    rmSync(dataDir, { recursive: true, force: true });
+    throw error;
+  });
+  let earlier = '';
+  const kill = async (signal: NodeJS.Signals = 'SIGKILL'): Promise<void> => {
+    run.child.signalGroup(signal);
+    await run.child.exited;
+  };
+  const url = `http://127.0.0.1:${run.port}`;
+  return {
+    runtime: options.runtime,
+    port: () => run.port,
+    url,
+    wsUrl: `ws://127.0.0.1:${run.port}/ws`,
+    apiKey: API_KEY,
+    jwtSecret: JWT_SECRET,
+    dataDir,
+    token: (userId, tokenOptions) => signToken(JWT_SECRET, userId, tokenOptions),
+    call: (method, path, callOptions = {}) => callHttp(url, method, path, callOptions, API_KEY),
+    service: (method, path, body) => callHttp(url, method, path, { service: true, body }, API_KEY),
+    logs: () => run.logs,
+    printed: () => earlier + run.printed(),
+    waitForLog: (event, match, timeoutMs) => waitForLine(run, event, match, timeoutMs),
+    kill,
+    signalAll: (signal) => run.child.signalGroup(signal),
+    async terminate() {
+      run.child.signal('SIGTERM');
+      return within(run.child.exited, STOP_TIMEOUT_MS, () => `SIGTERM ended nothing: ${run.printed()}`);
+    },
+    async restart(env) {
+      if (run.child.exit() === undefined) await kill();
+      earlier += run.printed();
+      run = await launch({ ...options, env: { ...options.env, ...env } }, dataDir, run.port);
+    },
+    async stop() {
+      if (run.child.exit() === undefined) await kill();
+      rmSync(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** The environment in which the tests start the product. */
+export function gatewayEnvironment(options: GatewayOptions, dataDir: string): NodeJS.ProcessEnv {
+  const shell = Object.entries(process.env).filter(([name]) => !OWN_VARIABLES.test(name));
+  const stores =
+    options.stores === 'embedded'
+      ? {}
+      : { REDIS_URL: options.stores.redisUrl, DATABASE_URL: options.stores.databaseUrl };
+  const env: Record<string, string | undefined> = {
+    ...Object.fromEntries(shell),
+    LINGXI_RUNTIME: options.runtime,
+    PORT: '0',
+    HOST: '127.0.0.1',
+    NODE_ENV: 'development',
+    LINGXI_DATA_DIR: join(dataDir, 'data'),
+    LINGXI_API_KEY: API_KEY,
+    JWT_SECRET,
+    LOG_LEVEL: 'info',
+    ...stores,
+    ...options.env,
+  };
+  return Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined));
+}
+
+/** The command that a user types. */
+export const GATEWAY_COMMAND: readonly string[] = [join(REPOSITORY, 'bin/lingxi.js'), 'serve'];
+
+interface Run {
+  readonly child: Child;
+  readonly port: number;
+  readonly logs: readonly LogLine[];
+  readonly printed: () => string;
+}
+
+async function launch(options: GatewayOptions, dataDir: string, port: number | undefined): Promise<Run> {
+  const logs: LogLine[] = [];
+  let printed = '';
+  let rest = '';
+  const env = gatewayEnvironment(options, dataDir);
+  const child = startChild(process.execPath, GATEWAY_COMMAND, {
+    cwd: dataDir,
+    env: port === undefined ? env : { ...env, PORT: String(port) },
+    removeOnDeath: dataDir,
+    onStdout(text) {
+      printed += text;
+      const lines = (rest + text).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) {
+        const parsed = parseLine(line);
+        if (parsed !== undefined) logs.push(parsed);
+      }
+    },
+  });
+  const started = await waitForLine({ child, logs }, 'started', undefined, START_TIMEOUT_MS).catch(
+    async (error: unknown) => {
+      child.signalGroup('SIGKILL');
+      await child.exited;
+      throw error;
+    },
+  );
+  if (typeof started['port'] !== 'number')
+    throw new Error(`"started" names no port: ${JSON.stringify(started)}`);
+  return { child, port: started['port'], logs, printed: () => `${printed}\n${child.output()}` };
+}
+
+function parseLine(line: string): LogLine | undefined {
+  if (!line.startsWith('{')) return undefined;
+  try {
+    return JSON.parse(line) as LogLine;
+  } catch {
+    return undefined;
+  }
+}
+
+function waitForLine(
+  run: Pick<Run, 'child' | 'logs'>,
+  event: string,
+  match: (line: LogLine) => boolean = () => true,
+  timeoutMs = 5_000,
+): Promise<LogLine> {
+  return eventually(
+    () => {
+      const line = run.logs.find((entry) => entry['event'] === event && match(entry));
+      if (line !== undefined) return line;
+      const problem = `no log line "${event}" within ${timeoutMs} ms`;
+      if (run.child.exit() !== undefined) throw new Aborted(`the gateway ended: ${run.child.output()}`);
+      throw new Error(`${problem}; the gateway printed: ${run.child.output().slice(-2_000)}`);
+    },
+    { timeoutMs, intervalMs: 10 },
+  );
+}
+
+function within<T>(promise: Promise<T>, timeoutMs: number, sentence: () => string): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(sentence())), timeoutMs);
+    promise.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}

@@ -1,0 +1,164 @@
+import { chownSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { type Child, run, startChild } from './child.ts';
+import { Aborted, eventually, freePort } from './ports.ts';
+import { findPostgres, type PostgresBinaries } from './postgres-binaries.ts';
+
+export type Row = Record<string, unknown>;
+
+/** A database that a test may fill as it likes. */
+export interface PostgresDatabase {
+  readonly url: string;
+  /** Runs one statement and answers its rows. `bigint` comes as a string, `timestamptz` as a Date. */
+  query(sql: string, params?: readonly unknown[]): Promise<readonly Row[]>;
+  stop(): Promise<void>;
+}
+
+/** A PostgreSQL of a test's own. */
+export interface PostgresServer extends PostgresDatabase {
+  readonly port: number;
+  /** SIGKILL by default; SIGQUIT is PostgreSQL's immediate and SIGINT its fast shutdown. */
+  kill(signal?: NodeJS.Signals): Promise<void>;
+  /** Stops every process of it, so that connections hang instead of breaking. */
+  freeze(): Promise<void>;
+  thaw(): void;
+  /** Starts it again on the same port with its data, after {@link kill} where it still runs. */
+  restart(): Promise<void>;
+  /** A further empty database on this server. */
+  createDatabase(name: string): Promise<PostgresDatabase>;
+}
+
+const START_TIMEOUT_MS = 30_000;
+
+const SETTINGS = [
+  'fsync=off',
+  'synchronous_commit=off',
+  'full_page_writes=off',
+  'max_connections=200',
+  'shared_buffers=32MB',
+  'listen_addresses=127.0.0.1',
+  'unix_socket_directories=',
+];
+
+/** Starts a PostgreSQL of its own on a free port, from an empty data folder. */
+export async function startPostgres(): Promise<PostgresServer> {
+  const binaries = await findPostgres();
+  const dir = mkdtempSync(join(tmpdir(), 'lingxi-postgres-'));
+  if (binaries.user !== undefined) chownSync(dir, binaries.user.uid, binaries.user.gid);
+  const data = join(dir, 'data');
+  await run(
+    binaries.initdb,
+    ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync'],
+    processOptions(binaries, dir),
+  );
+  const port = await freePort();
+  const url = `postgres://postgres@127.0.0.1:${port}/postgres`;
+  let child = await launch(binaries, { dir, data, port, url });
+  const database = connect(url);
+  let frozen: readonly number[] = [];
+  const kill = async (signal: NodeJS.Signals = 'SIGKILL'): Promise<void> => {
+    child.signal(signal);
+    await child.exited;
+  };
+  return {
+    ...database,
+    port,
+    kill,
+    async freeze() {
+      frozen = await backends(child.pid);
+      for (const pid of frozen) process.kill(pid, 'SIGSTOP');
+    },
+    thaw() {
+      for (const pid of frozen) process.kill(pid, 'SIGCONT');
+      frozen = [];
+    },
+    async restart() {
+      if (child.exit() === undefined) await kill();
+      child = await launch(binaries, { dir, data, port, url });
+    },
+    createDatabase: (name) => createDatabase(url, name),
+    async stop() {
+      await database.stop();
+      await kill();
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Makes the empty database `name` on the server of `url`; `stop` drops it again. */
+export async function createDatabase(url: string, name: string): Promise<PostgresDatabase> {
+  const quoted = `"${name.replaceAll('"', '""')}"`;
+  await once(url, `CREATE DATABASE ${quoted}`);
+  const own = new URL(url);
+  own.pathname = `/${encodeURIComponent(name)}`;
+  const database = connect(own.href);
+  return {
+    ...database,
+    async stop() {
+      await database.stop();
+      await once(url, `DROP DATABASE IF EXISTS ${quoted} WITH (FORCE)`);
+    },
+  };
+}
+
+function connect(url: string): PostgresDatabase {
+  const pool = new pg.Pool({ connectionString: url, max: 3, allowExitOnIdle: true });
+  // The server is killed on purpose: an idle connection that breaks is no news.
+  pool.on('error', () => undefined);
+  return {
+    url,
+    async query(sql, params = []) {
+      const result = await pool.query<Row>(sql, [...params]);
+      return result.rows;
+    },
+    stop: () => pool.end(),
+  };
+}
+
+async function once(url: string, sql: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  client.on('error', () => undefined);
+  await client.connect();
+  try {
+    await client.query(sql);
+  } finally {
+    await client.end();
+  }
+}
+
+async function launch(
+  binaries: PostgresBinaries,
+  options: { readonly dir: string; readonly data: string; readonly port: number; readonly url: string },
+): Promise<Child> {
+  const settings = [...SETTINGS, `port=${options.port}`].flatMap((setting) => ['-c', setting]);
+  const child = startChild(
+    binaries.postgres,
+    ['-D', options.data, ...settings],
+    processOptions(binaries, options.dir),
+  );
+  await eventually(
+    async () => {
+      if (child.exit() !== undefined) throw new Aborted(`postgres did not start: ${child.output()}`);
+      await once(options.url, 'SELECT 1');
+    },
+    { timeoutMs: START_TIMEOUT_MS, intervalMs: 50 },
+  );
+  return child;
+}
+
+function processOptions(binaries: PostgresBinaries, dir: string) {
+  return {
+    cwd: dir,
+    removeOnDeath: dir,
+    env: { ...process.env, LC_ALL: 'C', HOME: dir },
+    ...(binaries.user ?? {}),
+  };
+}
+
+/** The postmaster and its children: each runs in a session of its own, so no group signal reaches them. */
+async function backends(postmaster: number): Promise<readonly number[]> {
+  const children = await run('ps', ['-o', 'pid=', '--ppid', String(postmaster)]).catch(() => '');
+  return [postmaster, ...children.split(/\s+/).filter(Boolean).map(Number)];
+}

@@ -1,0 +1,112 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Child, run, startChild } from './child.ts';
+import { freePort, waitForPort } from './ports.ts';
+import { findRedis, type RedisBinaries } from './redis-binaries.ts';
+
+/** A database that a test may fill and flush. */
+export interface RedisDatabase {
+  readonly url: string;
+  /** Runs redis-cli and answers its output without the last newline; arrays stand one element a line. */
+  cli(...args: string[]): Promise<string>;
+  stop(): Promise<void>;
+}
+
+/** A Redis of a test's own. */
+export interface RedisServer extends RedisDatabase {
+  readonly port: number;
+  /** Ends it without a chance to save. */
+  kill(): Promise<void>;
+  /** Stops the process so that connections hang instead of breaking. */
+  freeze(): void;
+  thaw(): void;
+  /** Starts it again on the same port, after {@link kill} where it still runs; with `persistence` it has its data. */
+  restart(): Promise<void>;
+}
+
+export interface RedisOptions {
+  /** Appends every write to a file (fsync each second), so that a restart finds the data. Default false. */
+  readonly persistence?: boolean;
+}
+
+const START_TIMEOUT_MS = 10_000;
+
+/** Starts a Redis or Valkey of its own on a free port. */
+export async function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
+  const binaries = await findRedis();
+  const dir = mkdtempSync(join(tmpdir(), 'lingxi-redis-'));
+  const port = await freePort();
+  let child = await launch(binaries, { dir, port, persistence: options.persistence ?? false });
+  const kill = async (): Promise<void> => {
+    child.signalGroup('SIGKILL');
+    await child.exited;
+  };
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    port,
+    cli: (...args) => cli(binaries, ['-h', '127.0.0.1', '-p', String(port)], args),
+    kill,
+    freeze: () => child.signal('SIGSTOP'),
+    thaw: () => child.signal('SIGCONT'),
+    async restart() {
+      if (child.exit() === undefined) await kill();
+      child = await launch(binaries, { dir, port, persistence: options.persistence ?? false });
+    },
+    async stop() {
+      await kill();
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** An empty database for tests that destroy nothing: of `REDIS_URL` where given, else of a Redis of its own. */
+export async function openRedisDatabase(): Promise<RedisDatabase> {
+  const given = process.env['REDIS_URL'];
+  if (given === undefined || given === '') return startRedis();
+  const binaries = await findRedis();
+  for (let index = 15; index >= 1; index -= 1) {
+    const url = new URL(given);
+    url.pathname = `/${index}`;
+    const database = (...args: string[]): Promise<string> => cli(binaries, ['-u', url.href], args);
+    if ((await database('DBSIZE')) !== '0') continue;
+    if ((await database('SET', 'lingxi-test:claim', String(process.pid), 'NX', 'EX', '3600')) !== 'OK')
+      continue;
+    return {
+      url: url.href,
+      cli: database,
+      async stop() {
+        await database('FLUSHDB');
+      },
+    };
+  }
+  throw new Error('REDIS_URL has no empty database between 1 and 15 for the tests');
+}
+
+async function launch(
+  binaries: RedisBinaries,
+  options: { readonly dir: string; readonly port: number; readonly persistence: boolean },
+): Promise<Child> {
+  const child = startChild(
+    binaries.server,
+    [
+      ...['--port', String(options.port), '--bind', '127.0.0.1', '--dir', options.dir],
+      ...['--save', '', '--maxmemory-policy', 'noeviction'],
+      ...['--appendonly', options.persistence ? 'yes' : 'no'],
+    ],
+    { env: binaries.env, removeOnDeath: options.dir },
+  );
+  await waitForPort(options.port, START_TIMEOUT_MS, () =>
+    child.exit() === undefined ? undefined : `redis-server did not start: ${child.output()}`,
+  );
+  return child;
+}
+
+async function cli(
+  binaries: RedisBinaries,
+  where: readonly string[],
+  args: readonly string[],
+): Promise<string> {
+  const output = await run(binaries.cli, [...where, ...args], { env: binaries.env });
+  return output.replace(/\n$/, '');
+}

@@ -1,0 +1,200 @@
+import { WebSocket } from 'ws';
+
+/** A server message as a client sees it. */
+export interface Received {
+  readonly type: string;
+  readonly userId: number;
+  readonly timestamp: number;
+  readonly data: unknown;
+  readonly id?: string;
+}
+
+export interface Closed {
+  readonly code: number;
+  readonly reason: string;
+  /** `performance.now()` of the close. */
+  readonly at: number;
+}
+
+export interface ConnectOptions {
+  /** Sent as `Authorization: Bearer`. */
+  readonly token?: string;
+  /** Appended to the address: `?userId=7`. */
+  readonly query?: string;
+  readonly protocols?: readonly string[];
+  readonly headers?: Readonly<Record<string, string>>;
+  /** False: protocol pings are left unanswered. Default true. */
+  readonly autoPong?: boolean;
+}
+
+/** An upgrade that was not granted. */
+export interface Refusal {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: Readonly<Record<string, unknown>>;
+}
+
+export interface Client {
+  readonly socket: WebSocket;
+  /** The selected subprotocol, empty where none is. */
+  readonly protocol: string;
+  readonly responseHeaders: Readonly<Record<string, string | string[] | undefined>>;
+  /** Every message so far, oldest first; `next` takes none away from here. */
+  readonly messages: readonly Received[];
+  /** Protocol pings of the server so far. */
+  pings(): number;
+  readonly closed: Promise<Closed>;
+  /** The next message not yet taken that `match` accepts; those before it are passed over. */
+  next(match?: string | ((message: Received) => boolean), timeoutMs?: number): Promise<Received>;
+  send(message: unknown): void;
+  /** One heartbeat in the seed's way; answers `performance.now()` of the sending. */
+  ping(): number;
+  /** A heartbeat now and then each `intervalMs`, until the answer is called or the socket closes. */
+  keepAlive(intervalMs?: number): () => void;
+  close(code?: number): void;
+  /** Drops the TCP connection without a close frame. */
+  terminate(): void;
+}
+
+const TIMEOUT_MS = 5_000;
+
+/** Connects, or rejects with the refusal in the message. */
+export async function connect(wsUrl: string, options: ConnectOptions = {}): Promise<Client> {
+  const outcome = await tryConnect(wsUrl, options);
+  if ('status' in outcome) throw new Error(`refused with ${outcome.status} ${JSON.stringify(outcome.body)}`);
+  return outcome;
+}
+
+/** Connects and expects to be refused. */
+export async function refusal(wsUrl: string, options: ConnectOptions = {}): Promise<Refusal> {
+  const outcome = await tryConnect(wsUrl, options);
+  if ('status' in outcome) return outcome;
+  outcome.terminate();
+  throw new Error('the upgrade was granted');
+}
+
+export function tryConnect(wsUrl: string, options: ConnectOptions = {}): Promise<Client | Refusal> {
+  const headers: Record<string, string> = { ...options.headers };
+  if (options.token !== undefined) headers['Authorization'] = `Bearer ${options.token}`;
+  const socket = new WebSocket(wsUrl + (options.query ?? ''), [...(options.protocols ?? [])], {
+    headers,
+    autoPong: options.autoPong ?? true,
+    perMessageDeflate: false,
+    handshakeTimeout: 10_000,
+  });
+  let responseHeaders: Refusal['headers'] = {};
+  socket.once('upgrade', (response) => {
+    responseHeaders = response.headers;
+  });
+  const client = attach(socket, () => responseHeaders);
+  return new Promise((resolve, reject) => {
+    socket.once('open', () => resolve(client));
+    socket.once('error', reject);
+    socket.once('unexpected-response', (_request, response) => {
+      let text = '';
+      response.setEncoding('utf8').on('data', (chunk: string) => {
+        text += chunk;
+      });
+      response.once('end', () => {
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, body: parseBody(text) });
+      });
+    });
+  });
+}
+
+function attach(socket: WebSocket, headers: () => Refusal['headers']): Client {
+  const inbox = createInbox();
+  let pings = 0;
+  // Nobody else listens where a test is not about errors; a close always follows.
+  socket.on('error', () => undefined);
+  socket.on('ping', () => {
+    pings += 1;
+  });
+  socket.on('message', (data) => inbox.put(JSON.parse(String(data)) as Received));
+  const closed = new Promise<Closed>((resolve) => {
+    socket.once('close', (code, reason) => resolve({ code, reason: String(reason), at: performance.now() }));
+  });
+  const ping = (): number => {
+    socket.send(JSON.stringify({ type: 'ping', timestamp: Date.now() }));
+    return performance.now();
+  };
+  return {
+    socket,
+    get protocol() {
+      return socket.protocol;
+    },
+    get responseHeaders() {
+      return headers();
+    },
+    messages: inbox.messages,
+    pings: () => pings,
+    closed,
+    next: inbox.next,
+    send: (message) => socket.send(typeof message === 'string' ? message : JSON.stringify(message)),
+    ping,
+    keepAlive(intervalMs = 300) {
+      const beat = (): void => {
+        if (socket.readyState === WebSocket.OPEN) ping();
+      };
+      beat();
+      const timer = setInterval(beat, intervalMs);
+      socket.once('close', () => clearInterval(timer));
+      return () => clearInterval(timer);
+    },
+    close: (code = 1000) => socket.close(code),
+    terminate: () => socket.terminate(),
+  };
+}
+
+interface Inbox {
+  readonly messages: readonly Received[];
+  put(message: Received): void;
+  readonly next: Client['next'];
+}
+
+function createInbox(): Inbox {
+  const messages: Received[] = [];
+  const waiting = new Set<() => void>();
+  let taken = 0;
+  const take = (match: (message: Received) => boolean): Received | undefined => {
+    const index = messages.findIndex((message, at) => at >= taken && match(message));
+    if (index < 0) return undefined;
+    taken = index + 1;
+    return messages[index];
+  };
+  return {
+    messages,
+    put(message) {
+      messages.push(message);
+      for (const wake of waiting) wake();
+    },
+    next(match = () => true, timeoutMs = TIMEOUT_MS) {
+      const accepts = typeof match === 'string' ? (message: Received) => message.type === match : match;
+      return new Promise((resolve, reject) => {
+        const finish = (): void => {
+          const message = take(accepts);
+          if (message === undefined) return;
+          clearTimeout(timer);
+          waiting.delete(finish);
+          resolve(message);
+        };
+        const timer = setTimeout(() => {
+          waiting.delete(finish);
+          const wanted = typeof match === 'string' ? `"${match}"` : 'as wanted';
+          const seen = JSON.stringify(messages.slice(-5));
+          reject(new Error(`no message ${wanted} in ${timeoutMs} ms; seen: ${seen}`));
+        }, timeoutMs);
+        waiting.add(finish);
+        finish();
+      });
+    },
+  };
+}
+
+function parseBody(text: string): Readonly<Record<string, unknown>> {
+  try {
+    return JSON.parse(text) as Record<string, unknown>;
+  } catch {
+    return { notJson: text };
+  }
+}

@@ -1,0 +1,170 @@
+import { describe, expect, it } from 'vitest';
+import { createHarness } from './support.ts';
+
+describe('statistics, health and metrics', () => {
+  it('tells anyone how many are online, and the service what the node does', async () => {
+    const { ask, clock, counters } = createHarness();
+    counters.heartbeats = 11;
+    const timestamp = Math.floor(clock.now() / 1000);
+    expect((await ask('/ws/stats')).body).toEqual({ onlineCount: 0, timestamp });
+    expect((await ask('/ws/stats', { as: 'Bearer stale' })).body).toEqual({ onlineCount: 0, timestamp });
+    expect((await ask('/ws/stats', { as: 'service' })).body).toMatchObject({
+      onlineCount: 0,
+      timestamp,
+      connections: 5,
+      queues: { dispatch: 3, send: 2 },
+      drops: { 'queue-full': 0 },
+      heartbeats: 11,
+      pendingSettlements: 4,
+    });
+  });
+
+  it('[DR1] is not ready while draining or while presence is unavailable', async () => {
+    const { ask, state, presence } = createHarness();
+    expect((await ask('/readyz')).status).toBe(200);
+    presence.available = false;
+    const away = await ask('/readyz');
+    expect([away.status, away.body]).toEqual([
+      503,
+      { status: 'unavailable', reason: 'presence-unavailable' },
+    ]);
+    state.draining = true;
+    expect((await ask('/readyz')).body['reason']).toBe('draining');
+    for (const path of ['/healthz', '/health']) expect((await ask(path)).body).toEqual({ status: 'ok' });
+  });
+
+  it('shows metrics to the service, in development to anyone', async () => {
+    const page = await createHarness().ask('/metrics', { as: 'service' });
+    expect(page.headers.get('content-type')).toContain('text/plain');
+    expect(page.text).toContain('lingxi_users_online 7');
+    expect((await createHarness({ environment: 'development' }).ask('/metrics')).status).toBe(200);
+  });
+});
+
+describe('addresses and methods', () => {
+  it('answers 404 and 405 as every other error', async () => {
+    const { ask } = createHarness();
+    for (const path of [
+      '/nothing',
+      '/api/nothing',
+      '/',
+      '/ws/',
+      '/api/online/player/',
+      '/dev/token?userId=1',
+    ]) {
+      const answer = await ask(path);
+      expect([path, answer.status, answer.body['code']]).toEqual([path, 404, 'not-found']);
+    }
+    const method = await ask('/api/online/login', { as: 'service' });
+    expect([method.status, method.body['code']]).toEqual([405, 'method-not-allowed']);
+    expect(method.headers.get('allow')).toBe('POST');
+    const post = await ask('/api/online/player/42', { body: {} });
+    expect([post.status, post.headers.get('allow')]).toEqual([405, 'GET, HEAD']);
+    expect((await ask('/healthz', { method: 'HEAD' })).status).toBe(200);
+    const plain = await ask('/ws');
+    expect([plain.status, plain.body['code'], plain.headers.get('upgrade')]).toEqual([
+      426,
+      'upgrade-required',
+      'websocket',
+    ]);
+  });
+
+  it('forbids sniffing and storing of every answer', async () => {
+    const { ask } = createHarness();
+    for (const path of ['/ws/stats', '/nothing', '/api/online/players', '/docs']) {
+      const { headers } = await ask(path);
+      expect([headers.get('x-content-type-options'), headers.get('cache-control')]).toEqual([
+        'nosniff',
+        'no-store',
+      ]);
+    }
+  });
+});
+
+describe('documentation', () => {
+  it('describes every route with its credentials and errors as OpenAPI 3.1', async () => {
+    const { ask } = createHarness({ environment: 'development' });
+    const { body } = await ask('/openapi.json');
+    const paths = body['paths'] as Record<string, Record<string, Record<string, unknown>>>;
+    expect(body['openapi']).toBe('3.1.0');
+    expect(Object.keys(paths).sort()).toEqual([
+      '/api/messages',
+      '/api/online/heartbeat',
+      '/api/online/login',
+      '/api/online/logout',
+      '/api/online/player/{playerId}',
+      '/api/online/players',
+      '/api/online/status',
+      '/api/users/{id}/connections',
+      '/api/users/{id}/disconnect',
+      '/dev/token',
+      '/docs',
+      '/health',
+      '/healthz',
+      '/metrics',
+      '/openapi.json',
+      '/readyz',
+      '/ws',
+      '/ws/stats',
+    ]);
+    expect(Object.keys(paths['/ws']?.['get']?.['responses'] as object)).toContain('426');
+    const login = paths['/api/online/login']?.['post'];
+    expect(login?.['security']).toEqual([{ userToken: [] }, { serviceKey: [] }]);
+    expect(Object.keys(login?.['responses'] as object)).toEqual(
+      expect.arrayContaining(['200', '400', '401', '403', '413', '429', '503']),
+    );
+  });
+
+  it('renders a page that needs no script and no other server', async () => {
+    const { ask } = createHarness({ environment: 'development' });
+    const page = await ask('/docs');
+    expect(page.headers.get('content-type')).toContain('text/html');
+    expect(page.headers.get('content-security-policy')).toContain("default-src 'none'");
+    expect(page.text).toContain('/api/messages');
+    expect(page.text).not.toMatch(/<script|https?:\/\//);
+    const root = await ask('/');
+    expect([root.status, root.headers.get('location')]).toEqual([302, '/docs']);
+  });
+});
+
+describe('GET /dev/token', () => {
+  const local = { peer: '127.0.0.1', headers: { host: 'localhost:3000' } };
+
+  it('hands a token to a local developer', async () => {
+    const { ask, clock } = createHarness({ environment: 'development' });
+    for (const [peer, host] of [
+      ['127.0.0.1', 'localhost:3000'],
+      ['::1', '[::1]:3000'],
+      ['::ffff:127.0.0.1', '127.0.0.1'],
+    ] as const) {
+      const answer = await ask('/dev/token?userId=42&name=Ann', { peer, headers: { host } });
+      expect([answer.status, answer.body]).toEqual([
+        200,
+        { token: 'user-42', userId: 42, expiresAt: clock.now() + 86_400_000 },
+      ]);
+    }
+    expect((await ask('/dev/token?userId=x', local)).body['code']).toBe('invalid-user-id');
+    expect((await ask('/dev/token', local)).status).toBe(400);
+    expect((await ask('/dev/token?userId=1&name=%0a', local)).status).toBe(400);
+  });
+
+  it.each([
+    ['a foreign peer', { ...local, peer: '198.51.100.7' }],
+    ['a name that was rebound', { ...local, headers: { host: 'evil.example:3000' } }],
+    ['a name that only begins so', { ...local, headers: { host: 'localhost.evil.example' } }],
+    [
+      'a proxy (X-Forwarded-For)',
+      { ...local, headers: { ...local.headers, 'x-forwarded-for': '127.0.0.1' } },
+    ],
+    ['a proxy (Forwarded)', { ...local, headers: { ...local.headers, forwarded: 'for=127.0.0.1' } }],
+    ['a proxy (Via)', { ...local, headers: { ...local.headers, via: '1.1 x' } }],
+  ])('is nothing to %s', async (_who, options) => {
+    const { ask } = createHarness({ environment: 'development' });
+    expect((await ask('/dev/token?userId=42', options)).status).toBe(404);
+  });
+
+  it('does not exist outside development', async () => {
+    for (const environment of ['production', 'test'] as const)
+      expect((await createHarness({ environment }).ask('/dev/token?userId=42', local)).status).toBe(404);
+  });
+});

@@ -1,0 +1,66 @@
+import { describe, expect, it } from 'vitest';
+import { Counters } from '../../../src/metrics/counters.ts';
+import { createMetricsPage } from '../../../src/metrics/registry.ts';
+
+const gauges = {
+  usersOnline: () => 7,
+  connections: () => 5,
+  dispatchQueueDepth: () => 3,
+  queuedMessages: () => 2,
+  settlementsPending: () => 4,
+  settlementOldestAgeMs: () => 1500,
+  ghosts: () => 1,
+};
+
+describe('the metrics page', () => {
+  it('shows every stable name with the value of this moment', async () => {
+    const counters = new Counters();
+    const page = createMetricsPage({ counters, gauges, processMetrics: false });
+    await page.render();
+    counters.logins = 2;
+    counters.heartbeats = 9;
+    counters.logouts.timeout = 1;
+    counters.messages.written = 6;
+    counters.dropped.rate = 1;
+    counters.stallCreditedMs = 2500;
+    counters.malformedMessages = 8;
+    counters.refused.set('invalid-token', 3);
+    const lines = (await page.render()).split('\n');
+    expect(lines).toEqual(
+      expect.arrayContaining([
+        'lingxi_users_online 7',
+        'lingxi_connections 5',
+        'lingxi_dispatch_queue_depth 3',
+        'lingxi_settlements_pending 4',
+        'lingxi_settlement_oldest_age_seconds 1.5',
+        'lingxi_ghosts 1',
+        'lingxi_logins_total 2',
+        'lingxi_heartbeats_total 9',
+        'lingxi_logouts_total{reason="timeout"} 1',
+        'lingxi_logouts_total{reason="node-lost"} 0',
+        'lingxi_messages_total{status="written"} 6',
+        'lingxi_messages_dropped_total{reason="rate"} 1',
+        'lingxi_stall_credited_seconds_total 2.5',
+        'lingxi_malformed_messages_total 8',
+        'lingxi_refused_total{code="invalid-token"} 3',
+      ]),
+    );
+  });
+
+  it('writes the detection lag as a cumulative histogram', async () => {
+    const counters = new Counters();
+    for (const lag of [0.005, 0.02, 0.02, 9]) counters.detectionLag.observe(lag);
+    const text = await createMetricsPage({ counters, gauges, processMetrics: false }).render();
+    expect(text).toContain('# TYPE lingxi_detection_lag_seconds histogram');
+    expect(text).toContain('lingxi_detection_lag_seconds_bucket{le="0.01"} 1\n');
+    expect(text).toContain('lingxi_detection_lag_seconds_bucket{le="0.025"} 3\n');
+    expect(text).toContain('lingxi_detection_lag_seconds_bucket{le="5"} 3\n');
+    expect(text).toContain('lingxi_detection_lag_seconds_bucket{le="+Inf"} 4\n');
+    expect(text).toContain('lingxi_detection_lag_seconds_count 4\n');
+  });
+
+  it('adds the process where that is asked for', async () => {
+    const page = createMetricsPage({ counters: new Counters(), gauges, processMetrics: true });
+    expect(await page.render()).toContain('process_cpu_user_seconds_total');
+  });
+});

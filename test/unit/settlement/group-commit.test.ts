@@ -1,0 +1,88 @@
+import { describe, expect, test } from 'vitest';
+import { FakeClock } from '../../../src/lib/fake-clock.ts';
+import { GroupCommit, SettlementTimeout } from '../../../src/settlement/group-commit.ts';
+import type { Opening, UserStore } from '../../../src/settlement/user-store.ts';
+import { opening, openStore, sqliteDatabase } from '../../support/user-stores.ts';
+
+type LoginStore = Pick<UserStore, 'open' | 'lookup'>;
+
+function build(store: LoginStore, clock = new FakeClock()): { clock: FakeClock; commit: GroupCommit } {
+  return { clock, commit: new GroupCommit({ store, clock, timeoutMs: 2000, maxBatch: 500 }) };
+}
+
+describe('GroupCommit', () => {
+  test('[ST4] logins of one moment share a transaction; one that comes meanwhile goes with the next', async () => {
+    const batches: number[] = [];
+    let finish: () => void = () => undefined;
+    const { clock, commit } = build({
+      open(openings) {
+        batches.push(openings.length);
+        return new Promise((resolve) => {
+          finish = resolve;
+        });
+      },
+      lookup: (ids) => Promise.resolve(ids.map((userId) => ({ userId, exists: true, newest: undefined }))),
+    });
+    const first = Promise.all([1, 2, 3].map((userId) => commit.open(opening({ userId }))));
+    await clock.advanceAsync(10);
+    const second = Promise.all([4, 5].map((userId) => commit.open(opening({ userId }))));
+    await clock.advanceAsync(10);
+    expect(batches).toEqual([3]);
+    finish();
+    await first;
+    await clock.advanceAsync(10);
+    expect(batches).toEqual([3, 2]);
+    finish();
+    await second;
+  });
+
+  test('[ST9] a login whose deadline passes is refused, and not written later if it had not begun', async () => {
+    const written: Opening[] = [];
+    let finish: () => void = () => undefined;
+    const { clock, commit } = build({
+      open(openings) {
+        written.push(...openings);
+        return new Promise((resolve) => {
+          finish = resolve;
+        });
+      },
+      lookup: () => Promise.reject(new Error('connection lost')),
+    });
+    const begun = commit.open(opening({ userId: 1 })).catch((error: unknown) => error);
+    await clock.advanceAsync(10);
+    const waiting = commit.open(opening({ userId: 2 })).catch((error: unknown) => error);
+    await clock.advanceAsync(2100);
+    expect(await begun).toBeInstanceOf(SettlementTimeout);
+    expect(await waiting).toBeInstanceOf(SettlementTimeout);
+    finish();
+    await clock.advanceAsync(100);
+    expect(written.map(({ userId }) => userId)).toEqual([1]);
+    const lookup = commit.lookup(1).catch((error: unknown) => error);
+    await clock.advanceAsync(10);
+    expect(await lookup).toMatchObject({ message: 'connection lost' });
+  });
+
+  test('[ST4] one login that the database refuses for good refuses none of its batch', async () => {
+    const database = sqliteDatabase();
+    const store = await openStore({ ...database.options, unknownUsers: 'create' });
+    await database.run(
+      `create trigger poison before insert on users when new.id = 13 begin select raise(abort, 'poison'); end`,
+    );
+    const { clock, commit } = build(store);
+    const results = Array.from({ length: 20 }, (_, n) =>
+      commit.open(opening({ userId: n + 1 })).then(
+        () => 'open',
+        (error: unknown) => (error as Error).message,
+      ),
+    );
+    await clock.advanceAsync(300);
+    const outcome = await Promise.all(results);
+    expect(outcome.filter((text) => text === 'open')).toHaveLength(19);
+    expect(outcome[12]).toBe('poison');
+    const facts = commit.lookup(5);
+    await clock.advanceAsync(50);
+    expect(await facts).toMatchObject({ userId: 5, exists: true, newest: { period: 1_000_000 } });
+    await store.close();
+    await database.remove();
+  });
+});
