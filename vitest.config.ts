@@ -12,7 +12,7 @@ export default defineConfig({
           name: 'contracts',
           include: ['test/contracts/**/*.test.ts'],
           globalSetup: build,
-          testTimeout: 60_000,
+          testTimeout: 30_000,
           hookTimeout: 120_000,
           // Tests of one file wait side by side for timeouts of their own users.
           maxConcurrency: 20,

@@ -155,12 +155,16 @@ class Assembly {
   }
 
   async start(): Promise<Result<Gateway, { message: string }>> {
-    const { presence, users } = this.#parts;
+    const { presence } = this.#parts;
     await this.#reconciler.start();
     await this.#tracker.start(this.#manager);
     this.#settler.start();
     this.#manager.start();
-    presence.listen?.((request) => void this.#router.push(request).catch(() => {}));
+    const { listen } = presence;
+    if (listen !== undefined)
+      void listen((request) => void this.#router.push(request)).catch((error: unknown) =>
+        this.#parts.log.error({ event: 'internal-error', error }, 'the push channel cannot be heard'),
+      );
     try {
       const { port, addresses } = await this.#server.listen();
       const urls = addresses.map(
@@ -171,8 +175,6 @@ class Assembly {
       await this.#stopStores();
       if (!(error instanceof ListenError)) throw error;
       return err({ message: error.message });
-    } finally {
-      void users;
     }
   }
 

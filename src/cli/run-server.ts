@@ -18,7 +18,7 @@ export async function runServer(cli: Cli, loaded: LoadedConfig): Promise<void> {
   stopper.listen();
   const { config, notices } = loaded;
   for (const { variable, value, risk } of notices) {
-    log.warn({ event: 'config', variable, value, risk }, `${variable} = ${value}: ${risk}`);
+    log.warn({ event: 'config', variable, value }, `${variable} = ${value}: ${risk}`);
   }
   const started = await createGateway({ config, log });
   if (!started.ok) {

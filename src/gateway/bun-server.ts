@@ -65,6 +65,8 @@ class BunGateway implements GatewayServer {
       port,
       idleTimeout: KEEP_ALIVE_S,
       development: false,
+      // Outside development Bun shares a taken port with its holder unless told not to.
+      reusePort: false,
       fetch: (request, server) => this.#fetch(request, server),
       error: (error) => this.#failed(error, undefined),
       websocket: bunSocketHandlers(this.#options),

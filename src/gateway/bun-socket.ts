@@ -1,4 +1,6 @@
+import type { Registration } from '../connection/connection-info.ts';
 import type { Socket, SocketEvents, SocketWrite } from '../connection/socket.ts';
+import type { Dial } from '../presence/presence.ts';
 import { CloseCode } from '../protocol/close-codes.ts';
 import type { Acceptance } from './admission.ts';
 import type { BunSocketData, BunSocketHandlers, BunWebSocket } from './bun-types.ts';
@@ -32,16 +34,18 @@ export function bunSocketHandlers(options: ServerOptions): BunSocketHandlers {
 /** One socket: the port that its connection drives, and what Bun calls back. */
 export class BunSocket implements Socket, BunSocketData {
   readonly #options: ServerOptions;
-  readonly #accepted: Acceptance;
+  readonly #registration: Registration;
+  /** Until the socket was registered. */
+  #dial: Dial | undefined;
   #ws: BunWebSocket | undefined;
   #events: SocketEvents = NO_EVENTS;
-  #registered = false;
   #ended = false;
   #waitsForDrain = false;
 
   constructor(options: ServerOptions, accepted: Acceptance) {
     this.#options = options;
-    this.#accepted = accepted;
+    this.#registration = accepted.registration;
+    this.#dial = accepted.dial;
   }
 
   send(text: string): SocketWrite {
@@ -72,8 +76,8 @@ export class BunSocket implements Socket, BunSocketData {
   onOpen(ws: BunWebSocket): void {
     this.#ws = ws;
     try {
-      this.#events = this.#options.opened(this.#accepted.registration, this);
-      this.#registered = true;
+      this.#events = this.#options.opened(this.#registration, this);
+      this.#dial = undefined;
     } catch (error) {
       this.#options.log.error({ event: 'internal-error', err: error }, 'a socket could not be registered');
       ws.close(CloseCode.internalError, '');
@@ -111,7 +115,7 @@ export class BunSocket implements Socket, BunSocketData {
   #end(): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#options.admission.release(this.#accepted.registration);
-    if (!this.#registered) this.#options.abandoned(this.#accepted.dial);
+    this.#options.admission.release(this.#registration);
+    if (this.#dial !== undefined) this.#options.abandoned(this.#dial);
   }
 }

@@ -8,8 +8,8 @@ export interface BunServeOptions {
   readonly port: number;
   /** Seconds, at most 255. */
   readonly idleTimeout: number;
-  readonly maxRequestBodySize?: number;
   readonly development: boolean;
+  readonly reusePort: boolean;
   fetch(request: Request, server: BunServer): Promise<Response | undefined> | Response;
   error?(error: unknown): Response;
   readonly websocket: BunSocketHandlers;

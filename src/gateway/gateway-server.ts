@@ -106,7 +106,7 @@ function listenError(error: unknown, address: string, port: number): ListenError
   const options = { cause: error };
   if (code === 'EADDRINUSE')
     return new ListenError(
-      `Port ${port} is already in use on ${address}: set PORT to a free one, or stop the program that holds it.`,
+      `Port ${port} is already in use (${where}): set PORT to a free one, or stop the program that holds it.`,
       options,
     );
   if (code === 'EACCES' || code === 'EPERM')

@@ -1,12 +1,15 @@
+import { listenOnPushChannel } from '../cluster/push-channel.ts';
 import type { Config } from '../config/config.ts';
 import type { PushRequest } from '../connection/delivery.ts';
 import type { ObservedTime } from '../heartbeat/observed-time.ts';
 import type { Clock } from '../lib/clock.ts';
-import { ok, type Result } from '../lib/result.ts';
+import { err, ok, type Result } from '../lib/result.ts';
 import type { Log } from '../logging/log.ts';
 import type { PeriodRow, UserStore } from '../settlement/user-store.ts';
 import { MemoryPresenceStore } from './memory-store.ts';
 import type { PresenceStore } from './presence-store.ts';
+import { RedisLink, shownRedisUrl } from './redis-link.ts';
+import { RedisPresenceStore } from './redis-store.ts';
 
 export interface PresenceStoreOptions {
   readonly config: Config;
@@ -22,7 +25,7 @@ export interface OpenedPresenceStore {
   /** True where no other node can share it. */
   readonly alone: boolean;
   /** Hears what foreign programs push (`LINGXI_PUSH_CHANNEL`); absent in-process. */
-  readonly listen?: (push: (request: PushRequest) => void) => void;
+  readonly listen?: (push: (request: PushRequest) => void) => Promise<void>;
 }
 
 const ADOPTION_PAGE = 500;
@@ -31,9 +34,80 @@ const ADOPTION_PAGE = 500;
 export async function createPresenceStore(
   options: PresenceStoreOptions,
 ): Promise<Result<OpenedPresenceStore, { message: string }>> {
+  if (options.config.redisUrl !== undefined) return openRedis(options, options.config.redisUrl);
   const store = new MemoryPresenceStore({ ...options, ...rulesOf(options.config) });
   await adoptOpenPeriods(store, options);
   return ok({ store, alone: true });
+}
+
+async function openRedis(
+  options: PresenceStoreOptions,
+  url: string,
+): Promise<Result<OpenedPresenceStore, { message: string }>> {
+  const { config, clock, node, log } = options;
+  if (!/^rediss?:/.test(url)) {
+    return err({
+      message: `REDIS_URL ${shownRedisUrl(url)}: Sentinel and Cluster are not supported by this version: name one server, as in redis://localhost:6379.`,
+    });
+  }
+  const link = new RedisLink({ url, timeoutMs: config.redisTimeoutMs });
+  try {
+    await link.connect();
+    const fault = await versionFault(link);
+    if (fault !== undefined) {
+      await link.close();
+      return err({ message: fault });
+    }
+    await warnOfEviction(link, log);
+  } catch (error) {
+    link.client.disconnect();
+    const reason = error instanceof Error ? error.message : String(error);
+    return err({
+      message: `Redis at ${shownRedisUrl(url)} cannot be used (${reason}): start it, or correct REDIS_URL.`,
+    });
+  }
+  const deadAfterMs = config.heartbeatTimeoutMs + 1000;
+  const redis = new RedisPresenceStore({
+    ...rulesOf(config),
+    link,
+    node,
+    deadAfterMs,
+    prefix: '',
+    now: () => clock.now(),
+  });
+  const subscriber = link.client.duplicate({
+    enableOfflineQueue: true,
+    commandTimeout: undefined,
+    maxRetriesPerRequest: null,
+  });
+  subscriber.on('error', () => {});
+  const store: PresenceStore = Object.assign(redis, { close: () => closeBoth(link, subscriber) });
+  const listen = (push: (request: PushRequest) => void): Promise<void> =>
+    listenOnPushChannel(subscriber, { channel: config.pushChannel, log, push });
+  return ok({ store, alone: false, listen });
+}
+
+async function closeBoth(link: RedisLink, subscriber: { disconnect(): void }): Promise<void> {
+  subscriber.disconnect();
+  await link.close();
+}
+
+/** XAUTOCLAIM and more need Redis 6.2. */
+async function versionFault(link: RedisLink): Promise<string | undefined> {
+  const version = (await link.info('server', 'redis_version')) ?? '0';
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  return major > 6 || (major === 6 && minor >= 2)
+    ? undefined
+    : `Redis ${version} is too old: Lingxi needs Redis 6.2 or later, or Valkey.`;
+}
+
+async function warnOfEviction(link: RedisLink, log: Log): Promise<void> {
+  const policy = await link.info('memory', 'maxmemory_policy');
+  if (policy === 'noeviction' || policy === undefined) return;
+  log.warn(
+    { event: 'config', policy },
+    'Redis may evict keys: set maxmemory-policy noeviction, or presence will be lost under memory pressure',
+  );
 }
 
 function rulesOf(config: Config): {

@@ -229,7 +229,7 @@ describe.each(['bun', 'node'] as const)('WebSocket on %s', (runtime) => {
       ['a type that is no text', '{"type":1}'],
       ['null', 'null'],
       ['an array', '[{"type":"ping"}]'],
-      ['binary', Buffer.from([0, 1, 2, 255])],
+      ['a binary frame without JSON', Buffer.from('not json')],
     ])('ignores %s and counts it', async (_name, message) => {
       const client = await v1(freshUser());
       client.socket.send(message);
@@ -238,6 +238,14 @@ describe.each(['bun', 'node'] as const)('WebSocket on %s', (runtime) => {
       client.terminate();
       const metrics = await gateway.call('GET', '/metrics');
       expect(metrics.text).toMatch(/^lingxi_\w*malformed\w*(\{[^}]*\})? [1-9]/m);
+    });
+
+    it('reads a binary frame as text, and closes 1007 where it is none', async () => {
+      const client = await v1(freshUser());
+      client.socket.send(Buffer.from('{"type":"ping","timestamp":3}'));
+      expect((await client.next('pong')).data).toEqual({ timestamp: 3 });
+      client.socket.send(Buffer.from([0xff, 0xfe, 0]));
+      expect((await client.closed).code).toBe(1007);
     });
 
     it('[HB2] takes nothing malformed as a proof of life of a seed client', async () => {

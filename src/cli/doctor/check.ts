@@ -10,6 +10,9 @@ export interface Check {
 /** What was seen instead of what a check expects. Caught in one place: where the report is written. */
 export class Mismatch extends Error {}
 
+/** A mismatch after which no other check can say anything new. */
+export class FinalMismatch extends Mismatch {}
+
 export function expect(condition: boolean, seen: string): asserts condition {
   if (!condition) throw new Mismatch(seen);
 }

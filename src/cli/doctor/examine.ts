@@ -2,7 +2,7 @@ import type { Config } from '../../config/config.ts';
 import type { Cli } from '../cli.ts';
 import { webSocketUrl } from '../server-url.ts';
 import { Api } from './api.ts';
-import { type Check, Mismatch } from './check.ts';
+import { type Check, FinalMismatch, Mismatch } from './check.ts';
 import { deliveryChecks } from './delivery-checks.ts';
 import { Patient } from './patient.ts';
 import { presenceChecks } from './presence-checks.ts';
@@ -54,21 +54,31 @@ export async function examine(cli: Cli, examination: Examination): Promise<boole
     ...timeoutChecks,
   ];
   let failures = 0;
-  for (const check of checks) if (!(await report(cli, check, patient))) failures += 1;
+  let done = 0;
+  for (const check of checks) {
+    const outcome = await report(cli, check, patient);
+    done += 1;
+    if (outcome !== 'passed') failures += 1;
+    if (outcome === 'hopeless') break;
+  }
   await patient.cleanUp();
+  const left = checks.length - done;
+  const rest = left === 0 ? '' : `, ${left} not tried`;
   cli.out(
-    failures === 0 ? `All ${checks.length} checks passed.` : `${failures} of ${checks.length} checks failed.`,
+    failures === 0
+      ? `All ${checks.length} checks passed.`
+      : `${failures} of ${checks.length} checks failed${rest}.`,
   );
   return failures === 0;
 }
 
-async function report(cli: Cli, check: Check, patient: Patient): Promise<boolean> {
+async function report(cli: Cli, check: Check, patient: Patient): Promise<'passed' | 'failed' | 'hopeless'> {
   try {
     cli.out(`✓ ${check.name}: ${await check.run(patient)}`);
-    return true;
+    return 'passed';
   } catch (error) {
     if (!(error instanceof Mismatch)) throw error;
     cli.out(`✗ ${check.name}: ${error.message}`);
-    return false;
+    return error instanceof FinalMismatch ? 'hopeless' : 'failed';
   }
 }

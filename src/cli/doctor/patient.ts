@@ -3,7 +3,7 @@ import { sleep } from '../../lib/clock.ts';
 import type { Result } from '../../lib/result.ts';
 import { type Message, type OpenOptions, type Refusal, SocketClient } from '../socket-client.ts';
 import type { Answer, Api } from './api.ts';
-import { expect } from './check.ts';
+import { expect, FinalMismatch, Mismatch } from './check.ts';
 import type { Progress } from './progress.ts';
 
 export type User = 'A' | 'B';
@@ -84,7 +84,7 @@ export class Patient {
       await sleep(this.clock, SOON_MS / 4);
       opened = await this.tryConnect(user, options);
     }
-    if (!opened.ok) expect(false, connectFailure(opened.error, this.ids[user]));
+    if (!opened.ok) throw connectFailure(opened.error, this.ids[user]);
     return opened.value;
   }
 
@@ -153,9 +153,9 @@ export function show(message: Message | undefined): string {
   return message === undefined ? 'nothing' : JSON.stringify(message);
 }
 
-function connectFailure(refusal: Refusal, id: number): string {
+function connectFailure(refusal: Refusal, id: number): Mismatch {
   if (refusal.code === 'unknown-user') {
-    return `user ${id} does not exist: pass --users A,B with two ids of the users table`;
+    return new FinalMismatch(`user ${id} does not exist: pass --users A,B with two ids of the users table`);
   }
-  return `refused ${refusal.status} ${refusal.code}`;
+  return new Mismatch(`refused ${refusal.status} ${refusal.code}`);
 }

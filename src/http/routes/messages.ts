@@ -1,10 +1,4 @@
 import { z } from '@hono/zod-openapi';
-import { ok } from '../../lib/result.ts';
-import type { Language } from '../../protocol/error-codes.ts';
-import { fieldDetail, readJson } from '../body.ts';
-import { type Outcome, refused } from '../outcome.ts';
-import { addRoute, type Call, type RouteTable } from '../route.ts';
-import { UserIdIn, UserIdOut } from '../schemas.ts';
 import {
   MAX_ACK_TIMEOUT_MS,
   MAX_BATCH,
@@ -13,7 +7,13 @@ import {
   type PushFault,
   parseBatch,
   parsePush,
-} from './push-request.ts';
+} from '../../cluster/push-request.ts';
+import { ok } from '../../lib/result.ts';
+import type { Language } from '../../protocol/error-codes.ts';
+import { fieldDetail, readJson } from '../body.ts';
+import { type Outcome, refused } from '../outcome.ts';
+import { addRoute, type Call, type RouteTable } from '../route.ts';
+import { UserIdIn, UserIdOut } from '../schemas.ts';
 
 const Message = z
   .strictObject({

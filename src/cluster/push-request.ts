@@ -1,6 +1,6 @@
-import type { PushRequest } from '../../connection/delivery.ts';
-import { ok, type Result } from '../../lib/result.ts';
-import { parseUserId } from '../../protocol/user-id.ts';
+import type { PushRequest } from '../connection/delivery.ts';
+import { ok, type Result } from '../lib/result.ts';
+import { parseUserId } from '../protocol/user-id.ts';
 
 /** Most messages in one batch. */
 export const MAX_BATCH = 1_000;

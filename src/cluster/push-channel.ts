@@ -1,0 +1,39 @@
+import type { PushRequest } from '../connection/delivery.ts';
+import type { Log } from '../logging/log.ts';
+import { parsePush } from './push-request.ts';
+
+/** The part of a Redis client that listening needs. */
+export interface ChannelSubscriber {
+  subscribe(channel: string): Promise<unknown>;
+  on(event: 'message', listener: (channel: string, text: string) => void): unknown;
+}
+
+/**
+ * Hears what foreign programs push by `PUBLISH <channel> '{"to":…,"type":…,"data":…}'`: at most once, no answer. The
+ * shape is that of `POST /api/messages`; anything else is logged and ignored.
+ */
+export async function listenOnPushChannel(
+  subscriber: ChannelSubscriber,
+  listening: { readonly channel: string; readonly log: Log; readonly push: (request: PushRequest) => void },
+): Promise<void> {
+  const { channel, log, push } = listening;
+  subscriber.on('message', (from, text) => {
+    if (from !== channel) return;
+    const parsed = parsePush(parseJson(text));
+    if (parsed.ok) push(parsed.value);
+    else
+      log.warn(
+        { event: 'malformed-message', channel, field: parsed.error.field },
+        'ignored what was published on the push channel',
+      );
+  });
+  await subscriber.subscribe(channel);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,130 @@
+import type { LogoutReason } from '../protocol/reasons.ts';
+import type { Duty } from '../settlement/user-store.ts';
+import type { RedisLink } from './redis-link.ts';
+import type { ScriptName } from './redis-scripts.ts';
+
+export interface RedisDutiesOptions {
+  readonly link: RedisLink;
+  readonly node: string;
+  readonly prefix: string;
+  readonly now: () => number;
+  readonly run: (name: ScriptName, args: readonly (string | number)[]) => Promise<unknown>;
+}
+
+const GROUP = 'settlers';
+/** A duty that a node has had for this long is taken by another: settling twice changes nothing (rule ST2). */
+const ABANDONED_AFTER_MS = 10_000;
+/** Duties set aside that are kept for a person to look at; their rows stay open in SQL whatever happens here. */
+const MAX_ASIDE = 10_000;
+
+type StreamEntry = readonly [id: string, fields: readonly string[]];
+
+/** The stream of duties, shared by the settlers of all nodes. */
+export class RedisDuties {
+  readonly #options: RedisDutiesOptions;
+  readonly #stream: string;
+  readonly #asideKey: string;
+  /** Given out here and not acknowledged. */
+  readonly #inHand = new Set<string>();
+
+  constructor(options: RedisDutiesOptions) {
+    this.#options = options;
+    this.#stream = `${options.prefix}lingxi:duties`;
+    this.#asideKey = `${options.prefix}lingxi:aside`;
+  }
+
+  async take(limit: number): Promise<readonly Duty[]> {
+    try {
+      return await this.#take(limit);
+    } catch (error) {
+      if (!(error instanceof Error && error.message.startsWith('NOGROUP'))) throw error;
+      await this.#createGroup();
+      return this.#take(limit);
+    }
+  }
+
+  async acknowledge(duties: readonly Duty[]): Promise<void> {
+    if (duties.length === 0) return;
+    await this.#options.run('acknowledge', [
+      GROUP,
+      ...duties.flatMap(({ id, userId, period }) => [id, userId, period]),
+    ]);
+    for (const { id } of duties) this.#inHand.delete(id);
+  }
+
+  async setAside(duty: Duty, error: string): Promise<void> {
+    const { link } = this.#options;
+    if ((await link.guarded(link.client.hlen(this.#asideKey))) < MAX_ASIDE) {
+      await link.guarded(
+        link.client.hset(this.#asideKey, asideField(duty), JSON.stringify({ ...duty, error })),
+      );
+    }
+    await this.acknowledge([duty]);
+  }
+
+  async aside(
+    rows: readonly { readonly userId: number; readonly period: number }[],
+  ): Promise<readonly boolean[]> {
+    if (rows.length === 0) return [];
+    const { link } = this.#options;
+    const found = await link.guarded(link.client.hmget(this.#asideKey, ...rows.map(asideField)));
+    return found.map((value) => value !== null);
+  }
+
+  async pending(): Promise<{ readonly count: number; readonly oldestAgeMs: number }> {
+    const { link, now } = this.#options;
+    const count = await link.guarded(link.client.xlen(this.#stream));
+    if (count === 0) return { count, oldestAgeMs: 0 };
+    const [oldest] = await link.guarded(link.client.xrange(this.#stream, '-', '+', 'COUNT', 1));
+    const since = Number(oldest?.[0].split('-')[0] ?? now());
+    return { count, oldestAgeMs: Math.max(0, now() - since) };
+  }
+
+  async #take(limit: number): Promise<readonly Duty[]> {
+    const { link, node } = this.#options;
+    const fresh = (await link.guarded(
+      link.client.xreadgroup('GROUP', GROUP, node, 'COUNT', limit, 'STREAMS', this.#stream, '>'),
+    )) as [string, StreamEntry[]][] | null;
+    const entries: StreamEntry[] = fresh?.[0]?.[1] ?? [];
+    if (entries.length < limit) entries.push(...(await this.#abandoned(limit - entries.length)));
+    const duties = entries.filter(([id]) => !this.#inHand.has(id)).map(toDuty);
+    for (const { id } of duties) this.#inHand.add(id);
+    return duties;
+  }
+
+  async #abandoned(limit: number): Promise<readonly StreamEntry[]> {
+    const { link, node } = this.#options;
+    const reply = (await link.guarded(
+      link.client.xautoclaim(this.#stream, GROUP, node, ABANDONED_AFTER_MS, '0-0', 'COUNT', limit),
+    )) as [string, (StreamEntry | null)[], ...unknown[]];
+    return reply[1].filter((entry): entry is StreamEntry => entry?.[1] != null);
+  }
+
+  async #createGroup(): Promise<void> {
+    const { link } = this.#options;
+    try {
+      await link.guarded(link.client.xgroup('CREATE', this.#stream, GROUP, '0', 'MKSTREAM'));
+    } catch (error) {
+      // Another node was first.
+      if (!(error instanceof Error && error.message.startsWith('BUSYGROUP'))) throw error;
+    }
+  }
+}
+
+function asideField({ userId, period }: { readonly userId: number; readonly period: number }): string {
+  return `${userId}:${period}`;
+}
+
+function toDuty([id, flat]: StreamEntry): Duty {
+  const field = (name: string): string => flat[flat.indexOf(name) + 1] ?? '';
+  return {
+    id,
+    userId: Number(field('u')),
+    period: Number(field('p')),
+    loginAt: Number(field('l')),
+    logoutAt: Number(field('o')),
+    lastSeenAt: Number(field('s')),
+    reason: field('r') as LogoutReason,
+    node: field('n'),
+  };
+}

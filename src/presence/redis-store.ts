@@ -1,0 +1,174 @@
+import type { Duty } from '../settlement/user-store.ts';
+import type { WorldRules } from './core/world.ts';
+import type {
+  Claim,
+  ClaimAnswer,
+  EndAnswer,
+  EndedPeriod,
+  EndRequest,
+  Loss,
+  PresenceStore,
+  RenewAnswer,
+  RenewRequest,
+  UserRecord,
+} from './presence-store.ts';
+import { RedisDuties } from './redis-duties.ts';
+import type { RedisLink } from './redis-link.ts';
+import {
+  parseClaimAnswer,
+  parseEndAnswer,
+  parseEndedPeriod,
+  parseUserRecord,
+  type ReadReply,
+} from './redis-replies.ts';
+import type { ScriptName } from './redis-scripts.ts';
+
+export interface RedisStoreOptions extends WorldRules {
+  readonly link: RedisLink;
+  /** This incarnation. */
+  readonly node: string;
+  /** Silence after which a node is dead: the heartbeat timeout and 1 s (rule PR8). */
+  readonly deadAfterMs: number;
+  /** Before every key; `{lingxi}:` on Redis Cluster. */
+  readonly prefix: string;
+  /** Wall clock, for the age of duties. */
+  readonly now: () => number;
+}
+
+/** Presence over Redis: every change is one script, for up to 500 users. The rules are those of `core/`. */
+export class RedisPresenceStore implements PresenceStore {
+  readonly #options: RedisStoreOptions;
+  readonly #link: RedisLink;
+  readonly #duties: RedisDuties;
+
+  constructor(options: RedisStoreOptions) {
+    this.#options = options;
+    this.#link = options.link;
+    const { prefix, node, link, now } = options;
+    this.#duties = new RedisDuties({ link, node, prefix, now, run: (name, args) => this.#run(name, args) });
+  }
+
+  async renew(request: RenewRequest): Promise<RenewAnswer> {
+    const acknowledged = request.acknowledged.flatMap(({ userId, rev }) => [userId, rev]);
+    const reply = (await this.#run('renew', [
+      request.highestEpoch,
+      request.restored ? 1 : 0,
+      ...acknowledged,
+    ])) as (number | string)[];
+    const [restore, onlineCount, ...flat] = reply;
+    const losses: Loss[] = [];
+    for (let index = 0; index + 1 < flat.length; index += 2) {
+      const [rev, reason] = String(flat[index + 1]).split('|');
+      losses.push({ userId: Number(flat[index]), rev: Number(rev), reason: reason as Loss['reason'] });
+    }
+    return { restore: restore === 1, onlineCount: Number(onlineCount), losses };
+  }
+
+  async claim(batch: readonly Claim[]): Promise<readonly ClaimAnswer[]> {
+    const { policy, maxConnectionsPerUser } = this.#options;
+    const args: (string | number)[] = [policy, maxConnectionsPerUser];
+    for (const claim of batch) {
+      args.push(
+        claim.userId,
+        claim.mode,
+        claim.rev,
+        claim.sockets,
+        claim.rivals,
+        claim.socketMs,
+        claim.httpMs,
+        claim.proofAgeMs,
+        claim.untilMs,
+      );
+      args.push(claim.epoch, claim.floor, claim.period, claim.loginTime, claim.username, claim.ip);
+    }
+    return ((await this.#run('claim', args)) as string[]).map(parseClaimAnswer);
+  }
+
+  async record(
+    batch: readonly { readonly userId: number; readonly period: number }[],
+  ): Promise<readonly boolean[]> {
+    const reply = (await this.#run('record', pairs(batch))) as number[];
+    return reply.map((held) => held === 1);
+  }
+
+  async withdraw(batch: readonly { readonly userId: number; readonly period: number }[]): Promise<void> {
+    await this.#run('withdraw', pairs(batch));
+  }
+
+  async end(batch: readonly EndRequest[]): Promise<readonly EndAnswer[]> {
+    const args = batch.flatMap(({ userId, reason, epoch, blockMs }) => [userId, reason, epoch, blockMs]);
+    return ((await this.#run('end', args)) as string[]).map(parseEndAnswer);
+  }
+
+  async reap(limit: number): Promise<{ readonly ended: readonly EndedPeriod[]; readonly ghosts: number }> {
+    const [ghosts, ...ended] = (await this.#run('reap', [this.#options.deadAfterMs, limit])) as [
+      number,
+      ...string[],
+    ];
+    return { ghosts, ended: ended.map((text) => parseEndedPeriod(text.split(','))) };
+  }
+
+  async read(userIds: readonly number[]): Promise<readonly (UserRecord | undefined)[]> {
+    const replies = await this.#read(userIds);
+    return userIds.map((userId, index) => parseUserRecord(userId, replies[index]));
+  }
+
+  async onlinePage(page: {
+    readonly limit: number;
+    readonly cursor: string | undefined;
+  }): Promise<{ readonly userIds: readonly number[]; readonly cursor: string | undefined }> {
+    const from = page.cursor === undefined ? '-inf' : `(${page.cursor}`;
+    const key = `${this.#options.prefix}lingxi:online`;
+    const ids = await this.#link.guarded(
+      this.#link.client.zrangebyscore(key, from, '+inf', 'LIMIT', 0, page.limit),
+    );
+    return { userIds: ids.map(Number), cursor: ids.length === page.limit ? ids.at(-1) : undefined };
+  }
+
+  async knows(
+    rows: readonly { readonly userId: number; readonly period: number }[],
+  ): Promise<readonly boolean[]> {
+    const replies = await this.#read(rows.map(({ userId }) => userId));
+    const aside = await this.#duties.aside(rows);
+    return rows.map(({ period }, index) => {
+      const reply = replies[index];
+      const running = reply !== undefined && Number(reply[0]) === period && reply[4] > 0;
+      return running || reply?.[10] === String(period) || aside[index] === true;
+    });
+  }
+
+  takeDuties(limit: number): Promise<readonly Duty[]> {
+    return this.#duties.take(limit);
+  }
+
+  ackDuties(duties: readonly Duty[]): Promise<void> {
+    return this.#duties.acknowledge(duties);
+  }
+
+  setAside(duty: Duty, error: string): Promise<void> {
+    return this.#duties.setAside(duty, error);
+  }
+
+  pendingDuties(): Promise<{ readonly count: number; readonly oldestAgeMs: number }> {
+    return this.#duties.pending();
+  }
+
+  close(): Promise<void> {
+    return this.#link.close();
+  }
+
+  async #read(userIds: readonly number[]): Promise<readonly ReadReply[]> {
+    return userIds.length === 0 ? [] : ((await this.#run('read', userIds)) as ReadReply[]);
+  }
+
+  async #run(name: ScriptName, args: readonly (string | number)[]): Promise<unknown> {
+    const { prefix, node, lastSeenTtlMs } = this.#options;
+    const runId = await this.#link.runId();
+    const common = [prefix, node, this.#link.connectionName, runId, lastSeenTtlMs];
+    return this.#link.script(name, `${prefix}lingxi:world`, [...common, ...args]);
+  }
+}
+
+function pairs(batch: readonly { readonly userId: number; readonly period: number }[]): number[] {
+  return batch.flatMap(({ userId, period }) => [userId, period]);
+}

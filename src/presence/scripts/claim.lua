@@ -1,0 +1,162 @@
+-- claim: what a node holds of each user, stated. Rules PR1–PR7, HB1.
+-- ARGV[6] policy   ARGV[7] LINGXI_MAX_CONNECTIONS_PER_USER   ARGV[8…] for each claim, 15 fields:
+--   user, mode, rev, sockets, rivals, socketMs, httpMs, proofAgeMs, untilMs, epoch, floor, period, loginTime, name, ip
+-- Answers one text for each: kind,period,epoch,loginTime,unsettled | ended,user,period,epoch,login,logout,reason | kind
+
+local FIELDS = 15
+local MAX_TAKEOVERS, FLAPPING_WINDOW_MS, LIVELY_MS = 5, 60000, 3000
+local policy, max_connections = ARGV[6], tonumber(ARGV[7])
+local count = (#ARGV - 7) / FIELDS
+local answers = {}
+
+if not has_lease() then
+  for i = 1, count do answers[i] = 'no-lease' end
+  return answers
+end
+
+local function read_claim(at)
+  return {
+    user = ARGV[at], mode = ARGV[at + 1], rev = tonumber(ARGV[at + 2]), sockets = tonumber(ARGV[at + 3]), rivals = tonumber(ARGV[at + 4]),
+    socket_ms = tonumber(ARGV[at + 5]), http_ms = tonumber(ARGV[at + 6]), proof_age = tonumber(ARGV[at + 7]), until_ms = tonumber(ARGV[at + 8]),
+    epoch = ARGV[at + 9], floor = tonumber(ARGV[at + 10]), period = tonumber(ARGV[at + 11]), login = tonumber(ARGV[at + 12]),
+    name = ARGV[at + 13], ip = ARGV[at + 14],
+  }
+end
+
+local function deadline(ms) return ms > 0 and observed + ms or 0 end
+
+local function apply(r, h, c)
+  h.rev = c.rev
+  h.sockets = c.sockets
+  h.socket_until = deadline(c.socket_ms)
+  h.http_until = deadline(c.http_ms)
+  r.proof = math.max(r.proof, wall - c.proof_age)
+  r.till = math.max(r.till, wall + c.until_ms)
+end
+
+local function hold(r, c, answer, epoch)
+  local h = { epoch = epoch, answer = answer }
+  if c.name ~= '' then r.f.name = c.name end
+  if c.ip ~= '' then r.f.ip = c.ip end
+  apply(r, h, c)
+  keep(r)
+  keep_hold(r, node, h)
+  if r.recorded then mirror(r) end
+  return answer
+end
+
+-- Takes sockets and lingers of other nodes; an HTTP proof of theirs that has not run out stays a hold.
+local function take_over(r)
+  for other, h in pairs(r.holds) do
+    if other ~= node then
+      lose(other, r.id, h.rev, 'replaced')
+      h.sockets = 0
+      h.socket_until = 0
+      if h.http_until <= observed then drop_hold(r, other) else keep_hold(r, other, h) end
+    end
+  end
+end
+
+local function join(r, c)
+  local epoch = r.holds[node] and r.holds[node].epoch or '0'
+  if c.mode == 'socket' then
+    r.epoch = math.max(wall, r.epoch + 1, high + 1)
+    epoch = num(r.epoch)
+    if policy == 'replace' then take_over(r) end
+  end
+  -- A login whose answer was lost states itself again: the period is still to be written.
+  local kind = r.recorded and 'joined' or 'opened'
+  return hold(r, c, table.concat({ kind, num(r.period), num(r.epoch), num(r.login), r.f.un or '' }, ','), epoch)
+end
+
+local function refusal(r, c)
+  local rivals = c.rivals
+  for other, h in pairs(r.holds) do
+    if other ~= node then
+      local entry = node_entry(other)
+      if entry and observed - entry.seen < LIVELY_MS then rivals = rivals + h.sockets end
+    end
+  end
+  if rivals == 0 then return nil end
+  if policy == 'reject' then return 'session-exists' end
+  if policy == 'multi' then
+    if rivals >= max_connections then return 'session-exists' end
+    return nil
+  end
+  local recent = {}
+  for _, at in ipairs(split(r.f.tk or '', ';')) do
+    if at ~= '' and tonumber(at) > observed - FLAPPING_WINDOW_MS then recent[#recent + 1] = at end
+  end
+  if #recent >= MAX_TAKEOVERS then return 'session-flapping' end
+  recent[#recent + 1] = num(observed)
+  redis.call('HSET', user_key(r.id), 'tk', table.concat(recent, ';'))
+  return nil
+end
+
+local function login(r, c)
+  if tonumber(r.f.block or 0) > observed then return 'blocked' end
+  if r.held > 0 and not r.recorded and not r.holds[node] then return 'young' end
+  if c.mode == 'socket' then
+    local refused = refusal(r, c)
+    if refused then return refused end
+  end
+  if r.held > 0 then return join(r, c) end
+  r.epoch = math.max(wall, r.epoch + 1, high + 1, c.floor + 1)
+  r.period = r.epoch
+  r.login = wall
+  r.recorded = false
+  r.till = 0
+  r.proof = 0
+  redis.call('PERSIST', user_key(r.id))
+  local answer = table.concat({ 'opened', num(r.period), num(r.epoch), num(r.login), r.f.un or '' }, ',')
+  return hold(r, c, answer, c.mode == 'socket' and num(r.epoch) or '0')
+end
+
+local function restate(r, c)
+  local ended = r.f.last and tonumber(split(r.f.last, '|')[1]) >= c.period
+  if ended or (r.held > 0 and r.period > c.period) then return 'gone' end
+  r.period = c.period
+  r.login = c.login
+  r.epoch = math.max(r.epoch, tonumber(c.epoch), c.period)
+  r.recorded = true
+  redis.call('PERSIST', user_key(r.id))
+  local answer = hold(r, c, table.concat({ 'joined', num(r.period), num(r.epoch), num(r.login), '' }, ','), c.epoch)
+  show(r)
+  return answer
+end
+
+local function state(r, c, h)
+  apply(r, h, c)
+  h.epoch = c.epoch
+  if c.sockets > 0 or c.socket_ms > 0 or c.http_ms > 0 then
+    h.answer = 'held'
+    redis.call('HSET', user_key(r.id), 'proof', num(r.proof), 'till', num(r.till), 'h:' .. node, format_hold(h))
+    if r.recorded then
+      local key = mirror_key(r.id)
+      if redis.call('PEXPIRE', key, MIRROR_TTL_MS) == 1 then
+        heal(key, 'HSET', key, 'lastHeartbeat', num(r.proof))
+      else
+        mirror(r)
+      end
+    end
+    return 'held'
+  end
+  local ended = drop_or_end(r, node, 'timeout')
+  return ended and ('ended,' .. ended) or 'released'
+end
+
+local function take(c)
+  local r = load(c.user)
+  local h = r.holds[node]
+  if h and c.rev <= h.rev then return c.rev == h.rev and h.answer or 'stale' end
+  local lost = redis.call('HGET', lost_key(node), c.user)
+  if lost and c.rev <= tonumber(split(lost, '|')[1]) then return 'lost' end
+  if c.mode == 'restate' then return restate(r, c) end
+  if is_young() then return 'young' end
+  if c.mode == 'state' then return h and state(r, c, h) or 'gone' end
+  if c.mode == 'beat' then return (r.held > 0 and r.recorded) and join(r, c) or 'not-online' end
+  return login(r, c)
+end
+
+for i = 1, count do answers[i] = take(read_claim(8 + (i - 1) * FIELDS)) end
+return answers

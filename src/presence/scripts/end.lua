@@ -1,0 +1,29 @@
+-- end: logout and kick. Rules PR6, PR7, ST1.
+-- ARGV[6…] user, reason, epoch (0: any), blockMs
+-- Answers one text for each: ended,user,period,epoch,login,logout,reason | superseded | not-online | young | no-lease
+
+local answers = {}
+local valid = has_lease()
+
+local function take(id, reason, epoch, block_ms)
+  if not valid then return 'no-lease' end
+  if is_young() then return 'young' end
+  local r = load(id)
+  if block_ms > 0 then
+    r.f.block = num(observed + block_ms)
+    redis.call('HSET', user_key(id), 'block', r.f.block)
+    if r.held == 0 and not r.f.un then redis.call('PEXPIRE', user_key(id), math.max(block_ms, last_seen_ttl)) end
+  end
+  if r.held == 0 then return 'not-online' end
+  if not r.recorded then return 'young' end
+  if epoch > 0 and epoch < r.epoch then return 'superseded' end
+  local holder = ''
+  for n, h in pairs(r.holds) do
+    holder = n
+    if n ~= node then lose(n, id, h.rev, reason) end
+  end
+  return 'ended,' .. end_period(r, reason, wall, holder)
+end
+
+for i = 6, #ARGV, 4 do answers[#answers + 1] = take(ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])) end
+return answers

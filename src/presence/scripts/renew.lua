@@ -1,0 +1,32 @@
+-- renew: the only giver of leases; a node's sign of life. Rules PR8, PR11.
+-- ARGV[6] highest epoch known to the node   ARGV[7] 1 once the node has restated everything
+-- ARGV[8…] acknowledged losses: user, rev
+-- Answers: restore (0/1), users online, then losses: user, rev|reason
+
+if not known_world or world[4] ~= run_id then
+  -- Another Redis than the one that gave the leases (restart, failover, wipe): everybody states anew what it holds.
+  redis.call('DEL', NODES)
+  birth = observed
+  redis.call('HSET', WORLD, 'run', run_id, 'birth', num(birth))
+end
+keep_clock()
+high = math.max(high, tonumber(ARGV[6]))
+redis.call('HSET', WORLD, 'high', num(high))
+
+local entry = node_entry(node) or { restored = '0' }
+entry.lease = lease
+entry.seen = observed
+if ARGV[7] == '1' then entry.restored = '1' end
+keep_node(node, entry)
+redis.call('HDEL', DEAD, node)
+
+local lost = lost_key(node)
+for i = 8, #ARGV, 2 do
+  local waiting = redis.call('HGET', lost, ARGV[i])
+  if waiting and split(waiting, '|')[1] == ARGV[i + 1] then redis.call('HDEL', lost, ARGV[i]) end
+end
+
+local answer = { entry.restored == '1' and 0 or 1, redis.call('SCARD', ONLINE_SET) }
+local losses = redis.call('HGETALL', lost)
+for i = 1, #losses do answer[#answer + 1] = losses[i] end
+return answer

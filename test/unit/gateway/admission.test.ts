@@ -1,0 +1,310 @@
+import { describe, expect, test } from 'vitest';
+import type { Config } from '../../../src/config/config.ts';
+import { Admission, type Decision, type HandshakeRequest } from '../../../src/gateway/admission.ts';
+import { MAX_FAILURES_PER_WINDOW } from '../../../src/gateway/connection-limits.ts';
+import type { Credentials } from '../../../src/gateway/credentials.ts';
+import { FakeClock } from '../../../src/lib/fake-clock.ts';
+import { err, ok } from '../../../src/lib/result.ts';
+import type { LogFields } from '../../../src/logging/log.ts';
+import { Counters } from '../../../src/metrics/counters.ts';
+import type { Dial, DialRefusal, DialRequest, Presence } from '../../../src/presence/presence.ts';
+
+const GOOD = 'good-token-of-7';
+
+/** Tokens are names of their outcome: what a real one says is proved in the tests of the credentials. */
+const credentials: Credentials = {
+  async verifyUser(token) {
+    if (token === GOOD) return ok({ userId: 7, username: '韩立', expiresAt: 123_000 });
+    return err(token === 'bad-id' ? 'invalid-user-id' : 'invalid-token');
+  },
+  isServiceKey: () => false,
+  signUser: () => GOOD,
+};
+
+interface Room {
+  readonly admission: Admission;
+  readonly dialled: DialRequest[];
+  readonly abandoned: Dial[];
+  readonly logged: LogFields[];
+  readonly counters: Counters;
+  readonly clock: FakeClock;
+  /** What presence answers. */
+  answer: DialRefusal | 'accept';
+  available: boolean;
+  beforeDialAnswer: () => void;
+}
+
+function room(config: Partial<Config> = {}): Room {
+  const logged: LogFields[] = [];
+  const log = (fields: LogFields): void => void logged.push(fields);
+  const clock = new FakeClock();
+  const counters = new Counters();
+  const dialled: DialRequest[] = [];
+  const abandoned: Dial[] = [];
+  const presence = {
+    get available() {
+      return state.available;
+    },
+    async dial(request: DialRequest) {
+      dialled.push(request);
+      state.beforeDialAnswer();
+      if (state.answer !== 'accept') return err(state.answer);
+      const { userId } = request;
+      return ok({ userId, connectionId: 'c1', epoch: 11, period: 5, loginTime: 1, resumed: true });
+    },
+    abandon: (dial: Dial) => void abandoned.push(dial),
+  } as Partial<Presence> as Presence;
+  const admission = new Admission({
+    config: {
+      allowedOrigins: ['https://game.example'],
+      trustedProxies: [],
+      queryToken: true,
+      maxConnections: 100,
+      maxConnectionsPerIp: 0,
+      language: 'en',
+      ...config,
+    },
+    credentials,
+    presence,
+    clock,
+    random: () => 0.5,
+    log: { debug: log, info: log, warn: log, error: log },
+    counters,
+  });
+  const state: Room = {
+    admission,
+    dialled,
+    abandoned,
+    logged,
+    counters,
+    clock,
+    answer: 'accept',
+    available: true,
+    beforeDialAnswer: () => {},
+  };
+  return state;
+}
+
+function handshake(
+  headers: Record<string, string | undefined> = {},
+  url = '/ws',
+  peer = '192.0.2.9',
+): HandshakeRequest {
+  const all: Record<string, string | undefined> = {
+    host: 'gateway.example',
+    upgrade: 'websocket',
+    connection: 'keep-alive, Upgrade',
+    'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
+    'sec-websocket-version': '13',
+    authorization: `Bearer ${GOOD}`,
+    ...headers,
+  };
+  return { method: 'GET', url, peer, header: (name) => all[name] };
+}
+
+function outcome(decision: Decision): string {
+  return decision.kind === 'accept' ? 'accept' : `${decision.status} ${decision.code}`;
+}
+
+const anonymous = { authorization: undefined };
+
+describe('the checks of contract section 3', () => {
+  /** Every fault, worst first: each line has its own fault and all those below it. */
+  test('come in the given order', async () => {
+    const full = room({ maxConnections: 0 });
+    full.available = false;
+    const everything = { origin: 'https://evil.example', authorization: undefined };
+    expect(outcome(await full.admission.decide(handshake({ ...everything, upgrade: undefined })))).toBe(
+      '426 upgrade-required',
+    );
+    expect(outcome(await full.admission.decide(handshake({ ...everything, 'sec-websocket-key': 'x' })))).toBe(
+      '400 bad-handshake',
+    );
+    expect(outcome(await full.admission.decide(handshake(everything)))).toBe('403 origin-not-allowed');
+    expect(outcome(await full.admission.decide(handshake(anonymous)))).toMatch(/^503 /);
+
+    const open = room();
+    open.answer = 'blocked';
+    const cases: [Record<string, string | undefined>, string, string][] = [
+      [anonymous, '/ws?userId=x', '400 missing-credentials'],
+      [
+        { ...anonymous, 'sec-websocket-protocol': 'bearer.nonsense' },
+        '/ws?userId=x',
+        '400 missing-subprotocol',
+      ],
+      [{ authorization: 'Bearer nonsense' }, '/ws?userId=x', '400 invalid-user-id'],
+      [{ authorization: 'Bearer bad-id' }, '/ws?userId=8', '400 invalid-user-id'],
+      [{ authorization: 'Bearer nonsense' }, '/ws?userId=8', '401 invalid-token'],
+      [{}, '/ws?userId=8', '403 user-mismatch'],
+      [{}, '/ws?userId=7', '403 blocked'],
+    ];
+    for (const [headers, url, expected] of cases)
+      expect(outcome(await open.admission.decide(handshake(headers, url)))).toBe(expected);
+    expect(open.dialled).toHaveLength(1);
+  });
+
+  test.each([
+    ['unknown-user', '404 unknown-user'],
+    ['session-exists', '409 session-exists'],
+    ['session-flapping', '409 session-flapping'],
+    ['presence-unavailable', '503 presence-unavailable'],
+    ['settlement-unavailable', '503 settlement-unavailable'],
+  ] as const)('pass on what presence refuses: %s', async (refusal, expected) => {
+    const state = room();
+    state.answer = refusal;
+    expect(outcome(await state.admission.decide(handshake()))).toBe(expected);
+  });
+
+  test.each([
+    [{ connection: 'keep-alive' }, '426 upgrade-required'],
+    [{ upgrade: 'h2c' }, '426 upgrade-required'],
+    [{ 'sec-websocket-version': '8' }, '426 upgrade-required'],
+    [{ 'sec-websocket-key': undefined }, '400 bad-handshake'],
+    [{ 'sec-websocket-protocol': 'a,,b' }, '400 bad-handshake'],
+    [{ 'sec-websocket-protocol': 'chat, chat' }, '400 bad-handshake'],
+  ])('refuse the malformed handshake %j', async (headers, expected) => {
+    expect(outcome(await room().admission.decide(handshake(headers)))).toBe(expected);
+  });
+
+  test.each([
+    '',
+    '-1',
+    '01',
+    '+1',
+    '*',
+    'a:b',
+    '1.5',
+    '9007199254740993',
+    '1\r\nSET x',
+    '7\0',
+    '1'.repeat(10_000),
+  ])('refuse ?userId=%j with 400 and touch nothing', async (userId) => {
+    const state = room();
+    const decision = await state.admission.decide(handshake({}, `/ws?userId=${encodeURIComponent(userId)}`));
+    expect(outcome(decision)).toBe('400 invalid-user-id');
+    expect(state.dialled).toEqual([]);
+    expect(JSON.stringify(state.logged)).not.toContain('SET x');
+  });
+});
+
+describe('credentials', () => {
+  test('the header wins over the subprotocol, and that over the query', async () => {
+    const { admission } = room();
+    const offer = { 'sec-websocket-protocol': `lingxi.v1, bearer.${GOOD}` };
+    expect(outcome(await admission.decide(handshake({ ...offer, authorization: 'Bearer nonsense' })))).toBe(
+      '401 invalid-token',
+    );
+    expect(outcome(await admission.decide(handshake({ ...anonymous, ...offer }, '/ws?token=nonsense')))).toBe(
+      'accept',
+    );
+    expect(outcome(await admission.decide(handshake(anonymous, `/ws?token=${GOOD}`)))).toBe('accept');
+  });
+
+  test('a query token counts only where it is allowed', async () => {
+    const { admission } = room({ queryToken: false });
+    expect(outcome(await admission.decide(handshake(anonymous, `/ws?token=${GOOD}`)))).toBe(
+      '400 missing-credentials',
+    );
+  });
+
+  test('lingxi.v1 is selected only where it was offered, and never the token', async () => {
+    const { admission } = room();
+    const offered = await admission.decide(
+      handshake({ ...anonymous, 'sec-websocket-protocol': `bearer.${GOOD}, lingxi.v1` }),
+    );
+    const other = await admission.decide(handshake({ 'sec-websocket-protocol': 'chat' }));
+    expect(offered).toMatchObject({ protocol: 'lingxi.v1', registration: { protocol: 'lingxi.v1' } });
+    expect(other).toMatchObject({ kind: 'accept', protocol: undefined, registration: { protocol: 'seed' } });
+  });
+
+  test('an accepted socket is registered as its dial and its token say', async () => {
+    const state = room();
+    const decision = await state.admission.decide(handshake({}, 'http://gateway.example/ws?userId=7'));
+    expect(state.dialled).toEqual([{ userId: 7, username: '韩立', ip: '192.0.2.9', protocol: 'seed' }]);
+    expect(decision).toMatchObject({
+      registration: {
+        userId: 7,
+        connectionId: 'c1',
+        epoch: 11,
+        period: 5,
+        resumed: true,
+        tokenExpiresAt: 123_000,
+      },
+    });
+  });
+});
+
+describe('limits', () => {
+  test('connections beyond the limit get 503 until one ends', async () => {
+    const { admission } = room({ maxConnections: 1 });
+    const first = await admission.decide(handshake());
+    const second = await admission.decide(handshake());
+    expect(second).toMatchObject({
+      status: 503,
+      code: 'overloaded',
+      retryAfterS: 3,
+      headers: { 'retry-after': '3' },
+    });
+    if (first.kind === 'accept') admission.release(first.registration);
+    expect(outcome(await admission.decide(handshake()))).toBe('accept');
+  });
+
+  test('connections beyond the limit of an address get 429; other addresses do not', async () => {
+    const { admission } = room({ maxConnectionsPerIp: 1 });
+    expect(outcome(await admission.decide(handshake()))).toBe('accept');
+    expect(outcome(await admission.decide(handshake()))).toBe('429 rate-limited');
+    expect(outcome(await admission.decide(handshake({}, '/ws', '192.0.2.10')))).toBe('accept');
+  });
+
+  test('a handshake that is still being decided counts, and a refused one gives its place back', async () => {
+    const { admission } = room({ maxConnections: 1 });
+    const refused = admission.decide(handshake({ authorization: 'Bearer nonsense' }));
+    expect(outcome(await admission.decide(handshake()))).toBe('503 overloaded');
+    expect(outcome(await refused)).toBe('401 invalid-token');
+    expect(outcome(await admission.decide(handshake()))).toBe('accept');
+  });
+
+  test('an address that guesses tokens is refused for a while, others are not', async () => {
+    const { admission, clock } = room();
+    const guess = handshake({ authorization: 'Bearer guess' });
+    for (let count = 0; count < MAX_FAILURES_PER_WINDOW; count += 1) await admission.decide(guess);
+    expect(outcome(await admission.decide(guess))).toBe('429 rate-limited');
+    expect(outcome(await admission.decide(handshake({}, '/ws', '192.0.2.10')))).toBe('accept');
+    clock.advance(10_000);
+    expect(outcome(await admission.decide(guess))).toBe('401 invalid-token');
+  });
+
+  test('while draining upgrades get 503, also those that presence was asked for before', async () => {
+    const state = room();
+    state.beforeDialAnswer = () => state.admission.setDraining(true);
+    expect(outcome(await state.admission.decide(handshake()))).toBe('503 draining');
+    expect(state.abandoned).toHaveLength(1);
+    expect(outcome(await state.admission.decide(handshake(anonymous)))).toBe('503 draining');
+  });
+});
+
+describe('refusals', () => {
+  test('are counted, logged without a token, and written in the language preferred', async () => {
+    const { admission, counters, logged } = room({ allowedOrigins: 'any' });
+    const decision = await admission.decide(
+      handshake(
+        { authorization: 'Bearer secret-guess', 'accept-language': 'zh-CN,en;q=0.5' },
+        '/ws?token=secret-too',
+      ),
+    );
+    expect(decision.kind === 'refuse' && JSON.parse(decision.body)).toEqual({
+      error: '令牌无效或已过期。',
+      code: 'invalid-token',
+    });
+    expect(counters.refused.get('invalid-token')).toBe(1);
+    expect(logged).toEqual([{ event: 'refused', code: 'invalid-token', ip: '192.0.2.9' }]);
+  });
+
+  test('name the user once the token is believed, and a foreign origin cut and escaped', async () => {
+    const { admission, logged } = room();
+    await admission.decide(handshake({}, '/ws?userId=8'));
+    await admission.decide(handshake({ origin: `https://evil\n${'x'.repeat(500)}` }));
+    expect(logged[0]).toMatchObject({ code: 'user-mismatch', userId: 7 });
+    expect(logged[1]?.['origin']).toMatch(/^https:\/\/evil\?x{80,90}$/);
+  });
+});
