@@ -16,6 +16,8 @@ export default defineConfig({
           hookTimeout: 120_000,
           // Tests of one file wait side by side for timeouts of their own users.
           maxConcurrency: 20,
+          // Most of their time is waiting, so they share two cores well.
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
         },
       },

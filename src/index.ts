@@ -1,13 +1,10 @@
 export type { Config } from './config/config.ts';
 export { ClientConnection } from './connection/client-connection.ts';
 export type { CloseCause, ConnectionInfo, Registration } from './connection/connection-info.ts';
-export {
-  ConnectionManager,
-  type ManagerObserver,
-  type ManagerOptions,
-} from './connection/connection-manager.ts';
+export { ConnectionManager } from './connection/connection-manager.ts';
 export type { Delivery, DeliveryStatus, DropReason, PushReport, PushRequest } from './connection/delivery.ts';
 export type { ManagerEvents } from './connection/events.ts';
+export type { ManagerObserver, ManagerOptions } from './connection/manager-options.ts';
 export type { Socket, SocketEvents, SocketWrite } from './connection/socket.ts';
 export { createGateway, type Gateway, type GatewayOptions } from './create-gateway.ts';
 export { type Clock, systemClock } from './lib/clock.ts';

@@ -22,7 +22,11 @@ export function probeCommand(cli: Cli): Command {
     .option('--user <id>', 'user id; a token is signed with the secret of this folder', userIdArgument)
     .option('--token <token>', 'a user token, instead of --user')
     .option('--seed', 'as a client of the seed: no subprotocol, envelopes only')
-    .option('--silent-after <seconds>', 'stop the heartbeat after so many seconds', secondsArgument)
+    .option(
+      '--silent-after <seconds>',
+      'stop the heartbeat after so many seconds, and answer no pings',
+      secondsArgument,
+    )
     .addHelpText('after', '\nExample:\n  lingxi probe --user 1 --silent-after 5')
     .action((options: ProbeOptions) => probe(cli, options));
 }
@@ -35,6 +39,8 @@ async function probe(cli: Cli, options: ProbeOptions): Promise<void> {
     ...target,
     clock: cli.clock,
     protocol: options.seed === true ? 'seed' : 'lingxi.v1',
+    // Pongs prove life for lingxi.v1: who wants to see the timeout must not send them.
+    answersPings: options.silentAfter === undefined,
     onText: (text) => say(`<- ${printable(text)}`),
   });
   if (!opened.ok) return fail(cli, refusalSentence(target.url, opened.error));

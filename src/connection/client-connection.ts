@@ -1,9 +1,10 @@
 import type { Watched } from '../heartbeat/monitor.ts';
 import { OFF_WHEEL, type WheelNode } from '../heartbeat/timeout-wheel.ts';
 import type { Timer } from '../lib/clock.ts';
-import { CloseCode, mayReconnect } from '../protocol/close-codes.ts';
+import { mayReconnect } from '../protocol/close-codes.ts';
 import { matchPing, parseClientMessage } from '../protocol/codec.ts';
 import type { ErrorCode } from '../protocol/error-codes.ts';
+import { CAUSE_CODES } from './cause-codes.ts';
 import type { ConnectionHost } from './connection-host.ts';
 import type { CloseCause, ConnectionInfo, Registration } from './connection-info.ts';
 import {
@@ -14,29 +15,14 @@ import {
   sendTokenAccepted,
   sendWelcome,
 } from './lingxi-v1.ts';
+import { LossLog } from './loss-log.ts';
 import { SendQueue } from './send-queue.ts';
 import type { Socket, SocketEvents } from './socket.ts';
 
 /** What became of a frame that was given to a connection. */
 export type FrameOutcome = 'written' | 'queued' | 'queue-full' | 'closed';
 
-const CLOSE_CODES: Readonly<Record<CloseCause, number>> = {
-  'client-closed': CloseCode.normal,
-  'transport-error': CloseCode.internalError,
-  'heartbeat-timeout': CloseCode.heartbeatTimeout,
-  'read-timeout': CloseCode.heartbeatTimeout,
-  'slow-consumer': CloseCode.slowConsumer,
-  replaced: CloseCode.replaced,
-  logout: CloseCode.loggedOut,
-  kick: CloseCode.kicked,
-  'token-expired': CloseCode.tokenExpired,
-  'policy-violation': CloseCode.policyViolation,
-  'presence-lost': CloseCode.presenceLost,
-  shutdown: CloseCode.serviceRestart,
-};
-
 const RATE_WINDOW_MS = 1000;
-const LOSS_LOG_INTERVAL_MS = 1000;
 
 /** One socket's life. Owns its proof of life, its rate and the queue behind its socket; there is one way to close. */
 export class ClientConnection implements SocketEvents, Watched {
@@ -72,8 +58,7 @@ export class ClientConnection implements SocketEvents, Watched {
   #windowStart: number;
   #windowCount = 0;
   #termination: Timer | undefined;
-  #unloggedLosses = 0;
-  #lossLoggedAt = Number.NEGATIVE_INFINITY;
+  #lossLog: LossLog | undefined;
 
   constructor(host: ConnectionHost, registration: Registration, socket: Socket) {
     this.#host = host;
@@ -121,29 +106,14 @@ export class ClientConnection implements SocketEvents, Watched {
   info(): ConnectionInfo {
     const { connectionId, userId, username, epoch, ip, protocol } = this.registration;
     const queueBytes = (this.#queue?.bytes ?? 0) + this.#socket.bufferedBytes();
-    return {
-      connectionId,
-      userId,
-      username,
-      epoch,
-      since: this.since,
-      ip,
-      protocol,
-      state: this.clientState,
-      queue: this.queued,
-      queueBytes,
-    };
+    const { since, clientState: state, queued: queue } = this;
+    return { connectionId, userId, username, epoch, since, ip, protocol, state, queue, queueBytes };
   }
 
-  /** Losses to be logged now: a slow client that loses a thousand messages a second is one line a second. */
+  /** Losses to be logged now, this one included; the rest is told with a later one, or with the end. */
   lossToLog(count: number): number {
-    this.#unloggedLosses += count;
-    const now = this.#host.clock.monotonic();
-    if (now - this.#lossLoggedAt < LOSS_LOG_INTERVAL_MS && this.#open) return 0;
-    const losses = this.#unloggedLosses;
-    this.#unloggedLosses = 0;
-    this.#lossLoggedAt = now;
-    return losses;
+    this.#lossLog ??= new LossLog();
+    return this.#lossLog.add(count, { now: this.#host.clock.monotonic(), isLast: !this.#open });
   }
 
   /** Tells a `lingxi.v1` client who it is; called once, as its first frame. */
@@ -222,14 +192,14 @@ export class ClientConnection implements SocketEvents, Watched {
   close(cause: CloseCause, reconnectAfterMs = 0): void {
     if (!this.#open || this.#cause !== undefined) return;
     this.#cause = cause;
-    const code = CLOSE_CODES[cause];
+    const code = CAUSE_CODES[cause];
     if (mayReconnect(code) && this.speaksV1)
       sendGoodbye(this, this.#host, { code, reason: cause, reconnectAfterMs });
-    this.#socket.close(code, cause);
-    // A peer that is gone, or takes nothing, answers no close frame.
+    // A peer that is gone, or takes nothing, answers no close frame. A socket may call `closed` from within `close`.
     this.#termination = this.#host.clock.after(this.#host.limits.closeTimeoutMs, () =>
       this.#socket.terminate(),
     );
+    this.#socket.close(code, cause);
     this.#end(cause, { code, reason: cause });
   }
 

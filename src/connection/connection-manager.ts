@@ -8,46 +8,15 @@ import type { ClientMessage } from '../protocol/codec.ts';
 import { EnvelopeEncoder } from '../protocol/envelope.ts';
 import { Acknowledgements } from './acknowledgements.ts';
 import { ClientConnection } from './client-connection.ts';
-import type { ConnectionHost, ConnectionLimits } from './connection-host.ts';
+import type { ConnectionHost } from './connection-host.ts';
 import type { CloseCause, ConnectionInfo, Registration } from './connection-info.ts';
 import { ConnectionTable } from './connection-table.ts';
 import type { Delivery, DropReason } from './delivery.ts';
 import { Dispatcher, type DispatchReport } from './dispatcher.ts';
 import { Listeners, type ManagerEvents } from './events.ts';
+import { connectionLimits, type ManagerObserver, type ManagerOptions } from './manager-options.ts';
 import { deliver, type Outgoing, outgoing } from './outgoing.ts';
 import type { Socket } from './socket.ts';
-
-/** The one observer of a manager: presence. It is told synchronously and must not block. */
-export interface ManagerObserver {
-  registered(connection: ClientConnection): void;
-  ended(connection: ClientConnection, cause: CloseCause): void;
-  logoutRequested(connection: ClientConnection): void;
-  tokenOffered(connection: ClientConnection, token: string): void;
-}
-
-export interface ManagerOptions extends Partial<ConnectionLimits> {
-  readonly clock?: Clock;
-  readonly time?: ObservedTime;
-  readonly log?: Log;
-  readonly counters?: Counters;
-  readonly observer?: ManagerObserver;
-  /** `replace`: a newer connection of a user closes the older ones (4001). `multi`: they live side by side. */
-  readonly policy?: 'replace' | 'multi';
-  /** Messages to many that are accepted and not yet handed to their connections, at most. Default 256. */
-  readonly dispatchQueue?: number;
-  readonly node?: string;
-}
-
-const DEFAULT_LIMITS: ConnectionLimits = {
-  heartbeatTimeoutMs: 10_000,
-  heartbeatMode: 'auto',
-  pingIntervalMs: 3000,
-  readTimeoutMs: 60_000,
-  writeTimeoutMs: 10_000,
-  closeTimeoutMs: 5000,
-  maxMessagesPerSecond: 50,
-  sendQueue: { messages: 64, bytes: 1_048_576, policy: 'drop-newest' },
-};
 
 const USER_LISTED = (): boolean => true;
 
@@ -243,7 +212,7 @@ export class ConnectionManager {
   }
 
   #createHost(options: ManagerOptions): ConnectionHost {
-    const limits = { ...DEFAULT_LIMITS, ...definedOnly(options, DEFAULT_LIMITS) };
+    const limits = connectionLimits(options);
     return {
       clock: this.#clock,
       time: this.time,
@@ -304,11 +273,4 @@ export class ConnectionManager {
     this.#observer?.ended(connection, end.cause);
     if (connection.announced) this.#listeners.emit('disconnected', { connection, ...end });
   }
-}
-
-/** The members of `options` that stand in `pattern` and are given. */
-function definedOnly(options: ManagerOptions, pattern: ConnectionLimits): Partial<ConnectionLimits> {
-  return Object.fromEntries(
-    Object.entries(options).filter(([name, value]) => name in pattern && value !== undefined),
-  );
 }

@@ -31,9 +31,9 @@ export class Listeners<Events extends object> {
   /** Answers how to unsubscribe. */
   on<Name extends keyof Events>(name: Name, listener: Listener<Events[Name]>): () => void {
     const listeners = this.#listeners.get(name) ?? new Set();
-    listeners.add(listener as Listener<never>);
+    listeners.add(listener);
     this.#listeners.set(name, listeners);
-    return () => listeners.delete(listener as Listener<never>);
+    return () => listeners.delete(listener);
   }
 
   emit<Name extends keyof Events>(name: Name, payload: Events[Name]): void {

@@ -8,14 +8,17 @@ import type { ConnectionHost } from './connection-host.ts';
 /** First frame of a `lingxi.v1` connection. Epoch and period are decimal strings. */
 export function sendWelcome(connection: ClientConnection, host: ConnectionHost): void {
   const { connectionId, epoch, period, resumed } = connection.registration;
-  sendSystem(connection, host, 'welcome', {
-    connectionId,
-    epoch: String(epoch),
-    period: String(period),
-    resumed,
-    heartbeatTimeoutMs: host.limits.heartbeatTimeoutMs,
-    pingIntervalMs: host.limits.pingIntervalMs,
-    node: host.node,
+  sendSystem(connection, host, {
+    type: 'welcome',
+    data: {
+      connectionId,
+      epoch: String(epoch),
+      period: String(period),
+      resumed,
+      heartbeatTimeoutMs: host.limits.heartbeatTimeoutMs,
+      pingIntervalMs: host.limits.pingIntervalMs,
+      node: host.node,
+    },
   });
 }
 
@@ -38,7 +41,7 @@ export function sendGoodbye(
   host: ConnectionHost,
   goodbye: { readonly code: number; readonly reason: string; readonly reconnectAfterMs: number },
 ): void {
-  sendSystem(connection, host, 'goodbye', goodbye);
+  sendSystem(connection, host, { type: 'goodbye', data: goodbye });
 }
 
 /** Tells a `lingxi.v1` client that what it asked for was refused. */
@@ -47,11 +50,13 @@ export function sendRefusal(
   host: ConnectionHost,
   refusal: { readonly about: string; readonly code: ErrorCode },
 ): void {
-  sendSystem(connection, host, 'error', { ...refusal, message: ERRORS[refusal.code].en });
+  const data = { ...refusal, message: ERRORS[refusal.code].en };
+  sendSystem(connection, host, { type: 'error', data });
 }
 
 export function sendTokenAccepted(connection: ClientConnection, host: ConnectionHost): void {
-  sendSystem(connection, host, 'token', { expiresAt: connection.tokenExpiresAt ?? null });
+  const data = { expiresAt: connection.tokenExpiresAt ?? null };
+  sendSystem(connection, host, { type: 'token', data });
 }
 
 /** Handles what only `lingxi.v1` knows. False where the type belongs to the application. */
@@ -81,7 +86,11 @@ export function handleProtocolMessage(
   }
 }
 
-function sendSystem(connection: ClientConnection, host: ConnectionHost, type: string, data: unknown): void {
-  const encoder = new EnvelopeEncoder(type, data, Math.floor(host.clock.now() / 1000));
-  connection.send(encoder.forUser(connection.userId), type);
+function sendSystem(
+  connection: ClientConnection,
+  host: ConnectionHost,
+  message: { readonly type: string; readonly data: unknown },
+): void {
+  const encoder = new EnvelopeEncoder(message.type, message.data, Math.floor(host.clock.now() / 1000));
+  connection.send(encoder.forUser(connection.userId), message.type);
 }

@@ -3,7 +3,7 @@ export interface BunRuntime {
   serve(options: BunServeOptions): BunServer;
 }
 
-export interface BunServeOptions {
+interface BunServeOptions {
   readonly hostname: string;
   readonly port: number;
   /** Seconds, at most 255. */

@@ -1,14 +1,14 @@
 import type { Clock } from '../lib/clock.ts';
 
 /** Handshakes that wait for credentials or presence at one time; beyond: 503 `overloaded`. */
-export const MAX_PENDING_HANDSHAKES = 20_000;
+const MAX_PENDING_HANDSHAKES = 20_000;
 /** Tokens that may fail from one address within the window before it is refused unread. */
 export const MAX_FAILURES_PER_WINDOW = 100;
-export const FAILURE_WINDOW_MS = 10_000;
+const FAILURE_WINDOW_MS = 10_000;
 /** Addresses whose failures are remembered; beyond it the oldest is forgotten. */
 const MAX_REMEMBERED_ADDRESSES = 10_000;
 
-export interface LimitOptions {
+interface LimitOptions {
   readonly clock: Clock;
   readonly maxConnections: number;
   /** 0: off. */

@@ -30,7 +30,7 @@ export interface GatewayServer {
 }
 
 /** What the adapters need of {@link Admission}. */
-export interface AdmissionPort {
+interface AdmissionPort {
   decide(request: HandshakeRequest): Promise<Decision>;
   release(registration: Registration): void;
 }
@@ -62,15 +62,6 @@ export class ListenError extends Error {
   override readonly name = 'ListenError';
 }
 
-/** The addresses to listen on for a configured host. */
-export function listenAddresses(host: string): readonly string[] {
-  if (host !== 'localhost') return [host];
-  const hasIpv6Loopback = Object.values(networkInterfaces()).some((interfaces) =>
-    interfaces?.some(({ address }) => address === '::1'),
-  );
-  return hasIpv6Loopback ? ['127.0.0.1', '::1'] : ['127.0.0.1'];
-}
-
 /** With port 0, a port that is free on the first address may be taken on the second. */
 const MAX_PORT_ATTEMPTS = 10;
 
@@ -97,6 +88,15 @@ export async function listenOnAll(
       if (!mayRetry) throw listenError(error, address, port);
     }
   }
+}
+
+/** The addresses to listen on for a configured host. */
+function listenAddresses(host: string): readonly string[] {
+  if (host !== 'localhost') return [host];
+  const hasIpv6Loopback = Object.values(networkInterfaces()).some((interfaces) =>
+    interfaces?.some(({ address }) => address === '::1'),
+  );
+  return hasIpv6Loopback ? ['127.0.0.1', '::1'] : ['127.0.0.1'];
 }
 
 function listenError(error: unknown, address: string, port: number): ListenError {

@@ -19,7 +19,7 @@ const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const MAX_SUBPROTOCOLS = 16;
 
 /** What is wrong with the form of the handshake itself. */
-export type FormFault = 'upgrade-required' | 'unsupported-version' | 'bad-handshake';
+type FormFault = 'upgrade-required' | 'unsupported-version' | 'bad-handshake';
 
 /** Checks RFC 6455 section 4.2.1; undefined where the request is a well-formed opening handshake. */
 export function formFault(request: HandshakeRequest): FormFault | undefined {
@@ -39,7 +39,7 @@ export interface Offer {
   readonly claimedUserId: number | undefined;
 }
 
-export type OfferFault = Extract<
+type OfferFault = Extract<
   ErrorCode,
   'bad-handshake' | 'missing-credentials' | 'missing-subprotocol' | 'invalid-user-id'
 >;

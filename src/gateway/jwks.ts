@@ -21,7 +21,7 @@ export interface VerificationKey {
   readonly pem: string;
 }
 
-export interface JwksOptions {
+interface JwksOptions {
   readonly url: string;
   readonly clock: Clock;
   readonly log: Log;

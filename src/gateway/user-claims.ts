@@ -4,7 +4,7 @@ import { parseUserId } from '../protocol/user-id.ts';
 import type { UserIdentity } from './credentials.ts';
 
 /** Characters of a user name; the rest is cut off. */
-export const MAX_USERNAME_CHARS = 128;
+const MAX_USERNAME_CHARS = 128;
 
 /** The claims of a token whose signature holds. */
 export type Claims = Readonly<Record<string, unknown>>;

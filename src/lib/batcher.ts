@@ -8,13 +8,18 @@ export interface BatcherOptions<Request, Response> {
    * batch gets its error.
    */
   readonly run: (requests: readonly Request[]) => Promise<readonly Result<Response, unknown>[]>;
-  readonly defer: Clock['defer'];
+  readonly clock: Pick<Clock, 'defer' | 'after' | 'monotonic'>;
   /** Requests in one batch at most. */
   readonly maxBatch: number;
   /** Requests that may wait at most; beyond it a request fails at once with {@link BatcherFull}. */
   readonly maxWaiting: number;
   /** Batches under way at the same time; 1 unless told. */
   readonly concurrency?: number;
+  /**
+   * Milliseconds from the beginning of one batch to that of the next; 0 unless told. A lone request never waits for
+   * it: it shapes a storm into few large batches where each has a high price of its own, such as an fsync.
+   */
+  readonly spacingMs?: number;
 }
 
 /** A request on its way. `result` never rejects. */
@@ -43,6 +48,7 @@ export class Batcher<Request, Response> {
   readonly #waiting = new Set<Entry<Request, Response>>();
   #underWay = 0;
   #scheduled = false;
+  #lastBegan = Number.NEGATIVE_INFINITY;
 
   constructor(options: BatcherOptions<Request, Response>) {
     assert(options.maxBatch >= 1 && options.maxWaiting >= 1, 'a batcher needs room for one request');
@@ -78,15 +84,20 @@ export class Batcher<Request, Response> {
     if (this.#scheduled || this.#waiting.size === 0) return;
     if (this.#underWay >= (this.#options.concurrency ?? 1)) return;
     this.#scheduled = true;
-    this.#options.defer(() => {
+    const { clock, spacingMs = 0 } = this.#options;
+    const flush = (): void => {
       this.#scheduled = false;
       this.#flush();
-    });
+    };
+    const wait = this.#lastBegan + spacingMs - clock.monotonic();
+    if (wait > 0) clock.after(wait, flush);
+    else clock.defer(flush);
   }
 
   #flush(): void {
     while (this.#waiting.size > 0 && this.#underWay < (this.#options.concurrency ?? 1)) {
       this.#underWay += 1;
+      this.#lastBegan = this.#options.clock.monotonic();
       void this.#runBatch(this.#takeBatch());
     }
   }

@@ -1,12 +1,14 @@
 import type { Timer } from '../lib/clock.ts';
 import type { NodePresence } from './node-presence.ts';
-import { type Claim, type EndedPeriod, type Loss, MAX_BATCH, type RenewAnswer } from './presence-store.ts';
+import { type Claim, type Loss, MAX_BATCH, type RenewAnswer } from './presence-store.ts';
 import type { Statements } from './statements.ts';
 import type { UserHold } from './user-hold.ts';
 
 export const RENEW_INTERVAL_MS = 500;
-/** Users of dead nodes that are ended in one go; the rest follows at the next renewal. */
+/** Users of dead nodes that one call looks at. */
 const REAP_LIMIT = MAX_BATCH;
+/** Calls in one renewal; what is left then follows in the next one. */
+const MAX_REAP_PAGES = 40;
 
 /**
  * Keeps this node's lease: a sign of life each half second, which also brings what was taken from this node. While
@@ -55,7 +57,7 @@ export class LeaseKeeper {
         acknowledged,
       });
       if (answer.restore) {
-        this.#suspend('the store asks to be restored');
+        if (this.#presence.holds.size > 0) this.#suspend('the store asks to be restored');
         this.#restored = await this.#restate();
         answer = await store.renew({
           highestEpoch: this.#presence.highestEpoch,
@@ -143,13 +145,15 @@ export class LeaseKeeper {
     if (kind !== 'joined') this.#presence.dirty.add(hold);
   }
 
+  /** One page for each {@link REAP_LIMIT} users of dead nodes, so that all are ended within 12 s of the death. */
   async #reap(): Promise<void> {
-    const { ended, ghosts } = await this.#presence.options.store.reap(REAP_LIMIT);
-    this.#presence.ghosts = ghosts;
-    for (const end of ended) this.#ended(end);
-  }
-
-  #ended(end: EndedPeriod): void {
-    this.#presence.periodEnded(end);
+    let pages = 1;
+    for (let page = 0; page < pages; page += 1) {
+      const { ended, ghosts } = await this.#presence.options.store.reap(REAP_LIMIT);
+      this.#presence.ghosts = ghosts;
+      for (const end of ended) this.#presence.periodEnded(end);
+      if (page === 0) pages = Math.min(MAX_REAP_PAGES, Math.ceil(ghosts / REAP_LIMIT) + 1);
+      if (ghosts === 0) return;
+    }
   }
 }

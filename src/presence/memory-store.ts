@@ -2,7 +2,8 @@ import type { ObservedTime } from '../heartbeat/observed-time.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Duty, PeriodRow } from '../settlement/user-store.ts';
 import { isOnline, type LastPeriod, type Moment, newRecord, type RecordState } from './core/records.ts';
-import { PresenceWorld, type WorldRules } from './core/world.ts';
+import type { WorldRules } from './core/session-policy.ts';
+import { PresenceWorld } from './core/world.ts';
 import type {
   Claim,
   ClaimAnswer,
@@ -30,6 +31,8 @@ export interface MemoryStoreOptions extends WorldRules {
 
 /** Presence in this process: the rules, a queue of duties, and nothing that survives the process (SQL does). */
 export class MemoryPresenceStore implements PresenceStore {
+  /** The node that asks is the node that knows. */
+  readonly renewalMs = undefined;
   readonly #options: MemoryStoreOptions;
   readonly #world: PresenceWorld;
   readonly #duties = new Map<string, { readonly duty: Duty; readonly since: number }>();

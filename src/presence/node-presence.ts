@@ -66,7 +66,7 @@ export class NodePresence {
     this.manager = manager;
     this.time = manager.time;
     const common = {
-      defer: (callback: () => void) => options.clock.defer(callback),
+      clock: options.clock,
       maxBatch: MAX_BATCH,
       maxWaiting: MAX_WAITING_CLAIMS,
     };

@@ -84,6 +84,8 @@ export interface EndRequest {
   readonly epoch: number;
   /** Refuse logins for this long from now; 0: do not. */
   readonly blockMs: number;
+  /** Age of the newest proof that the asking node has, -1 where it holds none: an offline user's is exact. */
+  readonly proofAgeMs: number;
 }
 
 export type EndAnswer =
@@ -139,6 +141,8 @@ export interface UserRecord {
  * - Batches hold at most {@link MAX_BATCH} users, each user once; answers come in the order asked.
  */
 export interface PresenceStore {
+  /** How often a node states what it holds though nothing changed; undefined: it need not. */
+  readonly renewalMs: number | undefined;
   renew(request: RenewRequest): Promise<RenewAnswer>;
   claim(batch: readonly Claim[]): Promise<readonly ClaimAnswer[]>;
   /** Makes opened periods visible: the id enters the online set. Answers whether the period was still held. */

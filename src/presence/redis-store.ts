@@ -1,5 +1,5 @@
 import type { Duty } from '../settlement/user-store.ts';
-import type { WorldRules } from './core/world.ts';
+import type { WorldRules } from './core/session-policy.ts';
 import type {
   Claim,
   ClaimAnswer,
@@ -37,6 +37,8 @@ export interface RedisStoreOptions extends WorldRules {
 
 /** Presence over Redis: every change is one script, for up to 500 users. The rules are those of `core/`. */
 export class RedisPresenceStore implements PresenceStore {
+  /** `lastHeartbeat` in Redis is at most 5 s old (contract section 5). */
+  readonly renewalMs = 4000;
   readonly #options: RedisStoreOptions;
   readonly #link: RedisLink;
   readonly #duties: RedisDuties;
@@ -96,7 +98,13 @@ export class RedisPresenceStore implements PresenceStore {
   }
 
   async end(batch: readonly EndRequest[]): Promise<readonly EndAnswer[]> {
-    const args = batch.flatMap(({ userId, reason, epoch, blockMs }) => [userId, reason, epoch, blockMs]);
+    const args = batch.flatMap(({ userId, reason, epoch, blockMs, proofAgeMs }) => [
+      userId,
+      reason,
+      epoch,
+      blockMs,
+      proofAgeMs,
+    ]);
     return ((await this.#run('end', args)) as string[]).map(parseEndAnswer);
   }
 

@@ -6,8 +6,7 @@ import type { UserHold } from './user-hold.ts';
 
 /** After an answer that asks for it, a statement is made again no sooner than this. */
 const RETRY_MS = 100;
-/** Each user's state is stated anew this often: `lastHeartbeat` in the store is at most 5 s old (contract section 5). */
-export const RENEWAL_MS = 4000;
+/** Renewals are spread: this many shares of the users, one after the other. */
 const RENEWAL_SHARES = 8;
 
 /**
@@ -28,7 +27,9 @@ export class Statements {
   }
 
   start(): void {
-    this.#renewal = this.#presence.options.clock.every(RENEWAL_MS / RENEWAL_SHARES, () => this.#renewShare());
+    const { clock, store } = this.#presence.options;
+    if (store.renewalMs === undefined) return;
+    this.#renewal = clock.every(store.renewalMs / RENEWAL_SHARES, () => this.#renewShare());
   }
 
   stop(): void {

@@ -1,6 +1,8 @@
 import type { ClientConnection } from '../connection/client-connection.ts';
 import type { CloseCause } from '../connection/connection-info.ts';
-import type { ConnectionManager, ManagerObserver } from '../connection/connection-manager.ts';
+import type { ConnectionManager } from '../connection/connection-manager.ts';
+import type { ManagerObserver } from '../connection/manager-options.ts';
+import { sleep } from '../lib/clock.ts';
 import { err, ok, type Result } from '../lib/result.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
 import { Logins } from './logins.ts';
@@ -9,9 +11,11 @@ import type { Dial, DialRefusal, DialRequest, LogoutRequest, Presence, UserPrese
 import type { EndAnswer } from './presence-store.ts';
 import { Readings } from './readings.ts';
 import { Statements } from './statements.ts';
+import { NO_PROOF, type UserHold } from './user-hold.ts';
 
-/** How often a logout without an epoch is tried anew when a newer connection came between its two steps. */
-const MAX_END_ATTEMPTS = 3;
+/** How often a logout is tried while the store restores, or a newer connection comes between its two steps. */
+const MAX_END_ATTEMPTS = 30;
+const END_RETRY_MS = 100;
 
 /**
  * This node's part in presence. It is told of connections as they come and end, claims users in the store, lets them
@@ -102,7 +106,8 @@ export class PresenceTracker implements Presence, ManagerObserver {
     request: LogoutRequest,
   ): Promise<Result<{ logoutTime: number }, 'not-online' | 'presence-unavailable'>> {
     const answer = await this.#end(request);
-    if (answer === undefined) return err('presence-unavailable');
+    if (answer === undefined || answer.kind === 'young' || answer.kind === 'no-lease')
+      return err('presence-unavailable');
     return answer.kind === 'ended' ? ok({ logoutTime: answer.end.logoutTime }) : err('not-online');
   }
 
@@ -126,8 +131,12 @@ export class PresenceTracker implements Presence, ManagerObserver {
     const { connectionId, epoch, ip, protocol } = registration;
     this.#options.log.info({ event: 'connected', userId, connectionId, epoch, ip, protocol }, 'connected');
     const socket = this.#node?.holds.get(userId)?.sockets.find((held) => held.connectionId === connectionId);
-    if (socket === undefined) connection.close('replaced');
-    else socket.connection = connection;
+    if (socket === undefined) {
+      connection.close('replaced');
+      return;
+    }
+    socket.connection = connection;
+    socket.dialled = NO_PROOF;
   }
 
   ended(connection: ClientConnection, cause: CloseCause): void {
@@ -162,7 +171,7 @@ export class PresenceTracker implements Presence, ManagerObserver {
     if (turn !== undefined) await turn;
     node.holds.set(request.userId, hold);
     try {
-      const answer = await this.#endOnce(request);
+      const answer = await this.#endOnce(request, hold);
       if (answer.kind === 'ended') {
         node.periodEnded(answer.end);
         node.forget(hold, request.reason);
@@ -177,16 +186,28 @@ export class PresenceTracker implements Presence, ManagerObserver {
   }
 
   /** A logout without an epoch reads it first, so that its retries cannot end a period that began meanwhile. */
-  async #endOnce({ userId, reason, epoch, blockMs }: LogoutRequest): Promise<EndAnswer> {
-    const { store } = this.#options;
+  async #endOnce({ userId, reason, epoch, blockMs = 0 }: LogoutRequest, hold: UserHold): Promise<EndAnswer> {
+    const { store, clock } = this.#options;
     let answer: EndAnswer = { kind: 'not-online' };
     for (let attempt = 0; attempt < MAX_END_ATTEMPTS; attempt += 1) {
       const named = epoch ?? (await store.read([userId]))[0]?.epoch ?? 0;
-      const [first] = await store.end([{ userId, reason, epoch: named, blockMs: blockMs ?? 0 }]);
+      const [first] = await store.end([
+        { userId, reason, epoch: named, blockMs, proofAgeMs: this.#proofAge(hold) },
+      ]);
       if (first !== undefined) answer = first;
-      if (answer.kind !== 'superseded' || epoch !== undefined) return answer;
+      if (answer.kind === 'ended' || answer.kind === 'not-online') return answer;
+      if (answer.kind === 'superseded' && epoch !== undefined) return answer;
+      if (answer.kind !== 'superseded') {
+        this.#node?.leaseDoubtful();
+        await sleep(clock, END_RETRY_MS);
+      }
     }
     return answer;
+  }
+
+  #proofAge(hold: UserHold): number {
+    const age = this.#options.clock.monotonic() - hold.newestProof().monotonic;
+    return Number.isFinite(age) ? Math.max(0, Math.round(age)) : -1;
   }
 
   #socketGone(userId: number, connectionId: string): void {

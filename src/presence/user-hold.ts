@@ -21,7 +21,8 @@ export interface HeldSocket {
   readonly epoch: number;
   /** The statement that brought it: a loss takes what is not newer. */
   readonly rev: number;
-  readonly dialled: Proof;
+  /** Forgotten once the connection is there, which knows better. */
+  dialled: Proof;
   connection: ClientConnection | undefined;
 }
 
@@ -56,7 +57,7 @@ export class UserHold implements Watched {
   #gone: Proof = NO_PROOF;
   #goneRev = 0;
   #locked = false;
-  readonly #waiting: (() => void)[] = [];
+  #waiting: (() => void)[] | undefined;
 
   constructor(userId: number, timeouts: HoldTimeouts, due: (hold: UserHold) => void) {
     this.userId = userId;
@@ -75,12 +76,13 @@ export class UserHold implements Watched {
       return undefined;
     }
     return new Promise((resolve) => {
+      this.#waiting ??= [];
       this.#waiting.push(resolve);
     });
   }
 
   unlock(): void {
-    const next = this.#waiting.shift();
+    const next = this.#waiting?.shift();
     if (next === undefined) this.#locked = false;
     else next();
   }

@@ -32,7 +32,7 @@ export function createPostgresPool(options: PostgresPoolOptions): pg.Pool {
     // Every bigint here is an id, a period or milliseconds, all below 2^53.
     types: {
       getTypeParser: (oid: number, format?: 'text' | 'binary') =>
-        oid === INT8_OID ? Number : pg.types.getTypeParser(oid, format ?? 'text'),
+        oid === INT8_OID ? Number : (pg.types.getTypeParser(oid, format ?? 'text') as TypeParser),
     },
   });
   // A lost connection is reported by the statement that needed it; unheard, these events would end the process.

@@ -1,4 +1,5 @@
 import { request } from 'node:http';
+import { networkInterfaces } from 'node:os';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Gateway, startGateway } from '../support/gateway-process.ts';
 import { type PresenceView, viewPresence } from '../support/presence-view.ts';
@@ -188,6 +189,19 @@ describe.each(['bun', 'node'] as const)('service endpoints on %s', (runtime) => 
       expect([403, 404]).toContain(status);
       expect(text).not.toMatch(/eyJ/);
     });
+  });
+
+  it('listens on both loopback addresses in development where no HOST is given', async () => {
+    const local = await startGateway({ runtime, stores: 'embedded', env: { HOST: undefined } });
+    try {
+      const families = Object.values(networkInterfaces()).flatMap((entries) => entries ?? []);
+      const hosts = ['127.0.0.1', ...(families.some((entry) => entry.address === '::1') ? ['[::1]'] : [])];
+      for (const host of hosts) {
+        expect((await fetch(`http://${host}:${local.port()}/healthz`)).status).toBe(200);
+      }
+    } finally {
+      await local.stop();
+    }
   });
 
   describe('CORS', () => {

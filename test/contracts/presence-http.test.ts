@@ -33,15 +33,16 @@ describe.each(COMBINATIONS)('presence by HTTP on $runtime with $kind', ({ runtim
   describe.concurrent('login and heartbeat', () => {
     it('[PR1] a login is online until its timeout, then logged out at proof + timeout', async () => {
       const user = freshUser();
-      const at = Date.now();
+      // On a Redis that was empty a moment ago the first login waits until every node had time to restore (PR11).
       const login = await view.login(user);
+      const at = Date.now();
       expect(login.status).toBe(200);
       expect(login.body).toEqual({
         message: expect.any(String),
         playerId: String(user),
         loginTime: expect.any(Number),
       });
-      expect(Math.abs(Number(login.body['loginTime']) - at)).toBeLessThan(1_000);
+      expect(Math.abs(Number(login.body['loginTime']) - at)).toBeLessThan(500);
       await sleep(HTTP_TIMEOUT_MS - 500);
       expect(await view.player(user)).toMatchObject({ status: 'online', connections: 0 });
       await eventually(async () => expect(await view.status(user)).toBe('offline'));

@@ -3,7 +3,7 @@ import { eventually, sleep } from '../support/ports.ts';
 import { type PresenceView, viewPresence, welcomeOf } from '../support/presence-view.ts';
 import { COMBINATIONS, type Deployment, deploy, freshUser } from '../support/stores.ts';
 
-/** Short, so that a run stays short; the true ten seconds are measured in ten-seconds.test.ts. */
+/** Short, so that a run stays short; the true ten seconds are measured in scenarios/ten-seconds.test.ts. */
 const TIMEOUT_MS = 1_500;
 /** How much later than the deadline an end may be seen from outside on a loaded machine. */
 const LATE_MS = 500;

@@ -35,6 +35,7 @@ describe.each(['bun', 'node'] as const)('a start that cannot succeed on %s', (ru
   let takenPort: number;
   beforeAll(async () => {
     postgres = await startPostgres();
+    await postgres.query('CREATE TABLE users (id bigint PRIMARY KEY, last_spirit_gain_time timestamptz)');
     taken = createServer();
     await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
     const address = taken.address();

@@ -55,8 +55,6 @@ describe.each(['bun', 'node'] as const)('PostgreSQL is lost on %s', (runtime) =>
       code: 'settlement-unavailable',
     });
     expect((await gateway.call('GET', '/healthz')).status).toBe(200);
-    // No period can open, so no new client should be sent here.
-    await eventually(async () => expect((await gateway.call('GET', '/readyz')).status).toBe(503));
     // Joining an open period needs no SQL.
     expect((await view.login(staying)).status).toBe(200);
     await sleep(TIMEOUT_MS);
@@ -82,5 +80,14 @@ describe.each(['bun', 'node'] as const)('PostgreSQL is lost on %s', (runtime) =>
     await eventually(async () => expect((await view.login(fresh)).status).toBe(200));
     expect((await gateway.call('GET', '/readyz')).status).toBe(200);
     client.terminate();
+  });
+
+  it('is not ready while no period can open, and ready again without a restart', async () => {
+    const ready = async () => (await gateway.call('GET', '/readyz')).status;
+    expect(await ready()).toBe(200);
+    await postgres.kill();
+    await eventually(async () => expect(await ready()).toBe(503));
+    await postgres.restart();
+    await eventually(async () => expect(await ready()).toBe(200), { timeoutMs: 10_000 });
   });
 });

@@ -153,7 +153,7 @@ function processOptions(binaries: PostgresBinaries, dir: string) {
     cwd: dir,
     removeOnDeath: dir,
     env: { ...process.env, LC_ALL: 'C', HOME: dir },
-    ...(binaries.user ?? {}),
+    ...binaries.user,
   };
 }
 

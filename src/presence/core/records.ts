@@ -35,7 +35,7 @@ export interface RecordState {
   until: number;
   readonly holds: Map<string, Hold>;
   /** Observed times of the last take-overs, oldest first (rule PR4). */
-  takeovers: number[];
+  takeovers: readonly number[];
   /** Observed time until which logins are refused. */
   blockedUntil: number;
   /** How the last period ended, while that is remembered. */
@@ -52,6 +52,8 @@ export interface LastPeriod {
   readonly reason: LogoutReason;
 }
 
+const NO_TAKEOVERS: readonly number[] = [];
+
 export function newRecord(userId: number): RecordState {
   return {
     userId,
@@ -64,7 +66,7 @@ export function newRecord(userId: number): RecordState {
     proof: 0,
     until: 0,
     holds: new Map(),
-    takeovers: [],
+    takeovers: NO_TAKEOVERS,
     blockedUntil: 0,
     last: undefined,
     unsettled: undefined,

@@ -2,21 +2,10 @@ import type { LogoutReason } from '../../protocol/reasons.ts';
 import type { Duty } from '../../settlement/user-store.ts';
 import type { Claim, ClaimAnswer, EndAnswer, EndedPeriod, EndRequest, Loss } from '../presence-store.ts';
 import { type Hold, isOnline, type Moment, newRecord, type RecordState } from './records.ts';
+import { type LoginStep, sessionRefusal, type WorldRules } from './session-policy.ts';
 
-/** Take-overs of one user within {@link FLAPPING_WINDOW_MS} after which the newcomer is refused (rule PR4). */
-export const MAX_TAKEOVERS = 5;
-export const FLAPPING_WINDOW_MS = 60_000;
-/** A node without a sign of life for this long no longer makes `reject` refuse anybody. */
-export const LIVELY_MS = 3000;
 /** Others wait this long for a period that is being opened elsewhere. */
 export const OPENING_MS = 1500;
-
-export interface WorldRules {
-  readonly policy: 'replace' | 'reject' | 'multi';
-  readonly maxConnectionsPerUser: number;
-  /** How long an offline user's record stays; 0 deletes it at logout. */
-  readonly lastSeenTtlMs: number;
-}
 
 /**
  * The rules of presence as a pure state: no I/O, time is an argument. The in-process store is this and a queue; the
@@ -84,6 +73,7 @@ export class PresenceWorld {
     if (record === undefined || record.holds.size === 0) return { kind: 'not-online' };
     if (!record.recorded) return { kind: 'young' };
     if (request.epoch > 0 && request.epoch < record.epoch) return { kind: 'superseded' };
+    if (request.proofAgeMs >= 0) record.proof = Math.max(record.proof, moment.wall - request.proofAgeMs);
     for (const [node, hold] of record.holds)
       this.#lose(node, { userId: record.userId, rev: hold.rev, reason: request.reason });
     return {
@@ -128,7 +118,11 @@ export class PresenceWorld {
     if (record.blockedUntil > moment.observed) return { kind: 'refused', code: 'blocked' };
     if (record.holds.size > 0 && !record.recorded && !record.holds.has(node)) return { kind: 'young' };
     if (claim.mode === 'socket') {
-      const refusal = this.#refusal(node, { claim, record, moment });
+      const refusal = sessionRefusal({ rules: this.#rules, nodes: this.nodes }, node, {
+        claim,
+        record,
+        moment,
+      });
       if (refusal !== undefined) return refusal;
     }
     this.records.set(claim.userId, record);
@@ -148,31 +142,6 @@ export class PresenceWorld {
       unsettled: record.unsettled,
     };
     return this.#hold(node, { claim, record, moment, answer, epoch: claim.mode === 'socket' ? epoch : 0 });
-  }
-
-  #refusal(node: string, step: LoginStep): ClaimAnswer | undefined {
-    const { claim, record, moment } = step;
-    let elsewhere = 0;
-    for (const [other, hold] of record.holds) {
-      const lively = moment.observed - (this.nodes.get(other) ?? Number.NEGATIVE_INFINITY) < LIVELY_MS;
-      if (other !== node && lively) elsewhere += hold.sockets;
-    }
-    const rivals = claim.rivals + elsewhere;
-    if (rivals === 0) return undefined;
-    switch (this.#rules.policy) {
-      case 'reject':
-        return { kind: 'refused', code: 'session-exists' };
-      case 'multi':
-        return rivals >= this.#rules.maxConnectionsPerUser
-          ? { kind: 'refused', code: 'session-exists' }
-          : undefined;
-      case 'replace': {
-        const recent = record.takeovers.filter((at) => at > moment.observed - FLAPPING_WINDOW_MS);
-        if (recent.length >= MAX_TAKEOVERS) return { kind: 'refused', code: 'session-flapping' };
-        record.takeovers = [...recent, moment.observed];
-        return undefined;
-      }
-    }
   }
 
   #join(node: string, step: LoginStep): ClaimAnswer {
@@ -312,10 +281,4 @@ export class PresenceWorld {
     record.blockedUntil = moment.observed + request.blockMs;
     this.records.set(request.userId, record);
   }
-}
-
-interface LoginStep {
-  readonly claim: Claim;
-  readonly record: RecordState;
-  readonly moment: Moment;
 }

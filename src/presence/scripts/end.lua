@@ -1,11 +1,11 @@
 -- end: logout and kick. Rules PR6, PR7, ST1.
--- ARGV[6…] user, reason, epoch (0: any), blockMs
+-- ARGV[6…] user, reason, epoch (0: any), blockMs, age of the newest proof (-1: unknown)
 -- Answers one text for each: ended,user,period,epoch,login,logout,reason | superseded | not-online | young | no-lease
 
 local answers = {}
 local valid = has_lease()
 
-local function take(id, reason, epoch, block_ms)
+local function take(id, reason, epoch, block_ms, proof_age)
   if not valid then return 'no-lease' end
   if is_young() then return 'young' end
   local r = load(id)
@@ -17,6 +17,7 @@ local function take(id, reason, epoch, block_ms)
   if r.held == 0 then return 'not-online' end
   if not r.recorded then return 'young' end
   if epoch > 0 and epoch < r.epoch then return 'superseded' end
+  if proof_age >= 0 then r.proof = math.max(r.proof, wall - proof_age) end
   local holder = ''
   for n, h in pairs(r.holds) do
     holder = n
@@ -25,5 +26,7 @@ local function take(id, reason, epoch, block_ms)
   return 'ended,' .. end_period(r, reason, wall, holder)
 end
 
-for i = 6, #ARGV, 4 do answers[#answers + 1] = take(ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])) end
+for i = 6, #ARGV, 5 do
+  answers[#answers + 1] = take(ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]), tonumber(ARGV[i + 4]))
+end
 return answers

@@ -9,7 +9,7 @@ function build(limits: { maxBatch: number; maxWaiting: number; concurrency?: num
   const finishers: (() => void)[] = [];
   const batcher = new Batcher<number, number>({
     ...limits,
-    defer: (callback) => clock.defer(callback),
+    clock,
     async run(requests) {
       batches.push([...requests]);
       await new Promise<void>((resolve) => finishers.push(resolve));
@@ -60,7 +60,7 @@ describe('Batcher', () => {
     const batcher = new Batcher<number, number>({
       maxBatch: 5,
       maxWaiting: 5,
-      defer: (callback) => clock.defer(callback),
+      clock,
       run: (requests) =>
         fail ? Promise.reject(new Error('boom')) : Promise.resolve(requests.map((n) => ok(n))),
     });

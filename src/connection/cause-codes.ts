@@ -1,0 +1,18 @@
+import { CloseCode } from '../protocol/close-codes.ts';
+import type { CloseCause } from './connection-info.ts';
+
+/** The close code that a peer sees for each cause. */
+export const CAUSE_CODES: Readonly<Record<CloseCause, number>> = {
+  'client-closed': CloseCode.normal,
+  'transport-error': CloseCode.internalError,
+  'heartbeat-timeout': CloseCode.heartbeatTimeout,
+  'read-timeout': CloseCode.heartbeatTimeout,
+  'slow-consumer': CloseCode.slowConsumer,
+  replaced: CloseCode.replaced,
+  logout: CloseCode.loggedOut,
+  kick: CloseCode.kicked,
+  'token-expired': CloseCode.tokenExpired,
+  'policy-violation': CloseCode.policyViolation,
+  'presence-lost': CloseCode.presenceLost,
+  shutdown: CloseCode.serviceRestart,
+};

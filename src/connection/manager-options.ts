@@ -1,0 +1,51 @@
+import type { ObservedTime } from '../heartbeat/observed-time.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Log } from '../logging/log.ts';
+import type { Counters } from '../metrics/counters.ts';
+import type { ClientConnection } from './client-connection.ts';
+import type { ConnectionLimits } from './connection-host.ts';
+import type { CloseCause } from './connection-info.ts';
+
+/** The one observer of a manager: presence. It is told synchronously and must not block. */
+export interface ManagerObserver {
+  registered(connection: ClientConnection): void;
+  ended(connection: ClientConnection, cause: CloseCause): void;
+  logoutRequested(connection: ClientConnection): void;
+  tokenOffered(connection: ClientConnection, token: string): void;
+}
+
+export interface ManagerOptions extends Partial<ConnectionLimits> {
+  readonly clock?: Clock;
+  readonly time?: ObservedTime;
+  readonly log?: Log;
+  readonly counters?: Counters;
+  readonly observer?: ManagerObserver;
+  /** `replace`: a newer connection of a user closes the older ones (4001). `multi`: they live side by side. */
+  readonly policy?: 'replace' | 'multi';
+  /** Messages to many that are accepted and not yet handed to their connections, at most. Default 256. */
+  readonly dispatchQueue?: number;
+  readonly node?: string;
+}
+
+const DEFAULT_LIMITS: ConnectionLimits = {
+  heartbeatTimeoutMs: 10_000,
+  heartbeatMode: 'auto',
+  pingIntervalMs: 3000,
+  readTimeoutMs: 60_000,
+  writeTimeoutMs: 10_000,
+  closeTimeoutMs: 5000,
+  maxMessagesPerSecond: 50,
+  sendQueue: { messages: 64, bytes: 1_048_576, policy: 'drop-newest' },
+};
+
+/** The limits of `options`; the defaults where it gives none. */
+export function connectionLimits(options: ManagerOptions): ConnectionLimits {
+  return { ...DEFAULT_LIMITS, ...definedOnly(options, DEFAULT_LIMITS) };
+}
+
+/** The members of `options` that stand in `pattern` and are given. */
+function definedOnly(options: ManagerOptions, pattern: ConnectionLimits): Partial<ConnectionLimits> {
+  return Object.fromEntries(
+    Object.entries(options).filter(([name, value]) => name in pattern && value !== undefined),
+  );
+}

@@ -1,0 +1,51 @@
+import type { Claim, ClaimAnswer } from '../presence-store.ts';
+import type { Moment, RecordState } from './records.ts';
+
+/** Take-overs of one user within {@link FLAPPING_WINDOW_MS} after which the newcomer is refused (rule PR4). */
+export const MAX_TAKEOVERS = 5;
+export const FLAPPING_WINDOW_MS = 60_000;
+/** A node without a sign of life for this long no longer makes `reject` refuse anybody. */
+export const LIVELY_MS = 3000;
+
+export interface WorldRules {
+  readonly policy: 'replace' | 'reject' | 'multi';
+  readonly maxConnectionsPerUser: number;
+  /** How long an offline user's record stays; 0 deletes it at logout. */
+  readonly lastSeenTtlMs: number;
+}
+
+export interface LoginStep {
+  readonly claim: Claim;
+  readonly record: RecordState;
+  readonly moment: Moment;
+}
+
+/** Whether the session policy turns a new socket away (rule PR4). A take-over that it lets pass is noted. */
+export function sessionRefusal(
+  world: { readonly rules: WorldRules; readonly nodes: ReadonlyMap<string, number> },
+  node: string,
+  step: LoginStep,
+): ClaimAnswer | undefined {
+  const { claim, record, moment } = step;
+  let elsewhere = 0;
+  for (const [other, hold] of record.holds) {
+    const lively = moment.observed - (world.nodes.get(other) ?? Number.NEGATIVE_INFINITY) < LIVELY_MS;
+    if (other !== node && lively) elsewhere += hold.sockets;
+  }
+  const rivals = claim.rivals + elsewhere;
+  if (rivals === 0) return undefined;
+  switch (world.rules.policy) {
+    case 'reject':
+      return { kind: 'refused', code: 'session-exists' };
+    case 'multi':
+      return rivals >= world.rules.maxConnectionsPerUser
+        ? { kind: 'refused', code: 'session-exists' }
+        : undefined;
+    case 'replace': {
+      const recent = record.takeovers.filter((at) => at > moment.observed - FLAPPING_WINDOW_MS);
+      if (recent.length >= MAX_TAKEOVERS) return { kind: 'refused', code: 'session-flapping' };
+      record.takeovers = [...recent, moment.observed];
+      return undefined;
+    }
+  }
+}

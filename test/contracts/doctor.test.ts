@@ -1,0 +1,42 @@
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { REPOSITORY } from '../support/cache.ts';
+import { startChild } from '../support/child.ts';
+import { COMBINATIONS, type Deployment, deploy } from '../support/stores.ts';
+
+describe('lingxi doctor', () => {
+  const deployments: Deployment[] = [];
+  beforeAll(async () => {
+    deployments.push(...(await Promise.all(COMBINATIONS.map((combination) => deploy(combination)))));
+  });
+  afterAll(() => Promise.all(deployments.map((deployment) => deployment.stop())));
+
+  const examine = async (url: string, apiKey: string, dataDir: string) => {
+    const child = startChild(
+      process.execPath,
+      [join(REPOSITORY, 'bin/lingxi.js'), 'doctor', '--url', url, '--users', '101,102'],
+      { cwd: dataDir, env: { ...process.env, LINGXI_API_KEY: apiKey, NODE_ENV: 'development' } },
+    );
+    const exit = await child.exited;
+    return { code: exit.code, output: child.output() };
+  };
+
+  it.concurrent.each(COMBINATIONS.map((combination, index) => ({ ...combination, index })))(
+    'finds a healthy server on $runtime with $kind',
+    async ({ index }) => {
+      const gateway = deployments[index]?.gateway ?? expect.fail('no gateway');
+      const { code, output } = await examine(gateway.url, gateway.apiKey, gateway.dataDir);
+      expect(output.split('\n').filter((line) => line.startsWith('✗'))).toEqual([]);
+      expect(output).toContain('✓');
+      expect(code, output).toBe(0);
+      expect(output).not.toContain(gateway.apiKey);
+    },
+  );
+
+  it.concurrent('exits 1 and says what it saw where a check fails', async () => {
+    const gateway = deployments[0]?.gateway ?? expect.fail('no gateway');
+    const { code, output } = await examine(gateway.url, `${gateway.apiKey}-wrong`, gateway.dataDir);
+    expect(code).toBe(1);
+    expect(output).toMatch(/✗|401/);
+  });
+});

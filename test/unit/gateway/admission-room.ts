@@ -1,0 +1,105 @@
+import type { Config } from '../../../src/config/config.ts';
+import { Admission, type Decision, type HandshakeRequest } from '../../../src/gateway/admission.ts';
+import type { Credentials } from '../../../src/gateway/credentials.ts';
+import { FakeClock } from '../../../src/lib/fake-clock.ts';
+import { err, ok } from '../../../src/lib/result.ts';
+import type { LogFields } from '../../../src/logging/log.ts';
+import { Counters } from '../../../src/metrics/counters.ts';
+import type { Dial, DialRefusal, DialRequest, Presence } from '../../../src/presence/presence.ts';
+
+export const GOOD = 'good-token-of-7';
+
+/** Tokens are names of their outcome: what a real one says is proved in the tests of the credentials. */
+const credentials: Credentials = {
+  async verifyUser(token) {
+    if (token === GOOD) return ok({ userId: 7, username: '韩立', expiresAt: 123_000 });
+    return err(token === 'bad-id' ? 'invalid-user-id' : 'invalid-token');
+  },
+  isServiceKey: () => false,
+  signUser: () => GOOD,
+};
+
+export interface Room {
+  readonly admission: Admission;
+  readonly dialled: DialRequest[];
+  readonly abandoned: Dial[];
+  readonly logged: LogFields[];
+  readonly counters: Counters;
+  readonly clock: FakeClock;
+  /** What presence answers. */
+  answer: DialRefusal | 'accept';
+  available: boolean;
+  beforeDialAnswer: () => void;
+}
+
+export function room(config: Partial<Config> = {}): Room {
+  const logged: LogFields[] = [];
+  const log = (fields: LogFields): void => void logged.push(fields);
+  const clock = new FakeClock();
+  const counters = new Counters();
+  const dialled: DialRequest[] = [];
+  const abandoned: Dial[] = [];
+  const presence = {
+    get available() {
+      return state.available;
+    },
+    async dial(request: DialRequest) {
+      dialled.push(request);
+      state.beforeDialAnswer();
+      if (state.answer !== 'accept') return err(state.answer);
+      const { userId } = request;
+      return ok({ userId, connectionId: 'c1', epoch: 11, period: 5, loginTime: 1, resumed: true });
+    },
+    abandon: (dial: Dial) => void abandoned.push(dial),
+  } as Partial<Presence> as Presence;
+  const admission = new Admission({
+    config: {
+      allowedOrigins: ['https://game.example'],
+      trustedProxies: [],
+      queryToken: true,
+      maxConnections: 100,
+      maxConnectionsPerIp: 0,
+      language: 'en',
+      ...config,
+    },
+    credentials,
+    presence,
+    clock,
+    random: () => 0.5,
+    log: { debug: log, info: log, warn: log, error: log },
+    counters,
+  });
+  const state: Room = {
+    admission,
+    dialled,
+    abandoned,
+    logged,
+    counters,
+    clock,
+    answer: 'accept',
+    available: true,
+    beforeDialAnswer: () => {},
+  };
+  return state;
+}
+
+export function handshake(
+  headers: Record<string, string | undefined> = {},
+  url = '/ws',
+  peer = '192.0.2.9',
+): HandshakeRequest {
+  const all: Record<string, string | undefined> = {
+    host: 'gateway.example',
+    upgrade: 'websocket',
+    connection: 'keep-alive, Upgrade',
+    'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
+    'sec-websocket-version': '13',
+    authorization: `Bearer ${GOOD}`,
+    ...headers,
+  };
+  return { method: 'GET', url, peer, header: (name) => all[name] };
+}
+
+export function outcome(decision: Decision): string {
+  return decision.kind === 'accept' ? 'accept' : `${decision.status} ${decision.code}`;
+}
