@@ -4,6 +4,7 @@ import { LocalRouter } from './cluster/local-router.ts';
 import { PushRate } from './cluster/push-rate.ts';
 import type { Config } from './config/config.ts';
 import { ConnectionManager } from './connection/connection-manager.ts';
+import { createSettlement, type Settlement } from './create-settlement.ts';
 import { Admission } from './gateway/admission.ts';
 import { createBunServer } from './gateway/bun-server.ts';
 import { bunRuntime } from './gateway/bun-types.ts';
@@ -23,10 +24,6 @@ import { Counters, type Gauges } from './metrics/counters.ts';
 import { createPresenceStore, type OpenedPresenceStore } from './presence/create-presence-store.ts';
 import { PresenceTracker } from './presence/tracker.ts';
 import { createUserStore } from './settlement/create-user-store.ts';
-import { GroupCommit, groupCommitSize } from './settlement/group-commit.ts';
-import { PresenceLedger } from './settlement/presence-ledger.ts';
-import { Reconciler } from './settlement/reconciler.ts';
-import { Settler } from './settlement/settler.ts';
 import type { UserStore } from './settlement/user-store.ts';
 
 /** A running gateway. */
@@ -104,9 +101,7 @@ interface Parts {
 /** The rooms of one gateway, in the order in which they start and stop. */
 class Assembly {
   readonly #parts: Parts;
-  readonly #settler: Settler;
-  readonly #reconciler: Reconciler;
-  readonly #ledger: PresenceLedger;
+  readonly #settlement: Settlement;
   readonly #tracker: PresenceTracker;
   readonly #manager: ConnectionManager;
   readonly #credentials: Credentials;
@@ -119,20 +114,11 @@ class Assembly {
     const { config, clock, log, counters, users, presence } = parts;
     this.#parts = parts;
     this.#credentials = createCredentials({ config, clock, log });
-    this.#settler = this.#createSettler();
-    this.#reconciler = this.#createReconciler();
-    const groupCommit = new GroupCommit({
+    this.#settlement = createSettlement({
+      ...parts,
       store: users,
-      clock,
-      timeoutMs: config.sqlTimeoutMs,
-      maxBatch: groupCommitSize(config.databaseUrl),
-    });
-    this.#ledger = new PresenceLedger({
-      clock,
-      store: users,
-      groupCommit,
-      settler: this.#settler,
-      reconciler: this.#reconciler,
+      duties: presence.store,
+      random: Math.random,
     });
     this.#tracker = this.#createTracker();
     this.#manager = this.#createManager();
@@ -156,9 +142,10 @@ class Assembly {
 
   async start(): Promise<Result<Gateway, { message: string }>> {
     const { presence } = this.#parts;
-    await this.#reconciler.start();
+    await this.#settlement.reconciler.start();
     await this.#tracker.start(this.#manager);
-    this.#settler.start();
+    this.#settlement.settler.start();
+    this.#settlement.health.start();
     this.#manager.start();
     const { listen } = presence;
     if (listen !== undefined)
@@ -187,7 +174,10 @@ class Assembly {
     this.#manager.close(() => Math.floor(Math.random() * RECONNECT_SPREAD_MS));
     await sleep(clock, CLOSE_GRACE_MS);
     await this.#server.close();
-    await Promise.race([this.#settler.flush(config.drainTimeoutMs), sleep(clock, config.drainTimeoutMs)]);
+    await Promise.race([
+      this.#settlement.settler.flush(config.drainTimeoutMs),
+      sleep(clock, config.drainTimeoutMs),
+    ]);
     await this.#stopStores();
     log.info({ event: 'stopped' }, 'stopped');
   }
@@ -195,46 +185,13 @@ class Assembly {
   async #stopStores(): Promise<void> {
     this.#manager.monitor.stop();
     await this.#tracker.stop();
-    await this.#settler.stop();
-    await this.#reconciler.stop();
+    await this.#settlement.settler.stop();
+    await this.#settlement.reconciler.stop();
+    await this.#settlement.health.stop();
+    // Whoever does not come back is settled by this moment, not by one up to 5 s older (rule ST5).
+    await this.#parts.users.noteNodeAlive(this.#parts.node, this.#parts.clock.now()).catch(() => {});
     await this.#parts.presence.store.close();
     await this.#parts.users.close();
-  }
-
-  #createSettler(): Settler {
-    const { presence, users, clock, log } = this.#parts;
-    const { store } = presence;
-    const source = {
-      take: (limit: number) => store.takeDuties(limit),
-      ack: (duties: Parameters<typeof store.ackDuties>[0]) => store.ackDuties(duties),
-      setAside: (duty: Parameters<typeof store.setAside>[0], error: string) => store.setAside(duty, error),
-      pending: () => store.pendingDuties(),
-    };
-    return new Settler({
-      store: users,
-      source,
-      clock,
-      log,
-      random: Math.random,
-      onSettled: (duties) => this.#ledger.onSettled(duties),
-    });
-  }
-
-  #createReconciler(): Reconciler {
-    const { presence, users, clock, log, node, config, counters } = this.#parts;
-    return new Reconciler({
-      store: users,
-      presenceKnows: (rows) => presence.store.knows(rows),
-      clock,
-      log,
-      node,
-      heartbeatTimeoutMs: config.heartbeatTimeoutMs,
-      periodsRetentionDays: config.periodsRetentionDays,
-      onSettled: (duties) => {
-        counters.logouts.reconciled += duties.length;
-        this.#ledger.onSettled(duties);
-      },
-    });
   }
 
   #createTracker(): PresenceTracker {
@@ -246,7 +203,7 @@ class Assembly {
       counters,
       node,
       store: presence.store,
-      ledger: this.#ledger,
+      ledger: this.#settlement.ledger,
       newId: () => randomBytes(9).toString('base64url'),
       renewToken: async (userId, token) => {
         const identity = await this.#credentials.verifyUser(token);
@@ -291,8 +248,8 @@ class Assembly {
       connections: () => this.#manager.connectionCount,
       dispatchQueueDepth: () => this.#manager.dispatchQueueDepth,
       queuedMessages: () => this.#manager.queuedMessages(),
-      settlementsPending: () => this.#settler.pendingCount,
-      settlementOldestAgeMs: () => this.#settler.oldestAgeMs,
+      settlementsPending: () => this.#settlement.settler.pendingCount,
+      settlementOldestAgeMs: () => this.#settlement.settler.oldestAgeMs,
       ghosts: () => this.#tracker.ghosts,
     };
   }
@@ -318,6 +275,7 @@ class Assembly {
       version: VERSION,
       processMetrics: true,
       isDraining: () => this.#draining,
+      settlementAvailable: () => this.#settlement.health.available,
       clientAddress: createClientAddress(config.trustedProxies),
       language: (accepted) => preferredLanguage(accepted, config.language),
     });

@@ -11,4 +11,5 @@ export { type Clock, systemClock } from './lib/clock.ts';
 export { FakeClock } from './lib/fake-clock.ts';
 export type { Log } from './logging/log.ts';
 export { CloseCode, mayReconnect } from './protocol/close-codes.ts';
+export type { Envelope } from './protocol/envelope.ts';
 export { ERRORS, type ErrorCode } from './protocol/error-codes.ts';

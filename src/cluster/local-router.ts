@@ -89,7 +89,7 @@ export class LocalRouter implements Router {
     timeoutMs = DEFAULT_ACK_TIMEOUT_MS,
   ): ReadonlyMap<number, Promise<boolean>> {
     const { manager } = this.#options;
-    const askable = userIds.filter((userId) =>
+    const askable = [...new Set(userIds)].filter((userId) =>
       manager.connectionsOf(userId).some(({ speaksV1 }) => speaksV1),
     );
     return new Map(askable.map((userId) => [userId, manager.acknowledged(message, { userId, timeoutMs })]));

@@ -27,8 +27,9 @@ export class Acknowledgements {
     if (this.#pending.size >= MAX_PENDING) return Promise.resolve(false);
     return new Promise((resolve) => {
       const settle = (acked: boolean): void => {
-        this.#pending.get(id)?.timer.cancel();
-        this.#pending.delete(id);
+        timer.cancel();
+        // A second wait for the same id has its own timer.
+        if (this.#pending.get(id)?.settle === settle) this.#pending.delete(id);
         resolve(acked);
       };
       const timer = this.#clock.after(expected.timeoutMs, () => settle(false));

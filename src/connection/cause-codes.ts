@@ -16,3 +16,12 @@ export const CAUSE_CODES: Readonly<Record<CloseCause, number>> = {
   'presence-lost': CloseCode.presenceLost,
   shutdown: CloseCode.serviceRestart,
 };
+
+/** Causes after which a client may come back, and is told so. */
+export const SAYS_GOODBYE: ReadonlySet<CloseCause> = new Set([
+  'heartbeat-timeout',
+  'read-timeout',
+  'slow-consumer',
+  'presence-lost',
+  'shutdown',
+]);

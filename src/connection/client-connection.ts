@@ -1,10 +1,9 @@
 import type { Watched } from '../heartbeat/monitor.ts';
 import { OFF_WHEEL, type WheelNode } from '../heartbeat/timeout-wheel.ts';
 import type { Timer } from '../lib/clock.ts';
-import { mayReconnect } from '../protocol/close-codes.ts';
 import { matchPing, parseClientMessage } from '../protocol/codec.ts';
 import type { ErrorCode } from '../protocol/error-codes.ts';
-import { CAUSE_CODES } from './cause-codes.ts';
+import { CAUSE_CODES, SAYS_GOODBYE } from './cause-codes.ts';
 import type { ConnectionHost } from './connection-host.ts';
 import type { CloseCause, ConnectionInfo, Registration } from './connection-info.ts';
 import {
@@ -16,11 +15,8 @@ import {
   sendWelcome,
 } from './lingxi-v1.ts';
 import { LossLog } from './loss-log.ts';
-import { SendQueue } from './send-queue.ts';
+import { type FrameOutcome, SendQueue } from './send-queue.ts';
 import type { Socket, SocketEvents } from './socket.ts';
-
-/** What became of a frame that was given to a connection. */
-export type FrameOutcome = 'written' | 'queued' | 'queue-full' | 'closed';
 
 const RATE_WINDOW_MS = 1000;
 
@@ -74,7 +70,7 @@ export class ClientConnection implements SocketEvents, Watched {
     this.#provenAtMonotonic = host.time.monotonic;
     this.#heardAt = now;
     this.#pingedAt = now;
-    this.#windowStart = now;
+    this.#windowStart = this.#provenAtMonotonic;
   }
 
   get userId(): number {
@@ -151,7 +147,7 @@ export class ClientConnection implements SocketEvents, Watched {
   message(text: string): void {
     if (!this.#open) return;
     const now = this.#heard();
-    if (this.#overRate(now)) return;
+    if (this.#overRate()) return;
     const stamp = matchPing(text);
     if (stamp !== undefined) {
       this.#prove(now);
@@ -164,8 +160,8 @@ export class ClientConnection implements SocketEvents, Watched {
 
   control(): void {
     if (!this.#open) return;
-    const now = this.#heard();
-    this.#overRate(now);
+    this.#heard();
+    this.#overRate();
   }
 
   drained(): void {
@@ -193,12 +189,12 @@ export class ClientConnection implements SocketEvents, Watched {
     if (!this.#open || this.#cause !== undefined) return;
     this.#cause = cause;
     const code = CAUSE_CODES[cause];
-    if (mayReconnect(code) && this.speaksV1)
+    // A socket that takes nothing, or is gone, carries no farewell.
+    if (this.speaksV1 && SAYS_GOODBYE.has(cause) && this.#blockedSince === undefined)
       sendGoodbye(this, this.#host, { code, reason: cause, reconnectAfterMs });
     // A peer that is gone, or takes nothing, answers no close frame. A socket may call `closed` from within `close`.
-    this.#termination = this.#host.clock.after(this.#host.limits.closeTimeoutMs, () =>
-      this.#socket.terminate(),
-    );
+    const { closeTimeoutMs } = this.#host.limits;
+    this.#termination = this.#host.clock.after(closeTimeoutMs, () => this.#socket.terminate());
     this.#socket.close(code, cause);
     this.#end(cause, { code, reason: cause });
   }
@@ -258,7 +254,9 @@ export class ClientConnection implements SocketEvents, Watched {
     this.#provenAtMonotonic = this.#host.time.monotonic;
   }
 
-  #overRate(now: number): boolean {
+  /** By monotonic time: while presence is unreachable the observed one stands still, and no client may pay for that. */
+  #overRate(): boolean {
+    const now = this.#host.time.monotonic;
     if (now - this.#windowStart >= RATE_WINDOW_MS) {
       this.#windowStart = now;
       this.#windowCount = 0;
@@ -286,7 +284,9 @@ export class ClientConnection implements SocketEvents, Watched {
   }
 
   #observedExpiry(expiresAt: number): number {
-    return this.#host.time.now() + Math.max(0, expiresAt - this.#host.clock.now());
+    const left = expiresAt - this.#host.clock.now();
+    // Observed time goes on between two looks: "due now" would lie ahead of whoever asks.
+    return left <= 0 ? Number.NEGATIVE_INFINITY : this.#host.time.now() + left;
   }
 
   #end(cause: CloseCause, closing: { readonly code: number; readonly reason: string }): void {

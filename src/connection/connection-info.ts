@@ -1,5 +1,3 @@
-import type { LogoutReason } from '../protocol/reasons.ts';
-
 /** A socket to be registered, with what its admission decided. */
 export interface Registration {
   readonly userId: number;
@@ -45,5 +43,3 @@ export type CloseCause =
   | 'policy-violation'
   | 'presence-lost'
   | 'shutdown';
-
-export type { LogoutReason };

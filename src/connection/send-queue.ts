@@ -1,3 +1,6 @@
+/** What became of a frame that was given to a connection. */
+export type FrameOutcome = 'written' | 'queued' | 'queue-full' | 'closed';
+
 /** What to do with a message that finds the queue of its connection full (`LINGXI_OVERFLOW`). */
 export type OverflowPolicy = 'drop-newest' | 'drop-oldest' | 'conflate' | 'disconnect';
 

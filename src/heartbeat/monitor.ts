@@ -3,7 +3,7 @@ import type { ObservedTime } from './observed-time.ts';
 import { OFF_WHEEL, TimeoutWheel, type WheelNode } from './timeout-wheel.ts';
 
 const TICK_MS = 25;
-/** A tick that comes later than this waits one more turn of the loop, so that pending reads come first (HB5). */
+/** Where the loop was held up for longer, judgement waits one more turn, so that pending reads come first (HB5). */
 const LATE_TICK_MS = 200;
 /** What one tick may handle; the rest follows in the next turn of the loop. */
 const MAX_DUE_PER_TICK = 2000;
@@ -56,19 +56,23 @@ export class HeartbeatMonitor {
     const late = monotonic - this.#lastTick > LATE_TICK_MS;
     this.#lastTick = monotonic;
     this.#time.now();
-    if (late || this.#pending !== undefined) return;
-    this.#judgeAfterReads();
+    if (this.#pending !== undefined) return;
+    if (late) this.#pending = this.#clock.defer(() => this.#judgeAfterReads(false));
+    else this.#judgeAfterReads(true);
   }
 
-  #judgeAfterReads(): void {
+  /** `mayWait`: one turn more where the loop was held up since the tick. Once, or a slow loop would never judge. */
+  #judgeAfterReads(mayWait: boolean): void {
     this.#pending = this.#clock.defer(() => {
+      if (mayWait && this.#clock.monotonic() - this.#lastTick > LATE_TICK_MS)
+        return this.#judgeAfterReads(false);
       this.#pending = undefined;
       if (this.#time.frozen) return;
       const now = this.#time.now();
       const handled = this.#wheel.advance(now, MAX_DUE_PER_TICK, (node) => {
         if (node.attend(now)) this.watch(node);
       });
-      if (handled === MAX_DUE_PER_TICK && this.#ticker !== undefined) this.#judgeAfterReads();
+      if (handled === MAX_DUE_PER_TICK && this.#ticker !== undefined) this.#judgeAfterReads(true);
     });
   }
 }

@@ -17,6 +17,8 @@ export type LogEvent =
   | 'audit'
   | 'presence-unavailable'
   | 'presence-restored'
+  | 'settlement-unavailable'
+  | 'settlement-restored'
   | 'settlement-failed'
   | 'settlement-set-aside'
   | 'malformed-message'

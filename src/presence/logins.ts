@@ -111,6 +111,7 @@ export class Logins {
       }
       hold.http = before.proof;
       hold.httpRev = before.rev;
+      if (answer === undefined) this.#correctLater(hold);
       return err(answer?.kind === 'not-online' ? 'not-online' : 'presence-unavailable');
     });
   }
@@ -162,8 +163,7 @@ export class Logins {
     if (known?.exists === false && presence.options.unknownUsers === 'reject') return err('unknown-user');
     const answer = await this.#stated(() => statement(known?.newest?.period ?? 0));
     if (answer === undefined) {
-      hold.uncertain = true;
-      presence.dirty.add(hold);
+      this.#correctLater(hold);
       return err('presence-unavailable');
     }
     switch (answer.kind) {
@@ -212,15 +212,25 @@ export class Logins {
     const { period, loginTime } = answer;
     await this.#settleEarlier(userId, answer.unsettled, facts);
     if (!(await this.#written({ userId, period, loginAt: loginTime, node: presence.options.node }))) {
-      await presence.options.store.withdraw([{ userId, period }]).catch(() => presence.leaseDoubtful());
+      await presence.options.store.withdraw([{ userId, period }]).catch(() => this.#correctLater(hold));
       return err('settlement-unavailable');
     }
     const visible = await presence.record(userId, period);
-    if (visible !== true) return err('presence-unavailable');
+    if (visible !== true) {
+      this.#correctLater(hold);
+      return err('presence-unavailable');
+    }
     presence.onlineCount += 1;
     presence.options.counters.logins += 1;
     this.#adopt(hold, answer);
     return ok(answer);
+  }
+
+  /** What the store has of this user may be more than this node told anybody: it is told what is true. */
+  #correctLater(hold: UserHold): void {
+    hold.uncertain = true;
+    this.#presence.dirty.add(hold);
+    this.#presence.leaseDoubtful();
   }
 
   async #settleEarlier(

@@ -88,6 +88,7 @@ export class MemoryPresenceStore implements PresenceStore {
   renew(request: RenewRequest): Promise<RenewAnswer> {
     const { node } = this.#options;
     this.#world.nodes.set(node, this.#moment().observed);
+    this.#world.highestEpoch = Math.max(this.#world.highestEpoch, request.highestEpoch);
     const waiting = this.#world.losses.get(node);
     for (const { userId, rev } of request.acknowledged) {
       if (waiting?.get(userId)?.rev === rev) waiting.delete(userId);
@@ -126,8 +127,11 @@ export class MemoryPresenceStore implements PresenceStore {
     const ended = [...this.#dead].flatMap((node) => [...this.#world.reap(node, limit, moment)]);
     let ghosts = 0;
     for (const node of this.#dead) {
-      const left = this.#world.heldOnlyBy(node);
-      if (left === 0) this.#dead.delete(node);
+      const left = this.#world.heldBy(node);
+      if (left === 0) {
+        this.#dead.delete(node);
+        this.#world.losses.delete(node);
+      }
       ghosts += left;
     }
     return Promise.resolve({ ended, ghosts });
@@ -210,7 +214,7 @@ export class MemoryPresenceStore implements PresenceStore {
     const now = this.#options.clock.monotonic();
     if (now - this.#prunedAt < PRUNE_INTERVAL_MS) return;
     this.#prunedAt = now;
-    const offline: RecordState[] = [];
+    const remembered: RecordState[] = [];
     const expired = this.#options.clock.now() - this.#options.lastSeenTtlMs;
     for (const record of this.#world.records.values()) {
       if (
@@ -221,11 +225,11 @@ export class MemoryPresenceStore implements PresenceStore {
         continue;
       if (record.last === undefined || record.last.logoutTime < expired)
         this.#world.records.delete(record.userId);
-      else offline.push(record);
+      else remembered.push(record);
     }
-    if (offline.length <= MAX_OFFLINE_RECORDS) return;
-    offline.sort((left, right) => (left.last?.logoutTime ?? 0) - (right.last?.logoutTime ?? 0));
-    for (const record of offline.slice(0, offline.length - MAX_OFFLINE_RECORDS))
+    if (remembered.length <= MAX_OFFLINE_RECORDS) return;
+    remembered.sort((left, right) => (left.last?.logoutTime ?? 0) - (right.last?.logoutTime ?? 0));
+    for (const record of remembered.slice(0, remembered.length - MAX_OFFLINE_RECORDS))
       this.#world.records.delete(record.userId);
   }
 }

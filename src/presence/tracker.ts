@@ -150,9 +150,13 @@ export class PresenceTracker implements Presence, ManagerObserver {
 
   logoutRequested(connection: ClientConnection): void {
     const { userId, registration } = connection;
-    void this.#end({ userId, reason: 'logout', epoch: registration.epoch }).finally(() =>
-      connection.close('logout'),
-    );
+    const { connectionId } = registration;
+    // A socket that was connected anew (rule PR9) has a newer epoch than it was registered with.
+    const held = this.#node?.holds
+      .get(userId)
+      ?.sockets.find((socket) => socket.connectionId === connectionId);
+    const epoch = Math.max(registration.epoch, held?.epoch ?? 0);
+    void this.#end({ userId, reason: 'logout', epoch }).finally(() => connection.close('logout'));
   }
 
   tokenOffered(connection: ClientConnection, token: string): void {

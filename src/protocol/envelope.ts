@@ -37,7 +37,3 @@ export class EnvelopeEncoder {
     return `${this.#head}${userId}${this.#tail},"id":${JSON.stringify(id)}}`;
   }
 }
-
-export function encodeEnvelope(envelope: Envelope): string {
-  return new EnvelopeEncoder(envelope.type, envelope.data, envelope.timestamp).forUser(envelope.userId);
-}

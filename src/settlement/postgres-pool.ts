@@ -14,6 +14,8 @@ export interface PostgresPoolOptions {
 }
 
 const INT8_OID = 20;
+
+type TypeParser = (value: string) => unknown;
 /** The server gets this much time to report its own statement timeout before this side gives up on it. */
 const CLIENT_GRACE_MS = 250;
 

@@ -46,13 +46,6 @@ export interface UserFacts {
   readonly newest: PeriodRow | undefined;
 }
 
-/** A node's line in `lingxi_nodes`. */
-export interface NodeLife {
-  readonly node: string;
-  /** Newest moment at which the incarnation is known to have lived, wall-clock milliseconds. */
-  readonly lastAliveAt: number;
-}
-
 /**
  * SQL as settlement needs it. Every write is one transaction for the whole batch; batches hold at most 1,000 rows.
  * A rejected promise means that nothing is known to be written and the call may be repeated: each one is

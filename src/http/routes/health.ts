@@ -20,9 +20,9 @@ export function addHealthRoutes(table: RouteTable): void {
     ...health,
     path: '/readyz',
     summary: 'Whether new connections may be sent here',
-    description: '503 while draining or while presence is unavailable, with the reason.',
+    description: '503 while draining, and while presence or the database is unavailable, with the reason.',
     answer: Health,
-    errors: ['draining', 'presence-unavailable'],
+    errors: ['draining', 'presence-unavailable', 'settlement-unavailable'],
     handle: (call) => ok(readiness(call)),
   });
 }
@@ -34,7 +34,10 @@ function readiness(call: Call): Response {
     : call.context.json({ status: 'unavailable', reason }, 503, { 'retry-after': '1' });
 }
 
-function unreadyReason(call: Call): 'draining' | 'presence-unavailable' | undefined {
+function unreadyReason(
+  call: Call,
+): 'draining' | 'presence-unavailable' | 'settlement-unavailable' | undefined {
   if (call.deps.isDraining()) return 'draining';
-  return call.deps.presence.available ? undefined : 'presence-unavailable';
+  if (!call.deps.presence.available) return 'presence-unavailable';
+  return call.deps.settlementAvailable() ? undefined : 'settlement-unavailable';
 }

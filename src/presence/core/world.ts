@@ -4,9 +4,6 @@ import type { Claim, ClaimAnswer, EndAnswer, EndedPeriod, EndRequest, Loss } fro
 import { type Hold, isOnline, type Moment, newRecord, type RecordState } from './records.ts';
 import { type LoginStep, sessionRefusal, type WorldRules } from './session-policy.ts';
 
-/** Others wait this long for a period that is being opened elsewhere. */
-export const OPENING_MS = 1500;
-
 /**
  * The rules of presence as a pure state: no I/O, time is an argument. The in-process store is this and a queue; the
  * scripts of the Redis store follow it line by line and are held against it by the same tests (rule PR13).
@@ -78,7 +75,11 @@ export class PresenceWorld {
       this.#lose(node, { userId: record.userId, rev: hold.rev, reason: request.reason });
     return {
       kind: 'ended',
-      end: this.#end(record, { reason: request.reason, logoutTime: moment.wall, node: '' }),
+      end: this.#end(record, {
+        reason: request.reason,
+        logoutTime: Math.max(record.loginTime, moment.wall),
+        node: '',
+      }),
     };
   }
 
@@ -98,11 +99,10 @@ export class PresenceWorld {
     return ended;
   }
 
-  /** Users whom only `node` holds. */
-  heldOnlyBy(node: string): number {
+  /** Users whom `node` holds, alone or with others. */
+  heldBy(node: string): number {
     let count = 0;
-    for (const record of this.records.values())
-      if (record.holds.size === 1 && record.holds.has(node)) count += 1;
+    for (const record of this.records.values()) if (record.holds.has(node)) count += 1;
     return count;
   }
 
@@ -267,7 +267,8 @@ export class PresenceWorld {
 
   /** Nobody was told of a period that was not recorded: a row of it that is open in SQL is reconciled. */
   #forgetOpening(record: RecordState): void {
-    if (record.last === undefined && record.unsettled === undefined) this.records.delete(record.userId);
+    if (record.last === undefined && record.unsettled === undefined && record.blockedUntil === 0)
+      this.records.delete(record.userId);
   }
 
   #lose(node: string, loss: Loss): void {

@@ -8,8 +8,7 @@ for i = 7, #ARGV, 3 do
   local r = load(user)
   if r.f.un == period then
     redis.call('HDEL', user_key(user), 'un')
-    local ttl = math.max(last_seen_ttl, tonumber(r.f.block or 0) - observed)
-    if r.held == 0 then redis.call('PEXPIRE', user_key(user), num(math.max(1, ttl))) end
+    if r.held == 0 then expire_offline(r) end
   end
 end
 return 1

@@ -133,8 +133,9 @@ local function state(r, c, h)
     redis.call('HSET', user_key(r.id), 'proof', num(r.proof), 'till', num(r.till), 'h:' .. node, format_hold(h))
     if r.recorded then
       local key = mirror_key(r.id)
-      if redis.call('PEXPIRE', key, MIRROR_TTL_MS) == 1 then
-        heal(key, 'HSET', key, 'lastHeartbeat', num(r.proof))
+      -- 0: the field was there. Anything else: the hash was not, or another type is in its place.
+      if redis.pcall('HSET', key, 'lastHeartbeat', num(r.proof)) == 0 then
+        redis.call('PEXPIRE', key, MIRROR_TTL_MS)
       else
         mirror(r)
       end

@@ -23,7 +23,7 @@ local function take(id, reason, epoch, block_ms, proof_age)
     holder = n
     if n ~= node then lose(n, id, h.rev, reason) end
   end
-  return 'ended,' .. end_period(r, reason, wall, holder)
+  return 'ended,' .. end_period(r, reason, math.max(r.login, wall), holder)
 end
 
 for i = 6, #ARGV, 5 do

@@ -42,7 +42,7 @@ end
 local function heal(key, ...)
   local answer = redis.pcall(...)
   if type(answer) == 'table' and answer.err then
-    redis.call('DEL', key)
+    if string.find(answer.err, 'WRONGTYPE', 1, true) then redis.call('DEL', key) end
     return redis.call(...)
   end
   return answer
@@ -146,15 +146,24 @@ local function show(r)
   mirror(r)
 end
 
+-- The record of a user who is offline and settled goes in time.
+local function expire_offline(r)
+  redis.call('PEXPIRE', user_key(r.id), num(math.max(1, last_seen_ttl, tonumber(r.f.block or 0) - observed)))
+end
+
 -- Nobody was told of a period that was not recorded: a row of it that is open in SQL is reconciled.
 local function forget_opening(r)
-  if not r.f.last and not r.f.un and not r.f.block then redis.call('DEL', user_key(r.id)) end
+  if not r.f.last and not r.f.un and not r.f.block then
+    redis.call('DEL', user_key(r.id))
+  elseif not r.f.un then
+    expire_offline(r)
+  end
 end
 
 -- END: status, online set, mirror, duty in one step (rule ST1).
 local function end_period(r, reason, logout, holder)
   for n in pairs(r.holds) do drop_hold(r, n) end
-  redis.call('SREM', ONLINE_SET, r.id)
+  heal(ONLINE_SET, 'SREM', ONLINE_SET, r.id)
   redis.call('ZREM', ONLINE, r.id)
   local key = mirror_key(r.id)
   if last_seen_ttl == 0 then

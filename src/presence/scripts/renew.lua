@@ -5,7 +5,9 @@
 
 if not known_world or world[4] ~= run_id then
   -- Another Redis than the one that gave the leases (restart, failover, wipe): everybody states anew what it holds.
-  redis.call('DEL', NODES)
+  -- A node that does not come back is as dead as any other: its holds outlived it in what Redis saved.
+  local nodes = redis.call('HKEYS', NODES)
+  for _, n in ipairs(nodes) do keep_node(n, { lease = '', seen = observed, restored = '0' }) end
   birth = observed
   redis.call('HSET', WORLD, 'run', run_id, 'birth', num(birth))
 end
@@ -26,7 +28,7 @@ for i = 8, #ARGV, 2 do
   if waiting and split(waiting, '|')[1] == ARGV[i + 1] then redis.call('HDEL', lost, ARGV[i]) end
 end
 
-local answer = { entry.restored == '1' and 0 or 1, redis.call('SCARD', ONLINE_SET) }
+local answer = { entry.restored == '1' and 0 or 1, redis.call('ZCARD', ONLINE) }
 local losses = redis.call('HGETALL', lost)
 for i = 1, #losses do answer[#answer + 1] = losses[i] end
 return answer

@@ -230,6 +230,7 @@ export function createHarness(config: Partial<Config> = {}, deps: Partial<HttpDe
     version: '0.0.0',
     processMetrics: false,
     isDraining: () => state.draining,
+    settlementAvailable: () => true,
     clientAddress: (peer) => peer,
     language: (accepted) => (accepted?.startsWith('zh') === true ? 'zh' : 'en'),
     ...deps,

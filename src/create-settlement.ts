@@ -1,0 +1,75 @@
+import type { Config } from './config/config.ts';
+import type { Clock } from './lib/clock.ts';
+import type { Log } from './logging/log.ts';
+import type { Counters } from './metrics/counters.ts';
+import type { PresenceStore } from './presence/presence-store.ts';
+import { GroupCommit, groupCommitSize } from './settlement/group-commit.ts';
+import { PresenceLedger } from './settlement/presence-ledger.ts';
+import { Reconciler } from './settlement/reconciler.ts';
+import { Settler } from './settlement/settler.ts';
+import { SqlHealth } from './settlement/sql-health.ts';
+import type { UserStore } from './settlement/user-store.ts';
+
+/** What turns duties into rows, and what presence sees of it. */
+export interface Settlement {
+  readonly settler: Settler;
+  readonly reconciler: Reconciler;
+  readonly ledger: PresenceLedger;
+  readonly health: SqlHealth;
+}
+
+interface SettlementParts {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: Log;
+  readonly node: string;
+  readonly counters: Counters;
+  readonly store: UserStore;
+  readonly duties: PresenceStore;
+}
+
+/** Joins the SQL store to the presence store, whose duties it settles. */
+export function createSettlement(parts: SettlementParts): Settlement {
+  const { config, clock, store } = parts;
+  const settler = createSettler(parts, (duties) => ledger.onSettled(duties));
+  const reconciler = createReconciler(parts, (duties) => ledger.onSettled(duties));
+  const groupCommit = new GroupCommit({
+    store,
+    clock,
+    timeoutMs: config.sqlTimeoutMs,
+    maxBatch: groupCommitSize(config.databaseUrl),
+  });
+  const ledger = new PresenceLedger({ clock, store, groupCommit, settler, reconciler });
+  return { settler, reconciler, ledger, health: new SqlHealth({ store, clock, log: parts.log }) };
+}
+
+type OnSettled = PresenceLedger['onSettled'];
+
+function createSettler(parts: SettlementParts, onSettled: OnSettled): Settler {
+  const { store, duties, clock, log, random } = parts;
+  const source = {
+    take: (limit: number) => duties.takeDuties(limit),
+    ack: (settled: Parameters<typeof duties.ackDuties>[0]) => duties.ackDuties(settled),
+    setAside: (duty: Parameters<typeof duties.setAside>[0], error: string) => duties.setAside(duty, error),
+    pending: () => duties.pendingDuties(),
+  };
+  return new Settler({ store, source, clock, log, random, onSettled });
+}
+
+function createReconciler(parts: SettlementParts, onSettled: OnSettled): Reconciler {
+  const { store, duties, clock, log, node, config, counters } = parts;
+  return new Reconciler({
+    store,
+    presenceKnows: (rows) => duties.knows(rows),
+    clock,
+    log,
+    node,
+    heartbeatTimeoutMs: config.heartbeatTimeoutMs,
+    periodsRetentionDays: config.periodsRetentionDays,
+    onSettled: (settled) => {
+      counters.logouts.reconciled += settled.length;
+      onSettled(settled);
+    },
+  });
+}

@@ -1,0 +1,189 @@
+import { describe, expect, it } from 'vitest';
+import { type Connected, type Library, openLibrary, PING } from './library.ts';
+
+/** When the server closed the socket, in ms from now; undefined: it did not within `withinMs`. */
+function closedAfter({ clock }: Library, { socket }: Connected, withinMs = 30_000): number | undefined {
+  for (let ms = 0; ms <= withinMs; ms += 1) {
+    if (socket.code !== undefined) return ms;
+    clock.advance(1);
+  }
+  return undefined;
+}
+
+/** Lets `forMs` pass while the client does something each second. */
+function while_({ clock }: Library, forMs: number, each: () => void): void {
+  for (let ms = 0; ms < forMs; ms += 1000) {
+    clock.advance(1000);
+    each();
+  }
+}
+
+describe('heartbeat of connections', () => {
+  it.each(['seed', 'lingxi.v1'] as const)(
+    '[HB1] [HB4] a silent %s client is closed 4100 after 10.0 to 10.1 s',
+    (protocol) => {
+      const library = openLibrary();
+      const client = library.connect({ protocol });
+      library.clock.advance(777);
+      client.socket.hear(PING);
+      const after = closedAfter(library, client);
+      expect(after).toBeGreaterThanOrEqual(10_000);
+      expect(after).toBeLessThanOrEqual(10_100);
+      expect(client.socket.closes).toEqual([{ code: 4100, reason: 'heartbeat-timeout' }]);
+      expect(library.manager.counters.detectionLag.count).toBe(1);
+    },
+  );
+
+  it('[HB1] a client that pings each second stays', () => {
+    const library = openLibrary();
+    const { socket } = library.connect();
+    while_(library, 120_000, () => socket.hear(PING));
+    expect(socket.code).toBeUndefined();
+    expect(library.manager.counters.heartbeats).toBe(120);
+  });
+
+  it('[HB2] any well-formed message of a seed client counts as a ping', () => {
+    const library = openLibrary();
+    const { socket } = library.connect();
+    while_(library, 60_000, () => socket.hear({ type: 'chat' }));
+    expect(socket.code).toBeUndefined();
+  });
+
+  it('[HB2] pongs do not keep a seed client that stopped pinging, nor do malformed messages', () => {
+    const library = openLibrary();
+    const { socket } = library.connect();
+    while_(library, 11_000, () => {
+      socket.pong();
+      socket.hear('not json');
+      socket.hear('{"no":"type"}');
+    });
+    expect(socket.code).toBe(4100);
+    expect(socket.pings).toBe(0);
+  });
+
+  it('[HB2] [HB3] a lingxi.v1 client in a background tab is pinged after 3 s of silence and kept by its pongs', () => {
+    const library = openLibrary();
+    const { socket } = library.connect({ protocol: 'lingxi.v1' });
+    library.clock.advance(2900);
+    expect(socket.pings).toBe(0);
+    library.clock.advance(200);
+    expect(socket.pings).toBe(1);
+    socket.pong();
+    let answered = 1;
+    for (let ms = 0; ms < 60_000; ms += 100) {
+      library.clock.advance(100);
+      if (socket.pings > answered) {
+        answered = socket.pings;
+        socket.pong();
+      }
+    }
+    expect(socket.code).toBeUndefined();
+    expect(answered).toBeGreaterThanOrEqual(19);
+    expect(answered).toBeLessThanOrEqual(21);
+  });
+
+  it('[HB3] who speaks is not pinged', () => {
+    const library = openLibrary();
+    const { socket } = library.connect({ protocol: 'lingxi.v1' });
+    while_(library, 30_000, () => socket.hear(PING));
+    expect(socket.pings).toBe(0);
+  });
+
+  it('[HB2] mode any: pongs prove life for seed clients as well', () => {
+    const library = openLibrary({ heartbeatMode: 'any' });
+    const { socket } = library.connect();
+    while_(library, 30_000, () => socket.pong());
+    expect(socket.code).toBeUndefined();
+    library.clock.advance(3100);
+    expect(socket.pings).toBe(1);
+  });
+
+  it('[HB2] mode client: messages only, for lingxi.v1 as well', () => {
+    const library = openLibrary({ heartbeatMode: 'client' });
+    const silent = library.connect({ userId: 1, protocol: 'lingxi.v1' });
+    const speaking = library.connect({ userId: 2, protocol: 'lingxi.v1' });
+    while_(library, 12_000, () => {
+      silent.socket.pong();
+      speaking.socket.hear({ type: 'state', data: { value: 'background' } });
+    });
+    expect([silent.socket.code, speaking.socket.code]).toEqual([4100, undefined]);
+    expect(silent.socket.pings).toBe(0);
+  });
+
+  it('closes by the read timeout where it is the nearer one', () => {
+    const library = openLibrary({ readTimeoutMs: 4000 });
+    const client = library.connect();
+    expect(closedAfter(library, client)).toBeLessThanOrEqual(4100);
+    expect(client.socket.closes).toEqual([{ code: 4100, reason: 'read-timeout' }]);
+  });
+
+  it('the read timeout hears what proves nothing', () => {
+    const library = openLibrary({ heartbeatTimeoutMs: 600_000, readTimeoutMs: 60_000 });
+    const { socket } = library.connect();
+    while_(library, 90_000, () => socket.pong());
+    expect(socket.code).toBeUndefined();
+    library.clock.advance(60_200);
+    expect(socket.closes).toEqual([{ code: 4100, reason: 'read-timeout' }]);
+  });
+
+  it('[HB5] a loop that stands for 5 s logs nobody out', () => {
+    const library = openLibrary();
+    const { socket } = library.connect();
+    library.clock.advance(8000);
+    library.clock.stall(5000);
+    socket.hear(PING);
+    library.clock.advance(9900);
+    expect(socket.code).toBeUndefined();
+    library.clock.advance(300);
+    expect(socket.code).toBe(4100);
+  });
+
+  it('closes 4003 when the token runs out, and not before', () => {
+    const library = openLibrary();
+    const tokenExpiresAt = library.clock.now() + 20_000;
+    const client = library.connect({ tokenExpiresAt });
+    while_(library, 20_000 - 1000, () => client.socket.hear(PING));
+    library.clock.advance(990);
+    expect(client.socket.code).toBeUndefined();
+    library.clock.advance(110);
+    expect(client.socket.closes).toEqual([{ code: 4003, reason: 'token-expired' }]);
+  });
+
+  it('finds a token that ran out on a clock that never stands still', () => {
+    const library = openLibrary();
+    const { clock } = library;
+    const standing = clock.monotonic.bind(clock);
+    let looks = 0;
+    // As on a real machine, two looks are never the same moment.
+    Object.assign(clock, {
+      monotonic: () => {
+        looks += 1;
+        return standing() + looks * 1e-6;
+      },
+    });
+    const client = library.connect({ tokenExpiresAt: clock.now() + 2000 });
+    while_(library, 4000, () => client.socket.hear(PING));
+    expect(client.socket.code).toBe(4003);
+  });
+
+  it('a renewed token moves the end, also to nearer than it was', () => {
+    const library = openLibrary();
+    const { connection, socket } = library.connect({ tokenExpiresAt: library.clock.now() + 5000 });
+    connection.renewToken(library.clock.now() + 15_000);
+    while_(library, 14_000, () => socket.hear(PING));
+    expect(socket.code).toBeUndefined();
+    connection.renewToken(undefined);
+    while_(library, 20_000, () => socket.hear(PING));
+    expect(socket.code).toBeUndefined();
+    connection.renewToken(library.clock.now() + 500);
+    library.clock.advance(600);
+    expect(socket.code).toBe(4003);
+  });
+
+  it('a token that never ends asks nothing of the wheel', () => {
+    const library = openLibrary();
+    const { socket } = library.connect({ tokenExpiresAt: Number.MAX_SAFE_INTEGER });
+    while_(library, 60_000, () => socket.hear(PING));
+    expect(socket.code).toBeUndefined();
+  });
+});

@@ -1,0 +1,69 @@
+import { describe, expect, it } from 'vitest';
+import { openLibrary, PING } from './library.ts';
+
+describe('what clients send', () => {
+  it('closes 1008 beyond the allowed messages a second, control frames included', () => {
+    const { connect, clock } = openLibrary({ maxMessagesPerSecond: 5 });
+    const [chatty, pongs, calm] = [connect({ userId: 1 }), connect({ userId: 2 }), connect({ userId: 3 })];
+    for (let count = 0; count < 6; count += 1) {
+      chatty.socket.hear(PING);
+      pongs.socket.pong();
+    }
+    for (let second = 0; second < 20; second += 1) {
+      for (let count = 0; count < 5; count += 1) calm.socket.hear(PING);
+      clock.advance(1000);
+    }
+    expect([chatty.socket.code, pongs.socket.code, calm.socket.code]).toEqual([1008, 1008, undefined]);
+    expect(chatty.socket.closes[0]?.reason).toBe('policy-violation');
+  });
+
+  it('[PR10] counts by real time: while time is frozen for others nobody pays for pinging on', () => {
+    const { connect, clock, manager } = openLibrary({ maxMessagesPerSecond: 5 });
+    const { socket } = connect();
+    manager.time.freeze();
+    for (let second = 0; second < 60; second += 1) {
+      socket.hear(PING);
+      clock.advance(1000);
+    }
+    expect(socket.code).toBeUndefined();
+  });
+
+  it('counts malformed messages and gives them to nobody', () => {
+    const { connect, manager } = openLibrary();
+    const { socket } = connect();
+    const heard: string[] = [];
+    manager.on('message', ({ message }) => heard.push(message.type));
+    for (const text of ['', '{', '[]', 'null', '"ping"', '{"type":1}', '{"type":"ping"', '{"data":{}}'])
+      socket.hear(text);
+    socket.hear({ type: 'chat', data: [1] });
+    expect(manager.counters.malformedMessages).toBe(8);
+    expect(heard).toEqual(['chat']);
+    expect(socket.code).toBeUndefined();
+    expect(socket.frames).toEqual([]);
+  });
+
+  it('hears nothing after the close', () => {
+    const { connect, manager } = openLibrary();
+    const { connection, socket } = connect();
+    const heard: string[] = [];
+    manager.on('message', ({ message }) => heard.push(message.type));
+    connection.close('kick');
+    socket.hear({ type: 'chat' });
+    socket.hear(PING);
+    socket.pong();
+    expect(heard).toEqual([]);
+    expect(manager.counters.heartbeats).toBe(0);
+  });
+
+  it("what only lingxi.v1 knows is the application's where a seed client sends it", () => {
+    const { connect, manager } = openLibrary();
+    const { socket } = connect();
+    const heard: string[] = [];
+    manager.on('message', ({ message }) => heard.push(message.type));
+    for (const type of ['logout', 'state', 'token', 'ack', 'pong'])
+      socket.hear({ type, data: { value: 'active' } });
+    expect(heard).toEqual(['logout', 'state', 'token', 'ack', 'pong']);
+    expect(socket.code).toBeUndefined();
+    expect(socket.frames).toEqual([]);
+  });
+});

@@ -1,0 +1,55 @@
+import {
+  type ClientConnection,
+  ConnectionManager,
+  FakeClock,
+  type ManagerOptions,
+  type Registration,
+} from '../../../src/index.ts';
+import { FakeSocket } from '../../support/fake-socket.ts';
+
+/** A manager as the library's user makes it, on a clock that stands still. */
+export interface Library {
+  readonly clock: FakeClock;
+  readonly manager: ConnectionManager;
+  /** Registers a fresh socket with the defaults of a test, changed as told. */
+  connect(changed?: Partial<Registration>, socket?: FakeSocket): Connected;
+}
+
+export interface Connected {
+  readonly socket: FakeSocket;
+  readonly connection: ClientConnection;
+}
+
+export function openLibrary(options: ManagerOptions = {}): Library {
+  const clock = new FakeClock();
+  const manager = new ConnectionManager({ clock, ...options });
+  manager.start();
+  let last = 0;
+  return {
+    clock,
+    manager,
+    connect(changed = {}, socket = new FakeSocket()) {
+      last += 1;
+      const registration: Registration = {
+        userId: 7,
+        username: '玩家7',
+        connectionId: `c${last}`,
+        epoch: 1000 + last,
+        period: 1000,
+        resumed: false,
+        ip: '192.0.2.1',
+        protocol: 'seed',
+        ...changed,
+      };
+      const connection = manager.register(registration, socket);
+      return { connection: socket.attach(connection), socket };
+    },
+  };
+}
+
+export const PING = '{"type":"ping","timestamp":1767225600000}';
+
+/** What was counted as lost, by reason. */
+export function losses(manager: ConnectionManager): number {
+  return Object.values(manager.counters.dropped).reduce((sum, count) => sum + count, 0);
+}

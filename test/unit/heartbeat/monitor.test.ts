@@ -1,0 +1,177 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { HeartbeatMonitor, type Watched } from '../../../src/heartbeat/monitor.ts';
+import { ObservedTime } from '../../../src/heartbeat/observed-time.ts';
+import { OFF_WHEEL, type WheelNode } from '../../../src/heartbeat/timeout-wheel.ts';
+import type { Clock, Timer } from '../../../src/lib/clock.ts';
+import { FakeClock } from '../../../src/lib/fake-clock.ts';
+
+class Patient implements Watched {
+  wheelSlot = OFF_WHEEL;
+  wheelPrevious: WheelNode | undefined = undefined;
+  wheelNext: WheelNode | undefined = undefined;
+  due: number;
+  attended: number[] = [];
+
+  constructor(due: number) {
+    this.due = due;
+  }
+
+  dueAt(): number {
+    return this.due;
+  }
+
+  attend(now: number): boolean {
+    this.attended.push(now);
+    return false;
+  }
+}
+
+/** A loop whose turns are played by hand: timers, then reads, then what was deferred. */
+class Loop implements Clock {
+  time = 0;
+  #tick: (() => void) | undefined;
+  #deferred: (() => void)[] = [];
+
+  now(): number {
+    return this.time;
+  }
+  monotonic(): number {
+    return this.time;
+  }
+  after(): Timer {
+    throw new Error('not used');
+  }
+  every(_interval: number, callback: () => void): Timer {
+    this.#tick = callback;
+    return { cancel: () => undefined };
+  }
+  defer(callback: () => void): Timer {
+    this.#deferred.push(callback);
+    return { cancel: () => undefined };
+  }
+
+  turn(reads: () => void = () => undefined): void {
+    this.#tick?.();
+    reads();
+    const due = this.#deferred;
+    this.#deferred = [];
+    for (const callback of due) callback();
+  }
+}
+
+describe('HeartbeatMonitor', () => {
+  let clock: FakeClock;
+  let monitor: HeartbeatMonitor;
+  beforeEach(() => {
+    clock = new FakeClock();
+    monitor = new HeartbeatMonitor(clock, new ObservedTime(clock));
+    monitor.start();
+  });
+
+  it('[HB4] finds what is due within 100 ms and never early', () => {
+    const patients = Array.from({ length: 200 }, (_, index) => new Patient(10_000 + index * 3.7));
+    for (const patient of patients) monitor.watch(patient);
+    clock.advance(12_000);
+    for (const { due, attended } of patients) {
+      expect(attended).toHaveLength(1);
+      expect(attended[0]).toBeGreaterThanOrEqual(due);
+      expect(attended[0]).toBeLessThanOrEqual(due + 100);
+    }
+  });
+
+  it('[HB4] more than one tick may handle follow in the next turn of the loop', () => {
+    const patients = Array.from({ length: 9000 }, () => new Patient(1000));
+    for (const patient of patients) monitor.watch(patient);
+    clock.advance(1100);
+    expect(patients.every(({ attended }) => attended.length === 1)).toBe(true);
+  });
+
+  it('[HB5] a stall of 5 s makes nobody due who was not within a second of it', () => {
+    const near = new Patient(3000);
+    const far = new Patient(6000);
+    monitor.watch(near);
+    monitor.watch(far);
+    clock.advance(2500);
+    clock.stall(5000);
+    clock.advance(600);
+    expect(near.attended).toHaveLength(1);
+    expect(far.attended).toHaveLength(0);
+    clock.advance(2500);
+    expect(far.attended).toHaveLength(1);
+  });
+
+  it('[PR10] judges nobody while time is frozen', () => {
+    const time = new ObservedTime(clock);
+    const frozen = new HeartbeatMonitor(clock, time);
+    frozen.start();
+    const patient = new Patient(1000);
+    frozen.watch(patient);
+    clock.advance(900);
+    time.freeze();
+    clock.advance(3_600_000 / 60);
+    expect(patient.attended).toHaveLength(0);
+    time.thaw();
+    clock.advance(200);
+    expect(patient.attended).toHaveLength(1);
+  });
+
+  it('stops for good', () => {
+    const patient = new Patient(1000);
+    monitor.watch(patient);
+    clock.advance(900);
+    monitor.stop();
+    clock.advance(10_000);
+    expect(patient.attended).toHaveLength(0);
+  });
+
+  describe('on a loop turned by hand', () => {
+    let loop: Loop;
+    let patient: Patient;
+    beforeEach(() => {
+      loop = new Loop();
+      monitor = new HeartbeatMonitor(loop, new ObservedTime(loop));
+      monitor.start();
+      patient = new Patient(1000);
+      monitor.watch(patient);
+      for (loop.time = 25; loop.time < 990; loop.time += 25) loop.turn();
+    });
+    const heartbeat = () => {
+      patient.due += 10_000;
+    };
+
+    it('[HB5] reads of the same turn come before the judgement', () => {
+      loop.time = 1010;
+      loop.turn(heartbeat);
+      expect(patient.attended).toEqual([]);
+    });
+
+    it('[HB5] a late tick waits a turn more, so that what arrived during the stall is read first', () => {
+      loop.time = 1600;
+      loop.turn();
+      expect(patient.attended).toEqual([]);
+      loop.time = 1601;
+      loop.turn(heartbeat);
+      expect(patient.attended).toEqual([]);
+    });
+
+    it('[HB5] so does a loop that a reader held up between the tick and the judgement', () => {
+      loop.time = 985;
+      loop.turn(() => {
+        loop.time = 1500;
+      });
+      loop.time = 1501;
+      loop.turn(heartbeat);
+      expect(patient.attended).toEqual([]);
+    });
+
+    it('[HB4] a loop that is always late still finds who is silent', () => {
+      for (let turn = 0; turn < 12; turn += 1) {
+        loop.time += 150;
+        loop.turn(() => {
+          loop.time += 250;
+        });
+      }
+      expect(patient.attended).toHaveLength(1);
+    });
+  });
+});

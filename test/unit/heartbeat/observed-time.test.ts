@@ -1,0 +1,95 @@
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { ObservedTime } from '../../../src/heartbeat/observed-time.ts';
+import { FakeClock } from '../../../src/lib/fake-clock.ts';
+
+describe('ObservedTime', () => {
+  it('[HB5] charges a gap of up to a second in full', () => {
+    const clock = new FakeClock();
+    const time = new ObservedTime(clock);
+    clock.stall(1000);
+    expect(time.now()).toBe(1000);
+  });
+
+  it('[HB5] credits what a stall takes beyond a second', () => {
+    const clock = new FakeClock();
+    const credits: number[] = [];
+    const time = new ObservedTime(clock, (ms) => credits.push(ms));
+    clock.stall(5000);
+    expect(time.now()).toBe(1000);
+    expect(credits).toEqual([4000]);
+    clock.stall(10);
+    expect(time.now()).toBe(1010);
+    expect(credits).toEqual([4000]);
+  });
+
+  it('[HB5] a suspend of hours charges one second', () => {
+    const clock = new FakeClock();
+    const time = new ObservedTime(clock);
+    clock.stall(8 * 3_600_000);
+    expect(time.now()).toBe(1000);
+  });
+
+  it('[HB5] a step of the wall clock charges nothing', () => {
+    const clock = new FakeClock();
+    const time = new ObservedTime(clock);
+    clock.stepWall(8 * 3_600_000);
+    expect(time.now()).toBe(0);
+    clock.stepWall(-16 * 3_600_000);
+    clock.stall(100);
+    expect(time.now()).toBe(100);
+  });
+
+  it('[PR10] stands still while frozen and goes on from there', () => {
+    const clock = new FakeClock();
+    const credits: number[] = [];
+    const time = new ObservedTime(clock, (ms) => credits.push(ms));
+    clock.stall(300);
+    time.freeze();
+    expect(time.frozen).toBe(true);
+    for (let look = 0; look < 5; look += 1) {
+      clock.stall(60_000);
+      expect(time.now()).toBe(300);
+    }
+    time.freeze();
+    clock.stall(700);
+    time.thaw();
+    expect(time.frozen).toBe(false);
+    expect(time.now()).toBe(300);
+    clock.stall(200);
+    expect(time.now()).toBe(500);
+    expect(credits).toEqual([]);
+  });
+
+  it('[HB5] names the real time of its last look, stalls included', () => {
+    const clock = new FakeClock();
+    const time = new ObservedTime(clock);
+    clock.stall(5000);
+    time.now();
+    expect(time.monotonic).toBe(5000);
+  });
+
+  it('[HB5] never steps back, and never runs ahead of real time', () => {
+    const step = fc.oneof(
+      fc.record({ kind: fc.constant('stall' as const), ms: fc.integer({ min: 0, max: 20_000 }) }),
+      fc.constantFrom({ kind: 'freeze' as const }, { kind: 'thaw' as const }),
+    );
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const clock = new FakeClock();
+        const time = new ObservedTime(clock);
+        let last = time.now();
+        for (const next of steps) {
+          const before = clock.monotonic();
+          if (next.kind === 'stall') clock.stall(next.ms);
+          else time[next.kind]();
+          const now = time.now();
+          expect(now).toBeGreaterThanOrEqual(last);
+          expect(now - last).toBeLessThanOrEqual(Math.min(1000, clock.monotonic() - before));
+          last = now;
+        }
+      }),
+      { numRuns: 200 },
+    );
+  });
+});

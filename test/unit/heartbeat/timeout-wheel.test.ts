@@ -1,0 +1,175 @@
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { OFF_WHEEL, TimeoutWheel, type WheelNode } from '../../../src/heartbeat/timeout-wheel.ts';
+
+const SLOT_MS = 25;
+const HORIZON_MS = 1024 * SLOT_MS;
+
+class Watch implements WheelNode {
+  wheelSlot = OFF_WHEEL;
+  wheelPrevious: WheelNode | undefined = undefined;
+  wheelNext: WheelNode | undefined = undefined;
+  readonly name: number;
+  due: number;
+
+  constructor(name: number, due: number) {
+    this.name = name;
+    this.due = due;
+  }
+
+  dueAt(): number {
+    return this.due;
+  }
+}
+
+function advance(wheel: TimeoutWheel<Watch>, now: number, limit = Number.POSITIVE_INFINITY): number[] {
+  const given: number[] = [];
+  wheel.advance(now, limit, (node) => given.push(node.name));
+  return given;
+}
+
+describe('TimeoutWheel', () => {
+  it('[HB4] gives a node out not before its deadline and at most a slot after', () => {
+    const wheel = new TimeoutWheel<Watch>(0);
+    wheel.add(new Watch(1, 10_001));
+    expect(advance(wheel, 10_000)).toEqual([]);
+    expect(advance(wheel, 10_001 + SLOT_MS)).toEqual([1]);
+    expect(wheel.size).toBe(0);
+  });
+
+  it('[HB4] a deadline that moved on without a word is found at its new place', () => {
+    const wheel = new TimeoutWheel<Watch>(0);
+    const node = new Watch(1, 100);
+    wheel.add(node);
+    node.due = 5000;
+    expect(advance(wheel, 4999)).toEqual([]);
+    expect(wheel.size).toBe(1);
+    expect(advance(wheel, 5000 + SLOT_MS)).toEqual([1]);
+  });
+
+  it('[HB4] a deadline beyond the horizon is neither early nor forgotten', () => {
+    const wheel = new TimeoutWheel<Watch>(0);
+    wheel.add(new Watch(1, HORIZON_MS * 3 + 7));
+    for (let now = 0; now <= HORIZON_MS * 3; now += 1000) expect(advance(wheel, now)).toEqual([]);
+    expect(advance(wheel, HORIZON_MS * 3 + 7 + SLOT_MS)).toEqual([1]);
+  });
+
+  it('[HB5] a gap of several turns finds everything that is due, once', () => {
+    const wheel = new TimeoutWheel<Watch>(0);
+    const due = [0, 40, 9000, HORIZON_MS - 1, HORIZON_MS + 10, HORIZON_MS * 4];
+    for (const [name, at] of due.entries()) wheel.add(new Watch(name, at));
+    const later = HORIZON_MS * 3 + 13;
+    expect(advance(wheel, later).sort()).toEqual([0, 1, 2, 3, 4]);
+    expect(advance(wheel, later)).toEqual([]);
+    expect(wheel.size).toBe(1);
+  });
+
+  it('[HB4] hands out `limit` nodes a call and forgets none of the rest', () => {
+    const wheel = new TimeoutWheel<Watch>(0);
+    for (let name = 0; name < 25; name += 1) wheel.add(new Watch(name, 100));
+    const given: number[] = [];
+    for (let call = 0; call < 3; call += 1) {
+      const now = advance(wheel, 200, 10);
+      given.push(...now);
+      expect(now).toHaveLength(call < 2 ? 10 : 5);
+    }
+    expect(new Set(given).size).toBe(25);
+  });
+
+  it('[HB4] survives a node that takes others off the wheel while it is handed out', () => {
+    const wheel = new TimeoutWheel<Watch>(0);
+    const nodes = Array.from({ length: 6 }, (_, name) => new Watch(name, 100));
+    for (const node of nodes) wheel.add(node);
+    const given: number[] = [];
+    wheel.advance(200, 100, (node) => {
+      given.push(node.name);
+      for (const other of nodes) if (other.name % 2 === 0 && other !== node) wheel.remove(other);
+    });
+    for (const odd of [1, 3, 5]) expect(given.filter((name) => name === odd)).toHaveLength(1);
+    expect(wheel.size).toBe(0);
+  });
+
+  it('[HB4] a node that is put back while it is handed out is found at its next deadline', () => {
+    const wheel = new TimeoutWheel<Watch>(0);
+    const node = new Watch(1, 50);
+    wheel.add(node);
+    const at: number[] = [];
+    for (let now = 0; now <= 500; now += SLOT_MS) {
+      wheel.advance(now, 10, (due) => {
+        at.push(now);
+        due.due += 100;
+        wheel.add(due);
+      });
+    }
+    expect(at).toEqual([50, 150, 250, 350, 450]);
+  });
+
+  it('[HB4] agrees with a plain list: never early, at most a slot and a tick late', () => {
+    const command = fc.oneof(
+      {
+        weight: 3,
+        arbitrary: fc.record({ do: fc.constant('add' as const), in: fc.integer({ min: 0, max: 120_000 }) }),
+      },
+      { weight: 1, arbitrary: fc.record({ do: fc.constant('remove' as const), pick: fc.nat() }) },
+      {
+        weight: 2,
+        arbitrary: fc.record({
+          do: fc.constant('move' as const),
+          pick: fc.nat(),
+          by: fc.integer({ min: -20_000, max: 40_000 }),
+        }),
+      },
+      {
+        weight: 5,
+        arbitrary: fc.record({
+          do: fc.constant('tick' as const),
+          ms: fc.oneof(fc.constant(SLOT_MS), fc.integer({ min: 1, max: 900 }), fc.constant(HORIZON_MS * 2)),
+        }),
+      },
+    );
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 100_000 }),
+        fc.array(command, { maxLength: 150 }),
+        (start, commands) => {
+          const wheel = new TimeoutWheel<Watch>(start);
+          const model = new Map<number, Watch>();
+          let now = start;
+          let names = 0;
+          for (const step of commands) {
+            const picked =
+              'pick' in step ? [...model.values()][step.pick % Math.max(1, model.size)] : undefined;
+            switch (step.do) {
+              case 'add': {
+                const node = new Watch(names++, now + step.in);
+                model.set(node.name, node);
+                wheel.add(node);
+                break;
+              }
+              case 'remove':
+                if (picked === undefined) break;
+                model.delete(picked.name);
+                wheel.remove(picked);
+                break;
+              case 'move':
+                if (picked === undefined) break;
+                picked.due += step.by;
+                // A deadline that comes nearer must be told; one that moves away need not.
+                if (step.by < 0) wheel.reschedule(picked);
+                break;
+              case 'tick':
+                now += step.ms;
+                wheel.advance(now, Number.POSITIVE_INFINITY, (node) => {
+                  expect(node.due).toBeLessThanOrEqual(now);
+                  expect(model.delete(node.name)).toBe(true);
+                });
+                for (const node of model.values()) expect(node.due + SLOT_MS).toBeGreaterThan(now);
+                expect(wheel.size).toBe(model.size);
+            }
+          }
+        },
+      ),
+      { numRuns: 150 },
+    );
+  });
+});
