@@ -24,6 +24,7 @@ import { Counters, type Gauges } from './metrics/counters.ts';
 import { createPresenceStore, type OpenedPresenceStore } from './presence/create-presence-store.ts';
 import { PresenceTracker } from './presence/tracker.ts';
 import { createUserStore } from './settlement/create-user-store.ts';
+import { describeError } from './settlement/sql-errors.ts';
 import type { UserStore } from './settlement/user-store.ts';
 
 /** A running gateway. */
@@ -69,22 +70,20 @@ export async function createGateway(options: GatewayOptions): Promise<Result<Gat
   });
   const users = await createUserStore(config);
   if (!users.ok) return users;
-  const presence = await createPresenceStore({ config, clock, time, node, log, users: users.value });
+  const presence = await createPresenceStore({ config, clock, time, node, log, users: users.value }).catch(
+    (error: unknown) => err({ message: `The periods left open cannot be read: ${describeError(error)}` }),
+  );
   if (!presence.ok) {
     await users.value.close();
     return presence;
   }
-  const assembly = new Assembly({
-    config,
-    log,
-    clock,
-    node,
-    counters,
-    time,
-    users: users.value,
-    presence: presence.value,
-  });
-  return assembly.start();
+  const parts = { config, log, clock, node, counters, time, users: users.value, presence: presence.value };
+  try {
+    return await new Assembly(parts).start();
+  } catch (error) {
+    await Promise.allSettled([presence.value.store.close(), users.value.close()]);
+    return err({ message: `The gateway cannot start: ${describeError(error)}` });
+  }
 }
 
 interface Parts {
@@ -109,6 +108,7 @@ class Assembly {
   readonly #admission: Admission;
   readonly #server: GatewayServer;
   #draining = false;
+  #stopped: Promise<void> | undefined;
 
   constructor(parts: Parts) {
     const { config, clock, log, counters, users, presence } = parts;
@@ -157,7 +157,11 @@ class Assembly {
       const urls = addresses.map(
         (address) => `http://${shownHost(this.#parts.config.host, address)}:${port}`,
       );
-      return ok({ port, urls: [...new Set(urls)], manager: this.#manager, stop: () => this.#stop() });
+      const stop = (): Promise<void> => {
+        this.#stopped ??= this.#stop();
+        return this.#stopped;
+      };
+      return ok({ port, urls: [...new Set(urls)], manager: this.#manager, stop });
     } catch (error) {
       await this.#stopStores();
       if (!(error instanceof ListenError)) throw error;

@@ -1,10 +1,14 @@
 import { relative } from 'node:path';
 import type { LoadedConfig } from '../config/load.ts';
 
-/** What a developer sees once the server listens: where it is, and what to paste to see it work. */
+/**
+ * What a developer sees once the server listens: where it is, and what to paste to see it work. A key that was just
+ * made is shown only where `mayShowKey`: on a terminal, once.
+ */
 export function bannerLines(
   loaded: LoadedConfig,
   gateway: { readonly port: number; readonly urls: readonly string[] },
+  mayShowKey: boolean,
 ): readonly string[] {
   const { config } = loaded;
   const base = gateway.urls[0] ?? `http://localhost:${gateway.port}`;
@@ -18,7 +22,7 @@ export function bannerLines(
     `  Presence: ${config.redisUrl === undefined ? 'in this process' : 'Redis'}. Settlement: ${
       config.databaseUrl === undefined ? `SQLite in ${shortPath(config.dataDir)}` : 'PostgreSQL'
     }. Runtime: ${runtimeName()}.`,
-    ...keyLines(loaded),
+    ...keyLines(loaded, mayShowKey),
     '',
     '  Try it in another terminal:',
     '',
@@ -37,9 +41,9 @@ export function bannerLines(
   ];
 }
 
-function keyLines(loaded: LoadedConfig): readonly string[] {
+function keyLines(loaded: LoadedConfig, mayShowKey: boolean): readonly string[] {
   const made = loaded.newSecrets.find(({ variable }) => variable === 'LINGXI_API_KEY');
-  if (made !== undefined) {
+  if (made !== undefined && mayShowKey) {
     return [`  Service key, shown this once and kept in ${shortPath(made.path)}: ${made.value}`];
   }
   const file = loaded.secretFiles.get('apiKeys');

@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import type { Config } from '../config/config.ts';
 import { FIELDS, KEYS } from '../config/keys.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import { type Cli, configOrFail } from './cli.ts';
@@ -27,14 +28,16 @@ export function configLines(loaded: LoadedConfig): readonly string[] {
   ];
 }
 
-function plain(value: unknown): string {
+type Value = Config[keyof Config];
+
+function plain(value: Value): string {
   if (value === undefined || value === '') return 'none';
   if (value === 'any') return '*';
   if (Array.isArray(value)) return value.length === 0 ? 'none' : value.join(',');
   return String(value);
 }
 
-function masked(value: unknown): string {
+function masked(value: Value): string {
   if (value === undefined) return 'none';
   if (Array.isArray(value)) {
     if (value.length === 0) return 'none';

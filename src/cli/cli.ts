@@ -26,7 +26,7 @@ export function processCli(): Cli {
   return {
     env: process.env,
     cwd: process.cwd(),
-    isTerminal: process.stdout.isTTY === true,
+    isTerminal: process.stdout.isTTY,
     clock: waitingClock(),
     random: randomBytes,
     out: (line) => void process.stdout.write(`${line}\n`),
@@ -39,7 +39,7 @@ export function processCli(): Cli {
 
 /** The configuration of this folder and environment. `make`: development secrets that are made where missing. */
 export function readConfig(cli: Cli, make: readonly SecretName[]): Result<LoadedConfig, ConfigError> {
-  const making = fileSecretStore(cli.random);
+  const making = fileSecretStore((bytes) => cli.random(bytes));
   const looking = fileSecretStore();
   return loadConfig({
     env: cli.env,

@@ -6,8 +6,11 @@ import { createLog } from '../logging/pino-log.ts';
 import { bannerLines } from './banner.ts';
 import { type Cli, fail } from './cli.ts';
 
-/** One press of Ctrl-C reaches a process from the terminal and again from npm; both within this time are one. */
-const SAME_INTERRUPT_MS = 250;
+/**
+ * A signal to a whole process group (Ctrl-C, a service manager) reaches the server directly and again from its
+ * launcher; both within this time are one.
+ */
+const SAME_SIGNAL_MS = 250;
 /** What a stop may take beyond the drain timeout before the process gives up on it. */
 const STOP_GRACE_MS = 2000;
 
@@ -31,9 +34,12 @@ export async function runServer(cli: Cli, loaded: LoadedConfig): Promise<void> {
 
 function announce(cli: Cli, running: { loaded: LoadedConfig; log: Log; gateway: Gateway }): void {
   const { loaded, log, gateway } = running;
-  if (cli.isTerminal && loaded.config.environment === 'development') {
-    for (const line of bannerLines(loaded, gateway)) cli.out(line);
-    return;
+  if (loaded.config.environment === 'development') {
+    // Without a terminal standard output is for log lines alone.
+    const banner = bannerLines(loaded, gateway, cli.isTerminal).join('\n');
+    if (cli.isTerminal) cli.out(banner);
+    else cli.error(banner);
+    if (cli.isTerminal) return;
   }
   for (const { variable, path } of loaded.newSecrets) {
     log.info({ event: 'config', variable, file: path }, `made ${variable} and kept it in ${path}`);
@@ -76,7 +82,7 @@ class Stopper {
     const at = this.#cli.clock.monotonic();
     const first = this.#stopping;
     if (first !== undefined) {
-      if (signal === 'SIGINT' && first.signal === signal && at - first.at < SAME_INTERRUPT_MS) return;
+      if (first.signal === signal && at - first.at < SAME_SIGNAL_MS) return;
       process.exit(1);
     }
     this.#stopping = { signal, at };

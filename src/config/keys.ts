@@ -9,11 +9,11 @@ export const KEYS: Keys = { ...serverKeys, ...storeKeys, ...connectionKeys };
 
 /** The sections of the reference, in reading order. */
 export const SECTIONS: readonly { readonly title: string; readonly keys: readonly Key<unknown>[] }[] = [
-  { title: 'Server and credentials', keys: Object.values(serverKeys) as readonly Key<unknown>[] },
-  { title: 'Stores', keys: Object.values(storeKeys) as readonly Key<unknown>[] },
+  { title: 'Server and credentials', keys: Object.values(serverKeys) },
+  { title: 'Stores', keys: Object.values(storeKeys) },
   {
     title: 'Heartbeat, queues and limits',
-    keys: Object.values(connectionKeys) as readonly Key<unknown>[],
+    keys: Object.values(connectionKeys),
   },
 ];
 

@@ -100,7 +100,7 @@ function readConfigFile(options: SourceOptions, file: string): Result<Layer, Con
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
     return err({ message: `${where} is not a JSON object of variables.` });
   }
-  const values: Record<string, string> = Object.create(null);
+  const values = Object.create(null) as Record<string, string>;
   for (const [name, value] of Object.entries(parsed)) {
     const asText = valueText(value);
     if (asText === undefined) {

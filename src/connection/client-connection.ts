@@ -34,9 +34,14 @@ export class ClientConnection implements SocketEvents, Watched {
   dispatched = 0;
   tokenExpiresAt: number | undefined;
 
+  /** Observed time of the newest proof of life. */
+  provenAt: number;
+  /** Its monotonic time: real age, stalls included. */
+  provenAtMonotonic: number;
   wheelSlot = OFF_WHEEL;
   wheelPrevious: WheelNode | undefined = undefined;
   wheelNext: WheelNode | undefined = undefined;
+  isHeld = false;
 
   readonly #host: ConnectionHost;
   readonly #socket: Socket;
@@ -44,9 +49,6 @@ export class ClientConnection implements SocketEvents, Watched {
   #queue: SendQueue | undefined;
   #open = true;
   #cause: CloseCause | undefined;
-  /** Observed and monotonic time of the newest proof of life. */
-  #provenAt: number;
-  #provenAtMonotonic: number;
   #heardAt: number;
   #pingedAt: number;
   /** Observed time since which the socket takes nothing; undefined while it takes everything. */
@@ -66,11 +68,11 @@ export class ClientConnection implements SocketEvents, Watched {
     const mode = host.limits.heartbeatMode;
     this.#anyFrameProves = mode === 'any' || (mode === 'auto' && this.speaksV1);
     const now = host.time.now();
-    this.#provenAt = now;
-    this.#provenAtMonotonic = host.time.monotonic;
+    this.provenAt = now;
+    this.provenAtMonotonic = host.time.monotonic;
     this.#heardAt = now;
     this.#pingedAt = now;
-    this.#windowStart = this.#provenAtMonotonic;
+    this.#windowStart = this.provenAtMonotonic;
   }
 
   get userId(): number {
@@ -83,16 +85,6 @@ export class ClientConnection implements SocketEvents, Watched {
 
   get speaksV1(): boolean {
     return this.registration.protocol === 'lingxi.v1';
-  }
-
-  /** Observed time of the newest proof of life. */
-  get provenAt(): number {
-    return this.#provenAt;
-  }
-
-  /** Monotonic time of the newest proof of life: real age, stalls included. */
-  get provenAtMonotonic(): number {
-    return this.#provenAtMonotonic;
   }
 
   get queued(): number {
@@ -173,7 +165,10 @@ export class ClientConnection implements SocketEvents, Watched {
         return;
       }
       const written = this.#socket.send(frame.text);
-      if (written === 'failed') return this.close('transport-error');
+      if (written === 'failed') {
+        this.#host.dropped(this, 1, 'closed');
+        return this.close('transport-error');
+      }
       if (written === 'buffered') return this.#block();
     }
   }
@@ -199,9 +194,13 @@ export class ClientConnection implements SocketEvents, Watched {
     this.#end(cause, { code, reason: cause });
   }
 
+  timesOutAt(): number {
+    return this.provenAt + (this.isHeld ? 2 : 1) * this.#host.limits.heartbeatTimeoutMs;
+  }
+
   dueAt(): number {
-    const { heartbeatTimeoutMs, readTimeoutMs, writeTimeoutMs, pingIntervalMs } = this.#host.limits;
-    let due = Math.min(this.#provenAt + heartbeatTimeoutMs, this.#heardAt + readTimeoutMs);
+    const { readTimeoutMs, writeTimeoutMs, pingIntervalMs } = this.#host.limits;
+    let due = Math.min(this.timesOutAt(), this.#heardAt + readTimeoutMs);
     if (this.#anyFrameProves) due = Math.min(due, Math.max(this.#heardAt, this.#pingedAt) + pingIntervalMs);
     if (this.#blockedSince !== undefined) due = Math.min(due, this.#blockedSince + writeTimeoutMs);
     if (this.tokenExpiresAt !== undefined) due = Math.min(due, this.#observedExpiry(this.tokenExpiresAt));
@@ -209,9 +208,9 @@ export class ClientConnection implements SocketEvents, Watched {
   }
 
   attend(now: number): boolean {
-    const { heartbeatTimeoutMs, readTimeoutMs, writeTimeoutMs, pingIntervalMs } = this.#host.limits;
-    if (now >= this.#provenAt + heartbeatTimeoutMs) {
-      this.#host.counters.detectionLag.observe((now - this.#provenAt - heartbeatTimeoutMs) / 1000);
+    const { readTimeoutMs, writeTimeoutMs, pingIntervalMs } = this.#host.limits;
+    if (now >= this.timesOutAt()) {
+      this.#host.counters.detectionLag.observe((now - this.timesOutAt()) / 1000);
       this.close('heartbeat-timeout');
     } else if (now >= this.#heardAt + readTimeoutMs) {
       this.close('read-timeout');
@@ -250,8 +249,9 @@ export class ClientConnection implements SocketEvents, Watched {
   }
 
   #prove(now: number): void {
-    this.#provenAt = now;
-    this.#provenAtMonotonic = this.#host.time.monotonic;
+    this.provenAt = now;
+    this.provenAtMonotonic = this.#host.time.monotonic;
+    this.isHeld = false;
   }
 
   /** By monotonic time: while presence is unreachable the observed one stands still, and no client may pay for that. */

@@ -44,7 +44,10 @@ export class ConnectionManager {
     this.#log = options.log ?? silentLog;
     this.counters = options.counters ?? new Counters();
     this.time = options.time ?? new ObservedTime(this.#clock);
-    this.monitor = new HeartbeatMonitor(this.#clock, this.time);
+    this.monitor = new HeartbeatMonitor(this.#clock, this.time, {
+      share: options.massTimeoutShare ?? 0,
+      tripped: (held) => this.#massTimeoutHeld(held),
+    });
     this.#policy = options.policy ?? 'replace';
     this.#observer = options.observer;
     this.#acknowledgements = new Acknowledgements(this.#clock);
@@ -235,6 +238,15 @@ export class ConnectionManager {
       acknowledged: (connection, id) => this.#acknowledgements.acknowledge(connection.userId, id),
       ended: (connection, cause, closing) => this.#ended(connection, { cause, ...closing }),
     };
+  }
+
+  #massTimeoutHeld(held: number): void {
+    this.counters.massTimeoutsHeld += held;
+    const users = this.#table.userCount;
+    this.#log.error(
+      { event: 'mass-timeout-held', held, users },
+      'too many users would time out within one second: held for one more timeout; look at the network before them',
+    );
   }
 
   #malformed(connection: ClientConnection): void {

@@ -25,6 +25,8 @@ export interface ManagerOptions extends Partial<ConnectionLimits> {
   /** Messages to many that are accepted and not yet handed to their connections, at most. Default 256. */
   readonly dispatchQueue?: number;
   readonly node?: string;
+  /** `LINGXI_MASS_TIMEOUT_SHARE` (rule HB6); 0, the default here: off. */
+  readonly massTimeoutShare?: number;
 }
 
 const DEFAULT_LIMITS: ConnectionLimits = {

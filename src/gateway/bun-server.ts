@@ -35,16 +35,16 @@ class BunGateway implements GatewayServer {
   }
 
   listen(): Promise<{ readonly port: number; readonly addresses: readonly string[] }> {
-    return listenOnAll(this.#options, async (address, port) => {
+    return listenOnAll(this.#options, (address, port) => {
       const server = this.#serve(address, port);
       this.#servers.push(server);
-      return {
+      return Promise.resolve({
         port: server.port,
         close: async () => {
           this.#servers = this.#servers.filter((other) => other !== server);
           await server.stop(true);
         },
-      };
+      });
     });
   }
 

@@ -136,7 +136,8 @@ async function boundedText(response: Response): Promise<string> {
   const decoder = new TextDecoder();
   let text = '';
   let bytes = 0;
-  for await (const chunk of response.body ?? []) {
+  const body: AsyncIterable<Uint8Array> | readonly Uint8Array[] = response.body ?? [];
+  for await (const chunk of body) {
     bytes += chunk.byteLength;
     if (bytes > MAX_DOCUMENT_BYTES) throw new Error('the document is too large');
     text += decoder.decode(chunk, { stream: true });

@@ -158,7 +158,7 @@ function readPublicKey(configured: string): VerificationKey {
     return verificationKey(configured);
   } catch (error) {
     const reason = error instanceof Error ? error.message : 'unknown';
-    throw new Error(`JWT_PUBLIC_KEY cannot be used: ${reason}.`);
+    throw new Error(`JWT_PUBLIC_KEY cannot be used: ${reason}.`, { cause: error });
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Clock, Timer } from '../lib/clock.ts';
+import { type BreakerOptions, type Holdable, MassTimeoutBreaker } from './mass-timeout-breaker.ts';
 import type { ObservedTime } from './observed-time.ts';
-import { OFF_WHEEL, TimeoutWheel, type WheelNode } from './timeout-wheel.ts';
+import { OFF_WHEEL, TimeoutWheel } from './timeout-wheel.ts';
 
 const TICK_MS = 25;
 /** Where the loop was held up for longer, judgement waits one more turn, so that pending reads come first (HB5). */
@@ -9,7 +10,7 @@ const LATE_TICK_MS = 200;
 const MAX_DUE_PER_TICK = 2000;
 
 /** A node that is asked for its verdict when its deadline has passed. */
-export interface Watched extends WheelNode {
+export interface Watched extends Holdable {
   /** Acts on what is due at observed time `now`. A node that wants to be watched on is put back by answering true. */
   attend(now: number): boolean;
 }
@@ -19,14 +20,16 @@ export class HeartbeatMonitor {
   readonly #clock: Clock;
   readonly #time: ObservedTime;
   readonly #wheel: TimeoutWheel<Watched>;
+  readonly #breaker: MassTimeoutBreaker | undefined;
   #ticker: Timer | undefined;
   #pending: Timer | undefined;
   #lastTick: number;
 
-  constructor(clock: Clock, time: ObservedTime) {
+  constructor(clock: Clock, time: ObservedTime, breaker?: BreakerOptions) {
     this.#clock = clock;
     this.#time = time;
     this.#wheel = new TimeoutWheel(time.now());
+    this.#breaker = breaker === undefined ? undefined : new MassTimeoutBreaker(breaker);
     this.#lastTick = clock.monotonic();
   }
 
@@ -69,6 +72,7 @@ export class HeartbeatMonitor {
       this.#pending = undefined;
       if (this.#time.frozen) return;
       const now = this.#time.now();
+      this.#breaker?.inspect(this.#wheel, now);
       const handled = this.#wheel.advance(now, MAX_DUE_PER_TICK, (node) => {
         if (node.attend(now)) this.watch(node);
       });

@@ -25,6 +25,7 @@ const HORIZON_SLOTS = SLOT_COUNT - 2;
  */
 export class TimeoutWheel<Node extends WheelNode> {
   readonly #slots: (WheelNode | undefined)[] = new Array<WheelNode | undefined>(SLOT_COUNT).fill(undefined);
+  readonly #counts = new Uint32Array(SLOT_COUNT);
   /** Number of the next slot to look at, counted from time 0. */
   #next: number;
   #size = 0;
@@ -47,6 +48,7 @@ export class TimeoutWheel<Node extends WheelNode> {
     node.wheelNext = head;
     if (head !== undefined) head.wheelPrevious = node;
     this.#slots[slot] = node;
+    this.#counts[slot] = (this.#counts[slot] ?? 0) + 1;
     this.#size += 1;
   }
 
@@ -55,6 +57,7 @@ export class TimeoutWheel<Node extends WheelNode> {
     if (node.wheelPrevious === undefined) this.#slots[node.wheelSlot] = node.wheelNext;
     else node.wheelPrevious.wheelNext = node.wheelNext;
     if (node.wheelNext !== undefined) node.wheelNext.wheelPrevious = node.wheelPrevious;
+    this.#counts[node.wheelSlot] = (this.#counts[node.wheelSlot] ?? 0) - 1;
     node.wheelSlot = OFF_WHEEL;
     node.wheelPrevious = undefined;
     node.wheelNext = undefined;
@@ -65,6 +68,22 @@ export class TimeoutWheel<Node extends WheelNode> {
   reschedule(node: Node): void {
     this.remove(node);
     this.add(node);
+  }
+
+  /** Nodes in the slots that come up until observed time `time`: an upper bound of those due by then. */
+  countUntil(time: number): number {
+    let count = 0;
+    for (let slot = this.#next; slot <= this.#lastSlot(time); slot += 1)
+      count += this.#counts[slot % SLOT_COUNT] ?? 0;
+    return count;
+  }
+
+  /** Those nodes; the wheel must not be changed meanwhile. */
+  *until(time: number): Iterable<Node> {
+    for (let slot = this.#next; slot <= this.#lastSlot(time); slot += 1) {
+      for (let node = this.#slots[slot % SLOT_COUNT]; node !== undefined; node = node.wheelNext)
+        yield node as Node;
+    }
   }
 
   /**
@@ -98,6 +117,11 @@ export class TimeoutWheel<Node extends WheelNode> {
       this.#next += 1;
     }
     return given;
+  }
+
+  /** Number of the slot in which a node due at `time` lies, within one turn. */
+  #lastSlot(time: number): number {
+    return Math.min(Math.ceil(time / SLOT_MS), this.#next + SLOT_COUNT - 1);
   }
 
   /** Adds a node that must not land in the slot that is being emptied. */

@@ -56,7 +56,8 @@ export class FakeClock implements Clock {
       this.#entries.delete(next);
       next.run();
     }
-    this.#moveTo(target);
+    // A callback may have stalled beyond it.
+    this.#moveTo(Math.max(target, this.#monotonic));
   }
 
   /** As {@link advance}, letting promises settle between the steps of `stepMs`. */

@@ -31,6 +31,8 @@ export class Counters {
   logins = 0;
   heartbeats = 0;
   malformedMessages = 0;
+  /** Users granted one more timeout by the mass-timeout breaker (rule HB6). */
+  massTimeoutsHeld = 0;
   stallCreditedMs = 0;
   readonly logouts: Record<LogoutReason, number>;
   readonly messages: Record<DeliveryStatus, number> = {

@@ -85,6 +85,11 @@ function bindCounters(registry: Registry, counters: Counters): void {
     () => counters.malformedMessages,
   );
   bind(
+    'lingxi_mass_timeouts_held_total',
+    'Users granted one more timeout because too many would have timed out within one second.',
+    () => counters.massTimeoutsHeld,
+  );
+  bind(
     'lingxi_stall_credited_seconds_total',
     'Time that nobody could observe and that was not charged to users.',
     () => counters.stallCreditedMs / 1000,

@@ -229,7 +229,7 @@ export class Logins {
   /** What the store has of this user may be more than this node told anybody: it is told what is true. */
   #correctLater(hold: UserHold): void {
     hold.uncertain = true;
-    this.#presence.dirty.add(hold);
+    this.#presence.markDirty(hold);
     this.#presence.leaseDoubtful();
   }
 

@@ -50,6 +50,7 @@ export class UserHold implements Watched {
   wheelSlot = OFF_WHEEL;
   wheelPrevious: WheelNode | undefined = undefined;
   wheelNext: WheelNode | undefined = undefined;
+  isHeld = false;
 
   readonly #timeouts: HoldTimeouts;
   readonly #due: (hold: UserHold) => void;
@@ -92,6 +93,7 @@ export class UserHold implements Watched {
     const socket = this.sockets.find((held) => held.connectionId === connectionId);
     if (socket === undefined) return false;
     this.sockets = this.sockets.filter((held) => held !== socket);
+    this.isHeld = socket.connection?.isHeld ?? false;
     this.#gone = newer(this.#gone, proofOf(socket));
     this.#goneRev = Math.max(this.#goneRev, socket.rev);
     return true;
@@ -103,6 +105,7 @@ export class UserHold implements Watched {
     this.sockets = [];
     this.http = NO_PROOF;
     this.#gone = NO_PROOF;
+    this.isHeld = false;
   }
 
   /** Forgets the proofs of sockets that are gone, and of HTTP, as far as they were stated up to `rev`. */
@@ -123,7 +126,16 @@ export class UserHold implements Watched {
   /** While a socket lives its own deadline decides; then the linger and the HTTP proof. */
   dueAt(): number {
     const { heartbeatTimeoutMs, httpTimeoutMs } = this.#timeouts;
-    return Math.max(this.#socketProof().observed + heartbeatTimeoutMs, this.http.observed + httpTimeoutMs);
+    const due = Math.max(
+      this.#socketProof().observed + heartbeatTimeoutMs,
+      this.http.observed + httpTimeoutMs,
+    );
+    return due + this.#grace();
+  }
+
+  /** Without a socket the user's own time-out is this hold's; with one it is the connection's. */
+  timesOutAt(): number {
+    return this.sockets.length > 0 ? Number.POSITIVE_INFINITY : this.dueAt();
   }
 
   attend(now: number): boolean {
@@ -153,14 +165,15 @@ export class UserHold implements Watched {
     // After a loss nothing may be left, not even a proof.
     const until = Math.max(socket.monotonic + heartbeatTimeoutMs, this.http.monotonic + httpTimeoutMs);
     const proven = Number.isFinite(until);
+    const grace = this.#grace();
     return {
       userId: this.userId,
       mode,
       rev: stated.rev,
       sockets: stated.sockets ?? this.sockets.length,
       rivals: stated.rivals ?? 0,
-      socketMs: remainder(socket.observed + heartbeatTimeoutMs - now),
-      httpMs: remainder(this.http.observed + httpTimeoutMs - now),
+      socketMs: remainder(socket.observed + heartbeatTimeoutMs + grace - now),
+      httpMs: remainder(this.http.observed + httpTimeoutMs + grace - now),
       proofAgeMs: proven ? Math.max(0, Math.round(monotonic - newest.monotonic)) : FORGOTTEN_MS,
       untilMs: proven ? Math.round(until - monotonic) : -FORGOTTEN_MS,
       epoch: this.sockets.reduce((highest, held) => Math.max(highest, held.epoch), 0),
@@ -170,6 +183,10 @@ export class UserHold implements Watched {
       username: this.username,
       ip: this.ip,
     };
+  }
+
+  #grace(): number {
+    return this.isHeld && this.sockets.length === 0 ? this.#timeouts.heartbeatTimeoutMs : 0;
   }
 
   #socketProof(): Proof {

@@ -1,5 +1,6 @@
 import type { Config } from '../../config/config.ts';
 import { err, ok, type Result } from '../../lib/result.ts';
+import { sampleUsers } from '../../settlement/sample-users.ts';
 import type { Cli } from '../cli.ts';
 import { signToken } from '../token.ts';
 import type { Api } from './api.ts';
@@ -19,6 +20,8 @@ export interface ChosenUsers {
 /** Ids that are picked fit into int4, which a users table may have, and lie where no sequence soon comes. */
 const FIRST_PICKED = 2_000_000_000;
 const PICKED_RANGE = 147_000_000;
+/** Rows of a users table among which two who are offline are looked for. */
+const MAX_SAMPLED = 100;
 
 /** The two users to play with: those named, or in development two that nobody uses. Neither may be online. */
 export async function chooseUsers(cli: Cli, choice: Choice): Promise<Result<ChosenUsers, string>> {
@@ -29,7 +32,7 @@ export async function chooseUsers(cli: Cli, choice: Choice): Promise<Result<Chos
       'the server is not in development: name two ids that may be logged in and out with --users A,B',
     );
   }
-  const ids = users ?? pickIds(cli);
+  const ids = users ?? (await pickUnused(cli, choice));
   const status = await api.post('/api/online/status', { bearer: choice.serviceKey, body: { userIds: ids } });
   if (status.status === 401) return err(`the service key was refused (${status.seen}): pass --api-key`);
   const { results } = status.body;
@@ -52,6 +55,20 @@ async function tokenFor(cli: Cli, choice: Choice, id: number): Promise<string | 
 async function devToken(api: Api, id: number): Promise<string | undefined> {
   const { status, body } = await api.get(`/dev/token?userId=${id}`);
   return status === 200 && typeof body['token'] === 'string' ? body['token'] : undefined;
+}
+
+/** Where unknown users are refused, two who are offline of the users table that is configured here; else any ids. */
+async function pickUnused(cli: Cli, { api, config, serviceKey }: Choice): Promise<readonly [number, number]> {
+  const known =
+    config.databaseUrl !== undefined && config.unknownUsers === 'reject'
+      ? await sampleUsers(config, MAX_SAMPLED)
+      : [];
+  const status = await api.post('/api/online/status', { bearer: serviceKey, body: { userIds: known } });
+  const results: readonly { status?: unknown }[] = Array.isArray(status.body['results'])
+    ? status.body['results']
+    : [];
+  const [first, second] = known.filter((_, index) => results[index]?.status === 'offline');
+  return first === undefined || second === undefined ? pickIds(cli) : [first, second];
 }
 
 function pickIds(cli: Cli): readonly [number, number] {

@@ -30,25 +30,6 @@ describe('messages to many', () => {
       expect(socket.envelopes).toMatchObject([{ type: 'news', userId: connection.userId, data: { n: 1 } }]);
   });
 
-  it('[DL5] runs in slices: the loop is given back after a few milliseconds, and nobody is forgotten', async () => {
-    const library = openLibrary();
-    const everyone = crowd(library, 2000);
-    costly(library, everyone, 0.05);
-    const report = library.manager.broadcast('news', null);
-    let longest = 0;
-    let turns = 0;
-    while (library.manager.dispatchQueueDepth > 0) {
-      const before = library.clock.monotonic();
-      library.clock.advance(0);
-      longest = Math.max(longest, library.clock.monotonic() - before);
-      turns += 1;
-      if (turns > 5000) break;
-    }
-    // On this clock all slices of one moment run in a row: what is bounded is one slice.
-    expect(everyone.every(({ socket }) => socket.frames.length === 1)).toBe(true);
-    expect((await report)?.counts).toEqual({ written: 2000 });
-  });
-
   it('[DL5] one slice ends after 20 ms at most', () => {
     const library = openLibrary();
     const everyone = crowd(library, 2000);
@@ -144,7 +125,7 @@ describe('messages to many', () => {
     expect(library.manager.sendToUsers(new Set([1]), library.manager.prepare('d', null))).toBeUndefined();
     expect(library.manager.dispatchQueueDepth).toBe(2);
     library.clock.advance(0);
-    await Promise.all(taken);
+    for (const report of taken) await report;
     expect(only?.socket.types).toEqual(['a', 'b']);
     expect(library.manager.broadcast('e', null)).toBeDefined();
     library.clock.advance(0);

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { OverflowPolicy } from '../../../src/connection/send-queue.ts';
-import { FakeSocket } from '../../support/fake-socket.ts';
+import type { FakeSocket } from '../../support/fake-socket.ts';
 import { type Library, losses, openLibrary, PING } from './library.ts';
 
 const POLICIES: readonly OverflowPolicy[] = ['drop-newest', 'drop-oldest', 'conflate', 'disconnect'];
@@ -109,7 +109,7 @@ describe('sending to a slow socket', () => {
       library.manager.sendToUser(7, 'news', '灵'.repeat(100));
       expect(connection.info().queueBytes - socket.bufferedBytes()).toBeLessThanOrEqual(2000);
     }
-    expect(losses(library.manager)).toBeGreaterThan(30);
+    expect(losses(library.manager)).toBeGreaterThan(policy === 'disconnect' ? 5 : 30);
   });
 
   it.each(POLICIES)('[DL3] %s never takes a message that is larger than the whole queue', (policy) => {
@@ -206,6 +206,7 @@ describe('sending to a slow socket', () => {
           bytes: fc.integer({ min: 0, max: 300 }),
         }),
       },
+      { weight: 2, arbitrary: fc.constant({ do: 'break' as const }) },
       { weight: 2, arbitrary: fc.record({ do: fc.constant('block' as const), room: fc.nat(3) }) },
       { weight: 3, arbitrary: fc.record({ do: fc.constant('drain' as const), room: fc.nat(6) }) },
       {
@@ -214,7 +215,7 @@ describe('sending to a slow socket', () => {
       },
       {
         weight: 1,
-        arbitrary: fc.constantFrom({ do: 'break' as const }, { do: 'end' as const }, { do: 'kick' as const }),
+        arbitrary: fc.constantFrom({ do: 'end' as const }, { do: 'kick' as const }),
       },
     );
     const scenario = fc.record({

@@ -9,6 +9,7 @@ class Patient implements Watched {
   wheelSlot = OFF_WHEEL;
   wheelPrevious: WheelNode | undefined = undefined;
   wheelNext: WheelNode | undefined = undefined;
+  isHeld = false;
   due: number;
   attended: number[] = [];
 
@@ -17,6 +18,10 @@ class Patient implements Watched {
   }
 
   dueAt(): number {
+    return this.due;
+  }
+
+  timesOutAt(): number {
     return this.due;
   }
 

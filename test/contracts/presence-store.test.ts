@@ -1,0 +1,532 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Claim, EndRequest, PresenceStore } from '../../src/presence/presence-store.ts';
+import type { Duty } from '../../src/settlement/user-store.ts';
+import { eventually } from '../support/ports.ts';
+import {
+  claimOf,
+  grownUp,
+  login,
+  memorySubject,
+  nothingLeft,
+  type PresenceSubject,
+  redisSubject,
+  type SubjectOptions,
+  state,
+} from '../support/presence-subject.ts';
+
+let users = 1000;
+let nodes = 0;
+const freshUser = (): number => ++users;
+const socketOf = (userId: number, rev: number, changed: Partial<Claim> = {}) =>
+  claimOf(userId, { mode: 'socket', rev, ...changed });
+const httpOf = (userId: number, rev: number, changed: Partial<Claim> = {}) =>
+  claimOf(userId, { mode: 'http', rev, ...changed });
+const endOf = (userId: number, changed: Partial<EndRequest> = {}): EndRequest => ({
+  ...{ userId, reason: 'logout', epoch: 0, blockMs: 0, proofAgeMs: -1 },
+  ...changed,
+});
+
+describe.each([
+  ['memory', () => Promise.resolve(memorySubject())],
+  ['redis', redisSubject],
+] as const)('[PR13] the presence store in %s', (_name, openSubject) => {
+  let subject: PresenceSubject;
+  const open = (options: SubjectOptions = {}): Promise<PresenceStore> =>
+    subject.open({ node: `node-${++nodes}`, ...options });
+  beforeAll(async () => {
+    subject = await openSubject();
+    await grownUp(await open());
+  });
+  afterAll(() => subject?.stop());
+
+  const read = async (store: PresenceStore, userId: number) => (await store.read([userId]))[0];
+  const end = async (store: PresenceStore, request: EndRequest) => (await store.end([request]))[0];
+  const dutiesOf = async (store: PresenceStore, userId: number): Promise<readonly Duty[]> =>
+    (await store.takeDuties(10_000)).filter((duty) => duty.userId === userId);
+  const online = async (store: PresenceStore): Promise<readonly number[]> =>
+    (await store.onlinePage({ limit: 10_000, cursor: undefined })).userIds;
+
+  describe('opening and joining', () => {
+    it('[PR1] [PR2] a socket of a user whom nobody holds opens a period, numbered as its epoch', async () => {
+      const store = await open();
+      const user = freshUser();
+      const before = Date.now();
+      const answer = await state(store, socketOf(user, 1));
+      if (answer.kind !== 'opened') throw new Error(answer.kind);
+      expect(answer).toMatchObject({ period: answer.epoch, unsettled: undefined });
+      for (const time of [answer.loginTime, answer.period]) {
+        expect(time).toBeGreaterThanOrEqual(before - 2);
+        expect(time).toBeLessThanOrEqual(Date.now() + 2);
+      }
+    });
+
+    it('[ST4] nobody sees it before it is recorded, and then everybody', async () => {
+      const store = await open();
+      const user = freshUser();
+      const answer = await state(store, socketOf(user, 1));
+      if (answer.kind !== 'opened') throw new Error(answer.kind);
+      const { period, loginTime, epoch } = answer;
+      expect(await read(store, user)).toBeUndefined();
+      expect(await online(store)).not.toContain(user);
+      expect(await store.knows([{ userId: user, period }])).toEqual([true]);
+      expect(await store.record([{ userId: user, period }])).toEqual([true]);
+      expect(await online(store)).toContain(user);
+      expect(await read(store, user)).toEqual({
+        ...{ userId: user, username: `玩家${user}`, ip: '192.0.2.1', status: 'online', sockets: 1 },
+        ...{ loginTime, period, epoch, logoutTime: undefined, lastHeartbeat: expect.any(Number) },
+      });
+    });
+
+    it('records once: doing it again counts nobody twice, and another period is none of it', async () => {
+      const store = await open();
+      const user = freshUser();
+      const { period } = await login(store, socketOf(user, 1));
+      const count = async () =>
+        (await store.renew({ highestEpoch: 0, restored: true, acknowledged: [] })).onlineCount;
+      const before = await count();
+      expect(await store.record([{ userId: user, period }])).toEqual([true]);
+      expect(await store.record([{ userId: user, period: period + 1 }])).toEqual([false]);
+      expect(await store.record([{ userId: freshUser(), period }])).toEqual([false]);
+      expect(await count()).toBe(before);
+    });
+
+    it('[PR2] [PR3] a further socket joins: same period and login time, a greater epoch', async () => {
+      const store = await open({ policy: 'multi' });
+      const user = freshUser();
+      const first = await login(store, socketOf(user, 1));
+      const second = await state(store, socketOf(user, 2, { sockets: 2, rivals: 1 }));
+      expect(second).toMatchObject({ kind: 'joined', period: first.period, loginTime: first.loginTime });
+      expect('epoch' in second ? second.epoch : 0).toBeGreaterThan(first.epoch);
+      expect((await read(store, user))?.sockets).toBe(2);
+    });
+
+    it('a login whose answer was lost states itself again and is told to write the row again', async () => {
+      const store = await open();
+      const user = freshUser();
+      const first = await state(store, socketOf(user, 1));
+      const again = await state(store, socketOf(user, 2));
+      if (first.kind !== 'opened' || again.kind !== 'opened') throw new Error(again.kind);
+      expect(again.period).toBe(first.period);
+    });
+
+    it('[PR1] an HTTP login opens with the period as its epoch; one that joins mints none', async () => {
+      const store = await open();
+      const user = freshUser();
+      const opened = await login(store, httpOf(user, 1));
+      expect(opened.epoch).toBe(opened.period);
+      expect((await read(store, user))?.sockets).toBe(0);
+      const socket = await login(store, socketOf(user, 2, { httpMs: 9000 }));
+      const joined = await state(store, httpOf(user, 3, { sockets: 1, socketMs: 10_000 }));
+      expect(joined).toEqual({
+        kind: 'joined',
+        period: opened.period,
+        epoch: socket.epoch,
+        loginTime: opened.loginTime,
+      });
+    });
+
+    it('a beat joins who is online and creates nobody, not even of an opening', async () => {
+      const store = await open();
+      const user = freshUser();
+      const beat = (rev: number) => claimOf(user, { mode: 'beat', rev });
+      expect(await state(store, beat(1))).toEqual({ kind: 'not-online' });
+      const opened = await login(store, socketOf(user, 2));
+      expect(await state(store, beat(3))).toMatchObject({
+        kind: 'joined',
+        period: opened.period,
+        epoch: opened.epoch,
+      });
+    });
+
+    it('[PR3] a period is greater than the newest that SQL knows, and epochs than the highest that nodes know', async () => {
+      const store = await open();
+      const [user, other] = [freshUser(), freshUser()];
+      const floor = Date.now() + 1_000_000;
+      expect((await login(store, socketOf(user, 1, { floor }))).period).toBeGreaterThan(floor);
+      await store.renew({ highestEpoch: floor + 500, restored: true, acknowledged: [] });
+      expect((await login(store, socketOf(other, 1))).epoch).toBeGreaterThan(floor + 500);
+    });
+
+    it('an empty name or address keeps the earlier one; strange ones come back as they are', async () => {
+      const store = await open();
+      const user = freshUser();
+      const username = 'a,b|c;d\n"\\ \u0000 灵犀 😀';
+      await login(store, socketOf(user, 1, { username, ip: '2001:db8::1' }));
+      await login(store, httpOf(user, 2, { username: '', ip: '' }));
+      expect(await read(store, user)).toMatchObject({ username, ip: '2001:db8::1' });
+    });
+
+    it('takes the largest user ids, and five hundred users in one call', async () => {
+      const store = await open();
+      const largest = Number.MAX_SAFE_INTEGER;
+      const { period } = await login(store, socketOf(largest, 1));
+      expect((await store.knows([{ userId: largest, period }]))[0]).toBe(true);
+      await end(store, endOf(largest));
+      const batch = Array.from({ length: 500 }, freshUser);
+      const answers = await store.claim(batch.map((userId) => socketOf(userId, 2)));
+      expect(answers.map(({ kind }) => kind)).toEqual(batch.map(() => 'opened'));
+      const opened = answers.map((answer, index) => ({
+        userId: batch[index] ?? 0,
+        period: answer.kind === 'opened' ? answer.period : 0,
+      }));
+      expect((await store.record(opened)).every(Boolean)).toBe(true);
+      expect((await store.read(batch)).map((record) => record?.userId)).toEqual(batch);
+      const ended = await store.end(batch.map((userId) => endOf(userId)));
+      expect(ended.every(({ kind }) => kind === 'ended')).toBe(true);
+    });
+  });
+
+  describe('revisions', () => {
+    it('the same revision answers what it answered before and changes nothing', async () => {
+      const store = await open();
+      const user = freshUser();
+      const first = await state(store, socketOf(user, 5));
+      expect(await state(store, socketOf(user, 5))).toEqual(first);
+      await store.record([{ userId: user, period: first.kind === 'opened' ? first.period : 0 }]);
+      expect(await state(store, claimOf(user, { mode: 'state', rev: 6 }))).toEqual({ kind: 'held' });
+      expect(await state(store, nothingLeft(user, 6))).toEqual({ kind: 'held' });
+      expect((await read(store, user))?.status).toBe('online');
+    });
+
+    it('an older revision is stale and changes nothing', async () => {
+      const store = await open();
+      const user = freshUser();
+      await login(store, socketOf(user, 5));
+      for (const claim of [nothingLeft(user, 4), socketOf(user, 3), claimOf(user, { mode: 'beat', rev: 1 })])
+        expect(await state(store, claim)).toEqual({ kind: 'stale' });
+      expect((await read(store, user))?.status).toBe('online');
+    });
+  });
+
+  describe('what is left', () => {
+    it('a state of a user who is not held is gone, and creates nothing', async () => {
+      const store = await open();
+      const user = freshUser();
+      expect(await state(store, claimOf(user, { mode: 'state', rev: 1 }))).toEqual({ kind: 'gone' });
+      expect(await read(store, user)).toBeUndefined();
+    });
+
+    it('[ST5] nothing left: the period ends at the newest proof and its timeout, with the whole row as its duty', async () => {
+      const store = await open();
+      const user = freshUser();
+      const { period, loginTime, epoch } = await login(store, socketOf(user, 1, { untilMs: -10_000 }));
+      const answer = await state(store, nothingLeft(user, 2, { proofAgeMs: 30, untilMs: -10 }));
+      if (answer.kind !== 'ended') throw new Error(answer.kind);
+      const { logoutTime } = answer.end;
+      expect(answer.end).toEqual({ userId: user, period, epoch, loginTime, logoutTime, reason: 'timeout' });
+      expect(logoutTime).toBeGreaterThanOrEqual(loginTime);
+      expect(logoutTime).toBeLessThanOrEqual(Date.now() - 5);
+      const [duty] = await dutiesOf(store, user);
+      expect(duty).toMatchObject({
+        userId: user,
+        period,
+        loginAt: loginTime,
+        logoutAt: logoutTime,
+        reason: 'timeout',
+      });
+      expect(duty?.node).toMatch(/^node-/);
+      expect(await read(store, user)).toMatchObject({
+        ...{ status: 'offline', period, loginTime, logoutTime, sockets: 0, lastHeartbeat: duty?.lastSeenAt },
+      });
+      expect(await online(store)).not.toContain(user);
+    });
+
+    it('[ST5] no logout lies before its login, nor in the future', async () => {
+      const store = await open();
+      const [early, late] = [freshUser(), freshUser()];
+      const { loginTime } = await login(store, socketOf(early, 1, { untilMs: -3_600_000 }));
+      const first = await state(store, nothingLeft(early, 2, { proofAgeMs: 1e11, untilMs: -1e11 }));
+      expect(first).toMatchObject({ kind: 'ended', end: { logoutTime: loginTime } });
+      await login(store, socketOf(late, 1, { untilMs: 3_600_000 }));
+      const second = await state(store, nothingLeft(late, 2));
+      if (second.kind !== 'ended') throw new Error(second.kind);
+      expect(second.end.logoutTime).toBeLessThanOrEqual(Date.now() + 2);
+    });
+
+    it('[PR5] a linger or an HTTP proof alone still holds', async () => {
+      const store = await open();
+      const user = freshUser();
+      await login(store, socketOf(user, 1));
+      expect(await state(store, nothingLeft(user, 2, { socketMs: 5000 }))).toEqual({ kind: 'held' });
+      expect(await state(store, nothingLeft(user, 3, { httpMs: 5000 }))).toEqual({ kind: 'held' });
+      expect(await read(store, user)).toMatchObject({ status: 'online', sockets: 0 });
+    });
+
+    it('what was never recorded leaves no trace', async () => {
+      const store = await open();
+      const user = freshUser();
+      const answer = await state(store, socketOf(user, 1));
+      expect(await state(store, nothingLeft(user, 2))).toEqual({ kind: 'released' });
+      const period = answer.kind === 'opened' ? answer.period : 0;
+      expect(await store.knows([{ userId: user, period }])).toEqual([false]);
+      expect(await store.record([{ userId: user, period }])).toEqual([false]);
+      expect(await dutiesOf(store, user)).toEqual([]);
+    });
+
+    it('lastHeartbeat follows the newest proof and never steps back', async () => {
+      const store = await open();
+      const user = freshUser();
+      await login(store, socketOf(user, 1));
+      const first = (await read(store, user))?.lastHeartbeat ?? 0;
+      await state(store, claimOf(user, { mode: 'state', rev: 2, proofAgeMs: 60_000 }));
+      expect((await read(store, user))?.lastHeartbeat).toBe(first);
+      await state(store, claimOf(user, { mode: 'state', rev: 3, proofAgeMs: 0 }));
+      expect((await read(store, user))?.lastHeartbeat).toBeGreaterThanOrEqual(first);
+    });
+  });
+
+  describe('policies', () => {
+    it('[PR4] reject refuses while a socket lives, and not a linger', async () => {
+      const store = await open({ policy: 'reject' });
+      const user = freshUser();
+      await login(store, socketOf(user, 1));
+      expect(await state(store, socketOf(user, 2, { rivals: 1 }))).toEqual({
+        kind: 'refused',
+        code: 'session-exists',
+      });
+      expect(await state(store, httpOf(user, 3, { sockets: 1, socketMs: 9000 }))).toMatchObject({
+        kind: 'joined',
+      });
+      await state(store, nothingLeft(user, 4, { socketMs: 5000 }));
+      expect(await state(store, socketOf(user, 5))).toMatchObject({ kind: 'joined' });
+    });
+
+    it('[PR4] multi refuses beyond the limit', async () => {
+      const store = await open({ policy: 'multi', maxConnectionsPerUser: 3 });
+      const user = freshUser();
+      await login(store, socketOf(user, 1));
+      expect(await state(store, socketOf(user, 2, { sockets: 3, rivals: 2 }))).toMatchObject({
+        kind: 'joined',
+      });
+      expect(await state(store, socketOf(user, 3, { sockets: 4, rivals: 3 }))).toEqual({
+        kind: 'refused',
+        code: 'session-exists',
+      });
+      expect((await read(store, user))?.sockets).toBe(3);
+    });
+
+    it('[PR4] replace refuses the sixth take-over of a minute, and counts nothing but live sockets thrown out', async () => {
+      const store = await open({ policy: 'replace' });
+      const user = freshUser();
+      for (let rev = 1; rev <= 10; rev += 1) await login(store, socketOf(user, rev));
+      const taken = [];
+      for (let rev = 11; rev <= 16; rev += 1)
+        taken.push(await state(store, socketOf(user, rev, { rivals: 1 })));
+      expect(taken.map(({ kind }) => kind)).toEqual([
+        'joined',
+        'joined',
+        'joined',
+        'joined',
+        'joined',
+        'refused',
+      ]);
+      expect(taken.at(-1)).toEqual({ kind: 'refused', code: 'session-flapping' });
+      expect((await read(store, user))?.status).toBe('online');
+    });
+  });
+
+  describe('ends', () => {
+    it('[PR6] [ST1] logout and kick end at the moment itself and record the duty in the same step', async () => {
+      const store = await open();
+      for (const reason of ['logout', 'kick'] as const) {
+        const user = freshUser();
+        const { period, epoch, loginTime } = await login(store, socketOf(user, 1));
+        const before = Date.now();
+        const answer = await end(store, endOf(user, { reason }));
+        if (answer?.kind !== 'ended') throw new Error(answer?.kind);
+        const { logoutTime } = answer.end;
+        expect(answer.end).toEqual({ userId: user, period, epoch, loginTime, logoutTime, reason });
+        expect(logoutTime).toBeGreaterThanOrEqual(before - 2);
+        expect(await dutiesOf(store, user)).toMatchObject([{ period, logoutAt: logoutTime, reason }]);
+        expect(await end(store, endOf(user, { reason }))).toEqual({ kind: 'not-online' });
+      }
+    });
+
+    it('[PR7] an older epoch changes nothing, the newest or a newer one ends', async () => {
+      const store = await open({ policy: 'multi' });
+      const user = freshUser();
+      const older = await login(store, socketOf(user, 1));
+      const newer = await login(store, socketOf(user, 2, { sockets: 2, rivals: 1 }));
+      expect(await end(store, endOf(user, { epoch: older.epoch }))).toEqual({ kind: 'superseded' });
+      expect((await read(store, user))?.status).toBe('online');
+      expect(await end(store, endOf(user, { epoch: newer.epoch }))).toMatchObject({ kind: 'ended' });
+      const again = await login(store, socketOf(user, 3));
+      expect(await end(store, endOf(user, { epoch: again.epoch + 1 }))).toMatchObject({ kind: 'ended' });
+    });
+
+    it('nobody is not online, and what is being opened is too young to end', async () => {
+      const store = await open();
+      const user = freshUser();
+      expect(await end(store, endOf(user))).toEqual({ kind: 'not-online' });
+      await state(store, socketOf(user, 1));
+      expect(await end(store, endOf(user))).toEqual({ kind: 'young' });
+    });
+
+    it('an offline user shows the newest proof that the asking node had', async () => {
+      const store = await open();
+      const user = freshUser();
+      await login(store, socketOf(user, 1, { proofAgeMs: 5000 }));
+      await end(store, endOf(user, { proofAgeMs: 20 }));
+      const { lastHeartbeat = 0, logoutTime = 0 } = (await read(store, user)) ?? {};
+      expect(Math.abs(logoutTime - lastHeartbeat - 20)).toBeLessThanOrEqual(2);
+    });
+
+    it('a block refuses logins for as long as it says, also of somebody who is offline', async () => {
+      const store = await open();
+      const user = freshUser();
+      expect(await end(store, endOf(user, { reason: 'kick', blockMs: 300 }))).toEqual({ kind: 'not-online' });
+      let rev = 0;
+      for (const claim of [socketOf, httpOf])
+        expect(await state(store, claim(user, ++rev))).toEqual({ kind: 'refused', code: 'blocked' });
+      await eventually(async () =>
+        expect(await state(store, socketOf(user, ++rev))).toMatchObject({ kind: 'opened' }),
+      );
+    });
+
+    it('a withdrawn opening is as if it had never been; what is recorded stays', async () => {
+      const store = await open();
+      const [user, recorded] = [freshUser(), freshUser()];
+      const answer = await state(store, socketOf(user, 1));
+      const period = answer.kind === 'opened' ? answer.period : 0;
+      const kept = await login(store, socketOf(recorded, 1));
+      await store.withdraw([
+        { userId: user, period },
+        { userId: recorded, period: kept.period },
+      ]);
+      expect(await store.knows([{ userId: user, period }])).toEqual([false]);
+      expect(await state(store, claimOf(user, { mode: 'state', rev: 2 }))).toEqual({ kind: 'gone' });
+      expect((await read(store, recorded))?.status).toBe('online');
+      expect(await state(store, socketOf(user, 3))).toMatchObject({ kind: 'opened' });
+    });
+  });
+
+  describe('duties', () => {
+    it('[ST1] one is given out once, and is pending until it is acknowledged', async () => {
+      const store = await open();
+      const user = freshUser();
+      const { period } = await login(store, socketOf(user, 1));
+      await end(store, endOf(user));
+      const { count, oldestAgeMs } = await store.pendingDuties();
+      expect(count).toBeGreaterThanOrEqual(1);
+      expect(oldestAgeMs).toBeGreaterThanOrEqual(0);
+      const duties = await dutiesOf(store, user);
+      expect(duties).toMatchObject([{ userId: user, period }]);
+      expect(await dutiesOf(store, user)).toEqual([]);
+      expect(await store.knows([{ userId: user, period }])).toEqual([true]);
+      await store.ackDuties(duties);
+      await store.ackDuties(duties);
+      expect((await store.pendingDuties()).count).toBe(count - 1);
+      expect(await store.knows([{ userId: user, period }])).toEqual([false]);
+    });
+
+    it('[ST6] an opening names the earlier period whose duty still waits', async () => {
+      const store = await open();
+      const user = freshUser();
+      const { period } = await login(store, socketOf(user, 1));
+      await end(store, endOf(user));
+      const waiting = await state(store, socketOf(user, 2));
+      expect(waiting).toMatchObject({ kind: 'opened', unsettled: period });
+      await store.withdraw([{ userId: user, period: waiting.kind === 'opened' ? waiting.period : 0 }]);
+      await store.ackDuties(await dutiesOf(store, user));
+      expect(await state(store, socketOf(user, 3))).toMatchObject({ kind: 'opened', unsettled: undefined });
+    });
+
+    it('[ST7] one that can never succeed is kept apart and known, and nobody waits for it', async () => {
+      const store = await open();
+      const user = freshUser();
+      const { period } = await login(store, socketOf(user, 1));
+      await end(store, endOf(user));
+      const [duty] = await dutiesOf(store, user);
+      if (duty === undefined) throw new Error('no duty');
+      const { count } = await store.pendingDuties();
+      await store.setAside(duty, 'the database refuses it');
+      expect((await store.pendingDuties()).count).toBe(count - 1);
+      expect(await store.knows([{ userId: user, period }])).toEqual([true]);
+      expect(await dutiesOf(store, user)).toEqual([]);
+      expect(await state(store, socketOf(user, 2))).toMatchObject({ kind: 'opened', unsettled: undefined });
+    });
+
+    it('with a remembrance of 0 an offline user is forgotten once settled', async () => {
+      const store = await open({ lastSeenTtlMs: 0 });
+      const user = freshUser();
+      await login(store, socketOf(user, 1));
+      await end(store, endOf(user));
+      expect((await read(store, user))?.status).toBe('offline');
+      await store.ackDuties(await dutiesOf(store, user));
+      await eventually(async () => expect(await read(store, user)).toBeUndefined());
+    });
+  });
+
+  describe('restating', () => {
+    const restated = (user: number, rev: number, period: number, changed: Partial<Claim> = {}) =>
+      claimOf(user, { mode: 'restate', rev, period, loginTime: period, epoch: period + 7, ...changed });
+
+    it('[PR11] keeps period, login time and epoch as they were, and is visible at once', async () => {
+      const store = await open();
+      const user = freshUser();
+      const period = Date.now() - 500_000;
+      expect(await state(store, restated(user, 1, period))).toEqual({
+        ...{ kind: 'joined', period, loginTime: period, epoch: period + 7 },
+      });
+      expect(await read(store, user)).toMatchObject({
+        status: 'online',
+        period,
+        loginTime: period,
+        epoch: period + 7,
+      });
+      expect(await online(store)).toContain(user);
+      const next = await state(store, socketOf(user, 2));
+      expect(next).toMatchObject({ kind: 'joined', period });
+    });
+
+    it('[PR11] what has ended does not come back, nor does what a newer period followed', async () => {
+      const store = await open();
+      const [ended, followed] = [freshUser(), freshUser()];
+      const { period } = await login(store, socketOf(ended, 1));
+      await end(store, endOf(ended));
+      expect(await state(store, restated(ended, 2, period))).toEqual({ kind: 'gone' });
+      expect((await read(store, ended))?.status).toBe('offline');
+      const newer = await login(store, socketOf(followed, 1));
+      expect(await state(store, restated(followed, 2, newer.period - 1))).toEqual({ kind: 'gone' });
+      expect(await read(store, followed)).toMatchObject({ status: 'online', period: newer.period });
+    });
+  });
+
+  describe('reading', () => {
+    it('answers in the order asked and knows nothing of strangers', async () => {
+      const store = await open();
+      const [first, second, stranger] = [freshUser(), freshUser(), freshUser()];
+      for (const user of [first, second]) await login(store, socketOf(user, 1));
+      const records = await store.read([second, stranger, first, second]);
+      expect(records.map((record) => record?.userId)).toEqual([second, undefined, first, second]);
+      expect(await store.read([])).toEqual([]);
+    });
+
+    it('knows by period: running, waiting, ended and never', async () => {
+      const store = await open();
+      const user = freshUser();
+      const { period } = await login(store, socketOf(user, 1));
+      const ask = [period, period - 1, period + 1].map((asked) => ({ userId: user, period: asked }));
+      expect(await store.knows(ask)).toEqual([true, false, false]);
+      expect(await store.knows([])).toEqual([]);
+    });
+
+    it('pages through who is online, each once, in order of the id', async () => {
+      const store = await open();
+      const some = Array.from({ length: 25 }, freshUser);
+      for (const user of some) await login(store, socketOf(user, 1));
+      const seen: number[] = [];
+      let cursor: string | undefined;
+      let pages = 0;
+      do {
+        const page = await store.onlinePage({ limit: 10, cursor });
+        expect(page.userIds.length).toBeLessThanOrEqual(10);
+        seen.push(...page.userIds);
+        cursor = page.cursor;
+        pages += 1;
+      } while (cursor !== undefined && pages < 500);
+      expect(seen).toEqual([...new Set(seen)].sort((a, b) => a - b));
+      expect(seen.filter((user) => some.includes(user))).toEqual(some);
+    });
+  });
+});

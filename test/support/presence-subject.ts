@@ -1,0 +1,141 @@
+import { ObservedTime } from '../../src/heartbeat/observed-time.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import type { WorldRules } from '../../src/presence/core/world.ts';
+import { MemoryPresenceStore } from '../../src/presence/memory-store.ts';
+import type { Claim, ClaimAnswer, PresenceStore } from '../../src/presence/presence-store.ts';
+import { RedisLink } from '../../src/presence/redis-link.ts';
+import { RedisPresenceStore } from '../../src/presence/redis-store.ts';
+import { eventually } from './ports.ts';
+import { type RedisServer, startRedis } from './services.ts';
+
+const DAY_MS = 86_400_000;
+
+/** What a store of a test is made with; the defaults are those of a test that says nothing. */
+export interface SubjectOptions extends Partial<WorldRules> {
+  readonly node?: string;
+  /** Redis alone: the node named is dead after this silence. */
+  readonly deadAfterMs?: number;
+}
+
+/** One side of the store pair, ready to be asked. */
+export interface PresenceSubject {
+  readonly name: 'memory' | 'redis';
+  readonly redis: RedisServer | undefined;
+  /** A store of its own node. In Redis all see the same world; in memory each has its own. */
+  open(options?: SubjectOptions): Promise<PresenceStore>;
+  stop(): Promise<void>;
+}
+
+export function memorySubject(): PresenceSubject {
+  return {
+    name: 'memory',
+    redis: undefined,
+    async open(options = {}) {
+      const clock = systemClock();
+      const store = new MemoryPresenceStore({
+        ...{ clock, time: new ObservedTime(clock), node: options.node ?? 'node-a' },
+        ...rulesOf(options),
+      });
+      await takeLease(store);
+      return store;
+    },
+    stop: () => Promise.resolve(),
+  };
+}
+
+export async function redisSubject(): Promise<PresenceSubject> {
+  const redis = await startRedis();
+  const opened: PresenceStore[] = [];
+  return {
+    name: 'redis',
+    redis,
+    async open(options = {}) {
+      const store = await openRedisStore(redis, options);
+      opened.push(store);
+      await takeLease(store);
+      return store;
+    },
+    async stop() {
+      await Promise.all(opened.map((store) => store.close()));
+      await redis.stop();
+    },
+  };
+}
+
+/** A store that has no lease yet. */
+export async function openRedisStore(
+  redis: RedisServer,
+  options: SubjectOptions = {},
+): Promise<PresenceStore> {
+  const link = new RedisLink({ url: redis.url, timeoutMs: 2000 });
+  await link.connect();
+  return new RedisPresenceStore({
+    ...{ link, node: options.node ?? 'node-a', prefix: '' },
+    ...{ deadAfterMs: options.deadAfterMs ?? 3_600_000, now: () => Date.now() },
+    ...rulesOf(options),
+  });
+}
+
+/** Renews until the node is known and has nothing to restore. */
+export async function takeLease(store: PresenceStore): Promise<void> {
+  await store.renew({ highestEpoch: 0, restored: true, acknowledged: [] });
+}
+
+/** Waits until the store lets users in: a fresh Redis waits 2 s for nodes to restore. */
+export async function grownUp(store: PresenceStore): Promise<void> {
+  await eventually(async () => {
+    const [answer] = await store.claim([claimOf(1, { mode: 'beat', rev: -1 })]);
+    if (answer?.kind === 'young' || answer?.kind === 'no-lease') throw new Error(answer.kind);
+  });
+}
+
+/** A statement with the values of somebody who has just connected, changed as told. */
+export function claimOf(userId: number, changed: Partial<Claim> & Pick<Claim, 'mode' | 'rev'>): Claim {
+  const socket = changed.mode === 'socket' || changed.mode === 'state' || changed.mode === 'restate';
+  return {
+    ...{
+      userId,
+      sockets: socket ? 1 : 0,
+      rivals: 0,
+      socketMs: socket ? 10_000 : 0,
+      httpMs: socket ? 0 : 15_000,
+    },
+    ...{ proofAgeMs: 0, untilMs: socket ? 10_000 : 15_000, epoch: 0, floor: 0, period: 0, loginTime: 0 },
+    ...{ username: `玩家${userId}`, ip: '192.0.2.1' },
+    ...changed,
+  };
+}
+
+/** A statement that nothing is left. */
+export function nothingLeft(userId: number, rev: number, changed: Partial<Claim> = {}): Claim {
+  return claimOf(userId, { mode: 'state', rev, sockets: 0, socketMs: 0, httpMs: 0, ...changed });
+}
+
+/** The one answer to one statement. */
+export async function state(store: PresenceStore, claim: Claim): Promise<ClaimAnswer> {
+  const [answer] = await store.claim([claim]);
+  if (answer === undefined) throw new Error('no answer');
+  return answer;
+}
+
+/** Opens and records a period; answers it. */
+export async function login(
+  store: PresenceStore,
+  claim: Claim,
+): Promise<Extract<ClaimAnswer, { kind: 'opened' | 'joined' }>> {
+  const answer = await state(store, claim);
+  if (answer.kind !== 'opened' && answer.kind !== 'joined') throw new Error(`answered ${answer.kind}`);
+  if (answer.kind === 'opened') {
+    const recorded = await store.record([{ userId: claim.userId, period: answer.period }]);
+    if (recorded[0] !== true) throw new Error('not recorded');
+  }
+  return answer;
+}
+
+function rulesOf(options: SubjectOptions): WorldRules {
+  return {
+    policy: options.policy ?? 'replace',
+    maxConnectionsPerUser: options.maxConnectionsPerUser ?? 3,
+    lastSeenTtlMs: options.lastSeenTtlMs ?? DAY_MS,
+  };
+}

@@ -1,0 +1,284 @@
+import { describe, expect, it } from 'vitest';
+import { claimOf } from '../../support/presence-subject.ts';
+import { NODE, openRoom, settlementOf } from './room.ts';
+
+const USER = 7;
+
+describe('[PR10] a store that cannot be reached', () => {
+  it('keeps connections, freezes timeouts, refuses logins, and goes on where it stopped', async () => {
+    const room = await openRoom();
+    const player = await room.enter(USER);
+    const silent = await room.enter(8);
+    await room.clock.advanceAsync(6000);
+    player.socket.hear('{"type":"ping"}');
+    room.store.down = true;
+    await room.clock.advanceAsync(600);
+    expect(room.tracker.available).toBe(false);
+    expect(await room.during(room.dial(9))).toEqual({ ok: false, error: 'presence-unavailable' });
+    expect(await room.during(room.tracker.login({ userId: 9, ip: '' }))).toMatchObject({
+      error: 'presence-unavailable',
+    });
+    expect(await room.during(room.tracker.heartbeat(9))).toMatchObject({ error: 'presence-unavailable' });
+    expect(await room.during(room.tracker.logout({ userId: USER, reason: 'logout' }))).toMatchObject({
+      error: 'presence-unavailable',
+    });
+    expect(room.manager.sendToUser(USER, 'still', 1).status).toBe('written');
+    for (let second = 0; second < 120; second += 1) {
+      await room.clock.advanceAsync(1000, 50);
+      player.socket.hear('{"type":"ping"}');
+    }
+    expect([player.socket.code, silent.socket.code]).toEqual([undefined, undefined]);
+    expect(room.ledger.settlements).toEqual([]);
+    room.store.down = false;
+    await room.clock.advanceAsync(1000);
+    expect(room.tracker.available).toBe(true);
+    expect(await room.status(8)).toBe('online');
+    expect((await room.during(room.dial(9))).ok).toBe(true);
+    await room.clock.advanceAsync(1500);
+    expect(silent.socket.code).toBeUndefined();
+    await room.clock.advanceAsync(2000);
+    expect(silent.socket.code).toBe(4100);
+    expect(await room.status(USER)).toBe('online');
+  });
+
+  it('a linger stands still as well', async () => {
+    const room = await openRoom();
+    const player = await room.enter(USER);
+    player.socket.end();
+    await room.clock.advanceAsync(8000);
+    room.store.down = true;
+    await room.clock.advanceAsync(60_000, 50);
+    room.store.down = false;
+    await room.clock.advanceAsync(700);
+    expect(await room.status(USER)).toBe('online');
+    await room.clock.advanceAsync(2000);
+    expect(await room.status(USER)).toBe('offline');
+  });
+
+  it('says so once, and once that it is back', async () => {
+    const room = await openRoom();
+    await room.enter(USER);
+    room.store.down = true;
+    await room.clock.advanceAsync(5000);
+    room.store.down = false;
+    await room.clock.advanceAsync(1000);
+    const events = room.logged.map(({ event }) => event);
+    expect(events.filter((event) => event === 'presence-unavailable')).toHaveLength(1);
+    expect(events.filter((event) => event === 'presence-restored')).toHaveLength(1);
+  });
+
+  it('a socket that ends meanwhile is stated afterwards', async () => {
+    const room = await openRoom();
+    const player = await room.enter(USER);
+    room.store.down = true;
+    await room.clock.advanceAsync(600);
+    player.socket.end();
+    await room.clock.advanceAsync(5000);
+    room.store.down = false;
+    await room.clock.advanceAsync(1000);
+    expect((await room.during(room.tracker.read([USER])))[0]).toMatchObject({
+      status: 'online',
+      connections: 0,
+    });
+    await room.clock.advanceAsync(10_000);
+    expect(await room.status(USER)).toBe('offline');
+    expect(room.tracker.heldUsers).toBe(0);
+  });
+
+  it('[PR11] restates everything when the store asks, before anyone may log in', async () => {
+    const room = await openRoom();
+    await room.enter(USER);
+    await room.enter(8);
+    room.store.calls.length = 0;
+    room.store.restoring = true;
+    await room.clock.advanceAsync(600);
+    expect(room.store.calls.filter((call) => call.startsWith('restate')).sort()).toEqual([
+      'restate 7',
+      'restate 8',
+    ]);
+    expect(room.tracker.available).toBe(true);
+    await room.clock.advanceAsync(2000);
+    expect(await room.status(USER)).toBe('online');
+  });
+});
+
+describe('answers that are lost on their way', () => {
+  it.each(['claim', 'record'] as const)(
+    'of %s: the client is refused or let in, and no ghost stays',
+    async (call) => {
+      const room = await openRoom();
+      room.store.repliesLost.set(call, 2);
+      const refused = await room.during(room.dial(USER));
+      expect(refused.ok).toBe(false);
+      await room.clock.advanceAsync(30_000, 50);
+      expect(await room.status(USER)).not.toBe('online');
+      expect(room.tracker.heldUsers).toBe(0);
+      expect(room.tracker.onlineCount()).toBe(0);
+    },
+  );
+
+  it.each(['claim', 'record'] as const)(
+    'of %s: a retry of the client gets in and is counted once',
+    async (call) => {
+      const room = await openRoom();
+      room.store.repliesLost.set(call, 2);
+      await room.during(room.dial(USER));
+      const player = await room.enter(USER);
+      await room.play(player, 20_000);
+      expect(await room.status(USER)).toBe('online');
+      expect(room.tracker.onlineCount()).toBe(1);
+    },
+  );
+
+  it('of a heartbeat: no proof stays that nobody knows of', async () => {
+    const room = await openRoom();
+    // Online without a hold that this node knows of, as a user whom another node holds.
+    const [opened] = await room.store.claim([claimOf(USER, { mode: 'http', rev: 0, httpMs: 3_600_000 })]);
+    if (opened?.kind !== 'opened') throw new Error('not opened');
+    await room.store.record([{ userId: USER, period: opened.period }]);
+    expect(await room.status(USER)).toBe('online');
+    room.store.repliesLost.set('claim', 2);
+    expect(await room.during(room.tracker.heartbeat(USER))).toMatchObject({ error: 'presence-unavailable' });
+    await room.clock.advanceAsync(1000);
+    expect(await room.status(USER)).toBe('offline');
+    expect(room.tracker.heldUsers).toBe(0);
+  });
+
+  it('of a withdrawal: the period that nobody wanted goes', async () => {
+    const room = await openRoom({ unknownUsers: 'ignore' });
+    room.ledger.open = () => Promise.reject(new Error('SQL down'));
+    room.store.withdraw = () => Promise.reject(new Error('store down'));
+    expect(await room.during(room.dial(USER))).toEqual({ ok: false, error: 'settlement-unavailable' });
+    await room.clock.advanceAsync(1000);
+    expect(await room.during(room.store.knows([{ userId: USER, period: room.clock.now() }]))).toEqual([
+      false,
+    ]);
+    expect(room.tracker.heldUsers).toBe(0);
+  });
+});
+
+describe('losses', () => {
+  it('[PR4] [PR9] what another node took is closed 4001, what came later stands', async () => {
+    const room = await openRoom();
+    const lost = await room.enter(USER);
+    room.store.losses.push({ userId: USER, rev: 1_000_000, reason: 'replaced' });
+    room.store.answer = ({ mode, sockets }) =>
+      mode === 'state' && sockets === 0 ? { kind: 'gone' } : undefined;
+    await room.clock.advanceAsync(600);
+    expect(lost.socket.code).toBe(4001);
+    expect(room.tracker.heldUsers).toBe(0);
+    expect(room.ledger.settlements).toEqual([]);
+  });
+
+  it('[PR9] a loss takes exactly what was stated up to its revision', async () => {
+    const room = await openRoom({ sessionPolicy: 'multi' });
+    const older = await room.enter(USER);
+    const newer = await room.enter(USER);
+    room.store.losses.push({ userId: USER, rev: 1, reason: 'replaced' });
+    await room.clock.advanceAsync(600);
+    expect([older.socket.code, newer.socket.code]).toEqual([4001, undefined]);
+    await room.play(newer, 12_000);
+    expect(await room.status(USER)).toBe('online');
+  });
+
+  it.each([
+    ['logout', 4000],
+    ['kick', 4002],
+    ['presence-lost', 4102],
+  ] as const)('[PR6] %s told by another node closes %d', async (reason, code) => {
+    const room = await openRoom();
+    const player = await room.enter(USER);
+    room.store.losses.push({ userId: USER, rev: 1_000_000, reason });
+    room.store.answer = ({ mode }) => (mode === 'state' ? { kind: 'gone' } : undefined);
+    await room.clock.advanceAsync(600);
+    expect(player.socket.code).toBe(code);
+    expect(room.tracker.heldUsers).toBe(0);
+  });
+
+  it('[PR9] a hold that the store no longer has, of a socket that lives, is connected anew; its logout still counts', async () => {
+    const room = await openRoom({ sessionPolicy: 'multi' });
+    const extra = await room.enter(USER, 'lingxi.v1');
+    const player = await room.enter(USER, 'lingxi.v1');
+    room.store.answer = ({ mode }) => (mode === 'state' ? { kind: 'gone' } : undefined);
+    extra.socket.end();
+    await room.clock.advanceAsync(100, 5);
+    room.store.answer = undefined;
+    expect(room.store.calls.filter((call) => call === `socket ${USER}`)).toHaveLength(3);
+    expect(player.socket.code).toBeUndefined();
+    player.socket.hear({ type: 'logout' });
+    await room.clock.advanceAsync(50, 1);
+    expect(player.socket.code).toBe(4000);
+    expect(settlementOf(room, USER)?.reason).toBe('logout');
+  });
+});
+
+describe('token renewal', () => {
+  it.each([
+    ['accepted', Promise.resolve({ expiresAt: undefined }), 'token'],
+    ['refused', Promise.resolve(undefined), 'error'],
+  ] as const)('%s', async (_name, answer, type) => {
+    const room = await openRoom({ renewToken: () => answer });
+    const player = await room.enter(USER, 'lingxi.v1');
+    player.socket.hear({ type: 'token', data: { token: 'x' } });
+    await room.clock.advanceAsync(1);
+    expect(player.socket.types).toEqual(['welcome', type]);
+  });
+});
+
+describe('[ST8] what a dead process left open', () => {
+  const at = Date.UTC(2026, 0, 1) - 60_000;
+  const row = {
+    ...{ userId: USER, period: at, loginAt: at, node: 'dead' },
+    ...{ lastSeenAt: null, logoutAt: null, reason: null, settledAt: null },
+  };
+
+  it('lingers one timeout and is settled at the last moment the dead is known to have lived, and the timeout', async () => {
+    const room = await openRoom({ adopt: [row], lastAliveAt: at + 42_000 });
+    expect(await room.status(USER)).toBe('online');
+    expect(room.tracker.onlineCount()).toBe(1);
+    await room.clock.advanceAsync(9000);
+    expect(await room.status(USER)).toBe('online');
+    await room.clock.advanceAsync(2000);
+    expect(await room.status(USER)).toBe('offline');
+    expect(settlementOf(room, USER)).toMatchObject({
+      ...{ period: at, loginAt: at, reason: 'node-lost', lastSeenAt: at + 42_000, logoutAt: at + 52_000 },
+    });
+    expect(room.tracker.ghosts).toBe(0);
+  });
+
+  it('a logout time that lies ahead is now at most', async () => {
+    const room = await openRoom({ adopt: [row], lastAliveAt: Date.UTC(2027, 0, 1) });
+    await room.clock.advanceAsync(11_000);
+    expect(settlementOf(room, USER)?.logoutAt).toBeLessThanOrEqual(room.clock.now());
+  });
+
+  it.each(['replace', 'reject', 'multi'] as const)(
+    'who returns keeps the period, and times out like anybody (%s)',
+    async (sessionPolicy) => {
+      const room = await openRoom({ adopt: [row], sessionPolicy });
+      const player = await room.enter(USER);
+      expect(player.dial).toMatchObject({ resumed: true, period: at, loginTime: at });
+      await room.play(player, 30_000);
+      const proof = room.clock.now();
+      expect(await room.status(USER)).toBe('online');
+      await room.clock.advanceAsync(10_200);
+      expect(await room.status(USER)).toBe('offline');
+      expect(settlementOf(room, USER)).toMatchObject({
+        reason: 'timeout',
+        logoutAt: proof + 10_000,
+        node: NODE,
+      });
+    },
+  );
+
+  it.each(['replace', 'multi'] as const)(
+    'who returns at once and goes at once is not kept for ever (%s)',
+    async (sessionPolicy) => {
+      const room = await openRoom({ adopt: [row], sessionPolicy });
+      await room.during(room.tracker.login({ userId: USER, ip: '' }));
+      await room.clock.advanceAsync(16_000);
+      expect(await room.status(USER)).toBe('offline');
+      expect(room.ledger.settlements).toHaveLength(1);
+    },
+  );
+});

@@ -1,0 +1,98 @@
+import type {
+  Claim,
+  ClaimAnswer,
+  EndRequest,
+  Loss,
+  PresenceStore,
+  RenewAnswer,
+  RenewRequest,
+} from '../../../src/presence/presence-store.ts';
+import type { Duty } from '../../../src/settlement/user-store.ts';
+
+type Row = { readonly userId: number; readonly period: number };
+type Call = 'renew' | 'claim' | 'record' | 'withdraw' | 'end' | 'reap' | 'read' | 'knows';
+
+/** A presence store behind a network that may fail, and that may be made to answer something else. */
+export class FragileStore implements PresenceStore {
+  readonly renewalMs = undefined;
+  /** Every call fails and reaches nothing. */
+  down = false;
+  /** Calls whose next answers are lost on the way back: what they asked for happened. */
+  readonly repliesLost = new Map<Call, number>();
+  readonly calls: string[] = [];
+  /** Told once by the next renewal. */
+  readonly losses: Loss[] = [];
+  /** Asks to be restored until the node has said `restored`. */
+  restoring = false;
+  /** Replaces the answer to a claim. */
+  answer: ((claim: Claim) => ClaimAnswer | undefined) | undefined;
+  readonly #inner: PresenceStore;
+
+  constructor(inner: PresenceStore) {
+    this.#inner = inner;
+  }
+
+  async renew(request: RenewRequest): Promise<RenewAnswer> {
+    const answer = await this.#call('renew', () => this.#inner.renew(request));
+    if (request.restored) this.restoring = false;
+    return { ...answer, restore: this.restoring, losses: [...answer.losses, ...this.losses.splice(0)] };
+  }
+  claim(batch: readonly Claim[]): Promise<readonly ClaimAnswer[]> {
+    this.calls.push(...batch.map(({ mode, userId }) => `${mode} ${userId}`));
+    return this.#call('claim', async () => {
+      const answers: ClaimAnswer[] = [];
+      for (const claim of batch) {
+        const [answer] = await this.#inner.claim([claim]);
+        const replaced = this.answer?.(claim) ?? answer;
+        if (replaced !== undefined) answers.push(replaced);
+      }
+      return answers;
+    });
+  }
+  record(batch: readonly Row[]): Promise<readonly boolean[]> {
+    return this.#call('record', () => this.#inner.record(batch));
+  }
+  withdraw(batch: readonly Row[]): Promise<void> {
+    return this.#call('withdraw', () => this.#inner.withdraw(batch));
+  }
+  end(batch: readonly EndRequest[]): ReturnType<PresenceStore['end']> {
+    return this.#call('end', () => this.#inner.end(batch));
+  }
+  reap(limit: number): ReturnType<PresenceStore['reap']> {
+    return this.#call('reap', () => this.#inner.reap(limit));
+  }
+  read(userIds: readonly number[]): ReturnType<PresenceStore['read']> {
+    return this.#call('read', () => this.#inner.read(userIds));
+  }
+  onlinePage(page: Parameters<PresenceStore['onlinePage']>[0]): ReturnType<PresenceStore['onlinePage']> {
+    return this.#call('read', () => this.#inner.onlinePage(page));
+  }
+  knows(rows: readonly Row[]): Promise<readonly boolean[]> {
+    return this.#call('knows', () => this.#inner.knows(rows));
+  }
+  takeDuties(limit: number): Promise<readonly Duty[]> {
+    return this.#inner.takeDuties(limit);
+  }
+  ackDuties(duties: readonly Duty[]): Promise<void> {
+    return this.#inner.ackDuties(duties);
+  }
+  setAside(duty: Duty, error: string): Promise<void> {
+    return this.#inner.setAside(duty, error);
+  }
+  pendingDuties(): ReturnType<PresenceStore['pendingDuties']> {
+    return this.#inner.pendingDuties();
+  }
+  close(): Promise<void> {
+    return this.#inner.close();
+  }
+
+  async #call<Value>(name: Call, call: () => Promise<Value>): Promise<Value> {
+    this.calls.push(name);
+    if (this.down) throw new Error('store down');
+    const value = await call();
+    const lost = this.repliesLost.get(name) ?? 0;
+    if (lost === 0) return value;
+    this.repliesLost.set(name, lost - 1);
+    throw new Error('reply lost');
+  }
+}

@@ -1,0 +1,267 @@
+import { describe, expect, it } from 'vitest';
+import { openRoom, settlementOf } from './room.ts';
+
+const USER = 7;
+
+describe('presence by HTTP', () => {
+  it('[PR1] a login opens a period whose number is its epoch, good for 15 s', async () => {
+    const room = await openRoom();
+    const before = room.clock.now();
+    const login = await room.during(room.tracker.login({ userId: USER, ip: '198.51.100.7' }));
+    if (!login.ok) throw new Error(login.error);
+    expect(login.value.resumed).toBe(false);
+    const [user] = await room.during(room.tracker.read([USER]));
+    expect(user).toMatchObject({ status: 'online', connections: 0, ip: '198.51.100.7', epoch: user?.period });
+    await room.clock.advanceAsync(14_900);
+    expect(await room.status(USER)).toBe('online');
+    await room.clock.advanceAsync(300);
+    expect(await room.status(USER)).toBe('offline');
+    const { logoutAt = 0, reason } = settlementOf(room, USER) ?? {};
+    expect(reason).toBe('timeout');
+    expect(logoutAt - before).toBeGreaterThanOrEqual(15_000);
+    expect(logoutAt - before).toBeLessThanOrEqual(15_010);
+  });
+
+  it('[PR1] a login of a user who is online joins: same login time, no epoch, a proof of life', async () => {
+    const room = await openRoom();
+    const player = await room.enter(USER);
+    await room.clock.advanceAsync(3000);
+    const login = await room.during(room.tracker.login({ userId: USER, ip: '' }));
+    expect(login).toEqual({ ok: true, value: { loginTime: player.dial.loginTime, resumed: true } });
+    const [user] = await room.during(room.tracker.read([USER]));
+    expect(user).toMatchObject({ epoch: player.dial.epoch, ip: '192.0.2.1', connections: 1 });
+    expect(player.socket.code).toBeUndefined();
+  });
+
+  it('[PR1] HTTP proofs live for the user, not for a socket: the silent one is closed, the user stays', async () => {
+    const room = await openRoom();
+    const player = await room.enter(USER);
+    await room.during(room.tracker.login({ userId: USER, ip: '' }));
+    let proof = 0;
+    for (let beat = 0; beat < 10; beat += 1) {
+      await room.clock.advanceAsync(3000, 25);
+      proof = room.clock.now();
+      expect((await room.during(room.tracker.heartbeat(USER))).ok).toBe(true);
+    }
+    expect(player.socket.code).toBe(4100);
+    expect(await room.status(USER)).toBe('online');
+    await room.clock.advanceAsync(15_200);
+    expect(settlementOf(room, USER)).toMatchObject({ lastSeenAt: proof, logoutAt: proof + 15_000 });
+  });
+
+  it('[ST5] of an HTTP proof and a socket the later end counts', async () => {
+    const room = await openRoom();
+    await room.during(room.tracker.login({ userId: USER, ip: '' }));
+    const byHttp = room.clock.now();
+    await room.clock.advanceAsync(2000);
+    const player = await room.enter(USER);
+    player.socket.end();
+    await room.clock.advanceAsync(13_500);
+    expect(await room.status(USER)).toBe('offline');
+    const { logoutAt = 0 } = settlementOf(room, USER) ?? {};
+    expect(Math.abs(logoutAt - byHttp - 15_000)).toBeLessThanOrEqual(5);
+  });
+
+  it('a heartbeat of a user who is not online is told so, and creates nothing', async () => {
+    const room = await openRoom();
+    expect(await room.during(room.tracker.heartbeat(USER))).toEqual({ ok: false, error: 'not-online' });
+    expect(await room.status(USER)).toBeUndefined();
+    expect(room.tracker.heldUsers).toBe(0);
+  });
+
+  it('a heartbeat in the moment of the timeout does not bring an ended period back', async () => {
+    const room = await openRoom();
+    await room.during(room.tracker.login({ userId: USER, ip: '' }));
+    room.store.answer = undefined;
+    await room.clock.advanceAsync(15_060, 5);
+    const beat = await room.during(room.tracker.heartbeat(USER));
+    const status = await room.status(USER);
+    expect([beat.ok, status]).toEqual(status === 'online' ? [true, 'online'] : [false, 'offline']);
+    await room.clock.advanceAsync(16_000);
+    expect(room.ledger.settlements).toHaveLength(1);
+  });
+});
+
+describe('logout and kick', () => {
+  it('[PR6] [ST5] logout ends at the moment itself, closes 4000, and leaves nobody behind', async () => {
+    const room = await openRoom();
+    const player = await room.enter(USER);
+    await room.play(player, 2000);
+    const logout = await room.during(room.tracker.logout({ userId: USER, reason: 'logout' }));
+    if (!logout.ok) throw new Error(logout.error);
+    expect(Math.abs(logout.value.logoutTime - room.clock.now())).toBeLessThanOrEqual(3);
+    expect(player.socket.code).toBe(4000);
+    await room.clock.advanceAsync(20);
+    expect(settlementOf(room, USER)).toMatchObject({ reason: 'logout', logoutAt: logout.value.logoutTime });
+    expect(await room.status(USER)).toBe('offline');
+    expect(room.tracker.heldUsers).toBe(0);
+    expect(await room.during(room.tracker.lastLogout(USER))).toBe(logout.value.logoutTime);
+    expect(await room.during(room.tracker.logout({ userId: USER, reason: 'logout' }))).toEqual({
+      ok: false,
+      error: 'not-online',
+    });
+  });
+
+  it('[PR2] the next login opens a new, greater period', async () => {
+    const room = await openRoom();
+    const player = await room.enter(USER);
+    await room.during(room.tracker.logout({ userId: USER, reason: 'logout' }));
+    const next = await room.enter(USER);
+    expect(next.dial.resumed).toBe(false);
+    expect(next.dial.period).toBeGreaterThan(player.dial.period);
+    await room.play(next, 15_000);
+    expect(await room.status(USER)).toBe('online');
+  });
+
+  it('[PR7] a logout that names an older epoch changes nothing', async () => {
+    const room = await openRoom();
+    const older = await room.enter(USER);
+    const newer = await room.enter(USER);
+    const stale = { userId: USER, reason: 'logout', epoch: older.dial.epoch } as const;
+    expect(await room.during(room.tracker.logout(stale))).toEqual({ ok: false, error: 'not-online' });
+    expect(newer.socket.code).toBeUndefined();
+    expect(await room.status(USER)).toBe('online');
+    const right = { ...stale, epoch: newer.dial.epoch };
+    expect((await room.during(room.tracker.logout(right))).ok).toBe(true);
+  });
+
+  it('[PR7] a logout retried after its answer was lost and the user came back ends nothing', async () => {
+    const room = await openRoom();
+    const first = await room.enter(USER);
+    room.store.repliesLost.set('end', 1);
+    const request = { userId: USER, reason: 'logout', epoch: first.dial.epoch } as const;
+    expect((await room.during(room.tracker.logout(request))).ok).toBe(false);
+    const back = await room.enter(USER);
+    expect((await room.during(room.tracker.logout(request))).ok).toBe(false);
+    expect(back.socket.code).toBeUndefined();
+    expect(await room.status(USER)).toBe('online');
+  });
+
+  it('[PR6] a kick closes 4002 and blocks as long as it says', async () => {
+    const room = await openRoom();
+    const player = await room.enter(USER);
+    await room.during(room.tracker.logout({ userId: USER, reason: 'kick', blockMs: 5000 }));
+    expect(player.socket.code).toBe(4002);
+    expect(await room.during(room.dial(USER))).toEqual({ ok: false, error: 'blocked' });
+    expect(await room.during(room.tracker.login({ userId: USER, ip: '' }))).toEqual({
+      ok: false,
+      error: 'blocked',
+    });
+    await room.clock.advanceAsync(5000);
+    expect((await room.during(room.dial(USER))).ok).toBe(true);
+    expect(settlementOf(room, USER)?.reason).toBe('kick');
+  });
+
+  it('a kick of somebody who is offline blocks all the same', async () => {
+    const room = await openRoom();
+    await room.during(room.tracker.logout({ userId: USER, reason: 'kick', blockMs: 5000 }));
+    expect(await room.during(room.dial(USER))).toEqual({ ok: false, error: 'blocked' });
+  });
+
+  it('[PR5] a lingxi.v1 logout message ends the period at once', async () => {
+    const room = await openRoom();
+    const player = await room.enter(USER, 'lingxi.v1');
+    player.socket.hear({ type: 'logout' });
+    await room.clock.advanceAsync(50, 1);
+    expect(player.socket.code).toBe(4000);
+    expect(settlementOf(room, USER)?.reason).toBe('logout');
+  });
+
+  it('[PR7] multi: the logout message of a socket that is not the newest closes that socket alone', async () => {
+    const room = await openRoom({ sessionPolicy: 'multi' });
+    const older = await room.enter(USER, 'lingxi.v1');
+    const newer = await room.enter(USER, 'lingxi.v1');
+    older.socket.hear({ type: 'logout' });
+    await room.clock.advanceAsync(50, 1);
+    expect([older.socket.code, newer.socket.code]).toEqual([4000, undefined]);
+    expect(await room.status(USER)).toBe('online');
+    newer.socket.hear({ type: 'logout' });
+    await room.clock.advanceAsync(50, 1);
+    expect(await room.status(USER)).toBe('offline');
+  });
+
+  it('[ST5] no logout before its login, though the clock stepped back in between', async () => {
+    const room = await openRoom();
+    const player = await room.enter(USER);
+    room.clock.stepWall(-3_600_000);
+    const logout = await room.during(room.tracker.logout({ userId: USER, reason: 'logout' }));
+    expect(logout).toEqual({ ok: true, value: { logoutTime: player.dial.loginTime } });
+  });
+});
+
+describe('opening a period', () => {
+  it('[ST9] SQL that does not answer: refused, and as if it had never been', async () => {
+    const room = await openRoom({ unknownUsers: 'ignore' });
+    const lookup = room.ledger.lookup.bind(room.ledger);
+    room.ledger.lookup = (userId) => {
+      room.ledger.down = false;
+      const facts = lookup(userId);
+      room.ledger.down = true;
+      return facts;
+    };
+    room.ledger.down = true;
+    expect(await room.during(room.dial(USER))).toEqual({ ok: false, error: 'settlement-unavailable' });
+    expect(await room.during(room.tracker.login({ userId: USER, ip: '' }))).toEqual({
+      ok: false,
+      error: 'settlement-unavailable',
+    });
+    expect(await room.status(USER)).toBeUndefined();
+    expect(room.tracker.heldUsers).toBe(0);
+    expect(room.tracker.onlineCount()).toBe(0);
+    await room.clock.advanceAsync(20_000);
+    expect(room.ledger.settlements).toEqual([]);
+    room.ledger.down = false;
+    room.ledger.lookup = lookup;
+    expect((await room.enter(USER)).dial.resumed).toBe(false);
+  });
+
+  it('[ST9] joining a running period needs no SQL', async () => {
+    const room = await openRoom();
+    await room.enter(USER);
+    room.ledger.down = true;
+    expect((await room.during(room.dial(USER))).ok).toBe(true);
+    expect((await room.during(room.tracker.login({ userId: USER, ip: '' }))).ok).toBe(true);
+  });
+
+  it('[ST4] without the reset the login goes on after 500 ms and the row follows', async () => {
+    const room = await openRoom({ loginResetsTime: false });
+    room.ledger.hanging = true;
+    const before = room.clock.monotonic();
+    const accepted = await room.during(room.dial(USER));
+    if (!accepted.ok) throw new Error(accepted.error);
+    expect(room.clock.monotonic() - before).toBeGreaterThanOrEqual(500);
+    expect(room.clock.monotonic() - before).toBeLessThanOrEqual(520);
+    expect(room.ledger.late).toMatchObject([{ userId: USER, period: accepted.value.period }]);
+    expect(await room.status(USER)).toBe('online');
+  });
+
+  it('a user whom SQL does not know is refused under the policy reject', async () => {
+    const room = await openRoom({ unknownUsers: 'reject' });
+    room.ledger.missing.add(USER);
+    expect(await room.during(room.dial(USER))).toEqual({ ok: false, error: 'unknown-user' });
+    expect(room.store.calls.filter((call) => call.startsWith('socket'))).toEqual([]);
+    expect(room.tracker.heldUsers).toBe(0);
+  });
+
+  it('[ST6] a login waits for the settlement of the earlier period, 500 ms at most', async () => {
+    const room = await openRoom();
+    await room.enter(USER);
+    room.ledger.idle = true;
+    await room.during(room.tracker.logout({ userId: USER, reason: 'logout' }));
+    const before = room.clock.monotonic();
+    expect((await room.during(room.dial(USER))).ok).toBe(true);
+    expect(room.clock.monotonic() - before).toBeGreaterThanOrEqual(500);
+    expect(room.clock.monotonic() - before).toBeLessThanOrEqual(520);
+  });
+
+  it('[ST4] an open row that presence does not know is settled before the new period opens', async () => {
+    const room = await openRoom();
+    const row = { lastSeenAt: null, logoutAt: null, reason: null, settledAt: null, node: 'gone' };
+    const period = room.clock.now() + 60_000;
+    room.ledger.rows.set(`${USER}:${period}`, { userId: USER, period, loginAt: period, ...row });
+    const { dial } = await room.enter(USER);
+    expect(room.ledger.reconciled).toMatchObject([{ userId: USER, period }]);
+    expect(dial.period).toBeGreaterThan(period);
+    expect(dial.resumed).toBe(false);
+  });
+});

@@ -1,0 +1,93 @@
+import type { Clock } from '../../../src/lib/clock.ts';
+import type { Ledger } from '../../../src/presence/ledger.ts';
+import type { PresenceStore } from '../../../src/presence/presence-store.ts';
+import type { Duty, Opening, PeriodRow, UserFacts } from '../../../src/settlement/user-store.ts';
+
+/** SQL as presence sees it, in memory: rows, and duties that are settled as soon as somebody wakes it. */
+export class MemoryLedger implements Ledger {
+  readonly rows = new Map<string, PeriodRow>();
+  readonly settlements: Duty[] = [];
+  readonly late: Opening[] = [];
+  readonly reconciled: PeriodRow[] = [];
+  readonly missing = new Set<number>();
+  /** Every call fails. */
+  down = false;
+  /** Openings are never answered. */
+  hanging = false;
+  /** Duties are left where they are. */
+  idle = false;
+  /** Told of each opening as it is committed. */
+  opened: (opening: Opening) => void = () => undefined;
+  readonly #store: PresenceStore;
+  readonly #clock: Clock;
+
+  constructor(store: PresenceStore, clock: Clock) {
+    this.#store = store;
+    this.#clock = clock;
+  }
+
+  lookup(userId: number): Promise<UserFacts> {
+    if (this.down) return Promise.reject(new Error('SQL down'));
+    return Promise.resolve({ userId, exists: !this.missing.has(userId), newest: this.#newest(userId) });
+  }
+
+  open(opening: Opening): Promise<void> {
+    if (this.hanging) return new Promise(() => undefined);
+    if (this.down) return Promise.reject(new Error('SQL down'));
+    const row = { ...opening, lastSeenAt: null, logoutAt: null, reason: null, settledAt: null };
+    this.rows.set(`${opening.userId}:${opening.period}`, row);
+    this.opened(opening);
+    return Promise.resolve();
+  }
+
+  openLater(opening: Opening): void {
+    this.late.push(opening);
+  }
+
+  reconcile(row: PeriodRow): Promise<void> {
+    this.reconciled.push(row);
+    this.rows.set(`${row.userId}:${row.period}`, {
+      ...row,
+      settledAt: this.#clock.now(),
+      reason: 'reconciled',
+    });
+    return Promise.resolve();
+  }
+
+  settled(_period: { readonly userId: number; readonly period: number }, timeoutMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.idle) this.#clock.after(timeoutMs, resolve);
+      else void this.#settleAll().then(resolve);
+    });
+  }
+
+  newestPeriods(userIds: readonly number[]): Promise<ReadonlyMap<number, PeriodRow>> {
+    if (this.down) return Promise.reject(new Error('SQL down'));
+    const found = userIds.flatMap((userId) => this.#newest(userId) ?? []);
+    return Promise.resolve(new Map(found.map((row) => [row.userId, row])));
+  }
+
+  wake(): void {
+    if (!this.idle) void this.#settleAll();
+  }
+
+  async #settleAll(): Promise<void> {
+    const duties = await this.#store.takeDuties(500);
+    for (const duty of duties) {
+      const { userId, period, loginAt, logoutAt, lastSeenAt, reason, node } = duty;
+      const settledAt = this.#clock.now();
+      this.rows.set(`${userId}:${period}`, {
+        ...{ userId, period, loginAt, logoutAt, lastSeenAt, reason, node, settledAt },
+      });
+      this.settlements.push(duty);
+    }
+    await this.#store.ackDuties(duties);
+  }
+
+  #newest(userId: number): PeriodRow | undefined {
+    let newest: PeriodRow | undefined;
+    for (const row of this.rows.values())
+      if (row.userId === userId && row.period > (newest?.period ?? 0)) newest = row;
+    return newest;
+  }
+}

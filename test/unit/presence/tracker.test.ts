@@ -1,0 +1,237 @@
+import { describe, expect, it } from 'vitest';
+import { openRoom, settlementOf } from './room.ts';
+
+const USER = 7;
+
+describe('presence of one node: connections and linger', () => {
+  it('[PR1] [PR2] the first connection opens a period, numbered in milliseconds, and the user is online', async () => {
+    const room = await openRoom();
+    const { dial } = await room.enter(USER);
+    expect(dial).toMatchObject({ userId: USER, resumed: false, period: dial.epoch });
+    expect(dial.period).toBeGreaterThanOrEqual(Date.UTC(2026, 0, 1));
+    expect(dial.loginTime).toBe(dial.period);
+    const [user] = await room.during(room.tracker.read([USER]));
+    expect(user).toMatchObject({ status: 'online', connections: 1, username: '玩家7', ip: '192.0.2.1' });
+    expect(room.tracker.onlineCount()).toBe(1);
+    expect(room.tracker.isHeldHere(USER)).toBe(true);
+  });
+
+  it('[ST4] [ST9] the row is committed before anyone sees the user', async () => {
+    const room = await openRoom();
+    const seen: unknown[] = [];
+    room.ledger.opened = ({ userId }) => {
+      seen.push(room.store.calls.includes('record'), room.tracker.onlineCount());
+      expect(userId).toBe(USER);
+    };
+    await room.enter(USER);
+    expect(seen).toEqual([false, 0]);
+  });
+
+  it('[HB1] [PR6] [ST5] silence: the socket is closed 4100 and the logout time is the last proof and its timeout', async () => {
+    const room = await openRoom();
+    const player = await room.enter(USER);
+    await room.play(player, 5000);
+    const proof = room.clock.now();
+    await room.clock.advanceAsync(9999, 1);
+    expect(player.socket.code).toBeUndefined();
+    expect(await room.status(USER)).toBe('online');
+    await room.clock.advanceAsync(150);
+    expect(player.socket.code).toBe(4100);
+    expect(await room.status(USER)).toBe('offline');
+    expect(settlementOf(room, USER)).toMatchObject({
+      period: player.dial.period,
+      reason: 'timeout',
+      loginAt: player.dial.loginTime,
+      lastSeenAt: proof,
+      logoutAt: proof + 10_000,
+    });
+    expect(room.ledger.settlements).toHaveLength(1);
+    expect(room.tracker.onlineCount()).toBe(0);
+    expect(room.tracker.heldUsers).toBe(0);
+  });
+
+  it('[PR5] a closed socket is no logout: who is back in time was never offline', async () => {
+    const room = await openRoom();
+    const first = await room.enter(USER);
+    await room.play(first, 3000);
+    first.socket.end(1006);
+    await room.clock.advanceAsync(9800, 10);
+    expect(await room.status(USER)).toBe('online');
+    const second = await room.enter(USER);
+    expect(second.dial).toMatchObject({
+      resumed: true,
+      period: first.dial.period,
+      loginTime: first.dial.loginTime,
+    });
+    expect(second.dial.epoch).toBeGreaterThan(first.dial.epoch);
+    await room.play(second, 30_000);
+    expect(await room.status(USER)).toBe('online');
+    expect(room.ledger.settlements).toEqual([]);
+  });
+
+  it('[PR5] [ST5] who is not back is out when the newest proof is a timeout old', async () => {
+    const room = await openRoom();
+    const player = await room.enter(USER);
+    await room.play(player, 3000);
+    const proof = room.clock.now();
+    await room.clock.advanceAsync(2500);
+    player.socket.end();
+    await room.clock.advanceAsync(7400, 10);
+    expect(await room.status(USER)).toBe('online');
+    await room.clock.advanceAsync(250, 10);
+    expect(await room.status(USER)).toBe('offline');
+    expect(settlementOf(room, USER)).toMatchObject({ lastSeenAt: proof, logoutAt: proof + 10_000 });
+  });
+
+  it('[HB5] [ST5] a stall moves the deadline, not the logout time', async () => {
+    const room = await openRoom();
+    await room.enter(USER);
+    const proof = room.clock.now();
+    await room.clock.advanceAsync(4000);
+    room.clock.stall(30_000);
+    await room.clock.advanceAsync(4900);
+    expect(await room.status(USER)).toBe('online');
+    await room.clock.advanceAsync(300);
+    expect(settlementOf(room, USER)?.logoutAt).toBeLessThanOrEqual(proof + 10_005);
+  });
+
+  it('[PR4] a newer connection throws out the older, whose late end changes nothing', async () => {
+    const room = await openRoom();
+    const older = await room.enter(USER);
+    const newer = await room.enter(USER);
+    expect(older.socket.code).toBe(4001);
+    expect(newer.dial).toMatchObject({ resumed: true, period: older.dial.period });
+    older.socket.end(4001);
+    await room.play(newer, 15_000);
+    expect(await room.status(USER)).toBe('online');
+    expect(room.ledger.settlements).toEqual([]);
+  });
+
+  it('[PR3] [PR4] of two dials at once both are let in, one after the other, and the newer socket stays', async () => {
+    const room = await openRoom();
+    const [first, second] = await room.during(Promise.all([room.dial(USER), room.dial(USER)]));
+    if (!first.ok || !second.ok) throw new Error('refused');
+    expect([first.value.resumed, second.value.resumed]).toEqual([false, true]);
+    expect(second.value.epoch).toBeGreaterThan(first.value.epoch);
+    const newer = room.open(second.value);
+    const late = room.open(first.value);
+    expect([late.socket.code, newer.socket.code]).toEqual([4001, undefined]);
+    await room.play(newer, 12_000);
+    expect(room.manager.connectionsOf(USER)).toEqual([newer.connection]);
+    expect(await room.status(USER)).toBe('online');
+  });
+
+  it('many dials of many users at once share their calls', async () => {
+    const room = await openRoom();
+    const dials = await room.during(Promise.all(Array.from({ length: 300 }, (_, index) => room.dial(index))));
+    expect(dials.every(({ ok }) => ok)).toBe(true);
+    expect(room.store.calls.filter((call) => call === 'claim')).toHaveLength(1);
+    expect(room.tracker.onlineCount()).toBe(300);
+  });
+
+  it('a dial whose client left lingers and goes, and leaves nothing behind', async () => {
+    const room = await openRoom();
+    const accepted = await room.during(room.dial(USER));
+    if (!accepted.ok) throw new Error('refused');
+    room.tracker.abandon(accepted.value);
+    room.tracker.abandon(accepted.value);
+    expect(await room.status(USER)).toBe('online');
+    await room.clock.advanceAsync(10_200);
+    expect(await room.status(USER)).toBe('offline');
+    expect(room.tracker.heldUsers).toBe(0);
+  });
+
+  it('[PR3] epochs rise though the clock steps back and the record is gone', async () => {
+    const room = await openRoom({ lastSeenTtlMs: 0 });
+    const epochs: number[] = [];
+    for (let round = 0; round < 3; round += 1) {
+      const player = await room.enter(USER);
+      const again = await room.enter(USER);
+      epochs.push(player.dial.epoch, again.dial.epoch);
+      await room.during(room.tracker.logout({ userId: USER, reason: 'logout' }));
+      await room.clock.advanceAsync(70_000, 100);
+      room.clock.stepWall(-8 * 3_600_000);
+    }
+    expect(epochs).toEqual([...new Set(epochs)].sort((a, b) => a - b));
+  });
+
+  it('says each step by its stable event', async () => {
+    const room = await openRoom();
+    await room.enter(USER);
+    await room.enter(USER);
+    await room.clock.advanceAsync(10_300);
+    const events = room.logged.map(({ event }) => event);
+    expect(events).toEqual([
+      'connected',
+      'replaced',
+      'disconnected',
+      'connected',
+      'heartbeat-timeout',
+      'disconnected',
+      'logged-out',
+    ]);
+  });
+
+  it('stops with its users online: they linger at the next start', async () => {
+    const room = await openRoom();
+    const player = await room.enter(USER);
+    player.socket.end();
+    await room.during(room.tracker.stop());
+    await room.clock.advanceAsync(30_000, 100);
+    expect(room.ledger.settlements).toEqual([]);
+  });
+});
+
+describe('session policies', () => {
+  it('[PR4] reject: refused while a socket lives, not by a linger', async () => {
+    const room = await openRoom({ sessionPolicy: 'reject' });
+    const player = await room.enter(USER);
+    expect(await room.during(room.dial(USER))).toEqual({ ok: false, error: 'session-exists' });
+    player.socket.end();
+    const back = await room.enter(USER);
+    expect(back.dial.resumed).toBe(true);
+    expect(room.manager.connectionsOf(USER)).toEqual([back.connection]);
+  });
+
+  it('[PR1] reject: an HTTP login is never refused and closes no socket', async () => {
+    const room = await openRoom({ sessionPolicy: 'reject' });
+    const player = await room.enter(USER);
+    const login = await room.during(room.tracker.login({ userId: USER, ip: '' }));
+    expect(login).toEqual({ ok: true, value: { loginTime: player.dial.loginTime, resumed: true } });
+    expect(player.socket.code).toBeUndefined();
+  });
+
+  it('[PR4] multi: up to N side by side, the next is refused, the user is online while one lives', async () => {
+    const room = await openRoom({ sessionPolicy: 'multi' });
+    const players = [await room.enter(USER), await room.enter(USER), await room.enter(USER)];
+    expect(await room.during(room.dial(USER))).toEqual({ ok: false, error: 'session-exists' });
+    expect(players.map(({ socket }) => socket.code)).toEqual([undefined, undefined, undefined]);
+    players[0]?.socket.end();
+    players[1]?.socket.end();
+    await room.clock.advanceAsync(1);
+    expect((await room.during(room.tracker.read([USER])))[0]?.connections).toBe(1);
+    for (const last of players.slice(2)) await room.play(last, 20_000);
+    expect(await room.status(USER)).toBe('online');
+    expect((await room.enter(USER)).dial.resumed).toBe(true);
+  });
+
+  it('[PR4] more than 5 take-overs in 60 s: the newcomer is refused, the holder stays', async () => {
+    const room = await openRoom();
+    await room.enter(USER);
+    for (let count = 0; count < 5; count += 1) await room.enter(USER);
+    const [holder] = room.manager.connectionsOf(USER);
+    expect(await room.during(room.dial(USER))).toEqual({ ok: false, error: 'session-flapping' });
+    expect(holder?.isOpen).toBe(true);
+    for (let second = 0; second < 61; second += 1) {
+      await room.clock.advanceAsync(1000, 50);
+      holder?.message('{"type":"ping"}');
+    }
+    expect((await room.during(room.dial(USER))).ok).toBe(true);
+  });
+
+  it('[PR4] reconnecting after the end of a socket is no take-over', async () => {
+    const room = await openRoom();
+    for (let count = 0; count < 12; count += 1) (await room.enter(USER)).socket.end();
+    expect((await room.during(room.dial(USER))).ok).toBe(true);
+  });
+});
