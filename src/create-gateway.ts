@@ -10,6 +10,7 @@ import { createBunServer } from './gateway/bun-server.ts';
 import { bunRuntime } from './gateway/bun-types.ts';
 import { createClientAddress } from './gateway/client-address.ts';
 import type { Credentials } from './gateway/credentials.ts';
+import { descriptorLimit, descriptorWarning } from './gateway/descriptor-limit.ts';
 import type { GatewayServer } from './gateway/gateway-server.ts';
 import { ListenError } from './gateway/gateway-server.ts';
 import { preferredLanguage } from './gateway/language.ts';
@@ -68,6 +69,8 @@ export async function createGateway(options: GatewayOptions): Promise<Result<Gat
       'time passed that nobody could observe: all deadlines moved by it',
     );
   });
+  const warning = descriptorWarning(descriptorLimit(), config.maxConnections);
+  if (warning !== undefined) log.warn({ event: 'config', variable: 'LINGXI_MAX_CONNECTIONS' }, warning);
   const users = await createUserStore(config);
   if (!users.ok) return users;
   const presence = await createPresenceStore({ config, clock, time, node, log, users: users.value }).catch(
@@ -174,14 +177,15 @@ class Assembly {
     this.#draining = true;
     this.#admission.setDraining(true);
     log.info({ event: 'draining', connections: this.#manager.connectionCount }, 'draining');
-    this.#server.stopAccepting();
+    // Until its sockets are gone the node answers: not ready, and 503 to who would connect.
     this.#manager.close(() => Math.floor(Math.random() * RECONNECT_SPREAD_MS));
     await sleep(clock, CLOSE_GRACE_MS);
-    await this.#server.close();
     await Promise.race([
       this.#settlement.settler.flush(config.drainTimeoutMs),
       sleep(clock, config.drainTimeoutMs),
     ]);
+    this.#server.stopAccepting();
+    await this.#server.close();
     await this.#stopStores();
     log.info({ event: 'stopped' }, 'stopped');
   }

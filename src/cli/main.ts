@@ -10,6 +10,11 @@ import { tokenCommand } from './token.ts';
 
 /** Runs the command line `argv`, without the runtime and the script. */
 export async function runCli(argv: readonly string[]): Promise<void> {
+  // A reader such as `head` that has seen enough is no fault of ours.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(0);
+    throw error;
+  });
   await buildProgram(processCli()).parseAsync(argv, { from: 'user' });
 }
 

@@ -40,6 +40,7 @@ export class LocalRouter implements Router {
       request.ack === true ? this.#acknowledged(userIds, message, request.timeoutMs) : undefined;
     const local = await handedOver;
     const results = await this.#explained(await this.#withAcks(local, acknowledged));
+    manager.count(results);
     return { results, counts: count(results) };
   }
 
@@ -48,7 +49,7 @@ export class LocalRouter implements Router {
     const dispatched = manager.broadcastPrepared(message);
     if (dispatched === undefined) {
       const missed = manager.onlineCount();
-      manager.countDropped(missed, 'dispatch-full');
+      manager.countMissed(missed);
       return { counts: { dropped: missed } };
     }
     return { counts: (await dispatched).counts };
@@ -58,7 +59,6 @@ export class LocalRouter implements Router {
     const { manager, rate } = this.#options;
     return userIds.map((userId) => {
       if (rate.admit(userId)) return manager.deliverTo(userId, message);
-      manager.countDropped(1, 'rate');
       return { userId, status: 'dropped', connections: 0, reason: 'rate' };
     });
   }
@@ -68,7 +68,6 @@ export class LocalRouter implements Router {
     const admitted = new Set(userIds.filter((userId) => rate.admit(userId)));
     const dispatched = manager.sendToUsers(admitted, message);
     if (dispatched === undefined) {
-      manager.countDropped(userIds.length, 'dispatch-full');
       return userIds.map((userId) => ({
         userId,
         status: 'dropped',

@@ -1,6 +1,7 @@
-import { chmodSync, linkSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, linkSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { err, ok, type Result } from '../lib/result.ts';
+import { makeFolder } from './make-folder.ts';
 import type { ConfigError } from './sources.ts';
 
 export type SecretName = 'jwt-secret' | 'api-key';
@@ -66,7 +67,7 @@ function readStored(path: string): string | undefined {
 
 /** Written beside and then linked: the name appears whole or not at all, and never over another's. */
 function create(path: string, dataDir: string, random: (bytes: number) => Uint8Array): boolean {
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  makeFolder(dataDir, 0o700);
   const secret = Buffer.from(random(SECRET_BYTES)).toString('base64url');
   const draft = `${path}.${Buffer.from(random(6)).toString('hex')}.new`;
   writeFileSync(draft, `${secret}\n`, { mode: 0o600, flag: 'wx' });

@@ -15,7 +15,7 @@ import type { Delivery, DropReason } from './delivery.ts';
 import { Dispatcher, type DispatchReport } from './dispatcher.ts';
 import { Listeners, type ManagerEvents } from './events.ts';
 import { connectionLimits, type ManagerObserver, type ManagerOptions } from './manager-options.ts';
-import { deliver, type Outgoing, outgoing } from './outgoing.ts';
+import { countDelivery, deliver, type Outgoing, outgoing } from './outgoing.ts';
 import type { Socket } from './socket.ts';
 
 const USER_LISTED = (): boolean => true;
@@ -114,7 +114,9 @@ export class ConnectionManager {
 
   /** Hands a message to the user's connections here. Never blocks, never throws for an absent user (rule DL1). */
   sendToUser(userId: number, type: string, data: unknown): Delivery {
-    return this.deliverTo(userId, this.prepare(type, data));
+    const delivery = this.deliverTo(userId, this.prepare(type, data));
+    countDelivery(this.counters, delivery);
+    return delivery;
   }
 
   /** Encodes a message once for any number of receivers. Throws a TypeError where `data` has no JSON form. */
@@ -126,9 +128,10 @@ export class ConnectionManager {
     );
   }
 
+  /** As {@link sendToUser} with a prepared message; the caller counts the outcome, which it may still refine. */
   deliverTo(userId: number, message: Outgoing): Delivery {
     if (this.#dispatcher.depth > 0) this.#dispatcher.catchUp(userId);
-    return deliver(message, { userId, connections: this.#table.of(userId) }, this.counters);
+    return deliver(message, userId, this.#table.of(userId));
   }
 
   /** A message to everyone connected here. Undefined where the dispatch queue is full: nobody gets it. */
@@ -140,17 +143,21 @@ export class ConnectionManager {
     return this.#dispatcher.submit({
       targets: this.#table.userIds(),
       isTarget: USER_LISTED,
-      deliver: (userId, connections) => deliver(message, { userId, connections }, this.counters),
+      deliver: (userId, connections) => {
+        const delivery = deliver(message, userId, connections);
+        countDelivery(this.counters, delivery);
+        return delivery;
+      },
       wantResults: false,
     });
   }
 
-  /** A message to a list of users, in slices. Undefined where the dispatch queue is full. */
+  /** A message to a list of users, in slices; the caller counts. Undefined where the dispatch queue is full. */
   sendToUsers(userIds: ReadonlySet<number>, message: Outgoing): Promise<DispatchReport> | undefined {
     return this.#dispatcher.submit({
       targets: userIds,
       isTarget: (userId) => userIds.has(userId),
-      deliver: (userId, connections) => deliver(message, { userId, connections }, this.counters),
+      deliver: (userId, connections) => deliver(message, userId, connections),
       wantResults: true,
     });
   }
@@ -164,10 +171,15 @@ export class ConnectionManager {
     return this.#acknowledgements.wait(`${message.id}.${expected.userId}`, expected);
   }
 
-  /** Counts messages that reached no connection. */
-  countDropped(count: number, reason: DropReason): void {
-    this.counters.messages.dropped += count;
-    this.counters.dropped[reason] += count;
+  /** Counts what became of messages whose outcome the caller worked out: see {@link deliverTo}, {@link sendToUsers}. */
+  count(deliveries: readonly Delivery[]): void {
+    for (const delivery of deliveries) countDelivery(this.counters, delivery);
+  }
+
+  /** Counts a broadcast that the dispatch queue did not take: one message to each user here. */
+  countMissed(users: number): void {
+    this.counters.messages.dropped += users;
+    this.counters.dropped['dispatch-full'] += users;
   }
 
   /** Users with a connection here. */

@@ -24,21 +24,28 @@ export function outgoing(encoder: EnvelopeEncoder, type: string, id: string | un
   };
 }
 
-/** Hands the message to each connection and counts it; what is told is the best of their outcomes. */
+/** Hands the message to each connection; what is told is the best of their outcomes. */
 export function deliver(
   message: Outgoing,
-  target: { readonly userId: number; readonly connections: readonly ClientConnection[] },
-  counters: Counters,
+  userId: number,
+  connections: readonly ClientConnection[],
 ): Delivery {
-  const { userId, connections } = target;
-  const delivery: Delivery =
-    connections.length === 0
-      ? { userId, status: 'offline', connections: 0 }
-      : handOver(message, userId, connections);
+  return connections.length === 0
+    ? { userId, status: 'offline', connections: 0 }
+    : handOver(message, userId, connections);
+}
+
+/** Counts what is finally known of one message to one user. */
+export function countDelivery(counters: Counters, delivery: Delivery): void {
   counters.messages[delivery.status] += 1;
-  // A full queue counts its own losses.
-  if (delivery.reason === 'closed') counters.dropped.closed += 1;
-  return delivery;
+  // A full queue has counted its own losses.
+  if (
+    delivery.reason !== undefined &&
+    delivery.reason !== 'no-connection' &&
+    delivery.reason !== 'queue-full'
+  ) {
+    counters.dropped[delivery.reason] += 1;
+  }
 }
 
 const RANK: Readonly<Record<FrameOutcome, number>> = { closed: 0, 'queue-full': 1, queued: 2, written: 3 };

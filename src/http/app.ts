@@ -6,6 +6,7 @@ import { registerSecuritySchemes } from './openapi.ts';
 import { refusalResponse } from './outcome.ts';
 import { RateLimiter } from './rate-limit.ts';
 import type { HttpContext, HttpEnv, RouteTable } from './route.ts';
+import { addChangesRoutes } from './routes/changes.ts';
 import { addDevTokenRoute } from './routes/dev-token.ts';
 import { addDocsRoutes } from './routes/docs.ts';
 import { addHealthRoutes } from './routes/health.ts';
@@ -35,6 +36,7 @@ export function createHttpApp(deps: HttpDeps): HttpApp {
   addOnlineRoutes(table);
   addPlayersRoutes(table);
   addUsersRoutes(table);
+  addChangesRoutes(table);
   addHealthRoutes(table);
   addMetricsRoute(table);
   addDocsRoutes(table);

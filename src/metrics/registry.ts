@@ -158,9 +158,17 @@ function createProcessRegistry(): Registry | undefined {
   const registry = new Registry();
   try {
     collectDefaultMetrics({ register: registry });
+    // Bun has no event-loop delay monitor worth the name: its figures are NaN or absurd.
+    if ('bun' in process.versions) removeLoopMetrics(registry);
     return registry;
   } catch {
     return undefined;
+  }
+}
+
+function removeLoopMetrics(registry: Registry): void {
+  for (const { name } of registry.getMetricsAsArray()) {
+    if (name.startsWith('nodejs_eventloop_lag')) registry.removeSingleMetric(name);
   }
 }
 

@@ -29,13 +29,18 @@ export interface OpenedPresenceStore {
 }
 
 const ADOPTION_PAGE = 500;
+const DAY_MS = 86_400_000;
 
 /** The in-process store, or Redis where `REDIS_URL` is set. A failure is one sentence that says what to do. */
 export async function createPresenceStore(
   options: PresenceStoreOptions,
 ): Promise<Result<OpenedPresenceStore, { message: string }>> {
   if (options.config.redisUrl !== undefined) return openRedis(options, options.config.redisUrl);
-  const store = new MemoryPresenceStore({ ...options, ...rulesOf(options.config) });
+  const store = new MemoryPresenceStore({
+    ...options,
+    ...rulesOf(options.config),
+    feedLength: options.config.feedLength,
+  });
   await adoptOpenPeriods(store, options);
   return ok({ store, alone: true });
 }
@@ -73,6 +78,8 @@ async function openRedis(
     node,
     deadAfterMs,
     prefix: '',
+    feedLength: config.feedLength,
+    timelineTtlMs: config.periodsRetentionDays * DAY_MS,
     now: () => clock.now(),
   });
   const subscriber = link.client.duplicate({

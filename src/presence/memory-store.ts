@@ -1,9 +1,12 @@
 import type { ObservedTime } from '../heartbeat/observed-time.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Duty, PeriodRow } from '../settlement/user-store.ts';
+import { ChangeLog } from './change-log.ts';
 import { isOnline, type LastPeriod, type Moment, newRecord, type RecordState } from './core/records.ts';
 import type { WorldRules } from './core/session-policy.ts';
 import { PresenceWorld } from './core/world.ts';
+import { MemoryDuties } from './memory-duties.ts';
+import type { PresenceChange, StoredChange } from './presence.ts';
 import type {
   Claim,
   ClaimAnswer,
@@ -19,14 +22,14 @@ import type {
 /** Offline users that are remembered in memory, at most; SQL keeps the periods of all. */
 const MAX_OFFLINE_RECORDS = 100_000;
 const PRUNE_INTERVAL_MS = 60_000;
-/** Duties set aside; beyond, the oldest leaves memory: its row stays open in SQL and is tried again at the next start. */
-const MAX_ASIDE = 10_000;
 
 export interface MemoryStoreOptions extends WorldRules {
   readonly clock: Clock;
   readonly time: ObservedTime;
   /** This incarnation. */
   readonly node: string;
+  /** Changes that are kept for the feed and the timelines (`LINGXI_FEED_LENGTH`). */
+  readonly feedLength: number;
 }
 
 /** Presence in this process: the rules, a queue of duties, and nothing that survives the process (SQL does). */
@@ -35,19 +38,21 @@ export class MemoryPresenceStore implements PresenceStore {
   readonly renewalMs = undefined;
   readonly #options: MemoryStoreOptions;
   readonly #world: PresenceWorld;
-  readonly #duties = new Map<string, { readonly duty: Duty; readonly since: number }>();
-  readonly #taken = new Set<string>();
+  readonly #duties: MemoryDuties;
+  readonly #changes: ChangeLog;
   readonly #dead = new Set<string>();
-  readonly #aside = new Map<string, string>();
   #prunedAt: number;
 
   constructor(options: MemoryStoreOptions) {
     this.#options = options;
     this.#prunedAt = options.clock.monotonic();
-    this.#world = new PresenceWorld(options, (duty) => {
-      const id = dutyId(duty.userId, duty.period);
-      this.#duties.set(id, { duty: { ...duty, id }, since: options.clock.monotonic() });
-    });
+    this.#duties = new MemoryDuties(() => options.clock.monotonic());
+    this.#changes = new ChangeLog(options.node, options.feedLength);
+    this.#world = new PresenceWorld(
+      options,
+      (duty) => this.#duties.add(duty),
+      (change) => this.#changes.add(change),
+    );
   }
 
   /**
@@ -80,7 +85,7 @@ export class MemoryPresenceStore implements PresenceStore {
         socketUntil,
         httpUntil: 0,
       });
-      this.#world.record(row.userId, row.period);
+      this.#world.reveal(record);
       this.#dead.add(row.node);
     }
   }
@@ -158,48 +163,51 @@ export class MemoryPresenceStore implements PresenceStore {
     });
   }
 
+  feed(page: {
+    readonly cursor: string;
+    readonly limit: number;
+  }): Promise<readonly StoredChange[] | undefined> {
+    const { cursor, limit } = page;
+    return Promise.resolve(this.#changes.after(cursor, { limit, of: isFeedChange }));
+  }
+
+  timeline(
+    userId: number,
+    page: { readonly cursor: string | undefined; readonly limit: number },
+  ): Promise<readonly StoredChange[]> {
+    const { cursor, limit } = page;
+    return Promise.resolve(this.#changes.before(cursor, { limit, of: (change) => change.userId === userId }));
+  }
+
   knows(rows: readonly { readonly userId: number; readonly period: number }[]): Promise<readonly boolean[]> {
     return Promise.resolve(
-      rows.map(({ userId, period }) => {
-        const record = this.#world.records.get(userId);
-        const running = record !== undefined && record.holds.size > 0 && record.period === period;
-        const id = dutyId(userId, period);
-        return running || this.#duties.has(id) || this.#aside.has(id);
+      rows.map((row) => {
+        const record = this.#world.records.get(row.userId);
+        const running = record !== undefined && record.holds.size > 0 && record.period === row.period;
+        return running || this.#duties.has(row);
       }),
     );
   }
 
   takeDuties(limit: number): Promise<readonly Duty[]> {
-    const taken: Duty[] = [];
-    for (const [id, { duty }] of this.#duties) {
-      if (taken.length === limit) break;
-      if (this.#taken.has(id)) continue;
-      this.#taken.add(id);
-      taken.push(duty);
-    }
-    return Promise.resolve(taken);
+    return Promise.resolve(this.#duties.take(limit));
   }
 
   ackDuties(duties: readonly Duty[]): Promise<void> {
-    for (const { id, userId, period } of duties) {
-      this.#duties.delete(id);
-      this.#taken.delete(id);
-      this.#world.acknowledgeDuty(userId, period);
+    for (const duty of duties) {
+      this.#duties.acknowledge(duty);
+      this.#world.acknowledgeDuty(duty.userId, duty.period);
     }
     return Promise.resolve();
   }
 
   setAside(duty: Duty, error: string): Promise<void> {
-    this.#aside.set(duty.id, error);
-    const oldest = this.#aside.keys().next().value;
-    if (this.#aside.size > MAX_ASIDE && oldest !== undefined) this.#aside.delete(oldest);
+    this.#duties.setAside(duty, error);
     return this.ackDuties([duty]);
   }
 
   pendingDuties(): Promise<{ readonly count: number; readonly oldestAgeMs: number }> {
-    const oldest = this.#duties.values().next().value;
-    const oldestAgeMs = oldest === undefined ? 0 : this.#options.clock.monotonic() - oldest.since;
-    return Promise.resolve({ count: this.#duties.size, oldestAgeMs });
+    return Promise.resolve(this.#duties.pending());
   }
 
   close(): Promise<void> {
@@ -234,13 +242,14 @@ export class MemoryPresenceStore implements PresenceStore {
   }
 }
 
-function dutyId(userId: number, period: number): string {
-  return `${userId}:${period}`;
+function isFeedChange({ event }: PresenceChange): boolean {
+  return event === 'online' || event === 'offline';
 }
 
 function visible(record: RecordState | undefined): UserRecord | undefined {
   if (record === undefined) return undefined;
-  const { userId, username, ip, epoch, last } = record;
+  const { userId, ip, epoch, last } = record;
+  const username = record.username === '' ? undefined : record.username;
   if (isOnline(record)) {
     let sockets = 0;
     for (const hold of record.holds.values()) sockets += hold.sockets;
@@ -263,7 +272,7 @@ function visible(record: RecordState | undefined): UserRecord | undefined {
 
 function offline(known: {
   userId: number;
-  username: string;
+  username: string | undefined;
   ip: string;
   epoch: number;
   last: LastPeriod;

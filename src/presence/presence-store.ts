@@ -1,5 +1,6 @@
 import type { LogoutReason } from '../protocol/reasons.ts';
 import type { Duty } from '../settlement/user-store.ts';
+import type { StoredChange } from './presence.ts';
 
 /** Users that one call of a store may carry, at most. */
 export const MAX_BATCH = 500;
@@ -157,6 +158,19 @@ export interface PresenceStore {
     readonly limit: number;
     readonly cursor: string | undefined;
   }): Promise<{ readonly userIds: readonly number[]; readonly cursor: string | undefined }>;
+  /**
+   * Changes to online and offline of everybody, oldest first, after `cursor` ({@link FEED_START}: the oldest kept), in
+   * order for one user. Undefined where entries after the cursor may be gone (rule PR12).
+   */
+  feed(page: {
+    readonly cursor: string;
+    readonly limit: number;
+  }): Promise<readonly StoredChange[] | undefined>;
+  /** Changes of one user, newest first, older than `cursor` (absent: the newest). */
+  timeline(
+    userId: number,
+    page: { readonly cursor: string | undefined; readonly limit: number },
+  ): Promise<readonly StoredChange[]>;
   /** For each row: whether presence knows the period as running or its duty waits (rule ST4). */
   knows(rows: readonly { readonly userId: number; readonly period: number }[]): Promise<readonly boolean[]>;
   /** Takes duties to settle; a duty is given out again only after a restart or to another node once this one died. */

@@ -58,6 +58,28 @@ export interface LogoutRequest {
   readonly blockMs?: number;
 }
 
+/** One change of a user's presence: an entry of the timeline, and of the feed where the user went online or offline. */
+export interface PresenceChange {
+  readonly userId: number;
+  /** Wall-clock ms: for `offline` the logout time. */
+  readonly at: number;
+  /**
+   * `online`, `offline`: a period began or ended. `connected`: one more socket joined it. `replaced`: a node lost its
+   * socket to a newer one. `released`: a node let go while another still holds the user.
+   */
+  readonly event: 'online' | 'offline' | 'connected' | 'replaced' | 'released';
+  readonly cause: string;
+  readonly node: string;
+  readonly epoch: number;
+  readonly period: number;
+}
+
+/** A change with the place to read on from. */
+export type StoredChange = PresenceChange & { readonly cursor: string };
+
+/** Cursor before the first entry. */
+export const FEED_START = '0-0';
+
 /** Presence as the gateway and the HTTP routes see it. */
 export interface Presence {
   /** Accepts or refuses a socket. An accepted dial must be followed by its socket, or by {@link abandon}. */
@@ -88,6 +110,16 @@ export interface Presence {
   }): Promise<{ users: readonly UserPresence[]; cursor?: string }>;
   /** Presence of each id in the order asked; never-seen users are `undefined`. Rejects while the store is unreachable. */
   read(userIds: readonly number[]): Promise<readonly (UserPresence | undefined)[]>;
+  /** Changes to online and offline of everybody after `cursor`; undefined where the cursor is expired (rule PR12). */
+  feed(page: {
+    readonly cursor: string;
+    readonly limit: number;
+  }): Promise<readonly StoredChange[] | undefined>;
+  /** Changes of one user, newest first. */
+  timeline(
+    userId: number,
+    page: { readonly cursor: string | undefined; readonly limit: number },
+  ): Promise<readonly StoredChange[]>;
   /** Whether the presence store can be reached; while not, nobody is logged out and nobody may log in. */
   readonly available: boolean;
 }

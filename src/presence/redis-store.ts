@@ -1,5 +1,6 @@
 import type { Duty } from '../settlement/user-store.ts';
 import type { WorldRules } from './core/session-policy.ts';
+import type { StoredChange } from './presence.ts';
 import type {
   Claim,
   ClaimAnswer,
@@ -12,6 +13,7 @@ import type {
   RenewRequest,
   UserRecord,
 } from './presence-store.ts';
+import { RedisChanges } from './redis-changes.ts';
 import { RedisDuties } from './redis-duties.ts';
 import type { RedisLink } from './redis-link.ts';
 import {
@@ -31,6 +33,10 @@ export interface RedisStoreOptions extends WorldRules {
   readonly deadAfterMs: number;
   /** Before every key; `{lingxi}:` on Redis Cluster. */
   readonly prefix: string;
+  /** Entries of the feed that are kept (`LINGXI_FEED_LENGTH`). */
+  readonly feedLength: number;
+  /** How long a user's timeline is kept after its last change. */
+  readonly timelineTtlMs: number;
   /** Wall clock, for the age of duties. */
   readonly now: () => number;
 }
@@ -42,11 +48,13 @@ export class RedisPresenceStore implements PresenceStore {
   readonly #options: RedisStoreOptions;
   readonly #link: RedisLink;
   readonly #duties: RedisDuties;
+  readonly #changes: RedisChanges;
 
   constructor(options: RedisStoreOptions) {
     this.#options = options;
     this.#link = options.link;
     const { prefix, node, link, now } = options;
+    this.#changes = new RedisChanges(link, prefix);
     this.#duties = new RedisDuties({ link, node, prefix, now, run: (name, args) => this.#run(name, args) });
   }
 
@@ -133,6 +141,20 @@ export class RedisPresenceStore implements PresenceStore {
     return { userIds: ids.map(Number), cursor: ids.length === page.limit ? ids.at(-1) : undefined };
   }
 
+  feed(page: {
+    readonly cursor: string;
+    readonly limit: number;
+  }): Promise<readonly StoredChange[] | undefined> {
+    return this.#changes.feed(page);
+  }
+
+  timeline(
+    userId: number,
+    page: { readonly cursor: string | undefined; readonly limit: number },
+  ): Promise<readonly StoredChange[]> {
+    return this.#changes.timeline(userId, page);
+  }
+
   async knows(
     rows: readonly { readonly userId: number; readonly period: number }[],
   ): Promise<readonly boolean[]> {
@@ -170,9 +192,15 @@ export class RedisPresenceStore implements PresenceStore {
   }
 
   async #run(name: ScriptName, args: readonly (string | number)[]): Promise<unknown> {
-    const { prefix, node, lastSeenTtlMs } = this.#options;
+    const { prefix, node, lastSeenTtlMs, feedLength, timelineTtlMs } = this.#options;
     const runId = await this.#link.runId();
-    const common = [prefix, node, this.#link.connectionName, runId, lastSeenTtlMs];
+    const common = [
+      prefix,
+      node,
+      this.#link.connectionName,
+      runId,
+      `${lastSeenTtlMs};${feedLength};${timelineTtlMs}`,
+    ];
     return this.#link.script(name, `${prefix}lingxi:world`, [...common, ...args]);
   }
 }

@@ -7,7 +7,15 @@ import { err, ok, type Result } from '../lib/result.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
 import { Logins } from './logins.ts';
 import { NodePresence, type PresenceOptions } from './node-presence.ts';
-import type { Dial, DialRefusal, DialRequest, LogoutRequest, Presence, UserPresence } from './presence.ts';
+import type {
+  Dial,
+  DialRefusal,
+  DialRequest,
+  LogoutRequest,
+  Presence,
+  StoredChange,
+  UserPresence,
+} from './presence.ts';
 import type { EndAnswer } from './presence-store.ts';
 import { Readings } from './readings.ts';
 import { Statements } from './statements.ts';
@@ -124,6 +132,20 @@ export class PresenceTracker implements Presence, ManagerObserver {
 
   read(userIds: readonly number[]): Promise<readonly (UserPresence | undefined)[]> {
     return this.#running().readings.read(userIds);
+  }
+
+  feed(page: {
+    readonly cursor: string;
+    readonly limit: number;
+  }): Promise<readonly StoredChange[] | undefined> {
+    return this.#options.store.feed(page);
+  }
+
+  timeline(
+    userId: number,
+    page: { readonly cursor: string | undefined; readonly limit: number },
+  ): Promise<readonly StoredChange[]> {
+    return this.#options.store.timeline(userId, page);
   }
 
   registered(connection: ClientConnection): void {

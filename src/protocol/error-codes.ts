@@ -72,6 +72,11 @@ export const ERRORS = {
     en: 'This user was taken over too often in a minute; the present connection stays.',
     zh: '该用户的连接在一分钟内被反复顶替，当前连接保持不变。',
   },
+  'cursor-expired': {
+    status: 410,
+    en: 'Entries after this cursor are gone: read who is online and start the feed anew.',
+    zh: '该游标之后的记录已被清除，请重新读取在线列表并从头订阅。',
+  },
   'payload-too-large': {
     status: 413,
     en: 'The body is larger than LINGXI_MAX_BODY_BYTES.',

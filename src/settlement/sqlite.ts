@@ -1,7 +1,7 @@
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Kysely, type SqliteDatabase, SqliteDialect, type SqliteStatement, sql } from 'kysely';
 import Database from 'libsql';
+import { makeFolder } from '../config/make-folder.ts';
 import { err, ok, type Result } from '../lib/result.ts';
 import { oneAtATime } from './one-at-a-time.ts';
 import type {
@@ -33,7 +33,7 @@ const EXCLUSIVE_ATTEMPTS = 400;
 export function openSqlite(options: UserStoreOptions): Result<SqlConnection, StartFailure> {
   const file = join(options.dataDir, SQLITE_FILE);
   try {
-    mkdirSync(options.dataDir, { recursive: true });
+    makeFolder(options.dataDir);
     const database = new Database(file, { timeout: 0 });
     database.prepare(`pragma busy_timeout = ${busyTimeoutMs(options)}`).all();
     database.prepare('pragma journal_mode = wal').all();

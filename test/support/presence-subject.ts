@@ -1,6 +1,6 @@
 import { ObservedTime } from '../../src/heartbeat/observed-time.ts';
 import { systemClock } from '../../src/lib/clock.ts';
-import type { WorldRules } from '../../src/presence/core/world.ts';
+import type { WorldRules } from '../../src/presence/core/session-policy.ts';
 import { MemoryPresenceStore } from '../../src/presence/memory-store.ts';
 import type { Claim, ClaimAnswer, PresenceStore } from '../../src/presence/presence-store.ts';
 import { RedisLink } from '../../src/presence/redis-link.ts';
@@ -33,7 +33,7 @@ export function memorySubject(): PresenceSubject {
     async open(options = {}) {
       const clock = systemClock();
       const store = new MemoryPresenceStore({
-        ...{ clock, time: new ObservedTime(clock), node: options.node ?? 'node-a' },
+        ...{ clock, time: new ObservedTime(clock), node: options.node ?? 'node-a', feedLength: 1000 },
         ...rulesOf(options),
       });
       await takeLease(store);
@@ -71,6 +71,7 @@ export async function openRedisStore(
   await link.connect();
   return new RedisPresenceStore({
     ...{ link, node: options.node ?? 'node-a', prefix: '' },
+    ...{ feedLength: 1000, timelineTtlMs: 3_600_000 },
     ...{ deadAfterMs: options.deadAfterMs ?? 3_600_000, now: () => Date.now() },
     ...rulesOf(options),
   });

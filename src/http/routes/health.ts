@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi';
 import { ok } from '../../lib/result.ts';
+import { errorBody } from '../../protocol/error-codes.ts';
 import { addRoute, type Call, type RouteTable } from '../route.ts';
 
 const Health = z.object({ status: z.literal('ok') }).openapi('Health');
@@ -29,9 +30,9 @@ export function addHealthRoutes(table: RouteTable): void {
 
 function readiness(call: Call): Response {
   const reason = unreadyReason(call);
-  return reason === undefined
-    ? call.context.json({ status: 'ok' })
-    : call.context.json({ status: 'unavailable', reason }, 503, { 'retry-after': '1' });
+  if (reason === undefined) return call.context.json({ status: 'ok' });
+  const body = { status: 'unavailable', ...errorBody(reason, call.language) };
+  return call.context.json(body, 503, { 'retry-after': '1' });
 }
 
 function unreadyReason(

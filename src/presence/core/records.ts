@@ -1,5 +1,5 @@
 import type { LogoutReason } from '../../protocol/reasons.ts';
-import type { ClaimAnswer } from '../presence-store.ts';
+import type { ClaimAnswer, Loss } from '../presence-store.ts';
 
 /** The moment of one step: wall clock for what is shown or stored, observed clock for deadlines. Milliseconds. */
 export interface Moment {
@@ -75,4 +75,11 @@ export function newRecord(userId: number): RecordState {
 
 export function isOnline(record: RecordState | undefined): record is RecordState {
   return record !== undefined && record.holds.size > 0 && record.recorded;
+}
+
+/** Notes that a node lost its hold, until the node acknowledges it. */
+export function lose(losses: Map<string, Map<number, Loss>>, node: string, loss: Loss): void {
+  const ofNode = losses.get(node) ?? new Map<number, Loss>();
+  ofNode.set(loss.userId, loss);
+  losses.set(node, ofNode);
 }

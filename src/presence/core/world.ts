@@ -1,7 +1,8 @@
 import type { LogoutReason } from '../../protocol/reasons.ts';
 import type { Duty } from '../../settlement/user-store.ts';
+import type { PresenceChange } from '../presence.ts';
 import type { Claim, ClaimAnswer, EndAnswer, EndedPeriod, EndRequest, Loss } from '../presence-store.ts';
-import { type Hold, isOnline, type Moment, newRecord, type RecordState } from './records.ts';
+import { type Hold, isOnline, lose, type Moment, newRecord, type RecordState } from './records.ts';
 import { type LoginStep, sessionRefusal, type WorldRules } from './session-policy.ts';
 
 /**
@@ -15,13 +16,19 @@ export class PresenceWorld {
   readonly losses = new Map<string, Map<number, Loss>>();
   readonly #rules: WorldRules;
   readonly #dutyRecorded: (duty: Omit<Duty, 'id'>) => void;
+  readonly #changed: (change: PresenceChange) => void;
   /** No new epoch is at or below it. */
   highestEpoch = 0;
   onlineCount = 0;
 
-  constructor(rules: WorldRules, dutyRecorded: (duty: Omit<Duty, 'id'>) => void) {
+  constructor(
+    rules: WorldRules,
+    dutyRecorded: (duty: Omit<Duty, 'id'>) => void,
+    changed: (change: PresenceChange) => void = () => {},
+  ) {
     this.#rules = rules;
     this.#dutyRecorded = dutyRecorded;
+    this.#changed = changed;
   }
 
   claim(node: string, claim: Claim, moment: Moment): ClaimAnswer {
@@ -50,11 +57,17 @@ export class PresenceWorld {
   record(userId: number, period: number): boolean {
     const record = this.records.get(userId);
     if (record === undefined || record.period !== period || record.holds.size === 0) return false;
-    if (!record.recorded) {
-      record.recorded = true;
-      this.onlineCount += 1;
-    }
+    if (record.recorded) return true;
+    this.reveal(record);
+    const [node = ''] = record.holds.keys();
+    this.#note(record, { event: 'online', cause: 'login', at: record.loginTime, node });
     return true;
+  }
+
+  /** A period that ran before becomes visible again: that is no change. */
+  reveal(record: RecordState): void {
+    if (!record.recorded) this.onlineCount += 1;
+    record.recorded = true;
   }
 
   withdraw(userId: number, period: number): void {
@@ -72,7 +85,7 @@ export class PresenceWorld {
     if (request.epoch > 0 && request.epoch < record.epoch) return { kind: 'superseded' };
     if (request.proofAgeMs >= 0) record.proof = Math.max(record.proof, moment.wall - request.proofAgeMs);
     for (const [node, hold] of record.holds)
-      this.#lose(node, { userId: record.userId, rev: hold.rev, reason: request.reason });
+      lose(this.losses, node, { userId: record.userId, rev: hold.rev, reason: request.reason });
     return {
       kind: 'ended',
       end: this.#end(record, {
@@ -97,13 +110,6 @@ export class PresenceWorld {
       if (end !== undefined) ended.push(end);
     }
     return ended;
-  }
-
-  /** Users whom `node` holds, alone or with others. */
-  heldBy(node: string): number {
-    let count = 0;
-    for (const record of this.records.values()) if (record.holds.has(node)) count += 1;
-    return count;
   }
 
   acknowledgeDuty(userId: number, period: number): void {
@@ -144,12 +150,20 @@ export class PresenceWorld {
     return this.#hold(node, { claim, record, moment, answer, epoch: claim.mode === 'socket' ? epoch : 0 });
   }
 
+  /** Users whom `node` holds, alone or with others. */
+  heldBy(node: string): number {
+    let count = 0;
+    for (const { holds } of this.records.values()) if (holds.has(node)) count += 1;
+    return count;
+  }
+
   #join(node: string, step: LoginStep): ClaimAnswer {
     const { claim, record, moment } = step;
     const mints = claim.mode === 'socket';
     if (mints) {
       record.epoch = Math.max(moment.wall, record.epoch + 1, this.highestEpoch + 1);
       if (this.#rules.policy === 'replace') this.#takeOver(node, record, moment);
+      if (record.recorded) this.#note(record, { event: 'connected', cause: 'socket', at: moment.wall, node });
     }
     const { period, epoch, loginTime } = record;
     // A login whose answer was lost states itself again: the period is still to be written.
@@ -167,7 +181,8 @@ export class PresenceWorld {
   #takeOver(node: string, record: RecordState, moment: Moment): void {
     for (const [other, hold] of record.holds) {
       if (other === node) continue;
-      this.#lose(other, { userId: record.userId, rev: hold.rev, reason: 'replaced' });
+      lose(this.losses, other, { userId: record.userId, rev: hold.rev, reason: 'replaced' });
+      this.#note(record, { event: 'replaced', cause: 'newer-connection', at: moment.wall, node: other });
       hold.sockets = 0;
       hold.socketUntil = 0;
       if (hold.httpUntil <= moment.observed) record.holds.delete(other);
@@ -208,14 +223,10 @@ export class PresenceWorld {
     record.period = claim.period;
     record.loginTime = claim.loginTime;
     record.epoch = Math.max(record.epoch, claim.epoch, claim.period);
-    const answer: ClaimAnswer = {
-      kind: 'joined',
-      period: claim.period,
-      epoch: record.epoch,
-      loginTime: claim.loginTime,
-    };
+    const { period, epoch, loginTime } = record;
+    const answer: ClaimAnswer = { kind: 'joined', period, epoch, loginTime };
     this.#hold(node, { claim, record, moment, answer, epoch: claim.epoch });
-    this.record(claim.userId, claim.period);
+    this.reveal(record);
     return answer;
   }
 
@@ -233,8 +244,12 @@ export class PresenceWorld {
     record: RecordState,
     cause: { node: string; reason: LogoutReason; moment: Moment },
   ): EndedPeriod | undefined {
-    record.holds.delete(cause.node);
-    if (record.holds.size > 0) return undefined;
+    const { node, reason, moment } = cause;
+    record.holds.delete(node);
+    if (record.holds.size > 0) {
+      this.#note(record, { event: 'released', cause: reason, at: moment.wall, node });
+      return undefined;
+    }
     if (!record.recorded) {
       this.#forgetOpening(record);
       return undefined;
@@ -253,15 +268,9 @@ export class PresenceWorld {
     record.unsettled = period;
     const { reason, logoutTime } = cause;
     record.last = { period, loginTime, lastHeartbeat: record.proof, logoutTime, reason };
-    this.#dutyRecorded({
-      userId,
-      period,
-      loginAt: loginTime,
-      logoutAt: logoutTime,
-      lastSeenAt: record.proof,
-      reason,
-      node,
-    });
+    this.#note(record, { event: 'offline', cause: reason, at: logoutTime, node });
+    const [loginAt, logoutAt, lastSeenAt] = [loginTime, logoutTime, record.proof];
+    this.#dutyRecorded({ userId, period, loginAt, logoutAt, lastSeenAt, reason, node });
     return { userId, period, epoch, loginTime, logoutTime, reason };
   }
 
@@ -271,10 +280,9 @@ export class PresenceWorld {
       this.records.delete(record.userId);
   }
 
-  #lose(node: string, loss: Loss): void {
-    const losses = this.losses.get(node) ?? new Map<number, Loss>();
-    losses.set(loss.userId, loss);
-    this.losses.set(node, losses);
+  #note(record: RecordState, change: Pick<PresenceChange, 'event' | 'cause' | 'at' | 'node'>): void {
+    const { userId, epoch, period } = record;
+    this.#changed({ ...change, userId, epoch, period });
   }
 
   #block(request: EndRequest, moment: Moment): void {

@@ -50,6 +50,7 @@ local function take_over(r)
   for other, h in pairs(r.holds) do
     if other ~= node then
       lose(other, r.id, h.rev, 'replaced')
+      change(r, 'replaced', 'newer-connection', wall, other)
       h.sockets = 0
       h.socket_until = 0
       if h.http_until <= observed then drop_hold(r, other) else keep_hold(r, other, h) end
@@ -63,6 +64,7 @@ local function join(r, c)
     r.epoch = math.max(wall, r.epoch + 1, high + 1)
     epoch = num(r.epoch)
     if policy == 'replace' then take_over(r) end
+    if r.recorded then change(r, 'connected', 'socket', wall, node) end
   end
   -- A login whose answer was lost states itself again: the period is still to be written.
   local kind = r.recorded and 'joined' or 'opened'

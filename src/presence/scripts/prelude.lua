@@ -2,27 +2,30 @@
 --
 -- KEYS[1]  <prefix>lingxi:world; every other key shares its prefix, and on Redis Cluster its slot.
 -- ARGV[1]  prefix   ARGV[2] node (incarnation)   ARGV[3] lease   ARGV[4] run_id of this Redis
--- ARGV[5]  LINGXI_LAST_SEEN_TTL_S in ms
+-- ARGV[5]  LINGXI_LAST_SEEN_TTL_S in ms;LINGXI_FEED_LENGTH;how long a timeline is kept in ms
 --
 -- Times are milliseconds. The wall clock is what is shown or stored; the observed clock carries deadlines: it moves
 -- by what TIME moved since the last script, 0 to 2,000 ms, so that a step, a suspend or an outage charges nobody.
 
-local prefix, node, lease, run_id, last_seen_ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
+local prefix, node, lease, run_id = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local WORLD = KEYS[1]
 local NODES = prefix .. 'lingxi:nodes'
 local DEAD = prefix .. 'lingxi:dead'
 local DUTIES = prefix .. 'lingxi:duties'
+local FEED = prefix .. 'lingxi:feed'
 local ONLINE = prefix .. 'lingxi:online'
 local ONLINE_SET = prefix .. 'server:online:players'
 
 local YOUNG_MS = 2000
 local MAX_CHARGED_MS = 2000
 local MIRROR_TTL_MS = 60000
+local TIMELINE_LENGTH = 100
 
 local function num(n) return string.format('%.0f', n) end
 local function user_key(id) return prefix .. 'lingxi:u:' .. id end
 local function node_key(n) return prefix .. 'lingxi:n:' .. n end
 local function lost_key(n) return prefix .. 'lingxi:lost:' .. n end
+local function timeline_key(id) return prefix .. 'lingxi:t:' .. id end
 local function mirror_key(id) return prefix .. 'player:online:' .. id end
 
 local function split(text, separator)
@@ -37,6 +40,9 @@ local function split(text, separator)
     from = at + 1
   end
 end
+
+local settings = split(ARGV[5], ';')
+local last_seen_ttl, feed_length, timeline_ttl = tonumber(settings[1]), settings[2], tonumber(settings[3])
 
 -- A foreign program may have left another type under one of the seed's keys: ours replaces it.
 local function heal(key, ...)
@@ -140,6 +146,16 @@ local function mirror(r)
   redis.call('PEXPIRE', key, MIRROR_TTL_MS)
 end
 
+-- Every change stands in the user's timeline; going online and offline also in the feed (rule PR12).
+local function change(r, event, cause, at, holder)
+  local key = timeline_key(r.id)
+  redis.call('XADD', key, 'MAXLEN', TIMELINE_LENGTH, '*', 'a', num(at), 't', event, 'c', cause, 'n', holder, 'e', num(r.epoch))
+  redis.call('PEXPIRE', key, num(timeline_ttl))
+  if event == 'online' or event == 'offline' then
+    redis.call('XADD', FEED, 'MAXLEN', '~', feed_length, '*', 'u', r.id, 'a', num(at), 't', event, 'c', cause, 'n', holder, 'e', num(r.epoch), 'p', num(r.period))
+  end
+end
+
 local function show(r)
   heal(ONLINE_SET, 'SADD', ONLINE_SET, r.id)
   redis.call('ZADD', ONLINE, r.id, r.id)
@@ -176,6 +192,7 @@ local function end_period(r, reason, logout, holder)
   r.f.last = num(r.period) .. '|' .. num(r.login) .. '|' .. num(r.proof) .. '|' .. num(logout) .. '|' .. reason
   keep(r)
   redis.call('HSET', user_key(r.id), 'last', r.f.last, 'un', num(r.period))
+  change(r, 'offline', reason, logout, holder)
   redis.call('XADD', DUTIES, '*', 'u', r.id, 'p', num(r.period), 'l', num(r.login), 'o', num(logout), 's', num(r.proof), 'r', reason, 'n', holder)
   return table.concat({ r.id, num(r.period), num(r.epoch), num(r.login), num(logout), reason }, ',')
 end
@@ -183,7 +200,10 @@ end
 -- Removes one hold; the last one ends the period. Answers the end, or nil.
 local function drop_or_end(r, n, reason)
   drop_hold(r, n)
-  if r.held > 0 then return nil end
+  if r.held > 0 then
+    change(r, 'released', reason, wall, n)
+    return nil
+  end
   if not r.recorded then
     forget_opening(r)
     return nil

@@ -112,6 +112,20 @@ describe('sending to a slow socket', () => {
     expect(losses(library.manager)).toBeGreaterThan(policy === 'disconnect' ? 5 : 30);
   });
 
+  it('[DL3] what has left makes room again, in messages and in bytes', () => {
+    const library = bounded('drop-newest', { messages: 4, bytes: 1000 });
+    const { connection, socket } = library.connect();
+    socket.block();
+    for (let round = 0; round < 10; round += 1) {
+      for (let count = 0; count < 6; count += 1) library.manager.sendToUser(7, 'm', 'x'.repeat(200));
+      expect(connection.info().queue).toBe(3);
+      socket.drain(1);
+      expect(connection.info().queue).toBe(1);
+      expect(connection.info().queueBytes - socket.bufferedBytes()).toBeLessThan(300);
+      socket.block();
+    }
+  });
+
   it.each(POLICIES)('[DL3] %s never takes a message that is larger than the whole queue', (policy) => {
     const library = bounded(policy, { bytes: 500 });
     const { socket } = library.connect();

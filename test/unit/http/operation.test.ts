@@ -24,12 +24,13 @@ describe('statistics, health and metrics', () => {
     expect((await ask('/readyz')).status).toBe(200);
     presence.available = false;
     const away = await ask('/readyz');
-    expect([away.status, away.body]).toEqual([
+    expect([away.status, away.body['status'], away.body['code']]).toEqual([
       503,
-      { status: 'unavailable', reason: 'presence-unavailable' },
+      'unavailable',
+      'presence-unavailable',
     ]);
     state.draining = true;
-    expect((await ask('/readyz')).body['reason']).toBe('draining');
+    expect((await ask('/readyz')).body['code']).toBe('draining');
     for (const path of ['/healthz', '/health']) expect((await ask(path)).body).toEqual({ status: 'ok' });
   });
 
@@ -89,6 +90,7 @@ describe('documentation', () => {
     expect(body['openapi']).toBe('3.1.0');
     expect(Object.keys(paths).sort()).toEqual([
       '/api/messages',
+      '/api/online/events',
       '/api/online/heartbeat',
       '/api/online/login',
       '/api/online/logout',
@@ -97,6 +99,7 @@ describe('documentation', () => {
       '/api/online/status',
       '/api/users/{id}/connections',
       '/api/users/{id}/disconnect',
+      '/api/users/{id}/timeline',
       '/dev/token',
       '/docs',
       '/health',

@@ -56,6 +56,14 @@ export class MemoryPresence implements Presence {
     return ok({ loginTime, resumed });
   }
 
+  feed(): Promise<never> {
+    throw new Error('the feed is tested on a running gateway');
+  }
+
+  timeline(): Promise<never> {
+    throw new Error('timelines are tested on a running gateway');
+  }
+
   async heartbeat(userId: number): ReturnType<Presence['heartbeat']> {
     this.calls.push({ call: 'heartbeat', userId });
     const user = this.users.get(userId);

@@ -55,6 +55,12 @@ export class FragileStore implements PresenceStore {
   withdraw(batch: readonly Row[]): Promise<void> {
     return this.#call('withdraw', () => this.#inner.withdraw(batch));
   }
+  feed(page: Parameters<PresenceStore['feed']>[0]): ReturnType<PresenceStore['feed']> {
+    return this.#inner.feed(page);
+  }
+  timeline(...asked: Parameters<PresenceStore['timeline']>): ReturnType<PresenceStore['timeline']> {
+    return this.#inner.timeline(...asked);
+  }
   end(batch: readonly EndRequest[]): ReturnType<PresenceStore['end']> {
     return this.#call('end', () => this.#inner.end(batch));
   }

@@ -49,6 +49,7 @@ export async function openRoom(options: RoomOptions = {}): Promise<Room> {
   const memory = new MemoryPresenceStore({
     ...{ clock, time, node: NODE, policy: sessionPolicy, maxConnectionsPerUser: 3 },
     lastSeenTtlMs: options.lastSeenTtlMs ?? 86_400_000,
+    feedLength: 1000,
   });
   if (options.adopt !== undefined) {
     const lives = new Map(options.adopt.map(({ node }) => [node, options.lastAliveAt ?? clock.now()]));

@@ -13,7 +13,14 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   logging: ['config/config.ts'],
   metrics: ['connection/delivery.ts', 'protocol/'],
   connection: ['heartbeat/', 'lib/', 'logging/log.ts', 'metrics/counters.ts', 'protocol/'],
-  settlement: ['config/config.ts', 'lib/', 'logging/log.ts', 'presence/ledger.ts', 'protocol/'],
+  settlement: [
+    'config/config.ts',
+    'config/make-folder.ts',
+    'lib/',
+    'logging/log.ts',
+    'presence/ledger.ts',
+    'protocol/',
+  ],
   presence: [
     'config/config.ts',
     'connection/',

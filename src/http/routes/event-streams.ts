@@ -1,0 +1,103 @@
+import type { Clock, Timer } from '../../lib/clock.ts';
+import { ok } from '../../lib/result.ts';
+import type { Presence, StoredChange } from '../../presence/presence.ts';
+import { type Outcome, refused } from '../outcome.ts';
+
+/** Readers that may listen to one node at a time; each asks the store for itself. */
+const MAX_STREAMS = 100;
+const POLL_MS = 250;
+const PAGE = 500;
+/** A comment line at least this often, so that neither side nor a proxy takes the stream for dead. */
+const KEEP_ALIVE_MS = 5000;
+/** Bytes that may wait for a slow reader; beyond, reading pauses until some left. */
+const MAX_WAITING_BYTES = 262_144;
+
+interface FeedDeps {
+  readonly presence: Pick<Presence, 'feed'>;
+  readonly clock: Clock;
+}
+
+/** The feed as server-sent events (HTML Living Standard, section 9.2): `id` is the cursor. */
+export class EventStreams {
+  readonly #deps: FeedDeps;
+  #open = 0;
+
+  constructor(deps: FeedDeps) {
+    this.#deps = deps;
+  }
+
+  /** Streams what comes after `cursor`. A stream whose cursor expires, or whose store fails, ends: the reader resumes. */
+  open(cursor: string): Outcome {
+    if (this.#open >= MAX_STREAMS) return refused('overloaded');
+    this.#open += 1;
+    const reader = new FeedReader(this.#deps, cursor, () => {
+      this.#open -= 1;
+    });
+    const strategy = new ByteLengthQueuingStrategy({ highWaterMark: MAX_WAITING_BYTES });
+    const headers = { 'content-type': 'text/event-stream; charset=utf-8' };
+    return ok(new Response(new ReadableStream<Uint8Array>(reader, strategy), { headers }));
+  }
+}
+
+class FeedReader {
+  readonly #deps: FeedDeps;
+  readonly #ended: () => void;
+  readonly #encoder = new TextEncoder();
+  #cursor: string;
+  #timer: Timer | undefined;
+  #saidAt = Number.NEGATIVE_INFINITY;
+  #isOver = false;
+
+  constructor(deps: FeedDeps, cursor: string, ended: () => void) {
+    this.#deps = deps;
+    this.#cursor = cursor;
+    this.#ended = ended;
+  }
+
+  start(controller: ReadableStreamDefaultController<Uint8Array>): void {
+    void this.#read(controller);
+  }
+
+  cancel(): void {
+    this.#stop();
+  }
+
+  async #read(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
+    const { presence, clock } = this.#deps;
+    let changes: readonly StoredChange[] | undefined = [];
+    if ((controller.desiredSize ?? 0) > 0) {
+      changes = await presence.feed({ cursor: this.#cursor, limit: PAGE }).catch(() => undefined);
+    }
+    if (this.#isOver) return;
+    if (changes === undefined) {
+      this.#stop();
+      controller.close();
+      return;
+    }
+    const text = changes.map(eventText).join('');
+    this.#cursor = changes.at(-1)?.cursor ?? this.#cursor;
+    if (text !== '' || clock.monotonic() - this.#saidAt >= KEEP_ALIVE_MS) {
+      this.#saidAt = clock.monotonic();
+      controller.enqueue(this.#encoder.encode(text === '' ? ':\n\n' : text));
+    }
+    this.#timer = clock.after(changes.length === PAGE ? 0 : POLL_MS, () => void this.#read(controller));
+  }
+
+  #stop(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#timer?.cancel();
+    this.#ended();
+  }
+}
+
+/** An entry of the feed as it goes out; epochs and periods are decimal strings. */
+export function eventOf(change: StoredChange): Readonly<Record<string, unknown>> {
+  const { cursor, userId, event, at, period, epoch, cause, node } = change;
+  const reason = event === 'offline' ? { reason: cause } : {};
+  return { cursor, userId, type: event, at, period: String(period), epoch: String(epoch), ...reason, node };
+}
+
+function eventText(change: StoredChange): string {
+  return `id: ${change.cursor}\nevent: ${change.event}\ndata: ${JSON.stringify(eventOf(change))}\n\n`;
+}

@@ -1,0 +1,130 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Gateway } from '../support/gateway-process.ts';
+import { type PresenceView, viewPresence } from '../support/presence-view.ts';
+import { COMBINATIONS, type Deployment, deploy, freshUser } from '../support/stores.ts';
+
+interface FeedEvent {
+  readonly cursor: string;
+  readonly userId: number;
+  readonly type: string;
+  readonly at: number;
+  readonly period: string;
+  readonly epoch: string;
+  readonly reason?: string;
+  readonly node: string;
+}
+
+describe.each(COMBINATIONS)('feed and timeline: $runtime, $kind', ({ runtime, kind }) => {
+  let deployment: Deployment;
+  let gateway: Gateway;
+  let view: PresenceView;
+  beforeAll(async () => {
+    deployment = await deploy({ runtime, kind });
+    gateway = deployment.gateway;
+    view = viewPresence(deployment);
+  });
+  afterAll(() => deployment?.stop());
+
+  const feed = async (cursor?: string, limit = 1000) => {
+    const query = cursor === undefined ? '' : `&cursor=${cursor}`;
+    const { status, body } = await gateway.service('GET', `/api/online/events?limit=${limit}${query}`);
+    return {
+      status,
+      code: body['code'],
+      events: (body['events'] ?? []) as FeedEvent[],
+      cursor: body['cursor'] as string,
+    };
+  };
+
+  it('[PR12] each going online and offline is one entry, in order, and a cursor resumes after it', async () => {
+    const user = freshUser();
+    await view.login(user);
+    const before = await feed();
+    const online = before.events.filter(({ userId }) => userId === user);
+    expect(online).toEqual([
+      expect.objectContaining({ type: 'online', period: expect.stringMatching(/^\d+$/) }),
+    ]);
+    const logout = await view.logout(user);
+    await view.login(user);
+    const after = await feed(before.cursor);
+    const seen = after.events.filter(({ userId }) => userId === user);
+    expect(seen.map(({ type, reason }) => [type, reason])).toEqual([
+      ['offline', 'logout'],
+      ['online', undefined],
+    ]);
+    expect(seen[0]).toMatchObject({ at: logout.body['logoutTime'], period: online[0]?.period });
+    expect(Number(seen[1]?.period)).toBeGreaterThan(Number(seen[0]?.period));
+    expect((await feed(after.cursor)).events.filter(({ userId }) => userId === user)).toEqual([]);
+  });
+
+  it('[PR12] pages of one entry read the same feed', async () => {
+    for (const user of [freshUser(), freshUser()]) await view.login(user);
+    const whole = (await feed()).events.map(({ cursor }) => cursor);
+    const paged: string[] = [];
+    for (let page = await feed(undefined, 1); page.events.length > 0; page = await feed(page.cursor, 1)) {
+      paged.push(...page.events.map(({ cursor }) => cursor));
+    }
+    expect(paged.slice(0, whole.length)).toEqual(whole);
+  });
+
+  it('answers 410 cursor-expired to a cursor that it does not know', async () => {
+    for (const cursor of ['nonsense', '1-1', 'other:node-3', '99999999999999-0']) {
+      const answer = await feed(encodeURIComponent(cursor));
+      expect([answer.status, answer.code]).toEqual([410, 'cursor-expired']);
+    }
+  });
+
+  it('[PR12] streams as server-sent events and resumes by Last-Event-ID', async () => {
+    const user = freshUser();
+    const { cursor } = await feed();
+    const headers = {
+      authorization: `Bearer ${gateway.apiKey}`,
+      accept: 'text/event-stream',
+      'last-event-id': cursor,
+    };
+    const stop = new AbortController();
+    const response = await fetch(`${gateway.url}/api/online/events`, { headers, signal: stop.signal });
+    expect(response.headers.get('content-type')).toContain('text/event-stream');
+    await view.login(user);
+    let text = '';
+    const decoder = new TextDecoder();
+    for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
+      text += decoder.decode(chunk, { stream: true });
+      if (text.includes(`"userId":${user}`)) break;
+    }
+    stop.abort();
+    const frame = text.split('\n\n').find((part) => part.includes(`"userId":${user}`));
+    expect(frame).toMatch(/^id: \S+\nevent: online\ndata: \{/);
+    const id = /^id: (\S+)/.exec(frame ?? '')?.[1] ?? '';
+    await view.logout(user);
+    const rest = (await feed(id)).events.filter(({ userId }) => userId === user);
+    expect(rest.map(({ type }) => type)).toEqual(['offline']);
+  });
+
+  it('tells why a user was logged out, newest first', async () => {
+    const user = freshUser();
+    await view.login(user);
+    await gateway.service('POST', `/api/users/${user}/disconnect`, {});
+    const { body } = await gateway.service('GET', `/api/users/${user}/timeline`);
+    const entries = body['entries'] as Record<string, unknown>[];
+    expect(entries.map(({ event, cause }) => [event, cause])).toEqual([
+      ['offline', 'kick'],
+      ['online', 'login'],
+    ]);
+    for (const entry of entries) {
+      expect(entry).toMatchObject({
+        at: expect.any(Number),
+        node: expect.any(String),
+        epoch: expect.stringMatching(/^\d+$/),
+      });
+    }
+  });
+
+  it('is for the service alone', async () => {
+    const token = gateway.token(freshUser());
+    for (const path of ['/api/online/events', '/api/users/1/timeline']) {
+      expect((await gateway.call('GET', path, { token })).status).toBe(403);
+      expect((await gateway.call('GET', path)).status).toBe(401);
+    }
+  });
+});

@@ -1,0 +1,398 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Claim, PresenceStore, RenewAnswer } from '../../src/presence/presence-store.ts';
+import { eventually } from '../support/ports.ts';
+import {
+  claimOf,
+  grownUp,
+  login,
+  nothingLeft,
+  openRedisStore,
+  type PresenceSubject,
+  redisSubject,
+  type SubjectOptions,
+  state,
+  takeLease,
+} from '../support/presence-subject.ts';
+import { type RedisServer, startRedis } from '../support/services.ts';
+
+let users = 1000;
+let nodes = 0;
+const freshUser = (): number => ++users;
+const freshNode = (): string => `node-${++nodes}`;
+const socketOf = (userId: number, rev: number, changed: Partial<Claim> = {}) =>
+  claimOf(userId, { mode: 'socket', rev, ...changed });
+const logout = (userId: number, epoch = 0) =>
+  ({ userId, reason: 'logout', epoch, blockMs: 0, proofAgeMs: -1 }) as const;
+const renew = (store: PresenceStore, acknowledged: RenewAnswer['losses'] = []): Promise<RenewAnswer> =>
+  store.renew({ highestEpoch: 0, restored: true, acknowledged });
+
+describe('the presence store in Redis', () => {
+  let subject: PresenceSubject;
+  let redis: RedisServer;
+  const open = (options: SubjectOptions = {}): Promise<PresenceStore> =>
+    subject.open({ node: freshNode(), ...options });
+  const hash = async (user: number): Promise<Record<string, string>> => {
+    const lines = (await redis.cli('HGETALL', `player:online:${user}`)).split('\n');
+    return Object.fromEntries(
+      lines.flatMap((name, at) => (at % 2 === 0 ? [[name, lines[at + 1] ?? '']] : [])),
+    );
+  };
+  const inSet = async (user: number) =>
+    (await redis.cli('SISMEMBER', 'server:online:players', `${user}`)) === '1';
+  beforeAll(async () => {
+    subject = await redisSubject();
+    if (subject.redis === undefined) throw new Error('no Redis');
+    redis = subject.redis;
+    await grownUp(await open());
+  });
+  afterAll(() => subject?.stop());
+
+  describe("the seed's keys (contract section 5)", () => {
+    let store: PresenceStore;
+    let user: number;
+    beforeEach(async () => {
+      store = await open();
+      user = freshUser();
+    });
+    const TTL_TOLERANCE_MS = 5000;
+    const ttl = async () => Number(await redis.cli('PTTL', `player:online:${user}`));
+
+    it('are exactly these while somebody is online', async () => {
+      const { loginTime } = await login(store, socketOf(user, 1));
+      const entry = await hash(user);
+      expect(entry).toEqual({
+        ...{
+          playerId: `${user}`,
+          loginTime: `${loginTime}`,
+          lastHeartbeat: expect.stringMatching(/^\d{13}$/),
+        },
+        ...{ ip: '192.0.2.1', status: 'online' },
+      });
+      expect(await inSet(user)).toBe(true);
+      expect(Math.abs((await ttl()) - 60_000)).toBeLessThan(TTL_TOLERANCE_MS);
+    });
+
+    it('show nobody whose period is not recorded', async () => {
+      await state(store, socketOf(user, 1));
+      expect(await redis.cli('EXISTS', `player:online:${user}`)).toBe('0');
+      expect(await inSet(user)).toBe(false);
+    });
+
+    it('say offline and leave the set in one step, with the time of the logout', async () => {
+      await login(store, socketOf(user, 1));
+      const [answer] = await store.end([logout(user)]);
+      if (answer?.kind !== 'ended') throw new Error(answer?.kind);
+      expect(await hash(user)).toMatchObject({ status: 'offline', logoutTime: `${answer.end.logoutTime}` });
+      expect(await inSet(user)).toBe(false);
+      expect(Math.abs((await ttl()) - 86_400_000)).toBeLessThan(TTL_TOLERANCE_MS);
+      await login(store, socketOf(user, 2));
+      expect(await hash(user)).not.toHaveProperty('logoutTime');
+    });
+
+    it('are gone after a logout where nothing is to be remembered', async () => {
+      const forgetful = await open({ lastSeenTtlMs: 0 });
+      await login(forgetful, socketOf(user, 1));
+      await forgetful.end([logout(user)]);
+      expect(await redis.cli('EXISTS', `player:online:${user}`)).toBe('0');
+    });
+
+    it('are renewed by a statement, and written whole where they are missing', async () => {
+      await login(store, socketOf(user, 1, { proofAgeMs: 3000 }));
+      const before = await hash(user);
+      await redis.cli('PEXPIRE', `player:online:${user}`, '9000');
+      await state(store, claimOf(user, { mode: 'state', rev: 2 }));
+      expect(await ttl()).toBeGreaterThan(50_000);
+      const renewed = await hash(user);
+      expect(Number(renewed['lastHeartbeat'])).toBeGreaterThan(Number(before['lastHeartbeat']));
+      await redis.cli('DEL', `player:online:${user}`);
+      await state(store, claimOf(user, { mode: 'state', rev: 3 }));
+      expect(await hash(user)).toEqual({ ...renewed, lastHeartbeat: expect.any(String) });
+      expect(await ttl()).toBeGreaterThan(50_000);
+    });
+
+    it.each([
+      ['a statement', async () => void (await state(store, claimOf(user, { mode: 'state', rev: 2 })))],
+      ['a joining login', async () => void (await login(store, socketOf(user, 2)))],
+    ])('are healed whole by %s where another type took the place', async (_name, act) => {
+      await login(store, socketOf(user, 1));
+      const before = await hash(user);
+      await redis.cli('DEL', `player:online:${user}`);
+      await redis.cli('SET', `player:online:${user}`, 'of another program');
+      await act();
+      expect(Object.keys(await hash(user)).sort()).toEqual(Object.keys(before).sort());
+      expect(await ttl()).toBeGreaterThan(50_000);
+    });
+
+    it('are healed by a login and by a logout as well', async () => {
+      await redis.cli('RPUSH', `player:online:${user}`, 'of another program');
+      await login(store, socketOf(user, 1));
+      expect((await hash(user))['status']).toBe('online');
+      await redis.cli('DEL', `player:online:${user}`);
+      await redis.cli('SADD', `player:online:${user}`, 'of another program');
+      expect((await store.end([logout(user)]))[0]?.kind).toBe('ended');
+      expect((await hash(user))['status']).toBe('offline');
+    });
+
+    it('a set of another type keeps nobody from renewing, logging out, or being settled', async () => {
+      await login(store, socketOf(user, 1));
+      await redis.cli('RENAME', 'server:online:players', 'aside');
+      await redis.cli('SET', 'server:online:players', 'of another program');
+      expect((await renew(store)).restore).toBe(false);
+      expect((await store.end([logout(user)]))[0]?.kind).toBe('ended');
+      expect((await store.takeDuties(1000)).filter(({ userId }) => userId === user)).toHaveLength(1);
+      await login(store, socketOf(user, 2));
+      expect(await inSet(user)).toBe(true);
+    });
+
+    it('leave no record behind for an opening that was withdrawn, and a mortal one for who was here before', async () => {
+      const answer = await state(store, socketOf(user, 1));
+      const withdraw = async (period: number) => store.withdraw([{ userId: user, period }]);
+      await withdraw(answer.kind === 'opened' ? answer.period : 0);
+      expect(await redis.cli('EXISTS', `lingxi:u:${user}`)).toBe('0');
+      await login(store, socketOf(user, 2));
+      await store.end([logout(user)]);
+      await store.ackDuties((await store.takeDuties(1000)).filter(({ userId }) => userId === user));
+      expect(Number(await redis.cli('PTTL', `lingxi:u:${user}`))).toBeGreaterThan(0);
+      const again = await state(store, socketOf(user, 3));
+      expect(await redis.cli('PTTL', `lingxi:u:${user}`)).toBe('-1');
+      await withdraw(again.kind === 'opened' ? again.period : 0);
+      expect(Number(await redis.cli('PTTL', `lingxi:u:${user}`))).toBeGreaterThan(0);
+    });
+  });
+
+  describe('several nodes', () => {
+    it("[PR4] replace takes the other's socket, which is told until it acknowledges, and whose statements are void", async () => {
+      const [a, b] = [await open(), await open()];
+      const user = freshUser();
+      const first = await login(a, socketOf(user, 7));
+      const second = await login(b, socketOf(user, 1));
+      expect(second).toMatchObject({ kind: 'joined', period: first.period, loginTime: first.loginTime });
+      expect(second.epoch).toBeGreaterThan(first.epoch);
+      for (let look = 0; look < 2; look += 1)
+        expect((await renew(a)).losses).toEqual([{ userId: user, rev: 7, reason: 'replaced' }]);
+      expect(await state(a, nothingLeft(user, 7))).toEqual({ kind: 'lost' });
+      expect(await state(a, nothingLeft(user, 6))).toEqual({ kind: 'lost' });
+      expect(await state(a, nothingLeft(user, 8))).toEqual({ kind: 'gone' });
+      const { losses } = await renew(a);
+      expect((await renew(a, losses)).losses).toEqual([]);
+      expect((await b.read([user]))[0]).toMatchObject({ status: 'online', sockets: 1, epoch: second.epoch });
+      expect(await state(b, nothingLeft(user, 2))).toMatchObject({ kind: 'ended' });
+    });
+
+    it('[PR4] an acknowledgement of an older loss does not hide a newer one', async () => {
+      const [a, b] = [await open(), await open()];
+      const user = freshUser();
+      await login(a, socketOf(user, 1));
+      await login(b, socketOf(user, 1));
+      const { losses } = await renew(a);
+      await login(a, socketOf(user, 5));
+      await login(b, socketOf(user, 2, {}));
+      expect((await renew(a, losses)).losses).toEqual([{ userId: user, rev: 5, reason: 'replaced' }]);
+    });
+
+    it('[PR1] no take-over takes an HTTP proof away: the user is online until it runs out', async () => {
+      const [a, b] = [await open(), await open()];
+      const user = freshUser();
+      await login(a, claimOf(user, { mode: 'http', rev: 1 }));
+      await login(b, socketOf(user, 1));
+      expect(await state(b, nothingLeft(user, 2))).toEqual({ kind: 'released' });
+      expect((await b.read([user]))[0]?.status).toBe('online');
+      const last = await state(a, nothingLeft(user, 2));
+      expect(last.kind).toBe('ended');
+    });
+
+    it('[PR4] reject refuses while a socket lives on another node that lives, and takes nothing', async () => {
+      const [a, b] = [await open({ policy: 'reject' }), await open({ policy: 'reject' })];
+      const user = freshUser();
+      await login(a, socketOf(user, 1));
+      expect(await state(b, socketOf(user, 1))).toEqual({ kind: 'refused', code: 'session-exists' });
+      await state(a, nothingLeft(user, 2, { socketMs: 9000 }));
+      expect(await state(b, socketOf(user, 2))).toMatchObject({ kind: 'joined' });
+      expect((await renew(a)).losses).toEqual([]);
+    });
+
+    it('[PR4] multi counts the sockets of all nodes, and the last one to go ends the period', async () => {
+      const multi = { policy: 'multi', maxConnectionsPerUser: 3 } as const;
+      const [a, b] = [await open(multi), await open(multi)];
+      const user = freshUser();
+      await login(a, socketOf(user, 1));
+      await login(a, socketOf(user, 2, { rivals: 1, sockets: 2 }));
+      await login(b, socketOf(user, 1));
+      expect(await state(b, socketOf(user, 2, { rivals: 1, sockets: 2 }))).toMatchObject({
+        code: 'session-exists',
+      });
+      expect((await a.read([user]))[0]?.sockets).toBe(3);
+      expect(await state(a, nothingLeft(user, 3))).toEqual({ kind: 'released' });
+      expect(await state(b, nothingLeft(user, 3))).toMatchObject({ kind: 'ended' });
+    });
+
+    it('[PR6] a logout anywhere tells all nodes, and kills no statement that comes later', async () => {
+      const [a, b, c] = [await open({ policy: 'multi' }), await open({ policy: 'multi' }), await open()];
+      const user = freshUser();
+      await login(a, socketOf(user, 1));
+      await login(b, socketOf(user, 1));
+      expect((await c.end([logout(user)]))[0]?.kind).toBe('ended');
+      for (const store of [a, b])
+        expect((await renew(store)).losses).toEqual([{ userId: user, rev: 1, reason: 'logout' }]);
+      expect(await login(a, socketOf(user, 2))).toMatchObject({ kind: 'opened' });
+      expect((await a.takeDuties(1000)).filter(({ userId }) => userId === user)).toHaveLength(1);
+    });
+
+    it('a period that another node is opening is waited for', async () => {
+      const [a, b] = [await open(), await open()];
+      const user = freshUser();
+      const first = await state(a, socketOf(user, 1));
+      expect(await state(b, socketOf(user, 1))).toEqual({ kind: 'young' });
+      await a.record([{ userId: user, period: first.kind === 'opened' ? first.period : 0 }]);
+      expect(await state(b, socketOf(user, 1))).toMatchObject({ kind: 'joined' });
+    });
+
+    it('a duty that a node took and never did is given to another', async () => {
+      const [a, b] = [await open(), await open()];
+      const user = freshUser();
+      await login(a, socketOf(user, 1));
+      await a.end([logout(user)]);
+      const [taken] = (await a.takeDuties(1000)).filter(({ userId }) => userId === user);
+      const mine = async () => (await b.takeDuties(1000)).filter(({ userId }) => userId === user);
+      expect(await mine()).toEqual([]);
+      await eventually(async () => expect(await mine()).toEqual([taken]), {
+        timeoutMs: 15_000,
+        intervalMs: 250,
+      });
+    });
+
+    it('[PR8] a dead node loses its lease at once and its users as their deadlines pass, each once', async () => {
+      const [node, deadAfterMs] = ['node-that-dies', 700];
+      const [dead, peer] = [await open({ node, deadAfterMs }), await open({ deadAfterMs })];
+      const [gone, held, lingering] = [freshUser(), freshUser(), freshUser()];
+      const short = { socketMs: 900, untilMs: 900 };
+      await login(dead, socketOf(gone, 1, short));
+      await login(dead, socketOf(held, 1, short));
+      await login(dead, socketOf(lingering, 1, { socketMs: 1600, untilMs: 1600 }));
+      await login(peer, claimOf(held, { mode: 'http', rev: 1 }));
+      const { lastHeartbeat = 0 } = (await peer.read([gone]))[0] ?? {};
+      const ended = new Map<number, { logoutTime: number; reason: string }>();
+      let ghosts = 0;
+      const reap = async () => {
+        await renew(peer);
+        const reaped = await peer.reap(500);
+        ghosts = reaped.ghosts;
+        for (const end of reaped.ended) {
+          expect(ended.has(end.userId)).toBe(false);
+          ended.set(end.userId, end);
+        }
+      };
+      await reap();
+      expect(ended.has(gone)).toBe(false);
+      await eventually(async () => {
+        await reap();
+        expect(ended.has(gone)).toBe(true);
+      });
+      expect(ended.has(lingering)).toBe(false);
+      expect(ghosts).toBeGreaterThanOrEqual(1);
+      await eventually(async () => {
+        await reap();
+        expect(ended.has(lingering)).toBe(true);
+      });
+      expect(ended.get(gone)).toMatchObject({ reason: 'node-lost' });
+      expect(Math.abs((ended.get(gone)?.logoutTime ?? 0) - lastHeartbeat - 900)).toBeLessThanOrEqual(3);
+      expect(ended.has(held)).toBe(false);
+      expect((await peer.read([held]))[0]).toMatchObject({ status: 'online', sockets: 0 });
+      expect(await redis.cli('EXISTS', `lingxi:n:${node}`, `lingxi:lost:${node}`)).toBe('0');
+      expect(await redis.cli('HEXISTS', 'lingxi:dead', node)).toBe('0');
+      expect(await state(dead, claimOf(gone, { mode: 'state', rev: 2 }))).toEqual({ kind: 'no-lease' });
+      await takeLease(dead);
+      expect(await state(dead, claimOf(gone, { mode: 'state', rev: 3 }))).toEqual({ kind: 'gone' });
+    });
+
+    it('nothing happens without a lease', async () => {
+      const stranger = await openRedisStore(redis, { node: freshNode() });
+      const user = freshUser();
+      try {
+        expect(await state(stranger, socketOf(user, 1))).toEqual({ kind: 'no-lease' });
+        expect(await stranger.end([logout(user)])).toEqual([{ kind: 'no-lease' }]);
+        expect(await stranger.record([{ userId: user, period: 1 }])).toEqual([false]);
+        expect(await stranger.reap(10)).toEqual({ ended: [], ghosts: 0 });
+        const first = await stranger.renew({ highestEpoch: 0, restored: false, acknowledged: [] });
+        expect(first.restore).toBe(true);
+        expect((await renew(stranger)).restore).toBe(false);
+        expect(await state(stranger, socketOf(user, 1))).toMatchObject({ kind: 'opened' });
+      } finally {
+        await stranger.close();
+      }
+    });
+  });
+});
+
+describe('[PR11] a Redis that was restarted or emptied', () => {
+  let redis: RedisServer;
+  const opened: PresenceStore[] = [];
+  beforeAll(async () => {
+    redis = await startRedis({ persistence: true });
+  });
+  afterAll(async () => {
+    await Promise.all(opened.map((store) => store.close()));
+    await redis?.stop();
+  });
+  const open = async (deadAfterMs = 3_600_000): Promise<PresenceStore> => {
+    const store = await openRedisStore(redis, { node: freshNode(), deadAfterMs });
+    opened.push(store);
+    await takeLease(store);
+    return store;
+  };
+  /** Asks without having restored anything, as a node that comes back does. */
+  const asked = (store: PresenceStore): Promise<RenewAnswer> =>
+    eventually(() => store.renew({ highestEpoch: 0, restored: false, acknowledged: [] }));
+
+  it('asks each node to restore, lets nobody in before, and keeps period, login time and epoch', async () => {
+    const store = await open();
+    await grownUp(store);
+    const [back, late] = [freshUser(), freshUser()];
+    const before = await login(store, socketOf(back, 1));
+    await redis.cli('FLUSHALL');
+    expect((await asked(store)).restore).toBe(true);
+    expect(await state(store, socketOf(late, 2))).toEqual({ kind: 'young' });
+    expect((await store.end([logout(back)]))[0]).toEqual({ kind: 'young' });
+    const { period, loginTime, epoch } = before;
+    const restated = claimOf(back, { mode: 'restate', rev: 3, period, loginTime, epoch });
+    expect(await state(store, restated)).toEqual({ kind: 'joined', period, loginTime, epoch });
+    expect((await renew(store)).restore).toBe(false);
+    expect((await store.read([back]))[0]).toMatchObject({ status: 'online', period, loginTime, epoch });
+    expect(await redis.cli('SISMEMBER', 'server:online:players', `${back}`)).toBe('1');
+    expect(await redis.cli('HGET', `player:online:${back}`, 'loginTime')).toBe(String(loginTime));
+    await grownUp(store);
+    expect(await state(store, socketOf(late, 4))).toMatchObject({ kind: 'opened' });
+  });
+
+  it('a restart voids all leases; what was saved stands, and who does not come back is reaped', async () => {
+    const [survivor, lost] = [await open(1500), await open()];
+    await grownUp(survivor);
+    const [kept, orphan] = [freshUser(), freshUser()];
+    const before = await login(survivor, socketOf(kept, 1));
+    await login(lost, socketOf(orphan, 1, { socketMs: 500, untilMs: 500 }));
+    await lost.close();
+    await redis.cli('SAVE').catch(() => undefined);
+    await redis.cli('CONFIG', 'SET', 'appendfsync', 'always');
+    await redis.cli('SET', 'fsync', 'now');
+    await redis.restart();
+    expect((await asked(survivor)).restore).toBe(true);
+    expect(await state(survivor, socketOf(freshUser(), 2))).toEqual({ kind: 'young' });
+    const { period, loginTime, epoch } = before;
+    const restated = claimOf(kept, { mode: 'restate', rev: 3, period, loginTime, epoch });
+    expect(await state(survivor, restated)).toMatchObject({ kind: 'joined', period, epoch });
+    await renew(survivor);
+    expect((await survivor.read([orphan]))[0]?.status).toBe('online');
+    const ended: number[] = [];
+    await eventually(
+      async () => {
+        await renew(survivor);
+        ended.push(...(await survivor.reap(500)).ended.map(({ userId }) => userId));
+        expect(ended).toContain(orphan);
+      },
+      { timeoutMs: 8000, intervalMs: 100 },
+    );
+    expect(ended).not.toContain(kept);
+    expect((await survivor.read([orphan]))[0]?.status).toBe('offline');
+    expect((await survivor.takeDuties(100)).filter(({ userId }) => userId === orphan)).toHaveLength(1);
+  });
+});

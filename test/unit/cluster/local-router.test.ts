@@ -1,0 +1,145 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { LocalRouter } from '../../../src/cluster/local-router.ts';
+import { PushRate } from '../../../src/cluster/push-rate.ts';
+import type { PushReport, PushRequest } from '../../../src/connection/delivery.ts';
+import { type Library, openLibrary } from '../connection/library.ts';
+
+type Known = { readonly status: 'online' | 'offline'; readonly connections: number };
+
+describe('LocalRouter', () => {
+  let library: Library;
+  let known: Map<number, Known>;
+  let unreachable: boolean;
+  beforeEach(() => {
+    library = openLibrary({ dispatchQueue: 2 });
+    known = new Map();
+    unreachable = false;
+  });
+
+  function router(options: { readonly perSecond?: number; readonly alone?: boolean } = {}): LocalRouter {
+    const presence = {
+      read: (userIds: readonly number[]) =>
+        unreachable
+          ? Promise.reject(new Error('down'))
+          : Promise.resolve(
+              userIds.map((userId) => {
+                const user = known.get(userId);
+                const none = {
+                  username: '',
+                  loginTime: 0,
+                  lastHeartbeat: 0,
+                  logoutTime: undefined,
+                  ip: '',
+                  epoch: 1,
+                };
+                return user === undefined ? undefined : { userId, ...none, period: 1, ...user };
+              }),
+            ),
+      isHeldHere: (userId: number) => known.get(userId)?.status === 'online',
+    };
+    const rate = new PushRate(options.perSecond ?? 0, library.clock);
+    return new LocalRouter({ manager: library.manager, presence, rate, alone: options.alone ?? false });
+  }
+  async function push(
+    to: LocalRouter,
+    request: Partial<PushRequest> & Pick<PushRequest, 'to'>,
+  ): Promise<PushReport> {
+    const report = to.push({ type: 'news', data: 1, ...request });
+    await library.clock.advanceAsync(10_000, 100);
+    return report;
+  }
+
+  it('[DL1] says what is known of each: written, offline, online without a socket, on another node', async () => {
+    library.connect({ userId: 1 });
+    known.set(3, { status: 'online', connections: 0 });
+    known.set(4, { status: 'online', connections: 2 });
+    known.set(5, { status: 'offline', connections: 0 });
+    expect(await push(router(), { to: { userIds: [1, 2, 3, 4, 5] } })).toEqual({
+      results: [
+        { userId: 1, status: 'written', connections: 1 },
+        { userId: 2, status: 'offline', connections: 0 },
+        { userId: 3, status: 'offline', connections: 0, reason: 'no-connection' },
+        { userId: 4, status: 'unknown', connections: 0 },
+        { userId: 5, status: 'offline', connections: 0 },
+      ],
+      counts: { written: 1, offline: 3, unknown: 1 },
+    });
+  });
+
+  it('[DL6] nobody is called offline while presence cannot say, unless this node is alone', async () => {
+    unreachable = true;
+    expect((await push(router(), { to: { userId: 2 } })).counts).toEqual({ unknown: 1 });
+    expect((await push(router({ alone: true }), { to: { userId: 2 } })).counts).toEqual({ offline: 1 });
+  });
+
+  it('[DL4] pushes keep the order in which they were made, whatever each waits for', async () => {
+    const { socket } = library.connect({ userId: 1 });
+    const to = router();
+    const many = Array.from({ length: 200 }, (_, index) => index);
+    const reports = [
+      to.push({ to: { all: true }, type: 'a', data: null }),
+      to.push({ to: { userIds: many }, type: 'b', data: null }),
+      to.push({ to: { userId: 1 }, type: 'c', data: null }),
+    ];
+    await library.clock.advanceAsync(100);
+    await Promise.all(reports);
+    expect(socket.types).toEqual(['a', 'b', 'c']);
+  });
+
+  it('[DL3] a full dispatch queue is told and counted, for lists and for all', async () => {
+    library.connect({ userId: 1 });
+    const to = router();
+    for (let count = 0; count < 2; count += 1) void library.manager.broadcast('x', null);
+    const all = to.push({ to: { all: true }, type: 'a', data: null });
+    const list = to.push({
+      to: { userIds: Array.from({ length: 100 }, (_, id) => id) },
+      type: 'b',
+      data: null,
+    });
+    await library.clock.advanceAsync(100);
+    expect((await all).counts).toEqual({ dropped: 1 });
+    expect((await list).counts).toEqual({ dropped: 100 });
+    expect(library.manager.counters.dropped['dispatch-full']).toBe(101);
+  });
+
+  it('[DL3] beyond the rate a user gets no more, and the next second begins anew', async () => {
+    library.connect({ userId: 1 });
+    const to = router({ perSecond: 2 });
+    const statuses = async () => {
+      const reports = [1, 2, 3].map(() => to.push({ to: { userId: 1 }, type: 'x', data: null }));
+      await library.clock.advanceAsync(1);
+      return (await Promise.all(reports)).map(({ results }) => results?.[0]?.reason ?? results?.[0]?.status);
+    };
+    expect(await statuses()).toEqual(['written', 'written', 'rate']);
+    await library.clock.advanceAsync(1000);
+    expect(await statuses()).toEqual(['written', 'written', 'rate']);
+    expect(library.manager.counters.dropped.rate).toBe(2);
+  });
+
+  describe('acknowledgements', () => {
+    it('acked where the client says so, written where it does not in time or cannot', async () => {
+      const [says, silent] = [
+        library.connect({ userId: 1, protocol: 'lingxi.v1' }),
+        library.connect({ userId: 2, protocol: 'lingxi.v1' }),
+      ];
+      library.connect({ userId: 3 });
+      const report = router().push({
+        to: { userIds: [1, 2, 3] },
+        type: 'x',
+        data: null,
+        ack: true,
+        timeoutMs: 500,
+      });
+      says.socket.hear({ type: 'ack', id: says.socket.envelopes.at(-1)?.id });
+      expect(silent.socket.envelopes.at(-1)?.id).toEqual(expect.any(String));
+      await library.clock.advanceAsync(500);
+      expect((await report).results?.map(({ status }) => status)).toEqual(['acked', 'written', 'written']);
+    });
+
+    it('a user who is named twice keeps nobody waiting for ever', async () => {
+      library.connect({ userId: 1, protocol: 'lingxi.v1' });
+      const report = await push(router(), { to: { userIds: [1, 1] }, ack: true, timeoutMs: 500 });
+      expect(report.results?.map(({ status }) => status)).toEqual(['written', 'written']);
+    });
+  });
+});

@@ -1,0 +1,83 @@
+import { describe, expect, it } from 'vitest';
+import { listenOnPushChannel } from '../../../src/cluster/push-channel.ts';
+import { parseBatch, parsePush } from '../../../src/cluster/push-request.ts';
+import type { PushRequest } from '../../../src/connection/delivery.ts';
+
+describe('the push channel', () => {
+  it('carries pushes of foreign programs, and logs what is none', async () => {
+    const pushed: PushRequest[] = [];
+    const warned: unknown[] = [];
+    const subscribed: string[] = [];
+    let publish: (channel: string, text: string) => void = () => undefined;
+    const none = (): void => undefined;
+    await listenOnPushChannel(
+      {
+        subscribe: (channel) => Promise.resolve(subscribed.push(channel)),
+        on: (_event, listener) => {
+          publish = listener;
+        },
+      },
+      {
+        channel: 'lingxi:push',
+        log: { debug: none, info: none, error: none, warn: (fields) => warned.push(fields) },
+        push: (request) => pushed.push(request),
+      },
+    );
+    publish('lingxi:push', '{"to":{"userId":"7"},"type":"x","data":{"a":1}}');
+    publish('lingxi:push', '{"to":{"all":true},"type":"x"}');
+    publish('another', '{"to":{"all":true},"type":"x"}');
+    for (const text of ['', 'no json', '{"to":{"userId":-1},"type":"x"}', '{"to":{"all":true}}'])
+      publish('lingxi:push', text);
+    expect(subscribed).toEqual(['lingxi:push']);
+    expect(pushed).toEqual([
+      { to: { userId: 7 }, type: 'x', data: { a: 1 } },
+      { to: { all: true }, type: 'x', data: null },
+    ]);
+    expect(warned).toHaveLength(4);
+  });
+});
+
+describe('a push as the service states it', () => {
+  it.each([
+    [{ to: { userIds: [1, '2'] }, type: 'x', data: 0, ack: true, timeoutMs: 10_000 }, { userIds: [1, 2] }],
+    [{ to: { userIds: [] }, type: 'x' }, { userIds: [] }],
+  ])('%j is one', (input, to) => {
+    expect(parsePush(input)).toMatchObject({ ok: true, value: { to } });
+  });
+
+  it.each([
+    [null, '(message)', 'invalid'],
+    [[], '(message)', 'invalid'],
+    [{ to: { userId: 1 }, type: 'x', colour: 1 }, 'colour', 'unknown'],
+    [
+      { to: { userId: 1 }, type: 'x', ['<script>'.repeat(9)]: 1 },
+      '?script??script??script??script?',
+      'unknown',
+    ],
+    [{ type: 'x' }, 'to', 'invalid'],
+    [{ to: { userId: 1, all: true }, type: 'x' }, 'to', 'invalid'],
+    [{ to: { all: false }, type: 'x' }, 'to.all', 'invalid'],
+    [{ to: { group: 1 }, type: 'x' }, 'to.group', 'unknown'],
+    [{ to: { userId: '01' }, type: 'x' }, 'to.userId', 'invalid-user-id'],
+    [{ to: { userIds: [1, 2.5] }, type: 'x' }, 'to.userIds[1]', 'invalid-user-id'],
+    [{ to: { userIds: Array.from({ length: 10_001 }, () => 1) }, type: 'x' }, 'to.userIds', 'too-many'],
+    [{ to: { userId: 1 }, type: '' }, 'type', 'invalid'],
+    [{ to: { userId: 1 }, type: 'x'.repeat(129) }, 'type', 'invalid'],
+    [{ to: { userId: 1 }, type: 'x', ack: 1 }, 'ack', 'invalid'],
+    [{ to: { userId: 1 }, type: 'x', timeoutMs: 10_001 }, 'timeoutMs', 'invalid'],
+    [{ to: { userId: 1 }, type: 'x', timeoutMs: 0 }, 'timeoutMs', 'invalid'],
+  ])('is refused by the name of its fault (%#)', (input, field, kind) => {
+    expect(parsePush(input)).toEqual({ ok: false, error: { field, kind } });
+  });
+
+  it('a batch names the message at fault and has its bound', () => {
+    const good = { to: { userId: 1 }, type: 'x' };
+    expect(parseBatch([good, good])).toMatchObject({ ok: true });
+    expect(parseBatch([good, { ...good, type: 3 }])).toEqual({
+      ok: false,
+      error: { field: '[1].type', kind: 'invalid' },
+    });
+    const many = Array.from({ length: 1001 }, () => good);
+    expect(parseBatch(many)).toEqual({ ok: false, error: { field: '(batch)', kind: 'too-many' } });
+  });
+});

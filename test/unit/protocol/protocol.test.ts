@@ -1,0 +1,152 @@
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { CloseCode, mayReconnect } from '../../../src/protocol/close-codes.ts';
+import { matchPing, parseClientMessage } from '../../../src/protocol/codec.ts';
+import { EnvelopeEncoder } from '../../../src/protocol/envelope.ts';
+import { parseUserId } from '../../../src/protocol/user-id.ts';
+
+describe('pings', () => {
+  it('are recognised in the two shapes that clients send', () => {
+    expect(matchPing('{"type":"ping"}')).toBe('');
+    expect(matchPing('{"type":"ping","timestamp":1767225600000}')).toBe('1767225600000');
+    expect(matchPing('{"type":"ping","timestamp":0}')).toBe('0');
+  });
+
+  it.each([
+    '',
+    '{',
+    '{"type":"ping"',
+    '{"type":"pong"}',
+    '{"type":"ping","timestamp":}',
+    '{"type":"ping"}}',
+    'ping',
+  ])('and nothing else is: %s', (text) => {
+    expect(matchPing(text)).toBeUndefined();
+  });
+
+  it('never take for a ping what JSON does not, nor change its timestamp', () => {
+    const text = fc.oneof(
+      fc.string().map((tail) => `{"type":"ping"${tail}}`),
+      fc
+        .string({ unit: fc.constantFrom(...'0123456789-.eE", }'.split('')) })
+        .map((digits) => `{"type":"ping","timestamp":${digits}}`),
+      fc.string(),
+    );
+    fc.assert(
+      fc.property(text, (candidate) => {
+        const stamp = matchPing(candidate);
+        if (stamp === undefined) return;
+        const message = parseClientMessage(candidate);
+        expect(message?.type).toBe('ping');
+        expect(message?.timestamp).toBe(stamp === '' ? undefined : Number(stamp));
+      }),
+      { numRuns: 2000 },
+    );
+  });
+});
+
+describe('client messages', () => {
+  it.each([
+    '',
+    'null',
+    '1',
+    '"x"',
+    '[]',
+    '{}',
+    '{"type":1}',
+    '{"type":null}',
+    '{"Type":"x"}',
+    '[{"type":"x"}]',
+    '{type:"x"}',
+  ])('are malformed without a string type: %s', (text) => {
+    expect(parseClientMessage(text)).toBeUndefined();
+  });
+
+  it('need nothing but a type', () => {
+    expect(parseClientMessage('{"type":"chat"}')).toEqual({ type: 'chat' });
+    expect(parseClientMessage('{"type":"","data":[1],"extra":true}')).toMatchObject({ type: '', data: [1] });
+  });
+
+  it('never throw, whatever arrives', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.string(), fc.json()), (text) => {
+        const message = parseClientMessage(text);
+        expect(message === undefined || typeof message.type === 'string').toBe(true);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+});
+
+describe('envelopes', () => {
+  it('[DL2] one encoding serves every receiver', () => {
+    const encoder = new EnvelopeEncoder('news "x"', { text: '灵犀' }, 1_767_225_600);
+    expect(JSON.parse(encoder.forUser(7))).toEqual({
+      ...{ type: 'news "x"', userId: 7, timestamp: 1_767_225_600, data: { text: '灵犀' } },
+    });
+    expect(JSON.parse(encoder.forUserWithId(8, 'a"b'))).toMatchObject({ userId: 8, id: 'a"b' });
+  });
+
+  it('are what JSON would make of them', () => {
+    const envelope = fc.record({
+      type: fc.string(),
+      userId: fc.nat(),
+      timestamp: fc.nat(),
+      data: fc.jsonValue(),
+    });
+    fc.assert(
+      fc.property(envelope, (value) => {
+        const { type, data, timestamp, userId } = value;
+        expect(new EnvelopeEncoder(type, data, timestamp).forUser(userId)).toBe(JSON.stringify(value));
+      }),
+    );
+  });
+
+  it('carry null where there is nothing to say', () => {
+    expect(new EnvelopeEncoder('x', undefined, 1).forUser(1)).toContain('"data":null}');
+    expect(() => new EnvelopeEncoder('x', 1n, 1)).toThrow(TypeError);
+  });
+});
+
+describe('user ids', () => {
+  it.each([
+    [0, 0],
+    ['0', 0],
+    [7, 7],
+    ['7', 7],
+    [Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER],
+    ['9007199254740991', Number.MAX_SAFE_INTEGER],
+  ])('%j is a user id', (input, userId) => {
+    expect(parseUserId(input)).toBe(userId);
+  });
+
+  it.each([
+    ...[
+      -1,
+      1.5,
+      Number.NaN,
+      Number.POSITIVE_INFINITY,
+      2 ** 53,
+      -0,
+      '-1',
+      '+1',
+      '01',
+      '1.0',
+      '1e3',
+      ' 1',
+      '1 ',
+      '',
+    ],
+    ...['9007199254740992', '99999999999999999999', '0x10', '１', '1\n', null, undefined, true, [], {}, [1]],
+  ])('%j is none', (input) => {
+    expect(parseUserId(input)).toBeUndefined();
+  });
+});
+
+describe('close codes', () => {
+  it('4000 to 4099 tell the client to stay away, everything else lets it come back', () => {
+    const staysAway = Object.entries(CloseCode).filter(([, code]) => !mayReconnect(code));
+    expect(staysAway.map(([name]) => name)).toEqual(['loggedOut', 'replaced', 'kicked', 'tokenExpired']);
+    expect([3999, 4000, 4099, 4100].map(mayReconnect)).toEqual([true, false, false, true]);
+  });
+});
