@@ -129,7 +129,6 @@ class Assembly {
       manager: this.#manager,
       presence: this.#tracker,
       rate: new PushRate(config.pushRatePerUser, clock),
-      alone: presence.alone,
     });
     this.#admission = new Admission({
       config,

@@ -40,7 +40,7 @@ export function createSettlement(parts: SettlementParts): Settlement {
     timeoutMs: config.sqlTimeoutMs,
     maxBatch: groupCommitSize(config.databaseUrl),
   });
-  const ledger = new PresenceLedger({ clock, store, groupCommit, settler, reconciler });
+  const ledger = new PresenceLedger({ clock, node: parts.node, store, groupCommit, settler, reconciler });
   return { settler, reconciler, ledger, health: new SqlHealth({ store, clock, log: parts.log }) };
 }
 

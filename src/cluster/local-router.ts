@@ -1,7 +1,6 @@
 import type { ConnectionManager } from '../connection/connection-manager.ts';
 import type { Delivery, DeliveryStatus, PushReport, PushRequest, Router } from '../connection/delivery.ts';
 import type { Outgoing } from '../connection/outgoing.ts';
-import type { Presence } from '../presence/presence.ts';
 import type { PushRate } from './push-rate.ts';
 
 const DEFAULT_ACK_TIMEOUT_MS = 5000;
@@ -10,10 +9,15 @@ const INLINE_USERS = 64;
 
 export interface LocalRouterOptions {
   readonly manager: ConnectionManager;
-  readonly presence: Pick<Presence, 'read'> & { isHeldHere(userId: number): boolean };
+  readonly presence: Whereabouts;
   readonly rate: PushRate;
-  /** True where no other node shares the presence store: whoever is not held here is offline. */
-  readonly alone: boolean;
+}
+
+/** Where users are, as presence knows it; rejects while the store is unreachable. */
+export interface Whereabouts {
+  locate(
+    userIds: readonly number[],
+  ): Promise<readonly ({ readonly status: 'online' | 'offline'; readonly sockets: number } | undefined)[]>;
 }
 
 /**
@@ -109,18 +113,16 @@ export class LocalRouter implements Router {
   }
 
   async #explained(deliveries: readonly Delivery[]): Promise<readonly Delivery[]> {
-    const { presence, alone } = this.#options;
-    const absent = deliveries.filter(
-      ({ status, userId }) => status === 'offline' && !(alone && !presence.isHeldHere(userId)),
-    );
+    const { presence } = this.#options;
+    const absent = deliveries.filter(({ status }) => status === 'offline');
     if (absent.length === 0) return deliveries;
     const known = new Map<number, Delivery>();
     try {
-      const users = await presence.read(absent.map(({ userId }) => userId));
+      const users = await presence.locate(absent.map(({ userId }) => userId));
       absent.forEach(({ userId }, index) => {
         const user = users[index];
         if (user?.status !== 'online') return;
-        const elsewhere = user.connections > 0;
+        const elsewhere = user.sockets > 0;
         known.set(
           userId,
           elsewhere

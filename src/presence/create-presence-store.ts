@@ -22,8 +22,6 @@ export interface PresenceStoreOptions {
 
 export interface OpenedPresenceStore {
   readonly store: PresenceStore;
-  /** True where no other node can share it. */
-  readonly alone: boolean;
   /** Hears what foreign programs push (`LINGXI_PUSH_CHANNEL`); absent in-process. */
   readonly listen?: (push: (request: PushRequest) => void) => Promise<void>;
 }
@@ -42,7 +40,7 @@ export async function createPresenceStore(
     feedLength: options.config.feedLength,
   });
   await adoptOpenPeriods(store, options);
-  return ok({ store, alone: true });
+  return ok({ store });
 }
 
 async function openRedis(
@@ -91,7 +89,7 @@ async function openRedis(
   const store: PresenceStore = Object.assign(redis, { close: () => closeBoth(link, subscriber) });
   const listen = (push: (request: PushRequest) => void): Promise<void> =>
     listenOnPushChannel(subscriber, { channel: config.pushChannel, log, push });
-  return ok({ store, alone: false, listen });
+  return ok({ store, listen });
 }
 
 async function closeBoth(link: RedisLink, subscriber: { disconnect(): void }): Promise<void> {

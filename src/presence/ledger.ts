@@ -1,4 +1,4 @@
-import type { Opening, PeriodRow, UserFacts } from '../settlement/user-store.ts';
+import type { Opening, PeriodKey, PeriodRow, UserFacts } from '../settlement/user-store.ts';
 
 /** SQL as presence needs it; joined to settlement by the composition root. Rejects where SQL does not answer. */
 export interface Ledger {
@@ -8,6 +8,8 @@ export interface Ledger {
   open(opening: Opening): Promise<void>;
   /** Writes the row as soon as SQL answers again. */
   openLater(opening: Opening): void;
+  /** This node holds the period from now on, which another opened: its row is told soon. */
+  moved(period: PeriodKey): void;
   /** Settles an open row of which presence knows nothing, before the user's next period opens. */
   reconcile(row: PeriodRow): Promise<void>;
   /** Resolves once the period's duty is settled, or after `timeoutMs` (rule ST6). */

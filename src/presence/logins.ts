@@ -121,13 +121,17 @@ export class Logins {
     const { manager, time } = this.#presence;
     const mode = hold.sockets.length > 0 ? 'socket' : 'http';
     const entered = await this.#enter(hold, (floor) =>
-      hold.claim(mode, time, { rev: this.#presence.nextRev(), floor, sockets: hold.sockets.length }),
+      hold.claim(mode, time, { rev: this.#presence.nextRev(), floor, reopens: true }),
     );
     if (entered.ok) {
       const newest = hold.sockets.at(-1);
       if (newest !== undefined)
         hold.sockets = [...hold.sockets.slice(0, -1), { ...newest, epoch: entered.value.epoch }];
       this.#presence.watch(hold);
+    } else if (entered.error === 'session-exists') {
+      // Another node has taken the user over (rule PR9); a proof by HTTP here stays.
+      this.#throwOut(hold);
+      this.#presence.markDirty(hold);
     } else if (entered.error !== 'presence-unavailable' && entered.error !== 'settlement-unavailable') {
       this.#presence.forget(hold, 'presence-lost');
     } else if (manager.isUserOnline(hold.userId)) {
@@ -174,6 +178,8 @@ export class Logins {
         return this.#open(hold, answer, known);
       case 'refused':
         return err(answer.code);
+      case 'taken':
+        return err('session-exists');
       default:
         return err('presence-unavailable');
     }
@@ -267,6 +273,9 @@ export class Logins {
   }
 
   #adopt(hold: UserHold, accepted: Accepted): void {
+    if (accepted.kind === 'joined' && accepted.period !== hold.period) {
+      this.#presence.options.ledger.moved({ userId: hold.userId, period: accepted.period });
+    }
     hold.period = accepted.period;
     hold.loginTime = accepted.loginTime;
     this.#presence.learnEpoch(hold, accepted.epoch);

@@ -34,6 +34,7 @@ export interface MemoryStoreOptions extends WorldRules {
 
 /** Presence in this process: the rules, a queue of duties, and nothing that survives the process (SQL does). */
 export class MemoryPresenceStore implements PresenceStore {
+  readonly keepsDuties = false;
   /** The node that asks is the node that knows. */
   readonly renewalMs = undefined;
   readonly #options: MemoryStoreOptions;

@@ -57,6 +57,8 @@ export class NodePresence {
   flushSoon: () => void = () => {};
   /** Set by the composition of the parts: the lease was refused or a call failed. */
   leaseDoubtful: () => void = () => {};
+  /** Set by the composition of the parts: gives up what the store has taken from this node until now. */
+  hearLosses: () => Promise<void> = () => Promise.resolve();
   readonly #claims: Batcher<Claim, ClaimAnswer>;
   readonly #records: Batcher<{ readonly userId: number; readonly period: number }, boolean>;
   #rev = 0;

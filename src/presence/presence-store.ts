@@ -33,7 +33,7 @@ export interface Claim {
   readonly proofAgeMs: number;
   /** Newest proof plus its timeout, from now; negative once past. The logout time of a timeout (rule ST5). */
   readonly untilMs: number;
-  /** Epoch of the newest living socket, 0 where there is none (modes `state`, `restate`). */
+  /** Epoch of the newest living socket, 0 where there is none; mode `socket`: 0 for a new one, else they come anew. */
   readonly epoch: number;
   /** The user's newest period that SQL knows of: a new one is greater. */
   readonly floor: number;
@@ -65,6 +65,8 @@ export type ClaimAnswer =
   | { readonly kind: 'not-online' | 'gone' }
   /** The statement is older than the newest one, or than what took the hold away. */
   | { readonly kind: 'stale' | 'lost' }
+  /** What was to come anew is older than a socket that another node holds (rule PR9). */
+  | { readonly kind: 'taken' }
   /** The store is too young, or the period is being opened elsewhere: state it again soon. */
   | { readonly kind: 'young' }
   | { readonly kind: 'no-lease' };
@@ -142,6 +144,8 @@ export interface UserRecord {
  * - Batches hold at most {@link MAX_BATCH} users, each user once; answers come in the order asked.
  */
 export interface PresenceStore {
+  /** Whether a duty outlives this process: otherwise whoever asked for a logout hears of it once SQL has it (rule ST1). */
+  readonly keepsDuties: boolean;
   /** How often a node states what it holds though nothing changed; undefined: it need not. */
   readonly renewalMs: number | undefined;
   renew(request: RenewRequest): Promise<RenewAnswer>;

@@ -12,11 +12,8 @@ export class Readings {
   }
 
   async read(userIds: readonly number[]): Promise<readonly (UserPresence | undefined)[]> {
-    const { store, ledger } = this.#presence.options;
-    const records: (UserRecord | undefined)[] = [];
-    for (let start = 0; start < userIds.length; start += MAX_BATCH) {
-      records.push(...(await store.read(userIds.slice(start, start + MAX_BATCH))));
-    }
+    const { ledger } = this.#presence.options;
+    const records = await this.records(userIds);
     const unknown = userIds.filter((_, index) => records[index] === undefined);
     // While SQL is away presence is still worth telling.
     const rows =
@@ -24,6 +21,15 @@ export class Readings {
         ? new Map<number, PeriodRow>()
         : await ledger.newestPeriods(unknown).catch(() => new Map<number, PeriodRow>());
     return userIds.map((userId, index) => this.#shown(userId, records[index], rows.get(userId)));
+  }
+
+  /** The store's records alone, in the order asked. */
+  async records(userIds: readonly number[]): Promise<readonly (UserRecord | undefined)[]> {
+    const records: (UserRecord | undefined)[] = [];
+    for (let start = 0; start < userIds.length; start += MAX_BATCH) {
+      records.push(...(await this.#presence.options.store.read(userIds.slice(start, start + MAX_BATCH))));
+    }
+    return records;
   }
 
   async online(page: {

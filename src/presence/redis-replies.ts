@@ -40,6 +40,7 @@ export function parseClaimAnswer(text: string): ClaimAnswer {
     case 'gone':
     case 'stale':
     case 'lost':
+    case 'taken':
     case 'young':
     case 'no-lease':
       return { kind };

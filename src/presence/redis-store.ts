@@ -43,6 +43,7 @@ export interface RedisStoreOptions extends WorldRules {
 
 /** Presence over Redis: every change is one script, for up to 500 users. The rules are those of `core/`. */
 export class RedisPresenceStore implements PresenceStore {
+  readonly keepsDuties = true;
   /** `lastHeartbeat` in Redis is at most 5 s old (contract section 5). */
   readonly renewalMs = 4000;
   readonly #options: RedisStoreOptions;

@@ -123,8 +123,7 @@ export class Statements {
         this.#presence.periodEnded(answer.end);
         return this.#letGo(hold);
       case 'gone':
-        if (!hold.isAlive(this.#presence.time.now())) return this.#letGo(hold);
-        void this.#logins.reclaim(hold).finally(() => this.#presence.release(hold));
+        void this.#gone(hold).catch(() => this.#again(hold));
         return;
       case 'no-lease':
         this.#presence.leaseDoubtful();
@@ -132,6 +131,15 @@ export class Statements {
       default:
         return this.#again(hold);
     }
+  }
+
+  /** Taken over, logged out, or lost: only what no loss explains is connected anew. */
+  async #gone(hold: UserHold): Promise<void> {
+    const { time } = this.#presence;
+    if (hold.isAlive(time.now())) await this.#presence.hearLosses();
+    if (!hold.isAlive(time.now())) return this.#letGo(hold);
+    await this.#logins.reclaim(hold);
+    this.#presence.release(hold);
   }
 
   /** The store knows that nothing is held here; a login may have come meanwhile, it waits for the lock. */

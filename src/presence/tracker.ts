@@ -16,7 +16,7 @@ import type {
   StoredChange,
   UserPresence,
 } from './presence.ts';
-import type { EndAnswer } from './presence-store.ts';
+import type { EndAnswer, UserRecord } from './presence-store.ts';
 import { Readings } from './readings.ts';
 import { Statements } from './statements.ts';
 import { NO_PROOF, type UserHold } from './user-hold.ts';
@@ -24,6 +24,8 @@ import { NO_PROOF, type UserHold } from './user-hold.ts';
 /** How often a logout is tried while the store restores, or a newer connection comes between its two steps. */
 const MAX_END_ATTEMPTS = 30;
 const END_RETRY_MS = 100;
+/** How long the answer to a logout waits for SQL where the duty would not outlive the process. */
+const SETTLEMENT_WAIT_MS = 500;
 
 /**
  * This node's part in presence. It is told of connections as they come and end, claims users in the store, lets them
@@ -53,6 +55,8 @@ export class PresenceTracker implements Presence, ManagerObserver {
     const lease = new LeaseKeeper(node, statements);
     node.flushSoon = () => statements.soon();
     node.leaseDoubtful = () => void lease.renew();
+    // A renewal that is under way may have been answered before the loss.
+    node.hearLosses = () => lease.renew().then(() => lease.renew());
     this.#node = node;
     this.#parts = { logins, statements, lease, readings: new Readings(node) };
     await lease.start();
@@ -82,6 +86,11 @@ export class PresenceTracker implements Presence, ManagerObserver {
 
   onlineCount(): number {
     return this.#node?.onlineCount ?? 0;
+  }
+
+  /** Where users are as presence knows it, without asking SQL; rejects while the store is unreachable. */
+  locate(userIds: readonly number[]): Promise<readonly (UserRecord | undefined)[]> {
+    return this.#running().readings.records(userIds);
   }
 
   /** Whether this node holds the user, with or without a socket. */
@@ -116,7 +125,10 @@ export class PresenceTracker implements Presence, ManagerObserver {
     const answer = await this.#end(request);
     if (answer === undefined || answer.kind === 'young' || answer.kind === 'no-lease')
       return err('presence-unavailable');
-    return answer.kind === 'ended' ? ok({ logoutTime: answer.end.logoutTime }) : err('not-online');
+    if (answer.kind !== 'ended') return err('not-online');
+    const { store, ledger } = this.#options;
+    if (!store.keepsDuties) await ledger.settled(answer.end, SETTLEMENT_WAIT_MS);
+    return ok({ logoutTime: answer.end.logoutTime });
   }
 
   lastLogout(userId: number): Promise<number | undefined> {

@@ -154,12 +154,14 @@ export class UserHold implements Watched {
       readonly rivals?: number;
       readonly floor?: number;
       readonly sockets?: number;
+      /** Mode `socket`, for sockets that are here already: they prove nothing by being stated. */
+      readonly reopens?: boolean;
     },
   ): Claim {
     const { heartbeatTimeoutMs, httpTimeoutMs } = this.#timeouts;
     const now = time.now();
     const { monotonic } = time;
-    const dialling = mode === 'socket';
+    const dialling = mode === 'socket' && stated.reopens !== true;
     const socket = dialling ? { observed: now, monotonic } : this.#socketProof();
     const newest = newer(socket, this.http);
     // After a loss nothing may be left, not even a proof.
@@ -176,7 +178,7 @@ export class UserHold implements Watched {
       httpMs: remainder(this.http.observed + httpTimeoutMs + grace - now),
       proofAgeMs: proven ? Math.max(0, Math.round(monotonic - newest.monotonic)) : FORGOTTEN_MS,
       untilMs: proven ? Math.round(until - monotonic) : -FORGOTTEN_MS,
-      epoch: this.sockets.reduce((highest, held) => Math.max(highest, held.epoch), 0),
+      epoch: dialling ? 0 : this.sockets.reduce((highest, held) => Math.max(highest, held.epoch), 0),
       floor: stated.floor ?? 0,
       period: mode === 'restate' ? this.period : 0,
       loginTime: mode === 'restate' ? this.loginTime : 0,

@@ -1,17 +1,23 @@
-import type { Clock } from '../lib/clock.ts';
+import type { Clock, Timer } from '../lib/clock.ts';
 import { sleep } from '../lib/clock.ts';
 import type { Ledger } from '../presence/ledger.ts';
 import type { GroupCommit } from './group-commit.ts';
 import type { Reconciler } from './reconciler.ts';
 import type { Settler } from './settler.ts';
-import type { Duty, Opening, PeriodRow, UserFacts, UserStore } from './user-store.ts';
+import type { Duty, Opening, PeriodKey, PeriodRow, UserFacts, UserStore } from './user-store.ts';
 
 /** Openings that wait for SQL to come back, at most; beyond, the oldest is left to the duty of its end. */
 const MAX_LATE_OPENINGS = 100_000;
 const LATE_RETRY_MS = 1000;
+/** Moved periods that wait for SQL, at most; beyond, the oldest keeps its old node, and with it an earlier logout. */
+const MAX_MOVED = 100_000;
+const MOVE_GATHER_MS = 200;
+const MOVE_BATCH = 500;
 
 export interface PresenceLedgerOptions {
   readonly clock: Clock;
+  /** This incarnation. */
+  readonly node: string;
   readonly store: UserStore;
   readonly groupCommit: GroupCommit;
   readonly settler: Settler;
@@ -25,6 +31,9 @@ export class PresenceLedger implements Ledger {
   /** Who waits for the settlement of a period. */
   readonly #waiting = new Map<string, Set<() => void>>();
   #retrying = false;
+  /** Periods that came to this node and whose rows do not say so yet. */
+  readonly #moved = new Map<string, PeriodKey>();
+  #moving: Timer | undefined;
 
   constructor(options: PresenceLedgerOptions) {
     this.#options = options;
@@ -47,6 +56,13 @@ export class PresenceLedger implements Ledger {
     void this.#writeLate().finally(() => {
       this.#retrying = false;
     });
+  }
+
+  moved(period: PeriodKey): void {
+    this.#moved.set(keyOf(period), period);
+    const oldest = this.#moved.keys().next().value;
+    if (this.#moved.size > MAX_MOVED && oldest !== undefined) this.#moved.delete(oldest);
+    this.#moveSoon(MOVE_GATHER_MS);
   }
 
   async reconcile(row: PeriodRow): Promise<void> {
@@ -85,6 +101,27 @@ export class PresenceLedger implements Ledger {
     }
   }
 
+  #moveSoon(delayMs: number): void {
+    this.#moving ??= this.#options.clock.after(delayMs, () => void this.#move());
+  }
+
+  async #move(): Promise<void> {
+    const { store, node } = this.#options;
+    const batch = [...this.#moved].slice(0, MOVE_BATCH);
+    const isDone = await store
+      .movePeriods(
+        batch.map(([, period]) => period),
+        node,
+      )
+      .then(
+        () => true,
+        () => false,
+      );
+    if (isDone) for (const [key] of batch) this.#moved.delete(key);
+    this.#moving = undefined;
+    if (this.#moved.size > 0) this.#moveSoon(isDone ? 0 : LATE_RETRY_MS);
+  }
+
   async #writeLate(): Promise<void> {
     while (this.#late.size > 0) {
       await sleep(this.#options.clock, LATE_RETRY_MS);
@@ -100,6 +137,6 @@ export class PresenceLedger implements Ledger {
   }
 }
 
-function keyOf({ userId, period }: { readonly userId: number; readonly period: number }): string {
+function keyOf({ userId, period }: PeriodKey): string {
   return `${userId}:${period}`;
 }

@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import type { LogoutReason } from '../protocol/reasons.ts';
 import { mergeDuties } from './duties.ts';
 import type { SqlConnection, SqlDialect, SqlExecutor, SqlExpression, UsersTable } from './sql-dialect.ts';
-import type { Duty, Opening, PeriodRow, UserFacts, UserStore } from './user-store.ts';
+import type { Duty, Opening, PeriodKey, PeriodRow, UserFacts, UserStore } from './user-store.ts';
 
 export interface SqlUserStoreOptions {
   /** `undefined`: settle into `lingxi_periods` alone. */
@@ -125,6 +125,17 @@ export class SqlUserStore implements UserStore {
       if (period !== undefined) newest.set(period.userId, period);
     }
     return newest;
+  }
+
+  async movePeriods(periods: readonly PeriodKey[], node: string): Promise<void> {
+    if (periods.length === 0) return;
+    const sorted = [...periods].sort((a, b) => a.userId - b.userId || a.period - b.period);
+    const batch = this.#dialect.batch([
+      { name: 'user_id', type: 'integer', values: sorted.map(({ userId }) => userId) },
+      { name: 'period', type: 'integer', values: sorted.map(({ period }) => period) },
+    ]);
+    await sql`update lingxi_periods as p set node = ${node} from ${batch}
+      where p.user_id = batch.user_id and p.period = batch.period and p.settled_at is null`.execute(this.#db);
   }
 
   async noteNodeAlive(node: string, at: number): Promise<void> {

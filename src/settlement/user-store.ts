@@ -16,6 +16,12 @@ export interface PeriodRow {
   readonly node: string;
 }
 
+/** Names one period of one user. */
+export interface PeriodKey {
+  readonly userId: number;
+  readonly period: number;
+}
+
 /** The order to settle one ended period: the whole row, so that it can be written even if none exists (rule ST2). */
 export interface Duty {
   /** Opaque handle with which the presence store is told that the duty is done. */
@@ -73,6 +79,11 @@ export interface UserStore {
   }): Promise<readonly PeriodRow[]>;
   /** Newest period of each id that has one. */
   newestPeriods(userIds: readonly number[]): Promise<ReadonlyMap<number, PeriodRow>>;
+  /**
+   * Notes that `node` (an incarnation) holds these periods from now on: its life is what a `reconciled` logout goes by.
+   * Closed rows and unknown periods stay as they are.
+   */
+  movePeriods(periods: readonly PeriodKey[], node: string): Promise<void>;
   /** Notes that `node` (an incarnation) lives at `at`. */
   noteNodeAlive(node: string, at: number): Promise<void>;
   nodeLives(nodes: readonly string[]): Promise<ReadonlyMap<string, number>>;

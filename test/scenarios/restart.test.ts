@@ -77,6 +77,31 @@ describe.each(COMBINATIONS)('kill -9 and restart on $runtime with $kind', ({ run
     }
   });
 
+  it.concurrent('[ST5] [ST8] killed twice: the logout goes by the life of the process that had the user last', async () => {
+    const deployment = await deploy({ runtime, kind, env: ENV });
+    try {
+      const view = viewPresence(deployment);
+      const user = freshUser();
+      for (const stayMs of [500, RECORD_MS + 1_500]) {
+        const client = await view.v1(user);
+        client.keepAlive(300);
+        await welcomeOf(client);
+        await sleep(stayMs);
+        await deployment.gateway.kill();
+        await client.closed;
+        if (stayMs === 500) await deployment.gateway.restart();
+      }
+      const killedAt = Date.now();
+      await deployment.gateway.restart();
+      const [row, ...more] = await settledRow(deployment, user);
+      expect(more).toEqual([]);
+      expect(row?.logoutAt ?? 0).toBeGreaterThanOrEqual(killedAt - RECORD_MS - 200);
+      expect(row?.logoutAt ?? 0).toBeLessThanOrEqual(killedAt + TIMEOUT_MS + 50);
+    } finally {
+      await deployment.stop();
+    }
+  });
+
   it.concurrent('[ST1] a logout that was answered is settled even if the server dies at once', async () => {
     const deployment = await deploy({ runtime, kind, env: ENV });
     try {

@@ -49,3 +49,11 @@ export function sessionRefusal(
     }
   }
 }
+
+/** Whether sockets that come anew are older than one that another node holds (rule PR9). */
+export function isTaken(rules: WorldRules, node: string, { claim, record }: LoginStep): boolean {
+  if (claim.epoch === 0 || rules.policy === 'multi') return false;
+  return [...record.holds].some(
+    ([other, { sockets, epoch }]) => other !== node && sockets > 0 && epoch > claim.epoch,
+  );
+}

@@ -3,7 +3,7 @@ import type { Duty } from '../../settlement/user-store.ts';
 import type { PresenceChange } from '../presence.ts';
 import type { Claim, ClaimAnswer, EndAnswer, EndedPeriod, EndRequest, Loss } from '../presence-store.ts';
 import { type Hold, isOnline, lose, type Moment, newRecord, type RecordState } from './records.ts';
-import { type LoginStep, sessionRefusal, type WorldRules } from './session-policy.ts';
+import { isTaken, type LoginStep, sessionRefusal, type WorldRules } from './session-policy.ts';
 
 /**
  * The rules of presence as a pure state: no I/O, time is an argument. The in-process store is this and a queue; the
@@ -124,6 +124,7 @@ export class PresenceWorld {
     if (record.blockedUntil > moment.observed) return { kind: 'refused', code: 'blocked' };
     if (record.holds.size > 0 && !record.recorded && !record.holds.has(node)) return { kind: 'young' };
     if (claim.mode === 'socket') {
+      if (isTaken(this.#rules, node, { claim, record, moment })) return { kind: 'taken' };
       const refusal = sessionRefusal({ rules: this.#rules, nodes: this.nodes }, node, {
         claim,
         record,
@@ -219,6 +220,9 @@ export class PresenceWorld {
     const record = this.records.get(claim.userId) ?? newRecord(claim.userId);
     const ended = record.last !== undefined && record.last.period >= claim.period;
     if (ended || (record.holds.size > 0 && record.period > claim.period)) return { kind: 'gone' };
+    // Two nodes with sockets, after a rollback: the higher epoch stays.
+    if (isTaken(this.#rules, node, { claim, record, moment })) return { kind: 'gone' };
+    if (claim.sockets > 0 && this.#rules.policy !== 'multi') this.#takeOver(node, record, moment);
     this.records.set(claim.userId, record);
     record.period = claim.period;
     record.loginTime = claim.loginTime;

@@ -95,10 +95,20 @@ local function refusal(r, c)
   return nil
 end
 
+-- Whether sockets that come anew are older than one that another node holds (rule PR9).
+local function is_taken(r, c)
+  if c.epoch == '0' or policy == 'multi' then return false end
+  for other, h in pairs(r.holds) do
+    if other ~= node and h.sockets > 0 and tonumber(h.epoch) > tonumber(c.epoch) then return true end
+  end
+  return false
+end
+
 local function login(r, c)
   if tonumber(r.f.block or 0) > observed then return 'blocked' end
   if r.held > 0 and not r.recorded and not r.holds[node] then return 'young' end
   if c.mode == 'socket' then
+    if is_taken(r, c) then return 'taken' end
     local refused = refusal(r, c)
     if refused then return refused end
   end
@@ -117,6 +127,9 @@ end
 local function restate(r, c)
   local ended = r.f.last and tonumber(split(r.f.last, '|')[1]) >= c.period
   if ended or (r.held > 0 and r.period > c.period) then return 'gone' end
+  -- Two nodes with sockets, after a rollback: the higher epoch stays.
+  if is_taken(r, c) then return 'gone' end
+  if c.sockets > 0 and policy ~= 'multi' then take_over(r) end
   r.period = c.period
   r.login = c.login
   r.epoch = math.max(r.epoch, tonumber(c.epoch), c.period)

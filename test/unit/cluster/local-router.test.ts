@@ -4,7 +4,7 @@ import { PushRate } from '../../../src/cluster/push-rate.ts';
 import type { PushReport, PushRequest } from '../../../src/connection/delivery.ts';
 import { type Library, openLibrary } from '../connection/library.ts';
 
-type Known = { readonly status: 'online' | 'offline'; readonly connections: number };
+type Known = { readonly status: 'online' | 'offline'; readonly sockets: number };
 
 describe('LocalRouter', () => {
   let library: Library;
@@ -16,29 +16,15 @@ describe('LocalRouter', () => {
     unreachable = false;
   });
 
-  function router(options: { readonly perSecond?: number; readonly alone?: boolean } = {}): LocalRouter {
+  function router(options: { readonly perSecond?: number } = {}): LocalRouter {
     const presence = {
-      read: (userIds: readonly number[]) =>
+      locate: (userIds: readonly number[]) =>
         unreachable
           ? Promise.reject(new Error('down'))
-          : Promise.resolve(
-              userIds.map((userId) => {
-                const user = known.get(userId);
-                const none = {
-                  username: '',
-                  loginTime: 0,
-                  lastHeartbeat: 0,
-                  logoutTime: undefined,
-                  ip: '',
-                  epoch: 1,
-                };
-                return user === undefined ? undefined : { userId, ...none, period: 1, ...user };
-              }),
-            ),
-      isHeldHere: (userId: number) => known.get(userId)?.status === 'online',
+          : Promise.resolve(userIds.map((userId) => known.get(userId))),
     };
     const rate = new PushRate(options.perSecond ?? 0, library.clock);
-    return new LocalRouter({ manager: library.manager, presence, rate, alone: options.alone ?? false });
+    return new LocalRouter({ manager: library.manager, presence, rate });
   }
   async function push(
     to: LocalRouter,
@@ -51,9 +37,9 @@ describe('LocalRouter', () => {
 
   it('[DL1] says what is known of each: written, offline, online without a socket, on another node', async () => {
     library.connect({ userId: 1 });
-    known.set(3, { status: 'online', connections: 0 });
-    known.set(4, { status: 'online', connections: 2 });
-    known.set(5, { status: 'offline', connections: 0 });
+    known.set(3, { status: 'online', sockets: 0 });
+    known.set(4, { status: 'online', sockets: 2 });
+    known.set(5, { status: 'offline', sockets: 0 });
     expect(await push(router(), { to: { userIds: [1, 2, 3, 4, 5] } })).toEqual({
       results: [
         { userId: 1, status: 'written', connections: 1 },
@@ -66,10 +52,9 @@ describe('LocalRouter', () => {
     });
   });
 
-  it('[DL6] nobody is called offline while presence cannot say, unless this node is alone', async () => {
+  it('[DL6] nobody is called offline while presence cannot say', async () => {
     unreachable = true;
     expect((await push(router(), { to: { userId: 2 } })).counts).toEqual({ unknown: 1 });
-    expect((await push(router({ alone: true }), { to: { userId: 2 } })).counts).toEqual({ offline: 1 });
   });
 
   it('[DL4] pushes keep the order in which they were made, whatever each waits for', async () => {

@@ -14,6 +14,7 @@ type Call = 'renew' | 'claim' | 'record' | 'withdraw' | 'end' | 'reap' | 'read' 
 
 /** A presence store behind a network that may fail, and that may be made to answer something else. */
 export class FragileStore implements PresenceStore {
+  readonly keepsDuties = true;
   readonly renewalMs = undefined;
   /** Every call fails and reaches nothing. */
   down = false;

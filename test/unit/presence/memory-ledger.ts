@@ -67,6 +67,7 @@ export class MemoryLedger implements Ledger {
     return Promise.resolve(new Map(found.map((row) => [row.userId, row])));
   }
 
+  moved(): void {}
   wake(): void {
     if (!this.idle) void this.#settleAll();
   }
