@@ -12,7 +12,7 @@ import { createClientAddress } from './gateway/client-address.ts';
 import type { Credentials } from './gateway/credentials.ts';
 import { descriptorLimit, descriptorWarning } from './gateway/descriptor-limit.ts';
 import type { GatewayServer } from './gateway/gateway-server.ts';
-import { ListenError } from './gateway/gateway-server.ts';
+import { ListenError, shownHost } from './gateway/gateway-server.ts';
 import { preferredLanguage } from './gateway/language.ts';
 import { createNodeServer } from './gateway/node-server.ts';
 import { createCredentials } from './gateway/token-credentials.ts';
@@ -173,20 +173,26 @@ class Assembly {
 
   async #stop(): Promise<void> {
     const { log, clock, config } = this.#parts;
-    this.#draining = true;
-    this.#admission.setDraining(true);
-    log.info({ event: 'draining', connections: this.#manager.connectionCount }, 'draining');
     // Until its sockets are gone the node answers: not ready, and 503 to who would connect.
-    this.#manager.close(() => Math.floor(Math.random() * RECONNECT_SPREAD_MS));
+    this.#setDraining(true);
+    this.#manager.close();
     await sleep(clock, CLOSE_GRACE_MS);
-    await Promise.race([
-      this.#settlement.settler.flush(config.drainTimeoutMs),
-      sleep(clock, config.drainTimeoutMs),
-    ]);
+    await this.#settlement.settler.flush(config.drainTimeoutMs);
     this.#server.stopAccepting();
     await this.#server.close();
     await this.#stopStores();
     log.info({ event: 'stopped' }, 'stopped');
+  }
+
+  #setDraining(draining: boolean): void {
+    this.#draining = draining;
+    this.#admission.setDraining(draining);
+    const connections = this.#manager.connectionCount;
+    this.#parts.log.info(
+      { event: 'draining', draining, connections },
+      draining ? 'draining' : 'no longer draining',
+    );
+    if (draining) this.#manager.disconnectAll(() => Math.floor(Math.random() * RECONNECT_SPREAD_MS));
   }
 
   async #stopStores(): Promise<void> {
@@ -282,16 +288,11 @@ class Assembly {
       version: VERSION,
       processMetrics: true,
       isDraining: () => this.#draining,
+      drain: (draining) => this.#setDraining(draining),
       settlementAvailable: () => this.#settlement.health.available,
       clientAddress: createClientAddress(config.trustedProxies),
       language: (accepted) => preferredLanguage(accepted, config.language),
     });
     return this.#createdApp;
   }
-}
-
-/** `localhost` and wildcard addresses are shown as something that can be opened. */
-function shownHost(host: string, address: string): string {
-  if (host === 'localhost' || host === '0.0.0.0' || host === '::') return 'localhost';
-  return address.includes(':') ? `[${address}]` : address;
 }

@@ -1,6 +1,6 @@
 import type { ConnectionManager } from '../connection/connection-manager.ts';
 import type { Delivery, DeliveryStatus, PushReport, PushRequest, Router } from '../connection/delivery.ts';
-import type { Outgoing } from '../connection/outgoing.ts';
+import { countDelivery, countMissed, type Outgoing } from '../connection/outgoing.ts';
 import type { PushRate } from './push-rate.ts';
 
 const DEFAULT_ACK_TIMEOUT_MS = 5000;
@@ -44,7 +44,7 @@ export class LocalRouter implements Router {
       request.ack === true ? this.#acknowledged(userIds, message, request.timeoutMs) : undefined;
     const local = await handedOver;
     const results = await this.#explained(await this.#withAcks(local, acknowledged));
-    manager.count(results);
+    for (const result of results) countDelivery(manager.counters, result);
     return { results, counts: count(results) };
   }
 
@@ -53,7 +53,7 @@ export class LocalRouter implements Router {
     const dispatched = manager.broadcastPrepared(message);
     if (dispatched === undefined) {
       const missed = manager.onlineCount();
-      manager.countMissed(missed);
+      countMissed(manager.counters, missed);
       return { counts: { dropped: missed } };
     }
     return { counts: (await dispatched).counts };

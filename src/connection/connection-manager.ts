@@ -128,7 +128,7 @@ export class ConnectionManager {
     );
   }
 
-  /** As {@link sendToUser} with a prepared message; the caller counts the outcome, which it may still refine. */
+  /** As {@link sendToUser} with a prepared message; the caller counts the outcome by `countDelivery`, for it may still refine it. */
   deliverTo(userId: number, message: Outgoing): Delivery {
     if (this.#dispatcher.depth > 0) this.#dispatcher.catchUp(userId);
     return deliver(message, userId, this.#table.of(userId));
@@ -152,7 +152,7 @@ export class ConnectionManager {
     });
   }
 
-  /** A message to a list of users, in slices; the caller counts. Undefined where the dispatch queue is full. */
+  /** A message to a list of users, in slices; the caller counts as there. Undefined where the dispatch queue is full. */
   sendToUsers(userIds: ReadonlySet<number>, message: Outgoing): Promise<DispatchReport> | undefined {
     return this.#dispatcher.submit({
       targets: userIds,
@@ -169,17 +169,6 @@ export class ConnectionManager {
   ): Promise<boolean> {
     if (message.id === undefined) return Promise.resolve(false);
     return this.#acknowledgements.wait(`${message.id}.${expected.userId}`, expected);
-  }
-
-  /** Counts what became of messages whose outcome the caller worked out: see {@link deliverTo}, {@link sendToUsers}. */
-  count(deliveries: readonly Delivery[]): void {
-    for (const delivery of deliveries) countDelivery(this.counters, delivery);
-  }
-
-  /** Counts a broadcast that the dispatch queue did not take: one message to each user here. */
-  countMissed(users: number): void {
-    this.counters.messages.dropped += users;
-    this.counters.dropped['dispatch-full'] += users;
   }
 
   /** Users with a connection here. */
@@ -221,8 +210,13 @@ export class ConnectionManager {
   }
 
   /** Closes everything with 1012; `reconnectAfterMs` tells each connection when to come back. Stops the heartbeat. */
-  close(reconnectAfterMs: () => number = () => 0): void {
+  close(reconnectAfterMs?: () => number): void {
     this.monitor.stop();
+    this.disconnectAll(reconnectAfterMs);
+  }
+
+  /** Closes every connection with 1012 and goes on. */
+  disconnectAll(reconnectAfterMs: () => number = () => 0): void {
     for (const connection of [...this.#table.all()]) connection.close('shutdown', reconnectAfterMs());
   }
 

@@ -48,6 +48,12 @@ export function countDelivery(counters: Counters, delivery: Delivery): void {
   }
 }
 
+/** Counts a broadcast that the dispatch queue did not take: one message to each user here. */
+export function countMissed(counters: Counters, users: number): void {
+  counters.messages.dropped += users;
+  counters.dropped['dispatch-full'] += users;
+}
+
 const RANK: Readonly<Record<FrameOutcome, number>> = { closed: 0, 'queue-full': 1, queued: 2, written: 3 };
 
 function handOver(message: Outgoing, userId: number, connections: readonly ClientConnection[]): Delivery {

@@ -157,3 +157,9 @@ export function decodeUtf8(bytes: Uint8Array): string | undefined {
     return undefined;
   }
 }
+
+/** `localhost` and wildcard addresses are shown as something that can be opened. */
+export function shownHost(host: string, address: string): string {
+  if (host === 'localhost' || host === '0.0.0.0' || host === '::') return 'localhost';
+  return address.includes(':') ? `[${address}]` : address;
+}

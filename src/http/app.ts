@@ -9,6 +9,7 @@ import type { HttpContext, HttpEnv, RouteTable } from './route.ts';
 import { addChangesRoutes } from './routes/changes.ts';
 import { addDevTokenRoute } from './routes/dev-token.ts';
 import { addDocsRoutes } from './routes/docs.ts';
+import { addDrainRoutes } from './routes/drain.ts';
 import { addHealthRoutes } from './routes/health.ts';
 import { addMessagesRoute } from './routes/messages.ts';
 import { addMetricsRoute } from './routes/metrics.ts';
@@ -37,6 +38,7 @@ export function createHttpApp(deps: HttpDeps): HttpApp {
   addPlayersRoutes(table);
   addUsersRoutes(table);
   addChangesRoutes(table);
+  addDrainRoutes(table);
   addHealthRoutes(table);
   addMetricsRoute(table);
   addDocsRoutes(table);

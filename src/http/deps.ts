@@ -27,6 +27,8 @@ export interface HttpDeps {
   /** Whether `/metrics` also shows the process and its event loop; at most one app in a process should. */
   readonly processMetrics: boolean;
   isDraining(): boolean;
+  /** Takes this node out of service, or back (rule DR1). */
+  drain(draining: boolean): void;
   /** Whether SQL answers. */
   settlementAvailable(): boolean;
   /** The client's address: the peer's, or that of its `X-Forwarded-For` where the peer is a trusted proxy. */

@@ -34,7 +34,7 @@ export interface Call {
 
 /** A route as it is described, guarded and served. */
 export interface Route {
-  readonly method: 'get' | 'post';
+  readonly method: 'get' | 'post' | 'delete';
   /** In the notation of OpenAPI: `/api/users/{id}`. */
   readonly path: string;
   readonly access: Access;

@@ -1,6 +1,6 @@
 import { sleep } from '../lib/clock.ts';
 import { err, ok, type Result } from '../lib/result.ts';
-import type { UserFacts } from '../settlement/user-store.ts';
+import type { Opening, UserFacts } from '../settlement/user-store.ts';
 import type { NodePresence } from './node-presence.ts';
 import type { Dial, DialRefusal, DialRequest } from './presence.ts';
 import type { ClaimAnswer } from './presence-store.ts';
@@ -255,12 +255,7 @@ export class Logins {
   }
 
   /** Whether the login may go on: the opening is committed, or need not be (rule ST4). */
-  async #written(opening: {
-    readonly userId: number;
-    readonly period: number;
-    readonly loginAt: number;
-    readonly node: string;
-  }): Promise<boolean> {
+  async #written(opening: Opening): Promise<boolean> {
     const { ledger, clock, loginResetsTime } = this.#presence.options;
     const committed = ledger.open(opening).then(
       () => true,

@@ -262,21 +262,6 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     expect(await store.nodeLives(['a#1', 'b#1', 'a#1'])).toEqual(new Map([['a#1', T + 5000]]));
   });
 
-  test('[ST5] a period that moved goes by the life of the node that has it; a closed one stays as it was', async () => {
-    await store.open([
-      opening({ userId: 1, period: T, loginAt: T }),
-      opening({ userId: 2, period: T, loginAt: T }),
-    ]);
-    await store.settle([duty({ userId: 2, period: T, loginAt: T, logoutAt: T + 10 })], T + 20);
-    const before = (await store.newestPeriods([2])).get(2)?.node;
-    await store.movePeriods(
-      [1, 2, 3].map((userId) => ({ userId, period: T })),
-      'node-b#7',
-    );
-    const after = await store.newestPeriods([1, 2, 3]);
-    expect([after.get(1)?.node, after.get(2)?.node, after.has(3)]).toEqual(['node-b#7', before, false]);
-  });
-
   test('[ST4] one writer reconciles at a time', async () => {
     let inner: boolean | undefined;
     const outer = await store.withReconcilerLock(async () => {
@@ -364,3 +349,24 @@ async function poison(database: TestDatabase): Promise<void> {
     `create trigger poison before update on ${table} for each row when (new.id = 13) execute function poison()`,
   );
 }
+
+describe.each(subjects)('periods that move: user store on $name', ({ make }) => {
+  test('[ST5] a period that moved goes by the life of the node that has it; a closed one stays as it was', async () => {
+    const database = await make();
+    const store = await openStore(database.options);
+    await store.open([
+      opening({ userId: 1, period: T, loginAt: T }),
+      opening({ userId: 2, period: T, loginAt: T }),
+    ]);
+    await store.settle([duty({ userId: 2, period: T, loginAt: T, logoutAt: T + 10 })], T + 20);
+    const before = (await store.newestPeriods([2])).get(2)?.node;
+    await store.movePeriods(
+      [1, 2, 3].map((userId) => ({ userId, period: T })),
+      'node-b#7',
+    );
+    const after = await store.newestPeriods([1, 2, 3]);
+    expect([after.get(1)?.node, after.get(2)?.node, after.has(3)]).toEqual(['node-b#7', before, false]);
+    await store.close();
+    await database.remove();
+  });
+});

@@ -46,6 +46,31 @@ describe.each(COMBINATIONS)('SIGTERM on $runtime with $kind', ({ runtime, kind }
     }
   });
 
+  it.concurrent('[DR1] POST /api/drain is SIGTERM without the exit, DELETE takes the node back', async () => {
+    const deployment = await deploy({ runtime, kind });
+    try {
+      const { gateway } = deployment;
+      const view = viewPresence(deployment);
+      const user = freshUser();
+      const client = await view.v1(user);
+      const first = await welcomeOf(client);
+      expect((await gateway.service('POST', '/api/drain', { node: 'another' })).status).toBe(404);
+      expect((await gateway.service('POST', '/api/drain')).body).toMatchObject({ draining: true });
+      expect((await client.next('goodbye')).data).toMatchObject({ code: 1012 });
+      expect((await client.closed).code).toBe(1012);
+      const ready = await gateway.call('GET', '/readyz');
+      expect([ready.status, ready.body['code']]).toEqual([503, 'draining']);
+      const refused = await tryConnect(gateway.wsUrl, { token: gateway.token(user) });
+      expect(refused).toMatchObject({ status: 503 });
+      expect((await gateway.service('DELETE', '/api/drain')).body).toMatchObject({ draining: false });
+      const again = await view.v1(user);
+      expect(await welcomeOf(again)).toMatchObject({ period: first.period, resumed: true });
+      again.terminate();
+    } finally {
+      await deployment.stop();
+    }
+  });
+
   it.concurrent('[DR1] a second signal exits at once', async () => {
     const deployment = await deploy({ runtime, kind });
     try {

@@ -89,6 +89,7 @@ describe('documentation', () => {
     const paths = body['paths'] as Record<string, Record<string, Record<string, unknown>>>;
     expect(body['openapi']).toBe('3.1.0');
     expect(Object.keys(paths).sort()).toEqual([
+      '/api/drain',
       '/api/messages',
       '/api/online/events',
       '/api/online/heartbeat',

@@ -239,6 +239,9 @@ export function createHarness(config: Partial<Config> = {}, deps: Partial<HttpDe
     processMetrics: false,
     isDraining: () => state.draining,
     settlementAvailable: () => true,
+    drain: (draining) => {
+      state.draining = draining;
+    },
     clientAddress: (peer) => peer,
     language: (accepted) => (accepted?.startsWith('zh') === true ? 'zh' : 'en'),
     ...deps,
