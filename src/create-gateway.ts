@@ -24,7 +24,7 @@ import type { Log } from './logging/log.ts';
 import { Counters, type Gauges } from './metrics/counters.ts';
 import { createPresenceStore, type OpenedPresenceStore } from './presence/create-presence-store.ts';
 import { PresenceTracker } from './presence/tracker.ts';
-import { createUserStore } from './settlement/create-user-store.ts';
+import { ownUserStore } from './settlement/own-user-store.ts';
 import { describeError } from './settlement/sql-errors.ts';
 import type { UserStore } from './settlement/user-store.ts';
 
@@ -71,7 +71,7 @@ export async function createGateway(options: GatewayOptions): Promise<Result<Gat
   });
   const warning = descriptorWarning(descriptorLimit(), config.maxConnections);
   if (warning !== undefined) log.warn({ event: 'config', variable: 'LINGXI_MAX_CONNECTIONS' }, warning);
-  const users = await createUserStore(config);
+  const users = await ownUserStore(config);
   if (!users.ok) return users;
   const presence = await createPresenceStore({ config, clock, time, node, log, users: users.value }).catch(
     (error: unknown) => err({ message: `The periods left open cannot be read: ${describeError(error)}` }),

@@ -76,8 +76,7 @@ export class Logins {
         return hold.claim('http', presence.time, { rev: hold.httpRev, floor });
       });
       if (!accepted.ok) {
-        hold.http = before.proof;
-        hold.httpRev = before.rev;
+        hold.restoreHttp(before);
         return accepted;
       }
       presence.watch(hold);
@@ -93,7 +92,8 @@ export class Logins {
     presence.options.counters.heartbeats += 1;
     const held = presence.holds.get(userId);
     if (held !== undefined && held.period > 0 && !held.locked && held.isAlive(presence.time.now())) {
-      this.#proveByHttp(held);
+      // Of no new revision: what ended the period before this was stated must cover it.
+      held.http = { observed: presence.time.now(), monotonic: presence.time.monotonic };
       presence.watch(held);
       return ok({ lastHeartbeat: clock.now() });
     }
@@ -109,8 +109,7 @@ export class Logins {
         presence.watch(hold);
         return ok({ lastHeartbeat: clock.now() });
       }
-      hold.http = before.proof;
-      hold.httpRev = before.rev;
+      hold.restoreHttp(before);
       if (answer === undefined) this.#correctLater(hold);
       return err(answer?.kind === 'not-online' ? 'not-online' : 'presence-unavailable');
     });

@@ -57,6 +57,8 @@ export class UserHold implements Watched {
   /** Newest proof of the sockets that are gone. */
   #gone: Proof = NO_PROOF;
   #goneRev = 0;
+  /** Proofs up to this revision are void. */
+  #lostRev = 0;
   #locked = false;
   #waiting: (() => void)[] | undefined;
 
@@ -110,8 +112,15 @@ export class UserHold implements Watched {
 
   /** Forgets the proofs of sockets that are gone, and of HTTP, as far as they were stated up to `rev`. */
   forgetProofs(rev: number): void {
+    this.#lostRev = Math.max(this.#lostRev, rev);
     if (this.httpRev <= rev) this.http = NO_PROOF;
     if (this.#goneRev <= rev) this.#gone = NO_PROOF;
+  }
+
+  /** Takes back a proof by HTTP that was not accepted: the one before it stands, unless it was lost meanwhile. */
+  restoreHttp(before: { readonly proof: Proof; readonly rev: number }): void {
+    this.http = before.rev > this.#lostRev ? before.proof : NO_PROOF;
+    this.httpRev = before.rev;
   }
 
   /** Whether anything keeps the user online here at observed time `now`. */

@@ -4,9 +4,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Exit, startChild } from '../support/child.ts';
-import { GATEWAY_COMMAND, gatewayEnvironment, type Runtime } from '../support/gateway-process.ts';
+import {
+  GATEWAY_COMMAND,
+  gatewayEnvironment,
+  type Runtime,
+  startGateway,
+} from '../support/gateway-process.ts';
 import { freePort, sleep } from '../support/ports.ts';
+import { viewPresence } from '../support/presence-view.ts';
 import { type PostgresServer, startPostgres } from '../support/services.ts';
+import { freshUser } from '../support/stores.ts';
 
 const LIMIT_MS = 10_000;
 
@@ -120,5 +127,23 @@ describe.each(['bun', 'node'] as const)('a start that cannot succeed on %s', (ru
   ])('names %s', async (_name, env, word) => {
     const output = await refuses(env, word);
     expect(output).not.toContain(env['JWT_SECRET'] === 'short' ? '"short"' : 'test-jwt-secret');
+  });
+
+  it('a data folder that another process uses: it would end the periods that run there', async () => {
+    const first = await startGateway({ runtime, stores: 'embedded', env: {} });
+    try {
+      const view = viewPresence({ gateway: first });
+      const user = freshUser();
+      const client = await view.seed(user);
+      await refuses(
+        { LINGXI_DATA_DIR: join(first.dataDir, 'data') },
+        /in use by another process/,
+        /LINGXI_DATA_DIR/,
+      );
+      expect(await view.status(user)).toBe('online');
+      client.terminate();
+    } finally {
+      await first.stop();
+    }
   });
 });

@@ -83,7 +83,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   ioredis: ['presence/redis-link.ts'],
   'ipaddr.js': ['config/kinds.ts', 'gateway/client-address.ts'],
   kysely: ['settlement/'],
-  libsql: ['settlement/sqlite.ts'],
+  libsql: ['settlement/own-user-store.ts', 'settlement/sqlite.ts'],
   pg: ['settlement/postgres.ts', 'settlement/postgres-pool.ts'],
   pino: ['logging/pino-log.ts'],
   'pino-pretty': ['logging/pino-log.ts'],

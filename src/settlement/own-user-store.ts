@@ -1,0 +1,44 @@
+import { join } from 'node:path';
+import Database from 'libsql';
+import { err, ok, type Result } from '../lib/result.ts';
+import { createUserStore } from './create-user-store.ts';
+import type { StartFailure, UserStoreOptions } from './sql-dialect.ts';
+import type { UserStore } from './user-store.ts';
+
+const LOCK_FILE = 'lock.db';
+
+/**
+ * Opens the store for the process that serves. An embedded data folder belongs to one process: a second one would
+ * take the periods that run here for those of a dead process and end them.
+ */
+export async function ownUserStore(options: UserStoreOptions): Promise<Result<UserStore, StartFailure>> {
+  const opened = await createUserStore(options);
+  if (!opened.ok || options.databaseUrl !== undefined) return opened;
+  const store = opened.value;
+  const lock = lockFolder(options.dataDir);
+  if (lock === undefined) {
+    await store.close();
+    return err({
+      message: `The data folder ${options.dataDir} is in use by another process: stop that one, or set LINGXI_DATA_DIR to another folder.`,
+    });
+  }
+  const closeStore = store.close.bind(store);
+  const close = async (): Promise<void> => {
+    await closeStore();
+    lock.close();
+  };
+  return ok(Object.assign(store, { close }));
+}
+
+/** A transaction that is never committed holds the lock: the system frees it however this process ends. */
+function lockFolder(dataDir: string): Database.Database | undefined {
+  let database: Database.Database | undefined;
+  try {
+    database = new Database(join(dataDir, LOCK_FILE), { timeout: 0 });
+    database.exec('begin exclusive');
+    return database;
+  } catch {
+    database?.close();
+    return undefined;
+  }
+}
