@@ -23,6 +23,15 @@ export default defineConfig({
       },
       {
         test: {
+          name: 'simulation',
+          include: ['test/simulation/**/*.test.ts'],
+          // Simulated time alone: how long a history takes here proves nothing.
+          testTimeout: 300_000,
+          sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        test: {
           name: 'scenarios',
           include: ['test/scenarios/**/*.test.ts'],
           globalSetup: build,
@@ -30,7 +39,7 @@ export default defineConfig({
           hookTimeout: 120_000,
           // Timing scenarios run alone: two of them on two cores would measure each other.
           fileParallelism: false,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 3 },
         },
       },
     ],

@@ -39,7 +39,7 @@ export class Logins {
       if (!accepted.ok) return accepted;
       const { epoch, period, loginTime } = accepted.value;
       const connectionId = presence.options.newId();
-      if (presence.options.sessionPolicy === 'replace') this.#throwOut(hold);
+      if (presence.options.sessionPolicy === 'replace') this.#presence.throwOut(hold);
       const now = presence.time.now();
       hold.sockets = [
         ...hold.sockets,
@@ -118,9 +118,9 @@ export class Logins {
   /** A hold that the store no longer has, of a user who is here: connects them anew (rule PR9). */
   async reclaim(hold: UserHold): Promise<void> {
     const { manager, time } = this.#presence;
-    const mode = hold.sockets.length > 0 ? 'socket' : 'http';
+    if (hold.sockets.length === 0) return this.#prolong(hold);
     const entered = await this.#enter(hold, (floor) =>
-      hold.claim(mode, time, { rev: this.#presence.nextRev(), floor, reopens: true }),
+      hold.claim('socket', time, { rev: this.#presence.nextRev(), floor, reopens: true }),
     );
     if (entered.ok) {
       const newest = hold.sockets.at(-1);
@@ -129,13 +129,24 @@ export class Logins {
       this.#presence.watch(hold);
     } else if (entered.error === 'session-exists') {
       // Another node has taken the user over (rule PR9); a proof by HTTP here stays.
-      this.#throwOut(hold);
+      this.#presence.throwOut(hold);
       this.#presence.markDirty(hold);
     } else if (entered.error !== 'presence-unavailable' && entered.error !== 'settlement-unavailable') {
       this.#presence.forget(hold, 'presence-lost');
     } else if (manager.isUserOnline(hold.userId)) {
       this.#presence.dirty.add(hold);
     }
+  }
+
+  /** Without a socket nobody comes back by themselves: an unexpired proof counts while others hold the user. */
+  async #prolong(hold: UserHold): Promise<void> {
+    const presence = this.#presence;
+    const answer = await this.#stated(() => hold.claim('beat', presence.time, { rev: presence.nextRev() }));
+    if (answer?.kind === 'joined') {
+      this.#adopt(hold, answer);
+      presence.watch(hold);
+    } else if (answer?.kind === 'not-online') presence.forget(hold, 'presence-lost');
+    else this.#correctLater(hold);
   }
 
   async #exclusively<Value, Failure>(
@@ -273,20 +284,6 @@ export class Logins {
     hold.period = accepted.period;
     hold.loginTime = accepted.loginTime;
     this.#presence.learnEpoch(hold, accepted.epoch);
-  }
-
-  #throwOut(hold: UserHold): void {
-    const replaced = hold.sockets;
-    hold.sockets = [];
-    for (const { connection } of replaced) {
-      if (connection === undefined) continue;
-      const { userId, registration } = connection;
-      this.#presence.options.log.info(
-        { event: 'replaced', userId, connectionId: registration.connectionId, epoch: registration.epoch },
-        'a newer connection took over',
-      );
-      connection.close('replaced');
-    }
   }
 
   #proveByHttp(hold: UserHold): void {

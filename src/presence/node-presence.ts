@@ -129,6 +129,21 @@ export class NodePresence {
     else this.manager.monitor.unwatch(hold);
   }
 
+  /** Closes the sockets here: a newer connection has the user. */
+  throwOut(hold: UserHold): void {
+    const replaced = hold.sockets;
+    hold.sockets = [];
+    for (const { connection } of replaced) {
+      if (connection === undefined) continue;
+      const { userId, registration } = connection;
+      this.options.log.info(
+        { event: 'replaced', userId, connectionId: registration.connectionId, epoch: registration.epoch },
+        'a newer connection took over',
+      );
+      connection.close('replaced');
+    }
+  }
+
   /** The period is over for this node: closes what is left of the user here. */
   forget(hold: UserHold, cause: CloseCause): void {
     hold.reset();

@@ -58,7 +58,7 @@ export class UserHold implements Watched {
   #gone: Proof = NO_PROOF;
   #goneRev = 0;
   /** Proofs up to this revision are void. */
-  #lostRev = 0;
+  #lostRev = -1;
   #locked = false;
   #waiting: (() => void)[] | undefined;
 

@@ -1,0 +1,120 @@
+import { isOnline } from '../../src/presence/core/records.ts';
+import type { PeriodRow } from '../../src/settlement/user-store.ts';
+import type { History } from './history.ts';
+
+/** Clocks of nodes differ a little, and what reconciles uses its own. */
+const SKEW_MS = 50;
+
+/** What must hold at every moment. */
+export function checkStep({ redis, witness }: History): void {
+  let online = 0;
+  for (const record of redis.world.records.values()) if (isOnline(record)) online += 1;
+  if (online !== redis.world.onlineCount)
+    witness.violated(`[PR1] ${online} users are online and ${redis.world.onlineCount} in the set`);
+}
+
+/** After a calm time everybody who plays is online, where they play. */
+export function checkCalm(history: History): void {
+  checkStep(history);
+  const { redis, witness, nodes, rules, devices, scheduler } = history;
+  for (const node of nodes) {
+    if (!node.tracker.available) witness.violated(`[PR10] ${node.name} is not available after a calm time`);
+  }
+  const playing = devices.filter(({ socket }) => socket?.isOpen === true && socket.pings);
+  for (const { userId, name, socket } of playing) {
+    const record = redis.world.records.get(userId);
+    const { connection, node } = socket ?? {};
+    if (node === undefined || connection === undefined || scheduler.now - connection.provenAtMonotonic > 3000)
+      continue;
+    if (!isOnline(record)) witness.violated(`[PR11] ${name} plays on ${node.name} and is not online`);
+    else if (!record.holds.has(node.name))
+      witness.violated(`[PR9] ${name} plays on ${node.name}, which holds nothing`);
+  }
+  if (rules.policy !== 'replace') return;
+  for (const userId of new Set(devices.map((device) => device.userId))) {
+    let sockets = 0;
+    for (const { manager } of nodes) sockets += manager.connectionsOf(userId).length;
+    if (sockets > 1) witness.violated(`[PR4] user ${userId} has ${sockets} sockets after a calm time`);
+  }
+}
+
+/** Nobody plays any more: nothing is left but settled rows. */
+export function checkHealed(history: History): void {
+  checkStep(history);
+  checkRedis(history);
+  checkNodes(history);
+  checkRows(history);
+}
+
+function checkRedis({ redis, witness, nodes }: History): void {
+  for (const record of redis.world.records.values()) {
+    // OPEN: a hold that a rollback brought back, and that its living node does not know, stays.
+    if (record.holds.size > 0 && witness.rolledBack) continue;
+    if (record.holds.size > 0)
+      witness.violated(`[PR6] user ${record.userId} is still held by ${[...record.holds.keys()].join(', ')}`);
+  }
+  // OPEN: what a dead consumer had counts as fresh while the clock is behind its delivery.
+  if (redis.duties.size > 0 && !witness.stepped)
+    witness.violated(`[ST7] ${redis.duties.size} duties are left`);
+  for (const { name } of nodes) {
+    const losses = redis.world.losses.get(name)?.size ?? 0;
+    if (losses > 0) witness.violated(`[PR4] ${losses} losses of ${name} are not acknowledged`);
+  }
+}
+
+function checkNodes({ witness, nodes }: History): void {
+  for (const { name, tracker, manager } of nodes) {
+    if (tracker.heldUsers > 0)
+      witness.violated(`[PR6] ${name} still has ${tracker.heldUsers} users in its map`);
+    if (manager.connectionCount > 0)
+      witness.violated(`[HB4] ${name} still has ${manager.connectionCount} sockets`);
+  }
+}
+
+function checkRows(history: History): void {
+  const { sql, witness, rules, redis } = history;
+  const ofUser = new Map<number, PeriodRow[]>();
+  for (const row of sql.rows.values()) {
+    ofUser.set(row.userId, [...(ofUser.get(row.userId) ?? []), row]);
+    if (witness.stepped && witness.nodeDied && redis.duties.size > 0) continue;
+    const isHeld = witness.rolledBack && (redis.world.records.get(row.userId)?.holds.size ?? 0) > 0;
+    if (row.settledAt === null && !isHeld)
+      witness.violated(`[ST4] ${row.userId}:${row.period} is open for ever`);
+  }
+  for (const { userId, period, loginTime } of witness.told.values()) {
+    const row = sql.rows.get(`${userId}:${period}`);
+    // A period that only Redis and a dead node knew is lost with them (bounds of the protocol).
+    const mayBeLost = !rules.loginResetsTime && witness.nodeDied && witness.lostMemoryAt > 0;
+    if (row === undefined && !mayBeLost) witness.violated(`[ST2] ${userId}:${period} is not in SQL`);
+    if (row !== undefined && row.loginAt !== loginTime)
+      witness.violated(`[PR2] ${userId}:${period} began at ${loginTime}, in SQL at ${row.loginAt}`);
+  }
+  for (const [userId, rows] of ofUser) checkUser(history, userId, rows);
+}
+
+function checkUser({ sql, witness, rules }: History, userId: number, rows: readonly PeriodRow[]): void {
+  const sorted = [...rows].sort((left, right) => left.period - right.period);
+  let newest = 0;
+  sorted.forEach((row, index) => {
+    const next = sorted[index + 1];
+    const logoutAt = row.logoutAt ?? 0;
+    newest = Math.max(newest, logoutAt, rules.loginResetsTime ? row.loginAt : 0);
+    if (witness.stepped || row.settledAt === null) return;
+    if (logoutAt < row.loginAt) witness.violated(`[ST2] ${userId}:${row.period} ends before it began`);
+    // A rollback may bring back a period that had ended, while a later one stands in SQL (bounds of the protocol).
+    // OPEN: so may a node that restates an old one after a second wipe: it does not ask SQL first.
+    // OPEN: what a login reconciles just before its own row is written is not held back by it.
+    if (
+      next !== undefined &&
+      witness.lostMemoryAt < 0 &&
+      row.reason !== 'reconciled' &&
+      logoutAt > next.loginAt + SKEW_MS
+    )
+      witness.violated(
+        `[ST2] ${userId}:${row.period} (${row.reason}) ends ${logoutAt - next.loginAt} ms after the next login`,
+      );
+  });
+  const time = sql.times.get(userId) ?? 0;
+  if (time !== newest)
+    witness.violated(`[ST2] user ${userId} has time ${time}, the last logout is ${newest}`);
+}

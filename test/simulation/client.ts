@@ -1,0 +1,245 @@
+import type { ClientConnection } from '../../src/connection/client-connection.ts';
+import type { Socket, SocketWrite } from '../../src/connection/socket.ts';
+import { CloseCode } from '../../src/protocol/close-codes.ts';
+import type { Random } from './random.ts';
+import { Phase, type Scheduler } from './scheduler.ts';
+import type { SimulatedNode } from './simulated-node.ts';
+import type { Witness } from './witness.ts';
+
+const PING_INTERVAL_MS = 1000;
+/** After it a client gives an upgrade or a request up. */
+const PATIENCE_MS = 5000;
+
+/** One device of a user: at most one socket, which pings each second while its player is there. */
+export class Device {
+  readonly userId: number;
+  readonly name: string;
+  socket: ClientSocket | undefined;
+  /** Connects again by itself after a close or a refusal. */
+  returns = true;
+  readonly #world: ClientWorld;
+  #dialling = false;
+
+  constructor(userId: number, name: string, world: ClientWorld) {
+    this.userId = userId;
+    this.name = name;
+    this.#world = world;
+  }
+
+  get isBusy(): boolean {
+    return this.#dialling;
+  }
+
+  /** Connects to `node`; an open socket of this device is dropped without a word. */
+  connect(node: SimulatedNode): void {
+    if (this.#dialling) return;
+    const { scheduler, random, trace } = this.#world;
+    this.socket?.vanish();
+    this.socket = undefined;
+    this.#dialling = true;
+    const attempt = new Attempt();
+    const patience = scheduler.schedule(scheduler.now + PATIENCE_MS, () => {
+      if (attempt.finish()) this.#refused();
+    });
+    attempt.finished = () => patience.cancel();
+    trace(() => `${this.name} dials ${node.name}`);
+    const place = { owner: node.clock, phase: Phase.read };
+    scheduler.schedule(scheduler.now + random.int(1, 5), () => void this.#admit(node, attempt), place);
+  }
+
+  async #admit(node: SimulatedNode, attempt: Attempt): Promise<void> {
+    const { scheduler, random, trace, witness } = this.#world;
+    const refused = (): void => {
+      if (attempt.finish()) this.#refused();
+    };
+    if (!node.accepts) return refused();
+    const { userId } = this;
+    const request = { userId, username: '', ip: '', protocol: 'seed' } as const;
+    const dialled = await node.tracker.dial(request);
+    if (!dialled.ok) {
+      trace(() => `${this.name} is refused by ${node.name}: ${dialled.error}`);
+      return refused();
+    }
+    const dial = dialled.value;
+    witness.accepted(node, dial);
+    // The upgrade itself, and a client that may have left before it.
+    const place = { owner: node.clock, phase: Phase.read };
+    const upgradeMs = random.chance(0.1) ? random.int(5, 60) : 1;
+    scheduler.schedule(
+      scheduler.now + upgradeMs,
+      () => {
+        const leaves = !attempt.open || !node.accepts || random.chance(this.#world.leaves);
+        if (leaves) {
+          trace(() => `${this.name} left before its upgrade by ${node.name}`);
+          node.tracker.abandon(dial);
+          return refused();
+        }
+        attempt.finish();
+        this.#dialling = false;
+        const socket = new ClientSocket(this, node, this.#world);
+        this.socket = socket;
+        const registration = { ...request, ...dial };
+        const connection = node.manager.register(registration, socket);
+        trace(() => `${this.name} is connected to ${node.name}, epoch ${dial.epoch}, period ${dial.period}`);
+        witness.proved(node, { userId, period: dial.period, kind: 'socket' });
+        socket.opened(connection);
+      },
+      place,
+    );
+  }
+
+  #refused(): void {
+    this.#dialling = false;
+    this.comeBack();
+  }
+
+  comeBack(): void {
+    const { scheduler, random, nodes } = this.#world;
+    if (!this.returns) return;
+    scheduler.schedule(scheduler.now + random.int(100, 3000), () => {
+      const open = nodes().filter((node) => node.accepts && !node.clock.isFrozen);
+      if (this.returns && !this.#dialling && this.socket === undefined && open.length > 0)
+        this.connect(random.pick(open));
+    });
+  }
+
+  closedBy(socket: ClientSocket, code: number): void {
+    if (this.socket !== socket) return;
+    this.socket = undefined;
+    if (code !== CloseCode.replaced && code !== CloseCode.loggedOut && code !== CloseCode.kicked)
+      this.comeBack();
+  }
+}
+
+/** A client that waits for an answer, until it has one or loses patience. */
+class Attempt {
+  open = true;
+  finished: () => void = () => undefined;
+
+  /** False where the client has left already. */
+  finish(): boolean {
+    if (!this.open) return false;
+    this.open = false;
+    this.finished();
+    return true;
+  }
+}
+
+export interface ClientWorld {
+  readonly scheduler: Scheduler;
+  readonly random: Random;
+  readonly witness: Witness;
+  readonly nodes: () => readonly SimulatedNode[];
+  readonly trace: (text: () => string) => void;
+  /** Share of clients that leave before their upgrade. */
+  leaves: number;
+}
+
+/** Both ends of one socket: what the node drives, and the client behind it. */
+export class ClientSocket implements Socket {
+  readonly device: Device;
+  readonly node: SimulatedNode;
+  pings = true;
+  connection: ClientConnection | undefined;
+  /** Whether anything passes between client and node. */
+  #reachable = true;
+  #closed = false;
+  readonly #world: ClientWorld;
+
+  constructor(device: Device, node: SimulatedNode, world: ClientWorld) {
+    this.device = device;
+    this.node = node;
+    this.#world = world;
+  }
+
+  /** As far as the client knows. */
+  get isOpen(): boolean {
+    return this.#reachable && !this.#closed && this.node.isUp;
+  }
+
+  opened(connection: ClientConnection): void {
+    this.connection = connection;
+    this.#pingLater();
+  }
+
+  /** The client says something; it arrives a little later, if anything does. */
+  say(text: string): void {
+    const { scheduler, random, witness } = this.#world;
+    if (!this.#reachable) return;
+    const hear = (): void => {
+      const { connection } = this;
+      if (!this.#reachable || connection === undefined || !connection.isOpen) return;
+      const { userId, registration } = connection;
+      witness.proved(this.node, { userId, period: registration.period, kind: 'socket' });
+      connection.message(text);
+    };
+    scheduler.schedule(scheduler.now + random.int(1, 4), hear, { owner: this.node.clock, phase: Phase.read });
+  }
+
+  /** The client closes, with a close frame or a reset. */
+  close(code: number, reason?: string): void {
+    if (reason !== undefined) return this.#closedByNode(code, reason);
+    this.#end(code);
+  }
+
+  leave(code: 1000 | 1006): void {
+    this.device.socket = undefined;
+    this.#end(code);
+  }
+
+  /** Half open: neither end hears of the other again. */
+  vanish(): void {
+    this.#reachable = false;
+    if (this.device.socket === this) this.device.socket = undefined;
+  }
+
+  send(): SocketWrite {
+    return 'sent';
+  }
+  ping(): void {}
+  terminate(): void {}
+  bufferedBytes(): number {
+    return 0;
+  }
+
+  #end(code: number): void {
+    const { scheduler } = this.#world;
+    if (this.#closed) return;
+    this.#closed = true;
+    const place = { owner: this.node.clock, phase: Phase.read };
+    const tell = (): void => {
+      if (this.#reachable) this.connection?.closed(code, '');
+      this.#reachable = false;
+    };
+    scheduler.schedule(scheduler.now + 2, tell, place);
+  }
+
+  #closedByNode(code: number, reason: string): void {
+    const { scheduler, trace } = this.#world;
+    scheduler.touched = true;
+    trace(() => `${this.node.name} closes the socket of ${this.device.name}: ${code} ${reason}`);
+    scheduler.schedule(scheduler.now + 2, () => {
+      if (!this.#reachable || this.#closed) return;
+      this.#closed = true;
+      this.device.closedBy(this, code);
+    });
+    // The closing handshake ends where the peer is there, and the TCP connection otherwise.
+    const place = { owner: this.node.clock, phase: Phase.read };
+    scheduler.schedule(scheduler.now + 4, () => this.connection?.closed(code, reason), place);
+  }
+
+  #pingLater(): void {
+    const { scheduler } = this.#world;
+    scheduler.schedule(scheduler.now + PING_INTERVAL_MS, () => {
+      if (this.#closed || !this.#reachable) return;
+      // A reset tells the client that its node is gone.
+      if (!this.node.isUp) {
+        this.#closed = true;
+        this.device.closedBy(this, 1006);
+        return;
+      }
+      if (this.pings) this.say('{"type":"ping"}');
+      this.#pingLater();
+    });
+  }
+}

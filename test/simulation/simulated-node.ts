@@ -1,0 +1,133 @@
+import type { Config } from '../../src/config/config.ts';
+import { ConnectionManager } from '../../src/connection/connection-manager.ts';
+import { createSettlement, type Settlement } from '../../src/create-settlement.ts';
+import { ObservedTime } from '../../src/heartbeat/observed-time.ts';
+import { sleep } from '../../src/lib/clock.ts';
+import type { Log, LogFields } from '../../src/logging/log.ts';
+import { Counters } from '../../src/metrics/counters.ts';
+import { PresenceTracker } from '../../src/presence/tracker.ts';
+import type { RedisHost } from './network.ts';
+import { Random } from './random.ts';
+import { NodeClock, type Scheduler } from './scheduler.ts';
+import { type SimulatedSql, SqlLink } from './simulated-sql.ts';
+import { StoreLink } from './store-link.ts';
+
+export interface Rules {
+  readonly policy: 'replace' | 'reject' | 'multi';
+  readonly loginResetsTime: boolean;
+  readonly lastSeenTtlMs: number;
+}
+
+export const HEARTBEAT_TIMEOUT_MS = 10_000;
+export const HTTP_TIMEOUT_MS = 15_000;
+export const MAX_CONNECTIONS = 3;
+const DRAIN_TIMEOUT_MS = 5000;
+const RECOVERY_MS = 4000;
+
+export interface NodeWorld {
+  readonly scheduler: Scheduler;
+  readonly host: RedisHost;
+  readonly sql: SimulatedSql;
+  readonly rules: Rules;
+  readonly trace: (text: () => string) => void;
+}
+
+/** One process of the product as `create-gateway.ts` joins it, on simulated stores and a clock of its own. */
+export class SimulatedNode {
+  readonly name: string;
+  readonly clock: NodeClock;
+  readonly link: StoreLink;
+  readonly tracker: PresenceTracker;
+  readonly manager: ConnectionManager;
+  readonly settlement: Settlement;
+  readonly sqlLink: SqlLink;
+  /** When it was frozen or cut off last; pauses that are too short to recover in do not count. */
+  troubledFrom = Number.NEGATIVE_INFINITY;
+  troubledUntil = Number.NEGATIVE_INFINITY;
+  /** Takes connections. */
+  accepts = false;
+  stopped = false;
+  #ids = 0;
+
+  constructor(name: string, world: NodeWorld, seed: { random: number; skewMs: number }) {
+    const { scheduler, host, sql, rules, trace } = world;
+    const random = new Random(seed.random);
+    const clock = new NodeClock(scheduler, seed.skewMs);
+    this.name = name;
+    this.clock = clock;
+    this.link = new StoreLink({ node: name, host, clock, scheduler, random });
+    this.sqlLink = new SqlLink(sql, { clock, scheduler, random });
+    const note = (fields: LogFields): void => trace(() => `${name} ${shown(fields)}`);
+    const log: Log = { debug: () => undefined, info: note, warn: note, error: note };
+    const counters = new Counters();
+    const time = new ObservedTime(clock);
+    const config = { sqlTimeoutMs: 2000, heartbeatTimeoutMs: HEARTBEAT_TIMEOUT_MS, periodsRetentionDays: 90 };
+    this.settlement = createSettlement({
+      ...{ clock, log, counters, node: name, random: () => random.next() },
+      ...{
+        config: { ...config, databaseUrl: 'postgres:' } as Config,
+        store: this.sqlLink,
+        duties: this.link,
+      },
+    });
+    this.tracker = new PresenceTracker({
+      ...{ clock, log, counters, node: name, store: this.link, ledger: this.settlement.ledger },
+      ...{
+        heartbeatTimeoutMs: HEARTBEAT_TIMEOUT_MS,
+        httpTimeoutMs: HTTP_TIMEOUT_MS,
+        sessionPolicy: rules.policy,
+      },
+      ...{ unknownUsers: 'create', loginResetsTime: rules.loginResetsTime },
+      renewToken: () => Promise.resolve(undefined),
+      newId: () => `${name}-${++this.#ids}`,
+    });
+    this.manager = new ConnectionManager({
+      ...{ clock, time, log, counters, node: name, observer: this.tracker },
+      policy: rules.policy === 'replace' ? 'replace' : 'multi',
+    });
+  }
+
+  get isUp(): boolean {
+    return !this.clock.isDead && !this.stopped;
+  }
+
+  async start(): Promise<void> {
+    await this.settlement.reconciler.start();
+    await this.tracker.start(this.manager);
+    this.settlement.settler.start();
+    this.manager.start();
+    this.accepts = true;
+  }
+
+  /** Notes that it is frozen or cut off from now on for `ms`. */
+  trouble(now: number, ms: number): void {
+    if (now > this.troubledUntil + RECOVERY_MS) this.troubledFrom = now;
+    this.troubledUntil = Math.max(this.troubledUntil, now + ms);
+  }
+
+  kill(): void {
+    this.clock.kill();
+    this.accepts = false;
+  }
+
+  /** SIGTERM: the order of `create-gateway.ts`. */
+  async stop(): Promise<void> {
+    const { settler, reconciler } = this.settlement;
+    this.accepts = false;
+    this.manager.close(() => 0);
+    await sleep(this.clock, 300);
+    await Promise.race([settler.flush(DRAIN_TIMEOUT_MS), sleep(this.clock, DRAIN_TIMEOUT_MS)]);
+    this.manager.monitor.stop();
+    await this.tracker.stop();
+    await settler.stop();
+    await reconciler.stop();
+    await this.sqlLink.noteNodeAlive(this.name, this.clock.now()).catch(() => undefined);
+    this.stopped = true;
+    this.clock.kill();
+  }
+}
+
+function shown({ event, ...fields }: LogFields): string {
+  const told = Object.entries(fields).map(([name, value]) => `${name}=${String(value)}`);
+  return `${event} ${told.join(' ')}`;
+}

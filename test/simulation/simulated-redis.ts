@@ -1,0 +1,292 @@
+import type { Hold, Moment } from '../../src/presence/core/records.ts';
+import type { WorldRules } from '../../src/presence/core/session-policy.ts';
+import { PresenceWorld } from '../../src/presence/core/world.ts';
+import type {
+  Claim,
+  ClaimAnswer,
+  EndAnswer,
+  EndedPeriod,
+  EndRequest,
+  Loss,
+  RenewAnswer,
+  RenewRequest,
+} from '../../src/presence/presence-store.ts';
+import type { Duty } from '../../src/settlement/user-store.ts';
+import { type Caller, type Contents, copyOf, type Lease, type RedisEvents } from './contents.ts';
+import { DutyStream } from './duty-stream.ts';
+import type { Mutation } from './mutation.ts';
+import { type Scheduler, wallAt } from './scheduler.ts';
+
+const YOUNG_MS = 2000;
+const MAX_CHARGED_MS = 2000;
+const DEAD_AFTER_MS = 11_000;
+
+/** One Redis: the scripts of `src/presence/scripts` over the rules of `src/presence/core`, and what may befall it. */
+export class SimulatedRedis {
+  skewMs = 0;
+  runId = 'run-1';
+  #runs = 1;
+  #contents: Contents;
+  readonly #scheduler: Scheduler;
+  readonly #rules: WorldRules;
+  readonly #mutation: Mutation;
+  readonly #events: RedisEvents;
+
+  constructor(options: {
+    scheduler: Scheduler;
+    rules: WorldRules;
+    mutation: Mutation;
+    events: RedisEvents;
+  }) {
+    this.#scheduler = options.scheduler;
+    this.#rules = options.rules;
+    this.#mutation = options.mutation;
+    this.#events = options.events;
+    this.#contents = this.#empty();
+  }
+
+  get world(): PresenceWorld {
+    return this.#contents.world;
+  }
+
+  get duties(): DutyStream {
+    return this.#contents.duties;
+  }
+
+  get wall(): number {
+    return wallAt(this.#scheduler.now, this.skewMs);
+  }
+
+  /** FLUSHALL: the same server without a memory. */
+  wipe(): void {
+    this.#contents = this.#empty();
+  }
+
+  snapshot(): () => void {
+    const kept = copyOf(this.#contents, this.#createWorld());
+    return () => {
+      this.#contents = copyOf(kept, this.#createWorld());
+    };
+  }
+
+  /** Another server from now on: a restart, or a replica that was promoted. */
+  restart(): void {
+    this.#runs += 1;
+    this.runId = `run-${this.#runs}`;
+  }
+
+  renew(caller: Caller, request: RenewRequest): RenewAnswer {
+    const contents = this.#contents;
+    const { world, leases } = contents;
+    const moment = this.#moment();
+    if (!contents.known || contents.run !== caller.runId) {
+      for (const node of leases.keys())
+        this.#keepLease(node, { lease: '', seen: moment.observed, restored: false });
+      contents.birth = moment.observed;
+      contents.run = caller.runId;
+      contents.known = true;
+    }
+    this.#keepClock(moment);
+    if (!this.#mutation.forgetsHighestEpoch)
+      world.highestEpoch = Math.max(world.highestEpoch, request.highestEpoch);
+    const restored =
+      request.restored || leases.get(caller.node)?.restored === true || this.#mutation.neverRestores === true;
+    this.#keepLease(caller.node, { lease: caller.lease, seen: moment.observed, restored });
+    contents.dead.delete(caller.node);
+    const waiting = world.losses.get(caller.node);
+    for (const { userId, rev } of request.acknowledged) {
+      if (waiting?.get(userId)?.rev === rev) waiting.delete(userId);
+    }
+    const losses = [...(waiting?.values() ?? [])];
+    if (this.#mutation.lossesToldOnce) waiting?.clear();
+    return { restore: !restored, losses, onlineCount: world.onlineCount };
+  }
+
+  claim(caller: Caller, batch: readonly Claim[]): readonly ClaimAnswer[] {
+    const moment = this.#moment();
+    if (!this.#hasLease(caller, moment)) return batch.map(() => ({ kind: 'no-lease' }));
+    return batch.map((claim) => {
+      const before = this.world.records.get(claim.userId)?.epoch;
+      const answer = this.#take(caller, claim, moment);
+      const minted = answer.kind === 'opened' || (answer.kind === 'joined' && claim.mode === 'socket');
+      if (minted && before !== answer.epoch) this.#events.minted(claim, answer, caller);
+      this.#events.claimed(claim, answer, caller);
+      return answer;
+    });
+  }
+
+  record(caller: Caller, batch: readonly { userId: number; period: number }[]): readonly boolean[] {
+    const valid = this.#hasLease(caller, this.#moment());
+    return batch.map(({ userId, period }) => {
+      const held = this.world.records.get(userId)?.holds.has(caller.node) === true;
+      return valid && held && this.world.record(userId, period);
+    });
+  }
+
+  withdraw(batch: readonly { userId: number; period: number }[]): void {
+    for (const { userId, period } of batch) {
+      this.world.withdraw(userId, period);
+      this.#expireOffline(userId);
+    }
+  }
+
+  end(caller: Caller, batch: readonly EndRequest[]): readonly EndAnswer[] {
+    const moment = this.#moment();
+    const valid = this.#hasLease(caller, moment);
+    return batch.map((request) => {
+      if (!valid) return { kind: 'no-lease' };
+      if (this.#isYoung(moment)) return { kind: 'young' };
+      const own = this.world.losses.get(caller.node)?.get(request.userId);
+      const epoch = this.#mutation.endIgnoresEpoch ? 0 : request.epoch;
+      const asked =
+        this.#mutation.strictEnd && epoch > 0 ? { ...request, epoch: epoch - 1 } : { ...request, epoch };
+      const answer = this.world.end(asked, moment);
+      this.#restoreLoss(caller.node, request.userId, own);
+      this.#events.endAsked(request, answer, caller);
+      return answer;
+    });
+  }
+
+  reap(caller: Caller, limit: number): { ended: readonly EndedPeriod[]; ghosts: number } {
+    const moment = this.#moment();
+    const { world, leases, dead } = this.#contents;
+    if (!this.#hasLease(caller, moment) || this.#isYoung(moment)) return { ended: [], ghosts: 0 };
+    const silence = this.#mutation.reapsWithoutGrace ? DEAD_AFTER_MS - 6000 : DEAD_AFTER_MS;
+    for (const [node, { seen }] of leases) {
+      if (moment.observed - seen < silence) continue;
+      leases.delete(node);
+      world.nodes.delete(node);
+      dead.add(node);
+    }
+    const ended: EndedPeriod[] = [];
+    let ghosts = 0;
+    for (const node of dead) {
+      if (this.#mutation.reapIgnoresDeadlines) this.#passDeadlines(node);
+      if (!this.#mutation.neverReaps) ended.push(...world.reap(node, limit, moment));
+      const left = world.heldBy(node);
+      if (left === 0) {
+        dead.delete(node);
+        world.losses.delete(node);
+      }
+      ghosts += left;
+    }
+    return { ended, ghosts };
+  }
+
+  acknowledge(duties: readonly Duty[]): void {
+    for (const { id, userId, period } of duties) {
+      this.duties.remove(id);
+      this.world.acknowledgeDuty(userId, period);
+      this.#expireOffline(userId);
+    }
+  }
+
+  #take(caller: Caller, claim: Claim, moment: Moment): ClaimAnswer {
+    const { world, expiries } = this.#contents;
+    this.#expire(claim.userId);
+    const held = world.records.get(claim.userId)?.holds.get(caller.node);
+    const loss = world.losses.get(caller.node)?.get(claim.userId);
+    this.#mutateBefore(claim, held, caller.node);
+    const decided =
+      (held !== undefined && claim.rev <= held.rev) || (loss !== undefined && claim.rev <= loss.rev);
+    if (!decided && claim.mode !== 'restate' && this.#isYoung(moment)) return { kind: 'young' };
+    const record = world.records.get(claim.userId);
+    const before = { until: record?.until ?? 0, last: record?.last };
+    const answer = world.claim(caller.node, claim, moment);
+    const opened = world.records.get(claim.userId);
+    if (this.#mutation.untilIsKept && answer.kind === 'opened' && opened !== undefined)
+      opened.until = Math.max(opened.until, before.until);
+    if (this.#mutation.takeOverTellsNobody && claim.mode === 'socket') {
+      for (const [node, losses] of world.losses) if (node !== caller.node) losses.delete(claim.userId);
+    }
+    if (opened !== undefined && opened.holds.size > 0) expiries.delete(claim.userId);
+    else this.#expireOffline(claim.userId);
+    return answer;
+  }
+
+  #mutateBefore(claim: Claim, held: Hold | undefined, node: string): void {
+    if (held !== undefined && this.#mutation.repeatsAreNew && held.rev === claim.rev) held.rev -= 1;
+    if (held !== undefined && this.#mutation.ignoresRev && held.rev > claim.rev) held.rev = claim.rev - 1;
+    if (this.#mutation.ignoresLosses) this.#contents.world.losses.get(node)?.delete(claim.userId);
+    const record = this.#contents.world.records.get(claim.userId);
+    if (this.#mutation.restatesWhatEnded && claim.mode === 'restate' && record !== undefined)
+      record.last = undefined;
+  }
+
+  #passDeadlines(node: string): void {
+    for (const record of this.world.records.values()) {
+      const hold = record.holds.get(node);
+      if (hold !== undefined) Object.assign(hold, { socketUntil: 0, httpUntil: 0 });
+    }
+  }
+
+  #restoreLoss(node: string, userId: number, loss: Loss | undefined): void {
+    const losses = this.world.losses.get(node);
+    if (loss === undefined) losses?.delete(userId);
+    else losses?.set(userId, loss);
+  }
+
+  #moment(): Moment {
+    const { clock, reading, known } = this.#contents;
+    const { wall } = this;
+    if (!known) return { wall, observed: wall };
+    const gap = wall - reading;
+    const charged = this.#mutation.chargesWholeGaps ? gap : Math.max(0, Math.min(MAX_CHARGED_MS, gap));
+    return { wall, observed: clock + charged };
+  }
+
+  #keepClock({ wall, observed }: Moment): void {
+    this.#contents.clock = observed;
+    this.#contents.reading = wall;
+  }
+
+  #isYoung({ observed }: Moment): boolean {
+    return !this.#mutation.neverYoung && observed < this.#contents.birth + YOUNG_MS;
+  }
+
+  #hasLease(caller: Caller, moment: Moment): boolean {
+    const { known, run, leases } = this.#contents;
+    const lease = leases.get(caller.node);
+    if (this.#mutation.ignoresLeases && known && lease !== undefined) return true;
+    if (!known || (run !== caller.runId && !this.#mutation.ignoresRunId)) return false;
+    if (lease === undefined || lease.lease !== caller.lease) return false;
+    this.#keepClock(moment);
+    this.#keepLease(caller.node, { ...lease, seen: moment.observed });
+    return true;
+  }
+
+  #keepLease(node: string, lease: Lease): void {
+    this.#contents.leases.set(node, lease);
+    this.world.nodes.set(node, lease.seen);
+  }
+
+  #expire(userId: number): void {
+    const at = this.#contents.expiries.get(userId);
+    if (at === undefined || at > this.wall) return;
+    this.#contents.expiries.delete(userId);
+    this.world.records.delete(userId);
+  }
+
+  #expireOffline(userId: number): void {
+    const record = this.world.records.get(userId);
+    if (record === undefined || record.holds.size > 0 || record.unsettled !== undefined) return;
+    const { expiries } = this.#contents;
+    if (!expiries.has(userId)) expiries.set(userId, this.wall + Math.max(1, this.#rules.lastSeenTtlMs));
+  }
+
+  #empty(): Contents {
+    const contents: Contents = {
+      ...{ world: this.#createWorld(), duties: new DutyStream(), leases: new Map(), dead: new Set() },
+      ...{ expiries: new Map(), known: false, clock: 0, reading: 0, run: '', birth: 0 },
+    };
+    return contents;
+  }
+
+  #createWorld(): PresenceWorld {
+    return new PresenceWorld(this.#rules, (duty) => {
+      this.#events.ended(duty);
+      if (this.#mutation.dropsDuties) return;
+      this.duties.append(duty, this.wall);
+    });
+  }
+}
