@@ -1,7 +1,8 @@
 import { sleep } from '../lib/clock.ts';
 import { err, ok, type Result } from '../lib/result.ts';
-import type { Opening, UserFacts } from '../settlement/user-store.ts';
+import type { UserFacts } from '../settlement/user-store.ts';
 import type { NodePresence } from './node-presence.ts';
+import { settleEarlier, writeOpening } from './opening.ts';
 import type { Dial, DialRefusal, DialRequest } from './presence.ts';
 import type { ClaimAnswer } from './presence-store.ts';
 import type { UserHold } from './user-hold.ts';
@@ -9,10 +10,6 @@ import type { UserHold } from './user-hold.ts';
 /** How often and how long a login is stated again while the store restores or another node opens the period. */
 const RETRY_INTERVAL_MS = 100;
 const MAX_ATTEMPTS = 30;
-/** How long a login waits for SQL where it may go on without (rule ST4). */
-const OPENING_WAIT_MS = 500;
-/** How long a login waits for the settlement of the user's earlier period (rule ST6). */
-const SETTLEMENT_WAIT_MS = 500;
 
 type Accepted = Extract<ClaimAnswer, { kind: 'opened' | 'joined' }>;
 
@@ -149,6 +146,19 @@ export class Logins {
     else this.#correctLater(hold);
   }
 
+  /** Finds out what became of a login without an answer, of a user who is not held here otherwise. */
+  async settleDoubt(hold: UserHold): Promise<void> {
+    const presence = this.#presence;
+    hold.uncertain = false;
+    if (hold.isAlive(presence.time.now())) await this.#prolong(hold);
+    if (hold.period > 0 || hold.uncertain) return;
+    // An opening that nobody was told of is dropped.
+    hold.reset();
+    const rev = presence.nextRev();
+    if ((await presence.claim(hold.claim('state', presence.time, { rev }))) === undefined)
+      this.#correctLater(hold);
+  }
+
   async #exclusively<Value, Failure>(
     userId: number,
     work: (hold: UserHold) => Promise<Result<Value, Failure>>,
@@ -177,7 +187,7 @@ export class Logins {
     if (known?.exists === false && presence.options.unknownUsers === 'reject') return err('unknown-user');
     const answer = await this.#stated(() => statement(known?.newest?.period ?? 0));
     if (answer === undefined) {
-      this.#correctLater(hold);
+      this.#lingerInDoubt(hold);
       return err('presence-unavailable');
     }
     switch (answer.kind) {
@@ -226,20 +236,34 @@ export class Logins {
     const presence = this.#presence;
     const { userId } = hold;
     const { period, loginTime } = answer;
-    await this.#settleEarlier(userId, answer.unsettled, facts);
-    if (!(await this.#written({ userId, period, loginAt: loginTime, node: presence.options.node }))) {
+    await settleEarlier(presence.options, { userId, unsettled: answer.unsettled }, facts);
+    if (
+      !(await writeOpening(presence.options, {
+        userId,
+        period,
+        loginAt: loginTime,
+        node: presence.options.node,
+      }))
+    ) {
       await presence.options.store.withdraw([{ userId, period }]).catch(() => this.#correctLater(hold));
       return err('settlement-unavailable');
     }
     const visible = await presence.record(userId, period);
     if (visible !== true) {
-      this.#correctLater(hold);
+      this.#lingerInDoubt(hold);
       return err('presence-unavailable');
     }
     presence.onlineCount += 1;
     presence.options.counters.logins += 1;
     this.#adopt(hold, answer);
     return ok(answer);
+  }
+
+  /** A login whose answer was lost may have taken the user from another node: they linger here, and are not dropped. */
+  #lingerInDoubt(hold: UserHold): void {
+    const { time } = this.#presence;
+    hold.noteProof({ observed: time.now(), monotonic: time.monotonic });
+    this.#correctLater(hold);
   }
 
   /** What the store has of this user may be more than this node told anybody: it is told what is true. */
@@ -249,35 +273,8 @@ export class Logins {
     this.#presence.leaseDoubtful();
   }
 
-  async #settleEarlier(
-    userId: number,
-    unsettled: number | undefined,
-    facts: UserFacts | undefined,
-  ): Promise<void> {
-    const { ledger, clock } = this.#presence.options;
-    const open = facts?.newest?.settledAt === null ? facts.newest : undefined;
-    if (unsettled !== undefined) {
-      await ledger.settled({ userId, period: unsettled }, SETTLEMENT_WAIT_MS);
-    } else if (open !== undefined) {
-      // Presence knows nothing of the open row: whoever held it is gone.
-      await Promise.race([ledger.reconcile(open).catch(() => {}), sleep(clock, SETTLEMENT_WAIT_MS)]);
-    }
-  }
-
-  /** Whether the login may go on: the opening is committed, or need not be (rule ST4). */
-  async #written(opening: Opening): Promise<boolean> {
-    const { ledger, clock, loginResetsTime } = this.#presence.options;
-    const committed = ledger.open(opening).then(
-      () => true,
-      () => false,
-    );
-    if (loginResetsTime) return committed;
-    const inTime = await Promise.race([committed, sleep(clock, OPENING_WAIT_MS).then(() => false)]);
-    if (!inTime) ledger.openLater(opening);
-    return true;
-  }
-
   #adopt(hold: UserHold, accepted: Accepted): void {
+    hold.endAsked = undefined;
     if (accepted.kind === 'joined' && accepted.period !== hold.period) {
       this.#presence.options.ledger.moved({ userId: hold.userId, period: accepted.period });
     }

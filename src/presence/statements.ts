@@ -88,7 +88,8 @@ export class Statements {
       this.#presence.dirty.delete(hold);
       if (hold.period === 0 && !hold.uncertain) continue;
       void hold.lock();
-      batch.push(hold);
+      if (hold.period > 0) batch.push(hold);
+      else void this.#logins.settleDoubt(hold).finally(() => this.#presence.release(hold));
     }
     return batch;
   }
@@ -138,7 +139,8 @@ export class Statements {
     const { time } = this.#presence;
     if (hold.isAlive(time.now())) await this.#presence.hearLosses();
     if (!hold.isAlive(time.now())) return this.#letGo(hold);
-    await this.#logins.reclaim(hold);
+    if (hold.endAsked === undefined) await this.#logins.reclaim(hold);
+    else this.#presence.forget(hold, hold.endAsked);
     this.#presence.release(hold);
   }
 

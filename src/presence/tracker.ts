@@ -209,7 +209,9 @@ export class PresenceTracker implements Presence, ManagerObserver {
     if (turn !== undefined) await turn;
     node.holds.set(request.userId, hold);
     try {
+      hold.endAsked = request.reason;
       const answer = await this.#endOnce(request, hold);
+      hold.endAsked = undefined;
       if (answer.kind === 'ended') {
         node.periodEnded(answer.end);
         node.forget(hold, request.reason);

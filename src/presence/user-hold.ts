@@ -46,6 +46,8 @@ export class UserHold implements Watched {
   httpRev = 0;
   /** A statement about this user may have reached the store though no answer came: it must be told what is true. */
   uncertain = false;
+  /** A logout was asked for and its answer never came: where the store no longer has the user, it happened. */
+  endAsked: 'logout' | 'kick' | undefined;
 
   wheelSlot = OFF_WHEEL;
   wheelPrevious: WheelNode | undefined = undefined;
@@ -115,6 +117,11 @@ export class UserHold implements Watched {
     this.#lostRev = Math.max(this.#lostRev, rev);
     if (this.httpRev <= rev) this.http = NO_PROOF;
     if (this.#goneRev <= rev) this.#gone = NO_PROOF;
+  }
+
+  /** A dial reached this node, whatever became of it: the user lingers by it. */
+  noteProof(proof: Proof): void {
+    this.#gone = newer(this.#gone, proof);
   }
 
   /** Takes back a proof by HTTP that was not accepted: the one before it stands, unless it was lost meanwhile. */

@@ -1,0 +1,41 @@
+import { sleep } from '../lib/clock.ts';
+import type { Opening, UserFacts } from '../settlement/user-store.ts';
+import type { PresenceOptions } from './node-presence.ts';
+
+/** How long a login waits for SQL where it may go on without (rule ST4). */
+const OPENING_WAIT_MS = 500;
+/** How long a login waits for the settlement of the user's earlier period (rule ST6). */
+const SETTLEMENT_WAIT_MS = 500;
+
+type OpeningOptions = Pick<PresenceOptions, 'ledger' | 'clock' | 'loginResetsTime'>;
+
+/** Before a period opens, what went before it is settled, where that does not take too long (rules ST4, ST6). */
+export async function settleEarlier(
+  { ledger, clock }: OpeningOptions,
+  earlier: { readonly userId: number; readonly unsettled: number | undefined },
+  facts: UserFacts | undefined,
+): Promise<void> {
+  const { userId, unsettled } = earlier;
+  const open = facts?.newest?.settledAt === null ? facts.newest : undefined;
+  if (unsettled !== undefined) {
+    await ledger.settled({ userId, period: unsettled }, SETTLEMENT_WAIT_MS);
+  } else if (open !== undefined) {
+    // Presence knows nothing of the open row: whoever held it is gone.
+    await Promise.race([ledger.reconcile(open).catch(() => {}), sleep(clock, SETTLEMENT_WAIT_MS)]);
+  }
+}
+
+/** Writes the row of an opening; answers whether the login may go on: it is committed, or need not be (rule ST4). */
+export async function writeOpening(
+  { ledger, clock, loginResetsTime }: OpeningOptions,
+  opening: Opening,
+): Promise<boolean> {
+  const committed = ledger.open(opening).then(
+    () => true,
+    () => false,
+  );
+  if (loginResetsTime) return committed;
+  const inTime = await Promise.race([committed, sleep(clock, OPENING_WAIT_MS).then(() => false)]);
+  if (!inTime) ledger.openLater(opening);
+  return true;
+}
