@@ -50,6 +50,8 @@ export class RedisPresenceStore implements PresenceStore {
   readonly #link: RedisLink;
   readonly #duties: RedisDuties;
   readonly #changes: RedisChanges;
+  /** The world of the newest renewal: what is restated, is restated in it. */
+  #birth: string | undefined;
 
   constructor(options: RedisStoreOptions) {
     this.#options = options;
@@ -63,10 +65,11 @@ export class RedisPresenceStore implements PresenceStore {
     const acknowledged = request.acknowledged.flatMap(({ userId, rev }) => [userId, rev]);
     const reply = (await this.#run('renew', [
       request.highestEpoch,
-      request.restored ? 1 : 0,
+      request.restored ? (this.#birth ?? '*') : '',
       ...acknowledged,
     ])) as (number | string)[];
-    const [restore, onlineCount, ...flat] = reply;
+    const [restore, onlineCount, birth, ...flat] = reply;
+    this.#birth = String(birth);
     const losses: Loss[] = [];
     for (let index = 0; index + 1 < flat.length; index += 2) {
       const [rev, reason] = String(flat[index + 1]).split('|');

@@ -75,7 +75,11 @@ export class SimulatedRedis {
     this.runId = `run-${this.#runs}`;
   }
 
-  renew(caller: Caller, request: RenewRequest): RenewAnswer {
+  renew(
+    caller: Caller,
+    request: RenewRequest,
+    restatedIn: string | undefined,
+  ): RenewAnswer & { readonly birth: string } {
     const contents = this.#contents;
     const { world, leases } = contents;
     const moment = this.#moment();
@@ -89,8 +93,10 @@ export class SimulatedRedis {
     this.#keepClock(moment);
     if (!this.#mutation.forgetsHighestEpoch)
       world.highestEpoch = Math.max(world.highestEpoch, request.highestEpoch);
+    const birth = `${caller.runId}:${contents.birth}`;
+    const credited = request.restored && (restatedIn ?? birth) === birth;
     const restored =
-      request.restored || leases.get(caller.node)?.restored === true || this.#mutation.neverRestores === true;
+      credited || leases.get(caller.node)?.restored === true || this.#mutation.neverRestores === true;
     this.#keepLease(caller.node, { lease: caller.lease, seen: moment.observed, restored });
     contents.dead.delete(caller.node);
     const waiting = world.losses.get(caller.node);
@@ -99,7 +105,7 @@ export class SimulatedRedis {
     }
     const losses = [...(waiting?.values() ?? [])];
     if (this.#mutation.lossesToldOnce) waiting?.clear();
-    return { restore: !restored, losses, onlineCount: world.onlineCount };
+    return { restore: !restored, losses, onlineCount: world.onlineCount, birth };
   }
 
   claim(caller: Caller, batch: readonly Claim[]): readonly ClaimAnswer[] {

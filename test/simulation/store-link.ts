@@ -41,6 +41,8 @@ export class StoreLink implements PresenceStore {
   readonly #random: Random;
   readonly #inHand = new Set<string>();
   #name = 0;
+  /** The world of the newest renewal. */
+  #birth: string | undefined;
   #runId: string | undefined;
   #ready = true;
   /** Calls on the present TCP connection; replaced with it. */
@@ -62,8 +64,11 @@ export class StoreLink implements PresenceStore {
     this.#random = options.random;
   }
 
-  renew(request: RenewRequest): Promise<RenewAnswer> {
-    return this.#script((redis, caller) => redis.renew(caller, request));
+  async renew(request: RenewRequest): Promise<RenewAnswer> {
+    const restatedIn = this.#birth;
+    const answer = await this.#script((redis, caller) => redis.renew(caller, request, restatedIn));
+    this.#birth = answer.birth;
+    return answer;
   }
   claim(batch: readonly Claim[]): Promise<readonly ClaimAnswer[]> {
     return this.#script((redis, caller) => redis.claim(caller, batch));

@@ -1,7 +1,8 @@
 -- renew: the only giver of leases; a node's sign of life. Rules PR8, PR11.
--- ARGV[6] highest epoch known to the node   ARGV[7] 1 once the node has restated everything
+-- ARGV[6] highest epoch known to the node
+-- ARGV[7] the birth in whose world the node has restated everything, * where it had nothing to restate, else empty
 -- ARGV[8…] acknowledged losses: user, rev
--- Answers: restore (0/1), users online, then losses: user, rev|reason
+-- Answers: restore (0/1), users online, this world's birth, then losses: user, rev|reason
 
 if not known_world or world[4] ~= run_id then
   -- Another Redis than the one that gave the leases (restart, failover, wipe): everybody states anew what it holds.
@@ -18,7 +19,9 @@ redis.call('HSET', WORLD, 'high', num(high))
 local entry = node_entry(node) or { restored = '0' }
 entry.lease = lease
 entry.seen = observed
-if ARGV[7] == '1' then entry.restored = '1' end
+-- What was restated in a world that was lost meanwhile counts for nothing in this one.
+local this_birth = run_id .. ':' .. num(birth)
+if ARGV[7] == '*' or ARGV[7] == this_birth then entry.restored = '1' end
 keep_node(node, entry)
 redis.call('HDEL', DEAD, node)
 
@@ -28,7 +31,7 @@ for i = 8, #ARGV, 2 do
   if waiting and split(waiting, '|')[1] == ARGV[i + 1] then redis.call('HDEL', lost, ARGV[i]) end
 end
 
-local answer = { entry.restored == '1' and 0 or 1, redis.call('ZCARD', ONLINE) }
+local answer = { entry.restored == '1' and 0 or 1, redis.call('ZCARD', ONLINE), this_birth }
 local losses = redis.call('HGETALL', lost)
 for i = 1, #losses do answer[#answer + 1] = losses[i] end
 return answer
