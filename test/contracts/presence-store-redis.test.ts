@@ -364,6 +364,15 @@ describe('[PR11] a Redis that was restarted or emptied', () => {
     expect(await state(store, socketOf(late, 4))).toMatchObject({ kind: 'opened' });
   });
 
+  it('credits nobody with what was restated in a world that was lost before the report of it', async () => {
+    const store = await open();
+    await redis.cli('FLUSHALL');
+    expect((await asked(store)).restore).toBe(true);
+    await redis.cli('FLUSHALL');
+    expect((await renew(store)).restore).toBe(true);
+    expect((await renew(store)).restore).toBe(false);
+  });
+
   it('a restart voids all leases; what was saved stands, and who does not come back is reaped', async () => {
     const [survivor, lost] = [await open(1500), await open()];
     await grownUp(survivor);
