@@ -315,6 +315,11 @@ export class PresenceModel {
     const isOnline = record !== undefined && record.holds.size > 0 && record.recorded;
     const status = isOnline ? 'online' : record?.last === undefined ? undefined : 'offline';
     expect(theirs?.status).toBe(status);
+    if (record === undefined) {
+      // An opening that was withdrawn was never accepted: its numbers may be given out again within the millisecond.
+      this.#periods.delete(userId);
+      this.#epochs.delete(userId);
+    }
     if (record === undefined || theirs === undefined) return;
     const sockets = isOnline ? [...record.holds.values()].reduce((sum, hold) => sum + hold.sockets, 0) : 0;
     expect(theirs.sockets).toBe(sockets);

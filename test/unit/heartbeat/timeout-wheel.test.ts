@@ -153,7 +153,8 @@ describe('TimeoutWheel', () => {
                 break;
               case 'move':
                 if (picked === undefined) break;
-                picked.due += step.by;
+                // What would lie in the past is due now: lateness counts from when the wheel was told.
+                picked.due = Math.max(now, picked.due + step.by);
                 // A deadline that comes nearer must be told; one that moves away need not.
                 if (step.by < 0) wheel.reschedule(picked);
                 break;
