@@ -258,8 +258,11 @@ export class PresenceWorld {
       this.#forgetOpening(record);
       return undefined;
     }
-    const logoutTime = Math.max(record.loginTime, Math.min(cause.moment.wall, record.until));
-    return this.#end(record, { reason: cause.reason, logoutTime, node: cause.node });
+    const { loginTime, until, proof } = record;
+    // A statement that was long on its way told its proof, and with it this end, as much too new: it is past already.
+    record.proof = Math.max(loginTime, proof - Math.max(0, until - moment.wall));
+    const logoutTime = Math.max(loginTime, Math.min(moment.wall, until));
+    return this.#end(record, { reason, logoutTime, node });
   }
 
   /** Status, online set, duty: one step (rule ST1). */

@@ -208,6 +208,8 @@ local function drop_or_end(r, n, reason)
     forget_opening(r)
     return nil
   end
+  -- A statement that was long on its way told its proof, and with it this end, as much too new: it is past already.
+  r.proof = math.max(r.login, r.proof - math.max(0, r.till - wall))
   return end_period(r, reason, math.max(r.login, math.min(wall, r.till)), n)
 end
 
