@@ -201,6 +201,7 @@ class Assembly {
     await this.#settlement.settler.stop();
     await this.#settlement.reconciler.stop();
     await this.#settlement.health.stop();
+    await this.#settlement.ledger.stop();
     // Whoever does not come back is settled by this moment, not by one up to 5 s older (rule ST5).
     await this.#parts.users.noteNodeAlive(this.#parts.node, this.#parts.clock.now()).catch(() => {});
     await this.#parts.presence.store.close();

@@ -34,6 +34,7 @@ export class PresenceLedger implements Ledger {
   /** Periods that came to this node and whose rows do not say so yet. */
   readonly #moved = new Map<string, PeriodKey>();
   #moving: Timer | undefined;
+  #isStopped = false;
 
   constructor(options: PresenceLedgerOptions) {
     this.#options = options;
@@ -94,6 +95,14 @@ export class PresenceLedger implements Ledger {
     this.#options.settler.wake();
   }
 
+  /** Tells SQL what it still can of periods that moved, and gives up what waits for it to come back. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#moving?.cancel();
+    if (this.#moved.size > 0) await this.#move();
+    this.#late.clear();
+  }
+
   /** To be told by the settler and the reconciler. */
   onSettled(duties: readonly Duty[]): void {
     for (const duty of duties) {
@@ -119,7 +128,7 @@ export class PresenceLedger implements Ledger {
       );
     if (isDone) for (const [key] of batch) this.#moved.delete(key);
     this.#moving = undefined;
-    if (this.#moved.size > 0) this.#moveSoon(isDone ? 0 : LATE_RETRY_MS);
+    if (this.#moved.size > 0 && !this.#isStopped) this.#moveSoon(isDone ? 0 : LATE_RETRY_MS);
   }
 
   async #writeLate(): Promise<void> {
