@@ -1,4 +1,5 @@
 import type { Config } from './config.ts';
+import { parseRedisUrl } from './redis-url.ts';
 
 /** RFC 7518 section 3.2: a key of the same size as the hash output or larger. */
 export const MIN_JWT_SECRET_BYTES = 32;
@@ -7,7 +8,12 @@ const OWN_TABLES = ['lingxi_periods', 'lingxi_nodes'];
 
 /** What cannot be meant: each refuses the start. `given` holds the fields that some source set. */
 export function findContradiction(config: Config, given: ReadonlySet<keyof Config>): string | undefined {
-  return credentialContradiction(config) ?? timingContradiction(config) ?? tableContradiction(config, given);
+  return (
+    credentialContradiction(config) ??
+    timingContradiction(config) ??
+    redisFault(config) ??
+    tableContradiction(config, given)
+  );
 }
 
 function credentialContradiction(config: Config): string | undefined {
@@ -36,6 +42,12 @@ function timingContradiction(config: Config): string | undefined {
     return `LINGXI_PING_INTERVAL_MS (${config.pingIntervalMs}) must be shorter than LINGXI_HEARTBEAT_TIMEOUT_MS (${config.heartbeatTimeoutMs}): a client could not answer in time.`;
   }
   return undefined;
+}
+
+function redisFault({ redisUrl }: Config): string | undefined {
+  if (redisUrl === undefined) return undefined;
+  const parsed = parseRedisUrl(redisUrl);
+  return parsed.ok ? undefined : parsed.error.message;
 }
 
 function tableContradiction(config: Config, given: ReadonlySet<keyof Config>): string | undefined {

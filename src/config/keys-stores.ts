@@ -1,18 +1,20 @@
 import { fixed, type Keys } from './key.ts';
 import { choice, columnName, flag, matching, tableName, url, whole } from './kinds.ts';
+import { REDIS_SCHEMES } from './redis-url.ts';
 
 /** Redis, SQL, and what is kept there for how long. */
 export const storeKeys = {
   redisUrl: {
     variable: 'REDIS_URL',
     kind: url(
-      ['redis', 'rediss', 'redis+sentinel', 'redis+cluster'],
-      'a redis://, rediss://, redis+sentinel:// or redis+cluster:// address (special characters in the password percent-encoded)',
+      REDIS_SCHEMES,
+      'a redis://, redis+sentinel:// or redis+cluster:// address, or one with rediss for TLS (special characters in the password percent-encoded)',
     ),
     defaultText: 'none: presence in this process',
     defaultValue: () => undefined,
     secret: true,
-    about: 'Redis 6.2 or later, or Valkey, for presence on several nodes.',
+    about:
+      'Redis 6.2 or later, or Valkey, for presence on several nodes: `redis://[user][:password]@host:6379/<database>`, `redis+sentinel://[user][:password]@s1:26379,s2:26379,s3:26379/<master name>/<database>?sentinelPassword=…` (user and password are those of the master and its replicas) or `redis+cluster://[user][:password]@r1:6379,r2:6379`. A Sentinel or Cluster address names all Sentinels, or some servers.',
   },
   databaseUrl: {
     variable: 'DATABASE_URL',

@@ -1,14 +1,15 @@
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
+import { type Clock, systemClock } from '../lib/clock.ts';
+import { openRedisConnection, type RedisConnection, reconnect } from './redis-connection.ts';
 import { loadScripts, SCRIPT_NAMES, type ScriptName } from './redis-scripts.ts';
 
 export interface RedisLinkOptions {
   readonly url: string;
   /** A command that is not answered by then fails, and the connection is made anew (scenario 29). */
   readonly timeoutMs: number;
+  /** The system's where none is given. */
+  readonly clock?: Clock;
 }
-
-/** Longest pause between two tries to connect: a Redis that is back is found within the 2 s of rule PR10. */
-const MAX_RECONNECT_DELAY_MS = 500;
 
 type Script = (key: string, ...args: readonly (string | number)[]) => Promise<unknown>;
 
@@ -19,28 +20,29 @@ export class RedisUnavailable extends Error {
 
 /**
  * One connection to one Redis, and what must be known of it: the `run_id` of the server behind it, which every script
- * carries, so that a call meant for the Redis before a restart or failover changes nothing in the next one.
+ * carries, so that a call meant for the Redis before a restart or failover changes nothing in the next one. With
+ * Sentinels or a Cluster it is a connection to whoever is the master: no redirection is ever followed, a new master
+ * means a new connection, and that a new `run_id` (ADR 0007).
  */
 export class RedisLink {
   readonly client: Redis;
+  /** Before every key: `{lingxi}:` on Redis Cluster, else nothing. */
+  readonly prefix: string;
+  /** Number of the database. Pub/sub ignores it: channels of ours name it. */
+  readonly database: number;
+  readonly #made: RedisConnection;
+  readonly #subscribers: Redis[] = [];
   #runId: string | undefined;
+  #lastRunId: string | undefined;
   /** Rises with every connection: a lease belongs to one, late calls of an older one are void. */
   #connection = 0;
   #lastError = 'not connected yet';
 
   constructor(options: RedisLinkOptions) {
-    this.client = new Redis(options.url, {
-      lazyConnect: true,
-      connectTimeout: options.timeoutMs,
-      commandTimeout: options.timeoutMs,
-      enableOfflineQueue: false,
-      // A call of a dead connection must fail: it would be stated anew, with what is true then.
-      autoResendUnfulfilledCommands: false,
-      maxRetriesPerRequest: 0,
-      enableReadyCheck: true,
-      retryStrategy: (attempt) => Math.min(50 * attempt, MAX_RECONNECT_DELAY_MS),
-      reconnectOnError: (error) => error.message.startsWith('READONLY'),
-    });
+    this.#made = openRedisConnection({ clock: systemClock(), ...options });
+    this.client = this.#made.client;
+    this.prefix = this.#made.prefix;
+    this.database = this.#made.database;
     const scripts = loadScripts();
     for (const name of SCRIPT_NAMES)
       this.client.defineCommand(`lingxi_${name}`, { numberOfKeys: 1, lua: scripts[name] });
@@ -55,7 +57,7 @@ export class RedisLink {
   /** Resolves once connected; rejects with what the server or the network said. */
   async connect(): Promise<void> {
     try {
-      await this.client.connect();
+      await this.#made.connect();
       await this.#identify();
     } catch (error) {
       throw new RedisUnavailable(
@@ -91,16 +93,30 @@ export class RedisLink {
     }
   }
 
+  /** A connection for subscriptions, to the same master as the link's; it connects with its first command and closes with the link. */
+  subscriber(): Redis {
+    const subscriber = this.#made.subscriber();
+    subscriber.on('error', () => {});
+    this.#subscribers.push(subscriber);
+    return subscriber;
+  }
+
   /** INFO of the server, one value. */
   async info(section: string, name: string): Promise<string | undefined> {
     const text = await this.guarded(this.client.info(section));
     return new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(text)?.[1];
   }
 
+  /** Closes without waiting for what is under way. */
+  disconnect(): void {
+    for (const subscriber of this.#subscribers) subscriber.disconnect();
+    this.#made.close();
+  }
+
   async close(): Promise<void> {
     const quit = this.client.status === 'ready' ? this.client.quit().catch(() => undefined) : undefined;
     await quit;
-    this.client.disconnect();
+    this.disconnect();
   }
 
   async #identify(): Promise<string> {
@@ -108,22 +124,15 @@ export class RedisLink {
     if (runId === undefined) throw new RedisUnavailable('INFO names no run_id');
     if (this.#runId !== runId) this.#connection += 1;
     this.#runId = runId;
+    // A subscription has nothing to ask, so it would never notice that its server is no master any more.
+    if (this.#lastRunId !== undefined && this.#lastRunId !== runId) this.#subscribers.forEach(reconnect);
+    this.#lastRunId = runId;
     return runId;
   }
 
   #reconnect(): void {
     this.#runId = undefined;
     this.#connection += 1;
-    if (this.client.status === 'ready' || this.client.status === 'connect') this.client.disconnect(true);
-  }
-}
-
-/** The URL without what is secret in it. */
-export function shownRedisUrl(url: string): string {
-  try {
-    const { protocol, host, pathname } = new URL(url);
-    return `${protocol}//${host}${pathname}`;
-  } catch {
-    return 'REDIS_URL';
+    reconnect(this.client);
   }
 }

@@ -288,8 +288,15 @@ describe('bad values', () => {
     'rediss://:pw@r:6380/2',
     'redis+sentinel://a:26379,b:26379/mymaster/0',
     'redis+cluster://a:7000,b:7001',
+    'rediss+cluster://a',
   ])('%s is a Redis address', (url) => {
     expect(loaded({ env: { REDIS_URL: url } }).config.redisUrl).toBe(url);
+  });
+
+  it('a REDIS_URL that names no deployment is refused with an example', () => {
+    expect(refusal({ env: { REDIS_URL: 'redis+sentinel://:hunter2@a:26379,b:26379' } })).toBe(
+      'REDIS_URL names no master after the Sentinels: write it as in redis+sentinel://:password@s1:26379,s2:26379,s3:26379/mymaster/0.',
+    );
   });
 
   it('a public key may be written with escaped line breaks, a private key is refused', () => {

@@ -1,0 +1,241 @@
+import { expect } from 'vitest';
+import { RedisLink } from '../../src/presence/redis-link.ts';
+import { type Gateway, type Runtime, startGateway } from './gateway-process.ts';
+import { eventually, sleep } from './ports.ts';
+import { type PresenceView, viewPresence, type Welcome, welcomeOf } from './presence-view.ts';
+import type { RedisServer } from './redis.ts';
+import type { RedisDeployment } from './redis-sentinel.ts';
+import { type PostgresServer, startPostgres } from './services.ts';
+import { createUsers, freshUser } from './stores.ts';
+import type { Client } from './ws-client.ts';
+
+export interface Node {
+  readonly gateway: Gateway;
+  readonly view: PresenceView;
+}
+
+/** Two gateways, one on each runtime, on a Redis of several processes. */
+export interface Site<Redis extends RedisDeployment> {
+  readonly redis: Redis;
+  readonly postgres: PostgresServer;
+  readonly nodes: readonly Node[];
+  node(runtime: Runtime): Node;
+  stop(): Promise<void>;
+}
+
+/** Somebody who stays connected while the master changes. */
+export interface Guest {
+  readonly user: number;
+  readonly node: Node;
+  readonly client: Client;
+  readonly welcome: Welcome;
+}
+
+/** Bound of what follows a promotion: PR10 and PR11 leave nodes 2 s; one more for suites that share the cores. */
+const RESTORE_MS = 3000;
+const GUESTS_A_NODE = 20;
+/** Calls of a probe that are under way at a time, and the pause after each. */
+const PROBE_CALLS = 3;
+const PROBE_PAUSE_MS = 10;
+
+export async function openSite<Redis extends RedisDeployment>(
+  start: () => Promise<Redis>,
+): Promise<Site<Redis>> {
+  const [redis, postgres] = await Promise.all([start(), startPostgres()]);
+  const started: Node[] = [];
+  const stop = async (): Promise<void> => {
+    await Promise.all(started.map(({ gateway }) => gateway.stop()));
+    await Promise.all([redis.stop(), postgres.stop()]);
+  };
+  try {
+    await createUsers(postgres);
+    const stores = { redisUrl: redis.url, databaseUrl: postgres.url };
+    for (const runtime of ['bun', 'node'] as const) {
+      const env = { LINGXI_NODE_NAME: runtime };
+      const gateway = await startGateway({ runtime, stores, env });
+      started.push({ gateway, view: viewPresence({ gateway }) });
+    }
+    await Promise.all(started.map(({ gateway }) => untilReady(gateway)));
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return {
+    redis,
+    postgres,
+    nodes: started,
+    node(runtime) {
+      const node = started.find(({ gateway }) => gateway.runtime === runtime);
+      if (node === undefined) throw new Error(`no gateway on ${runtime}`);
+      return node;
+    },
+    stop,
+  };
+}
+
+/** Users with a socket on each node. */
+export async function invite(site: Pick<Site<RedisDeployment>, 'nodes'>): Promise<readonly Guest[]> {
+  const places = site.nodes.flatMap((node) => Array.from({ length: GUESTS_A_NODE }, () => node));
+  return Promise.all(
+    places.map(async (node) => {
+      const user = freshUser();
+      const client = await node.view.v1(user);
+      client.keepAlive(500);
+      return { user, node, client, welcome: await welcomeOf(client) };
+    }),
+  );
+}
+
+/**
+ * Has `change` make another server the master and proves what must hold then: sockets and periods stay, both nodes are
+ * back within 2 s of the promotion. Answers the former master.
+ */
+export async function surviveFailover<Redis extends RedisDeployment>(
+  site: Site<Redis>,
+  change: (master: RedisServer) => Promise<unknown>,
+): Promise<RedisServer> {
+  const { redis, nodes } = site;
+  const guests = await invite(site);
+  const before = nodes.map(({ gateway }) => restorations(gateway));
+  const former = await redis.master();
+  await change(former);
+  const master = await redis.promoted(former);
+  const promotedAt = performance.now();
+  await eventually(
+    async () => {
+      for (const [index, { gateway }] of nodes.entries()) {
+        expect(restorations(gateway)).toBeGreaterThan(before[index] ?? 0);
+        expect((await gateway.call('GET', '/readyz')).status).toBe(200);
+      }
+      expect(await redis.cli('HGET', `${redis.prefix}lingxi:world`, 'run')).toBe(
+        /run_id:(\w+)/.exec(await redis.cli('INFO', 'server'))?.[1],
+      );
+    },
+    { timeoutMs: 10_000, intervalMs: 10 },
+  );
+  const restoredMs = performance.now() - promotedAt;
+  process.stdout.write(`restored ${Math.round(restoredMs)} ms after the promotion\n`);
+  expect(restoredMs).toBeLessThan(RESTORE_MS);
+  expect(master).toBe(await redis.master());
+  await stillThere(site, guests);
+  await moveAndLeave(site, guests);
+  return former;
+}
+
+/** What a link said of the servers behind it while they changed. */
+export interface Probe {
+  /** Calls that ran on another server than the one whose `run_id` they named. */
+  readonly strays: readonly string[];
+  /** `run_id` of every server that ran a call. */
+  readonly servers: ReadonlySet<string>;
+  stop(): Promise<void>;
+}
+
+/** Calls many times a second, as a store calls its scripts; each call names a `run_id` and answers that of who ran it. */
+export async function startProbe(url: string): Promise<Probe> {
+  const link = new RedisLink({ url, timeoutMs: 1000 });
+  await link.connect();
+  const strays: string[] = [];
+  const servers = new Set<string>();
+  let running = true;
+  const call = async (): Promise<void> => {
+    const named = await link.runId();
+    const script = "return string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')";
+    const actual = String(await link.guarded(link.client.eval(script, 1, `${link.prefix}lingxi:world`)));
+    servers.add(actual);
+    if (named !== actual) strays.push(`${named} ran on ${actual}`);
+  };
+  const loop = async (): Promise<void> => {
+    while (running) {
+      await call().catch(() => undefined);
+      await sleep(PROBE_PAUSE_MS);
+    }
+  };
+  const loops = Array.from({ length: PROBE_CALLS }, loop);
+  return {
+    strays,
+    servers,
+    async stop() {
+      running = false;
+      await Promise.all(loops);
+      link.disconnect();
+    },
+  };
+}
+
+/** `presence-restored` lines so far. */
+function restorations(gateway: Gateway): number {
+  return gateway.logs().filter((line) => line['event'] === 'presence-restored').length;
+}
+
+async function stillThere(site: Site<RedisDeployment>, guests: readonly Guest[]): Promise<void> {
+  const { redis, postgres, nodes } = site;
+  const ids = guests.map(({ user }) => user);
+  await eventually(async () => {
+    const members = new Set(
+      (await redis.cli('SMEMBERS', `${redis.prefix}server:online:players`)).split('\n'),
+    );
+    expect(ids.filter((id) => !members.has(String(id)))).toEqual([]);
+  });
+  for (const { client } of guests) expect(client.socket.readyState).toBe(client.socket.OPEN);
+  const rows = await postgres.query(
+    'SELECT user_id, period, logout_at FROM lingxi_periods WHERE user_id = ANY($1) ORDER BY user_id',
+    [ids],
+  );
+  const known = guests.toSorted((left, right) => left.user - right.user);
+  expect(rows.map((row) => [Number(row['user_id']), Number(row['period']), row['logout_at']])).toEqual(
+    known.map(({ user, welcome }) => [user, welcome.period, null]),
+  );
+  for (const { gateway } of nodes) {
+    const ended = gateway.logs().filter((line) => line['event'] === 'logged-out');
+    expect(ended.filter((line) => ids.includes(Number(line['userId'])))).toEqual([]);
+  }
+  await redis.cli('PUBLISH', 'lingxi:push', pushOf(ids));
+  await Promise.all(guests.map(({ client }) => client.next('news')));
+}
+
+/** One guest a node goes to the other node, and all log out there. */
+async function moveAndLeave(site: Site<RedisDeployment>, guests: readonly Guest[]): Promise<void> {
+  for (const node of site.nodes) {
+    const other = site.nodes.find((candidate) => candidate !== node) ?? node;
+    const guest = guests.find((candidate) => candidate.node === node);
+    if (guest === undefined) throw new Error('no guest');
+    const moved = await other.view.v1(guest.user);
+    const welcome = await welcomeOf(moved);
+    expect(welcome).toMatchObject({ period: guest.welcome.period, resumed: true });
+    expect(welcome.epoch).toBeGreaterThan(guest.welcome.epoch);
+    expect((await guest.client.closed).code).toBe(4001);
+    expect((await node.view.logout(guest.user)).status).toBe(200);
+    expect((await moved.closed).code).toBe(4000);
+    await settled(site, guest.user);
+  }
+  await Promise.all(
+    guests.map(async ({ user, node, client }) => {
+      await node.view.logout(user);
+      client.terminate();
+    }),
+  );
+}
+
+/** Resolves once the user's one period is settled as a logout and Redis shows nobody. */
+export async function settled(site: Site<RedisDeployment>, user: number): Promise<void> {
+  const { redis, postgres } = site;
+  await eventually(async () => {
+    const rows = await postgres.query('SELECT reason, settled_at FROM lingxi_periods WHERE user_id = $1', [
+      user,
+    ]);
+    expect(rows).toEqual([{ reason: 'logout', settled_at: expect.any(Date) }]);
+  });
+  expect(await redis.cli('HGET', `${redis.prefix}player:online:${user}`, 'status')).toBe('offline');
+  expect(await redis.cli('SISMEMBER', `${redis.prefix}server:online:players`, String(user))).toBe('0');
+}
+
+export function pushOf(userIds: readonly number[]): string {
+  return JSON.stringify({ to: { userIds }, type: 'news', data: 1 });
+}
+
+async function untilReady(gateway: Gateway): Promise<void> {
+  await eventually(async () => expect((await gateway.call('GET', '/readyz')).status).toBe(200), {
+    timeoutMs: 10_000,
+  });
+}

@@ -1,0 +1,149 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Child, run, startChild } from './child.ts';
+import { eventually, freePort, waitForPort } from './ports.ts';
+import { type RedisServer, startRedis } from './redis.ts';
+import { findRedis } from './redis-binaries.ts';
+
+/** A Redis of several processes, seen through whoever is the master. */
+export interface RedisDeployment {
+  /** For `REDIS_URL`. */
+  readonly url: string;
+  /** What stands in the URL and must stand in no log. */
+  readonly secrets: readonly string[];
+  /** Before every key. */
+  readonly prefix: string;
+  /** redis-cli on the present master. */
+  cli(...args: string[]): Promise<string>;
+  /** The present master. */
+  master(): Promise<RedisServer>;
+  /** Resolves once another than `old` is named as the master. */
+  promoted(old: RedisServer): Promise<RedisServer>;
+  /** Makes a former master a replica of the present one, and waits until it has its data. */
+  rejoin(server: RedisServer): Promise<void>;
+  /** Asks for a failover while the master is well. */
+  switchOver(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const NAME = 'lingxi-test';
+const PASSWORD = 'of:the@master';
+const SENTINEL_PASSWORD = 'of the sentinels';
+const SENTINELS = 3;
+const DOWN_AFTER_MS = 500;
+const READY_TIMEOUT_MS = 20_000;
+const AUTH = ['--no-auth-warning', '-a', PASSWORD];
+
+/** A master waits 5 s for further replicas before it sends its data. */
+export const SYNC_AT_ONCE = ['--repl-diskless-sync-delay', '0'];
+
+/** A master, a replica and three Sentinels, each with a password. */
+export async function startRedisSentinels(): Promise<RedisDeployment> {
+  const auth = ['--requirepass', PASSWORD, '--masterauth', PASSWORD, ...SYNC_AT_ONCE];
+  const first = await startRedis({ args: auth });
+  const second = await startRedis({ args: [...auth, '--replicaof', `127.0.0.1 ${first.port}`] });
+  const servers = [first, second];
+  await linkedUp((...args) => second.cli(...AUTH, ...args));
+  const sentinels = await Promise.all(Array.from({ length: SENTINELS }, () => startSentinel(first.port)));
+  await Promise.all(sentinels.map(seesAll));
+  /** By the first Sentinel that names one, or another than `old`. */
+  const master = (old?: RedisServer): Promise<RedisServer> =>
+    Promise.any(
+      sentinels.map(async (sentinel) => {
+        const answer = await sentinel.cli('SENTINEL', 'get-master-addr-by-name', NAME);
+        const found = servers.find((server) => answer.endsWith(`\n${server.port}`));
+        if (found === undefined || found === old) throw new Error(`the master is at ${answer}`);
+        return found;
+      }),
+    );
+  const hosts = sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',');
+  return {
+    url:
+      `redis+sentinel://:${encodeURIComponent(PASSWORD)}@${hosts}/${NAME}/1` +
+      `?sentinelPassword=${encodeURIComponent(SENTINEL_PASSWORD)}`,
+    secrets: [PASSWORD, SENTINEL_PASSWORD].flatMap((text) => [text, encodeURIComponent(text)]),
+    prefix: '',
+    cli: async (...args) => (await master()).cli(...AUTH, '-n', '1', ...args),
+    master: () => master(),
+    promoted: (old) => eventually(() => master(old), { timeoutMs: READY_TIMEOUT_MS, intervalMs: 50 }),
+    async rejoin(server) {
+      // The Sentinels would do the same, but take their time.
+      await server.cli(...AUTH, 'REPLICAOF', '127.0.0.1', String((await master()).port));
+      await linkedUp((...args) => server.cli(...AUTH, ...args));
+    },
+    async switchOver() {
+      await sentinels[0]?.cli('SENTINEL', 'failover', NAME);
+    },
+    async stop() {
+      await Promise.all(sentinels.map((sentinel) => sentinel.stop()));
+      await Promise.all(servers.map((server) => server.stop()));
+    },
+  };
+}
+
+/** Resolves once this replica has the data of its master and hears of what is new. */
+export async function linkedUp(cli: RedisServer['cli']): Promise<void> {
+  await eventually(
+    async () => {
+      const replication = await cli('INFO', 'replication');
+      if (!replication.includes('master_link_status:up')) throw new Error(replication);
+    },
+    { timeoutMs: READY_TIMEOUT_MS },
+  );
+}
+
+interface Sentinel {
+  readonly port: number;
+  cli(...args: string[]): Promise<string>;
+  stop(): Promise<void>;
+}
+
+async function startSentinel(master: number): Promise<Sentinel> {
+  const binaries = await findRedis();
+  const dir = mkdtempSync(join(tmpdir(), 'lingxi-sentinel-'));
+  const port = await freePort();
+  const file = join(dir, 'sentinel.conf');
+  writeFileSync(
+    file,
+    [
+      ...[`port ${port}`, 'bind 127.0.0.1', `dir ${dir}`, `requirepass "${SENTINEL_PASSWORD}"`],
+      ...[`sentinel monitor ${NAME} 127.0.0.1 ${master} 2`, `sentinel auth-pass ${NAME} ${PASSWORD}`],
+      `sentinel down-after-milliseconds ${NAME} ${DOWN_AFTER_MS}`,
+      `sentinel failover-timeout ${NAME} 1500`,
+      `sentinel sentinel-pass "${SENTINEL_PASSWORD}"`,
+    ].join('\n'),
+  );
+  const child: Child = startChild(binaries.server, [file, '--sentinel'], {
+    env: binaries.env,
+    removeOnDeath: dir,
+  });
+  await waitForPort(port, READY_TIMEOUT_MS, () =>
+    child.exit() === undefined ? undefined : `the Sentinel did not start: ${child.output()}`,
+  );
+  return {
+    port,
+    async cli(...args) {
+      const where = ['-h', '127.0.0.1', '-p', String(port), '--no-auth-warning', '-a', SENTINEL_PASSWORD];
+      return (await run(binaries.cli, [...where, ...args], { env: binaries.env })).trimEnd();
+    },
+    async stop() {
+      child.signalGroup('SIGKILL');
+      await child.exited;
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** A failover needs the others and the replica: each Sentinel finds them by what the others publish. */
+async function seesAll(sentinel: Sentinel): Promise<void> {
+  await eventually(
+    async () => {
+      const lines = (await sentinel.cli('SENTINEL', 'master', NAME)).split('\n');
+      const value = (field: string): number => Number(lines[lines.indexOf(field) + 1]);
+      const [others, replicas] = [value('num-other-sentinels'), value('num-slaves')];
+      if (others !== SENTINELS - 1 || replicas !== 1) throw new Error(lines.join(' '));
+    },
+    { timeoutMs: READY_TIMEOUT_MS, intervalMs: 100 },
+  );
+}
