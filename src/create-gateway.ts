@@ -4,6 +4,7 @@ import { LocalRouter } from './cluster/local-router.ts';
 import { PushRate } from './cluster/push-rate.ts';
 import type { Config } from './config/config.ts';
 import { ConnectionManager } from './connection/connection-manager.ts';
+import { createOperations, type Operations } from './create-operations.ts';
 import { createSettlement, type Settlement } from './create-settlement.ts';
 import { Admission } from './gateway/admission.ts';
 import { createBunServer } from './gateway/bun-server.ts';
@@ -17,11 +18,11 @@ import { preferredLanguage } from './gateway/language.ts';
 import { createNodeServer } from './gateway/node-server.ts';
 import { createCredentials } from './gateway/token-credentials.ts';
 import { ObservedTime } from './heartbeat/observed-time.ts';
-import { createHttpApp } from './http/app.ts';
+import { createHttpApp, type HttpApp } from './http/app.ts';
 import { type Clock, sleep, systemClock } from './lib/clock.ts';
 import { err, ok, type Result } from './lib/result.ts';
 import type { Log } from './logging/log.ts';
-import { Counters, type Gauges } from './metrics/counters.ts';
+import { Counters } from './metrics/counters.ts';
 import { createPresenceStore, type OpenedPresenceStore } from './presence/create-presence-store.ts';
 import { PresenceTracker } from './presence/tracker.ts';
 import { ownUserStore } from './settlement/own-user-store.ts';
@@ -44,6 +45,8 @@ export interface GatewayOptions {
   readonly log: Log;
   readonly clock?: Clock;
 }
+
+const newId = (): string => randomBytes(9).toString('base64url');
 
 /** Closed connections are told to come back spread over this time. */
 const RECONNECT_SPREAD_MS = 5000;
@@ -73,16 +76,16 @@ export async function createGateway(options: GatewayOptions): Promise<Result<Gat
   if (warning !== undefined) log.warn({ event: 'config', variable: 'LINGXI_MAX_CONNECTIONS' }, warning);
   const users = await ownUserStore(config);
   if (!users.ok) return users;
-  const presence = await createPresenceStore({ config, clock, time, node, log, users: users.value }).catch(
-    (error: unknown) => err({ message: `The periods left open cannot be read: ${describeError(error)}` }),
+  const rooms = { config, clock, time, node, log, counters, users: users.value };
+  const presence = await createPresenceStore(rooms).catch((error: unknown) =>
+    err({ message: `The periods left open cannot be read: ${describeError(error)}` }),
   );
   if (!presence.ok) {
     await users.value.close();
     return presence;
   }
-  const parts = { config, log, clock, node, counters, time, users: users.value, presence: presence.value };
   try {
-    return await new Assembly(parts).start();
+    return await new Assembly({ ...rooms, presence: presence.value }).start();
   } catch (error) {
     await Promise.allSettled([presence.value.store.close(), users.value.close()]);
     return err({ message: `The gateway cannot start: ${describeError(error)}` });
@@ -110,6 +113,8 @@ class Assembly {
   readonly #router: LocalRouter;
   readonly #admission: Admission;
   readonly #server: GatewayServer;
+  readonly #operations: Operations;
+  #createdApp: HttpApp | undefined;
   #draining = false;
   #stopped: Promise<void> | undefined;
 
@@ -140,20 +145,26 @@ class Assembly {
       counters,
     });
     this.#server = this.#createServer();
+    this.#operations = createOperations({
+      ...parts,
+      newId,
+      opened: presence,
+      push: (request) => void this.#router.push(request),
+      tracker: this.#tracker,
+      manager: this.#manager,
+      settler: this.#settlement.settler,
+      isDraining: () => this.#draining,
+      drain: (draining, by) => this.#setDraining(draining, by),
+    });
   }
 
   async start(): Promise<Result<Gateway, { message: string }>> {
-    const { presence } = this.#parts;
     await this.#settlement.reconciler.start();
     await this.#tracker.start(this.#manager);
     this.#settlement.settler.start();
     this.#settlement.health.start();
     this.#manager.start();
-    const { listen } = presence;
-    if (listen !== undefined)
-      void listen((request) => void this.#router.push(request)).catch((error: unknown) =>
-        this.#parts.log.error({ event: 'internal-error', error }, 'the push channel cannot be heard'),
-      );
+    this.#operations.start();
     try {
       const { port, addresses } = await this.#server.listen();
       const urls = addresses.map(
@@ -184,18 +195,22 @@ class Assembly {
     log.info({ event: 'stopped' }, 'stopped');
   }
 
-  #setDraining(draining: boolean): void {
+  #setDraining(draining: boolean, by?: string): void {
+    // A node that is being stopped does not come back.
+    if (this.#stopped !== undefined && !draining) return;
     this.#draining = draining;
     this.#admission.setDraining(draining);
     const connections = this.#manager.connectionCount;
     this.#parts.log.info(
-      { event: 'draining', draining, connections },
+      { event: 'draining', draining, connections, ...(by === undefined ? {} : { by }) },
       draining ? 'draining' : 'no longer draining',
     );
+    this.#operations.nodes.announce();
     if (draining) this.#manager.disconnectAll(() => Math.floor(Math.random() * RECONNECT_SPREAD_MS));
   }
 
   async #stopStores(): Promise<void> {
+    this.#operations.stop();
     this.#manager.monitor.stop();
     await this.#tracker.stop();
     await this.#settlement.settler.stop();
@@ -218,7 +233,7 @@ class Assembly {
       node,
       store: presence.store,
       ledger: this.#settlement.ledger,
-      newId: () => randomBytes(9).toString('base64url'),
+      newId,
       renewToken: async (userId, token) => {
         const identity = await this.#credentials.verifyUser(token);
         return identity.ok && identity.value.userId === userId
@@ -249,31 +264,14 @@ class Assembly {
     return create({
       ...config,
       admission: this.#admission,
-      http: (request, peer) => this.#http.fetch(request, peer),
+      http: (request, peer) => this.#app().fetch(request, peer),
       opened: (registration, socket) => this.#manager.register(registration, socket),
       abandoned: (dial) => this.#tracker.abandon(dial),
       log,
     });
   }
 
-  get #gauges(): Gauges {
-    return {
-      usersOnline: () => this.#tracker.onlineCount(),
-      connections: () => this.#manager.connectionCount,
-      dispatchQueueDepth: () => this.#manager.dispatchQueueDepth,
-      queuedMessages: () => this.#manager.queuedMessages(),
-      settlementsPending: () => this.#settlement.settler.pendingCount,
-      settlementOldestAgeMs: () => this.#settlement.settler.oldestAgeMs,
-      ghosts: () => this.#tracker.ghosts,
-    };
-  }
-
-  readonly #http = {
-    fetch: (request: Request, peer: string): Promise<Response> => this.#app().fetch(request, peer),
-  };
-  #createdApp: ReturnType<typeof createHttpApp> | undefined;
-
-  #app(): ReturnType<typeof createHttpApp> {
+  #app(): HttpApp {
     const { config, clock, log, counters, node } = this.#parts;
     this.#createdApp ??= createHttpApp({
       presence: this.#tracker,
@@ -281,7 +279,7 @@ class Assembly {
       connections: this.#manager,
       credentials: this.#credentials,
       counters,
-      gauges: this.#gauges,
+      gauges: this.#operations.gauges,
       config,
       clock,
       log,
@@ -289,7 +287,7 @@ class Assembly {
       version: VERSION,
       processMetrics: true,
       isDraining: () => this.#draining,
-      drain: (draining) => this.#setDraining(draining),
+      nodes: this.#operations.nodes,
       settlementAvailable: () => this.#settlement.health.available,
       clientAddress: createClientAddress(config.trustedProxies),
       language: (accepted) => preferredLanguage(accepted, config.language),

@@ -4,7 +4,7 @@ import type { Timer } from '../lib/clock.ts';
 import { matchPing, parseClientMessage } from '../protocol/codec.ts';
 import type { ErrorCode } from '../protocol/error-codes.ts';
 import { CAUSE_CODES, SAYS_GOODBYE } from './cause-codes.ts';
-import type { ConnectionHost } from './connection-host.ts';
+import { type ConnectionHost, LATE_PROOF_MS } from './connection-host.ts';
 import type { CloseCause, ConnectionInfo, Registration } from './connection-info.ts';
 import {
   handleProtocolMessage,
@@ -175,8 +175,7 @@ export class ClientConnection implements SocketEvents, Watched {
 
   closed(code: number, reason: string): void {
     this.#termination?.cancel();
-    const abrupt = code === 1006;
-    this.#end(this.#cause ?? (abrupt ? 'transport-error' : 'client-closed'), { code, reason });
+    this.#end(this.#cause ?? (code === 1006 ? 'transport-error' : 'client-closed'), { code, reason });
   }
 
   /** The only door out: idempotent, always with a cause. The socket goes first, everything else follows. */
@@ -249,6 +248,7 @@ export class ClientConnection implements SocketEvents, Watched {
   }
 
   #prove(now: number): void {
+    if (now - this.provenAt > LATE_PROOF_MS) this.#host.provenLate(this);
     this.provenAt = now;
     this.provenAtMonotonic = this.#host.time.monotonic;
     this.isHeld = false;

@@ -20,6 +20,9 @@ export interface ConnectionLimits {
   readonly sendQueue: SendQueueLimits;
 }
 
+/** Proofs of life that are further apart are told one by one: what is told regularly would be too old (rule ST5). */
+export const LATE_PROOF_MS = 3250;
+
 /** What a connection needs of whoever owns it. */
 export interface ConnectionHost {
   readonly clock: Clock;
@@ -31,6 +34,8 @@ export interface ConnectionHost {
   nextSerial(): number;
   /** The deadline of a connection may have come nearer. */
   rewatch(connection: ClientConnection): void;
+  /** A proof of life long after the one before it. */
+  provenLate(connection: ClientConnection): void;
   malformed(connection: ClientConnection): void;
   /** A message of a type that the protocol does not know. */
   received(connection: ClientConnection, message: ClientMessage): void;

@@ -233,6 +233,7 @@ export class ConnectionManager {
         return this.#serial;
       },
       rewatch: (connection) => this.monitor.watch(connection),
+      provenLate: (connection) => this.#observer?.provenLate?.(connection),
       malformed: (connection) => this.#malformed(connection),
       received: (connection, message) => this.#received(connection, message),
       dropped: (connection, count, reason) => this.#dropped(connection, { count, reason }),

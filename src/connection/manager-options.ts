@@ -10,6 +10,8 @@ import type { CloseCause } from './connection-info.ts';
 export interface ManagerObserver {
   registered(connection: ClientConnection): void;
   ended(connection: ClientConnection, cause: CloseCause): void;
+  /** A proof of life long after the one before it. */
+  provenLate?(connection: ClientConnection): void;
   logoutRequested(connection: ClientConnection): void;
   tokenOffered(connection: ClientConnection, token: string): void;
 }

@@ -13,6 +13,7 @@ import { addDrainRoutes } from './routes/drain.ts';
 import { addHealthRoutes } from './routes/health.ts';
 import { addMessagesRoute } from './routes/messages.ts';
 import { addMetricsRoute } from './routes/metrics.ts';
+import { addNodesRoute } from './routes/nodes.ts';
 import { addOnlineRoutes } from './routes/online.ts';
 import { addPlayersRoutes } from './routes/players.ts';
 import { addStatsRoute } from './routes/stats.ts';
@@ -38,6 +39,7 @@ export function createHttpApp(deps: HttpDeps): HttpApp {
   addPlayersRoutes(table);
   addUsersRoutes(table);
   addChangesRoutes(table);
+  addNodesRoute(table);
   addDrainRoutes(table);
   addHealthRoutes(table);
   addMetricsRoute(table);

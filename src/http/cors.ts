@@ -19,7 +19,7 @@ export function cors(allowedOrigins: Config['allowedOrigins']): MiddlewareHandle
     headers.set('access-control-allow-origin', allowed);
     headers.set('access-control-expose-headers', 'Retry-After');
     if (context.req.method !== 'OPTIONS') return;
-    headers.set('access-control-allow-methods', 'GET, POST, OPTIONS');
+    headers.set('access-control-allow-methods', 'GET, POST, DELETE, OPTIONS');
     headers.set('access-control-allow-headers', 'Authorization, Content-Type, Accept-Language');
     headers.set('access-control-max-age', String(PREFLIGHT_MAX_AGE_S));
   };

@@ -1,8 +1,10 @@
+import type { NodeInfo, NodeRefusal } from '../cluster/nodes.ts';
 import type { Config } from '../config/config.ts';
 import type { ConnectionInfo } from '../connection/connection-info.ts';
 import type { Router } from '../connection/delivery.ts';
 import type { Credentials } from '../gateway/credentials.ts';
 import type { Clock } from '../lib/clock.ts';
+import type { Result } from '../lib/result.ts';
 import type { Log } from '../logging/log.ts';
 import type { Counters, Gauges } from '../metrics/counters.ts';
 import type { Presence } from '../presence/presence.ts';
@@ -27,8 +29,15 @@ export interface HttpDeps {
   /** Whether `/metrics` also shows the process and its event loop; at most one app in a process should. */
   readonly processMetrics: boolean;
   isDraining(): boolean;
-  /** Takes this node out of service, or back (rule DR1). */
-  drain(draining: boolean): void;
+  readonly nodes: {
+    /** Rejects while the store is unreachable. */
+    list(): Promise<readonly NodeInfo[]>;
+    /** Takes a node out of service, or back (rule DR1); absent: this one. Rejects while another cannot be looked up. */
+    drain(
+      node: string | undefined,
+      draining: boolean,
+    ): Promise<Result<{ readonly node: string; readonly draining: boolean }, NodeRefusal>>;
+  };
   /** Whether SQL answers. */
   settlementAvailable(): boolean;
   /** The client's address: the peer's, or that of its `X-Forwarded-For` where the peer is a trusted proxy. */

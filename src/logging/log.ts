@@ -22,7 +22,9 @@ export type LogEvent =
   | 'settlement-failed'
   | 'settlement-set-aside'
   | 'malformed-message'
+  | 'foreign-value'
   | 'config'
+  | 'node-name-shared'
   | 'internal-error';
 
 export type LogFields = Readonly<Record<string, unknown>> & { readonly event: LogEvent };

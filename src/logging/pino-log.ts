@@ -1,6 +1,7 @@
 import { type DestinationStream, destination as fileDestination, pino, stdTimeFunctions } from 'pino';
 import { prettyFactory } from 'pino-pretty';
 import type { Config } from '../config/config.ts';
+import { GatheredOutput } from './gathered-output.ts';
 import type { Log, LogFields } from './log.ts';
 import { scrubFields, scrubText } from './scrub.ts';
 
@@ -45,13 +46,16 @@ export function createLog(options: LogOptions): Log {
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
 }
 
+function standardOutput(): DestinationStream {
+  const file = fileDestination({ fd: STANDARD_OUTPUT, sync: false, maxLength: MAX_WAITING_BYTES });
+  const gathered = new GatheredOutput(file);
+  // Before the file's own listener, which writes out what waits in it.
+  process.prependListener('exit', () => gathered.flush());
+  return gathered;
+}
+
 function openDestination(options: LogOptions): DestinationStream {
-  if (!options.pretty) {
-    return (
-      options.destination ??
-      fileDestination({ fd: STANDARD_OUTPUT, sync: false, maxLength: MAX_WAITING_BYTES })
-    );
-  }
+  if (!options.pretty) return options.destination ?? standardOutput();
   const out = options.destination ?? fileDestination({ fd: STANDARD_OUTPUT, sync: true });
   // In this thread: a worker would cost memory and lose the last lines of a crash.
   const pretty = prettyFactory({

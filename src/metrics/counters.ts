@@ -4,6 +4,11 @@ import { LOGOUT_REASONS, type LogoutReason } from '../protocol/reasons.ts';
 /** Upper bounds of the detection-lag histogram, in seconds. */
 export const DETECTION_LAG_BUCKETS_S: readonly number[] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5];
 
+/** Upper bounds of the histograms of scripts' latency, in seconds. */
+export const SCRIPT_BUCKETS_S: readonly number[] = [
+  0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,
+];
+
 /** A histogram of plain numbers: one array write an observation. */
 export class Histogram {
   readonly bounds: readonly number[];
@@ -53,6 +58,10 @@ export class Counters {
   /** Refused upgrades by error code. */
   readonly refused = new Map<string, number>();
   readonly detectionLag = new Histogram(DETECTION_LAG_BUCKETS_S);
+  /** Seconds from sending a script to Redis to its answer, by its name. */
+  readonly scripts = new Map<string, Histogram>();
+  /** Scripts that Redis did not answer, or refused, by their name. */
+  readonly scriptFailures = new Map<string, number>();
 
   constructor() {
     this.logouts = Object.fromEntries(LOGOUT_REASONS.map((reason) => [reason, 0])) as Record<
@@ -62,9 +71,29 @@ export class Counters {
   }
 }
 
+/** One script was answered after `seconds`, or it failed. The names are few: they are those of our files. */
+export function countScript(
+  counters: Pick<Counters, 'scripts' | 'scriptFailures'>,
+  script: { readonly name: string; readonly seconds: number; readonly answered: boolean },
+): void {
+  const { name, seconds, answered } = script;
+  if (!answered) {
+    counters.scriptFailures.set(name, (counters.scriptFailures.get(name) ?? 0) + 1);
+    return;
+  }
+  let histogram = counters.scripts.get(name);
+  if (histogram === undefined) {
+    histogram = new Histogram(SCRIPT_BUCKETS_S);
+    counters.scripts.set(name, histogram);
+  }
+  histogram.observe(seconds);
+}
+
 /** What goes up and down: asked for when metrics or statistics are read. */
 export interface Gauges {
   usersOnline(): number;
+  /** Users whom this node holds without a socket: they linger, or are online by HTTP. */
+  usersLingering(): number;
   connections(): number;
   /** Broadcasts and lists accepted and not yet handed to every connection. */
   dispatchQueueDepth(): number;

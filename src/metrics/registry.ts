@@ -28,9 +28,14 @@ export function createMetricsPage(options: {
       const lag = histogramText(
         'lingxi_detection_lag_seconds',
         'Time between a missed deadline and its detection.',
-        options.counters.detectionLag,
+        [['', options.counters.detectionLag]],
       );
-      return `${own.trimEnd()}\n\n${lag}${await renderProcess(processRegistry)}`;
+      const scripts = histogramText(
+        'lingxi_script_duration_seconds',
+        'Time from sending a script to Redis to its answer, by script.',
+        [...options.counters.scripts].map(([name, histogram]) => [`script="${name}"`, histogram]),
+      );
+      return `${own.trimEnd()}\n\n${lag}\n${scripts}${await renderProcess(processRegistry)}`;
     },
   };
 }
@@ -48,6 +53,11 @@ function bindGauges(registry: Registry, gauges: Gauges): void {
   };
   bind('lingxi_users_online', 'Users online in the whole deployment, lingering included.', () =>
     gauges.usersOnline(),
+  );
+  bind(
+    'lingxi_users_lingering',
+    'Users whom this node holds without a socket: they linger, or are online by HTTP.',
+    () => gauges.usersLingering(),
   );
   bind('lingxi_connections', 'Open WebSocket connections of this node.', () => gauges.connections());
   bind('lingxi_dispatch_queue_depth', 'Messages accepted and not yet handed to connections.', () =>
@@ -113,6 +123,12 @@ function bindCounters(registry: Registry, counters: Counters): void {
     read: () => Object.entries(counters.dropped),
   });
   bindLabelled(registry, {
+    name: 'lingxi_script_failures_total',
+    help: 'Scripts that Redis did not answer or refused, by script.',
+    label: 'script',
+    read: () => counters.scriptFailures,
+  });
+  bindLabelled(registry, {
     name: 'lingxi_refused_total',
     help: 'Refused WebSocket upgrades, by error code.',
     label: 'code',
@@ -141,15 +157,23 @@ function bindLabelled(
   });
 }
 
-/** prom-client's own histogram can only observe; this one was filled elsewhere and is only written down here. */
-function histogramText(name: string, help: string, histogram: Histogram): string {
+/** prom-client's own histogram can only observe; these were filled elsewhere and are only written down here. */
+function histogramText(
+  name: string,
+  help: string,
+  series: readonly (readonly [label: string, histogram: Histogram])[],
+): string {
   const lines = [`# HELP ${name} ${help}`, `# TYPE ${name} histogram`];
-  let cumulative = 0;
-  histogram.buckets.forEach((count, index) => {
-    cumulative += count;
-    lines.push(`${name}_bucket{le="${histogram.bounds[index] ?? '+Inf'}"} ${cumulative}`);
-  });
-  lines.push(`${name}_sum ${histogram.sum}`, `${name}_count ${histogram.count}`);
+  for (const [label, { bounds, buckets, sum, count }] of series) {
+    let cumulative = 0;
+    buckets.forEach((observed, index) => {
+      cumulative += observed;
+      const labels = [label, `le="${bounds[index] ?? '+Inf'}"`].filter((part) => part !== '').join(',');
+      lines.push(`${name}_bucket{${labels}} ${cumulative}`);
+    });
+    const own = label === '' ? '' : `{${label}}`;
+    lines.push(`${name}_sum${own} ${sum}`, `${name}_count${own} ${count}`);
+  }
   return `${lines.join('\n')}\n`;
 }
 

@@ -1,14 +1,18 @@
 import { listenOnPushChannel } from '../cluster/push-channel.ts';
 import type { Config } from '../config/config.ts';
+import { shownRedisUrl } from '../config/redis-url.ts';
 import type { PushRequest } from '../connection/delivery.ts';
 import type { ObservedTime } from '../heartbeat/observed-time.ts';
 import type { Clock } from '../lib/clock.ts';
 import { err, ok, type Result } from '../lib/result.ts';
 import type { Log } from '../logging/log.ts';
+import { type Counters, countScript } from '../metrics/counters.ts';
 import type { PeriodRow, UserStore } from '../settlement/user-store.ts';
 import { MemoryPresenceStore } from './memory-store.ts';
+import type { NodeDirectory } from './presence.ts';
 import type { PresenceStore } from './presence-store.ts';
-import { RedisLink, shownRedisUrl } from './redis-link.ts';
+import { RedisBus } from './redis-bus.ts';
+import { RedisLink } from './redis-link.ts';
 import { RedisPresenceStore } from './redis-store.ts';
 
 export interface PresenceStoreOptions {
@@ -17,6 +21,7 @@ export interface PresenceStoreOptions {
   readonly time: ObservedTime;
   readonly node: string;
   readonly log: Log;
+  readonly counters: Counters;
   readonly users: UserStore;
 }
 
@@ -24,6 +29,8 @@ export interface OpenedPresenceStore {
   readonly store: PresenceStore;
   /** Hears what foreign programs push (`LINGXI_PUSH_CHANNEL`); absent in-process. */
   readonly listen?: (push: (request: PushRequest) => void) => Promise<void>;
+  /** What only several nodes need: the way between them, and the list of them. */
+  readonly peers?: { readonly bus: RedisBus; readonly directory: NodeDirectory };
 }
 
 const ADOPTION_PAGE = 500;
@@ -47,13 +54,8 @@ async function openRedis(
   options: PresenceStoreOptions,
   url: string,
 ): Promise<Result<OpenedPresenceStore, { message: string }>> {
-  const { config, clock, node, log } = options;
-  if (!/^rediss?:/.test(url)) {
-    return err({
-      message: `REDIS_URL ${shownRedisUrl(url)}: Sentinel and Cluster are not supported by this version: name one server, as in redis://localhost:6379.`,
-    });
-  }
-  const link = new RedisLink({ url, timeoutMs: config.redisTimeoutMs });
+  const { config, clock, node, log, counters } = options;
+  const link = new RedisLink({ url, timeoutMs: config.redisTimeoutMs, clock });
   try {
     await link.connect();
     const fault = await versionFault(link);
@@ -63,7 +65,7 @@ async function openRedis(
     }
     await warnOfEviction(link, log);
   } catch (error) {
-    link.client.disconnect();
+    link.disconnect();
     const reason = error instanceof Error ? error.message : String(error);
     return err({
       message: `Redis at ${shownRedisUrl(url)} cannot be used (${reason}): start it, or correct REDIS_URL.`,
@@ -75,26 +77,21 @@ async function openRedis(
     link,
     node,
     deadAfterMs,
-    prefix: '',
+    prefix: link.prefix,
     feedLength: config.feedLength,
     timelineTtlMs: config.periodsRetentionDays * DAY_MS,
     now: () => clock.now(),
+    sent: (name) => {
+      const began = clock.monotonic();
+      return (answered) =>
+        countScript(counters, { name, seconds: (clock.monotonic() - began) / 1000, answered });
+    },
   });
-  const subscriber = link.client.duplicate({
-    enableOfflineQueue: true,
-    commandTimeout: undefined,
-    maxRetriesPerRequest: null,
-  });
-  subscriber.on('error', () => {});
-  const store: PresenceStore = Object.assign(redis, { close: () => closeBoth(link, subscriber) });
+  const subscriber = link.subscriber();
   const listen = (push: (request: PushRequest) => void): Promise<void> =>
     listenOnPushChannel(subscriber, { channel: config.pushChannel, log, push });
-  return ok({ store, listen });
-}
-
-async function closeBoth(link: RedisLink, subscriber: { disconnect(): void }): Promise<void> {
-  subscriber.disconnect();
-  await link.close();
+  const peers = { bus: new RedisBus(link, subscriber), directory: redis.nodes };
+  return ok({ store: redis, listen, peers });
 }
 
 /** XAUTOCLAIM and more need Redis 6.2. */

@@ -1,4 +1,5 @@
 import type { Timer } from '../lib/clock.ts';
+import type { PeriodRow } from '../settlement/user-store.ts';
 import type { NodePresence } from './node-presence.ts';
 import { type Claim, type Loss, MAX_BATCH, type RenewAnswer } from './presence-store.ts';
 import type { Statements } from './statements.ts';
@@ -7,6 +8,8 @@ import type { UserHold } from './user-hold.ts';
 export const RENEW_INTERVAL_MS = 500;
 /** Users of dead nodes that one call looks at. */
 const REAP_LIMIT = MAX_BATCH;
+/** How long a restore waits for SQL to tell what has ended meanwhile: logins wait 2 s for the restore. */
+const SQL_PATIENCE_MS = 500;
 /** Calls in one renewal; what is left then follows in the next one. */
 const MAX_REAP_PAGES = 40;
 
@@ -79,6 +82,12 @@ export class LeaseKeeper {
 
   #take(answer: RenewAnswer): void {
     this.#presence.onlineCount = answer.onlineCount;
+    for (const key of answer.foreign) {
+      this.#presence.options.log.warn(
+        { event: 'foreign-value', key },
+        'something that is not ours was under this key of the presence store: it was replaced',
+      );
+    }
     for (const loss of answer.losses) {
       this.#lose(loss);
       this.#acknowledged.push(loss);
@@ -91,7 +100,9 @@ export class LeaseKeeper {
     if (hold === undefined) return;
     const lost = hold.sockets.filter((socket) => socket.rev <= rev);
     hold.sockets = hold.sockets.filter((socket) => socket.rev > rev);
-    if (reason !== 'replaced') hold.forgetProofs(rev);
+    // A take-over takes sockets and their linger; a proof of life by HTTP stays (rule PR1).
+    if (reason === 'replaced') hold.forgetLinger(rev);
+    else hold.forgetProofs(rev);
     for (const { connection } of lost) connection?.close(reason);
     this.#presence.watch(hold);
     this.#presence.markDirty(hold);
@@ -126,23 +137,52 @@ export class LeaseKeeper {
 
   /** States all periods that run here, as they were. True once every one was taken. */
   async #restate(): Promise<boolean> {
-    const { holds, options, time } = this.#presence;
+    const { holds, options, time, dirty } = this.#presence;
+    const before = this.#presence.nextRev();
     const running = [...holds.values()].filter((hold) => hold.period > 0);
+    let rows: ReadonlyMap<number, PeriodRow> | undefined = new Map();
     for (let start = 0; start < running.length; start += MAX_BATCH) {
-      const batch = running.slice(start, start + MAX_BATCH);
+      const candidates = running.slice(start, start + MAX_BATCH);
+      // Silent once, it is not waited for again.
+      if (rows !== undefined) rows = await this.#newestPeriods(candidates);
+      // What has ended meanwhile is told by the next statement, which connects the living anew.
+      const batch = candidates.filter((hold) => !hasEnded(hold, rows?.get(hold.userId)));
+      for (const hold of candidates) if (!batch.includes(hold)) dirty.add(hold);
       const claims: Claim[] = batch.map((hold) =>
         hold.claim('restate', time, { rev: this.#presence.nextRev() }),
       );
       const answers = await options.store.claim(claims);
       if (answers.some((answer) => answer.kind === 'no-lease' || answer.kind === 'young')) return false;
-      batch.forEach((hold, index) => this.#restatedOrGone(hold, answers[index]?.kind));
+      batch.forEach((hold, index) => {
+        if (answers[index]?.kind !== 'joined') dirty.add(hold);
+      });
     }
+    this.#takeUp(await options.store.unstated(before));
     return true;
   }
 
-  #restatedOrGone(hold: UserHold, kind: string | undefined): void {
-    // What has ended meanwhile is told by the next statement, which connects the living anew.
-    if (kind !== 'joined') this.#presence.dirty.add(hold);
+  /** SQL's newest rows; undefined where it is silent: then everything is restated (rule PR11). */
+  #newestPeriods(holds: readonly UserHold[]): Promise<ReadonlyMap<number, PeriodRow> | undefined> {
+    const { ledger, clock } = this.#presence.options;
+    return new Promise((resolve) => {
+      const timer = clock.after(SQL_PATIENCE_MS, () => resolve(undefined));
+      void ledger
+        .newestPeriods(holds.map(({ userId }) => userId))
+        .then(resolve, () => resolve(undefined))
+        .finally(() => timer.cancel());
+    });
+  }
+
+  /** Holds that a failover brought back and of which this node knows nothing linger here for one timeout. */
+  #takeUp(userIds: readonly number[]): void {
+    const observed = this.#presence.time.now();
+    for (const userId of userIds) {
+      const hold = this.#presence.holdOf(userId);
+      // Nothing is known of how old the proof behind it is: the store's own counts for the logout time.
+      if (hold.period === 0) hold.noteProof({ observed, monotonic: Number.NEGATIVE_INFINITY });
+      hold.uncertain = true;
+      this.#presence.dirty.add(hold);
+    }
   }
 
   /** One page for each {@link REAP_LIMIT} users of dead nodes, so that all are ended within 12 s of the death. */
@@ -156,4 +196,10 @@ export class LeaseKeeper {
       if (ghosts === 0) return;
     }
   }
+}
+
+/** Whether SQL knows the period as settled, or a newer one of the user. */
+function hasEnded(hold: UserHold, row: PeriodRow | undefined): boolean {
+  if (row === undefined) return false;
+  return row.period > hold.period || (row.period === hold.period && row.settledAt !== null);
 }

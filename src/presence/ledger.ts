@@ -10,8 +10,8 @@ export interface Ledger {
   openLater(opening: Opening): void;
   /** This node holds the period from now on, which another opened: its row is told soon. */
   moved(period: PeriodKey): void;
-  /** Settles an open row of which presence knows nothing, before the user's next period opens. */
-  reconcile(row: PeriodRow): Promise<void>;
+  /** Settles an open row of which presence knows nothing, before the user's next period, begun at `nextLoginAt`, opens. */
+  reconcile(row: PeriodRow, nextLoginAt: number): Promise<void>;
   /** Resolves once the period's duty is settled, or after `timeoutMs` (rule ST6). */
   settled(period: { readonly userId: number; readonly period: number }, timeoutMs: number): Promise<void>;
   newestPeriods(userIds: readonly number[]): Promise<ReadonlyMap<number, PeriodRow>>;

@@ -1,3 +1,4 @@
+import { LATE_PROOF_MS } from '../connection/connection-host.ts';
 import { sleep } from '../lib/clock.ts';
 import { err, ok, type Result } from '../lib/result.ts';
 import type { UserFacts } from '../settlement/user-store.ts';
@@ -69,13 +70,15 @@ export class Logins {
       hold.ip = request.ip;
       const before = { proof: hold.http, rev: hold.httpRev };
       const accepted = await this.#enter(hold, (floor) => {
-        this.#proveByHttp(hold);
+        hold.proveByHttp(presence.time, presence.nextRev());
         return hold.claim('http', presence.time, { rev: hold.httpRev, floor });
       });
       if (!accepted.ok) {
         hold.restoreHttp(before);
         return accepted;
       }
+      // Not older than the login time, which the store gave meanwhile.
+      hold.proveByHttp(presence.time, hold.httpRev);
       presence.watch(hold);
       return ok({ loginTime: accepted.value.loginTime, resumed: accepted.value.kind === 'joined' });
     });
@@ -89,8 +92,10 @@ export class Logins {
     presence.options.counters.heartbeats += 1;
     const held = presence.holds.get(userId);
     if (held !== undefined && held.period > 0 && !held.locked && held.isAlive(presence.time.now())) {
-      // Of no new revision: what ended the period before this was stated must cover it.
-      held.http = { observed: presence.time.now(), monotonic: presence.time.monotonic };
+      // Of no new revision: what ended the period since this node came to hold it must cover it.
+      const isLate = presence.time.monotonic - held.newestProof().monotonic > LATE_PROOF_MS;
+      if (isLate && presence.options.store.renewalMs !== undefined) presence.markDirty(held);
+      held.proveByHttp(presence.time, Math.max(held.httpRev, held.adoptedRev));
       presence.watch(held);
       return ok({ lastHeartbeat: clock.now() });
     }
@@ -98,7 +103,7 @@ export class Logins {
     return this.#exclusively(userId, async (hold) => {
       const before = { proof: hold.http, rev: hold.httpRev };
       const answer = await this.#stated(() => {
-        this.#proveByHttp(hold);
+        hold.proveByHttp(presence.time, presence.nextRev());
         return hold.claim('beat', presence.time, { rev: hold.httpRev });
       });
       if (answer?.kind === 'joined') {
@@ -154,9 +159,9 @@ export class Logins {
     if (hold.period > 0 || hold.uncertain) return;
     // An opening that nobody was told of is dropped.
     hold.reset();
-    const rev = presence.nextRev();
-    if ((await presence.claim(hold.claim('state', presence.time, { rev }))) === undefined)
-      this.#correctLater(hold);
+    const answer = await this.#stated(() => hold.claim('state', presence.time, { rev: presence.nextRev() }));
+    if (answer === undefined) this.#correctLater(hold);
+    else if (answer.kind === 'ended') presence.periodEnded(answer.end);
   }
 
   async #exclusively<Value, Failure>(
@@ -236,7 +241,9 @@ export class Logins {
     const presence = this.#presence;
     const { userId } = hold;
     const { period, loginTime } = answer;
-    await settleEarlier(presence.options, { userId, unsettled: answer.unsettled }, facts);
+    // Its number is not given out again, whatever becomes of the opening.
+    presence.learnEpoch(hold, answer.epoch);
+    await settleEarlier(presence.options, { userId, ...answer }, facts);
     if (
       !(await writeOpening(presence.options, {
         userId,
@@ -255,6 +262,8 @@ export class Logins {
     }
     presence.onlineCount += 1;
     presence.options.counters.logins += 1;
+    // Another node had begun to open it and wrote its row.
+    if (facts?.newest?.period === period) presence.options.ledger.moved({ userId, period });
     this.#adopt(hold, answer);
     return ok(answer);
   }
@@ -274,18 +283,10 @@ export class Logins {
   }
 
   #adopt(hold: UserHold, accepted: Accepted): void {
-    hold.endAsked = undefined;
     if (accepted.kind === 'joined' && accepted.period !== hold.period) {
       this.#presence.options.ledger.moved({ userId: hold.userId, period: accepted.period });
     }
-    hold.period = accepted.period;
-    hold.loginTime = accepted.loginTime;
+    hold.adopt(accepted);
     this.#presence.learnEpoch(hold, accepted.epoch);
-  }
-
-  #proveByHttp(hold: UserHold): void {
-    const { time } = this.#presence;
-    hold.http = { observed: time.now(), monotonic: time.monotonic };
-    hold.httpRev = this.#presence.nextRev();
   }
 }

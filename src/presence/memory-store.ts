@@ -2,8 +2,9 @@ import type { ObservedTime } from '../heartbeat/observed-time.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Duty, PeriodRow } from '../settlement/user-store.ts';
 import { ChangeLog } from './change-log.ts';
-import { isOnline, type LastPeriod, type Moment, newRecord, type RecordState } from './core/records.ts';
+import { isOnline, type Moment, newHold, newRecord, type RecordState } from './core/records.ts';
 import type { WorldRules } from './core/session-policy.ts';
+import { visibleRecord } from './core/visible-record.ts';
 import { PresenceWorld } from './core/world.ts';
 import { MemoryDuties } from './memory-duties.ts';
 import type { PresenceChange, StoredChange } from './presence.ts';
@@ -78,14 +79,7 @@ export class MemoryPresenceStore implements PresenceStore {
       });
       record.until = lastAliveAt + linger.lingerMs;
       const socketUntil = moment.observed + linger.lingerMs;
-      record.holds.set(row.node, {
-        rev: 0,
-        answer: { kind: 'held' },
-        sockets: 0,
-        epoch: 0,
-        socketUntil,
-        httpUntil: 0,
-      });
+      record.holds.set(row.node, { ...newHold(), socketUntil });
       this.#world.reveal(record);
       this.#dead.add(row.node);
     }
@@ -104,6 +98,7 @@ export class MemoryPresenceStore implements PresenceStore {
       restore: false,
       losses: [...(waiting?.values() ?? [])],
       onlineCount: this.#world.onlineCount,
+      foreign: [],
     });
   }
 
@@ -115,11 +110,11 @@ export class MemoryPresenceStore implements PresenceStore {
   record(
     batch: readonly { readonly userId: number; readonly period: number }[],
   ): Promise<readonly boolean[]> {
-    return Promise.resolve(batch.map(({ userId, period }) => this.#world.record(userId, period)));
+    return Promise.resolve(batch.map((opening) => this.#world.record(this.#options.node, opening)));
   }
 
   withdraw(batch: readonly { readonly userId: number; readonly period: number }[]): Promise<void> {
-    for (const { userId, period } of batch) this.#world.withdraw(userId, period);
+    for (const opening of batch) this.#world.withdraw(this.#options.node, opening);
     return Promise.resolve();
   }
 
@@ -128,12 +123,17 @@ export class MemoryPresenceStore implements PresenceStore {
     return Promise.resolve(batch.map((request) => this.#world.end(request, moment)));
   }
 
+  /** What this process states is all that it holds. */
+  unstated(): Promise<readonly number[]> {
+    return Promise.resolve([]);
+  }
+
   reap(limit: number): Promise<{ ended: readonly EndedPeriod[]; ghosts: number }> {
     const moment = this.#moment();
     const ended = [...this.#dead].flatMap((node) => [...this.#world.reap(node, limit, moment)]);
     let ghosts = 0;
     for (const node of this.#dead) {
-      const left = this.#world.heldBy(node);
+      const left = this.#world.heldBy(node).length;
       if (left === 0) {
         this.#dead.delete(node);
         this.#world.losses.delete(node);
@@ -144,7 +144,7 @@ export class MemoryPresenceStore implements PresenceStore {
   }
 
   read(userIds: readonly number[]): Promise<readonly (UserRecord | undefined)[]> {
-    return Promise.resolve(userIds.map((userId) => visible(this.#world.records.get(userId))));
+    return Promise.resolve(userIds.map((userId) => visibleRecord(this.#world.records.get(userId))));
   }
 
   onlinePage(page: {
@@ -228,7 +228,7 @@ export class MemoryPresenceStore implements PresenceStore {
     for (const record of this.#world.records.values()) {
       if (
         record.holds.size > 0 ||
-        record.unsettled !== undefined ||
+        record.unsettled.length > 0 ||
         record.blockedUntil > this.#options.time.now()
       )
         continue;
@@ -245,51 +245,4 @@ export class MemoryPresenceStore implements PresenceStore {
 
 function isFeedChange({ event }: PresenceChange): boolean {
   return event === 'online' || event === 'offline';
-}
-
-function visible(record: RecordState | undefined): UserRecord | undefined {
-  if (record === undefined) return undefined;
-  const { userId, ip, epoch, last } = record;
-  const username = record.username === '' ? undefined : record.username;
-  if (isOnline(record)) {
-    let sockets = 0;
-    for (const hold of record.holds.values()) sockets += hold.sockets;
-    const { loginTime, proof, period } = record;
-    return {
-      userId,
-      username,
-      ip,
-      status: 'online',
-      loginTime,
-      lastHeartbeat: proof,
-      logoutTime: undefined,
-      sockets,
-      epoch,
-      period,
-    };
-  }
-  return last === undefined ? undefined : offline({ userId, username, ip, epoch, last });
-}
-
-function offline(known: {
-  userId: number;
-  username: string | undefined;
-  ip: string;
-  epoch: number;
-  last: LastPeriod;
-}): UserRecord {
-  const { userId, username, ip, epoch, last } = known;
-  const { loginTime, lastHeartbeat, logoutTime, period } = last;
-  return {
-    userId,
-    username,
-    ip,
-    status: 'offline',
-    loginTime,
-    lastHeartbeat,
-    logoutTime,
-    sockets: 0,
-    epoch,
-    period,
-  };
 }

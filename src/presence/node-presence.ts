@@ -147,6 +147,7 @@ export class NodePresence {
   /** The period is over for this node: closes what is left of the user here. */
   forget(hold: UserHold, cause: CloseCause): void {
     hold.reset();
+    hold.uncertain = false;
     this.manager.monitor.unwatch(hold);
     this.dirty.delete(hold);
     this.manager.closeUser(hold.userId, cause);

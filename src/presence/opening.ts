@@ -12,16 +12,23 @@ type OpeningOptions = Pick<PresenceOptions, 'ledger' | 'clock' | 'loginResetsTim
 /** Before a period opens, what went before it is settled, where that does not take too long (rules ST4, ST6). */
 export async function settleEarlier(
   { ledger, clock }: OpeningOptions,
-  earlier: { readonly userId: number; readonly unsettled: number | undefined },
+  opened: {
+    readonly userId: number;
+    readonly period: number;
+    readonly loginTime: number;
+    readonly unsettled: number | undefined;
+  },
   facts: UserFacts | undefined,
 ): Promise<void> {
-  const { userId, unsettled } = earlier;
-  const open = facts?.newest?.settledAt === null ? facts.newest : undefined;
+  const { userId, period, unsettled, loginTime } = opened;
+  // An opening that is taken up may have its row already.
+  const newest = facts?.newest;
+  const open = newest?.settledAt === null && newest.period !== period ? newest : undefined;
   if (unsettled !== undefined) {
     await ledger.settled({ userId, period: unsettled }, SETTLEMENT_WAIT_MS);
   } else if (open !== undefined) {
     // Presence knows nothing of the open row: whoever held it is gone.
-    await Promise.race([ledger.reconcile(open).catch(() => {}), sleep(clock, SETTLEMENT_WAIT_MS)]);
+    await Promise.race([ledger.reconcile(open, loginTime).catch(() => {}), sleep(clock, SETTLEMENT_WAIT_MS)]);
   }
 }
 

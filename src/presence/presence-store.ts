@@ -33,6 +33,11 @@ export interface Claim {
   readonly proofAgeMs: number;
   /** Newest proof plus its timeout, from now; negative once past. The logout time of a timeout (rule ST5). */
   readonly untilMs: number;
+  /**
+   * Names the proofs that {@link proofAgeMs} and {@link untilMs} go by, of this node alone: of two statements of the
+   * same proofs the one that was on its way for longer makes them too new. No separator of a store: letters, digits, `_`.
+   */
+  readonly proofMark: string;
   /** Epoch of the newest living socket, 0 where there is none; mode `socket`: 0 for a new one, else they come anew. */
   readonly epoch: number;
   /** The user's newest period that SQL knows of: a new one is greater. */
@@ -42,6 +47,8 @@ export interface Claim {
   readonly loginTime: number;
   readonly username: string;
   readonly ip: string;
+  /** Mode `state`: why the newest socket that is gone was closed, since the statement before; empty: none was. */
+  readonly cause: string;
 }
 
 export type ClaimAnswer =
@@ -119,6 +126,8 @@ export interface RenewAnswer {
   readonly restore: boolean;
   readonly losses: readonly Loss[];
   readonly onlineCount: number;
+  /** Keys under which the store found something that is not ours, and replaced it. */
+  readonly foreign: readonly string[];
 }
 
 /** What is known of a user; times are wall-clock milliseconds of the store. */
@@ -146,7 +155,7 @@ export interface UserRecord {
 export interface PresenceStore {
   /** Whether a duty outlives this process: otherwise whoever asked for a logout hears of it once SQL has it (rule ST1). */
   readonly keepsDuties: boolean;
-  /** How often a node states what it holds though nothing changed; undefined: it need not. */
+  /** How far the newest proof of life that the store knows may be behind, in ms; undefined: it need not know. */
   readonly renewalMs: number | undefined;
   renew(request: RenewRequest): Promise<RenewAnswer>;
   claim(batch: readonly Claim[]): Promise<readonly ClaimAnswer[]>;
@@ -155,6 +164,11 @@ export interface PresenceStore {
   /** Gives back opened periods that could not be written to SQL: as if they had never been. */
   withdraw(batch: readonly { readonly userId: number; readonly period: number }[]): Promise<void>;
   end(batch: readonly EndRequest[]): Promise<readonly EndAnswer[]>;
+  /**
+   * Users whom the store has as held by this node by statements up to `rev`: after everything was restated, those of
+   * whom this node knows nothing (a failover brought them back).
+   */
+  unstated(rev: number): Promise<readonly number[]>;
   /** Ends what dead nodes held and nobody else holds; answers what was ended and how many such users are left. */
   reap(limit: number): Promise<{ readonly ended: readonly EndedPeriod[]; readonly ghosts: number }>;
   read(userIds: readonly number[]): Promise<readonly (UserRecord | undefined)[]>;

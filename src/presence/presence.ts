@@ -64,10 +64,11 @@ export interface PresenceChange {
   /** Wall-clock ms: for `offline` the logout time. */
   readonly at: number;
   /**
-   * `online`, `offline`: a period began or ended. `connected`: one more socket joined it. `replaced`: a node lost its
-   * socket to a newer one. `released`: a node let go while another still holds the user.
+   * `online`, `offline`: a period began or ended. `connected`: one more socket joined it. `disconnected`: a socket is
+   * gone, the user lingers. `replaced`: a node lost its socket to a newer one. `released`: a node let go while another
+   * still holds the user.
    */
-  readonly event: 'online' | 'offline' | 'connected' | 'replaced' | 'released';
+  readonly event: 'online' | 'offline' | 'connected' | 'disconnected' | 'replaced' | 'released';
   readonly cause: string;
   readonly node: string;
   readonly epoch: number;
@@ -79,6 +80,30 @@ export type StoredChange = PresenceChange & { readonly cursor: string };
 
 /** Cursor before the first entry. */
 export const FEED_START = '0-0';
+
+/** What a node announces of itself. */
+export interface NodeState {
+  readonly connections: number;
+  readonly draining: boolean;
+}
+
+/** One node as the store of presence knows it. What it has not announced, or long ago, is absent. */
+export interface NodeSighting extends Partial<NodeState> {
+  /** `<name>:<incarnation>` */
+  readonly node: string;
+  /** Age of its last sign of life; undefined: it lost its lease for good, and its users are being ended. */
+  readonly silentMs: number | undefined;
+  /** Differs after each sign of life; undefined where there was none since the store began anew. */
+  readonly sign: string | undefined;
+  /** Users whom it holds, lingering included. */
+  readonly users: number;
+}
+
+/** The nodes of the deployment. Calls reject while the store is unreachable. */
+export interface NodeDirectory {
+  announce(state: NodeState): Promise<void>;
+  list(): Promise<readonly NodeSighting[]>;
+}
 
 /** Presence as the gateway and the HTTP routes see it. */
 export interface Presence {

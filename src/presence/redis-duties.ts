@@ -1,4 +1,4 @@
-import type { LogoutReason } from '../protocol/reasons.ts';
+import { LOGOUT_REASONS } from '../protocol/reasons.ts';
 import type { Duty } from '../settlement/user-store.ts';
 import type { RedisLink } from './redis-link.ts';
 import type { ScriptName } from './redis-scripts.ts';
@@ -26,6 +26,8 @@ export class RedisDuties {
   readonly #asideKey: string;
   /** Given out here and not acknowledged. */
   readonly #inHand = new Set<string>();
+  /** An answer was lost: duties may count as given to this node that it has never seen. */
+  #mayHaveMore = false;
 
   constructor(options: RedisDutiesOptions) {
     this.#options = options;
@@ -37,6 +39,7 @@ export class RedisDuties {
     try {
       return await this.#take(limit);
     } catch (error) {
+      this.#mayHaveMore = true;
       if (!(error instanceof Error && error.message.startsWith('NOGROUP'))) throw error;
       await this.#createGroup();
       return this.#take(limit);
@@ -45,10 +48,10 @@ export class RedisDuties {
 
   async acknowledge(duties: readonly Duty[]): Promise<void> {
     if (duties.length === 0) return;
-    await this.#options.run('acknowledge', [
-      GROUP,
-      ...duties.flatMap(({ id, userId, period }) => [id, userId, period]),
-    ]);
+    await this.#options.run(
+      'acknowledge',
+      duties.flatMap(({ id, userId, period }) => [id, userId, period]),
+    );
     for (const { id } of duties) this.#inHand.delete(id);
   }
 
@@ -81,15 +84,36 @@ export class RedisDuties {
   }
 
   async #take(limit: number): Promise<readonly Duty[]> {
-    const { link, node } = this.#options;
-    const fresh = (await link.guarded(
-      link.client.xreadgroup('GROUP', GROUP, node, 'COUNT', limit, 'STREAMS', this.#stream, '>'),
-    )) as [string, StreamEntry[]][] | null;
-    const entries: StreamEntry[] = fresh?.[0]?.[1] ?? [];
+    const entries = this.#mayHaveMore ? await this.#read('0', limit + this.#inHand.size) : [];
+    this.#mayHaveMore = false;
+    entries.push(...(await this.#read('>', limit)));
     if (entries.length < limit) entries.push(...(await this.#abandoned(limit - entries.length)));
-    const duties = entries.filter(([id]) => !this.#inHand.has(id)).map(toDuty);
+    const duties: Duty[] = [];
+    for (const entry of entries) {
+      if (this.#inHand.has(entry[0])) continue;
+      const duty = toDuty(entry);
+      if (duty === undefined) await this.#discard(entry);
+      else duties.push(duty);
+    }
     for (const { id } of duties) this.#inHand.add(id);
     return duties;
+  }
+
+  /** Duties that nobody has had (`>`), or all that this node has had and not acknowledged (`0`). */
+  async #read(from: '0' | '>', limit: number): Promise<StreamEntry[]> {
+    const { link, node } = this.#options;
+    const reply = (await link.guarded(
+      link.client.xreadgroup('GROUP', GROUP, node, 'COUNT', limit, 'STREAMS', this.#stream, from),
+    )) as [string, (StreamEntry | readonly [string, null])[]][] | null;
+    return (reply?.[0]?.[1] ?? []).filter((entry): entry is StreamEntry => entry[1] !== null);
+  }
+
+  /** What is no duty of ours cannot be settled: it is kept for a person to look at, and told like every foreign value. */
+  async #discard([id, fields]: StreamEntry): Promise<void> {
+    const { link, prefix } = this.#options;
+    await link.guarded(link.client.hset(this.#asideKey, `foreign:${id}`, JSON.stringify(fields)));
+    await link.guarded(link.client.rpush(`${prefix}lingxi:foreign`, this.#stream));
+    await this.#options.run('acknowledge', [id, 0, 0]);
   }
 
   async #abandoned(limit: number): Promise<readonly StreamEntry[]> {
@@ -115,16 +139,20 @@ function asideField({ userId, period }: { readonly userId: number; readonly peri
   return `${userId}:${period}`;
 }
 
-function toDuty([id, flat]: StreamEntry): Duty {
-  const field = (name: string): string => flat[flat.indexOf(name) + 1] ?? '';
-  return {
-    id,
-    userId: Number(field('u')),
-    period: Number(field('p')),
-    loginAt: Number(field('l')),
-    logoutAt: Number(field('o')),
-    lastSeenAt: Number(field('s')),
-    reason: field('r') as LogoutReason,
-    node: field('n'),
+/** Undefined where a field is missing or no number. */
+function toDuty([id, flat]: StreamEntry): Duty | undefined {
+  const fields = new Map<string, string>();
+  for (let index = 0; index + 1 < flat.length; index += 2)
+    fields.set(flat[index] ?? '', flat[index + 1] ?? '');
+  const number = (name: string): number => Number.parseInt(fields.get(name) ?? '', 10);
+  const numbers = {
+    userId: number('u'),
+    period: number('p'),
+    loginAt: number('l'),
+    logoutAt: number('o'),
+    lastSeenAt: number('s'),
   };
+  const reason = LOGOUT_REASONS.find((known) => known === fields.get('r'));
+  if (reason === undefined || !Object.values(numbers).every(Number.isSafeInteger)) return undefined;
+  return { id, ...numbers, reason, node: fields.get('n') ?? '' };
 }

@@ -6,10 +6,12 @@ export const SCRIPT_NAMES = [
   'claim',
   'record',
   'withdraw',
+  'unstated',
   'end',
   'reap',
   'read',
   'acknowledge',
+  'nodes',
 ] as const;
 
 export type ScriptName = (typeof SCRIPT_NAMES)[number];

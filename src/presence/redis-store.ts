@@ -1,21 +1,23 @@
 import type { Duty } from '../settlement/user-store.ts';
 import type { WorldRules } from './core/session-policy.ts';
 import type { StoredChange } from './presence.ts';
-import type {
-  Claim,
-  ClaimAnswer,
-  EndAnswer,
-  EndedPeriod,
-  EndRequest,
-  Loss,
-  PresenceStore,
-  RenewAnswer,
-  RenewRequest,
-  UserRecord,
+import {
+  type Claim,
+  type ClaimAnswer,
+  type EndAnswer,
+  type EndedPeriod,
+  type EndRequest,
+  type Loss,
+  MAX_BATCH,
+  type PresenceStore,
+  type RenewAnswer,
+  type RenewRequest,
+  type UserRecord,
 } from './presence-store.ts';
 import { RedisChanges } from './redis-changes.ts';
 import { RedisDuties } from './redis-duties.ts';
 import type { RedisLink } from './redis-link.ts';
+import { RedisNodes } from './redis-nodes.ts';
 import {
   parseClaimAnswer,
   parseEndAnswer,
@@ -39,17 +41,24 @@ export interface RedisStoreOptions extends WorldRules {
   readonly timelineTtlMs: number;
   /** Wall clock, for the age of duties. */
   readonly now: () => number;
+  /** Told as each script is sent; what it answers is told whether a reply came. */
+  readonly sent?: (name: ScriptName) => (answered: boolean) => void;
 }
+
+/** Pages of 500 users that one look at all that a node holds may take. */
+const MAX_UNSTATED_PAGES = 10_000;
 
 /** Presence over Redis: every change is one script, for up to 500 users. The rules are those of `core/`. */
 export class RedisPresenceStore implements PresenceStore {
   readonly keepsDuties = true;
   /** `lastHeartbeat` in Redis is at most 5 s old (contract section 5). */
-  readonly renewalMs = 4000;
+  readonly renewalMs = 3000;
   readonly #options: RedisStoreOptions;
   readonly #link: RedisLink;
   readonly #duties: RedisDuties;
   readonly #changes: RedisChanges;
+  /** The nodes that share this Redis. */
+  readonly nodes: RedisNodes;
   /** The world of the newest renewal: what is restated, is restated in it. */
   #birth: string | undefined;
 
@@ -58,7 +67,10 @@ export class RedisPresenceStore implements PresenceStore {
     this.#link = options.link;
     const { prefix, node, link, now } = options;
     this.#changes = new RedisChanges(link, prefix);
-    this.#duties = new RedisDuties({ link, node, prefix, now, run: (name, args) => this.#run(name, args) });
+    const run = (name: ScriptName, args: readonly (string | number)[]): Promise<unknown> =>
+      this.#run(name, args);
+    this.#duties = new RedisDuties({ link, node, prefix, now, run });
+    this.nodes = new RedisNodes({ link, node, prefix, run });
   }
 
   async renew(request: RenewRequest): Promise<RenewAnswer> {
@@ -66,16 +78,19 @@ export class RedisPresenceStore implements PresenceStore {
     const reply = (await this.#run('renew', [
       request.highestEpoch,
       request.restored ? (this.#birth ?? '*') : '',
+      this.#birth?.split(':')[2] ?? 0,
       ...acknowledged,
     ])) as (number | string)[];
-    const [restore, onlineCount, birth, ...flat] = reply;
+    const [restore, onlineCount, birth, foreignCount = 0, ...rest] = reply;
     this.#birth = String(birth);
+    const foreign = rest.slice(0, Number(foreignCount)).map(String);
+    const flat = rest.slice(foreign.length);
     const losses: Loss[] = [];
     for (let index = 0; index + 1 < flat.length; index += 2) {
       const [rev, reason] = String(flat[index + 1]).split('|');
       losses.push({ userId: Number(flat[index]), rev: Number(rev), reason: reason as Loss['reason'] });
     }
-    return { restore: restore === 1, onlineCount: Number(onlineCount), losses };
+    return { restore: restore === 1, onlineCount: Number(onlineCount), losses, foreign };
   }
 
   async claim(batch: readonly Claim[]): Promise<readonly ClaimAnswer[]> {
@@ -93,7 +108,16 @@ export class RedisPresenceStore implements PresenceStore {
         claim.proofAgeMs,
         claim.untilMs,
       );
-      args.push(claim.epoch, claim.floor, claim.period, claim.loginTime, claim.username, claim.ip);
+      args.push(
+        claim.epoch,
+        claim.floor,
+        claim.period,
+        claim.loginTime,
+        claim.username,
+        claim.ip,
+        claim.cause,
+        claim.proofMark,
+      );
     }
     return ((await this.#run('claim', args)) as string[]).map(parseClaimAnswer);
   }
@@ -118,6 +142,18 @@ export class RedisPresenceStore implements PresenceStore {
       proofAgeMs,
     ]);
     return ((await this.#run('end', args)) as string[]).map(parseEndAnswer);
+  }
+
+  async unstated(rev: number): Promise<readonly number[]> {
+    const userIds = new Set<number>();
+    let cursor = '0';
+    for (let page = 0; page < MAX_UNSTATED_PAGES; page += 1) {
+      const [next = '0', ...found] = (await this.#run('unstated', [rev, cursor, MAX_BATCH])) as string[];
+      for (const userId of found) userIds.add(Number(userId));
+      cursor = next;
+      if (cursor === '0') break;
+    }
+    return [...userIds];
   }
 
   async reap(limit: number): Promise<{ readonly ended: readonly EndedPeriod[]; readonly ghosts: number }> {
@@ -167,7 +203,7 @@ export class RedisPresenceStore implements PresenceStore {
     return rows.map(({ period }, index) => {
       const reply = replies[index];
       const running = reply !== undefined && Number(reply[0]) === period && reply[4] > 0;
-      return running || reply?.[10] === String(period) || aside[index] === true;
+      return running || reply?.[10].split(';').includes(String(period)) === true || aside[index] === true;
     });
   }
 
@@ -203,9 +239,21 @@ export class RedisPresenceStore implements PresenceStore {
       node,
       this.#link.connectionName,
       runId,
-      `${lastSeenTtlMs};${feedLength};${timelineTtlMs}`,
+      `${lastSeenTtlMs};${feedLength};${timelineTtlMs};${this.#link.database}`,
     ];
-    return this.#link.script(name, `${prefix}lingxi:world`, [...common, ...args]);
+    return this.#timed(name, this.#link.script(name, `${prefix}lingxi:world`, [...common, ...args]));
+  }
+
+  async #timed(name: ScriptName, call: Promise<unknown>): Promise<unknown> {
+    const done = this.#options.sent?.(name);
+    try {
+      const reply = await call;
+      done?.(true);
+      return reply;
+    } catch (error) {
+      done?.(false);
+      throw error;
+    }
   }
 }
 

@@ -6,8 +6,10 @@ import type { UserHold } from './user-hold.ts';
 
 /** After an answer that asks for it, a statement is made again no sooner than this. */
 const RETRY_MS = 100;
-/** Renewals are spread: this many shares of the users, one after the other. */
-const RENEWAL_SHARES = 8;
+/** What became dirty while a call was under way follows it this much later. */
+const SOON_MS = 25;
+/** Looks at what is newer than the store knows, in one `renewalMs`. */
+const LOOKS = 6;
 
 /**
  * Tells the store what this node holds: after each change, and regularly. A statement is computed anew at each try,
@@ -18,7 +20,8 @@ export class Statements {
   readonly #logins: Logins;
   #scheduled: Timer | undefined;
   #running = false;
-  #share = 0;
+  /** The store asked for some statement of the newest flush to be made again. */
+  #asksAgain = false;
   #renewal: Timer | undefined;
 
   constructor(presence: NodePresence, logins: Logins) {
@@ -29,7 +32,8 @@ export class Statements {
   start(): void {
     const { clock, store } = this.#presence.options;
     if (store.renewalMs === undefined) return;
-    this.#renewal = clock.every(store.renewalMs / RENEWAL_SHARES, () => this.#renewShare());
+    const { renewalMs } = store;
+    this.#renewal = clock.every(renewalMs / LOOKS, () => this.#renew(renewalMs - renewalMs / LOOKS));
   }
 
   stop(): void {
@@ -60,6 +64,7 @@ export class Statements {
     this.#scheduled = undefined;
     if (this.#running) return;
     this.#running = true;
+    this.#asksAgain = false;
     void this.flush().finally(() => {
       this.#running = false;
       if (this.#presence.dirty.size > 0 && this.#presence.available) this.#later();
@@ -67,14 +72,16 @@ export class Statements {
   }
 
   #later(): void {
-    this.#scheduled ??= this.#presence.options.clock.after(RETRY_MS / 4, () => this.#run());
+    const delayMs = this.#asksAgain ? RETRY_MS : SOON_MS;
+    this.#scheduled ??= this.#presence.options.clock.after(delayMs, () => this.#run());
   }
 
-  #renewShare(): void {
+  /** States who proved life that the store does not know of, `behindMs` or more newer than what it knows. */
+  #renew(behindMs: number): void {
     if (!this.#presence.available) return;
-    this.#share = (this.#share + 1) % RENEWAL_SHARES;
+    const now = this.#presence.options.clock.monotonic();
     for (const hold of this.#presence.holds.values()) {
-      if (hold.userId % RENEWAL_SHARES === this.#share && hold.period > 0) this.#presence.dirty.add(hold);
+      if (hold.period > 0 && hold.isUntold(now, behindMs)) this.#presence.dirty.add(hold);
     }
     if (this.#presence.dirty.size > 0) this.soon();
   }
@@ -109,6 +116,7 @@ export class Statements {
     batch.forEach((hold, index) => {
       const answer = answers[index];
       hold.uncertain = false;
+      if (answer?.kind === 'held' && claims[index]?.cause === hold.closeCause) hold.closeCause = '';
       if (answer !== undefined) this.#take(hold, answer);
     });
     return true;
@@ -152,6 +160,7 @@ export class Statements {
   }
 
   #again(hold: UserHold): void {
+    this.#asksAgain = true;
     this.#presence.dirty.add(hold);
     this.#presence.release(hold);
   }

@@ -84,6 +84,19 @@ export class PresenceTracker implements Presence, ManagerObserver {
     return this.#node?.holds.size ?? 0;
   }
 
+  /** Users whom this node holds without a socket. */
+  get lingeringUsers(): number {
+    let lingering = 0;
+    for (const { period, sockets } of this.#node?.holds.values() ?? [])
+      if (period > 0 && sockets.length === 0) lingering += 1;
+    return lingering;
+  }
+
+  /** The store has taken something from this node: gives it up now. Never rejects. */
+  hearLosses(): Promise<void> {
+    return this.#node?.hearLosses() ?? Promise.resolve();
+  }
+
   onlineCount(): number {
     return this.#node?.onlineCount ?? 0;
   }
@@ -103,7 +116,7 @@ export class PresenceTracker implements Presence, ManagerObserver {
   }
 
   abandon(dial: Dial): void {
-    this.#socketGone(dial.userId, dial.connectionId);
+    this.#socketGone(dial, 'abandoned');
   }
 
   login(request: {
@@ -179,7 +192,12 @@ export class PresenceTracker implements Presence, ManagerObserver {
     if (cause === 'heartbeat-timeout')
       this.#options.log.info({ event: 'heartbeat-timeout', userId, connectionId, epoch }, 'no heartbeat');
     this.#options.log.info({ event: 'disconnected', userId, connectionId, epoch, cause }, 'disconnected');
-    this.#socketGone(userId, connectionId);
+    this.#socketGone({ userId, connectionId }, cause);
+  }
+
+  provenLate({ userId }: ClientConnection): void {
+    const hold = this.#node?.holds.get(userId);
+    if (hold !== undefined && this.#options.store.renewalMs !== undefined) this.#node?.markDirty(hold);
   }
 
   logoutRequested(connection: ClientConnection): void {
@@ -250,9 +268,12 @@ export class PresenceTracker implements Presence, ManagerObserver {
     return Number.isFinite(age) ? Math.max(0, Math.round(age)) : -1;
   }
 
-  #socketGone(userId: number, connectionId: string): void {
+  #socketGone(
+    { userId, connectionId }: Pick<Dial, 'userId' | 'connectionId'>,
+    cause: CloseCause | 'abandoned',
+  ): void {
     const hold = this.#node?.holds.get(userId);
-    if (hold === undefined || !hold.removeSocket(connectionId)) return;
+    if (hold === undefined || !hold.removeSocket(connectionId, cause)) return;
     this.#node?.watch(hold);
     this.#node?.markDirty(hold);
   }

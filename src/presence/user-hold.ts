@@ -13,6 +13,9 @@ export interface Proof {
 /** Age stated where there is no proof: older than any that a store has. */
 const FORGOTTEN_MS = 1e11;
 
+/** The seed's hash lives for 60 s from one statement to the next. */
+const RESTATED_AFTER_MS = 20_000;
+
 export const NO_PROOF: Proof = { observed: Number.NEGATIVE_INFINITY, monotonic: Number.NEGATIVE_INFINITY };
 
 /** A socket that this node holds for a user; `connection` is absent until the socket opened. */
@@ -44,10 +47,14 @@ export class UserHold implements Watched {
   sockets: HeldSocket[] = [];
   http: Proof = NO_PROOF;
   httpRev = 0;
+  /** Of the statement by which this node came to hold the running period. */
+  adoptedRev = 0;
   /** A statement about this user may have reached the store though no answer came: it must be told what is true. */
   uncertain = false;
   /** A logout was asked for and its answer never came: where the store no longer has the user, it happened. */
   endAsked: 'logout' | 'kick' | undefined;
+  /** Why the newest socket that is gone ended, until the store was told; empty: it was. */
+  closeCause = '';
 
   wheelSlot = OFF_WHEEL;
   wheelPrevious: WheelNode | undefined = undefined;
@@ -61,6 +68,10 @@ export class UserHold implements Watched {
   #goneRev = 0;
   /** Proofs up to this revision are void. */
   #lostRev = -1;
+  #askedRev = 0;
+  /** Monotonic times: of the newest proof in the newest statement, and of that statement. */
+  #statedProof = Number.NEGATIVE_INFINITY;
+  #statedAt = Number.NEGATIVE_INFINITY;
   #locked = false;
   #waiting: (() => void)[] | undefined;
 
@@ -92,15 +103,24 @@ export class UserHold implements Watched {
     else next();
   }
 
-  /** Removes a socket; false where it was none of this hold's. */
-  removeSocket(connectionId: string): boolean {
+  /** Removes a socket that ended by `cause`; false where it was none of this hold's. */
+  removeSocket(connectionId: string, cause: string): boolean {
     const socket = this.sockets.find((held) => held.connectionId === connectionId);
     if (socket === undefined) return false;
     this.sockets = this.sockets.filter((held) => held !== socket);
     this.isHeld = socket.connection?.isHeld ?? false;
     this.#gone = newer(this.#gone, proofOf(socket));
     this.#goneRev = Math.max(this.#goneRev, socket.rev);
+    this.closeCause = cause;
     return true;
+  }
+
+  /** The newest login, or proof of life by HTTP, was accepted: this node holds the period. */
+  adopt(accepted: { readonly period: number; readonly loginTime: number }): void {
+    this.period = accepted.period;
+    this.loginTime = accepted.loginTime;
+    this.adoptedRev = this.#askedRev;
+    this.endAsked = undefined;
   }
 
   /** Forgets proofs of an ended period. */
@@ -110,18 +130,31 @@ export class UserHold implements Watched {
     this.http = NO_PROOF;
     this.#gone = NO_PROOF;
     this.isHeld = false;
+    this.closeCause = '';
   }
 
   /** Forgets the proofs of sockets that are gone, and of HTTP, as far as they were stated up to `rev`. */
   forgetProofs(rev: number): void {
     this.#lostRev = Math.max(this.#lostRev, rev);
     if (this.httpRev <= rev) this.http = NO_PROOF;
+    this.forgetLinger(rev);
+  }
+
+  /** Forgets the proofs of sockets that are gone, as far as they were stated up to `rev`. */
+  forgetLinger(rev: number): void {
     if (this.#goneRev <= rev) this.#gone = NO_PROOF;
   }
 
   /** A dial reached this node, whatever became of it: the user lingers by it. */
   noteProof(proof: Proof): void {
     this.#gone = newer(this.#gone, proof);
+  }
+
+  /** A proof of life by HTTP, now; void once a loss covers the statement `rev`. */
+  proveByHttp(time: ObservedTime, rev: number): void {
+    if (rev <= this.#lostRev) return;
+    this.http = { observed: time.now(), monotonic: time.monotonic };
+    this.httpRev = rev;
   }
 
   /** Takes back a proof by HTTP that was not accepted: the one before it stands, unless it was lost meanwhile. */
@@ -161,6 +194,14 @@ export class UserHold implements Watched {
     return false;
   }
 
+  /** Whether the newest proof is so much newer than the one stated, or nothing was stated for long. */
+  isUntold(monotonic: number, behindMs: number): boolean {
+    return (
+      this.newestProof().monotonic - this.#statedProof >= behindMs ||
+      monotonic - this.#statedAt >= RESTATED_AFTER_MS
+    );
+  }
+
   /** The statement of what is held, with ages and remainders of this very moment. */
   claim(
     mode: Claim['mode'],
@@ -184,6 +225,9 @@ export class UserHold implements Watched {
     const until = Math.max(socket.monotonic + heartbeatTimeoutMs, this.http.monotonic + httpTimeoutMs);
     const proven = Number.isFinite(until);
     const grace = this.#grace();
+    this.#statedProof = newest.monotonic;
+    this.#statedAt = monotonic;
+    if (mode !== 'state' && mode !== 'restate') this.#askedRev = stated.rev;
     return {
       userId: this.userId,
       mode,
@@ -194,12 +238,14 @@ export class UserHold implements Watched {
       httpMs: remainder(this.http.observed + httpTimeoutMs + grace - now),
       proofAgeMs: proven ? Math.max(0, Math.round(monotonic - newest.monotonic)) : FORGOTTEN_MS,
       untilMs: proven ? Math.round(until - monotonic) : -FORGOTTEN_MS,
+      proofMark: proven ? `${Math.round(newest.monotonic)}_${Math.round(until)}` : '',
       epoch: dialling ? 0 : this.sockets.reduce((highest, held) => Math.max(highest, held.epoch), 0),
       floor: stated.floor ?? 0,
       period: mode === 'restate' ? this.period : 0,
       loginTime: mode === 'restate' ? this.loginTime : 0,
       username: this.username,
       ip: this.ip,
+      cause: mode === 'state' ? this.closeCause : '',
     };
   }
 

@@ -72,6 +72,11 @@ export const ERRORS = {
     en: 'This user was taken over too often in a minute; the present connection stays.',
     zh: '该用户的连接在一分钟内被反复顶替，当前连接保持不变。',
   },
+  'node-ambiguous': {
+    status: 409,
+    en: 'More than one living node has this name: give its incarnation, as GET /api/nodes shows it.',
+    zh: '有多个存活节点使用该名称，请指定 GET /api/nodes 中的 incarnation。',
+  },
   'cursor-expired': {
     status: 410,
     en: 'Entries after this cursor are gone: read who is online and start the feed anew.',
@@ -109,6 +114,11 @@ export const ERRORS = {
     status: 503,
     en: 'The database does not answer. Try again later.',
     zh: '数据库暂时不可用，请稍后再试。',
+  },
+  'node-silent': {
+    status: 504,
+    en: 'The node did not answer in time: it may have done this, or not. See GET /api/nodes.',
+    zh: '该节点未在限定时间内应答，操作可能已执行，也可能未执行，请查看 GET /api/nodes。',
   },
 } as const satisfies Record<string, ErrorText>;
 

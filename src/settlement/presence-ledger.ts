@@ -66,8 +66,8 @@ export class PresenceLedger implements Ledger {
     this.#moveSoon(MOVE_GATHER_MS);
   }
 
-  async reconcile(row: PeriodRow): Promise<void> {
-    await this.#options.reconciler.reconcileNow(row);
+  async reconcile(row: PeriodRow, nextLoginAt: number): Promise<void> {
+    await this.#options.reconciler.reconcileNow(row, nextLoginAt);
   }
 
   settled(period: { readonly userId: number; readonly period: number }, timeoutMs: number): Promise<void> {

@@ -78,9 +78,12 @@ export class Reconciler {
     return this.#passing;
   }
 
-  /** Settles an open row now, for a login that finds it and does not adopt it. Rejects where SQL fails. */
-  async reconcileNow(row: PeriodRow): Promise<Duty> {
-    const [duty] = await this.#settle([row]);
+  /**
+   * Settles an open row now, for a login at `nextLoginAt` that finds it: the row of that login is written after this.
+   * Rejects where SQL fails.
+   */
+  async reconcileNow(row: PeriodRow, nextLoginAt: number): Promise<Duty> {
+    const [duty] = await this.#settle([row], nextLoginAt);
     if (duty === undefined) throw new Error('the database refuses to settle the open period');
     return duty;
   }
@@ -125,10 +128,10 @@ export class Reconciler {
   }
 
   /** Answers the duties done; rows that SQL refuses for good stay open and are reported at each try. */
-  async #settle(rows: readonly PeriodRow[]): Promise<readonly Duty[]> {
+  async #settle(rows: readonly PeriodRow[], notAfter = Number.POSITIVE_INFINITY): Promise<readonly Duty[]> {
     const { store, clock, log, onSettled } = this.#options;
     const lives = await store.nodeLives(rows.map(({ node }) => node));
-    const duties = rows.map((row) => this.#dutyFor(row, lives.get(row.node)));
+    const duties = rows.map((row) => this.#dutyFor(row, lives.get(row.node), notAfter));
     const refused = new Set<Duty>();
     await splitOnPoison(duties, {
       run: (part) => store.settle(part, clock.now()),
@@ -159,10 +162,11 @@ export class Reconciler {
   }
 
   /** The moment at which the row's node is last known to have lived takes the place of the proof of life (rule ST5). */
-  #dutyFor(row: PeriodRow, nodeLivedAt: number | undefined): Duty {
+  #dutyFor(row: PeriodRow, nodeLivedAt: number | undefined, notAfter: number): Duty {
     const { clock, heartbeatTimeoutMs } = this.#options;
-    const lastSeenAt = Math.max(row.loginAt, Math.min(nodeLivedAt ?? row.loginAt, clock.now()));
-    const logoutAt = Math.max(row.loginAt, Math.min(clock.now(), lastSeenAt + heartbeatTimeoutMs));
+    const latest = Math.min(clock.now(), notAfter);
+    const lastSeenAt = Math.max(row.loginAt, Math.min(nodeLivedAt ?? row.loginAt, latest));
+    const logoutAt = Math.max(row.loginAt, Math.min(latest, lastSeenAt + heartbeatTimeoutMs));
     const { userId, period, loginAt, node } = row;
     return {
       id: `reconciled:${userId}:${period}`,

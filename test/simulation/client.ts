@@ -1,9 +1,11 @@
 import type { ClientConnection } from '../../src/connection/client-connection.ts';
 import type { Socket, SocketWrite } from '../../src/connection/socket.ts';
+import type { ClientProtocol } from '../../src/presence/presence.ts';
 import { CloseCode } from '../../src/protocol/close-codes.ts';
 import type { Random } from './random.ts';
-import { Phase, type Scheduler } from './scheduler.ts';
+import type { Scheduler } from './scheduler.ts';
 import type { SimulatedNode } from './simulated-node.ts';
+import type { Strict } from './strict.ts';
 import type { Witness } from './witness.ts';
 
 const PING_INTERVAL_MS = 1000;
@@ -15,6 +17,8 @@ export class Device {
   readonly userId: number;
   readonly name: string;
   socket: ClientSocket | undefined;
+  /** Only `lingxi.v1` knows a message that logs out. */
+  protocol: ClientProtocol = 'lingxi.v1';
   /** Connects again by itself after a close or a refusal. */
   returns = true;
   readonly #world: ClientWorld;
@@ -43,27 +47,29 @@ export class Device {
     });
     attempt.finished = () => patience.cancel();
     trace(() => `${this.name} dials ${node.name}`);
-    const place = { owner: node.clock, phase: Phase.read };
-    scheduler.schedule(scheduler.now + random.int(1, 5), () => void this.#admit(node, attempt), place);
+    scheduler.schedule(scheduler.now + random.int(1, 5), () => void this.#admit(node, attempt), node.clock);
   }
 
   async #admit(node: SimulatedNode, attempt: Attempt): Promise<void> {
-    const { scheduler, random, trace, witness } = this.#world;
+    const { scheduler, random, trace, witness, strict } = this.#world;
     const refused = (): void => {
       if (attempt.finish()) this.#refused();
     };
     if (!node.accepts) return refused();
-    const { userId } = this;
-    const request = { userId, username: '', ip: '', protocol: 'seed' } as const;
+    const { userId, protocol } = this;
+    const request = { userId, username: '', ip: '', protocol };
     const dialled = await node.tracker.dial(request);
     if (!dialled.ok) {
+      witness.turnedAway(userId);
       trace(() => `${this.name} is refused by ${node.name}: ${dialled.error}`);
+      strict.refused(userId, dialled.error);
       return refused();
     }
     const dial = dialled.value;
     witness.accepted(node, dial);
+    strict.accepted(dial);
+    strict.came(userId, dial.period, node.name);
     // The upgrade itself, and a client that may have left before it.
-    const place = { owner: node.clock, phase: Phase.read };
     const upgradeMs = random.chance(0.1) ? random.int(5, 60) : 1;
     scheduler.schedule(
       scheduler.now + upgradeMs,
@@ -78,13 +84,14 @@ export class Device {
         this.#dialling = false;
         const socket = new ClientSocket(this, node, this.#world);
         this.socket = socket;
+        strict.connected(socket);
         const registration = { ...request, ...dial };
         const connection = node.manager.register(registration, socket);
         trace(() => `${this.name} is connected to ${node.name}, epoch ${dial.epoch}, period ${dial.period}`);
-        witness.proved(node, { userId, period: dial.period, kind: 'socket' });
+        if (connection.isOpen) witness.proved(node, { userId, period: dial.period, kind: 'socket' });
         socket.opened(connection);
       },
-      place,
+      node.clock,
     );
   }
 
@@ -129,6 +136,7 @@ export interface ClientWorld {
   readonly scheduler: Scheduler;
   readonly random: Random;
   readonly witness: Witness;
+  readonly strict: Strict;
   readonly nodes: () => readonly SimulatedNode[];
   readonly trace: (text: () => string) => void;
   /** Share of clients that leave before their upgrade. */
@@ -141,6 +149,8 @@ export class ClientSocket implements Socket {
   readonly node: SimulatedNode;
   pings = true;
   connection: ClientConnection | undefined;
+  /** When its node heard, or decided, that it is closed. */
+  goneAt: number | undefined;
   /** Whether anything passes between client and node. */
   #reachable = true;
   #closed = false;
@@ -164,16 +174,17 @@ export class ClientSocket implements Socket {
 
   /** The client says something; it arrives a little later, if anything does. */
   say(text: string): void {
-    const { scheduler, random, witness } = this.#world;
+    const { scheduler, random, witness, strict } = this.#world;
     if (!this.#reachable) return;
     const hear = (): void => {
       const { connection } = this;
       if (!this.#reachable || connection === undefined || !connection.isOpen) return;
       const { userId, registration } = connection;
       witness.proved(this.node, { userId, period: registration.period, kind: 'socket' });
+      strict.proved(userId, registration.period, this.node.name);
       connection.message(text);
     };
-    scheduler.schedule(scheduler.now + random.int(1, 4), hear, { owner: this.node.clock, phase: Phase.read });
+    scheduler.schedule(scheduler.now + random.int(1, 4), hear, this.node.clock);
   }
 
   /** The client closes, with a close frame or a reset. */
@@ -206,17 +217,17 @@ export class ClientSocket implements Socket {
     const { scheduler } = this.#world;
     if (this.#closed) return;
     this.#closed = true;
-    const place = { owner: this.node.clock, phase: Phase.read };
     const tell = (): void => {
+      this.goneAt ??= scheduler.now;
       if (this.#reachable) this.connection?.closed(code, '');
       this.#reachable = false;
     };
-    scheduler.schedule(scheduler.now + 2, tell, place);
+    scheduler.schedule(scheduler.now + 2, tell, this.node.clock);
   }
 
   #closedByNode(code: number, reason: string): void {
     const { scheduler, trace } = this.#world;
-    scheduler.touched = true;
+    this.goneAt ??= scheduler.now;
     trace(() => `${this.node.name} closes the socket of ${this.device.name}: ${code} ${reason}`);
     scheduler.schedule(scheduler.now + 2, () => {
       if (!this.#reachable || this.#closed) return;
@@ -224,8 +235,7 @@ export class ClientSocket implements Socket {
       this.device.closedBy(this, code);
     });
     // The closing handshake ends where the peer is there, and the TCP connection otherwise.
-    const place = { owner: this.node.clock, phase: Phase.read };
-    scheduler.schedule(scheduler.now + 4, () => this.connection?.closed(code, reason), place);
+    scheduler.schedule(scheduler.now + 4, () => this.connection?.closed(code, reason), this.node.clock);
   }
 
   #pingLater(): void {

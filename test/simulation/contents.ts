@@ -12,10 +12,10 @@ export interface Caller {
 
 export interface RedisEvents {
   /** A script opened a period or minted an epoch. */
-  minted(claim: Claim, answer: Extract<ClaimAnswer, { kind: 'opened' | 'joined' }>, caller: Caller): void;
+  minted(claim: Claim, answer: Extract<ClaimAnswer, { kind: 'opened' | 'joined' }>): void;
   claimed(claim: Claim, answer: ClaimAnswer, caller: Caller): void;
   ended(duty: Omit<Duty, 'id'>): void;
-  endAsked(request: EndRequest, answer: EndAnswer, caller: Caller): void;
+  endAsked(request: EndRequest, answer: EndAnswer): void;
 }
 
 export interface Lease {
@@ -37,6 +37,8 @@ export interface Contents {
   reading: number;
   run: string;
   birth: number;
+  /** Rises with every birth. */
+  generation: number;
 }
 
 /** A copy that nobody else changes, in a `world` that is still empty. */

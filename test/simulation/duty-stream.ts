@@ -3,6 +3,7 @@ import type { Duty } from '../../src/settlement/user-store.ts';
 interface Entry {
   readonly duty: Duty;
   deliveredAt: number | undefined;
+  consumer: string;
 }
 
 /** As in `redis-duties.ts`. */
@@ -20,11 +21,11 @@ export class DutyStream {
   append(duty: Omit<Duty, 'id'>, wall: number): void {
     this.#serial += 1;
     const id = `${wall}-${this.#serial}`;
-    this.#entries.set(id, { duty: { ...duty, id }, deliveredAt: undefined });
+    this.#entries.set(id, { duty: { ...duty, id }, deliveredAt: undefined, consumer: '' });
   }
 
   /** Fresh duties, then those that somebody has had for too long. */
-  take(limit: number, wall: number): readonly Duty[] {
+  take(consumer: string, limit: number, wall: number): readonly Duty[] {
     const fresh: Entry[] = [];
     const abandoned: Entry[] = [];
     for (const entry of this.#entries.values()) {
@@ -32,8 +33,22 @@ export class DutyStream {
       else if (wall - entry.deliveredAt >= ABANDONED_AFTER_MS) abandoned.push(entry);
     }
     const given = [...fresh, ...abandoned].slice(0, limit);
-    for (const entry of given) entry.deliveredAt = wall;
+    for (const entry of given) Object.assign(entry, { deliveredAt: wall, consumer });
     return given.map(({ duty }) => duty);
+  }
+
+  /** What `consumer` has had and not acknowledged. */
+  heldBy(consumer: string): readonly Duty[] {
+    return [...this.#entries.values()].filter((entry) => entry.consumer === consumer).map(({ duty }) => duty);
+  }
+
+  /** What a dead consumer had goes to whoever takes next. */
+  requeue(consumer: string, wall: number): void {
+    for (const [id, entry] of this.#entries) {
+      if (entry.deliveredAt === undefined || entry.consumer !== consumer) continue;
+      this.#entries.delete(id);
+      this.append(entry.duty, wall);
+    }
   }
 
   remove(id: string): void {

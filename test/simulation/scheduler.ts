@@ -1,66 +1,110 @@
 import type { Clock, Timer } from '../../src/lib/clock.ts';
+import { settlePromises } from './settle-promises.ts';
 
 /** Order within one millisecond of one process, as in an event loop: timers, what arrived, what was deferred. */
 export const Phase = { timer: 0, read: 1, deferred: 2 } as const;
 
-interface Event {
-  at: number;
-  readonly phase: number;
-  order: number;
-  readonly owner: NodeClock | undefined;
-  /** Part of a node's ticking: alone it starts nothing that promises wait for. */
-  readonly quiet: boolean;
-  readonly run: () => void;
-  cancelled: boolean;
-}
-
-/** Simulated processes look at their deadlines this often, as a busy loop would: a quarter of the work. */
-const SLOWEST_TICK_MS = 100;
+/** Simulated processes look at their deadlines no more often than this, as a busy loop would: a fraction of the work. */
+const QUICKEST_TICK_MS = 200;
 const WALL_START = Date.UTC(2026, 0, 1);
+/** More than the events of any history: one number orders phases, and events within them. */
+const PHASE_RANKS = 2 ** 40;
+
+/** Something that will happen, unless it is cancelled. One shape for all, since a history has thousands. */
+class Event implements Timer {
+  at: number;
+  rank: number;
+  readonly owner: NodeClock | undefined;
+  run: (() => void) | undefined;
+
+  constructor(at: number, rank: number, owner: NodeClock | undefined, run: () => void) {
+    this.at = at;
+    this.rank = rank;
+    this.owner = owner;
+    this.run = run;
+  }
+
+  cancel(): void {
+    this.run = undefined;
+  }
+}
 
 /** All that will happen, in order. Time moves from one event to the next; nothing here knows the real one. */
 export class Scheduler {
   now = 0;
-  /** Something outside the ticking was touched: promises may have to settle before the next event. */
-  touched = false;
   #order = 0;
   readonly #heap: Event[] = [];
+  /** Before all that is on the heap; much of what is scheduled comes next, and need not go through the heap. */
+  #first: Event | undefined;
 
-  /** Runs `run` at `at`; for a node, only while it lives, and after it thawed. */
-  schedule(
-    at: number,
-    run: () => void,
-    place: { readonly owner?: NodeClock; readonly phase?: number; readonly quiet?: boolean } = {},
-  ): Timer {
-    const { owner, phase = Phase.read, quiet = false } = place;
-    this.#order += 1;
-    const event: Event = {
-      ...{ at: Math.max(at, this.now), phase, order: this.#order },
-      ...{ owner, quiet, run, cancelled: false },
-    };
-    this.push(event);
-    return {
-      cancel: () => {
-        event.cancelled = true;
-      },
-    };
+  /** Runs `run` at `at`. Of a node: only while it lives, and after it thawed. */
+  schedule(at: number, run: () => void, owner?: NodeClock): Timer {
+    return this.place(at, Phase.read, owner, run);
   }
 
-  async runUntil(time: number): Promise<void> {
-    for (let event = this.#heap[0]; event !== undefined && event.at <= time; event = this.#heap[0]) {
-      this.#pop();
-      if (event.cancelled) continue;
+  /** As {@link schedule}, in any phase. */
+  place(at: number, phase: number, owner: NodeClock | undefined, run: () => void): Event {
+    const event = new Event(Math.max(at, this.now), this.rank(phase), owner, run);
+    this.push(event);
+    return event;
+  }
+
+  rank(phase: number): number {
+    this.#order += 1;
+    return phase * PHASE_RANKS + this.#order;
+  }
+
+  /** Every promise that an event can settle has settled before the next event. */
+  runUntil(time: number): void {
+    settlePromises();
+    for (let event = this.#next(time); event !== undefined; event = this.#next(time)) {
+      const { run, owner } = event;
+      if (run === undefined) continue;
       this.now = event.at;
-      if (event.owner !== undefined && !event.owner.takes(event)) continue;
-      event.run();
-      if (event.quiet && !this.touched) continue;
-      this.touched = false;
-      await settled();
+      if (owner?.takes(event) === false) continue;
+      run();
+      settlePromises();
     }
     this.now = time;
   }
 
+  /** Everything sleeps for so long: what falls due meanwhile happens at once, and in order, when it wakes. */
+  suspend(ms: number): void {
+    this.now += ms;
+    const events = this.#heap.splice(0);
+    if (this.#first !== undefined) events.push(this.#first);
+    this.#first = undefined;
+    for (const event of events.sort((left, right) => (isBefore(left, right) ? -1 : 1))) {
+      if (event.at < this.now) {
+        event.at = this.now;
+        event.rank = this.rank(Phase.timer);
+      }
+      this.push(event);
+    }
+  }
+
   push(event: Event): void {
+    const first = this.#first ?? this.#heap[0];
+    if (first !== undefined && !isBefore(event, first)) return this.#pushLater(event);
+    if (this.#first !== undefined) this.#pushLater(this.#first);
+    this.#first = event;
+  }
+
+  /** Takes what comes first, if it is due by `time`. */
+  #next(time: number): Event | undefined {
+    const first = this.#first;
+    if (first !== undefined) {
+      if (first.at > time) return undefined;
+      this.#first = undefined;
+      return first;
+    }
+    const top = this.#heap[0];
+    if (top === undefined || top.at > time) return undefined;
+    this.#pop();
+    return top;
+  }
+
+  #pushLater(event: Event): void {
     const heap = this.#heap;
     let index = heap.length;
     heap.push(event);
@@ -77,14 +121,16 @@ export class Scheduler {
   #pop(): void {
     const heap = this.#heap;
     const last = heap.pop() as Event;
-    if (heap.length === 0) return;
+    const { length } = heap;
+    if (length === 0) return;
     let index = 0;
-    for (;;) {
-      let child = 2 * index + 1;
-      if (child >= heap.length) break;
-      const right = heap[child + 1];
-      if (right !== undefined && isBefore(right, heap[child] as Event)) child += 1;
-      const below = heap[child] as Event;
+    for (let child = 1; child < length; child = 2 * index + 1) {
+      let below = heap[child] as Event;
+      const right = child + 1 < length ? (heap[child + 1] as Event) : below;
+      if (isBefore(right, below)) {
+        below = right;
+        child += 1;
+      }
       if (!isBefore(below, last)) break;
       heap[index] = below;
       index = child;
@@ -99,8 +145,6 @@ export class NodeClock implements Clock {
   readonly #scheduler: Scheduler;
   readonly #backlog: Event[] = [];
   #state: 'running' | 'frozen' | 'dead' = 'running';
-  /** Whether what is scheduled now belongs to the ticking. */
-  #quiet = false;
 
   constructor(scheduler: Scheduler, skewMs: number) {
     this.#scheduler = scheduler;
@@ -124,27 +168,31 @@ export class NodeClock implements Clock {
   }
 
   after(delayMs: number, callback: () => void): Timer {
-    return this.#schedule(delayMs, Phase.timer, callback);
+    const at = this.#scheduler.now + Math.max(0, delayMs);
+    return this.#scheduler.place(at, Phase.timer, this, callback);
   }
 
   every(intervalMs: number, callback: () => void): Timer {
-    const interval = Math.max(intervalMs, SLOWEST_TICK_MS);
-    const quiet = intervalMs < SLOWEST_TICK_MS;
-    let timer: Timer;
-    const run = (): void => {
-      this.#quiet = quiet;
-      timer = this.#schedule(interval, Phase.timer, run);
+    const scheduler = this.#scheduler;
+    const interval = Math.max(intervalMs, QUICKEST_TICK_MS);
+    let cancelled = false;
+    const event = scheduler.place(scheduler.now + interval, Phase.timer, this, () => {
+      // It is off the heap by now, and may go back as it is.
+      event.at = scheduler.now + interval;
+      event.rank = scheduler.rank(Phase.timer);
       callback();
-      this.#quiet = false;
+      if (!cancelled) scheduler.push(event);
+    });
+    return {
+      cancel: () => {
+        cancelled = true;
+        event.cancel();
+      },
     };
-    this.#quiet = quiet;
-    timer = this.#schedule(interval, Phase.timer, run);
-    this.#quiet = false;
-    return { cancel: () => timer.cancel() };
   }
 
   defer(callback: () => void): Timer {
-    return this.#schedule(0, Phase.deferred, callback);
+    return this.#scheduler.place(this.#scheduler.now, Phase.deferred, this, callback);
   }
 
   /** Whether the event may run now; otherwise it is gone, or waits for the thaw. */
@@ -171,19 +219,6 @@ export class NodeClock implements Clock {
     this.#state = 'dead';
     this.#backlog.length = 0;
   }
-
-  #schedule(delayMs: number, phase: number, callback: () => void): Timer {
-    const quiet = this.#quiet;
-    const run = quiet ? (): void => this.#quietly(callback) : callback;
-    const at = this.#scheduler.now + Math.max(0, delayMs);
-    return this.#scheduler.schedule(at, run, { owner: this, phase, quiet });
-  }
-
-  #quietly(callback: () => void): void {
-    this.#quiet = true;
-    callback();
-    this.#quiet = false;
-  }
 }
 
 /** What a wall clock that is off by `skewMs` shows at simulated time `time`. */
@@ -192,14 +227,5 @@ export function wallAt(time: number, skewMs: number): number {
 }
 
 function isBefore(left: Event, right: Event): boolean {
-  if (left.at !== right.at) return left.at < right.at;
-  if (left.phase !== right.phase) return left.phase < right.phase;
-  return left.order < right.order;
-}
-
-/** One turn of the real loop: every promise that can settle has settled after it, whatever the depth of its chain. */
-function settled(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
-  });
+  return left.at < right.at || (left.at === right.at && left.rank < right.rank);
 }

@@ -47,6 +47,10 @@ export class SimulatedNode {
   /** Takes connections. */
   accepts = false;
   stopped = false;
+  readonly startedAt: number;
+  /** Simulated time at which its process ended. */
+  diedAt: number | undefined;
+  readonly #scheduler: Scheduler;
   #ids = 0;
 
   constructor(name: string, world: NodeWorld, seed: { random: number; skewMs: number }) {
@@ -54,6 +58,8 @@ export class SimulatedNode {
     const random = new Random(seed.random);
     const clock = new NodeClock(scheduler, seed.skewMs);
     this.name = name;
+    this.#scheduler = scheduler;
+    this.startedAt = scheduler.now;
     this.clock = clock;
     this.link = new StoreLink({ node: name, host, clock, scheduler, random });
     this.sqlLink = new SqlLink(sql, { clock, scheduler, random });
@@ -106,6 +112,7 @@ export class SimulatedNode {
   }
 
   kill(): void {
+    this.diedAt ??= this.#scheduler.now;
     this.clock.kill();
     this.accepts = false;
   }
@@ -123,7 +130,7 @@ export class SimulatedNode {
     await reconciler.stop();
     await this.sqlLink.noteNodeAlive(this.name, this.clock.now()).catch(() => undefined);
     this.stopped = true;
-    this.clock.kill();
+    this.kill();
   }
 }
 

@@ -14,7 +14,7 @@ import type {
 import type { Duty } from '../../src/settlement/user-store.ts';
 import { type Caller, type Contents, copyOf, type Lease, type RedisEvents } from './contents.ts';
 import { DutyStream } from './duty-stream.ts';
-import type { Mutation } from './mutation.ts';
+import { type Mutation, mutatedClaim, mutatedDuty } from './mutation.ts';
 import { type Scheduler, wallAt } from './scheduler.ts';
 
 const YOUNG_MS = 2000;
@@ -83,7 +83,9 @@ export class SimulatedRedis {
     const contents = this.#contents;
     const { world, leases } = contents;
     const moment = this.#moment();
-    if (!contents.known || contents.run !== caller.runId) {
+    const lived = Number(restatedIn?.split(':')[2] ?? 0);
+    if (!contents.known || contents.run !== caller.runId || contents.generation < lived) {
+      contents.generation = Math.max(contents.generation, lived) + 1;
       for (const node of leases.keys())
         this.#keepLease(node, { lease: '', seen: moment.observed, restored: false });
       contents.birth = moment.observed;
@@ -93,7 +95,7 @@ export class SimulatedRedis {
     this.#keepClock(moment);
     if (!this.#mutation.forgetsHighestEpoch)
       world.highestEpoch = Math.max(world.highestEpoch, request.highestEpoch);
-    const birth = `${caller.runId}:${contents.birth}`;
+    const birth = `${caller.runId}:${contents.birth}:${contents.generation}`;
     const credited = request.restored && (restatedIn ?? birth) === birth;
     const restored =
       credited || leases.get(caller.node)?.restored === true || this.#mutation.neverRestores === true;
@@ -105,7 +107,7 @@ export class SimulatedRedis {
     }
     const losses = [...(waiting?.values() ?? [])];
     if (this.#mutation.lossesToldOnce) waiting?.clear();
-    return { restore: !restored, losses, onlineCount: world.onlineCount, birth };
+    return { restore: !restored, losses, onlineCount: world.onlineCount, foreign: [], birth };
   }
 
   claim(caller: Caller, batch: readonly Claim[]): readonly ClaimAnswer[] {
@@ -115,7 +117,9 @@ export class SimulatedRedis {
       const before = this.world.records.get(claim.userId)?.epoch;
       const answer = this.#take(caller, claim, moment);
       const minted = answer.kind === 'opened' || (answer.kind === 'joined' && claim.mode === 'socket');
-      if (minted && before !== answer.epoch) this.#events.minted(claim, answer, caller);
+      // A repeated statement gets its old answer.
+      const after = this.world.records.get(claim.userId)?.epoch;
+      if (minted && before !== after) this.#events.minted(claim, answer);
       this.#events.claimed(claim, answer, caller);
       return answer;
     });
@@ -124,15 +128,14 @@ export class SimulatedRedis {
   record(caller: Caller, batch: readonly { userId: number; period: number }[]): readonly boolean[] {
     const valid = this.#hasLease(caller, this.#moment());
     return batch.map(({ userId, period }) => {
-      const held = this.world.records.get(userId)?.holds.has(caller.node) === true;
-      return valid && held && this.world.record(userId, period);
+      return valid && this.world.record(caller.node, { userId, period });
     });
   }
 
-  withdraw(batch: readonly { userId: number; period: number }[]): void {
-    for (const { userId, period } of batch) {
-      this.world.withdraw(userId, period);
-      this.#expireOffline(userId);
+  withdraw({ node }: Caller, batch: readonly { userId: number; period: number }[]): void {
+    for (const opening of batch) {
+      this.world.withdraw(node, opening);
+      this.#expireOffline(opening.userId);
     }
   }
 
@@ -148,7 +151,7 @@ export class SimulatedRedis {
         this.#mutation.strictEnd && epoch > 0 ? { ...request, epoch: epoch - 1 } : { ...request, epoch };
       const answer = this.world.end(asked, moment);
       this.#restoreLoss(caller.node, request.userId, own);
-      this.#events.endAsked(request, answer, caller);
+      this.#events.endAsked(request, answer);
       return answer;
     });
   }
@@ -167,16 +170,21 @@ export class SimulatedRedis {
     const ended: EndedPeriod[] = [];
     let ghosts = 0;
     for (const node of dead) {
-      if (this.#mutation.reapIgnoresDeadlines) this.#passDeadlines(node);
+      const { reapIgnoresDeadlines, reapIgnoresHttp } = this.#mutation;
+      if (reapIgnoresDeadlines) this.#passDeadlines(node, { socketUntil: 0, httpUntil: 0 });
+      if (reapIgnoresHttp) this.#passDeadlines(node, { httpUntil: 0 });
       if (!this.#mutation.neverReaps) ended.push(...world.reap(node, limit, moment));
-      const left = world.heldBy(node);
-      if (left === 0) {
-        dead.delete(node);
-        world.losses.delete(node);
-      }
+      const left = world.heldBy(node).length;
+      this.duties.requeue(node, this.wall);
+      // What it lost it must hear if it was only frozen.
+      if (left === 0) dead.delete(node);
       ghosts += left;
     }
     return { ended, ghosts };
+  }
+
+  unstated(caller: Caller, rev: number): readonly number[] {
+    return this.#hasLease(caller, this.#moment()) ? this.world.heldBy(caller.node, rev) : [];
   }
 
   acknowledge(duties: readonly Duty[]): void {
@@ -187,21 +195,18 @@ export class SimulatedRedis {
     }
   }
 
-  #take(caller: Caller, claim: Claim, moment: Moment): ClaimAnswer {
+  #take(caller: Caller, asked: Claim, moment: Moment): ClaimAnswer {
     const { world, expiries } = this.#contents;
-    this.#expire(claim.userId);
+    const { node } = caller;
+    this.#expire(asked.userId);
+    const claim = mutatedClaim(this.#mutation, world, { node, claim: asked, wall: moment.wall });
     const held = world.records.get(claim.userId)?.holds.get(caller.node);
     const loss = world.losses.get(caller.node)?.get(claim.userId);
-    this.#mutateBefore(claim, held, caller.node);
     const decided =
       (held !== undefined && claim.rev <= held.rev) || (loss !== undefined && claim.rev <= loss.rev);
     if (!decided && claim.mode !== 'restate' && this.#isYoung(moment)) return { kind: 'young' };
-    const record = world.records.get(claim.userId);
-    const before = { until: record?.until ?? 0, last: record?.last };
     const answer = world.claim(caller.node, claim, moment);
     const opened = world.records.get(claim.userId);
-    if (this.#mutation.untilIsKept && answer.kind === 'opened' && opened !== undefined)
-      opened.until = Math.max(opened.until, before.until);
     if (this.#mutation.takeOverTellsNobody && claim.mode === 'socket') {
       for (const [node, losses] of world.losses) if (node !== caller.node) losses.delete(claim.userId);
     }
@@ -210,19 +215,10 @@ export class SimulatedRedis {
     return answer;
   }
 
-  #mutateBefore(claim: Claim, held: Hold | undefined, node: string): void {
-    if (held !== undefined && this.#mutation.repeatsAreNew && held.rev === claim.rev) held.rev -= 1;
-    if (held !== undefined && this.#mutation.ignoresRev && held.rev > claim.rev) held.rev = claim.rev - 1;
-    if (this.#mutation.ignoresLosses) this.#contents.world.losses.get(node)?.delete(claim.userId);
-    const record = this.#contents.world.records.get(claim.userId);
-    if (this.#mutation.restatesWhatEnded && claim.mode === 'restate' && record !== undefined)
-      record.last = undefined;
-  }
-
-  #passDeadlines(node: string): void {
+  #passDeadlines(node: string, passed: Partial<Hold>): void {
     for (const record of this.world.records.values()) {
       const hold = record.holds.get(node);
-      if (hold !== undefined) Object.assign(hold, { socketUntil: 0, httpUntil: 0 });
+      if (hold !== undefined) Object.assign(hold, passed);
     }
   }
 
@@ -241,21 +237,26 @@ export class SimulatedRedis {
     return { wall, observed: clock + charged };
   }
 
-  #keepClock({ wall, observed }: Moment): void {
+  #keepClock(moment: Moment): void {
+    const { wall, observed } = moment;
+    const { known, clock, reading, birth } = this.#contents;
+    if (known && wall - reading > MAX_CHARGED_MS && clock < birth + YOUNG_MS) this.#contents.birth = observed;
     this.#contents.clock = observed;
     this.#contents.reading = wall;
   }
 
   #isYoung({ observed }: Moment): boolean {
-    return !this.#mutation.neverYoung && observed < this.#contents.birth + YOUNG_MS;
+    return observed < this.#contents.birth + (this.#mutation.youngMs ?? YOUNG_MS);
   }
 
   #hasLease(caller: Caller, moment: Moment): boolean {
     const { known, run, leases } = this.#contents;
     const lease = leases.get(caller.node);
     if (this.#mutation.ignoresLeases && known && lease !== undefined) return true;
-    if (!known || (run !== caller.runId && !this.#mutation.ignoresRunId)) return false;
-    if (lease === undefined || lease.lease !== caller.lease) return false;
+    if (!known || run !== caller.runId) return false;
+    if (lease === undefined) return false;
+    if (lease.lease !== caller.lease && (!this.#mutation.leasesOfAnyConnection || lease.lease === ''))
+      return false;
     this.#keepClock(moment);
     this.#keepLease(caller.node, { ...lease, seen: moment.observed });
     return true;
@@ -275,7 +276,8 @@ export class SimulatedRedis {
 
   #expireOffline(userId: number): void {
     const record = this.world.records.get(userId);
-    if (record === undefined || record.holds.size > 0 || record.unsettled !== undefined) return;
+    if (record === undefined || record.holds.size > 0 || record.unsettled.length > 0) return;
+    this.world.highestEpoch = Math.max(this.world.highestEpoch, record.epoch);
     const { expiries } = this.#contents;
     if (!expiries.has(userId)) expiries.set(userId, this.wall + Math.max(1, this.#rules.lastSeenTtlMs));
   }
@@ -283,16 +285,16 @@ export class SimulatedRedis {
   #empty(): Contents {
     const contents: Contents = {
       ...{ world: this.#createWorld(), duties: new DutyStream(), leases: new Map(), dead: new Set() },
-      ...{ expiries: new Map(), known: false, clock: 0, reading: 0, run: '', birth: 0 },
+      ...{ expiries: new Map(), known: false, clock: 0, reading: 0, run: '', birth: 0, generation: 0 },
     };
     return contents;
   }
 
   #createWorld(): PresenceWorld {
     return new PresenceWorld(this.#rules, (duty) => {
-      this.#events.ended(duty);
-      if (this.#mutation.dropsDuties) return;
-      this.duties.append(duty, this.wall);
+      const recorded = mutatedDuty(this.#mutation, duty, this.wall);
+      this.#events.ended(recorded ?? duty);
+      if (recorded !== undefined) this.duties.append(recorded, this.wall);
     });
   }
 }

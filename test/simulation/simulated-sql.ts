@@ -2,7 +2,7 @@ import { mergeDuties } from '../../src/settlement/duties.ts';
 import type { Duty, Opening, PeriodRow, UserFacts, UserStore } from '../../src/settlement/user-store.ts';
 import type { Mutation } from './mutation.ts';
 import type { Random } from './random.ts';
-import { type NodeClock, Phase, type Scheduler } from './scheduler.ts';
+import type { NodeClock, Scheduler } from './scheduler.ts';
 
 /** After it a driver gives up on a statement. */
 const STATEMENT_TIMEOUT_MS = 5000;
@@ -42,6 +42,7 @@ export class SimulatedSql {
   open(openings: readonly Opening[]): void {
     for (const opening of openings) {
       const key = `${opening.userId}:${opening.period}`;
+      if (this.#options.mutation.opensNothing) return;
       const fresh = { ...opening, lastSeenAt: null, logoutAt: null, reason: null, settledAt: null };
       if (!this.rows.has(key) || this.#options.mutation.opensOverwrite) this.rows.set(key, fresh);
       if (this.#options.loginResetsTime) this.#raise(opening.userId, opening.loginAt);
@@ -72,7 +73,8 @@ export class SimulatedSql {
     const key = `${userId}:${period}`;
     const row = this.rows.get(key);
     let { logoutAt } = duty;
-    if (reason === 'reconciled') logoutAt = Math.min(logoutAt, this.#nextLogin(userId, period));
+    if (reason === 'reconciled' && !this.#options.mutation.reconcilesOverLogins)
+      logoutAt = Math.min(logoutAt, this.#nextLogin(userId, period));
     const later =
       row?.logoutAt == null ||
       logoutAt > row.logoutAt ||
@@ -91,7 +93,8 @@ export class SimulatedSql {
   }
 
   #raise(userId: number, at: number): void {
-    this.times.set(userId, Math.max(this.times.get(userId) ?? 0, at));
+    const least = this.#options.mutation.timeMovesBack ? 0 : (this.times.get(userId) ?? 0);
+    this.times.set(userId, Math.max(least, at));
   }
 }
 
@@ -186,20 +189,18 @@ export class SqlLink implements UserStore {
   }
 
   #call<Value>(run: () => Value): Promise<Value> {
-    this.#scheduler.touched = true;
     const sql = this.#sql;
     const latency = this.#random.int(1, 4) + sql.slowMs;
     return new Promise((resolve, reject) => {
       const timer = this.#clock.after(STATEMENT_TIMEOUT_MS, () => reject(new Error('statement timeout')));
       const answer = (then: () => void): void => {
-        const place = { owner: this.#clock, phase: Phase.read };
         this.#scheduler.schedule(
           this.#scheduler.now + 1,
           () => {
             timer.cancel();
             then();
           },
-          place,
+          this.#clock,
         );
       };
       this.#scheduler.schedule(this.#scheduler.now + latency, () => {

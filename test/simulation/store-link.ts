@@ -1,3 +1,4 @@
+import type { Timer } from '../../src/lib/clock.ts';
 import { isOnline, type RecordState } from '../../src/presence/core/records.ts';
 import type { StoredChange } from '../../src/presence/presence.ts';
 import type {
@@ -14,7 +15,7 @@ import type { Duty } from '../../src/settlement/user-store.ts';
 import type { Caller } from './contents.ts';
 import { befalls, GOOD_LINE, type LineQuality, type RedisHost } from './network.ts';
 import type { Random } from './random.ts';
-import { type NodeClock, Phase, type Scheduler } from './scheduler.ts';
+import type { NodeClock, Scheduler } from './scheduler.ts';
 import type { SimulatedRedis } from './simulated-redis.ts';
 
 const COMMAND_TIMEOUT_MS = 1000;
@@ -23,14 +24,13 @@ const RETRY_CONNECT_MS = 500;
 
 type Row = { readonly userId: number; readonly period: number };
 
-interface Pending {
-  reject(error: Error): void;
-}
+/** Before a connection has learnt whose it is. */
+const NOBODY: Caller = { node: '', lease: '', runId: '' };
 
 /** One node's connection to Redis as `redis-link.ts` keeps it, with a store on it as `redis-store.ts` is one. */
 export class StoreLink implements PresenceStore {
   readonly keepsDuties = true;
-  readonly renewalMs = 4000;
+  readonly renewalMs = 3000;
   quality: LineQuality = { ...GOOD_LINE };
   /** Nothing gets through in either direction. */
   cut = false;
@@ -40,13 +40,17 @@ export class StoreLink implements PresenceStore {
   readonly #scheduler: Scheduler;
   readonly #random: Random;
   readonly #inHand = new Set<string>();
+  /** As in `redis-duties.ts`. */
+  #mayHaveMore = false;
   #name = 0;
   /** The world of the newest renewal. */
   #birth: string | undefined;
-  #runId: string | undefined;
+  #caller: Caller | undefined;
   #ready = true;
-  /** Calls on the present TCP connection; replaced with it. */
-  #pending = new Set<Pending>();
+  /** Calls on the present TCP connection, oldest first, some of them answered; replaced with it. */
+  #calls: AnyCall[] = [];
+  #toResend: AnyCall[] = [];
+  #timer: Timer | undefined;
   #lastArrival = 0;
   #lastReply = 0;
 
@@ -77,10 +81,13 @@ export class StoreLink implements PresenceStore {
     return this.#script((redis, caller) => redis.record(caller, batch));
   }
   withdraw(batch: readonly Row[]): Promise<void> {
-    return this.#script((redis) => redis.withdraw(batch));
+    return this.#script((redis, caller) => redis.withdraw(caller, batch));
   }
   end(batch: readonly EndRequest[]): Promise<readonly EndAnswer[]> {
     return this.#script((redis, caller) => redis.end(caller, batch));
+  }
+  unstated(rev: number): Promise<readonly number[]> {
+    return this.#script((redis, caller) => redis.unstated(caller, rev));
   }
   reap(limit: number): ReturnType<PresenceStore['reap']> {
     return this.#script((redis, caller) => redis.reap(caller, limit));
@@ -102,12 +109,18 @@ export class StoreLink implements PresenceStore {
       rows.map(({ userId, period }) => {
         const record = redis.world.records.get(userId);
         if (record === undefined) return false;
-        return (record.holds.size > 0 && record.period === period) || record.unsettled === period;
+        return (record.holds.size > 0 && record.period === period) || record.unsettled.includes(period);
       }),
     );
   }
   async takeDuties(limit: number): Promise<readonly Duty[]> {
-    const given = await this.#script((redis) => redis.duties.take(limit, redis.wall));
+    const mayHaveMore = this.#mayHaveMore;
+    this.#mayHaveMore = true;
+    const given = await this.#script((redis) => [
+      ...(mayHaveMore ? redis.duties.heldBy(this.#node) : []),
+      ...redis.duties.take(this.#node, limit, redis.wall),
+    ]);
+    this.#mayHaveMore = false;
     const duties = given.filter(({ id }) => !this.#inHand.has(id));
     for (const { id } of duties) this.#inHand.add(id);
     return duties;
@@ -128,14 +141,14 @@ export class StoreLink implements PresenceStore {
 
   /** The TCP connection broke, or was given up: what was under way fails, and a new one is made. */
   disconnect(afterMs = RECONNECT_MS): void {
-    const pending = this.#pending;
-    this.#pending = new Set();
-    this.#runId = undefined;
+    const calls = this.#calls;
+    this.#calls = [];
+    this.#caller = undefined;
     this.#lastArrival = 0;
     this.#lastReply = 0;
     this.#ready = false;
-    this.#scheduler.touched = true;
-    for (const call of pending) call.reject(new Error('Connection is closed.'));
+    if (this.quality.doubled > 0) this.#toResend = calls.filter(({ isOpen }) => isOpen);
+    for (const call of calls) call.fail('Connection is closed.');
     this.#connectLater(afterMs);
   }
 
@@ -143,53 +156,65 @@ export class StoreLink implements PresenceStore {
     this.#clock.after(delayMs, () => {
       if (this.#ready) return;
       if (this.cut || this.#host.down || this.#host.stalled) this.#connectLater(RETRY_CONNECT_MS);
-      else this.#ready = true;
+      else this.#reconnected();
     });
   }
 
-  async #script<Value>(run: (redis: SimulatedRedis, caller: Caller) => Value): Promise<Value> {
-    const runId = this.#runId ?? (await this.#identify());
-    const caller = { node: this.#node, lease: String(this.#name), runId };
-    return this.#send((redis) => run(redis, caller));
+  /** A driver may send again what was not answered: under the name of the connection that broke. */
+  #reconnected(): void {
+    this.#ready = true;
+    for (const { again } of this.#toResend.splice(0))
+      this.#scheduler.schedule(this.#scheduler.now + 1, () => this.#host.submit(again));
   }
 
-  async #identify(): Promise<string> {
-    const runId = await this.#send((redis) => redis.runId);
-    if (this.#runId !== runId) this.#name += 1;
-    this.#runId = runId;
-    return runId;
+  #script<Value>(run: (redis: SimulatedRedis, caller: Caller) => Value): Promise<Value> {
+    const caller = this.#caller;
+    if (caller === undefined) return this.#identify().then((known) => this.#send(run, known));
+    return this.#send(run, caller);
   }
 
-  #send<Value>(run: (redis: SimulatedRedis) => Value): Promise<Value> {
-    this.#scheduler.touched = true;
+  /** Each connection learns the run of its server, and is known under a name of its own. */
+  async #identify(): Promise<Caller> {
+    const runId = await this.#send(({ runId }) => runId, NOBODY);
+    if (this.#caller?.runId === runId) return this.#caller;
+    this.#name += 1;
+    this.#caller = { node: this.#node, lease: String(this.#name), runId };
+    return this.#caller;
+  }
+
+  #send<Value>(run: (redis: SimulatedRedis, caller: Caller) => Value, caller: Caller): Promise<Value> {
     if (!this.#ready) return Promise.reject(new Error("Stream isn't writeable"));
     return new Promise((resolve, reject) => {
-      const connection = this.#pending;
-      const done = (then: () => void): void => {
-        if (!connection.delete(call)) return;
-        timer.cancel();
-        then();
-      };
-      const call: Pending = {
-        reject: (error) => {
-          timer.cancel();
-          reject(error);
-        },
-      };
-      connection.add(call);
-      const timer = this.#clock.after(COMMAND_TIMEOUT_MS, () =>
-        done(() => {
-          reject(new Error('Command timed out'));
-          this.#name += 1;
-          this.disconnect();
-        }),
-      );
-      this.#travel(run, (value) => done(() => resolve(value)));
+      const again = (): void => void run(this.#host.redis, caller);
+      const call = new Call(this.#scheduler.now + COMMAND_TIMEOUT_MS, again, { resolve, reject });
+      this.#calls.push(call);
+      this.#watch();
+      this.#travel(call, run, caller);
+    });
+  }
+
+  /** One timer for all calls, which time out in the order in which they were sent. */
+  #watch(): void {
+    const [oldest] = this.#calls;
+    if (this.#timer !== undefined || oldest === undefined) return;
+    this.#timer = this.#clock.after(oldest.dueAt - this.#scheduler.now, () => {
+      this.#timer = undefined;
+      const open = this.#calls.findIndex((call) => call.isOpen);
+      this.#calls.splice(0, open < 0 ? this.#calls.length : open);
+      const late = this.#calls[0];
+      if (late === undefined || late.dueAt > this.#scheduler.now) return this.#watch();
+      late.fail('Command timed out');
+      this.#name += 1;
+      this.disconnect();
     });
   }
 
   /** In order on one connection, both ways. */
-  #travel<Value>(run: (redis: SimulatedRedis) => Value, answered: (value: Value) => void): void {
+  #travel<Value>(
+    call: Call<Value>,
+    run: (redis: SimulatedRedis, caller: Caller) => Value,
+    caller: Caller,
+  ): void {
     const { lostRequests, lostReplies, doubled, late } = this.quality;
     const random = this.#random;
     const delay = befalls(random, late) ? random.int(200, 2500) : random.int(1, 3);
@@ -200,14 +225,47 @@ export class StoreLink implements PresenceStore {
     this.#scheduler.schedule(this.#lastArrival, () => {
       if (this.cut || isLost) return;
       this.#host.submit(() => {
-        const value = run(this.#host.redis);
-        if (isDoubled) run(this.#host.redis);
+        const value = run(this.#host.redis, caller);
+        if (isDoubled) run(this.#host.redis, caller);
         if (this.cut || isUnanswered) return;
         this.#lastReply = Math.max(this.#lastReply, this.#scheduler.now + random.int(1, 2));
-        const place = { owner: this.#clock, phase: Phase.read };
-        this.#scheduler.schedule(this.#lastReply, () => !this.cut && answered(value), place);
+        this.#scheduler.schedule(this.#lastReply, () => !this.cut && call.answer(value), this.#clock);
       });
     });
+  }
+}
+
+type AnyCall = Pick<Call<unknown>, 'dueAt' | 'isOpen' | 'fail' | 'again'>;
+
+interface Settle<Value> {
+  readonly resolve: (value: Value) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** A call under way on one connection. */
+class Call<Value> {
+  isOpen = true;
+  readonly dueAt: number;
+  /** Does it once more, and nobody hears of it. */
+  readonly again: () => void;
+  readonly #settle: Settle<Value>;
+
+  constructor(dueAt: number, again: () => void, settle: Settle<Value>) {
+    this.dueAt = dueAt;
+    this.again = again;
+    this.#settle = settle;
+  }
+
+  answer(value: Value): void {
+    if (!this.isOpen) return;
+    this.isOpen = false;
+    this.#settle.resolve(value);
+  }
+
+  fail(why: string): void {
+    if (!this.isOpen) return;
+    this.isOpen = false;
+    this.#settle.reject(new Error(why));
   }
 }
 

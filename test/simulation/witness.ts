@@ -9,6 +9,7 @@ type Kind = 'socket' | 'http';
 
 interface ProofSeen {
   readonly node: SimulatedNode;
+  readonly period: number;
   readonly kind: Kind;
   readonly at: number;
 }
@@ -25,6 +26,7 @@ const LOOKS_DEAD_MS = 9000;
 /** A proof is recorded within this time where nothing hinders it. */
 const RECORDED_WITHIN_MS = 5000;
 const ROUNDING_MS = 30;
+const MAX_CHARGED_MS = 2000;
 
 /** Knows what the clients know to be true, and holds what happens against it. */
 export class Witness {
@@ -39,8 +41,6 @@ export class Witness {
   stepped = false;
   nodeDied = false;
   rolledBack = false;
-  /** OPEN: users who come back by themselves after a logout; to be always on once none does. */
-  watchesReturns = true;
   /** Calls of some node were late until then. */
   slowUntil = Number.NEGATIVE_INFINITY;
   readonly #scheduler: Scheduler;
@@ -55,11 +55,8 @@ export class Witness {
   readonly #knocked = new Map<number, number>();
   readonly #asking = new Map<number, number>();
   readonly #loggedOutAt = new Map<number, number>();
-  readonly #loggedOutBy = new Map<number, string>();
   /** When a node last heard of the user in any way. */
   readonly #shownAt = new Map<number, number>();
-  /** Newest epoch minted for a dial that no node has accepted. */
-  readonly #unanswered = new Map<number, { readonly epoch: number; readonly at: number }>();
 
   constructor(options: {
     scheduler: Scheduler;
@@ -79,7 +76,6 @@ export class Witness {
   accepted(node: SimulatedNode, { userId, epoch, period, loginTime }: Dial): void {
     const newest = this.#newestEpoch.get(userId) ?? 0;
     this.#newestEpoch.set(userId, Math.max(newest, epoch));
-    if (this.#unanswered.get(userId)?.epoch === epoch) this.#unanswered.delete(userId);
     this.told.set(`${userId}:${period}`, { userId, period, loginTime });
     this.proved(node, { userId, period, kind: 'socket' });
   }
@@ -98,20 +94,17 @@ export class Witness {
   proved(node: SimulatedNode, proof: { userId: number; period: number; kind: Kind; at?: number }): void {
     const { userId, period, kind } = proof;
     this.#shownAt.set(userId, this.#scheduler.now);
-    const held = this.#redis().world.records.get(userId)?.holds.has(node.name) === true;
+    const hold = this.#redis().world.records.get(userId)?.holds.get(node.name);
+    const held = kind === 'socket' ? (hold?.sockets ?? 0) > 0 : hold !== undefined;
     const isLost = this.#scheduler.now - this.lostMemoryAt < 5000;
     // What a taken socket says before its node hears of the loss is void as well.
     if (!held && (!isLost || this.#ended.has(`${userId}:${period}`))) return;
     const proofs = this.#proofs.get(userId) ?? new Map<string, ProofSeen>();
     this.#proofs.set(userId, proofs);
-    proofs.set(`${node.name} ${kind}`, { node, kind, at: proof.at ?? this.#scheduler.now });
+    proofs.set(`${node.name} ${kind}`, { node, period, kind, at: proof.at ?? this.#scheduler.now });
   }
 
-  minted(
-    claim: Claim,
-    answer: Extract<ClaimAnswer, { kind: 'opened' | 'joined' }>,
-    caller: { readonly node: string },
-  ): void {
+  minted(claim: Claim, answer: Extract<ClaimAnswer, { kind: 'opened' | 'joined' }>): void {
     const { userId } = claim;
     const newest = this.#newestEpoch.get(userId) ?? 0;
     // Known only to a node that was away while Redis lost its memory and its clock fell (bounds of the protocol).
@@ -122,19 +115,13 @@ export class Witness {
     this.#trace(() => `Redis opens ${userId}:${answer.period}`);
     const isAsked = claim.mode === 'socket' ? claim.epoch === 0 : (this.#asking.get(userId) ?? 0) > 0;
     const loggedOutAt = this.#loggedOutAt.get(userId) ?? Number.NEGATIVE_INFINITY;
-    // OPEN: the node that asked for the end and heard no answer connects its user anew.
-    const isUntold = this.#loggedOutBy.get(userId) === caller.node;
-    if (
-      this.watchesReturns &&
-      !isAsked &&
-      !isUntold &&
-      (this.#shownAt.get(userId) ?? 0) <= loggedOutAt &&
-      this.lostMemoryAt < 0
-    )
+    if (!isAsked && (this.#shownAt.get(userId) ?? 0) <= loggedOutAt && this.lostMemoryAt < 0)
       this.violated(
         `[PR7] user ${userId} is online again ${this.#scheduler.now - loggedOutAt} ms after a logout`,
       );
-    for (const { node, at, kind } of this.#proofs.get(userId)?.values() ?? []) {
+    for (const { node, at, kind, period } of this.#proofs.get(userId)?.values() ?? []) {
+      // A rollback had brought an ended period back, and a wipe took it again: SQL knew that it had ended.
+      if (this.#ended.has(`${userId}:${period}`)) continue;
       const age = this.#scheduler.now - at;
       if (age < TIMEOUT[kind] - 1000 && node.isUp && !this.#isExcused(node, at))
         this.violated(`[PR2] user ${userId} opens a period ${age} ms after life on ${node.name}`);
@@ -142,10 +129,9 @@ export class Witness {
   }
 
   claimed(claim: Claim, answer: ClaimAnswer, { node }: { readonly node: string }): void {
+    if (claim.mode === 'socket') this.#forgetTaken(claim.userId, node);
     const knocks = answer.kind === 'joined' || answer.kind === 'opened';
     if (knocks && claim.mode !== 'restate') this.#knocks(claim.userId, this.#scheduler.now + claim.untilMs);
-    if (knocks && claim.mode === 'socket' && claim.epoch === 0)
-      this.#unanswered.set(claim.userId, { epoch: answer.epoch, at: this.#scheduler.now });
     this.#trace(() => {
       const { userId, mode, rev, sockets, socketMs, httpMs, untilMs, epoch } = claim;
       const stated = `sockets ${sockets} for ${socketMs}, http ${httpMs}, until ${untilMs}, epoch ${epoch}`;
@@ -164,17 +150,17 @@ export class Witness {
     }
     this.#proofs.delete(userId);
     if (reason !== 'timeout' && reason !== 'node-lost') return;
-    const isExcused =
-      proofs.some(({ node, at }) => this.#isExcused(node, at)) || this.#wasTakenInVain(userId);
+    const isExcused = proofs.some(({ node, at }) => this.#isExcused(node, at));
     if (!isExcused) for (const proof of proofs) this.#judgeEarly(duty, proof);
     if (!this.stepped) this.#judgeLogoutTime(duty, proofs);
   }
 
-  endAsked(request: EndRequest, answer: EndAnswer, { node }: { readonly node: string }): void {
-    if (answer.kind === 'ended') this.#loggedOutBy.set(request.userId, node);
+  endAsked(request: EndRequest, answer: EndAnswer): void {
     // The end itself has been noted before, and has taken what was known of the user.
     if (answer.kind !== 'ended' || request.epoch === 0) return;
     const newest = this.#newestEpoch.get(request.userId) ?? 0;
+    // What was accepted while Redis lost its memory is stated to it once it is no longer young.
+    if (this.#scheduler.now - this.lostMemoryAt < 5000) return;
     if (request.epoch < newest && this.#isLiving(request.userId, newest))
       this.violated(`[PR7] user ${request.userId}: an end of epoch ${request.epoch} ended epoch ${newest}`);
   }
@@ -187,33 +173,43 @@ export class Witness {
   /** An HTTP request of the user is under way (+1), or done (-1): nobody knows what it has proved. */
   asks(userId: number, change: 1 | -1): void {
     this.#asking.set(userId, (this.#asking.get(userId) ?? 0) + change);
+    // It may do its work after its client was told that nobody knows.
+    if (change === 1) this.#shownAt.set(userId, this.#scheduler.now);
     this.#knocks(userId, this.#scheduler.now + HTTP_TIMEOUT_MS);
+  }
+
+  /** A dial was refused: where no answer came from the store, the user lingers by having dialled. */
+  turnedAway(userId: number): void {
+    this.#knocks(userId, this.#scheduler.now + HEARTBEAT_TIMEOUT_MS);
+  }
+
+  /** What sockets proved that were taken over counts no more: the newer connection's node answers for the user. */
+  #forgetTaken(userId: number, by: string): void {
+    const { losses } = this.#redis().world;
+    for (const [key, { node, kind }] of this.#proofs.get(userId) ?? []) {
+      if (kind === 'socket' && node.name !== by && losses.get(node.name)?.get(userId)?.reason === 'replaced')
+        this.#proofs.get(userId)?.delete(key);
+    }
   }
 
   #knocks(userId: number, until: number): void {
     this.#knocked.set(userId, Math.max(this.#knocked.get(userId) ?? 0, until));
   }
 
-  /**
-   * OPEN: a dial whose answer was lost has taken the user over, was refused to its client, and let them go at once.
-   * To be dropped once a node lets such a user linger instead.
-   */
-  #wasTakenInVain(userId: number): boolean {
-    const claimed = this.#unanswered.get(userId);
-    return claimed !== undefined && this.#scheduler.now - claimed.at < HTTP_TIMEOUT_MS;
-  }
-
   #isLiving(userId: number, epoch: number): boolean {
     return this.#before.some(
       ({ node }) =>
         node.isUp &&
+        !this.#isExcused(node, this.#scheduler.now) &&
         node.manager.connectionsOf(userId).some(({ registration }) => registration.epoch === epoch),
     );
   }
 
   #judgeEarly({ userId, period, reason }: Omit<Duty, 'id'>, { node, kind, at }: ProofSeen): void {
     const age = this.#scheduler.now - at;
-    const unrecorded = node.isUp ? 0 : kind === 'http' ? RECORDED_WITHIN_MS : 0;
+    // A dead node's silence is Redis's to measure, whose clock takes a step for 2 s at most.
+    const charged = this.stepped ? MAX_CHARGED_MS : 0;
+    const unrecorded = node.isUp ? 0 : charged + (kind === 'http' ? RECORDED_WITHIN_MS : 0);
     if (age >= TIMEOUT[kind] - unrecorded - ROUNDING_MS) return;
     this.violated(
       `[HB1] ${userId}:${period} ended (${reason}) ${age} ms after a proof of life (${kind}) on ${node.name}`,
@@ -227,8 +223,10 @@ export class Witness {
     const now = wallAt(this.#scheduler.now, skewMs);
     const knocked = this.#knocked.get(userId) ?? 0;
     const latest = wallAt(Math.max(knocked, ...proofs.map(({ at, kind }) => at + TIMEOUT[kind])), skewMs);
-    // OPEN: remainders count from the arrival of a call; one that waited long states a proof that much too new.
-    const wasSlow = Math.max(this.disturbedUntil, this.slowUntil) > this.#scheduler.now - 2 * HTTP_TIMEOUT_MS;
+    // Whatever was told of the newest proof may have been long on its way, and a dead node cannot tell it again.
+    const newest = Math.max(...proofs.map(({ at }) => at));
+    const since = reason === 'node-lost' ? this.#scheduler.now - 2 * HTTP_TIMEOUT_MS : newest;
+    const wasSlow = Math.max(this.disturbedUntil, this.slowUntil) > since;
     const isAsking = (this.#asking.get(userId) ?? 0) > 0;
     if (!wasSlow && !isAsking && logoutAt > Math.max(loginAt, Math.min(now, latest)) + ROUNDING_MS)
       this.violated(
@@ -236,6 +234,8 @@ export class Witness {
       );
     for (const { node, at, kind } of proofs) {
       if (this.#isExcused(node, at) || this.#scheduler.now - this.lostMemoryAt < 30_000) continue;
+      // A proof that had still to be recorded when its node died may be the first one for long.
+      if (node.diedAt !== undefined && at > node.diedAt - RECORDED_WITHIN_MS) continue;
       const due = Math.min(now, wallAt(at + TIMEOUT[kind], skewMs));
       // What was recorded may be of a socket, what was not by HTTP, which lasts longer.
       const recorded = RECORDED_WITHIN_MS + TIMEOUT[kind] - HEARTBEAT_TIMEOUT_MS;
@@ -262,6 +262,6 @@ export class Witness {
     // Killed before it could restore, or frozen or cut off meanwhile.
     // Its line may have been too bad to restore within the 2 s for which logins wait.
     if (this.slowUntil >= lost) return true;
-    return !node.isUp || (node.troubledFrom <= lost + 5000 && node.troubledUntil >= lost - 5000);
+    return !node.accepts || (node.troubledFrom <= lost + 5000 && node.troubledUntil >= lost - 5000);
   }
 }

@@ -102,7 +102,7 @@ export function claimOf(userId: number, changed: Partial<Claim> & Pick<Claim, 'm
       httpMs: socket ? 0 : 15_000,
     },
     ...{ proofAgeMs: 0, untilMs: socket ? 10_000 : 15_000, epoch: 0, floor: 0, period: 0, loginTime: 0 },
-    ...{ username: `玩家${userId}`, ip: '192.0.2.1' },
+    ...{ username: `玩家${userId}`, ip: '192.0.2.1', cause: '', proofMark: `${changed.rev}` },
     ...changed,
   };
 }

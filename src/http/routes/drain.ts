@@ -1,9 +1,15 @@
 import { z } from '@hono/zod-openapi';
 import { ok } from '../../lib/result.ts';
 import { type Outcome, refused } from '../outcome.ts';
-import { addRoute, audit, bodyOf, type Call, type RouteTable } from '../route.ts';
+import { addRoute, askPresence, audit, bodyOf, type Call, type RouteTable } from '../route.ts';
 
-const DrainBody = z.object({ node: z.string().max(256).optional() }).openapi('Drain');
+const DrainBody = z
+  .object({
+    node: z.string().min(1).max(256).optional().openapi({
+      description: 'Name, incarnation, or both as `<name>:<incarnation>`; absent: the node that is asked.',
+    }),
+  })
+  .openapi('Drain');
 const DrainAnswer = z.object({ node: z.string(), draining: z.boolean() });
 
 const drain = {
@@ -13,22 +19,23 @@ const drain = {
   body: DrainBody,
   bodyOptional: true,
   answer: DrainAnswer,
-  errors: ['not-found'],
+  description:
+    'Any node can be asked for any other. The answer comes once the node has said that it drains, or no longer does; 504 `node-silent`: it said nothing within 1 s.',
+  errors: ['not-found', 'node-ambiguous', 'node-silent', 'presence-unavailable'],
 } as const;
 
-/** Takes this node out of service without ending it, and back (rule DR1). */
+/** Takes a node out of service without ending it, and back (rule DR1). */
 export function addDrainRoutes(table: RouteTable): void {
   addRoute(table, {
     ...drain,
     method: 'post',
-    summary: 'Drain this node: not ready, no new connections, `goodbye` and 1012 to each',
-    description: 'A `node` that is not this one is 404: ask it at its own address.',
+    summary: 'Drain a node: not ready, no new connections, `goodbye` and 1012 to each',
     handle: (call) => setDraining(call, true),
   });
   addRoute(table, {
     ...drain,
     method: 'delete',
-    summary: 'End the draining of this node',
+    summary: 'End the draining of a node',
     handle: (call) => setDraining(call, false),
   });
 }
@@ -36,14 +43,16 @@ export function addDrainRoutes(table: RouteTable): void {
 async function setDraining(call: Call, draining: boolean): Promise<Outcome> {
   const body = await bodyOf(call, DrainBody, { optional: true });
   if (!body.ok) return body;
-  const { deps } = call;
-  const { node } = deps;
   const asked = body.value.node;
-  // The name of a node is its host's; the incarnation adds what tells its starts apart.
-  if (asked !== undefined && asked !== node && asked !== node.slice(0, node.lastIndexOf(':'))) {
-    return refused('not-found', `(this node is ${node})`);
-  }
-  if (deps.isDraining() !== draining) deps.drain(draining);
-  audit(call, draining ? 'drain' : 'end-drain', { node });
-  return ok(call.context.json({ node, draining }));
+  const outcome = await askPresence(call, call.deps.nodes.drain(asked, draining));
+  if (!outcome.ok) return outcome;
+  const done = outcome.value;
+  audit(call, draining ? 'drain' : 'end-drain', {
+    node: done.ok ? done.value.node : asked,
+    ...(done.ok ? {} : { code: done.error }),
+  });
+  if (done.ok) return ok(call.context.json(done.value));
+  return done.error === 'not-found'
+    ? refused('not-found', `(this node is ${call.deps.node})`)
+    : refused(done.error);
 }

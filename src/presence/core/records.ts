@@ -1,5 +1,5 @@
 import type { LogoutReason } from '../../protocol/reasons.ts';
-import type { ClaimAnswer, Loss } from '../presence-store.ts';
+import type { Claim, ClaimAnswer, Loss } from '../presence-store.ts';
 
 /** The moment of one step: wall clock for what is shown or stored, observed clock for deadlines. Milliseconds. */
 export interface Moment {
@@ -16,6 +16,14 @@ export interface Hold {
   epoch: number;
   socketUntil: number;
   httpUntil: number;
+  /**
+   * Newest proof of life that the node told, and that plus its timeout, wall clock. What it tells next takes their
+   * place, or makes them older where it goes by the same proofs: a statement that was long on its way made them as
+   * much too new.
+   */
+  proof: number;
+  until: number;
+  proofMark: string;
 }
 
 /** All that is known of one user. Wall-clock times in milliseconds. */
@@ -29,9 +37,11 @@ export interface RecordState {
   epoch: number;
   /** Whether the opening of the running period stands in SQL, so that others may see it. */
   recorded: boolean;
-  /** Newest proof of life. */
+  /** Observed time at which a node last began to open the period, while it is not recorded. */
+  openedAt: number;
+  /** Newest proof of life of the holds that are gone, see {@link newestProof}. */
   proof: number;
-  /** Newest proof plus its timeout: the logout time of a timeout. */
+  /** The same plus its timeout: once the last hold is gone, the logout time of a timeout (rule ST5). */
   until: number;
   readonly holds: Map<string, Hold>;
   /** Observed times of the last take-overs, oldest first (rule PR4). */
@@ -40,8 +50,8 @@ export interface RecordState {
   blockedUntil: number;
   /** How the last period ended, while that is remembered. */
   last: LastPeriod | undefined;
-  /** The newest period whose duty is not acknowledged. */
-  unsettled: number | undefined;
+  /** Periods whose duties are not acknowledged, oldest first. */
+  unsettled: readonly number[];
 }
 
 export interface LastPeriod {
@@ -52,7 +62,11 @@ export interface LastPeriod {
   readonly reason: LogoutReason;
 }
 
-const NO_TAKEOVERS: readonly number[] = [];
+/** How long others wait for a node that opens a period; then they take the opening up. */
+const OPENING_MS = 1500;
+/** Ended periods of one user whose duties are known to wait; beyond, the oldest is left to its duty alone. */
+const MAX_UNSETTLED = 100;
+const NONE: readonly number[] = [];
 
 export function newRecord(userId: number): RecordState {
   return {
@@ -63,18 +77,52 @@ export function newRecord(userId: number): RecordState {
     loginTime: 0,
     epoch: 0,
     recorded: false,
+    openedAt: 0,
     proof: 0,
     until: 0,
     holds: new Map(),
-    takeovers: NO_TAKEOVERS,
+    takeovers: NONE,
     blockedUntil: 0,
     last: undefined,
-    unsettled: undefined,
+    unsettled: NONE,
   };
+}
+
+export function newHold(): Hold {
+  const nothing = { rev: 0, sockets: 0, epoch: 0, socketUntil: 0, httpUntil: 0, proof: 0, until: 0 };
+  return { ...nothing, proofMark: '', answer: { kind: 'held' } };
 }
 
 export function isOnline(record: RecordState | undefined): record is RecordState {
   return record !== undefined && record.holds.size > 0 && record.recorded;
+}
+
+/** Newest proof of life of a running period. */
+export function newestProof(record: RecordState): number {
+  let newest = record.proof;
+  for (const { proof } of record.holds.values()) newest = Math.max(newest, proof);
+  return newest;
+}
+
+/** Takes a hold away; what it proved stays known. */
+export function removeHold(record: RecordState, node: string): void {
+  const hold = record.holds.get(node);
+  if (hold === undefined) return;
+  record.proof = Math.max(record.proof, hold.proof);
+  record.until = Math.max(record.until, hold.until);
+  record.holds.delete(node);
+}
+
+/** Notes that the duty of the period that has just ended waits. */
+export function noteUnsettled(record: RecordState): void {
+  record.unsettled = [...record.unsettled, record.period].slice(-MAX_UNSETTLED);
+}
+
+/** Notes that a duty is done; answers whether it waited and was the last one. */
+export function settled(record: RecordState, period: number): boolean {
+  if (!record.unsettled.includes(period)) return false;
+  record.unsettled = record.unsettled.filter((waiting) => waiting !== period);
+  return record.unsettled.length === 0;
 }
 
 /** Notes that a node lost its hold, until the node acknowledges it. */
@@ -82,4 +130,23 @@ export function lose(losses: Map<string, Map<number, Loss>>, node: string, loss:
   const ofNode = losses.get(node) ?? new Map<number, Loss>();
   ofNode.set(loss.userId, loss);
   losses.set(node, ofNode);
+}
+
+/** Another node has begun to open the period, so lately that it may still be at it. */
+export function isBeingOpened(record: RecordState, node: string, { observed }: Moment): boolean {
+  if (record.recorded || record.holds.size === 0 || record.holds.has(node)) return false;
+  return observed - record.openedAt < OPENING_MS;
+}
+
+/** Puts what a node states in the place of what it stated before. */
+export function applyClaim(hold: Hold, claim: Claim, { wall, observed }: Moment): void {
+  hold.sockets = claim.sockets;
+  hold.socketUntil = claim.socketMs > 0 ? observed + claim.socketMs : 0;
+  hold.httpUntil = claim.httpMs > 0 ? observed + claim.httpMs : 0;
+  const proof = Math.max(0, wall - claim.proofAgeMs);
+  const until = Math.max(0, wall + claim.untilMs);
+  const isSame = hold.proofMark === claim.proofMark;
+  hold.proof = isSame ? Math.min(hold.proof, proof) : proof;
+  hold.until = isSame ? Math.min(hold.until, until) : until;
+  hold.proofMark = claim.proofMark;
 }

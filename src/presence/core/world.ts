@@ -1,8 +1,21 @@
 import type { LogoutReason } from '../../protocol/reasons.ts';
-import type { Duty } from '../../settlement/user-store.ts';
+import type { Duty, PeriodKey } from '../../settlement/user-store.ts';
 import type { PresenceChange } from '../presence.ts';
 import type { Claim, ClaimAnswer, EndAnswer, EndedPeriod, EndRequest, Loss } from '../presence-store.ts';
-import { type Hold, isOnline, lose, type Moment, newRecord, type RecordState } from './records.ts';
+import {
+  applyClaim,
+  type Hold,
+  isBeingOpened,
+  lose,
+  type Moment,
+  newestProof,
+  newHold,
+  newRecord,
+  noteUnsettled,
+  type RecordState,
+  removeHold,
+  settled,
+} from './records.ts';
 import { isTaken, type LoginStep, sessionRefusal, type WorldRules } from './session-policy.ts';
 
 /**
@@ -43,7 +56,7 @@ export class PresenceWorld {
       case 'http':
         return this.#login(node, claim, moment);
       case 'beat':
-        return isOnline(record) ? this.#join(node, { claim, record, moment }) : { kind: 'not-online' };
+        return this.#beat(node, claim, moment);
       case 'state':
         return record === undefined || held === undefined
           ? { kind: 'gone' }
@@ -53,13 +66,12 @@ export class PresenceWorld {
     }
   }
 
-  /** Answers whether the period is still held. */
-  record(userId: number, period: number): boolean {
+  /** Answers whether the node still holds the period. */
+  record(node: string, { userId, period }: PeriodKey): boolean {
     const record = this.records.get(userId);
-    if (record === undefined || record.period !== period || record.holds.size === 0) return false;
+    if (record === undefined || record.period !== period || !record.holds.has(node)) return false;
     if (record.recorded) return true;
     this.reveal(record);
-    const [node = ''] = record.holds.keys();
     this.#note(record, { event: 'online', cause: 'login', at: record.loginTime, node });
     return true;
   }
@@ -70,30 +82,26 @@ export class PresenceWorld {
     record.recorded = true;
   }
 
-  withdraw(userId: number, period: number): void {
+  /** The node gives its part in an opening back; another may have taken it up meanwhile. */
+  withdraw(node: string, { userId, period }: PeriodKey): void {
     const record = this.records.get(userId);
     if (record === undefined || record.period !== period || record.recorded) return;
-    record.holds.clear();
-    this.#forgetOpening(record);
+    if (record.holds.delete(node) && record.holds.size === 0) this.#forgetOpening(record);
   }
 
   end(request: EndRequest, moment: Moment): EndAnswer {
     const record = this.records.get(request.userId);
-    if (request.blockMs > 0) this.#block(request, moment);
+    if (request.blockMs > 0)
+      this.#createRecord(request.userId).blockedUntil = moment.observed + request.blockMs;
     if (record === undefined || record.holds.size === 0) return { kind: 'not-online' };
     if (!record.recorded) return { kind: 'young' };
     if (request.epoch > 0 && request.epoch < record.epoch) return { kind: 'superseded' };
+    record.proof = newestProof(record);
     if (request.proofAgeMs >= 0) record.proof = Math.max(record.proof, moment.wall - request.proofAgeMs);
-    for (const [node, hold] of record.holds)
-      lose(this.losses, node, { userId: record.userId, rev: hold.rev, reason: request.reason });
-    return {
-      kind: 'ended',
-      end: this.#end(record, {
-        reason: request.reason,
-        logoutTime: Math.max(record.loginTime, moment.wall),
-        node: '',
-      }),
-    };
+    const { userId, reason } = request;
+    for (const [node, { rev }] of record.holds) lose(this.losses, node, { userId, rev, reason });
+    const logoutTime = Math.max(record.loginTime, moment.wall);
+    return { kind: 'ended', end: this.#end(record, { reason, logoutTime, node: '' }) };
   }
 
   /** Drops the holds of a dead node whose deadlines have passed; at most `limit` users are looked at. */
@@ -112,50 +120,47 @@ export class PresenceWorld {
     return ended;
   }
 
+  /** Users whom `node` holds, alone or with others, by statements up to `rev`. */
+  heldBy(node: string, rev = Number.POSITIVE_INFINITY): readonly number[] {
+    const users: number[] = [];
+    for (const { userId, holds } of this.records.values()) {
+      const hold = holds.get(node);
+      if (hold !== undefined && hold.rev <= rev) users.push(userId);
+    }
+    return users;
+  }
+
   acknowledgeDuty(userId: number, period: number): void {
     const record = this.records.get(userId);
-    if (record === undefined || record.unsettled !== period) return;
-    record.unsettled = undefined;
-    if (this.#rules.lastSeenTtlMs === 0 && record.holds.size === 0) this.records.delete(userId);
+    if (record === undefined || !settled(record, period) || record.holds.size > 0) return;
+    // Its epochs must stay below those to come, also where the clock steps back meanwhile (rule PR3).
+    this.highestEpoch = Math.max(this.highestEpoch, record.epoch);
+    if (this.#rules.lastSeenTtlMs === 0) this.records.delete(userId);
   }
 
   #login(node: string, claim: Claim, moment: Moment): ClaimAnswer {
     const record = this.records.get(claim.userId) ?? newRecord(claim.userId);
+    const step = { claim, record, moment };
     if (record.blockedUntil > moment.observed) return { kind: 'refused', code: 'blocked' };
-    if (record.holds.size > 0 && !record.recorded && !record.holds.has(node)) return { kind: 'young' };
+    if (isBeingOpened(record, node, moment)) return { kind: 'young' };
     if (claim.mode === 'socket') {
-      if (isTaken(this.#rules, node, { claim, record, moment })) return { kind: 'taken' };
-      const refusal = sessionRefusal({ rules: this.#rules, nodes: this.nodes }, node, {
-        claim,
-        record,
-        moment,
-      });
+      if (isTaken(this.#rules, node, step)) return { kind: 'taken' };
+      const refusal = sessionRefusal({ rules: this.#rules, nodes: this.nodes }, node, step);
       if (refusal !== undefined) return refusal;
     }
     this.records.set(claim.userId, record);
-    if (record.holds.size > 0) return this.#join(node, { claim, record, moment });
+    if (record.holds.size > 0) return this.#join(node, step);
     const epoch = Math.max(moment.wall, record.epoch + 1, this.highestEpoch + 1, claim.floor + 1);
-    record.epoch = epoch;
-    record.period = epoch;
-    record.loginTime = moment.wall;
-    record.recorded = false;
-    record.until = 0;
-    record.proof = 0;
-    const answer: ClaimAnswer = {
-      kind: 'opened',
-      period: epoch,
-      epoch,
-      loginTime: moment.wall,
-      unsettled: record.unsettled,
-    };
-    return this.#hold(node, { claim, record, moment, answer, epoch: claim.mode === 'socket' ? epoch : 0 });
+    Object.assign(record, { epoch, period: epoch, loginTime: moment.wall, until: 0, proof: 0 });
+    Object.assign(record, { recorded: false, openedAt: moment.observed });
+    const answer = accepted(record);
+    return this.#hold(node, { ...step, answer, epoch: claim.mode === 'socket' ? epoch : 0 });
   }
 
-  /** Users whom `node` holds, alone or with others. */
-  heldBy(node: string): number {
-    let count = 0;
-    for (const { holds } of this.records.values()) if (holds.has(node)) count += 1;
-    return count;
+  #beat(node: string, claim: Claim, moment: Moment): ClaimAnswer {
+    const record = this.records.get(claim.userId);
+    if (record === undefined || record.holds.size === 0) return { kind: 'not-online' };
+    return record.recorded ? this.#join(node, { claim, record, moment }) : { kind: 'young' };
   }
 
   #join(node: string, step: LoginStep): ClaimAnswer {
@@ -166,16 +171,9 @@ export class PresenceWorld {
       if (this.#rules.policy === 'replace') this.#takeOver(node, record, moment);
       if (record.recorded) this.#note(record, { event: 'connected', cause: 'socket', at: moment.wall, node });
     }
-    const { period, epoch, loginTime } = record;
-    // A login whose answer was lost states itself again: the period is still to be written.
-    const answer: ClaimAnswer = record.recorded
-      ? { kind: 'joined', period, epoch, loginTime }
-      : { kind: 'opened', period, epoch, loginTime, unsettled: record.unsettled };
-    return this.#hold(node, {
-      ...step,
-      answer,
-      epoch: mints ? record.epoch : (record.holds.get(node)?.epoch ?? 0),
-    });
+    if (!record.recorded) record.openedAt = moment.observed;
+    const epoch = mints ? record.epoch : (record.holds.get(node)?.epoch ?? 0);
+    return this.#hold(node, { ...step, answer: accepted(record), epoch });
   }
 
   /** Takes sockets and lingers of other nodes; an HTTP proof of theirs that has not run out stays a hold. */
@@ -186,7 +184,7 @@ export class PresenceWorld {
       this.#note(record, { event: 'replaced', cause: 'newer-connection', at: moment.wall, node: other });
       hold.sockets = 0;
       hold.socketUntil = 0;
-      if (hold.httpUntil <= moment.observed) record.holds.delete(other);
+      if (hold.httpUntil <= moment.observed) removeHold(record, other);
     }
   }
 
@@ -195,19 +193,22 @@ export class PresenceWorld {
     step: LoginStep & { readonly answer: ClaimAnswer; readonly epoch: number },
   ): ClaimAnswer {
     const { claim, record, moment, answer, epoch } = step;
-    const hold: Hold = { rev: claim.rev, answer, sockets: 0, epoch, socketUntil: 0, httpUntil: 0 };
+    const hold = record.holds.get(node) ?? newHold();
+    Object.assign(hold, { rev: claim.rev, answer, epoch });
     record.holds.set(node, hold);
     if (claim.username !== '') record.username = claim.username;
     if (claim.ip !== '') record.ip = claim.ip;
-    this.#apply({ record, hold, claim, moment });
+    applyClaim(hold, claim, moment);
     return answer;
   }
 
   #state(step: { node: string; claim: Claim; record: RecordState; held: Hold; moment: Moment }): ClaimAnswer {
     const { node, claim, record, held, moment } = step;
-    this.#apply({ record, hold: held, claim, moment });
+    applyClaim(held, claim, moment);
     held.rev = claim.rev;
     held.epoch = claim.epoch;
+    if (claim.cause !== '')
+      this.#note(record, { event: 'disconnected', cause: claim.cause, at: moment.wall, node });
     if (claim.sockets > 0 || claim.socketMs > 0 || claim.httpMs > 0) {
       held.answer = { kind: 'held' };
       return held.answer;
@@ -222,25 +223,14 @@ export class PresenceWorld {
     if (ended || (record.holds.size > 0 && record.period > claim.period)) return { kind: 'gone' };
     // Two nodes with sockets, after a rollback: the higher epoch stays.
     if (isTaken(this.#rules, node, { claim, record, moment })) return { kind: 'gone' };
-    if (claim.sockets > 0 && this.#rules.policy !== 'multi') this.#takeOver(node, record, moment);
+    const isNewest = claim.sockets > 0 && claim.epoch >= record.epoch;
+    if (isNewest && this.#rules.policy !== 'multi') this.#takeOver(node, record, moment);
     this.records.set(claim.userId, record);
     record.period = claim.period;
     record.loginTime = claim.loginTime;
     record.epoch = Math.max(record.epoch, claim.epoch, claim.period);
-    const { period, epoch, loginTime } = record;
-    const answer: ClaimAnswer = { kind: 'joined', period, epoch, loginTime };
-    this.#hold(node, { claim, record, moment, answer, epoch: claim.epoch });
     this.reveal(record);
-    return answer;
-  }
-
-  #apply(step: { record: RecordState; hold: Hold; claim: Claim; moment: Moment }): void {
-    const { record, hold, claim, moment } = step;
-    hold.sockets = claim.sockets;
-    hold.socketUntil = claim.socketMs > 0 ? moment.observed + claim.socketMs : 0;
-    hold.httpUntil = claim.httpMs > 0 ? moment.observed + claim.httpMs : 0;
-    record.proof = Math.max(record.proof, moment.wall - claim.proofAgeMs);
-    record.until = Math.max(record.until, moment.wall + claim.untilMs);
+    return this.#hold(node, { claim, record, moment, answer: accepted(record), epoch: claim.epoch });
   }
 
   /** Removes one hold; the last one ends the period. */
@@ -249,7 +239,7 @@ export class PresenceWorld {
     cause: { node: string; reason: LogoutReason; moment: Moment },
   ): EndedPeriod | undefined {
     const { node, reason, moment } = cause;
-    record.holds.delete(node);
+    removeHold(record, node);
     if (record.holds.size > 0) {
       this.#note(record, { event: 'released', cause: reason, at: moment.wall, node });
       return undefined;
@@ -272,18 +262,19 @@ export class PresenceWorld {
     this.onlineCount -= 1;
     record.holds.clear();
     record.recorded = false;
-    record.unsettled = period;
+    noteUnsettled(record);
     const { reason, logoutTime } = cause;
     record.last = { period, loginTime, lastHeartbeat: record.proof, logoutTime, reason };
     this.#note(record, { event: 'offline', cause: reason, at: logoutTime, node });
-    const [loginAt, logoutAt, lastSeenAt] = [loginTime, logoutTime, record.proof];
-    this.#dutyRecorded({ userId, period, loginAt, logoutAt, lastSeenAt, reason, node });
+    const times = { loginAt: loginTime, logoutAt: logoutTime, lastSeenAt: record.proof };
+    this.#dutyRecorded({ userId, period, ...times, reason, node });
     return { userId, period, epoch, loginTime, logoutTime, reason };
   }
 
   /** Nobody was told of a period that was not recorded: a row of it that is open in SQL is reconciled. */
   #forgetOpening(record: RecordState): void {
-    if (record.last === undefined && record.unsettled === undefined && record.blockedUntil === 0)
+    this.highestEpoch = Math.max(this.highestEpoch, record.epoch);
+    if (record.last === undefined && record.unsettled.length === 0 && record.blockedUntil === 0)
       this.records.delete(record.userId);
   }
 
@@ -292,9 +283,16 @@ export class PresenceWorld {
     this.#changed({ ...change, userId, epoch, period });
   }
 
-  #block(request: EndRequest, moment: Moment): void {
-    const record = this.records.get(request.userId) ?? newRecord(request.userId);
-    record.blockedUntil = moment.observed + request.blockMs;
-    this.records.set(request.userId, record);
+  #createRecord(userId: number): RecordState {
+    const record = this.records.get(userId) ?? newRecord(userId);
+    this.records.set(userId, record);
+    return record;
   }
+}
+
+/** What a login is told. One whose answer was lost, or that takes an opening up, has the period's row to write. */
+function accepted({ recorded, period, epoch, loginTime, unsettled }: RecordState): ClaimAnswer {
+  return recorded
+    ? { kind: 'joined', period, epoch, loginTime }
+    : { kind: 'opened', period, epoch, loginTime, unsettled: unsettled.at(-1) };
 }

@@ -1,9 +1,11 @@
 -- claim: what a node holds of each user, stated. Rules PR1–PR7, HB1.
--- ARGV[6] policy   ARGV[7] LINGXI_MAX_CONNECTIONS_PER_USER   ARGV[8…] for each claim, 15 fields:
---   user, mode, rev, sockets, rivals, socketMs, httpMs, proofAgeMs, untilMs, epoch, floor, period, loginTime, name, ip
+-- ARGV[6] policy   ARGV[7] LINGXI_MAX_CONNECTIONS_PER_USER   ARGV[8…] for each claim, 17 fields:
+--   user, mode, rev, sockets, rivals, socketMs, httpMs, proofAgeMs, untilMs, epoch, floor, period, loginTime, name, ip, cause,
+--   proofMark
 -- Answers one text for each: kind,period,epoch,loginTime,unsettled | ended,user,period,epoch,login,logout,reason | kind
 
-local FIELDS = 15
+local FIELDS = 17
+local OPENING_MS = 1500
 local MAX_TAKEOVERS, FLAPPING_WINDOW_MS, LIVELY_MS = 5, 60000, 3000
 local policy, max_connections = ARGV[6], tonumber(ARGV[7])
 local count = (#ARGV - 7) / FIELDS
@@ -19,26 +21,30 @@ local function read_claim(at)
     user = ARGV[at], mode = ARGV[at + 1], rev = tonumber(ARGV[at + 2]), sockets = tonumber(ARGV[at + 3]), rivals = tonumber(ARGV[at + 4]),
     socket_ms = tonumber(ARGV[at + 5]), http_ms = tonumber(ARGV[at + 6]), proof_age = tonumber(ARGV[at + 7]), until_ms = tonumber(ARGV[at + 8]),
     epoch = ARGV[at + 9], floor = tonumber(ARGV[at + 10]), period = tonumber(ARGV[at + 11]), login = tonumber(ARGV[at + 12]),
-    name = ARGV[at + 13], ip = ARGV[at + 14],
+    name = ARGV[at + 13], ip = ARGV[at + 14], cause = ARGV[at + 15], mark = ARGV[at + 16],
   }
 end
 
 local function deadline(ms) return ms > 0 and observed + ms or 0 end
 
-local function apply(r, h, c)
+local function apply(h, c)
   h.rev = c.rev
   h.sockets = c.sockets
   h.socket_until = deadline(c.socket_ms)
   h.http_until = deadline(c.http_ms)
-  r.proof = math.max(r.proof, wall - c.proof_age)
-  r.till = math.max(r.till, wall + c.until_ms)
+  local proof, till = math.max(0, wall - c.proof_age), math.max(0, wall + c.until_ms)
+  local same = h.mark == c.mark
+  h.proof = same and math.min(h.proof, proof) or proof
+  h.till = same and math.min(h.till, till) or till
+  h.mark = c.mark
 end
 
 local function hold(r, c, answer, epoch)
-  local h = { epoch = epoch, answer = answer }
+  local before = r.holds[node] or {}
+  local h = { epoch = epoch, answer = answer, proof = before.proof, till = before.till, mark = before.mark }
   if c.name ~= '' then r.f.name = c.name end
   if c.ip ~= '' then r.f.ip = c.ip end
-  apply(r, h, c)
+  apply(h, c)
   keep(r)
   keep_hold(r, node, h)
   if r.recorded then mirror(r) end
@@ -58,6 +64,12 @@ local function take_over(r)
   end
 end
 
+-- What a login is told. One whose answer was lost, or that takes an opening up, has the period's row to write.
+local function accepted(r)
+  local kind = r.recorded and 'joined' or 'opened'
+  return table.concat({ kind, num(r.period), num(r.epoch), num(r.login), newest_unsettled(r) }, ',')
+end
+
 local function join(r, c)
   local epoch = r.holds[node] and r.holds[node].epoch or '0'
   if c.mode == 'socket' then
@@ -66,9 +78,8 @@ local function join(r, c)
     if policy == 'replace' then take_over(r) end
     if r.recorded then change(r, 'connected', 'socket', wall, node) end
   end
-  -- A login whose answer was lost states itself again: the period is still to be written.
-  local kind = r.recorded and 'joined' or 'opened'
-  return hold(r, c, table.concat({ kind, num(r.period), num(r.epoch), num(r.login), r.f.un or '' }, ','), epoch)
+  if not r.recorded then r.opened_at = observed end
+  return hold(r, c, accepted(r), epoch)
 end
 
 local function refusal(r, c)
@@ -91,7 +102,7 @@ local function refusal(r, c)
   end
   if #recent >= MAX_TAKEOVERS then return 'session-flapping' end
   recent[#recent + 1] = num(observed)
-  redis.call('HSET', user_key(r.id), 'tk', table.concat(recent, ';'))
+  call('HSET', user_key(r.id), 'tk', table.concat(recent, ';'))
   return nil
 end
 
@@ -105,8 +116,9 @@ local function is_taken(r, c)
 end
 
 local function login(r, c)
-  if tonumber(r.f.block or 0) > observed then return 'blocked' end
-  if r.held > 0 and not r.recorded and not r.holds[node] then return 'young' end
+  if r.block > observed then return 'blocked' end
+  -- Another node has begun to open the period, so lately that it may still be at it.
+  if r.held > 0 and not r.recorded and not r.holds[node] and observed - r.opened_at < OPENING_MS then return 'young' end
   if c.mode == 'socket' then
     if is_taken(r, c) then return 'taken' end
     local refused = refusal(r, c)
@@ -117,11 +129,11 @@ local function login(r, c)
   r.period = r.epoch
   r.login = wall
   r.recorded = false
+  r.opened_at = observed
   r.till = 0
   r.proof = 0
-  redis.call('PERSIST', user_key(r.id))
-  local answer = table.concat({ 'opened', num(r.period), num(r.epoch), num(r.login), r.f.un or '' }, ',')
-  return hold(r, c, answer, c.mode == 'socket' and num(r.epoch) or '0')
+  call('PERSIST', user_key(r.id))
+  return hold(r, c, accepted(r), c.mode == 'socket' and num(r.epoch) or '0')
 end
 
 local function restate(r, c)
@@ -129,28 +141,29 @@ local function restate(r, c)
   if ended or (r.held > 0 and r.period > c.period) then return 'gone' end
   -- Two nodes with sockets, after a rollback: the higher epoch stays.
   if is_taken(r, c) then return 'gone' end
-  if c.sockets > 0 and policy ~= 'multi' then take_over(r) end
+  if c.sockets > 0 and tonumber(c.epoch) >= r.epoch and policy ~= 'multi' then take_over(r) end
   r.period = c.period
   r.login = c.login
   r.epoch = math.max(r.epoch, tonumber(c.epoch), c.period)
   r.recorded = true
-  redis.call('PERSIST', user_key(r.id))
-  local answer = hold(r, c, table.concat({ 'joined', num(r.period), num(r.epoch), num(r.login), '' }, ','), c.epoch)
+  call('PERSIST', user_key(r.id))
+  local answer = hold(r, c, accepted(r), c.epoch)
   show(r)
   return answer
 end
 
 local function state(r, c, h)
-  apply(r, h, c)
+  apply(h, c)
   h.epoch = c.epoch
+  if c.cause ~= '' then change(r, 'disconnected', c.cause, wall, node) end
   if c.sockets > 0 or c.socket_ms > 0 or c.http_ms > 0 then
     h.answer = 'held'
-    redis.call('HSET', user_key(r.id), 'proof', num(r.proof), 'till', num(r.till), 'h:' .. node, format_hold(h))
+    call('HSET', user_key(r.id), 'h:' .. node, format_hold(h))
     if r.recorded then
       local key = mirror_key(r.id)
       -- 0: the field was there. Anything else: the hash was not, or another type is in its place.
-      if redis.pcall('HSET', key, 'lastHeartbeat', num(r.proof)) == 0 then
-        redis.call('PEXPIRE', key, MIRROR_TTL_MS)
+      if redis.pcall('HSET', key, 'lastHeartbeat', num(newest_proof(r))) == 0 then
+        call('PEXPIRE', key, MIRROR_TTL_MS)
       else
         mirror(r)
       end
@@ -165,12 +178,15 @@ local function take(c)
   local r = load(c.user)
   local h = r.holds[node]
   if h and c.rev <= h.rev then return c.rev == h.rev and h.answer or 'stale' end
-  local lost = redis.call('HGET', lost_key(node), c.user)
+  local lost = call('HGET', lost_key(node), c.user)
   if lost and c.rev <= tonumber(split(lost, '|')[1]) then return 'lost' end
   if c.mode == 'restate' then return restate(r, c) end
   if is_young() then return 'young' end
   if c.mode == 'state' then return h and state(r, c, h) or 'gone' end
-  if c.mode == 'beat' then return (r.held > 0 and r.recorded) and join(r, c) or 'not-online' end
+  if c.mode == 'beat' then
+    if r.held > 0 then return r.recorded and join(r, c) or 'young' end
+    return 'not-online'
+  end
   return login(r, c)
 end
 

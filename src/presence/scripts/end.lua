@@ -10,13 +10,14 @@ local function take(id, reason, epoch, block_ms, proof_age)
   if is_young() then return 'young' end
   local r = load(id)
   if block_ms > 0 then
-    r.f.block = num(observed + block_ms)
-    redis.call('HSET', user_key(id), 'block', r.f.block)
-    if r.held == 0 and not r.f.un then redis.call('PEXPIRE', user_key(id), math.max(block_ms, last_seen_ttl)) end
+    r.block = observed + block_ms
+    call('HSET', user_key(id), 'block', num(r.block))
+    if r.held == 0 and not r.f.un then call('PEXPIRE', user_key(id), math.max(block_ms, last_seen_ttl)) end
   end
   if r.held == 0 then return 'not-online' end
   if not r.recorded then return 'young' end
   if epoch > 0 and epoch < r.epoch then return 'superseded' end
+  r.proof = newest_proof(r)
   if proof_age >= 0 then r.proof = math.max(r.proof, wall - proof_age) end
   local holder = ''
   for n, h in pairs(r.holds) do

@@ -2,7 +2,7 @@
 --
 -- KEYS[1]  <prefix>lingxi:world; every other key shares its prefix, and on Redis Cluster its slot.
 -- ARGV[1]  prefix   ARGV[2] node (incarnation)   ARGV[3] lease   ARGV[4] run_id of this Redis
--- ARGV[5]  LINGXI_LAST_SEEN_TTL_S in ms;LINGXI_FEED_LENGTH;how long a timeline is kept in ms
+-- ARGV[5]  LINGXI_LAST_SEEN_TTL_S in ms;LINGXI_FEED_LENGTH;how long a timeline is kept in ms;database number
 --
 -- Times are milliseconds. The wall clock is what is shown or stored; the observed clock carries deadlines: it moves
 -- by what TIME moved since the last script, 0 to 2,000 ms, so that a step, a suspend or an outage charges nobody.
@@ -15,11 +15,15 @@ local DUTIES = prefix .. 'lingxi:duties'
 local FEED = prefix .. 'lingxi:feed'
 local ONLINE = prefix .. 'lingxi:online'
 local ONLINE_SET = prefix .. 'server:online:players'
+local FOREIGN = prefix .. 'lingxi:foreign'
 
 local YOUNG_MS = 2000
 local MAX_CHARGED_MS = 2000
 local MIRROR_TTL_MS = 60000
 local TIMELINE_LENGTH = 100
+local MAX_FOREIGN = 100
+local MAX_UNSETTLED = 100
+local GROUP = 'settlers'
 
 local function num(n) return string.format('%.0f', n) end
 local function user_key(id) return prefix .. 'lingxi:u:' .. id end
@@ -44,38 +48,53 @@ end
 local settings = split(ARGV[5], ';')
 local last_seen_ttl, feed_length, timeline_ttl = tonumber(settings[1]), settings[2], tonumber(settings[3])
 
--- A foreign program may have left another type under one of the seed's keys: ours replaces it.
-local function heal(key, ...)
-  local answer = redis.pcall(...)
+-- What a foreign program left under one of our keys; the next renewal tells it to a log.
+local function note_foreign(key)
+  if redis.call('TYPE', FOREIGN).ok ~= 'list' then redis.call('DEL', FOREIGN) end
+  redis.call('RPUSH', FOREIGN, key)
+  redis.call('LTRIM', FOREIGN, -MAX_FOREIGN, -1)
+end
+
+-- As redis.call; a value of another type that is in the way is replaced by ours.
+local function call(command, key, ...)
+  local answer = redis.pcall(command, key, ...)
   if type(answer) == 'table' and answer.err then
-    if string.find(answer.err, 'WRONGTYPE', 1, true) then redis.call('DEL', key) end
-    return redis.call(...)
+    if string.find(answer.err, 'WRONGTYPE', 1, true) then
+      note_foreign(key)
+      redis.call('DEL', key)
+    end
+    return redis.call(command, key, ...)
   end
   return answer
 end
 
 local time = redis.call('TIME')
 local wall = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local world = redis.call('HMGET', WORLD, 'clock', 'reading', 'high', 'run', 'birth')
-local known_world = world[1] ~= false
-local observed = tonumber(world[1] or wall)
-if known_world then
-  observed = observed + math.max(0, math.min(MAX_CHARGED_MS, wall - tonumber(world[2])))
-end
-local high = tonumber(world[3] or 0)
-local birth = tonumber(world[5] or observed)
-local function keep_clock() redis.call('HSET', WORLD, 'clock', num(observed), 'reading', num(wall)) end
+local world = call('HMGET', WORLD, 'clock', 'reading', 'high', 'run', 'birth')
+local clock, reading = tonumber(world[1]), tonumber(world[2])
+local known_world = clock ~= nil and reading ~= nil
+local observed = known_world and clock + math.max(0, math.min(MAX_CHARGED_MS, wall - reading)) or wall
+local high = tonumber(world[3]) or 0
+local birth = tonumber(world[5]) or observed
 local function is_young() return observed < birth + YOUNG_MS end
+local function keep_clock()
+  -- A stall is no time in which a node could have restored what it holds: the young window begins anew.
+  if known_world and wall - reading > MAX_CHARGED_MS and clock < birth + YOUNG_MS then
+    birth = observed
+    call('HSET', WORLD, 'birth', num(birth))
+  end
+  call('HSET', WORLD, 'clock', num(observed), 'reading', num(wall))
+end
 
 -- lease|seen|restored
 local function node_entry(n)
-  local text = redis.call('HGET', NODES, n)
-  if not text then return nil end
-  local parts = split(text, '|')
-  return { lease = parts[1], seen = tonumber(parts[2]), restored = parts[3] }
+  local parts = split(call('HGET', NODES, n) or '', '|')
+  local seen = tonumber(parts[2])
+  if not seen then return nil end
+  return { lease = parts[1], seen = seen, restored = parts[3] }
 end
 local function keep_node(n, entry)
-  redis.call('HSET', NODES, n, entry.lease .. '|' .. num(entry.seen) .. '|' .. entry.restored)
+  call('HSET', NODES, n, entry.lease .. '|' .. num(entry.seen) .. '|' .. entry.restored)
 end
 
 -- Every script under a valid lease is a sign of life.
@@ -89,111 +108,164 @@ local function has_lease()
   return true
 end
 
--- rev|sockets|epoch|socketUntil|httpUntil|answer
+-- rev|sockets|epoch|socketUntil|httpUntil|proof|till|proofMark|answer. Proof and till: wall clock, of the newest statement
+-- alone, for one that was long on its way makes them as much too new.
 local function parse_hold(text)
   local p = split(text, '|')
-  return { rev = tonumber(p[1]), sockets = tonumber(p[2]), epoch = p[3], socket_until = tonumber(p[4]), http_until = tonumber(p[5]), answer = p[6] }
+  local h = {
+    rev = tonumber(p[1]), sockets = tonumber(p[2]), epoch = p[3], socket_until = tonumber(p[4]), http_until = tonumber(p[5]),
+    proof = tonumber(p[6]), till = tonumber(p[7]), mark = p[8], answer = p[9],
+  }
+  local whole = h.rev and h.sockets and tonumber(h.epoch) and h.socket_until and h.http_until and h.proof and h.till and h.answer
+  return whole and h or nil
 end
 local function format_hold(h)
-  return num(h.rev) .. '|' .. num(h.sockets) .. '|' .. h.epoch .. '|' .. num(h.socket_until) .. '|' .. num(h.http_until) .. '|' .. h.answer
+  return table.concat({ num(h.rev), num(h.sockets), h.epoch, num(h.socket_until), num(h.http_until), num(h.proof), num(h.till), h.mark, h.answer }, '|')
 end
 
+local NUMBERS = { per = 'period', login = 'login', epoch = 'epoch', proof = 'proof', till = 'till', op = 'opened_at', block = 'block' }
+
 local function load(id)
-  local flat = redis.call('HGETALL', user_key(id))
-  local r = { id = id, f = {}, holds = {}, held = 0, exists = #flat > 0 }
+  local key = user_key(id)
+  local flat = call('HGETALL', key)
+  local r = { id = id, f = {}, holds = {}, held = 0, period = 0, login = 0, epoch = 0, proof = 0, till = 0, opened_at = 0, block = 0 }
+  local whole = true
   for i = 1, #flat, 2 do
-    local name = flat[i]
+    local name, value = flat[i], flat[i + 1]
+    local short = NUMBERS[name]
     if string.sub(name, 1, 2) == 'h:' then
-      r.holds[string.sub(name, 3)] = parse_hold(flat[i + 1])
-      r.held = r.held + 1
+      local h = parse_hold(value)
+      if h then
+        r.holds[string.sub(name, 3)] = h
+        r.held = r.held + 1
+      else
+        whole = false
+        call('HDEL', key, name)
+      end
+    elseif short then
+      r[short] = tonumber(value) or 0
+      whole = whole and tonumber(value) ~= nil
     else
-      r.f[name] = flat[i + 1]
+      r.f[name] = value
     end
   end
-  r.period = tonumber(r.f.per or 0)
-  r.login = tonumber(r.f.login or 0)
-  r.epoch = tonumber(r.f.epoch or 0)
   r.recorded = r.f.rec == '1'
-  r.proof = tonumber(r.f.proof or 0)
-  r.till = tonumber(r.f.till or 0)
+  -- Whoever holds the user of a record that is no longer whole opens a new period; SQL settles the old one.
+  if r.held > 0 and (r.period == 0 or r.login == 0) then
+    for n in pairs(r.holds) do
+      call('HDEL', key, 'h:' .. n)
+      call('SREM', node_key(n), id)
+    end
+    r.holds, r.held, whole = {}, 0, false
+  end
+  if not whole then note_foreign(key) end
   return r
 end
 
+-- Of the holds, and of those that are gone.
+local function newest_proof(r)
+  local newest = r.proof
+  for _, h in pairs(r.holds) do newest = math.max(newest, h.proof) end
+  return newest
+end
+
 local function keep(r)
-  redis.call('HSET', user_key(r.id), 'per', num(r.period), 'login', num(r.login), 'epoch', num(r.epoch), 'rec', r.recorded and '1' or '0',
-    'proof', num(r.proof), 'till', num(r.till), 'ip', r.f.ip or '', 'name', r.f.name or '')
+  call('HSET', user_key(r.id), 'per', num(r.period), 'login', num(r.login), 'epoch', num(r.epoch), 'rec', r.recorded and '1' or '0',
+    'proof', num(r.proof), 'till', num(r.till), 'op', num(r.opened_at), 'ip', r.f.ip or '', 'name', r.f.name or '')
 end
 local function keep_hold(r, n, h)
   if not r.holds[n] then r.held = r.held + 1 end
   r.holds[n] = h
-  redis.call('HSET', user_key(r.id), 'h:' .. n, format_hold(h))
-  redis.call('SADD', node_key(n), r.id)
+  call('HSET', user_key(r.id), 'h:' .. n, format_hold(h))
+  call('SADD', node_key(n), r.id)
 end
 local function drop_hold(r, n)
-  if r.holds[n] then
+  local h = r.holds[n]
+  if h then
+    r.proof = math.max(r.proof, h.proof)
+    r.till = math.max(r.till, h.till)
     r.holds[n] = nil
     r.held = r.held - 1
   end
-  redis.call('HDEL', user_key(r.id), 'h:' .. n)
-  redis.call('SREM', node_key(n), r.id)
+  call('HDEL', user_key(r.id), 'h:' .. n)
+  call('SREM', node_key(n), r.id)
 end
 
 -- The seed's hash, whole.
 local function mirror(r)
   local key = mirror_key(r.id)
-  heal(key, 'HSET', key, 'playerId', r.id, 'loginTime', num(r.login), 'lastHeartbeat', num(r.proof), 'ip', r.f.ip or '', 'status', 'online')
-  redis.call('HDEL', key, 'logoutTime')
-  redis.call('PEXPIRE', key, MIRROR_TTL_MS)
+  call('HSET', key, 'playerId', r.id, 'loginTime', num(r.login), 'lastHeartbeat', num(newest_proof(r)), 'ip', r.f.ip or '', 'status', 'online')
+  call('HDEL', key, 'logoutTime')
+  call('PEXPIRE', key, MIRROR_TTL_MS)
 end
 
 -- Every change stands in the user's timeline; going online and offline also in the feed (rule PR12).
 local function change(r, event, cause, at, holder)
   local key = timeline_key(r.id)
-  redis.call('XADD', key, 'MAXLEN', TIMELINE_LENGTH, '*', 'a', num(at), 't', event, 'c', cause, 'n', holder, 'e', num(r.epoch))
-  redis.call('PEXPIRE', key, num(timeline_ttl))
+  call('XADD', key, 'MAXLEN', TIMELINE_LENGTH, '*', 'a', num(at), 't', event, 'c', cause, 'n', holder, 'e', num(r.epoch))
+  call('PEXPIRE', key, num(timeline_ttl))
   if event == 'online' or event == 'offline' then
-    redis.call('XADD', FEED, 'MAXLEN', '~', feed_length, '*', 'u', r.id, 'a', num(at), 't', event, 'c', cause, 'n', holder, 'e', num(r.epoch), 'p', num(r.period))
+    call('XADD', FEED, 'MAXLEN', '~', feed_length, '*', 'u', r.id, 'a', num(at), 't', event, 'c', cause, 'n', holder, 'e', num(r.epoch), 'p', num(r.period))
   end
 end
 
 local function show(r)
-  heal(ONLINE_SET, 'SADD', ONLINE_SET, r.id)
-  redis.call('ZADD', ONLINE, r.id, r.id)
+  call('SADD', ONLINE_SET, r.id)
+  call('ZADD', ONLINE, r.id, r.id)
   mirror(r)
+end
+
+-- A record may go, its epochs must stay below those to come, also where the clock steps back meanwhile (rule PR3).
+local function outlive(r)
+  if r.epoch <= high then return end
+  high = r.epoch
+  call('HSET', WORLD, 'high', num(high))
 end
 
 -- The record of a user who is offline and settled goes in time.
 local function expire_offline(r)
-  redis.call('PEXPIRE', user_key(r.id), num(math.max(1, last_seen_ttl, tonumber(r.f.block or 0) - observed)))
+  outlive(r)
+  call('PEXPIRE', user_key(r.id), num(math.max(1, last_seen_ttl, r.block - observed)))
 end
 
 -- Nobody was told of a period that was not recorded: a row of it that is open in SQL is reconciled.
 local function forget_opening(r)
-  if not r.f.last and not r.f.un and not r.f.block then
-    redis.call('DEL', user_key(r.id))
+  outlive(r)
+  if not r.f.last and not r.f.un and r.block == 0 then
+    call('DEL', user_key(r.id))
   elseif not r.f.un then
     expire_offline(r)
   end
 end
 
+-- Periods whose duties wait, oldest first, apart by semicolons; beyond the bound the oldest is left to its duty alone.
+local function with_unsettled(r)
+  local all = r.f.un and split(r.f.un, ';') or {}
+  all[#all + 1] = num(r.period)
+  if #all > MAX_UNSETTLED then table.remove(all, 1) end
+  r.f.un = table.concat(all, ';')
+  return r.f.un
+end
+local function newest_unsettled(r) return r.f.un and string.match(r.f.un, '[^;]*$') or '' end
+
 -- END: status, online set, mirror, duty in one step (rule ST1).
 local function end_period(r, reason, logout, holder)
   for n in pairs(r.holds) do drop_hold(r, n) end
-  heal(ONLINE_SET, 'SREM', ONLINE_SET, r.id)
-  redis.call('ZREM', ONLINE, r.id)
+  call('SREM', ONLINE_SET, r.id)
+  call('ZREM', ONLINE, r.id)
   local key = mirror_key(r.id)
   if last_seen_ttl == 0 then
-    redis.call('DEL', key)
+    call('DEL', key)
   else
-    heal(key, 'HSET', key, 'playerId', r.id, 'loginTime', num(r.login), 'lastHeartbeat', num(r.proof), 'ip', r.f.ip or '', 'status', 'offline', 'logoutTime', num(logout))
-    redis.call('PEXPIRE', key, last_seen_ttl)
+    call('HSET', key, 'playerId', r.id, 'loginTime', num(r.login), 'lastHeartbeat', num(r.proof), 'ip', r.f.ip or '', 'status', 'offline', 'logoutTime', num(logout))
+    call('PEXPIRE', key, last_seen_ttl)
   end
   r.recorded = false
   r.f.last = num(r.period) .. '|' .. num(r.login) .. '|' .. num(r.proof) .. '|' .. num(logout) .. '|' .. reason
   keep(r)
-  redis.call('HSET', user_key(r.id), 'last', r.f.last, 'un', num(r.period))
+  call('HSET', user_key(r.id), 'last', r.f.last, 'un', with_unsettled(r))
   change(r, 'offline', reason, logout, holder)
-  redis.call('XADD', DUTIES, '*', 'u', r.id, 'p', num(r.period), 'l', num(r.login), 'o', num(logout), 's', num(r.proof), 'r', reason, 'n', holder)
+  call('XADD', DUTIES, '*', 'u', r.id, 'p', num(r.period), 'l', num(r.login), 'o', num(logout), 's', num(r.proof), 'r', reason, 'n', holder)
   return table.concat({ r.id, num(r.period), num(r.epoch), num(r.login), num(logout), reason }, ',')
 end
 
@@ -201,6 +273,7 @@ end
 local function drop_or_end(r, n, reason)
   drop_hold(r, n)
   if r.held > 0 then
+    call('HSET', user_key(r.id), 'proof', num(r.proof), 'till', num(r.till))
     change(r, 'released', reason, wall, n)
     return nil
   end
@@ -213,4 +286,12 @@ local function drop_or_end(r, n, reason)
   return end_period(r, reason, math.max(r.login, math.min(wall, r.till)), n)
 end
 
-local function lose(n, id, rev, reason) redis.call('HSET', lost_key(n), id, num(rev) .. '|' .. reason) end
+-- Told at once, one notice a script; the node's next renewal tells it again (rule PR4).
+local told = {}
+local function lose(n, id, rev, reason)
+  call('HSET', lost_key(n), id, num(rev) .. '|' .. reason)
+  if told[n] or not settings[4] then return end
+  told[n] = true
+  -- Pub/sub ignores the database: the channel names it.
+  redis.call('PUBLISH', prefix .. 'lingxi:' .. settings[4] .. ':lost:' .. n, id)
+end

@@ -6,6 +6,6 @@ for i = 6, #ARGV do
   local r = load(ARGV[i])
   local sockets = 0
   for _, h in pairs(r.holds) do sockets = sockets + h.sockets end
-  answers[#answers + 1] = { num(r.period), num(r.login), num(r.epoch), r.recorded and 1 or 0, r.held, sockets, num(r.proof), r.f.name or '', r.f.ip or '', r.f.last or '', r.f.un or '' }
+  answers[#answers + 1] = { num(r.period), num(r.login), num(r.epoch), r.recorded and 1 or 0, r.held, sockets, num(newest_proof(r)), r.f.name or '', r.f.ip or '', r.f.last or '', r.f.un or '' }
 end
 return answers

@@ -4,41 +4,62 @@
 
 if not has_lease() or is_young() then return { 0 } end
 local silence, limit = tonumber(ARGV[6]), tonumber(ARGV[7])
+local LOST_TTL_MS = 3600000
+local MAX_REQUEUED = 100
+
+-- The duties that a dead node had in hand go to whoever settles next, whatever the clock says of their age.
+-- Answers how many there were.
+local function requeue(n)
+  local pending = redis.pcall('XPENDING', DUTIES, GROUP, '-', '+', MAX_REQUEUED, n)
+  if pending.err then return 0 end
+  for _, entry in ipairs(pending) do
+    local found = call('XRANGE', DUTIES, entry[1], entry[1])[1]
+    if found then call('XADD', DUTIES, '*', unpack(found[2])) end
+    call('XACK', DUTIES, GROUP, entry[1])
+    call('XDEL', DUTIES, entry[1])
+  end
+  if #pending == 0 then redis.pcall('XGROUP', 'DELCONSUMER', DUTIES, GROUP, n) end
+  return #pending
+end
 
 -- A node loses its lease at once and for good; its holds go as their own deadlines pass.
-local nodes = redis.call('HGETALL', NODES)
+local nodes = call('HGETALL', NODES)
 for i = 1, #nodes, 2 do
   local entry = node_entry(nodes[i])
-  if entry and observed - entry.seen >= silence then
-    redis.call('HDEL', NODES, nodes[i])
-    redis.call('HSET', DEAD, nodes[i], '0')
+  if not entry then
+    note_foreign(NODES)
+    call('HDEL', NODES, nodes[i])
+  elseif observed - entry.seen >= silence then
+    call('HDEL', NODES, nodes[i])
+    call('HSET', DEAD, nodes[i], '0')
   end
 end
 
 local answer = { 0 }
 local left = 0
-local dead = redis.call('HGETALL', DEAD)
+local dead = call('HGETALL', DEAD)
 for i = 1, #dead, 2 do
   local n, cursor = dead[i], dead[i + 1]
   if limit > 0 then
-    local page = redis.call('SSCAN', node_key(n), cursor, 'COUNT', limit)
-    redis.call('HSET', DEAD, n, page[1])
+    local page = call('SSCAN', node_key(n), cursor, 'COUNT', limit)
+    call('HSET', DEAD, n, page[1])
     for _, id in ipairs(page[2]) do
       limit = limit - 1
       local r = load(id)
       local h = r.holds[n]
       if not h then
-        redis.call('SREM', node_key(n), id)
+        call('SREM', node_key(n), id)
       elseif h.socket_until <= observed and h.http_until <= observed then
         local ended = drop_or_end(r, n, 'node-lost')
         if ended then answer[#answer + 1] = ended end
       end
     end
   end
-  local users = redis.call('SCARD', node_key(n))
-  if users == 0 then
-    redis.call('HDEL', DEAD, n)
-    redis.call('DEL', lost_key(n))
+  local users = call('SCARD', node_key(n))
+  if requeue(n) == 0 and users == 0 then
+    call('HDEL', DEAD, n)
+    -- It may only be frozen: what it lost it must hear when it thaws.
+    call('PEXPIRE', lost_key(n), LOST_TTL_MS)
   end
   left = left + users
 end

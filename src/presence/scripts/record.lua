@@ -9,7 +9,7 @@ for i = 6, #ARGV, 2 do
   if held and not r.recorded then change(r, 'online', 'login', r.login, node) end
   if held then
     r.recorded = true
-    redis.call('HSET', user_key(r.id), 'rec', '1')
+    call('HSET', user_key(r.id), 'rec', '1')
     show(r)
   end
   answers[#answers + 1] = held and 1 or 0

@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import type { HttpDeps } from '../../../src/http/deps.ts';
+import { err } from '../../../src/lib/result.ts';
 import { createHarness } from './support.ts';
 
 describe('statistics, health and metrics', () => {
@@ -40,6 +42,56 @@ describe('statistics, health and metrics', () => {
     expect(page.text).toContain('lingxi_users_online 7');
     expect((await createHarness({ environment: 'development' }).ask('/metrics')).status).toBe(200);
   });
+});
+
+describe('the nodes', () => {
+  const nodes = (answering: HttpDeps['nodes']) => createHarness({}, { nodes: answering });
+
+  it('are listed for the service alone, and not while their store is away', async () => {
+    const harness = createHarness();
+    expect((await harness.ask('/api/nodes')).status).toBe(401);
+    expect((await harness.ask('/api/nodes', { as: 42 })).status).toBe(403);
+    expect((await harness.ask('/api/nodes', { as: 'service' })).body).toEqual({ nodes: [] });
+    const away = nodes({
+      list: () => Promise.reject(new Error('unreachable')),
+      drain: () => Promise.reject(new Error('unreachable')),
+    });
+    for (const [path, options] of [
+      ['/api/nodes', {}],
+      ['/api/drain', { body: { node: 'b' } }],
+    ] as const) {
+      const answer = await away.ask(path, { as: 'service', ...options });
+      expect([path, answer.status, answer.body['code']]).toEqual([path, 503, 'presence-unavailable']);
+    }
+  });
+
+  it.each([
+    ['not-found', 404],
+    ['node-ambiguous', 409],
+    ['node-silent', 504],
+  ] as const)(
+    '[DR1] are not said to be drained where it is %s, and who asked is audited',
+    async (code, status) => {
+      const { ask, logged } = nodes({
+        list: () => Promise.resolve([]),
+        drain: () => Promise.resolve(err(code)),
+      });
+      const answer = await ask('/api/drain', { as: 'service', body: { node: 'b' } });
+      expect([answer.status, answer.body['code']]).toEqual([status, code]);
+      expect(logged).toContainEqual(
+        expect.objectContaining({ event: 'audit', action: 'drain', node: 'b', code }),
+      );
+    },
+  );
+
+  it.each([{ node: '' }, { node: 7 }, { node: 'x'.repeat(257) }])(
+    '[DR1] are not drained by a body such as %j',
+    async (body) => {
+      const { ask, state } = createHarness();
+      const answer = await ask('/api/drain', { as: 'service', body });
+      expect([answer.status, answer.body['code'], state.draining]).toEqual([400, 'invalid-body', false]);
+    },
+  );
 });
 
 describe('addresses and methods', () => {
@@ -91,6 +143,7 @@ describe('documentation', () => {
     expect(Object.keys(paths).sort()).toEqual([
       '/api/drain',
       '/api/messages',
+      '/api/nodes',
       '/api/online/events',
       '/api/online/heartbeat',
       '/api/online/login',

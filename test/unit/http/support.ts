@@ -119,6 +119,7 @@ const credentials: Credentials = {
 
 const gauges: Gauges = {
   usersOnline: () => 7,
+  usersLingering: () => 6,
   connections: () => 5,
   dispatchQueueDepth: () => 3,
   queuedMessages: () => 2,
@@ -239,8 +240,12 @@ export function createHarness(config: Partial<Config> = {}, deps: Partial<HttpDe
     processMetrics: false,
     isDraining: () => state.draining,
     settlementAvailable: () => true,
-    drain: (draining) => {
-      state.draining = draining;
+    nodes: {
+      list: () => Promise.resolve([]),
+      drain: (_node, draining) => {
+        state.draining = draining;
+        return Promise.resolve(ok({ node: 'test-1', draining }));
+      },
     },
     clientAddress: (peer) => peer,
     language: (accepted) => (accepted?.startsWith('zh') === true ? 'zh' : 'en'),

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { Counters } from '../../../src/metrics/counters.ts';
+import { Counters, countScript } from '../../../src/metrics/counters.ts';
 import { createMetricsPage } from '../../../src/metrics/registry.ts';
 
 const gauges = {
   usersOnline: () => 7,
+  usersLingering: () => 6,
   connections: () => 5,
   dispatchQueueDepth: () => 3,
   queuedMessages: () => 2,
@@ -29,6 +30,7 @@ describe('the metrics page', () => {
     expect(lines).toEqual(
       expect.arrayContaining([
         'lingxi_users_online 7',
+        'lingxi_users_lingering 6',
         'lingxi_connections 5',
         'lingxi_dispatch_queue_depth 3',
         'lingxi_settlements_pending 4',
@@ -57,6 +59,30 @@ describe('the metrics page', () => {
     expect(text).toContain('lingxi_detection_lag_seconds_bucket{le="5"} 3\n');
     expect(text).toContain('lingxi_detection_lag_seconds_bucket{le="+Inf"} 4\n');
     expect(text).toContain('lingxi_detection_lag_seconds_count 4\n');
+  });
+
+  it('writes the latency of scripts, each in a series of its own, and what failed', async () => {
+    const counters = new Counters();
+    for (const seconds of [0.0004, 0.003, 2])
+      countScript(counters, { name: 'claim', seconds, answered: true });
+    countScript(counters, { name: 'renew', seconds: 0.02, answered: true });
+    countScript(counters, { name: 'renew', seconds: 1, answered: false });
+    const text = await createMetricsPage({ counters, gauges, processMetrics: false }).render();
+    const lines = text.split('\n');
+    expect(lines.filter((line) => line === '# TYPE lingxi_script_duration_seconds histogram')).toHaveLength(
+      1,
+    );
+    expect(lines).toEqual(
+      expect.arrayContaining([
+        'lingxi_script_duration_seconds_bucket{script="claim",le="0.0005"} 1',
+        'lingxi_script_duration_seconds_bucket{script="claim",le="0.005"} 2',
+        'lingxi_script_duration_seconds_bucket{script="claim",le="+Inf"} 3',
+        'lingxi_script_duration_seconds_count{script="claim"} 3',
+        'lingxi_script_duration_seconds_sum{script="renew"} 0.02',
+        'lingxi_script_duration_seconds_count{script="renew"} 1',
+        'lingxi_script_failures_total{script="renew"} 1',
+      ]),
+    );
   });
 
   it('adds the process where that is asked for', async () => {

@@ -65,6 +65,9 @@ export class FragileStore implements PresenceStore {
   end(batch: readonly EndRequest[]): ReturnType<PresenceStore['end']> {
     return this.#call('end', () => this.#inner.end(batch));
   }
+  unstated(rev: number): Promise<readonly number[]> {
+    return this.#inner.unstated(rev);
+  }
   reap(limit: number): ReturnType<PresenceStore['reap']> {
     return this.#call('reap', () => this.#inner.reap(limit));
   }

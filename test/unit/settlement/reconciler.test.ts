@@ -7,6 +7,7 @@ import { opening, openStore, sqliteDatabase, type TestDatabase } from '../../sup
 
 const TIMEOUT_MS = 10_000;
 const DAY_MS = 86_400_000;
+const NEVER = Number.POSITIVE_INFINITY;
 
 describe('Reconciler', () => {
   let clock: FakeClock;
@@ -89,7 +90,7 @@ describe('Reconciler', () => {
     await open(1, start - 15_000, 'me#2');
     const row = (await store.openPeriods({ limit: 1 }))[0];
     if (row === undefined) throw new Error('no open row');
-    await reconciler.reconcileNow(row);
+    await reconciler.reconcileNow(row, NEVER);
     const rows = await database.rows(
       `select logout_at as at from lingxi_periods where period = ${start - 60_000}`,
     );
@@ -168,8 +169,8 @@ describe('Reconciler', () => {
     await open(2, start - 80 * DAY_MS);
     const [old, young] = await store.openPeriods({ limit: 2 });
     if (old === undefined || young === undefined) throw new Error('no open rows');
-    await reconciler.reconcileNow(old);
-    await reconciler.reconcileNow(young);
+    await reconciler.reconcileNow(old, NEVER);
+    await reconciler.reconcileNow(young, NEVER);
     await reconciler.start();
     await clock.advanceAsync(6000, 100);
     expect([...(await store.newestPeriods([1, 2])).keys()]).toEqual([2]);

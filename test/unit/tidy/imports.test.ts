@@ -23,6 +23,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   ],
   presence: [
     'config/config.ts',
+    'config/redis-url.ts',
     'connection/',
     'heartbeat/',
     'lib/',
@@ -50,6 +51,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'protocol/',
   ],
   http: [
+    'cluster/nodes.ts',
     'cluster/push-request.ts',
     'config/config.ts',
     'connection/connection-info.ts',
@@ -64,7 +66,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** The files outside all rooms, and the one room, that may know every other: what joins them, and the commands. */
-const COMPOSITION = ['create-gateway.ts', 'create-settlement.ts', 'index.ts', 'cli/'];
+const COMPOSITION = ['create-gateway.ts', 'create-operations.ts', 'create-settlement.ts', 'index.ts', 'cli/'];
 
 /** Files that join a store to its drivers for the room, and the one import beyond the room's that this needs. */
 const JOINTS: Readonly<Record<string, readonly string[]>> = {
@@ -80,7 +82,14 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   dotenv: ['config/sources.ts'],
   'fast-jwt': ['gateway/token-credentials.ts'],
   hono: ['http/'],
-  ioredis: ['presence/redis-link.ts'],
+  ioredis: [
+    'presence/redis-cluster.ts',
+    'presence/redis-connection.ts',
+    'presence/redis-connector.ts',
+    'presence/redis-link.ts',
+    'presence/redis-sentinel.ts',
+    'presence/redis-survey.ts',
+  ],
   'ipaddr.js': ['config/kinds.ts', 'gateway/client-address.ts'],
   kysely: ['settlement/'],
   libsql: ['settlement/own-user-store.ts', 'settlement/sqlite.ts'],

@@ -1,0 +1,176 @@
+import type { Clock, Timer } from '../lib/clock.ts';
+import { err, ok, type Result } from '../lib/result.ts';
+import type { Log } from '../logging/log.ts';
+import type { NodeDirectory, NodeSighting, NodeState } from '../presence/presence.ts';
+import { NameWatch } from './name-watch.ts';
+import type { NodeCalls } from './node-calls.ts';
+import { incarnationOf, nameOf } from './node-name.ts';
+
+/** How often a node says what it has; what others show of it is at most this old. */
+const ANNOUNCE_MS = 2000;
+/** From the first look for namesakes to the second: two renewals of whoever lives. */
+const FIRST_LOOK_MS = 1000;
+const LOOK_MS = 4000;
+/** How long another node has to say that it drains. */
+const DRAIN_ANSWER_MS = 1000;
+/** A node renews each half second: one that is silent for longer than this is stopped, cut off or dead. */
+const LIVELY_MS = 3000;
+
+/** Why a node was not drained, or may not have been. */
+export type NodeRefusal = 'not-found' | 'node-ambiguous' | 'node-silent';
+
+/** One node as an operator sees it. */
+export interface NodeInfo {
+  /** `<name>:<incarnation>` */
+  readonly node: string;
+  readonly name: string;
+  readonly incarnation: string;
+  /** `silent`: no sign of life for 3 s. `dead`: it lost its lease for good, and its users are being ended. */
+  readonly state: 'live' | 'silent' | 'dead';
+  /** Age of its last sign of life in ms; null for the dead. */
+  readonly leaseAgeMs: number | null;
+  /** Users whom it holds, lingering included; of the dead those who are not ended yet. */
+  readonly users: number;
+  /** Open sockets, at most 2 s old; null where the node has not said so for long. */
+  readonly connections: number | null;
+  readonly draining: boolean;
+}
+
+export interface NodesOptions {
+  /** This incarnation. */
+  readonly node: string;
+  readonly directory: NodeDirectory;
+  /** Absent where there is no other node. */
+  readonly calls?: NodeCalls | undefined;
+  readonly state: () => NodeState;
+  /** Takes this node out of service, or back; `by` is the node that was asked to see to it. */
+  readonly drain: (draining: boolean, by: string) => void;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** The nodes of the deployment, for the operator: who they are, and draining one by way of another. */
+export class Nodes {
+  readonly #options: NodesOptions;
+  readonly #names: NameWatch;
+  readonly #timers: Timer[] = [];
+
+  constructor(options: NodesOptions) {
+    this.#options = options;
+    this.#names = new NameWatch(options.node);
+  }
+
+  /** Begins to announce this node, to listen, and to look for namesakes. Waits for nothing. */
+  start(): void {
+    const { clock, calls, log } = this.#options;
+    if (calls === undefined) return;
+    calls
+      .listen((call, from) => this.#answer(call, from))
+      .catch((error: unknown) =>
+        log.error({ event: 'internal-error', error }, 'other nodes cannot be heard'),
+      );
+    this.announce();
+    void this.#look();
+    this.#timers.push(
+      clock.every(ANNOUNCE_MS, () => this.announce()),
+      clock.after(FIRST_LOOK_MS, () => void this.#look()),
+      clock.every(LOOK_MS, () => void this.#look()),
+    );
+  }
+
+  stop(): void {
+    for (const timer of this.#timers) timer.cancel();
+  }
+
+  /** Says now what has changed of this node. */
+  announce(): void {
+    const { directory, state } = this.#options;
+    // Presence says loudly enough that its store is unreachable.
+    directory.announce(state()).catch(() => {});
+  }
+
+  /** In order of name. Rejects while the store is unreachable. */
+  async list(): Promise<readonly NodeInfo[]> {
+    const { directory, node, state } = this.#options;
+    const nodes = await directory.list();
+    return nodes
+      .map((sighting) => toInfo(sighting.node === node ? { ...sighting, ...state() } : sighting))
+      .sort((left, right) => (left.node < right.node ? -1 : 1));
+  }
+
+  /**
+   * Takes a node out of service, or back, and answers once it has said so. It is named whole, by its name, or by its
+   * incarnation; absent: this one. Rejects where another is named and the store is unreachable.
+   */
+  async drain(
+    asked: string | undefined,
+    draining: boolean,
+  ): Promise<Result<{ readonly node: string; readonly draining: boolean }, NodeRefusal>> {
+    const { node, calls, directory } = this.#options;
+    if (asked === undefined || isNamed(node, asked)) {
+      return ok({ node, draining: this.#drainHere(draining, node).draining });
+    }
+    const living = (await directory.list()).filter(({ silentMs }) => silentMs !== undefined);
+    const named = living.filter((sighting) => isNamed(sighting.node, asked));
+    const lively = named.filter(({ silentMs = 0 }) => silentMs < LIVELY_MS);
+    // An earlier incarnation that has just died does not make a name ambiguous.
+    const [target, second] = lively.length > 0 ? lively : named;
+    if (target === undefined || calls === undefined) return err('not-found');
+    if (second !== undefined) return err('node-ambiguous');
+    const answer = await calls.ask(target.node, { drain: draining }, DRAIN_ANSWER_MS);
+    return answer.ok && isState(answer.value)
+      ? ok({ node: target.node, draining: answer.value.draining })
+      : err('node-silent');
+  }
+
+  #drainHere(draining: boolean, by: string): NodeState {
+    const { drain, state } = this.#options;
+    if (state().draining !== draining) drain(draining, by);
+    return state();
+  }
+
+  #answer(call: unknown, from: string): NodeState | undefined {
+    if (typeof call !== 'object' || call === null || !('drain' in call) || typeof call.drain !== 'boolean')
+      return undefined;
+    return this.#drainHere(call.drain, from);
+  }
+
+  async #look(): Promise<void> {
+    const { directory, log, node } = this.#options;
+    const nodes = await directory.list().catch(() => []);
+    for (const other of this.#names.look(nodes))
+      log.warn(
+        { event: 'node-name-shared', variable: 'LINGXI_NODE_NAME', node, other },
+        `another living node of this Redis is named ${nameOf(node)} too: give each node a LINGXI_NODE_NAME of its own, and each deployment a Redis database of its own`,
+      );
+  }
+}
+
+function isNamed(node: string, asked: string): boolean {
+  return asked === node || asked === nameOf(node) || asked === incarnationOf(node);
+}
+
+function toInfo({ node, silentMs, users, connections, draining }: NodeSighting): NodeInfo {
+  const dead = silentMs === undefined;
+  return {
+    node,
+    name: nameOf(node),
+    incarnation: incarnationOf(node),
+    state: dead ? 'dead' : silentMs < LIVELY_MS ? 'live' : 'silent',
+    leaseAgeMs: silentMs ?? null,
+    users,
+    connections: dead ? 0 : (connections ?? null),
+    draining: !dead && draining === true,
+  };
+}
+
+function isState(value: unknown): value is NodeState {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'draining' in value &&
+    typeof value.draining === 'boolean' &&
+    'connections' in value &&
+    typeof value.connections === 'number'
+  );
+}

@@ -1,0 +1,86 @@
+import { NodeCalls } from './cluster/node-calls.ts';
+import { Nodes } from './cluster/nodes.ts';
+import type { ConnectionManager } from './connection/connection-manager.ts';
+import type { PushRequest } from './connection/delivery.ts';
+import type { Clock } from './lib/clock.ts';
+import { Coalescer } from './lib/coalescer.ts';
+import type { Log } from './logging/log.ts';
+import type { Gauges } from './metrics/counters.ts';
+import type { OpenedPresenceStore } from './presence/create-presence-store.ts';
+import type { NodeDirectory, NodeState } from './presence/presence.ts';
+import type { PresenceTracker } from './presence/tracker.ts';
+import type { Settler } from './settlement/settler.ts';
+
+/** What an operator sees of this node, and what it hears from others: pushes, drains, losses. */
+export interface Operations {
+  readonly nodes: Nodes;
+  readonly gauges: Gauges;
+  /** Waits for nothing: a deployment works without all of this. */
+  start(): void;
+  stop(): void;
+}
+
+interface OperationsParts {
+  readonly node: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Fresh ids for calls to other nodes. */
+  readonly newId: () => string;
+  readonly opened: OpenedPresenceStore;
+  readonly push: (request: PushRequest) => void;
+  readonly tracker: PresenceTracker;
+  readonly manager: ConnectionManager;
+  readonly settler: Settler;
+  readonly isDraining: () => boolean;
+  readonly drain: (draining: boolean, by: string) => void;
+}
+
+/** A storm of take-overs costs this node one look at its losses each so many milliseconds. */
+const LOSSES_SPACING_MS = 20;
+
+export function createOperations(parts: OperationsParts): Operations {
+  const { node, clock, log, opened, push, tracker, manager, isDraining } = parts;
+  const { peers } = opened;
+  const directory = peers?.directory ?? directoryOfOne(node, () => tracker.heldUsers);
+  const calls = peers === undefined ? undefined : new NodeCalls({ ...parts, bus: peers.bus });
+  const state = (): NodeState => ({ connections: manager.connectionCount, draining: isDraining() });
+  const nodes = new Nodes({ ...parts, directory, calls, state });
+  const losses = new Coalescer({ run: () => tracker.hearLosses(), clock, spacingMs: LOSSES_SPACING_MS });
+  const deaf = (to: string) => (error: unknown) =>
+    log.error({ event: 'internal-error', error }, `this node cannot listen to ${to}`);
+  return {
+    nodes,
+    gauges: gaugesOf(parts),
+    start() {
+      nodes.start();
+      opened.listen?.(push).catch(deaf('the push channel'));
+      // Where this is not heard, the next renewal tells the same (rule PR4).
+      peers?.bus.subscribe(`lost:${node}`, () => losses.ask()).catch(deaf('its losses'));
+    },
+    stop() {
+      nodes.stop();
+      losses.stop();
+    },
+  };
+}
+
+/** Embedded stores have one node, and whoever asks it finds it alive. */
+function directoryOfOne(node: string, users: () => number): NodeDirectory {
+  return {
+    announce: () => Promise.resolve(),
+    list: () => Promise.resolve([{ node, silentMs: 0, sign: undefined, users: users() }]),
+  };
+}
+
+function gaugesOf({ tracker, manager, settler }: OperationsParts): Gauges {
+  return {
+    usersOnline: () => tracker.onlineCount(),
+    usersLingering: () => tracker.lingeringUsers,
+    connections: () => manager.connectionCount,
+    dispatchQueueDepth: () => manager.dispatchQueueDepth,
+    queuedMessages: () => manager.queuedMessages(),
+    settlementsPending: () => settler.pendingCount,
+    settlementOldestAgeMs: () => settler.oldestAgeMs,
+    ghosts: () => tracker.ghosts,
+  };
+}

@@ -1,0 +1,50 @@
+import type { UserRecord } from '../presence-store.ts';
+import { isOnline, type LastPeriod, newestProof, type RecordState } from './records.ts';
+
+/** What is shown of a user; undefined where nothing is known. */
+export function visibleRecord(record: RecordState | undefined): UserRecord | undefined {
+  if (record === undefined) return undefined;
+  const { userId, ip, epoch, last } = record;
+  const username = record.username === '' ? undefined : record.username;
+  if (isOnline(record)) {
+    let sockets = 0;
+    for (const hold of record.holds.values()) sockets += hold.sockets;
+    const { loginTime, period } = record;
+    return {
+      userId,
+      username,
+      ip,
+      status: 'online',
+      loginTime,
+      lastHeartbeat: newestProof(record),
+      logoutTime: undefined,
+      sockets,
+      epoch,
+      period,
+    };
+  }
+  return last === undefined ? undefined : offline({ userId, username, ip, epoch, last });
+}
+
+function offline(known: {
+  userId: number;
+  username: string | undefined;
+  ip: string;
+  epoch: number;
+  last: LastPeriod;
+}): UserRecord {
+  const { userId, username, ip, epoch, last } = known;
+  const { loginTime, lastHeartbeat, logoutTime, period } = last;
+  return {
+    userId,
+    username,
+    ip,
+    status: 'offline',
+    loginTime,
+    lastHeartbeat,
+    logoutTime,
+    sockets: 0,
+    epoch,
+    period,
+  };
+}

@@ -1,0 +1,17 @@
+-- unstated: users whom this node holds by statements up to a revision. Rule PR11: after all was restated, what a failover
+-- brought back and the node does not know.
+-- ARGV[6] rev   ARGV[7] cursor   ARGV[8] users looked at, about
+-- Answers the next cursor (0: that was all), then the users.
+
+if not has_lease() then return { '0' } end
+local page = call('SSCAN', node_key(node), ARGV[7], 'COUNT', ARGV[8])
+local answer = { page[1] }
+for _, id in ipairs(page[2]) do
+  local h = load(id).holds[node]
+  if not h then
+    call('SREM', node_key(node), id)
+  elseif h.rev <= tonumber(ARGV[6]) then
+    answer[#answer + 1] = id
+  end
+end
+return answer

@@ -1,0 +1,175 @@
+import type { Duty } from '../../src/settlement/user-store.ts';
+import { isCalm, isSilent } from './all-is-well.ts';
+import { checkCalm, checkHealed } from './checks.ts';
+import { type ClientWorld, Device } from './client.ts';
+import { type Fault, Faults } from './faults.ts';
+import type { Mutation } from './mutation.ts';
+import { RedisHost } from './network.ts';
+import type { Random } from './random.ts';
+import { Scheduler } from './scheduler.ts';
+import { MAX_CONNECTIONS, type Rules, SimulatedNode } from './simulated-node.ts';
+import { SimulatedRedis } from './simulated-redis.ts';
+import { SimulatedSql } from './simulated-sql.ts';
+import { audience, NOBODY, Strict } from './strict.ts';
+import { Witness } from './witness.ts';
+
+export interface DeploymentOptions {
+  readonly random: Random;
+  readonly rules: Rules;
+  /** What may befall it, so that whoever judges knows. */
+  readonly faults: readonly Fault[];
+  readonly mutation?: Mutation | undefined;
+  /** Collects a line for everything that happens. */
+  readonly trace?: string[] | undefined;
+  /** Share of clients that leave before their upgrade. */
+  readonly leaves: number;
+  /** Told of each period that ends. */
+  readonly ended?: (duty: Omit<Duty, 'id'>) => void;
+}
+
+/** Nothing befalls anybody, everybody plays on. */
+const CALM_MS = 13_000;
+const LAST_NOTICE_MS = 6000;
+/** Nobody plays any more: the last deadline, a dead node's reaping, a lost row's reconciling. */
+const SILENCE_MS = 45_000;
+/** Histories that wait to the end all the same: what is well may not stay so. */
+const PATIENT_SHARE = 0.1;
+const LOOK_MS = 1000;
+const WELL_LOOKS = 3;
+
+/** Nodes, clients, Redis and SQL on simulated time, and those who watch them. */
+export class Deployment {
+  readonly scheduler = new Scheduler();
+  readonly random: Random;
+  readonly rules: Rules;
+  readonly redis: SimulatedRedis;
+  readonly host: RedisHost;
+  readonly sql: SimulatedSql;
+  readonly witness: Witness;
+  readonly strict: Strict;
+  readonly faults: Faults;
+  readonly devices: Device[] = [];
+  readonly nodes: SimulatedNode[] = [];
+  readonly #clients: ClientWorld;
+  readonly #lines: string[] | undefined;
+  #incarnations = 0;
+
+  constructor(options: DeploymentOptions) {
+    const { random, rules, faults, mutation = {}, trace: lines, leaves, ended } = options;
+    const { scheduler, trace } = this;
+    this.#lines = lines;
+    this.random = random;
+    this.rules = rules;
+    const redis = (): SimulatedRedis => this.redis;
+    const nodes = (): readonly SimulatedNode[] => this.nodes;
+    const sql = new SimulatedSql({ loginResetsTime: rules.loginResetsTime, mutation });
+    const witness = new Witness({ scheduler, redis, trace });
+    const strict = new Strict({ scheduler, redis, sql, rules, witness, faults, nodes });
+    this.sql = sql;
+    this.witness = witness;
+    this.strict = strict;
+    this.redis = new SimulatedRedis({
+      ...{
+        scheduler,
+        mutation,
+        events: audience({ ...NOBODY, ended: ended ?? NOBODY.ended }, witness, strict),
+      },
+      rules: { ...rules, maxConnectionsPerUser: MAX_CONNECTIONS },
+    });
+    this.host = new RedisHost(this.redis, scheduler);
+    this.#clients = { scheduler, random, witness, strict, nodes, trace, leaves };
+    this.faults = new Faults({
+      ...{ scheduler, random, host: this.host, sql, witness, nodes, trace },
+      replace: (node) => this.#replace(node),
+    });
+  }
+
+  readonly trace = (text: () => string): void => {
+    this.#lines?.push(`${String(Math.round(this.scheduler.now)).padStart(7)} ${text()}`);
+  };
+
+  get isSound(): boolean {
+    return this.witness.violations.length === 0;
+  }
+
+  advance(ms: number): void {
+    this.scheduler.runUntil(this.scheduler.now + ms);
+  }
+
+  addDevice(userId: number, name: string): Device {
+    const device = new Device(userId, `${userId}${name}`, this.#clients);
+    this.devices.push(device);
+    return device;
+  }
+
+  startNode(): SimulatedNode {
+    this.#incarnations += 1;
+    const { scheduler, host, sql, rules, trace, random } = this;
+    const world = { scheduler, host, sql, rules, trace };
+    const seed = { random: random.int(0, 2 ** 31), skewMs: random.int(-20, 20) };
+    const node = new SimulatedNode(`n${this.#incarnations}`, world, seed);
+    trace(() => `${node.name} starts`);
+    this.nodes.push(node);
+    void node.start();
+    return node;
+  }
+
+  /** An HTTP login, or a heartbeat, that arrives at `node`. */
+  async proveByHttp(node: SimulatedNode, userId: number, isLogin: boolean): Promise<boolean> {
+    const at = this.scheduler.now;
+    this.witness.asks(userId, 1);
+    const { tracker } = node;
+    const { ok } = await (isLogin ? tracker.login({ userId, ip: '' }) : tracker.heartbeat(userId));
+    this.trace(() => `HTTP ${isLogin ? 'login' : 'heartbeat'} of ${userId} on ${node.name}: ${ok}`);
+    this.witness.asks(userId, -1);
+    if (!ok) return false;
+    this.witness.loggedIn(node, userId, at);
+    const record = this.redis.world.records.get(userId);
+    if (record?.recorded !== true) return true;
+    if (record.holds.size === 1) this.strict.came(userId, record.period, node.name);
+    else this.strict.isInTwoPlaces(userId, record.period);
+    return true;
+  }
+
+  /** Whatever befell it is over; everybody plays on, leaves, and all must be settled. */
+  heal(): void {
+    this.trace(() => 'HEALING: nothing befalls anybody any more');
+    this.faults.heal();
+    this.#clients.leaves = 0;
+    for (const node of [...this.nodes]) if (!node.isUp || !node.accepts) this.#replace(node);
+    this.#advanceUntil(CALM_MS, isCalm);
+    // Nobody comes any more: the last take-over must be known everywhere.
+    for (const device of this.devices) device.returns = false;
+    this.#advanceUntil(LAST_NOTICE_MS, isCalm);
+    if (this.isSound) checkCalm(this);
+    if (this.isSound) this.strict.checkCalm();
+    if (!this.isSound) return;
+    this.trace(() => 'SILENCE: nobody plays any more');
+    for (const { socket } of this.devices) if (socket !== undefined) socket.pings = false;
+    this.#advanceUntil(SILENCE_MS, isSilent);
+    if (this.isSound) checkHealed(this);
+    if (this.isSound) this.strict.checkHealed();
+  }
+
+  end(): void {
+    for (const node of this.nodes) node.kill();
+  }
+
+  /** At the longest `ms`; shorter where all is well at several looks in a row, since simulated time has its price. */
+  #advanceUntil(ms: number, isWell: (deployment: Deployment) => boolean): void {
+    const until = this.scheduler.now + ms;
+    const isPatient = this.random.chance(PATIENT_SHARE);
+    for (let looks = 0; this.isSound && this.scheduler.now < until && (isPatient || looks < WELL_LOOKS); ) {
+      this.scheduler.runUntil(Math.min(until, this.scheduler.now + LOOK_MS));
+      looks = isWell(this) ? looks + 1 : 0;
+    }
+  }
+
+  #replace(node: SimulatedNode): void {
+    const index = this.nodes.indexOf(node);
+    if (index < 0) return;
+    node.kill();
+    this.nodes.splice(index, 1);
+    this.startNode();
+  }
+}

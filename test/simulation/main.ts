@@ -1,0 +1,72 @@
+// What scripts/simulate.mjs starts for each worker: plays its share and tells of it in lines of JSON.
+import { History, type HistoryReport } from './history.ts';
+import { type Kill, killed, MUTANTS } from './mutants.ts';
+
+/** Every `stride`th from `first`, below `end`: the other workers have the rest. */
+interface Share {
+  readonly seed: number;
+  readonly first: number;
+  readonly end: number;
+  readonly stride: number;
+}
+
+type Job =
+  | ({ readonly kind: 'histories' } & Share)
+  | ({ readonly kind: 'mutants' } & Omit<Share, 'end'>)
+  | { readonly kind: 'trace'; readonly seed: number; readonly history: number };
+
+export type Told =
+  | { readonly kind: 'played'; readonly histories: number }
+  | { readonly kind: 'violated'; readonly report: HistoryReport }
+  | { readonly kind: 'mutant'; readonly name: string; readonly kill: Kill | undefined }
+  | { readonly kind: 'trace'; readonly report: HistoryReport; readonly lines: readonly string[] };
+
+const TELL_EVERY_MS = 1000;
+
+function tell(told: Told): void {
+  process.stdout.write(`${JSON.stringify(told)}\n`);
+}
+
+async function playHistories({ seed, first, end, stride }: Share): Promise<void> {
+  let played = 0;
+  let told = performance.now();
+  for (let history = first; history < end; history += stride) {
+    const report = await new History({ seed, history }).run();
+    played += 1;
+    if (report.violations.length > 0) tell({ kind: 'violated', report });
+    if (performance.now() - told < TELL_EVERY_MS) continue;
+    tell({ kind: 'played', histories: played });
+    played = 0;
+    told = performance.now();
+  }
+  tell({ kind: 'played', histories: played });
+}
+
+async function playMutants({ seed, first, stride }: Omit<Share, 'end'>): Promise<void> {
+  for (let index = first; index < MUTANTS.length; index += stride) {
+    const mutant = MUTANTS[index];
+    if (mutant === undefined) return;
+    tell({ kind: 'mutant', name: mutant.name, kill: await killed(mutant, seed) });
+  }
+}
+
+async function trace({ seed, history }: { seed: number; history: number }): Promise<void> {
+  const lines: string[] = [];
+  const report = await new History({ seed, history, trace: lines }).run();
+  tell({ kind: 'trace', report, lines });
+}
+
+function play(job: Job): Promise<void> {
+  switch (job.kind) {
+    case 'histories':
+      return playHistories(job);
+    case 'mutants':
+      return playMutants(job);
+    case 'trace':
+      return trace(job);
+  }
+}
+
+// Nobody reads the stacks of the errors that a bad network makes by the thousand.
+Error.stackTraceLimit = 0;
+await play(JSON.parse(process.argv[2] ?? '') as Job);

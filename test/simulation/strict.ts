@@ -1,0 +1,299 @@
+import { isOnline } from '../../src/presence/core/records.ts';
+import type { Dial } from '../../src/presence/presence.ts';
+import type { Claim, ClaimAnswer, EndAnswer, EndRequest } from '../../src/presence/presence-store.ts';
+import type { Duty } from '../../src/settlement/user-store.ts';
+import type { ClientSocket } from './client.ts';
+import type { Caller, RedisEvents } from './contents.ts';
+import type { Fault } from './faults.ts';
+import { type Scheduler, wallAt } from './scheduler.ts';
+import { HEARTBEAT_TIMEOUT_MS, type Rules, type SimulatedNode } from './simulated-node.ts';
+import type { SimulatedRedis } from './simulated-redis.ts';
+import type { SimulatedSql } from './simulated-sql.ts';
+import type { Witness } from './witness.ts';
+
+/** The slowest tick, the way to Redis, and the call that was under way. */
+const FOUND_WITHIN_MS = 600;
+/** A node that is gone refuses nobody any more (rule PR4), and one that is there has told of a close. */
+const LIVELY_MS = 3500;
+/** Signs of life are written this often (rule ST5), and not while a connection to SQL is bad. */
+const LIFE_NOTED_MS = 6500;
+
+/** SQL is told within this time that a period has moved. */
+const MOVED_WITHIN_MS = 1000;
+const ROUNDING_MS = 30;
+/** Answers to statements that count. */
+const TAKEN: ReadonlySet<string> = new Set(['opened', 'joined', 'held', 'released', 'ended']);
+const SQL_FAULTS = ['sql-down', 'sql-hangs', 'sql-slow', 'sql-replies-lost'] as const;
+
+interface StrictWorld {
+  readonly scheduler: Scheduler;
+  readonly redis: () => SimulatedRedis;
+  readonly sql: SimulatedSql;
+  readonly rules: Rules;
+  readonly witness: Witness;
+  readonly nodes: () => readonly SimulatedNode[];
+  /** What may befall the deployment in this history. */
+  readonly faults: readonly Fault[];
+}
+
+/** What holds where nothing of a kind befalls the deployment: rules that need no tolerance then. */
+export class Strict implements RedisEvents {
+  readonly #world: StrictWorld;
+  readonly #sockets = new Map<number, ClientSocket[]>();
+  /** Newest period that was opened and told, for each user. */
+  readonly #openings = new Map<number, number>();
+  /** Newest period that Redis had since it last lost its memory, for each user. */
+  readonly #periods = new Map<number, number>();
+  #periodsSince = Number.NEGATIVE_INFINITY;
+  /** Latest deadline that nodes stated of each user since their last period ended, as Redis reckons. */
+  readonly #until = new Map<number, number>();
+  readonly #mintedFor = new Map<string, number>();
+  readonly #newestMinted = new Map<number, number>();
+  /** Where the user of a period came last, and when they last proved life there. */
+  readonly #stays = new Map<string, Stay>();
+  /** Until when what nodes have stated of proofs by HTTP counts, for each user. */
+  readonly #httpUntil = new Map<number, Map<string, number>>();
+  readonly #duties = new Map<string, Omit<Duty, 'id'>[]>();
+
+  constructor(world: StrictWorld) {
+    this.#world = world;
+  }
+
+  /** A node let somebody in. */
+  accepted({ userId, period, resumed }: Dial): void {
+    const { sql, rules, witness } = this.#world;
+    if (rules.loginResetsTime && !resumed && !sql.rows.has(`${userId}:${period}`))
+      witness.violated(`[ST9] ${userId}:${period} is told before SQL has it`);
+    if (resumed || this.#mayFail(...SQL_FAULTS)) return;
+    const newest = this.#openings.get(userId) ?? 0;
+    this.#openings.set(userId, Math.max(newest, period));
+    if (period < newest) witness.violated(`[PR2] ${userId}:${period} is opened after ${newest}`);
+  }
+
+  connected(socket: ClientSocket): void {
+    const { userId } = socket.device;
+    const ofUser = this.#sockets.get(userId)?.filter((known) => this.#mayRefuse(known)) ?? [];
+    this.#sockets.set(userId, [...ofUser, socket]);
+  }
+
+  /** A node refused a dial. */
+  refused(userId: number, code: string): void {
+    const { rules, witness, faults } = this.#world;
+    if (!this.#mayFail() && (code === 'presence-unavailable' || code === 'settlement-unavailable'))
+      witness.violated(`[PR1] user ${userId} is refused: ${code}, and nothing had happened`);
+    if (rules.policy !== 'reject' || code !== 'session-exists' || faults.some((kind) => kind !== 'kill'))
+      return;
+    // Where nobody is left to look at the clock, the time of it is not charged.
+    const since = this.#world.scheduler.now - LIVELY_MS;
+    if (!this.#world.nodes().some(({ isUp, startedAt }) => isUp && startedAt < since)) return;
+    if (!(this.#sockets.get(userId) ?? []).some((socket) => this.#mayRefuse(socket)))
+      witness.violated(`[PR4] user ${userId} is refused, and has no socket`);
+  }
+
+  /** The user came to a node, by a dial or a request: it tells SQL that the period is there now. */
+  came(userId: number, period: number, node: string): void {
+    this.#stays.set(`${userId}:${period}`, { node, since: this.#world.scheduler.now, provenAt: 0 });
+  }
+
+  proved(userId: number, period: number, node: string): void {
+    const stay = this.#stays.get(`${userId}:${period}`);
+    if (stay?.node === node) stay.provenAt = this.#world.scheduler.now;
+  }
+
+  /** Two nodes have the user, and SQL knows of one: who of them it is nobody can tell. */
+  isInTwoPlaces(userId: number, period: number): void {
+    this.#stays.delete(`${userId}:${period}`);
+  }
+
+  minted({ userId }: Claim, answer: Extract<ClaimAnswer, { kind: 'opened' | 'joined' }>): void {
+    this.#newestMinted.set(userId, Math.max(this.#newestMinted.get(userId) ?? 0, answer.epoch));
+  }
+
+  claimed(claim: Claim, answer: ClaimAnswer, { node }: Caller): void {
+    if (!TAKEN.has(answer.kind)) return;
+    this.#noteHttp(claim, node);
+    const until = this.#wall + claim.untilMs;
+    this.#until.set(claim.userId, Math.max(this.#until.get(claim.userId) ?? 0, until));
+    if (answer.kind !== 'opened' && answer.kind !== 'joined') return;
+    const { witness } = this.#world;
+    const { userId, mode, rev } = claim;
+    if (this.#periodsSince !== witness.lostMemoryAt) this.#periods.clear();
+    this.#periodsSince = witness.lostMemoryAt;
+    const newest = this.#periods.get(userId) ?? 0;
+    // An opening that was given up is as if it had never been.
+    if (answer.kind === 'joined') this.#periods.set(userId, Math.max(newest, answer.period));
+    if (answer.period < newest)
+      witness.violated(`[PR2] ${userId}:${answer.period} is joined on ${node} after ${newest}`);
+    if (witness.lostMemoryAt >= 0) return;
+    // A node that is thawed while SQL is silent restates all it has (rule PR11).
+    if (mode === 'restate' && !this.#mayFail(...SQL_FAULTS) && this.#duties.has(`${userId}:${answer.period}`))
+      witness.violated(`[PR7] ${userId}:${answer.period} is restated by ${node} and had ended`);
+    if (mode !== 'socket') return;
+    const statement = `${node} ${userId} ${rev}`;
+    const before = this.#mintedFor.get(statement);
+    this.#mintedFor.set(statement, answer.epoch);
+    if (before !== undefined && before !== answer.epoch)
+      witness.violated(`[PR3] one statement of ${node} got user ${userId} epochs ${before}, ${answer.epoch}`);
+  }
+
+  ended(duty: Omit<Duty, 'id'>): void {
+    const { witness } = this.#world;
+    const key = `${duty.userId}:${duty.period}`;
+    this.#duties.set(key, [...(this.#duties.get(key) ?? []), duty]);
+    this.#checkHttp(duty);
+    this.#checkUntil(duty);
+    if (this.#mayFail() || duty.reason !== 'timeout') return;
+    const late = this.#wall - duty.logoutAt;
+    if (late > FOUND_WITHIN_MS) witness.violated(`[HB4] ${key} is ended ${late} ms after its deadline`);
+  }
+
+  endAsked({ userId, epoch }: EndRequest, answer: EndAnswer): void {
+    const { witness } = this.#world;
+    const newest = this.#newestMinted.get(userId) ?? 0;
+    if (answer.kind === 'superseded' && epoch >= newest && witness.lostMemoryAt < 0)
+      witness.violated(`[PR7] user ${userId}: a logout of the newest epoch ${epoch} is refused`);
+  }
+
+  /** Between any two steps. */
+  check(): void {
+    const { redis, sql, witness } = this.#world;
+    if (witness.lostMemoryAt >= 0 || this.#mayFail(...SQL_FAULTS)) return;
+    for (const { userId, period, recorded } of redis().world.records.values()) {
+      if (recorded && sql.rows.get(`${userId}:${period}`)?.settledAt != null)
+        witness.violated(`[ST4] ${userId}:${period} is settled while it runs`);
+    }
+  }
+
+  /** After a calm time: what SQL could not take then it has now (rule ST4). */
+  checkCalm(): void {
+    const { redis, sql, witness } = this.#world;
+    // What a node had still to write when it died, the duty of the end brings.
+    if (witness.nodeDied) return;
+    for (const record of redis().world.records.values()) {
+      const key = `${record.userId}:${record.period}`;
+      if (isOnline(record) && !sql.rows.has(key)) witness.violated(`[ST4] ${key} runs and is not in SQL`);
+    }
+  }
+
+  /** Once everything has ended and is settled. */
+  checkHealed(): void {
+    const { witness } = this.#world;
+    if (witness.lostMemoryAt < 0) for (const [key, duties] of this.#duties) this.#checkSettled(key, duties);
+    for (const [key, stay] of this.#stays) this.#checkReconciled(key, stay);
+  }
+
+  #noteHttp({ userId, httpMs }: Claim, node: string): void {
+    const ofUser = this.#httpUntil.get(userId) ?? new Map<string, number>();
+    this.#httpUntil.set(userId, ofUser);
+    ofUser.set(node, httpMs > 0 ? this.#world.scheduler.now + httpMs : 0);
+  }
+
+  /** What a node has stated of a proof by HTTP counts to its end, whatever becomes of the node (rules HB1, PR1). */
+  #checkHttp({ userId, period, reason, node }: Omit<Duty, 'id'>): void {
+    const { scheduler, witness } = this.#world;
+    const ofUser = this.#httpUntil.get(userId) ?? new Map<string, number>();
+    this.#httpUntil.delete(userId);
+    // The statement that ends the period may take a proof back that was not accepted.
+    if (reason === 'timeout') ofUser.delete(node);
+    else if (reason !== 'node-lost') return;
+    const left = Math.max(0, ...ofUser.values()) - scheduler.now;
+    if (left > ROUNDING_MS && witness.lostMemoryAt < 0 && !witness.stepped)
+      witness.violated(`[HB1] ${userId}:${period} ends (${reason}) ${left} ms before a stated proof by HTTP`);
+  }
+
+  /** What a dead node held ends no later than some node has said (rule ST5). */
+  #checkUntil({ userId, period, reason, loginAt, logoutAt }: Omit<Duty, 'id'>): void {
+    const { witness } = this.#world;
+    const latest = Math.max(loginAt, this.#until.get(userId) ?? 0);
+    this.#until.delete(userId);
+    if (reason !== 'node-lost' || witness.stepped || witness.lostMemoryAt >= 0) return;
+    if (logoutAt > latest + ROUNDING_MS)
+      witness.violated(
+        `[ST5] ${userId}:${period} (${reason}) ends ${logoutAt - latest} ms later than stated`,
+      );
+  }
+
+  #checkSettled(key: string, duties: readonly Omit<Duty, 'id'>[]): void {
+    const { sql, witness } = this.#world;
+    const row = sql.rows.get(key);
+    const due = duties.reduce((latest, { logoutAt }) => Math.max(latest, logoutAt), 0);
+    if (row === undefined || row.settledAt === null) return;
+    if (row.reason === 'reconciled' || row.logoutAt !== due)
+      witness.violated(
+        `[ST2] ${key} ended for ${duties[0]?.reason} at ${due}, in SQL for ${row.reason} at ${row.logoutAt}`,
+      );
+  }
+
+  /** What was reconciled ended no sooner than its node is known to have lived (rule ST5). */
+  #checkReconciled(key: string, { since, provenAt }: Stay): void {
+    const { sql, witness, redis } = this.#world;
+    const row = sql.rows.get(key);
+    if (
+      row?.reason !== 'reconciled' ||
+      row.logoutAt === null ||
+      witness.stepped ||
+      witness.rolledBack ||
+      provenAt < since + MOVED_WITHIN_MS
+    )
+      return;
+    if (this.#mayFail(...SQL_FAULTS, 'freeze')) return;
+    const early = wallAt(provenAt, redis().skewMs) + HEARTBEAT_TIMEOUT_MS - LIFE_NOTED_MS - row.logoutAt;
+    const next = this.#nextLoginAfter(row.userId, row.period);
+    if (early > 0 && row.logoutAt < next)
+      witness.violated(`[ST5] ${key} is reconciled ${early} ms too early, on ${row.node}`);
+  }
+
+  get #wall(): number {
+    return wallAt(this.#world.scheduler.now, this.#world.redis().skewMs);
+  }
+
+  #nextLoginAfter(userId: number, period: number): number {
+    let next = Number.POSITIVE_INFINITY;
+    for (const row of this.#world.sql.rows.values())
+      if (row.userId === userId && row.period > period) next = Math.min(next, row.loginAt);
+    return next;
+  }
+
+  /** Whether some of `kinds`, or anything at all, may have befallen the deployment. */
+  #mayFail(...kinds: readonly Fault[]): boolean {
+    const { faults } = this.#world;
+    return kinds.length === 0 ? faults.length > 0 : kinds.some((kind) => faults.includes(kind));
+  }
+
+  #mayRefuse(socket: ClientSocket): boolean {
+    const goneAt = socket.goneAt ?? socket.node.diedAt;
+    return goneAt === undefined || goneAt > this.#world.scheduler.now - LIVELY_MS;
+  }
+}
+
+interface Stay {
+  readonly node: string;
+  readonly since: number;
+  provenAt: number;
+}
+
+/** Whoever wants to hear of some of it only. */
+export const NOBODY: RedisEvents = {
+  minted: () => undefined,
+  claimed: () => undefined,
+  ended: () => undefined,
+  endAsked: () => undefined,
+};
+
+/** Tells several of what happens in Redis. */
+export function audience(...listeners: readonly RedisEvents[]): RedisEvents {
+  return {
+    minted: (...args) => {
+      for (const listener of listeners) listener.minted(...args);
+    },
+    claimed: (...args) => {
+      for (const listener of listeners) listener.claimed(...args);
+    },
+    ended: (...args) => {
+      for (const listener of listeners) listener.ended(...args);
+    },
+    endAsked: (...args) => {
+      for (const listener of listeners) listener.endAsked(...args);
+    },
+  };
+}

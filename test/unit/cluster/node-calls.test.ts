@@ -1,0 +1,92 @@
+import { describe, expect, it } from 'vitest';
+import { NodeCalls } from '../../../src/cluster/node-calls.ts';
+import { FakeClock } from '../../../src/lib/fake-clock.ts';
+import { err, ok } from '../../../src/lib/result.ts';
+import { Switchboard } from './switchboard.ts';
+
+function build() {
+  const clock = new FakeClock();
+  const bus = new Switchboard();
+  const warned: unknown[] = [];
+  const none = (): void => undefined;
+  const log = { debug: none, info: none, error: none, warn: (fields: unknown) => warned.push(fields) };
+  let ids = 0;
+  const node = (name: string) =>
+    new NodeCalls({ bus, node: name, clock, log, newId: () => `${name}-${(ids += 1)}` });
+  return { clock, bus, warned, a: node('a'), b: node('b') };
+}
+
+describe('calls between nodes', () => {
+  it('bring the answer of the node that was asked, and say who asks', async () => {
+    const { a, b } = build();
+    await a.listen(() => undefined);
+    await b.listen((call, from) => ({ heard: call, from }));
+    expect(await a.ask('b', { drain: true }, 1000)).toEqual(ok({ heard: { drain: true }, from: 'a' }));
+  });
+
+  it.each<[string, (parts: ReturnType<typeof build>) => Promise<void>]>([
+    ['nobody listens', async () => undefined],
+    [
+      'what is told is lost',
+      async ({ b, bus }) => b.listen(() => 'late').then(() => void (bus.lossy = true)),
+    ],
+    ['the call is not known there', async ({ b }) => b.listen(() => undefined)],
+  ])('are given up after their time where %s', async (_name, prepare) => {
+    const parts = build();
+    await parts.a.listen(() => undefined);
+    await prepare(parts);
+    let answer: unknown;
+    void parts.a.ask('b', {}, 1000).then((value) => (answer = value));
+    await parts.clock.advanceAsync(999);
+    expect(answer).toBeUndefined();
+    await parts.clock.advanceAsync(1);
+    expect(answer).toEqual(err('no-answer'));
+  });
+
+  it('are given up at once where the way is cut', async () => {
+    const { a, bus } = build();
+    bus.cut = true;
+    expect(await a.ask('b', {}, 1000)).toEqual(err('no-answer'));
+  });
+
+  it('take one answer, for the call that it belongs to, and in its time', async () => {
+    const { a, bus, clock } = build();
+    await a.listen(() => undefined);
+    const asked = a.ask('b', {}, 1000);
+    const { id } = JSON.parse(bus.published[0]?.text ?? '') as { id: string };
+    await bus.publish('node:a', JSON.stringify({ id: 'another', answer: 1 }));
+    for (const answer of [2, 3]) await bus.publish('node:a', JSON.stringify({ id, answer }));
+    expect(await asked).toEqual(ok(2));
+    const late = a.ask('b', {}, 1000);
+    const again = JSON.parse(bus.published.at(-1)?.text ?? '') as { id: string };
+    await clock.advanceAsync(1000);
+    await bus.publish('node:a', JSON.stringify({ id: again.id, answer: 4 }));
+    expect(await late).toEqual(err('no-answer'));
+  });
+
+  it('never throw over what else is told on their topic, and log it', async () => {
+    const { a, bus, warned } = build();
+    const heard: unknown[] = [];
+    await a.listen((call) => void heard.push(call));
+    const texts = [
+      '',
+      'no json',
+      'null',
+      '7',
+      '[]',
+      '{}',
+      '{"id":1,"from":"b","call":1}',
+      '{"id":"x","from":"b"}',
+    ];
+    for (const text of texts) await bus.publish('node:a', text);
+    expect(heard).toEqual([]);
+    expect(warned).toHaveLength(texts.length);
+  });
+
+  it('wait in a bounded number', async () => {
+    const { a, bus } = build();
+    const waiting = Array.from({ length: 1000 }, () => a.ask('b', {}, 1000));
+    expect(await a.ask('b', {}, 1000)).toEqual(err('no-answer'));
+    expect(bus.published).toHaveLength(waiting.length);
+  });
+});
