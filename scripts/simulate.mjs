@@ -1,35 +1,202 @@
-// Plays random histories of a whole deployment: npm run simulate -- --histories N --seed S [--history H]
-import { spawnSync } from 'node:child_process';
+// Plays random histories of a whole deployment, on Bun where it is installed, which is twice as fast:
+//   npm run simulate -- --histories N --seed S [--workers K] [--keep-going]
+//   npm run simulate -- --seed S --history H      that one alone, with its trace
+//   npm run simulate -- --mutants                 what is broken on purpose, and after how many histories it is found
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
+const compiled = join(root, 'node_modules', '.cache', 'lingxi-simulator');
+/** Without install scripts the npm package `bun` holds a note of a few hundred bytes in place of the binary. */
+const SMALLEST_BUN_BYTES = 1_000_000;
+/** Enough to see a pattern; the rest is let go. */
+const MAX_FAILURES = 5;
+/** What is shown of a trace around its first violation. */
+const LINES_BEFORE = 120;
+const LINES_AFTER = 5;
+
 const { values } = parseArgs({
   options: {
     histories: { type: 'string', default: '1000' },
     seed: { type: 'string', default: '1' },
-    /** This one alone, with its trace. */
+    /** This one alone, with its whole trace. */
     history: { type: 'string' },
+    workers: { type: 'string', default: String(availableParallelism()) },
+    runtime: { type: 'string', default: 'auto' },
+    mutants: { type: 'boolean', default: false },
+    /** Does not end at the first few failures. */
+    'keep-going': { type: 'boolean', default: false },
   },
 });
-for (const [name, value] of Object.entries(values)) {
-  if (!/^\d+$/.test(value)) {
-    process.stderr.write(`--${name} is ${value}: it must be a whole number.\n`);
-    process.exit(2);
-  }
+for (const name of ['histories', 'seed', 'history', 'workers']) {
+  const value = values[name];
+  if (value !== undefined && !/^\d+$/.test(value)) end(`--${name} is ${value}: it must be a whole number.`);
 }
-const { status } = spawnSync(
-  process.execPath,
-  [`${root}node_modules/vitest/vitest.mjs`, 'run', 'test/simulation/simulate.test.ts'],
-  {
-    cwd: root,
-    stdio: 'inherit',
-    env: {
-      ...process.env,
-      SIMULATE_HISTORIES: values.histories,
-      SIMULATE_SEED: values.seed,
-      ...(values.history === undefined ? {} : { SIMULATE_HISTORY: values.history }),
+const [seed, histories, workers] = [Number(values.seed), Number(values.histories), Number(values.workers)];
+const program = findProgram();
+
+if (values.history !== undefined) await showHistory(Number(values.history));
+else if (values.mutants) await playMutants();
+else await playHistories();
+
+async function showHistory(history) {
+  const { report, lines } = await traceOf(history);
+  say([...lines, `seed ${seed} history ${history}: ${verdict(report)}`]);
+  process.exitCode = report.violations.length === 0 ? 0 : 1;
+}
+
+async function playHistories() {
+  const failures = [];
+  const began = process.uptime();
+  let played = 0;
+  const rate = () => Math.round(played / (process.uptime() - began));
+  const shares = share((first) => ({ kind: 'histories', seed, first, end: histories, stride: workers }));
+  const hear = (told) => {
+    if (told.kind === 'violated') failures.push(told.report);
+    else played += told.histories;
+    if (process.stderr.isTTY)
+      process.stderr.write(`\r${played} of ${histories}, ${rate()} a second, ${failures.length} failed `);
+    if (failures.length >= MAX_FAILURES && !values['keep-going']) shares.stop();
+  };
+  await shares.run(hear);
+  if (process.stderr.isTTY) process.stderr.write('\n');
+  failures.sort((left, right) => left.history - right.history);
+  for (const report of failures) say([`seed ${seed} history ${report.history}: ${verdict(report)}`]);
+  const [worst] = failures;
+  if (worst !== undefined) {
+    const { lines } = await traceOf(worst.history);
+    say(['', ...aroundViolation(lines), `seed ${seed} history ${worst.history}: ${verdict(worst)}`]);
+    say([`all of it: npm run simulate -- --seed ${seed} --history ${worst.history}`]);
+  }
+  const runtime = program.isBun ? 'Bun' : 'Node';
+  say([
+    `${played} histories of seed ${seed}, ${failures.length} violations (${rate()} a second on ${runtime}, ${workers} workers)`,
+  ]);
+  process.exitCode = failures.length === 0 ? 0 : 1;
+}
+
+async function playMutants() {
+  let alive = 0;
+  await share((first) => ({ kind: 'mutants', seed, first, stride: workers })).run(({ name, kill }) => {
+    if (kill === undefined) alive += 1;
+    say([kill === undefined ? `ALIVE ${name}` : `${name}: killed after ${kill.after}: ${kill.violation}`]);
+  });
+  say([alive === 0 ? 'every mutant was killed' : `${alive} mutants are alive`]);
+  process.exitCode = alive === 0 ? 0 : 1;
+}
+
+async function traceOf(history) {
+  let traced;
+  await start({ kind: 'trace', seed, history }, (told) => {
+    traced = told;
+  }).done;
+  return traced;
+}
+
+function aroundViolation(lines) {
+  const at = lines.findIndex((line) => line.includes(' VIOLATION '));
+  const shown = at < 0 ? lines.length : at;
+  return lines.slice(Math.max(0, shown - LINES_BEFORE), shown + LINES_AFTER);
+}
+
+function verdict({ violations }) {
+  return violations.length === 0 ? 'no violation' : violations.join('; ');
+}
+
+/** One child for each worker. */
+function share(jobOf) {
+  const children = [];
+  return {
+    async run(hear) {
+      for (let first = 0; first < workers; first += 1) children.push(start(jobOf(first), hear));
+      await Promise.all(children.map(({ done }) => done));
     },
-  },
-);
-process.exit(status ?? 1);
+    stop() {
+      for (const child of children) child.stop();
+    },
+  };
+}
+
+function start(job, hear) {
+  const child = spawn(program.runtime, [...program.args, JSON.stringify(job)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let stopped = false;
+  const lines = createInterface({ input: child.stdout });
+  lines.on('line', (line) => hear(JSON.parse(line)));
+  const done = new Promise((resolve) => {
+    child.on('error', (error) => end(`${program.runtime} could not be started: ${error.message}.`));
+    let open = 2;
+    const finished = () => {
+      open -= 1;
+      if (open === 0) resolve();
+    };
+    lines.on('close', finished);
+    child.on('exit', (code) => {
+      if (code !== 0 && !stopped) end(`a worker ended with code ${code}.`);
+      finished();
+    });
+  });
+  return {
+    done,
+    stop() {
+      stopped = true;
+      child.kill();
+    },
+  };
+}
+
+function findProgram() {
+  const bun = values.runtime === 'node' ? undefined : findBun();
+  if (bun !== undefined)
+    return { isBun: true, runtime: bun, args: [join(root, 'test', 'simulation', 'main.ts')] };
+  if (values.runtime === 'bun') end('Bun was not found.');
+  return { isBun: false, runtime: process.execPath, args: [compileForNode()] };
+}
+
+/** The packages of npm, as bin/lingxi.js finds them. */
+function findBun() {
+  const require = createRequire(import.meta.url);
+  const names = [`@oven/bun-${process.platform}-${process.arch === 'arm64' ? 'aarch64' : 'x64'}`, 'bun'];
+  for (const name of names) {
+    try {
+      const file = join(
+        dirname(require.resolve(`${name}/package.json`)),
+        'bin',
+        name === 'bun' ? 'bun.exe' : 'bun',
+      );
+      if (statSync(file).size >= SMALLEST_BUN_BYTES) return file;
+    } catch {
+      // Not installed, or without its binary.
+    }
+  }
+  return undefined;
+}
+
+/** Node reads no TypeScript. */
+function compileForNode() {
+  const { status } = spawnSync(
+    process.execPath,
+    [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', 'test/simulation/tsconfig.json'],
+    { cwd: root, stdio: 'inherit' },
+  );
+  if (status !== 0) process.exit(status ?? 1);
+  mkdirSync(compiled, { recursive: true });
+  writeFileSync(join(compiled, 'package.json'), '{ "type": "module" }\n');
+  return join(compiled, 'test', 'simulation', 'main.js');
+}
+
+function say(lines) {
+  process.stdout.write(`${lines.join('\n')}\n`);
+}
+
+function end(sentence) {
+  process.stderr.write(`${sentence}\n`);
+  process.exit(2);
+}

@@ -26,6 +26,8 @@ export interface BreakerOptions {
  */
 export class MassTimeoutBreaker {
   readonly #options: BreakerOptions;
+  /** Those held of late, by the observed time up to which their deadlines were. */
+  #recent: readonly { readonly until: number; readonly count: number }[] = [];
 
   constructor(options: BreakerOptions) {
     this.#options = options;
@@ -37,12 +39,17 @@ export class MassTimeoutBreaker {
     if (share === 0) return;
     const limit = Math.max(MIN_MASS_TIMEOUT, share * wheel.size);
     const until = now + WINDOW_MS;
+    // Who comes less than a second after them belongs to the same crowd.
+    this.#recent = this.#recent.filter((held) => held.until > now);
+    const before = this.#recent.reduce((sum, { count }) => sum + count, 0);
     // Most of what comes up has a later deadline by then; only a crowded second is looked at one by one.
-    if (wheel.countUntil(until) < limit) return;
+    if (wheel.countUntil(until) + before < limit) return;
     const together = [...wheel.until(until)].filter((node) => !node.isHeld && node.timesOutAt() <= until);
+    const crowd = together.length + before;
     // Below the share nobody is held, and at the least fifty are needed.
-    if (together.length < MIN_MASS_TIMEOUT || together.length <= share * wheel.size) return;
+    if (together.length === 0 || crowd < MIN_MASS_TIMEOUT || crowd <= share * wheel.size) return;
     for (const node of together) node.isHeld = true;
+    this.#recent = [...this.#recent, { until, count: together.length }];
     tripped(together.length);
   }
 }

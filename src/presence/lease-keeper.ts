@@ -59,35 +59,43 @@ export class LeaseKeeper {
         restored: this.#restored,
         acknowledged,
       });
+      this.#tellForeign(answer);
       if (answer.restore) {
         if (this.#presence.holds.size > 0) this.#suspend('the store asks to be restored');
+        this.#presence.isRestoring = true;
         this.#restored = await this.#restate();
         answer = await store.renew({
           highestEpoch: this.#presence.highestEpoch,
           restored: this.#restored,
           acknowledged: [],
         });
+        this.#tellForeign(answer);
       }
       this.#restored = false;
+      this.#presence.isRestoring = answer.restore;
       this.#take(answer);
       if (answer.restore) return;
       this.#resume();
       await this.#reap();
     } catch (error) {
+      this.#presence.isRestoring = false;
       this.#acknowledged.push(...acknowledged);
       this.#restored = false;
       this.#suspend(error instanceof Error ? error.message : String(error));
     }
   }
 
-  #take(answer: RenewAnswer): void {
-    this.#presence.onlineCount = answer.onlineCount;
+  #tellForeign(answer: RenewAnswer): void {
     for (const key of answer.foreign) {
       this.#presence.options.log.warn(
         { event: 'foreign-value', key },
         'something that is not ours was under this key of the presence store: it was replaced',
       );
     }
+  }
+
+  #take(answer: RenewAnswer): void {
+    this.#presence.onlineCount = answer.onlineCount;
     for (const loss of answer.losses) {
       this.#lose(loss);
       this.#acknowledged.push(loss);

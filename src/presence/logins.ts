@@ -5,7 +5,7 @@ import type { UserFacts } from '../settlement/user-store.ts';
 import type { NodePresence } from './node-presence.ts';
 import { settleEarlier, writeOpening } from './opening.ts';
 import type { Dial, DialRefusal, DialRequest } from './presence.ts';
-import type { ClaimAnswer } from './presence-store.ts';
+import type { Claim, ClaimAnswer } from './presence-store.ts';
 import type { UserHold } from './user-hold.ts';
 
 /** How often and how long a login is stated again while the store restores or another node opens the period. */
@@ -180,15 +180,13 @@ export class Logins {
     }
   }
 
-  async #enter(
-    hold: UserHold,
-    statement: (floor: number) => ReturnType<UserHold['claim']>,
-  ): Promise<Result<Accepted, DialRefusal>> {
+  async #enter(hold: UserHold, statement: (floor: number) => Claim): Promise<Result<Accepted, DialRefusal>> {
     const presence = this.#presence;
-    if (!presence.available) return err('presence-unavailable');
-    const facts = hold.period > 0 ? undefined : await this.#lookup(hold.userId);
-    if (facts !== undefined && !facts.ok) return facts;
-    const known = facts?.value;
+    if (!(await presence.restored())) return err('presence-unavailable');
+    // A period that may have run out here may have been followed by another.
+    const isRunning = hold.period > 0 && hold.isAlive(presence.time.now());
+    const facts = isRunning ? undefined : await this.#lookup(hold.userId);
+    const known = facts?.ok === true ? facts.value : undefined;
     if (known?.exists === false && presence.options.unknownUsers === 'reject') return err('unknown-user');
     const answer = await this.#stated(() => statement(known?.newest?.period ?? 0));
     if (answer === undefined) {
@@ -200,7 +198,10 @@ export class Logins {
         this.#adopt(hold, answer);
         return ok(answer);
       case 'opened':
-        return this.#open(hold, answer, known);
+        if (facts?.ok !== false) return this.#open(hold, answer, known);
+        // Without SQL a running period may be joined (rule ST7); none may open (rule ST9).
+        await this.#giveBack(hold, answer.period);
+        return facts;
       case 'refused':
         return err(answer.code);
       case 'taken':
@@ -220,7 +221,7 @@ export class Logins {
   }
 
   /** States until the store takes it or refuses it. Undefined: it did not. */
-  async #stated(statement: () => ReturnType<UserHold['claim']>): Promise<ClaimAnswer | undefined> {
+  async #stated(statement: () => Claim): Promise<ClaimAnswer | undefined> {
     const presence = this.#presence;
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
       const answer = await presence.claim(statement());
@@ -252,7 +253,7 @@ export class Logins {
         node: presence.options.node,
       }))
     ) {
-      await presence.options.store.withdraw([{ userId, period }]).catch(() => this.#correctLater(hold));
+      await this.#giveBack(hold, period);
       return err('settlement-unavailable');
     }
     const visible = await presence.record(userId, period);
@@ -266,6 +267,12 @@ export class Logins {
     if (facts?.newest?.period === period) presence.options.ledger.moved({ userId, period });
     this.#adopt(hold, answer);
     return ok(answer);
+  }
+
+  async #giveBack(hold: UserHold, period: number): Promise<void> {
+    const { userId } = hold;
+    const { store } = this.#presence.options;
+    await store.withdraw([{ userId, period }]).catch(() => this.#correctLater(hold));
   }
 
   /** A login whose answer was lost may have taken the user from another node: they linger here, and are not dropped. */

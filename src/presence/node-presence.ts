@@ -2,7 +2,7 @@ import type { CloseCause } from '../connection/connection-info.ts';
 import type { ConnectionManager } from '../connection/connection-manager.ts';
 import type { ObservedTime } from '../heartbeat/observed-time.ts';
 import { Batcher } from '../lib/batcher.ts';
-import type { Clock } from '../lib/clock.ts';
+import { type Clock, sleep } from '../lib/clock.ts';
 import type { Log } from '../logging/log.ts';
 import type { Counters } from '../metrics/counters.ts';
 import type { Ledger } from './ledger.ts';
@@ -17,6 +17,9 @@ import { UserHold } from './user-hold.ts';
 
 /** Statements of logins that wait for their turn, at most; beyond, a login is told that presence is unavailable. */
 const MAX_WAITING_CLAIMS = 50_000;
+/** Logins wait for a restore 2 s at most, and look as often as this whether it is done. */
+const RESTORE_LOOK_MS = 50;
+const MAX_RESTORE_LOOKS = 40;
 
 export interface PresenceOptions {
   readonly clock: Clock;
@@ -50,6 +53,8 @@ export class NodePresence {
   readonly dirty = new Set<UserHold>();
   /** False while the store is unreachable or this node restores: timeouts freeze, nobody may log in. */
   available = false;
+  /** The store has asked for everything held here, and is being told. */
+  isRestoring = false;
   highestEpoch = 0;
   onlineCount = 0;
   ghosts = 0;
@@ -94,6 +99,13 @@ export class NodePresence {
     const hold = new UserHold(userId, { heartbeatTimeoutMs, httpTimeoutMs }, (due) => this.markDirty(due));
     this.holds.set(userId, hold);
     return hold;
+  }
+
+  /** Whether logins may go on, once what is being restored is (rule PR11). */
+  async restored(): Promise<boolean> {
+    for (let attempt = 0; this.isRestoring && attempt < MAX_RESTORE_LOOKS; attempt += 1)
+      await sleep(this.options.clock, RESTORE_LOOK_MS);
+    return this.available;
   }
 
   /** Whether this node holds the user in a recorded period. */

@@ -72,7 +72,7 @@ export type ClaimAnswer =
   | { readonly kind: 'not-online' | 'gone' }
   /** The statement is older than the newest one, or than what took the hold away. */
   | { readonly kind: 'stale' | 'lost' }
-  /** What was to come anew is older than a socket that another node holds (rule PR9). */
+  /** Sockets that were to come anew, or of which the store knows nothing, are older than one of another node (PR9). */
   | { readonly kind: 'taken' }
   /** The store is too young, or the period is being opened elsewhere: state it again soon. */
   | { readonly kind: 'young' }

@@ -57,6 +57,7 @@ export class RedisDuties {
 
   async setAside(duty: Duty, error: string): Promise<void> {
     const { link } = this.#options;
+    await this.#ownAside();
     if ((await link.guarded(link.client.hlen(this.#asideKey))) < MAX_ASIDE) {
       await link.guarded(
         link.client.hset(this.#asideKey, asideField(duty), JSON.stringify({ ...duty, error })),
@@ -70,6 +71,7 @@ export class RedisDuties {
   ): Promise<readonly boolean[]> {
     if (rows.length === 0) return [];
     const { link } = this.#options;
+    await this.#ownAside();
     const found = await link.guarded(link.client.hmget(this.#asideKey, ...rows.map(asideField)));
     return found.map((value) => value !== null);
   }
@@ -108,9 +110,19 @@ export class RedisDuties {
     return (reply?.[0]?.[1] ?? []).filter((entry): entry is StreamEntry => entry[1] !== null);
   }
 
+  /** A foreign value in its place would stop settlements and the reconciler for good. */
+  async #ownAside(): Promise<void> {
+    const { link, prefix } = this.#options;
+    const type = await link.guarded(link.client.type(this.#asideKey));
+    if (type === 'hash' || type === 'none') return;
+    await link.guarded(link.client.rpush(`${prefix}lingxi:foreign`, this.#asideKey));
+    await link.guarded(link.client.del(this.#asideKey));
+  }
+
   /** What is no duty of ours cannot be settled: it is kept for a person to look at, and told like every foreign value. */
   async #discard([id, fields]: StreamEntry): Promise<void> {
     const { link, prefix } = this.#options;
+    await this.#ownAside();
     await link.guarded(link.client.hset(this.#asideKey, `foreign:${id}`, JSON.stringify(fields)));
     await link.guarded(link.client.rpush(`${prefix}lingxi:foreign`, this.#stream));
     await this.#options.run('acknowledge', [id, 0, 0]);

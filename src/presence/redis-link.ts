@@ -134,5 +134,7 @@ export class RedisLink {
     this.#runId = undefined;
     this.#connection += 1;
     reconnect(this.client);
+    // What broke this connection without a word may have broken the others, which ask nothing and would wait for ever.
+    this.#subscribers.forEach(reconnect);
   }
 }

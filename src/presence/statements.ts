@@ -11,6 +11,9 @@ const SOON_MS = 25;
 /** Looks at what is newer than the store knows, in one `renewalMs`. */
 const LOOKS = 6;
 
+/** Batches under way at a time: the store works on one while this node takes the answer to another. */
+const LANES = 3;
+
 /**
  * Tells the store what this node holds: after each change, and regularly. A statement is computed anew at each try,
  * so that one that failed, or came late, needs no repair.
@@ -48,13 +51,15 @@ export class Statements {
 
   /** States everything that is dirty and not busy. Never rejects. */
   async flush(): Promise<void> {
-    const { dirty } = this.#presence;
     // What asks to be stated again waits for the next flush.
-    for (
-      let rounds = Math.ceil(dirty.size / MAX_BATCH);
-      rounds > 0 && this.#presence.available;
-      rounds -= 1
-    ) {
+    const left = { rounds: Math.ceil(this.#presence.dirty.size / MAX_BATCH) };
+    const lanes = Array.from({ length: Math.min(LANES, left.rounds) }, () => this.#lane(left));
+    await Promise.all(lanes);
+  }
+
+  async #lane(left: { rounds: number }): Promise<void> {
+    while (left.rounds > 0 && this.#presence.available) {
+      left.rounds -= 1;
       const batch = this.#takeBatch();
       if (batch.length === 0 || !(await this.#state(batch))) return;
     }
@@ -134,6 +139,10 @@ export class Statements {
       case 'gone':
         void this.#gone(hold).catch(() => this.#again(hold));
         return;
+      case 'taken':
+        // A proof of life by HTTP that this node has stays.
+        this.#presence.throwOut(hold);
+        return this.#again(hold);
       case 'no-lease':
         this.#presence.leaseDoubtful();
         return this.#again(hold);
@@ -145,10 +154,14 @@ export class Statements {
   /** Taken over, logged out, or lost: only what no loss explains is connected anew. */
   async #gone(hold: UserHold): Promise<void> {
     const { time } = this.#presence;
-    if (hold.isAlive(time.now())) await this.#presence.hearLosses();
+    if (hold.isAlive(time.now()) && hold.goneAt === undefined) await this.#presence.hearLosses();
     if (!hold.isAlive(time.now())) return this.#letGo(hold);
-    if (hold.endAsked === undefined) await this.#logins.reclaim(hold);
-    else this.#presence.forget(hold, hold.endAsked);
+    if (hold.endAsked !== undefined) {
+      this.#presence.forget(hold, hold.endAsked);
+    } else if (hold.sockets.length > 0 && !hold.livedSince((hold.goneAt ??= time.monotonic))) {
+      // The period may have been ended while this node was away: who shows no life after that stays logged out.
+      return this.#again(hold);
+    } else await this.#logins.reclaim(hold);
     this.#presence.release(hold);
   }
 
@@ -163,5 +176,7 @@ export class Statements {
     this.#asksAgain = true;
     this.#presence.dirty.add(hold);
     this.#presence.release(hold);
+    // Where it took more than this flush to find out, nobody comes back to it otherwise.
+    if (!this.#running && this.#presence.available) this.#later();
   }
 }

@@ -24,6 +24,8 @@ import { NO_PROOF, type UserHold } from './user-hold.ts';
 /** How often a logout is tried while the store restores, or a newer connection comes between its two steps. */
 const MAX_END_ATTEMPTS = 30;
 const END_RETRY_MS = 100;
+/** Older than any: names a user of whom nothing is known, and ends nothing that begins meanwhile. */
+const NO_EPOCH = 1;
 /** How long the answer to a logout waits for SQL where the duty would not outlive the process. */
 const SETTLEMENT_WAIT_MS = 500;
 
@@ -72,7 +74,7 @@ export class PresenceTracker implements Presence, ManagerObserver {
   }
 
   get available(): boolean {
-    return this.#node?.available ?? false;
+    return this.#node !== undefined && (this.#node.available || this.#node.isRestoring);
   }
 
   get ghosts(): number {
@@ -248,7 +250,7 @@ export class PresenceTracker implements Presence, ManagerObserver {
     const { store, clock } = this.#options;
     let answer: EndAnswer = { kind: 'not-online' };
     for (let attempt = 0; attempt < MAX_END_ATTEMPTS; attempt += 1) {
-      const named = epoch ?? (await store.read([userId]))[0]?.epoch ?? 0;
+      const named = epoch ?? (await store.read([userId]))[0]?.epoch ?? NO_EPOCH;
       const [first] = await store.end([
         { userId, reason, epoch: named, blockMs, proofAgeMs: this.#proofAge(hold) },
       ]);

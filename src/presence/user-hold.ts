@@ -53,6 +53,8 @@ export class UserHold implements Watched {
   uncertain = false;
   /** A logout was asked for and its answer never came: where the store no longer has the user, it happened. */
   endAsked: 'logout' | 'kick' | undefined;
+  /** Monotonic time at which the store was found to have no hold of the user here, until that is settled. */
+  goneAt: number | undefined;
   /** Why the newest socket that is gone ended, until the store was told; empty: it was. */
   closeCause = '';
 
@@ -120,6 +122,7 @@ export class UserHold implements Watched {
     this.period = accepted.period;
     this.loginTime = accepted.loginTime;
     this.adoptedRev = this.#askedRev;
+    this.goneAt = undefined;
     this.endAsked = undefined;
   }
 
@@ -131,6 +134,7 @@ export class UserHold implements Watched {
     this.#gone = NO_PROOF;
     this.isHeld = false;
     this.closeCause = '';
+    this.goneAt = undefined;
   }
 
   /** Forgets the proofs of sockets that are gone, and of HTTP, as far as they were stated up to `rev`. */
@@ -166,6 +170,11 @@ export class UserHold implements Watched {
   /** Whether anything keeps the user online here at observed time `now`. */
   isAlive(now: number): boolean {
     return this.sockets.length > 0 || this.dueAt() > now;
+  }
+
+  /** Whether a socket here proved life after monotonic time `since`. */
+  livedSince(since: number): boolean {
+    return this.sockets.some((socket) => proofOf(socket).monotonic > since);
   }
 
   newestProof(): Proof {
@@ -225,9 +234,10 @@ export class UserHold implements Watched {
     const until = Math.max(socket.monotonic + heartbeatTimeoutMs, this.http.monotonic + httpTimeoutMs);
     const proven = Number.isFinite(until);
     const grace = this.#grace();
-    this.#statedProof = newest.monotonic;
-    this.#statedAt = monotonic;
-    if (mode !== 'state' && mode !== 'restate') this.#askedRev = stated.rev;
+    if (mode === 'state' || mode === 'restate') {
+      this.#statedProof = newest.monotonic;
+      this.#statedAt = monotonic;
+    } else this.#askedRev = stated.rev;
     return {
       userId: this.userId,
       mode,

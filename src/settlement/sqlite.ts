@@ -187,6 +187,8 @@ function isMainSchema(schema: string | undefined): boolean {
   return schema === undefined || schema === 'main';
 }
 
+const WRITES = /^\s*(insert|update|delete)\b/i;
+
 /** libsql as kysely wants it, with prepared statements kept: parsing them anew costs more than running them. */
 class CachingDatabase implements SqliteDatabase {
   readonly #database: Database.Database;
@@ -199,9 +201,13 @@ class CachingDatabase implements SqliteDatabase {
   prepare(text: string): SqliteStatement {
     // SQLite rolls back by itself on some errors; a second rollback would hide the first error.
     if (text === 'rollback' && !this.#database.inTransaction) return NOTHING_TO_ROLL_BACK;
+    // A statement that met SQLITE_BUSY is never reset by libsql: if it writes, no transaction commits from then on. So
+    // only the beginning may meet it, which the next beginning resets.
+    if (text === 'begin') return this.prepare('begin immediate');
     const known = this.#statements.get(text);
     if (known !== undefined) return known;
-    const prepared: SqliteStatement = adapt(this.#database.prepare(text));
+    const adapted = adapt(this.#database.prepare(text));
+    const prepared = WRITES.test(text) ? this.#withLock(adapted) : adapted;
     if (this.#statements.size >= STATEMENT_CACHE_SIZE) {
       for (const oldest of this.#statements.keys()) {
         this.#statements.delete(oldest);
@@ -210,6 +216,29 @@ class CachingDatabase implements SqliteDatabase {
     }
     this.#statements.set(text, prepared);
     return prepared;
+  }
+
+  /** Alone, a write takes the lock by a beginning of its own. */
+  #withLock(statement: SqliteStatement): SqliteStatement {
+    const locked =
+      <Value>(work: (parameters: readonly unknown[]) => Value) =>
+      (parameters: readonly unknown[]): Value => {
+        if (this.#database.inTransaction) return work(parameters);
+        this.prepare('begin immediate').run([]);
+        try {
+          const value = work(parameters);
+          this.prepare('commit').run([]);
+          return value;
+        } catch (error) {
+          this.prepare('rollback').run([]);
+          throw error;
+        }
+      };
+    return {
+      ...statement,
+      all: locked((parameters) => statement.all(parameters)),
+      run: locked((parameters) => statement.run(parameters)),
+    };
   }
 
   close(): void {

@@ -15,7 +15,7 @@ type Job =
   | ({ readonly kind: 'mutants' } & Omit<Share, 'end'>)
   | { readonly kind: 'trace'; readonly seed: number; readonly history: number };
 
-export type Told =
+type Told =
   | { readonly kind: 'played'; readonly histories: number }
   | { readonly kind: 'violated'; readonly report: HistoryReport }
   | { readonly kind: 'mutant'; readonly name: string; readonly kill: Kill | undefined }

@@ -34,7 +34,7 @@ export function inOwnTurn<Value>(work: () => Value): Promise<Value> {
         if (!settled) throw new Error('this runtime does not settle promises in between');
         resolve(work());
       } catch (error) {
-        reject(error as Error);
+        reject(error);
       }
     });
   });

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { History } from './history.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../scripts/simulate.mjs', import.meta.url));
-const HISTORIES = 5000;
+const HISTORIES = 3000;
 const SEED = 1;
 /** Of any length, and so that something befell the deployment in them. */
 const COMPARED = [1, 2, 3, 5, 8];

@@ -1,4 +1,4 @@
-import type { Hold, Moment } from '../../src/presence/core/records.ts';
+import { type Hold, isHolding, type Moment } from '../../src/presence/core/records.ts';
 import type { WorldRules } from '../../src/presence/core/session-policy.ts';
 import { PresenceWorld } from '../../src/presence/core/world.ts';
 import type {
@@ -18,6 +18,7 @@ import { type Mutation, mutatedClaim, mutatedDuty } from './mutation.ts';
 import { type Scheduler, wallAt } from './scheduler.ts';
 
 const YOUNG_MS = 2000;
+const LOGINS_FIRST_MS = 500;
 const MAX_CHARGED_MS = 2000;
 const DEAD_AFTER_MS = 11_000;
 
@@ -83,6 +84,8 @@ export class SimulatedRedis {
     const contents = this.#contents;
     const { world, leases } = contents;
     const moment = this.#moment();
+    if (Number(leases.get(caller.node)?.lease ?? 0) > Number(caller.lease))
+      return { restore: false, losses: [], onlineCount: 0, foreign: [], birth: '' };
     const lived = Number(restatedIn?.split(':')[2] ?? 0);
     if (!contents.known || contents.run !== caller.runId || contents.generation < lived) {
       contents.generation = Math.max(contents.generation, lived) + 1;
@@ -159,7 +162,7 @@ export class SimulatedRedis {
   reap(caller: Caller, limit: number): { ended: readonly EndedPeriod[]; ghosts: number } {
     const moment = this.#moment();
     const { world, leases, dead } = this.#contents;
-    if (!this.#hasLease(caller, moment) || this.#isYoung(moment)) return { ended: [], ghosts: 0 };
+    if (!this.#hasLease(caller, moment) || this.#isYoung(moment, true)) return { ended: [], ghosts: 0 };
     const silence = this.#mutation.reapsWithoutGrace ? DEAD_AFTER_MS - 6000 : DEAD_AFTER_MS;
     for (const [node, { seen }] of leases) {
       if (moment.observed - seen < silence) continue;
@@ -197,14 +200,15 @@ export class SimulatedRedis {
 
   #take(caller: Caller, asked: Claim, moment: Moment): ClaimAnswer {
     const { world, expiries } = this.#contents;
-    const { node } = caller;
     this.#expire(asked.userId);
-    const claim = mutatedClaim(this.#mutation, world, { node, claim: asked, wall: moment.wall });
+    const call = { node: caller.node, claim: asked, wall: moment.wall };
+    const claim = mutatedClaim(this.#mutation, world, call);
     const held = world.records.get(claim.userId)?.holds.get(caller.node);
     const loss = world.losses.get(caller.node)?.get(claim.userId);
     const decided =
       (held !== undefined && claim.rev <= held.rev) || (loss !== undefined && claim.rev <= loss.rev);
-    if (!decided && claim.mode !== 'restate' && this.#isYoung(moment)) return { kind: 'young' };
+    const isEnd = claim.mode === 'state' && !isHolding(claim);
+    if (!decided && claim.mode !== 'restate' && this.#isYoung(moment, isEnd)) return { kind: 'young' };
     const answer = world.claim(caller.node, claim, moment);
     const opened = world.records.get(claim.userId);
     if (this.#mutation.takeOverTellsNobody && claim.mode === 'socket') {
@@ -245,8 +249,9 @@ export class SimulatedRedis {
     this.#contents.reading = wall;
   }
 
-  #isYoung({ observed }: Moment): boolean {
-    return observed < this.#contents.birth + (this.#mutation.youngMs ?? YOUNG_MS);
+  #isYoung({ observed }: Moment, forEnds = false): boolean {
+    const youngMs = this.#mutation.youngMs ?? YOUNG_MS;
+    return observed < this.#contents.birth + youngMs + (forEnds ? LOGINS_FIRST_MS : 0);
   }
 
   #hasLease(caller: Caller, moment: Moment): boolean {

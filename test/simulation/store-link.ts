@@ -175,7 +175,7 @@ export class StoreLink implements PresenceStore {
 
   /** Each connection learns the run of its server, and is known under a name of its own. */
   async #identify(): Promise<Caller> {
-    const runId = await this.#send(({ runId }) => runId, NOBODY);
+    const runId = await this.#send((redis) => redis.runId, NOBODY);
     if (this.#caller?.runId === runId) return this.#caller;
     this.#name += 1;
     this.#caller = { node: this.#node, lease: String(this.#name), runId };
@@ -222,8 +222,10 @@ export class StoreLink implements PresenceStore {
     const isLost = befalls(random, lostRequests);
     const isUnanswered = befalls(random, lostReplies);
     const isDoubled = befalls(random, doubled);
+    const server = this.#host.redis.runId;
     this.#scheduler.schedule(this.#lastArrival, () => {
-      if (this.cut || isLost) return;
+      // What was sent to a server that is gone reaches no other.
+      if (this.cut || isLost || this.#host.redis.runId !== server) return;
       this.#host.submit(() => {
         const value = run(this.#host.redis, caller);
         if (isDoubled) run(this.#host.redis, caller);

@@ -26,5 +26,8 @@ export function swapField<Target extends object, Name extends keyof Target>(
   name: Name,
   value: Target[Name],
 ): void {
-  Object.defineProperty(target, name, { get: () => value, set: () => undefined });
+  Object.defineProperty(target, name, {
+    get: () => value,
+    set: () => {},
+  });
 }

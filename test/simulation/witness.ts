@@ -54,6 +54,7 @@ export class Witness {
   /** Latest deadline that somebody's knocking alone could give, for each user: an answer that was lost may have counted. */
   readonly #knocked = new Map<number, number>();
   readonly #asking = new Map<number, number>();
+  readonly #askedAt = new Map<number, number>();
   readonly #loggedOutAt = new Map<number, number>();
   /** When a node last heard of the user in any way. */
   readonly #shownAt = new Map<number, number>();
@@ -113,7 +114,11 @@ export class Witness {
       this.violated(`[PR3] user ${userId} got epoch ${answer.epoch} after ${newest}`);
     if (answer.kind !== 'opened' || this.#ended.has(`${userId}:${answer.period}`)) return;
     this.#trace(() => `Redis opens ${userId}:${answer.period}`);
-    const isAsked = claim.mode === 'socket' ? claim.epoch === 0 : (this.#asking.get(userId) ?? 0) > 0;
+    const askedAgo = this.#scheduler.now - (this.#askedAt.get(userId) ?? Number.NEGATIVE_INFINITY);
+    const isAsked =
+      claim.mode === 'socket'
+        ? claim.epoch === 0
+        : (this.#asking.get(userId) ?? 0) > 0 || askedAgo < HTTP_TIMEOUT_MS;
     const loggedOutAt = this.#loggedOutAt.get(userId) ?? Number.NEGATIVE_INFINITY;
     if (!isAsked && (this.#shownAt.get(userId) ?? 0) <= loggedOutAt && this.lostMemoryAt < 0)
       this.violated(
@@ -174,7 +179,7 @@ export class Witness {
   asks(userId: number, change: 1 | -1): void {
     this.#asking.set(userId, (this.#asking.get(userId) ?? 0) + change);
     // It may do its work after its client was told that nobody knows.
-    if (change === 1) this.#shownAt.set(userId, this.#scheduler.now);
+    this.#askedAt.set(userId, this.#scheduler.now);
     this.#knocks(userId, this.#scheduler.now + HTTP_TIMEOUT_MS);
   }
 
@@ -207,6 +212,9 @@ export class Witness {
 
   #judgeEarly({ userId, period, reason }: Omit<Duty, 'id'>, { node, kind, at }: ProofSeen): void {
     const age = this.#scheduler.now - at;
+    // Answered while Redis could not be told, and another node was back at it first.
+    const { disturbedUntil } = this;
+    if (kind === 'http' && disturbedUntil >= at && this.#scheduler.now - disturbedUntil < 1000) return;
     // A dead node's silence is Redis's to measure, whose clock takes a step for 2 s at most.
     const charged = this.stepped ? MAX_CHARGED_MS : 0;
     const unrecorded = node.isUp ? 0 : charged + (kind === 'http' ? RECORDED_WITHIN_MS : 0);

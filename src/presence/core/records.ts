@@ -132,6 +132,15 @@ export function lose(losses: Map<string, Map<number, Loss>>, node: string, loss:
   losses.set(node, ofNode);
 }
 
+/** Whether the statement says that anything is held. */
+export function isHolding({ sockets, socketMs, httpMs }: Claim): boolean {
+  return sockets > 0 || socketMs > 0 || httpMs > 0;
+}
+
+export function isHeldElsewhere({ holds }: RecordState, node: string): boolean {
+  return holds.size > (holds.has(node) ? 1 : 0);
+}
+
 /** Another node has begun to open the period, so lately that it may still be at it. */
 export function isBeingOpened(record: RecordState, node: string, { observed }: Moment): boolean {
   if (record.recorded || record.holds.size === 0 || record.holds.has(node)) return false;

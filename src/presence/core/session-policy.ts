@@ -57,3 +57,9 @@ export function isTaken(rules: WorldRules, node: string, { claim, record }: Logi
     ([other, { sockets, epoch }]) => other !== node && sockets > 0 && epoch > claim.epoch,
   );
 }
+
+/** Whose sockets were taken over brings none of them by a proof of life. */
+export function withoutTaken(rules: WorldRules, node: string, step: LoginStep): LoginStep {
+  if (!isTaken(rules, node, step)) return step;
+  return { ...step, claim: { ...step.claim, sockets: 0, socketMs: 0 } };
+}

@@ -4,8 +4,10 @@ import type { PresenceChange } from '../presence.ts';
 import type { Claim, ClaimAnswer, EndAnswer, EndedPeriod, EndRequest, Loss } from '../presence-store.ts';
 import {
   applyClaim,
-  type Hold,
   isBeingOpened,
+  isHeldElsewhere,
+  isHolding,
+  isOnline,
   lose,
   type Moment,
   newestProof,
@@ -16,7 +18,7 @@ import {
   removeHold,
   settled,
 } from './records.ts';
-import { isTaken, type LoginStep, sessionRefusal, type WorldRules } from './session-policy.ts';
+import { isTaken, type LoginStep, sessionRefusal, type WorldRules, withoutTaken } from './session-policy.ts';
 
 /**
  * The rules of presence as a pure state: no I/O, time is an argument. The in-process store is this and a queue; the
@@ -51,18 +53,17 @@ export class PresenceWorld {
       return claim.rev === held.rev ? held.answer : { kind: 'stale' };
     const loss = this.losses.get(node)?.get(claim.userId);
     if (loss !== undefined && claim.rev <= loss.rev) return { kind: 'lost' };
+    const step = { claim, record: record ?? newRecord(claim.userId), moment };
     switch (claim.mode) {
       case 'socket':
       case 'http':
-        return this.#login(node, claim, moment);
+        return this.#login(node, step);
       case 'beat':
-        return this.#beat(node, claim, moment);
+        return this.#beat(node, step);
       case 'state':
-        return record === undefined || held === undefined
-          ? { kind: 'gone' }
-          : this.#state({ node, claim, record, held, moment });
+        return this.#state(node, step);
       case 'restate':
-        return this.#restate(node, claim, moment);
+        return this.#restate(node, step);
     }
   }
 
@@ -90,10 +91,12 @@ export class PresenceWorld {
   }
 
   end(request: EndRequest, moment: Moment): EndAnswer {
-    const record = this.records.get(request.userId);
-    if (request.blockMs > 0)
-      this.#createRecord(request.userId).blockedUntil = moment.observed + request.blockMs;
-    if (record === undefined || record.holds.size === 0) return { kind: 'not-online' };
+    const record = this.records.get(request.userId) ?? newRecord(request.userId);
+    if (request.blockMs > 0) {
+      record.blockedUntil = moment.observed + request.blockMs;
+      this.records.set(record.userId, record);
+    }
+    if (record.holds.size === 0) return { kind: 'not-online' };
     if (!record.recorded) return { kind: 'young' };
     if (request.epoch > 0 && request.epoch < record.epoch) return { kind: 'superseded' };
     record.proof = newestProof(record);
@@ -138,9 +141,8 @@ export class PresenceWorld {
     if (this.#rules.lastSeenTtlMs === 0) this.records.delete(userId);
   }
 
-  #login(node: string, claim: Claim, moment: Moment): ClaimAnswer {
-    const record = this.records.get(claim.userId) ?? newRecord(claim.userId);
-    const step = { claim, record, moment };
+  #login(node: string, step: LoginStep): ClaimAnswer {
+    const { claim, record, moment } = step;
     if (record.blockedUntil > moment.observed) return { kind: 'refused', code: 'blocked' };
     if (isBeingOpened(record, node, moment)) return { kind: 'young' };
     if (claim.mode === 'socket') {
@@ -157,10 +159,9 @@ export class PresenceWorld {
     return this.#hold(node, { ...step, answer, epoch: claim.mode === 'socket' ? epoch : 0 });
   }
 
-  #beat(node: string, claim: Claim, moment: Moment): ClaimAnswer {
-    const record = this.records.get(claim.userId);
-    if (record === undefined || record.holds.size === 0) return { kind: 'not-online' };
-    return record.recorded ? this.#join(node, { claim, record, moment }) : { kind: 'young' };
+  #beat(node: string, step: LoginStep): ClaimAnswer {
+    if (isOnline(step.record)) return this.#join(node, step);
+    return { kind: isHeldElsewhere(step.record, node) ? 'young' : 'not-online' };
   }
 
   #join(node: string, step: LoginStep): ClaimAnswer {
@@ -173,7 +174,7 @@ export class PresenceWorld {
     }
     if (!record.recorded) record.openedAt = moment.observed;
     const epoch = mints ? record.epoch : (record.holds.get(node)?.epoch ?? 0);
-    return this.#hold(node, { ...step, answer: accepted(record), epoch });
+    return this.#hold(node, { ...withoutTaken(this.#rules, node, step), answer: accepted(record), epoch });
   }
 
   /** Takes sockets and lingers of other nodes; an HTTP proof of theirs that has not run out stays a hold. */
@@ -202,14 +203,19 @@ export class PresenceWorld {
     return answer;
   }
 
-  #state(step: { node: string; claim: Claim; record: RecordState; held: Hold; moment: Moment }): ClaimAnswer {
-    const { node, claim, record, held, moment } = step;
+  #state(node: string, step: LoginStep): ClaimAnswer {
+    const { claim, record, moment } = step;
+    const held = record.holds.get(node);
+    // What is not recorded is being opened: nobody was told of it, except by a world that was lost.
+    if (held === undefined || (!record.recorded && isHolding(claim)))
+      return { kind: isTaken(this.#rules, node, step) ? 'taken' : 'gone' };
     applyClaim(held, claim, moment);
     held.rev = claim.rev;
     held.epoch = claim.epoch;
+    record.epoch = Math.max(record.epoch, claim.epoch);
     if (claim.cause !== '')
       this.#note(record, { event: 'disconnected', cause: claim.cause, at: moment.wall, node });
-    if (claim.sockets > 0 || claim.socketMs > 0 || claim.httpMs > 0) {
+    if (isHolding(claim)) {
       held.answer = { kind: 'held' };
       return held.answer;
     }
@@ -217,12 +223,12 @@ export class PresenceWorld {
     return end === undefined ? { kind: 'released' } : { kind: 'ended', end };
   }
 
-  #restate(node: string, claim: Claim, moment: Moment): ClaimAnswer {
-    const record = this.records.get(claim.userId) ?? newRecord(claim.userId);
+  #restate(node: string, step: LoginStep): ClaimAnswer {
+    const { claim, record, moment } = step;
     const ended = record.last !== undefined && record.last.period >= claim.period;
     if (ended || (record.holds.size > 0 && record.period > claim.period)) return { kind: 'gone' };
     // Two nodes with sockets, after a rollback: the higher epoch stays.
-    if (isTaken(this.#rules, node, { claim, record, moment })) return { kind: 'gone' };
+    if (isTaken(this.#rules, node, step)) return { kind: 'gone' };
     const isNewest = claim.sockets > 0 && claim.epoch >= record.epoch;
     if (isNewest && this.#rules.policy !== 'multi') this.#takeOver(node, record, moment);
     this.records.set(claim.userId, record);
@@ -281,12 +287,6 @@ export class PresenceWorld {
   #note(record: RecordState, change: Pick<PresenceChange, 'event' | 'cause' | 'at' | 'node'>): void {
     const { userId, epoch, period } = record;
     this.#changed({ ...change, userId, epoch, period });
-  }
-
-  #createRecord(userId: number): RecordState {
-    const record = this.records.get(userId) ?? newRecord(userId);
-    this.records.set(userId, record);
-    return record;
   }
 }
 

@@ -25,6 +25,7 @@ local function read_claim(at)
   }
 end
 
+local function is_holding(c) return c.sockets > 0 or c.socket_ms > 0 or c.http_ms > 0 end
 local function deadline(ms) return ms > 0 and observed + ms or 0 end
 
 local function apply(h, c)
@@ -64,6 +65,15 @@ local function take_over(r)
   end
 end
 
+-- Whether sockets that come anew are older than one that another node holds (rule PR9).
+local function is_taken(r, c)
+  if c.epoch == '0' or policy == 'multi' then return false end
+  for other, h in pairs(r.holds) do
+    if other ~= node and h.sockets > 0 and tonumber(h.epoch) > tonumber(c.epoch) then return true end
+  end
+  return false
+end
+
 -- What a login is told. One whose answer was lost, or that takes an opening up, has the period's row to write.
 local function accepted(r)
   local kind = r.recorded and 'joined' or 'opened'
@@ -79,6 +89,8 @@ local function join(r, c)
     if r.recorded then change(r, 'connected', 'socket', wall, node) end
   end
   if not r.recorded then r.opened_at = observed end
+  -- Whose sockets were taken over brings none of them by a proof of life.
+  if is_taken(r, c) then c.sockets, c.socket_ms = 0, 0 end
   return hold(r, c, accepted(r), epoch)
 end
 
@@ -98,21 +110,12 @@ local function refusal(r, c)
   end
   local recent = {}
   for _, at in ipairs(split(r.f.tk or '', ';')) do
-    if at ~= '' and tonumber(at) > observed - FLAPPING_WINDOW_MS then recent[#recent + 1] = at end
+    if (tonumber(at) or 0) > observed - FLAPPING_WINDOW_MS then recent[#recent + 1] = at end
   end
   if #recent >= MAX_TAKEOVERS then return 'session-flapping' end
   recent[#recent + 1] = num(observed)
   call('HSET', user_key(r.id), 'tk', table.concat(recent, ';'))
   return nil
-end
-
--- Whether sockets that come anew are older than one that another node holds (rule PR9).
-local function is_taken(r, c)
-  if c.epoch == '0' or policy == 'multi' then return false end
-  for other, h in pairs(r.holds) do
-    if other ~= node and h.sockets > 0 and tonumber(h.epoch) > tonumber(c.epoch) then return true end
-  end
-  return false
 end
 
 local function login(r, c)
@@ -155,12 +158,19 @@ end
 local function state(r, c, h)
   apply(h, c)
   h.epoch = c.epoch
+  if tonumber(c.epoch) > r.epoch then
+    r.epoch = tonumber(c.epoch)
+    call('HSET', user_key(r.id), 'epoch', c.epoch)
+  end
   if c.cause ~= '' then change(r, 'disconnected', c.cause, wall, node) end
-  if c.sockets > 0 or c.socket_ms > 0 or c.http_ms > 0 then
+  if is_holding(c) then
     h.answer = 'held'
     call('HSET', user_key(r.id), 'h:' .. node, format_hold(h))
     if r.recorded then
       local key = mirror_key(r.id)
+      -- A foreign program may have taken them out, or the whole sets away.
+      call('SADD', ONLINE_SET, r.id)
+      call('ZADD', ONLINE, r.id, r.id)
       -- 0: the field was there. Anything else: the hash was not, or another type is in its place.
       if redis.pcall('HSET', key, 'lastHeartbeat', num(newest_proof(r))) == 0 then
         call('PEXPIRE', key, MIRROR_TTL_MS)
@@ -179,13 +189,18 @@ local function take(c)
   local h = r.holds[node]
   if h and c.rev <= h.rev then return c.rev == h.rev and h.answer or 'stale' end
   local lost = call('HGET', lost_key(node), c.user)
-  if lost and c.rev <= tonumber(split(lost, '|')[1]) then return 'lost' end
+  if lost and c.rev <= (tonumber(split(lost, '|')[1]) or 0) then return 'lost' end
   if c.mode == 'restate' then return restate(r, c) end
-  if is_young() then return 'young' end
-  if c.mode == 'state' then return h and state(r, c, h) or 'gone' end
+  -- Who waits for the young window to end by a login comes before the end of the linger behind it.
+  if is_young(c.mode == 'state' and not is_holding(c)) then return 'young' end
+  if c.mode == 'state' then
+    -- What is not recorded is being opened: nobody was told of it, except by a world that was lost.
+    if not h or (not r.recorded and is_holding(c)) then return is_taken(r, c) and 'taken' or 'gone' end
+    return state(r, c, h)
+  end
   if c.mode == 'beat' then
-    if r.held > 0 then return r.recorded and join(r, c) or 'young' end
-    return 'not-online'
+    if r.held > 0 and r.recorded then return join(r, c) end
+    return r.held > (h and 1 or 0) and 'young' or 'not-online'
   end
   return login(r, c)
 end

@@ -18,6 +18,7 @@ local ONLINE_SET = prefix .. 'server:online:players'
 local FOREIGN = prefix .. 'lingxi:foreign'
 
 local YOUNG_MS = 2000
+local LOGINS_FIRST_MS = 500
 local MAX_CHARGED_MS = 2000
 local MIRROR_TTL_MS = 60000
 local TIMELINE_LENGTH = 100
@@ -76,7 +77,7 @@ local known_world = clock ~= nil and reading ~= nil
 local observed = known_world and clock + math.max(0, math.min(MAX_CHARGED_MS, wall - reading)) or wall
 local high = tonumber(world[3]) or 0
 local birth = tonumber(world[5]) or observed
-local function is_young() return observed < birth + YOUNG_MS end
+local function is_young(for_ends) return observed < birth + YOUNG_MS + (for_ends and LOGINS_FIRST_MS or 0) end
 local function keep_clock()
   -- A stall is no time in which a node could have restored what it holds: the young window begins anew.
   if known_world and wall - reading > MAX_CHARGED_MS and clock < birth + YOUNG_MS then
@@ -123,6 +124,23 @@ local function format_hold(h)
   return table.concat({ num(h.rev), num(h.sockets), h.epoch, num(h.socket_until), num(h.http_until), num(h.proof), num(h.till), h.mark, h.answer }, '|')
 end
 
+-- A time, a number of a period or an epoch.
+local function whole_number(text)
+  local n = tonumber(text)
+  return n and n >= 0 and n < 2 ^ 53 and n or nil
+end
+
+local function is_last(text)
+  local p = split(text, '|')
+  return whole_number(p[1]) and whole_number(p[2]) and whole_number(p[3]) and whole_number(p[4]) and p[5] ~= nil
+end
+local function are_periods(text)
+  for _, period in ipairs(split(text, ';')) do
+    if not whole_number(period) then return false end
+  end
+  return true
+end
+
 local NUMBERS = { per = 'period', login = 'login', epoch = 'epoch', proof = 'proof', till = 'till', op = 'opened_at', block = 'block' }
 
 local function load(id)
@@ -143,8 +161,16 @@ local function load(id)
         call('HDEL', key, name)
       end
     elseif short then
-      r[short] = tonumber(value) or 0
-      whole = whole and tonumber(value) ~= nil
+      local n = whole_number(value)
+      if n then
+        r[short] = n
+      else
+        whole = false
+        call('HDEL', key, name)
+      end
+    elseif (name == 'last' and not is_last(value)) or (name == 'un' and not are_periods(value)) then
+      whole = false
+      call('HDEL', key, name)
     else
       r.f[name] = value
     end
@@ -254,19 +280,20 @@ local function end_period(r, reason, logout, holder)
   call('SREM', ONLINE_SET, r.id)
   call('ZREM', ONLINE, r.id)
   local key = mirror_key(r.id)
+  local period, login, proof, at = num(r.period), num(r.login), num(r.proof), num(logout)
   if last_seen_ttl == 0 then
     call('DEL', key)
   else
-    call('HSET', key, 'playerId', r.id, 'loginTime', num(r.login), 'lastHeartbeat', num(r.proof), 'ip', r.f.ip or '', 'status', 'offline', 'logoutTime', num(logout))
+    call('HSET', key, 'playerId', r.id, 'loginTime', login, 'lastHeartbeat', proof, 'ip', r.f.ip or '', 'status', 'offline', 'logoutTime', at)
     call('PEXPIRE', key, last_seen_ttl)
   end
   r.recorded = false
-  r.f.last = num(r.period) .. '|' .. num(r.login) .. '|' .. num(r.proof) .. '|' .. num(logout) .. '|' .. reason
-  keep(r)
-  call('HSET', user_key(r.id), 'last', r.f.last, 'un', with_unsettled(r))
+  r.f.last = table.concat({ period, login, proof, at, reason }, '|')
+  -- What else the record has, it had before.
+  call('HSET', user_key(r.id), 'rec', '0', 'proof', proof, 'till', num(r.till), 'last', r.f.last, 'un', with_unsettled(r))
   change(r, 'offline', reason, logout, holder)
-  call('XADD', DUTIES, '*', 'u', r.id, 'p', num(r.period), 'l', num(r.login), 'o', num(logout), 's', num(r.proof), 'r', reason, 'n', holder)
-  return table.concat({ r.id, num(r.period), num(r.epoch), num(r.login), num(logout), reason }, ',')
+  call('XADD', DUTIES, '*', 'u', r.id, 'p', period, 'l', login, 'o', at, 's', proof, 'r', reason, 'n', holder)
+  return table.concat({ r.id, period, num(r.epoch), login, at, reason }, ',')
 end
 
 -- Removes one hold; the last one ends the period. Answers the end, or nil.

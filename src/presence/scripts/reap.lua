@@ -2,7 +2,7 @@
 -- ARGV[6] silence in ms after which a node is dead   ARGV[7] users looked at, at most
 -- Answers: users of dead nodes that are left, then the ends: user,period,epoch,login,logout,reason
 
-if not has_lease() or is_young() then return { 0 } end
+if not has_lease() or is_young(true) then return { 0 } end
 local silence, limit = tonumber(ARGV[6]), tonumber(ARGV[7])
 local LOST_TTL_MS = 3600000
 local MAX_REQUEUED = 100
@@ -41,7 +41,7 @@ local dead = call('HGETALL', DEAD)
 for i = 1, #dead, 2 do
   local n, cursor = dead[i], dead[i + 1]
   if limit > 0 then
-    local page = call('SSCAN', node_key(n), cursor, 'COUNT', limit)
+    local page = call('SSCAN', node_key(n), string.match(cursor, '^%d+$') or '0', 'COUNT', limit)
     call('HSET', DEAD, n, page[1])
     for _, id in ipairs(page[2]) do
       limit = limit - 1

@@ -6,6 +6,12 @@
 -- Answers: restore (0/1), users online, this world's birth, number of foreign values found, their keys, then losses:
 -- user, rev|reason
 
+-- Leases are numbered by connection. What an older one had sent and Redis had not read must not bring its lease back.
+local before = node_entry(node)
+if before and (tonumber(before.lease) or 0) > tonumber(lease) then
+  return redis.error_reply('STALE this node has renewed on a newer connection')
+end
+
 -- Rises with every birth, whichever Redis it was on.
 local generation, lived = tonumber(call('HGET', WORLD, 'gen') or 0), tonumber(ARGV[8])
 if not known_world or world[4] ~= run_id or generation < lived then

@@ -35,6 +35,18 @@ describe('mass-timeout breaker', () => {
     expect(library.manager.counters.massTimeoutsHeld).toBe(100);
   });
 
+  it('[HB6] all who fall silent within one second are held, the last of them too', () => {
+    const library = openLibrary({ massTimeoutShare: SHARE });
+    const clients: Connected[] = [];
+    for (let index = 0; index < 450; index += 1) {
+      clients.push(library.connect({ userId: index + 1, epoch: 1000 + index }));
+      library.clock.advance(2);
+    }
+    library.clock.advance(12_000);
+    expect(closed(clients)).toBe(0);
+    expect(library.manager.counters.massTimeoutsHeld).toBe(450);
+  });
+
   it('[HB6] who beats again while held stays, and times out after the ordinary timeout the next time', () => {
     const library = openLibrary({ massTimeoutShare: SHARE });
     const clients = crowd(library, 300);

@@ -195,15 +195,19 @@ describe('losses', () => {
     expect(room.tracker.heldUsers).toBe(0);
   });
 
-  it('[PR9] a hold that the store no longer has, of a socket that lives, is connected anew; its logout still counts', async () => {
+  it('[PR9] a hold that the store no longer has is connected anew once its socket shows life; its logout still counts', async () => {
     const room = await openRoom({ sessionPolicy: 'multi' });
     const extra = await room.enter(USER, 'lingxi.v1');
     const player = await room.enter(USER, 'lingxi.v1');
     room.store.answer = ({ mode }) => (mode === 'state' ? { kind: 'gone' } : undefined);
     extra.socket.end();
-    await room.clock.advanceAsync(100, 5);
+    await room.clock.advanceAsync(300, 5);
+    const claims = (): number => room.store.calls.filter((call) => call === `socket ${USER}`).length;
+    expect(claims()).toBe(2);
+    player.socket.pong();
+    await room.clock.advanceAsync(150, 5);
     room.store.answer = undefined;
-    expect(room.store.calls.filter((call) => call === `socket ${USER}`)).toHaveLength(3);
+    expect(claims()).toBe(3);
     expect(player.socket.code).toBeUndefined();
     player.socket.hear({ type: 'logout' });
     await room.clock.advanceAsync(50, 1);

@@ -1,0 +1,86 @@
+import { describe, expect, it } from 'vitest';
+import { type Gateway, type GatewayOptions, type Runtime, startGateway } from '../support/gateway-process.ts';
+import { entryOf, nodesOf } from '../support/nodes-view.ts';
+import { eventually, sleep } from '../support/ports.ts';
+import { viewPresence } from '../support/presence-view.ts';
+import { freshUser, openStores } from '../support/stores.ts';
+
+/** They mostly wait, but beside other tests. */
+const TIMEOUT_MS = 90_000;
+const RUNTIMES: readonly Runtime[] = ['bun', 'node'];
+
+/** Two nodes on a Redis and a PostgreSQL of their own, and `more` of them. */
+async function withNodes(
+  options: Pick<GatewayOptions, 'runtime' | 'env'> & { readonly names: readonly [string, string] },
+  use: (first: Gateway, second: Gateway, more: (name: string) => Promise<Gateway>) => Promise<void>,
+): Promise<void> {
+  const stores = await openStores('redis+postgres');
+  const started: Gateway[] = [];
+  const start = async (name: string): Promise<Gateway> => {
+    const env = { LINGXI_NODE_NAME: name, ...options.env };
+    const gateway = await startGateway({ runtime: options.runtime, stores: stores.settings, env });
+    started.push(gateway);
+    return gateway;
+  };
+  try {
+    const [first, second] = [await start(options.names[0]), await start(options.names[1])];
+    await use(first, second, start);
+  } finally {
+    await Promise.all(started.map((gateway) => gateway.stop()));
+    await stores.stop();
+  }
+}
+
+const shared = (gateway: Gateway): readonly unknown[] =>
+  gateway
+    .logs()
+    .filter(({ event }) => event === 'node-name-shared')
+    .map(({ other }) => other);
+
+describe('two nodes', () => {
+  it.concurrent.each(RUNTIMES)(
+    '[PR8] GET /api/nodes shows a killed node as silent, then as dead with its users until they are ended, on %s',
+    { timeout: TIMEOUT_MS },
+    async (runtime) => {
+      const env = { LINGXI_HEARTBEAT_TIMEOUT_MS: '4000', LINGXI_HTTP_TIMEOUT_MS: '9000' };
+      await withNodes({ runtime, names: ['x', 'y'], env }, async (x, y) => {
+        expect((await viewPresence({ gateway: y }).login(freshUser())).status).toBe(200);
+        await y.kill();
+        await eventually(async () =>
+          expect(await entryOf(x, 'y')).toMatchObject({ state: 'silent', users: 1, draining: false }),
+        );
+        await eventually(async () =>
+          expect(await entryOf(x, 'y')).toMatchObject({
+            ...{ state: 'dead', users: 1, connections: 0, leaseAgeMs: null },
+          }),
+        );
+        await eventually(async () => expect((await nodesOf(x)).map(({ name }) => name)).toEqual(['x']), {
+          timeoutMs: 10_000,
+        });
+      });
+    },
+  );
+
+  it.concurrent.each(RUNTIMES)(
+    'a name that two of them have is told to both, and to nobody else, on %s',
+    { timeout: TIMEOUT_MS },
+    async (runtime) => {
+      await withNodes({ runtime, names: ['a', 'b'] }, async (a, b, more) => {
+        const twin = await more('b');
+        const line = await twin.waitForLog('node-name-shared', undefined, 5_000);
+        expect(line).toMatchObject({
+          ...{ level: 'warn', variable: 'LINGXI_NODE_NAME', other: (await nodesOf(a))[1]?.node },
+        });
+        expect(String(line['msg'])).toContain('LINGXI_NODE_NAME');
+        const asked = await a.service('POST', '/api/drain', { node: 'b' });
+        expect([asked.status, asked.body['code']]).toEqual([409, 'node-ambiguous']);
+        await b.waitForLog('node-name-shared', undefined, 12_000);
+        // Both are killed: who starts in the place of one meets the sign of life that the dead left, which is none.
+        await Promise.all([b.kill(), twin.kill()]);
+        await twin.restart();
+        await sleep(2_000);
+        expect([shared(a), shared(twin)]).toEqual([[], []]);
+      });
+    },
+  );
+});

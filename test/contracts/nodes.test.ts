@@ -1,0 +1,145 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Gateway, type Runtime, startGateway } from '../support/gateway-process.ts';
+import { entryOf, nodesOf } from '../support/nodes-view.ts';
+import { eventually, sleep } from '../support/ports.ts';
+import { viewPresence } from '../support/presence-view.ts';
+import { freshUser, openStores, type TestStores } from '../support/stores.ts';
+import { tryConnect } from '../support/ws-client.ts';
+
+const RUNTIMES: readonly Runtime[] = ['bun', 'node'];
+
+describe.each(RUNTIMES)('two nodes on %s', (runtime) => {
+  let stores: TestStores;
+  let a: Gateway;
+  let b: Gateway;
+  const start = (name: string): Promise<Gateway> =>
+    startGateway({ runtime, stores: stores.settings, env: { LINGXI_NODE_NAME: name } });
+  beforeAll(async () => {
+    stores = await openStores('redis+postgres');
+    [a, b] = await Promise.all([start('a'), start('b')]);
+    // On a Redis that was empty a moment ago the first login waits.
+    await viewPresence({ gateway: a }).login(freshUser());
+  });
+  afterAll(async () => {
+    await Promise.all([a?.stop(), b?.stop()]);
+    await stores?.stop();
+  });
+
+  it('GET /api/nodes shows every node from each, with its users and connections', async () => {
+    const user = freshUser();
+    const before = await entryOf(a, 'b');
+    const client = await viewPresence({ gateway: b }).seed(user);
+    client.keepAlive();
+    for (const gateway of [a, b]) {
+      await eventually(async () => {
+        expect(await entryOf(gateway, 'b')).toEqual({
+          ...{ node: `b:${before.incarnation}`, name: 'b', incarnation: before.incarnation },
+          ...{ state: 'live', leaseAgeMs: expect.any(Number), draining: false },
+          ...{ users: before.users + 1, connections: (before.connections ?? 0) + 1 },
+        });
+      });
+      const { leaseAgeMs } = await entryOf(gateway, 'b');
+      expect(leaseAgeMs).toBeLessThan(1_500);
+    }
+    expect((await nodesOf(a)).map(({ name }) => name).slice(0, 2)).toEqual(['a', 'b']);
+    client.terminate();
+  });
+
+  it('GET /api/nodes is for the service alone', async () => {
+    expect((await a.call('GET', '/api/nodes')).status).toBe(401);
+    expect((await a.call('GET', '/api/nodes', { token: a.token(freshUser()) })).status).toBe(403);
+  });
+
+  it('[PR4] a take-over on another node is told at once', async () => {
+    const waits: number[] = [];
+    for (let round = 0; round < 12; round += 1) {
+      const user = freshUser();
+      const old = await viewPresence({ gateway: a }).seed(user);
+      // Wherever in its half second the renewal of the old node stands.
+      await sleep(round * 41);
+      const next = await viewPresence({ gateway: b }).seed(user);
+      const opened = performance.now();
+      const closed = await old.closed;
+      expect(closed.code).toBe(4001);
+      waits.push(closed.at - opened);
+      next.terminate();
+    }
+    // By renewals alone a fifth of them would be.
+    expect(waits.filter((ms) => ms < 100).length).toBeGreaterThanOrEqual(9);
+  });
+
+  it('[scenario 12] [PR4] a take-over whose notice is lost is told by the next renewal', async () => {
+    const user = freshUser();
+    const old = await viewPresence({ gateway: a }).seed(user);
+    await stores.redis?.cli('CLIENT', 'KILL', 'TYPE', 'pubsub');
+    const next = await viewPresence({ gateway: b }).seed(user);
+    const opened = performance.now();
+    const closed = await old.closed;
+    expect(closed.code).toBe(4001);
+    expect(closed.at - opened).toBeLessThan(2_000);
+    next.terminate();
+    // The way is there again for those that follow.
+    await eventually(async () => {
+      const channels = (await stores.redis?.cli('PUBSUB', 'CHANNELS', 'lingxi:0:*')) ?? '';
+      expect(channels.split('\n').filter((name) => /:(lost|node):/.test(name))).toHaveLength(4);
+    });
+  });
+
+  it('[DR1] POST /api/drain drains another node by its name, DELETE takes it back', async () => {
+    const view = viewPresence({ gateway: b });
+    const client = await view.v1(freshUser());
+    const { node, incarnation } = await entryOf(a, 'b');
+    const answer = await a.service('POST', '/api/drain', { node: 'b' });
+    expect([answer.status, answer.body]).toEqual([200, { node, draining: true }]);
+    expect((await client.next('goodbye')).data).toMatchObject({ code: 1012 });
+    expect((await client.closed).code).toBe(1012);
+    expect((await b.call('GET', '/readyz')).body['code']).toBe('draining');
+    expect(await tryConnect(b.wsUrl, { token: b.token(freshUser()) })).toMatchObject({ status: 503 });
+    await eventually(async () => expect((await entryOf(a, 'b')).draining).toBe(true));
+    expect((await a.call('GET', '/readyz')).status).toBe(200);
+    const audit = await a.waitForLog('audit', (line) => line['action'] === 'drain');
+    expect(audit['node']).toBe(node);
+    await b.waitForLog('draining', (line) => String(line['by']).startsWith('a:'));
+
+    const back = await a.service('DELETE', '/api/drain', { node: incarnation });
+    expect([back.status, back.body]).toEqual([200, { node, draining: false }]);
+    expect((await b.call('GET', '/readyz')).status).toBe(200);
+    await a.waitForLog('audit', (line) => line['action'] === 'end-drain' && line['node'] === node);
+    await eventually(async () => expect((await entryOf(a, 'b')).draining).toBe(false));
+  });
+
+  it('[DR1] POST /api/drain of a node that nobody knows is 404, of one that is silent 504 after 1 s', async () => {
+    const unknown = await a.service('POST', '/api/drain', { node: 'c' });
+    expect([unknown.status, unknown.body['code']]).toEqual([404, 'not-found']);
+    b.signalAll('SIGSTOP');
+    try {
+      const before = performance.now();
+      const silent = await a.service('POST', '/api/drain', { node: 'b' });
+      expect([silent.status, silent.body['code']]).toEqual([504, 'node-silent']);
+      expect(performance.now() - before).toBeLessThan(2_500);
+    } finally {
+      b.signalAll('SIGCONT');
+    }
+    await a.service('DELETE', '/api/drain', { node: 'b' });
+    expect((await b.call('GET', '/readyz')).status).toBe(200);
+  });
+});
+
+describe('one node with embedded stores', () => {
+  it.concurrent.each(RUNTIMES)('GET /api/nodes shows itself on %s', async (runtime) => {
+    const gateway = await startGateway({ runtime, stores: 'embedded', env: { LINGXI_NODE_NAME: 'solo' } });
+    try {
+      const client = await viewPresence({ gateway }).seed(freshUser());
+      await gateway.service('POST', '/api/drain', { node: 'solo' });
+      await client.closed;
+      const [entry, ...others] = await nodesOf(gateway);
+      expect(others).toEqual([]);
+      expect(entry).toMatchObject({
+        ...{ name: 'solo', state: 'live', leaseAgeMs: 0, users: 1, connections: 0, draining: true },
+      });
+      expect((await gateway.service('POST', '/api/drain', { node: 'other' })).status).toBe(404);
+    } finally {
+      await gateway.stop();
+    }
+  });
+});
