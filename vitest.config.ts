@@ -34,6 +34,8 @@ export default defineConfig({
         test: {
           name: 'scenarios',
           include: ['test/scenarios/**/*.test.ts'],
+          // Real minutes: vitest.scenarios.config.ts runs them as well.
+          exclude: ['test/scenarios/real-time/**'],
           globalSetup: build,
           testTimeout: 120_000,
           hookTimeout: 120_000,

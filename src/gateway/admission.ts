@@ -146,14 +146,24 @@ export class Admission {
     const { userId } = identity.value;
     if (offer.claimedUserId !== undefined && offer.claimedUserId !== userId)
       return { code: 'user-mismatch', userId };
-    return this.#dial(offer, identity.value, ip);
+    return this.#dial(request, { offer, identity: identity.value, ip });
   }
 
-  async #dial(offer: Offer, identity: UserIdentity, ip: string): Promise<Acceptance | Reason> {
+  async #dial(
+    request: HandshakeRequest,
+    known: { readonly offer: Offer; readonly identity: UserIdentity; readonly ip: string },
+  ): Promise<Acceptance | Reason> {
     const { presence } = this.#options;
+    const { offer, identity, ip } = known;
     const { userId, username, expiresAt } = identity;
     const { protocol } = offer;
-    const dialled = await presence.dial({ userId, username, ip, protocol });
+    const dialled = await presence.dial({
+      userId,
+      username,
+      ip,
+      protocol,
+      hasLeft: () => request.hasLeft?.() === true,
+    });
     if (!dialled.ok) return { code: dialled.error, userId };
     const dial = dialled.value;
     // Draining began while presence answered: this socket would come after everybody was told to go.

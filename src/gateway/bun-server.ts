@@ -90,6 +90,7 @@ class BunGateway implements GatewayServer {
         url: request.url,
         header: (name) => headers.get(name) ?? undefined,
         peer,
+        hasLeft: () => request.signal.aborted,
       });
       if (decision.kind === 'refuse') return respond(decision);
       const socket = new BunSocket(this.#options, decision);

@@ -10,6 +10,8 @@ export interface HandshakeRequest {
   header(name: string): string | undefined;
   /** Address of the TCP peer. */
   readonly peer: string;
+  /** Whether the client closed its connection while it waited for the answer. */
+  hasLeft?(): boolean;
 }
 
 /** A 16-byte value in base64 (RFC 6455 section 4.1). */

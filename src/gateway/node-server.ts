@@ -25,7 +25,7 @@ import { type HandshakeRequest, pathOf } from './handshake.ts';
 import { NodeSocket } from './node-socket.ts';
 
 /** A connection must have sent all headers of its first request within this time, plus one check. */
-const HEADERS_TIMEOUT_MS = 4_000;
+const HEADERS_TIMEOUT_MS = 8_000;
 const CHECK_INTERVAL_MS = 500;
 const KEEP_ALIVE_MS = 5_000;
 /** Fragments of one message; beyond: 1008. */
@@ -135,7 +135,8 @@ class NodeGateway implements GatewayServer {
     const drop = (): void => void stream.destroy();
     stream.on('error', drop);
     try {
-      const answer = await this.#answerUpgrade(incoming);
+      const client = watchForEnd(stream);
+      const answer = await this.#answerUpgrade(incoming, client.hasLeft).finally(client.stop);
       if (answer instanceof Response) return await writeResponse(stream, answer);
       stream.removeListener('error', drop);
       this.#open(incoming, { stream, head, accepted: answer });
@@ -144,11 +145,11 @@ class NodeGateway implements GatewayServer {
     }
   }
 
-  async #answerUpgrade(incoming: IncomingMessage): Promise<Acceptance | Response> {
+  async #answerUpgrade(incoming: IncomingMessage, hasLeft: () => boolean): Promise<Acceptance | Response> {
     if (hasTooManyHeaders(incoming)) return this.#headersTooLarge(incoming);
     // A client may offer to upgrade any request (HTTP/2 in clear text, say); it is answered as if it had not.
     if (!isSocketRequest(incoming)) return this.#options.http(toRequest(incoming), peerOf(incoming));
-    const decision = await this.#options.admission.decide(handshakeOf(incoming));
+    const decision = await this.#options.admission.decide({ ...handshakeOf(incoming), hasLeft });
     return decision.kind === 'refuse' ? toResponse(decision) : decision;
   }
 
@@ -226,6 +227,20 @@ function handshakeOf(incoming: IncomingMessage): HandshakeRequest {
       const value = incoming.headers[name];
       return Array.isArray(value) ? value.join(', ') : value;
     },
+  };
+}
+
+/** Nobody reads while an upgrade is decided, so the end of the connection would go unnoticed; what comes is kept. */
+function watchForEnd(stream: Duplex): { readonly hasLeft: () => boolean; readonly stop: () => void } {
+  let ended = false;
+  const look = (): void => {
+    // Readable with nothing to read: the end.
+    if (stream.readableLength === 0) ended = true;
+  };
+  stream.on('readable', look);
+  return {
+    hasLeft: () => ended || stream.destroyed,
+    stop: () => void stream.removeListener('readable', look),
   };
 }
 

@@ -147,7 +147,11 @@ export class LeaseKeeper {
   async #restate(): Promise<boolean> {
     const { holds, options, time, dirty } = this.#presence;
     const before = this.#presence.nextRev();
-    const running = [...holds.values()].filter((hold) => hold.period > 0);
+    const now = time.now();
+    // Who was logged out elsewhere, and has nothing left here, is not restated: the next statement tells.
+    const running = [...holds.values()].filter(
+      (hold) => hold.period > 0 && (hold.isAlive(now) || Number.isFinite(hold.newestProof().monotonic)),
+    );
     let rows: ReadonlyMap<number, PeriodRow> | undefined = new Map();
     for (let start = 0; start < running.length; start += MAX_BATCH) {
       const candidates = running.slice(start, start + MAX_BATCH);

@@ -1,16 +1,12 @@
 import { LATE_PROOF_MS } from '../connection/connection-host.ts';
-import { sleep } from '../lib/clock.ts';
 import { err, ok, type Result } from '../lib/result.ts';
 import type { UserFacts } from '../settlement/user-store.ts';
 import type { NodePresence } from './node-presence.ts';
 import { settleEarlier, writeOpening } from './opening.ts';
 import type { Dial, DialRefusal, DialRequest } from './presence.ts';
 import type { Claim, ClaimAnswer } from './presence-store.ts';
+import { repeatClaim } from './repeat-claim.ts';
 import type { UserHold } from './user-hold.ts';
-
-/** How often and how long a login is stated again while the store restores or another node opens the period. */
-const RETRY_INTERVAL_MS = 100;
-const MAX_ATTEMPTS = 30;
 
 type Accepted = Extract<ClaimAnswer, { kind: 'opened' | 'joined' }>;
 
@@ -28,12 +24,13 @@ export class Logins {
       hold.username = request.username;
       hold.ip = request.ip;
       const rev = { current: 0 };
-      const accepted = await this.#enter(hold, (floor) => {
+      const dialled = (floor: number): Claim => {
         rev.current = presence.nextRev();
         const rivals = hold.sockets.length;
         const sockets = presence.options.sessionPolicy === 'multi' ? rivals + 1 : 1;
         return hold.claim('socket', presence.time, { rev: rev.current, rivals, floor, sockets });
-      });
+      };
+      const accepted = await this.#enter(hold, dialled, request.hasLeft);
       if (!accepted.ok) return accepted;
       const { epoch, period, loginTime } = accepted.value;
       const connectionId = presence.options.newId();
@@ -102,7 +99,7 @@ export class Logins {
     if (!presence.available) return err('presence-unavailable');
     return this.#exclusively(userId, async (hold) => {
       const before = { proof: hold.http, rev: hold.httpRev };
-      const answer = await this.#stated(() => {
+      const answer = await repeatClaim(presence, () => {
         hold.proveByHttp(presence.time, presence.nextRev());
         return hold.claim('beat', presence.time, { rev: hold.httpRev });
       });
@@ -143,7 +140,9 @@ export class Logins {
   /** Without a socket nobody comes back by themselves: an unexpired proof counts while others hold the user. */
   async #prolong(hold: UserHold): Promise<void> {
     const presence = this.#presence;
-    const answer = await this.#stated(() => hold.claim('beat', presence.time, { rev: presence.nextRev() }));
+    const answer = await repeatClaim(presence, () =>
+      hold.claim('beat', presence.time, { rev: presence.nextRev() }),
+    );
     if (answer?.kind === 'joined') {
       this.#adopt(hold, answer);
       presence.watch(hold);
@@ -159,7 +158,9 @@ export class Logins {
     if (hold.period > 0 || hold.uncertain) return;
     // An opening that nobody was told of is dropped.
     hold.reset();
-    const answer = await this.#stated(() => hold.claim('state', presence.time, { rev: presence.nextRev() }));
+    const answer = await repeatClaim(presence, () =>
+      hold.claim('state', presence.time, { rev: presence.nextRev() }),
+    );
     if (answer === undefined) this.#correctLater(hold);
     else if (answer.kind === 'ended') presence.periodEnded(answer.end);
   }
@@ -180,7 +181,11 @@ export class Logins {
     }
   }
 
-  async #enter(hold: UserHold, statement: (floor: number) => Claim): Promise<Result<Accepted, DialRefusal>> {
+  async #enter(
+    hold: UserHold,
+    statement: (floor: number) => Claim,
+    hasLeft?: () => boolean,
+  ): Promise<Result<Accepted, DialRefusal>> {
     const presence = this.#presence;
     if (!(await presence.restored())) return err('presence-unavailable');
     // A period that may have run out here may have been followed by another.
@@ -188,7 +193,7 @@ export class Logins {
     const facts = isRunning ? undefined : await this.#lookup(hold.userId);
     const known = facts?.ok === true ? facts.value : undefined;
     if (known?.exists === false && presence.options.unknownUsers === 'reject') return err('unknown-user');
-    const answer = await this.#stated(() => statement(known?.newest?.period ?? 0));
+    const answer = await repeatClaim(presence, () => statement(known?.newest?.period ?? 0), hasLeft);
     if (answer === undefined) {
       this.#lingerInDoubt(hold);
       return err('presence-unavailable');
@@ -218,20 +223,6 @@ export class Logins {
     } catch {
       return loginResetsTime || unknownUsers === 'reject' ? err('settlement-unavailable') : ok(undefined);
     }
-  }
-
-  /** States until the store takes it or refuses it. Undefined: it did not. */
-  async #stated(statement: () => Claim): Promise<ClaimAnswer | undefined> {
-    const presence = this.#presence;
-    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
-      const answer = await presence.claim(statement());
-      if (answer === undefined || answer.kind === 'no-lease') presence.leaseDoubtful();
-      const again =
-        answer === undefined ? attempt === 0 : ['young', 'no-lease', 'lost', 'stale'].includes(answer.kind);
-      if (!again) return answer;
-      await sleep(presence.options.clock, RETRY_INTERVAL_MS);
-    }
-    return undefined;
   }
 
   async #open(

@@ -10,6 +10,8 @@ export interface DialRequest {
   readonly username: string;
   readonly ip: string;
   readonly protocol: ClientProtocol;
+  /** Whether the client has gone away meanwhile: nobody is claimed for it any more. */
+  readonly hasLeft?: () => boolean;
 }
 
 /** An accepted and recorded connection that waits for its socket. */

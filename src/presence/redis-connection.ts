@@ -31,6 +31,8 @@ const SUBSCRIBER = {
   commandTimeout: undefined,
   maxRetriesPerRequest: null,
 } satisfies RedisOptions;
+/** How often a Redis that reads its file is asked again whether it is done. */
+const MAX_LOADING_RETRY_MS = 100;
 /** What a server says that is not, or no longer, the one to ask. Before Redis 7 a script's error stands in a longer one. */
 const LEFT = /\b(?:READONLY|MOVED|ASK|CLUSTERDOWN|MASTERDOWN|NOREPLICAS)\b|non local key/;
 
@@ -116,6 +118,8 @@ function optionsFor(timeoutMs: number) {
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
     enableReadyCheck: true,
+    // While Redis reads its file it says for how long yet, and is mostly wrong: it is back sooner (rule PR10).
+    maxLoadingRetryTime: MAX_LOADING_RETRY_MS,
     retryStrategy: reconnectDelay,
     reconnectOnError: (error: Error) => LEFT.test(error.message),
   } satisfies RedisOptions;

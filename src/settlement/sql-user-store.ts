@@ -191,12 +191,13 @@ export class SqlUserStore implements UserStore {
       { name: 'node', type: 'text', values: duties.map(({ node }) => node) },
     ]);
     const logoutAt = dialect.toTime(sql`batch.logout_at`);
+    const lastSeenAt = dialect.toTime(sql`batch.last_seen_at`);
     const nextLogin = sql`(select min(later.login_at) from lingxi_periods later
       where later.user_id = batch.user_id and later.period > batch.period)`;
     await sql`insert into lingxi_periods as p
         (user_id, period, login_at, last_seen_at, logout_at, reason, settled_at, node)
       select batch.user_id, batch.period, ${dialect.toTime(sql`batch.login_at`)},
-        ${dialect.toTime(sql`batch.last_seen_at`)},
+        case when batch.reason = 'reconciled' then ${dialect.earlier(lastSeenAt, nextLogin)} else ${lastSeenAt} end,
         case when batch.reason = 'reconciled' then ${dialect.earlier(logoutAt, nextLogin)} else ${logoutAt} end,
         batch.reason, ${dialect.toTime(sql`cast(${settledAt} as bigint)`)}, batch.node
       from ${batch} where 1 = 1 order by batch.user_id, batch.period

@@ -1,94 +1,172 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Gateway, startGateway } from '../support/gateway-process.ts';
 import { eventually, sleep } from '../support/ports.ts';
-import { type PresenceView, viewPresence } from '../support/presence-view.ts';
-import { type PostgresServer, type RedisServer, startPostgres, startRedis } from '../support/services.ts';
-import { createUsers, freshUser } from '../support/stores.ts';
+import {
+  eachOf,
+  enterBoth,
+  figure,
+  leaveAll,
+  missingOf,
+  type StorePair,
+  settledPeriod,
+  startPair,
+  type Visitor,
+  waitForReadiness,
+} from '../support/store-pair.ts';
+import { freshUser } from '../support/stores.ts';
 
 const TIMEOUT_MS = 1_500;
+/** How late a timeout may be found on two busy cores, and its logout answered. */
+const PROMPT_MS = 700;
 
-describe.each(['bun', 'node'] as const)('PostgreSQL is lost on %s', (runtime) => {
-  let redis: RedisServer;
-  let postgres: PostgresServer;
-  let gateway: Gateway;
-  let view: PresenceView;
+const fresh = (count: number): readonly number[] => Array.from({ length: count }, freshUser);
+
+const OPTIONS = {
+  timeoutMs: TIMEOUT_MS,
+  role: 'game',
+  env: { LINGXI_SQL_POOL: '1', LINGXI_SQL_TIMEOUT_MS: '1000', LINGXI_REDIS_TIMEOUT_MS: '5000' },
+};
+
+const drained = (pair: StorePair) =>
+  eventually(async () => expect(await pair.redis.cli('XLEN', 'lingxi:duties')).toBe('0'), {
+    timeoutMs: 15_000,
+    intervalMs: 50,
+  });
+
+/** Joins, logouts and timeouts as if nothing were wrong; what needs SQL is refused, not half done (rule ST9). */
+async function expectPresenceUnaffected(
+  pair: StorePair,
+  staying: readonly Visitor[],
+): Promise<readonly number[]> {
+  const [leaving, silent, joining] = staying;
+  if (leaving === undefined || silent === undefined || joining === undefined) return expect.fail('nobody');
+  const from = performance.now();
+  expect((await pair.bun.logout(leaving.user)).status).toBe(200);
+  expect((await leaving.client.closed).code).toBe(4000);
+  expect(performance.now() - from).toBeLessThan(PROMPT_MS);
+  silent.silence();
+  const silentFrom = performance.now();
+  const closed = await silent.client.closed;
+  expect(closed.code).toBe(4100);
+  expect(closed.at - silentFrom).toBeLessThan(TIMEOUT_MS + PROMPT_MS);
+  await eventually(async () => expect(await pair.bun.status(silent.user)).toBe('offline'), {
+    timeoutMs: PROMPT_MS,
+  });
+  await Promise.all(
+    pair.both.map(async (node) => {
+      expect((await node.gateway.call('GET', '/healthz')).status).toBe(200);
+      // Joining an open period needs no SQL, whichever node the user comes to.
+      expect((await node.login(joining.user)).status).toBe(200);
+      const refused = await node.login(freshUser());
+      expect([refused.status, refused.body['code']]).toEqual([503, 'settlement-unavailable']);
+    }),
+  );
+  expect(await missingOf(pair.redis, staying.slice(2))).toEqual([]);
+  return [leaving.user, silent.user];
+}
+
+async function expectHealed(pair: StorePair, ended: readonly number[]): Promise<void> {
+  await drained(pair);
+  for (const user of ended) {
+    const row = await settledPeriod(pair, user);
+    expect(row.userTime).toBe(row.logoutAt);
+  }
+  await waitForReadiness(pair, 200, 8_000);
+}
+
+/** The gateways must connect anew. */
+const dropConnections = (pair: StorePair) =>
+  pair.postgres.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'game'");
+
+describe('a PostgreSQL that does not take settlements', () => {
+  let pair: StorePair;
   beforeAll(async () => {
-    [redis, postgres] = await Promise.all([startRedis(), startPostgres()]);
-    await createUsers(postgres);
-    gateway = await startGateway({
-      runtime,
-      stores: { redisUrl: redis.url, databaseUrl: postgres.url },
-      env: { LINGXI_HEARTBEAT_TIMEOUT_MS: String(TIMEOUT_MS), LINGXI_PING_INTERVAL_MS: '300' },
+    pair = await startPair(OPTIONS);
+  });
+  afterAll(() => pair?.stop());
+
+  it('[scenario 35] [ST7] down for many retries: hundreds of duties are kept, grow old, and drain at once', async () => {
+    const visitors = await enterBoth(pair, fresh(8));
+    const leaving = await enterBoth(pair, fresh(200));
+    await pair.postgres.kill();
+    const downAt = performance.now();
+    const told = new Map<number, unknown>();
+    await eachOf(leaving, async ({ user }) => {
+      const { status, body } = await pair.bun.gateway.service('POST', '/api/online/logout', {
+        playerId: user,
+      });
+      expect(status).toBe(200);
+      told.set(user, body['logoutTime']);
     });
-    view = viewPresence({ gateway });
+    const ended = await expectPresenceUnaffected(pair, visitors);
+    await eventually(async () =>
+      expect(await pair.node.metric('lingxi_settlements_pending')).toBe(leaving.length + ended.length),
+    );
+    const young = await pair.node.metric('lingxi_settlement_oldest_age_seconds');
+    await sleep(Math.max(2_000, 4_500 - (performance.now() - downAt)));
+    const old = await pair.node.metric('lingxi_settlement_oldest_age_seconds');
+    expect(old).toBeGreaterThan(young + 1.5);
+    expect(await pair.node.metric('lingxi_settlements_pending')).toBe(leaving.length + ended.length);
+    const attempts = pair.both.flatMap((node) =>
+      node.logged('settlement-failed').map((l) => Number(l['attempt'])),
+    );
+    expect(Math.max(...attempts)).toBeGreaterThanOrEqual(3);
+
+    await pair.postgres.restart();
+    const from = performance.now();
+    await drained(pair);
+    const drainMs = Math.round(performance.now() - from);
+    figure(
+      `${leaving.length + ended.length} duties, the oldest ${old.toFixed(1)} s, drained ${drainMs} ms after the return`,
+    );
+    for (const [user, logoutTime] of told) expect((await pair.periods(user))[0]?.logoutAt).toBe(logoutTime);
+    await expectHealed(pair, [...told.keys(), ...ended]);
+    leaveAll(visitors);
   });
-  afterAll(async () => {
-    await gateway?.stop();
-    await Promise.all([redis?.stop(), postgres?.stop()]);
-  });
 
-  const pending = async () => {
-    const { text } = await gateway.call('GET', '/metrics');
-    return Number(/^lingxi_settlements_pending (\S+)$/m.exec(text)?.[1] ?? Number.NaN);
-  };
-
-  it('[ST7] presence goes on, duties wait and grow old, and drain after the return', async () => {
-    const [staying, leaving, silent] = [freshUser(), freshUser(), freshUser()];
-    const client = await view.seed(staying);
-    client.keepAlive(300);
-    await view.seed(leaving);
-    const quiet = await view.seed(silent);
-    await postgres.kill();
-
-    const logout = await view.logout(leaving);
-    expect(logout.status).toBe(200);
-    expect((await quiet.closed).code).toBe(4100);
-    await eventually(async () => expect(await view.status(silent)).toBe('offline'));
-    await eventually(async () => expect(await pending()).toBe(2));
-    const { text } = await gateway.call('GET', '/metrics');
-    expect(text).toMatch(/^lingxi_settlement_oldest_age_seconds (?!0$)\d/m);
-
-    // A period may not open without the reset of the user's time (ST9).
-    const login = await view.login(freshUser());
-    expect({ status: login.status, code: login.body['code'] }).toEqual({
-      status: 503,
-      code: 'settlement-unavailable',
+  it('[scenario 38] [ST7] the pool of one is stuck behind a lock: presence is unaffected', async () => {
+    const visitors = await enterBoth(pair, fresh(8));
+    let ended: readonly number[] = [];
+    await pair.postgres.rival(async (query) => {
+      await query('LOCK TABLE lingxi_periods, users IN ACCESS EXCLUSIVE MODE');
+      ended = await expectPresenceUnaffected(pair, visitors);
     });
-    expect((await gateway.call('GET', '/healthz')).status).toBe(200);
-    // Joining an open period needs no SQL.
-    expect((await view.login(staying)).status).toBe(200);
-    await sleep(TIMEOUT_MS);
-    expect(client.socket.readyState).toBe(client.socket.OPEN);
-    expect(await view.status(staying)).toBe('online');
-
-    await postgres.restart();
-    await eventually(async () => expect(await pending()).toBe(0), { timeoutMs: 15_000, intervalMs: 100 });
-    for (const user of [leaving, silent]) {
-      const rows = await postgres.query(
-        'SELECT p.logout_at, p.reason, p.settled_at, u.last_spirit_gain_time AS time FROM lingxi_periods p ' +
-          'JOIN users u ON u.id = p.user_id WHERE p.user_id = $1',
-        [user],
-      );
-      expect(rows).toHaveLength(1);
-      expect(rows[0]).toMatchObject({ reason: user === leaving ? 'logout' : 'timeout' });
-      expect(rows[0]?.['settled_at']).toBeInstanceOf(Date);
-      expect(rows[0]?.['time']).toEqual(rows[0]?.['logout_at']);
-    }
-    const [row] = await postgres.query('SELECT logout_at FROM lingxi_periods WHERE user_id = $1', [leaving]);
-    expect((row?.['logout_at'] as Date | undefined)?.getTime()).toBe(logout.body['logoutTime']);
-    const fresh = freshUser();
-    await eventually(async () => expect((await view.login(fresh)).status).toBe(200));
-    // The database is asked each second.
-    await eventually(async () => expect((await gateway.call('GET', '/readyz')).status).toBe(200));
-    client.terminate();
+    await expectHealed(pair, ended);
+    leaveAll(visitors);
   });
 
-  it('is not ready while no period can open, and ready again without a restart', async () => {
-    const ready = async () => (await gateway.call('GET', '/readyz')).status;
-    await eventually(async () => expect(await ready()).toBe(200));
-    await postgres.kill();
-    await eventually(async () => expect(await ready()).toBe(503));
-    await postgres.restart();
-    await eventually(async () => expect(await ready()).toBe(200), { timeoutMs: 10_000 });
+  it('[scenario 38] [ST7] PostgreSQL gives no more connections: presence is unaffected', async () => {
+    const visitors = await enterBoth(pair, fresh(8));
+    await pair.postgres.query('ALTER ROLE game CONNECTION LIMIT 0');
+    await dropConnections(pair);
+    const ended = await expectPresenceUnaffected(pair, visitors);
+    await pair.postgres.query('ALTER ROLE game CONNECTION LIMIT -1');
+    await expectHealed(pair, ended);
+    leaveAll(visitors);
+  });
+
+  it('[scenario 41] [ST7] a failover to a read-only server: backoff, then as if nothing had been', async () => {
+    const visitors = await enterBoth(pair, fresh(8));
+    const marks = pair.both.map((node) => node.mark());
+    await pair.postgres.query('ALTER DATABASE postgres SET default_transaction_read_only = on');
+    await dropConnections(pair);
+    const from = performance.now();
+    const ended = await expectPresenceUnaffected(pair, visitors);
+    await sleep(Math.max(0, 4_000 - (performance.now() - from)));
+    const failures = pair.both.flatMap((node, index) => node.logged('settlement-failed', marks[index]));
+    expect(failures.filter((line) => /read-only/.test(String(line['error']))).length).toBeGreaterThanOrEqual(
+      2,
+    );
+    // Full jitter below 0.1, 0.2 … 5 s: some ten tries in 4 s for each batch in hand, not hundreds.
+    expect(failures.length).toBeLessThan(60);
+    expect(pair.both.flatMap((node) => node.logged('settlement-set-aside'))).toEqual([]);
+    figure(`${failures.length} failed tries of two nodes in 4 s on a read-only PostgreSQL`);
+    await pair.postgres.rival(async (query) => {
+      await query('SET TRANSACTION READ WRITE');
+      await query('ALTER DATABASE postgres RESET default_transaction_read_only');
+      await query('COMMIT');
+    });
+    await dropConnections(pair);
+    await expectHealed(pair, ended);
+    leaveAll(visitors);
   });
 });

@@ -1,118 +1,146 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Gateway, startGateway } from '../support/gateway-process.ts';
 import { eventually, sleep } from '../support/ports.ts';
-import { type PresenceView, viewPresence, welcomeOf } from '../support/presence-view.ts';
-import { type PostgresServer, type RedisServer, startPostgres, startRedis } from '../support/services.ts';
-import { createUsers, freshUser } from '../support/stores.ts';
+import { welcomeOf } from '../support/presence-view.ts';
+import {
+  enter,
+  enterBoth,
+  figure,
+  leaveAll,
+  missingOf,
+  restoredAfter,
+  type StorePair,
+  settledPeriod,
+  startPair,
+  type Visitor,
+  waitForReadiness,
+} from '../support/store-pair.ts';
+import { freshUser } from '../support/stores.ts';
 import { refusal } from '../support/ws-client.ts';
 
-const TIMEOUT_MS = 2_000;
+const TIMEOUT_MS = 1_500;
+/** `LINGXI_REDIS_TIMEOUT_MS` (scenario 29), the pause between renewals, and some room for two busy cores. */
+const NOTICED_MS = 1_000 + 500 + 700;
+const READY_MS = 5_000;
 
-describe.each(['bun', 'node'] as const)('Redis is lost on %s', (runtime) => {
-  let redis: RedisServer;
-  let postgres: PostgresServer;
-  let gateway: Gateway;
-  let view: PresenceView;
+const fresh = (count: number): readonly number[] => Array.from({ length: count }, freshUser);
+
+describe('a Redis that does not answer', () => {
+  let pair: StorePair;
   beforeAll(async () => {
-    [redis, postgres] = await Promise.all([startRedis(), startPostgres()]);
-    await createUsers(postgres);
-    gateway = await startGateway({
-      runtime,
-      stores: { redisUrl: redis.url, databaseUrl: postgres.url },
-      env: { LINGXI_HEARTBEAT_TIMEOUT_MS: String(TIMEOUT_MS), LINGXI_PING_INTERVAL_MS: '400' },
-    });
-    view = viewPresence({ gateway });
+    pair = await startPair({ timeoutMs: TIMEOUT_MS });
   });
-  afterAll(async () => {
-    await gateway?.stop();
-    redis?.thaw();
-    await Promise.all([redis?.stop(), postgres?.stop()]);
-  });
+  afterAll(() => pair?.stop());
 
-  const periods = (user: number) =>
-    postgres.query('SELECT period, logout_at FROM lingxi_periods WHERE user_id = $1', [user]);
-  const ready = async () => (await gateway.call('GET', '/readyz')).status;
-  const readyAgain = () => eventually(async () => expect(await ready()).toBe(200), { timeoutMs: 5_000 });
-  const inSet = async (user: number) =>
-    (await redis.cli('SISMEMBER', 'server:online:players', String(user))) === '1';
-
-  async function holdsOn(user: number, silent: number): Promise<void> {
-    await eventually(async () => expect(await ready()).toBe(503), { timeoutMs: 4_000 });
-    expect((await gateway.call('GET', '/healthz')).status).toBe(200);
-    const login = await gateway.service('POST', '/api/online/login', { playerId: freshUser() });
-    expect({ status: login.status, code: login.body['code'] }).toEqual({
-      status: 503,
-      code: 'presence-unavailable',
-    });
-    const refused = await refusal(gateway.wsUrl, { token: gateway.token(freshUser()) });
-    expect({ status: refused.status, code: refused.body['code'] }).toEqual({
-      status: 503,
-      code: 'presence-unavailable',
-    });
-    expect(Number(refused.headers['retry-after'])).toBeGreaterThanOrEqual(1);
-    for (const id of [user, silent]) expect(await periods(id)).toMatchObject([{ logout_at: null }]);
+  /** What both nodes do meanwhile: live, refuse what they cannot keep, and carry messages. */
+  async function expectHolding(visitors: readonly Visitor[]): Promise<void> {
+    for (const { gateway } of pair.both) {
+      expect((await gateway.call('GET', '/healthz')).status).toBe(200);
+      const login = await gateway.service('POST', '/api/online/login', { playerId: freshUser() });
+      expect([login.status, login.body['code']]).toEqual([503, 'presence-unavailable']);
+      const refused = await refusal(gateway.wsUrl, { token: gateway.token(freshUser()) });
+      expect([refused.status, refused.body['code']]).toEqual([503, 'presence-unavailable']);
+      expect(Number(refused.headers['retry-after'])).toBeGreaterThanOrEqual(1);
+    }
+    const logout = await pair.bun.logout(visitors[0]?.user ?? 0);
+    expect([logout.status, logout.body['code']]).toEqual([503, 'presence-unavailable']);
+    for (const { client } of visitors) expect(client.socket.readyState).toBe(client.socket.OPEN);
   }
 
-  it('[PR10] [PR11] nobody is logged out, messages flow, and a wiped Redis is filled again within 3 s', async () => {
-    const [user, silent] = [freshUser(), freshUser()];
-    const client = await view.v1(user);
-    client.keepAlive(400);
-    const first = await welcomeOf(client);
-    const quiet = await view.seed(silent);
-    await redis.kill();
-    await holdsOn(user, silent);
-    await sleep(TIMEOUT_MS * 1.5);
-    expect(client.socket.readyState).toBe(client.socket.OPEN);
-    expect(quiet.socket.readyState).toBe(quiet.socket.OPEN);
-    const pushed = await gateway.service('POST', '/api/messages', {
-      to: { userId: user },
-      type: 'still',
-      data: 1,
-    });
-    expect(pushed.status).toBe(200);
-    await client.next('still');
+  async function expectMessage(visitor: Visitor, at: StorePair['bun']): Promise<void> {
+    const push = { to: { userId: visitor.user }, type: 'still', data: 1 };
+    expect((await at.gateway.service('POST', '/api/messages', push)).status).toBe(200);
+    await visitor.client.next('still');
+  }
 
-    quiet.keepAlive(400);
-    await redis.restart();
-    await eventually(
-      async () => {
-        expect(await inSet(user)).toBe(true);
-        expect(await redis.cli('HGET', `player:online:${user}`, 'status')).toBe('online');
-      },
-      { timeoutMs: 3_000 },
+  async function expectSamePeriods(visitors: readonly Visitor[]): Promise<void> {
+    for (const { user, welcome } of visitors) {
+      expect(await pair.periods(user)).toMatchObject([{ period: welcome.period, settledAt: null }]);
+    }
+  }
+
+  it('[scenario 28] [PR10] [PR11] unreachable for longer than the timeout, then empty: no logout, no crash', async () => {
+    const visitors = await enterBoth(pair, fresh(40));
+    const [silent] = await enter(pair.node, fresh(1));
+    silent?.silence();
+    const all = [...visitors, silent ?? expect.fail('nobody')];
+    await pair.redis.kill();
+    await waitForReadiness(pair, 503, NOTICED_MS);
+    await expectHolding(all);
+    await sleep(TIMEOUT_MS * 2.5);
+    await expectHolding(all);
+    await expectMessage(visitors[0] ?? expect.fail('nobody'), pair.bun);
+    await expectMessage(visitors.at(-1) ?? expect.fail('nobody'), pair.node);
+    await expectSamePeriods(all);
+
+    await pair.redis.restart();
+    figure(
+      `41 users restored ${await restoredAfter(pair.redis, all, 2_000)} ms after the return of an empty Redis`,
     );
-    await readyAgain();
-    expect(await inSet(silent)).toBe(true);
-    expect(await view.player(user)).toMatchObject({ status: 'online', connections: 1 });
-    expect((await periods(user)).map((row) => Number(row['period']))).toEqual([first.period]);
-
-    const newer = await view.v1(user);
+    await waitForReadiness(pair, 200, READY_MS);
+    await expectSamePeriods(all);
+    const [first] = visitors;
+    const newer = await pair.node.v1(first?.user ?? 0);
     const second = await welcomeOf(newer);
-    expect(second).toMatchObject({ period: first.period, resumed: true });
-    expect(second.epoch).toBeGreaterThan(first.epoch);
-    expect((await client.closed).code).toBe(4001);
+    expect(second).toMatchObject({ period: first?.welcome.period, resumed: true });
+    expect(second.epoch).toBeGreaterThan(first?.welcome.epoch ?? Number.NaN);
+    expect((await first?.client.closed)?.code).toBe(4001);
+    // Timeouts run again: who went silent before the outage is logged out after it, once.
+    expect((await silent?.client.closed)?.code).toBe(4100);
+    expect(await settledPeriod(pair, silent?.user ?? 0)).toMatchObject({ reason: 'timeout' });
     newer.terminate();
-    quiet.terminate();
-    const fresh = freshUser();
-    expect((await view.login(fresh)).status).toBe(200);
-    await view.logout(fresh);
+    leaveAll(visitors);
   });
 
-  it('[PR10] a Redis that hangs is noticed, and its return too', async () => {
-    const [user, silent] = [freshUser(), freshUser()];
-    const client = await view.v1(user);
-    client.keepAlive(400);
-    const quiet = await view.v1(silent);
-    redis.freeze();
-    await holdsOn(user, silent);
-    await sleep(TIMEOUT_MS);
-    expect(client.socket.readyState).toBe(client.socket.OPEN);
-    redis.thaw();
-    await readyAgain();
-    await eventually(async () => expect(await view.status(user)).toBe('online'), { timeoutMs: 3_000 });
-    expect(client.socket.readyState).toBe(client.socket.OPEN);
-    expect(await periods(user)).toMatchObject([{ logout_at: null }]);
-    client.terminate();
-    quiet.terminate();
+  it('[scenario 29] [PR10] a Redis that hangs: noticed after the command timeout, found again when it goes on', async () => {
+    const visitors = await enterBoth(pair, fresh(40));
+    const [silent] = await enter(pair.bun, fresh(1));
+    silent?.silence();
+    pair.redis.freeze();
+    const from = performance.now();
+    await waitForReadiness(pair, 503, NOTICED_MS);
+    figure(`a hanging Redis was noticed by both nodes after ${Math.round(performance.now() - from)} ms`);
+    await expectHolding(visitors);
+    await sleep(TIMEOUT_MS * 1.5);
+    pair.redis.thaw();
+    const back = performance.now();
+    await waitForReadiness(pair, 200, READY_MS);
+    figure(`ready again ${Math.round(performance.now() - back)} ms after it went on`);
+    await eventually(async () => expect(await missingOf(pair.redis, visitors)).toEqual([]));
+    await expectSamePeriods(visitors);
+    expect((await silent?.client.closed)?.code).toBe(4100);
+    expect(await settledPeriod(pair, silent?.user ?? 0)).toMatchObject({ reason: 'timeout' });
+    leaveAll(visitors);
+  });
+
+  it('[scenario 29] half-open TCP: the node connects anew by itself, commands and the push channel alike', async () => {
+    const visitors = await enterBoth(pair, fresh(40));
+    const marks = pair.both.map((node) => node.mark());
+    pair.redisProxy.hangAll();
+    const from = performance.now();
+    await eventually(
+      () => {
+        pair.both.forEach((node, index) => {
+          expect(node.logged('presence-restored', marks[index])).toHaveLength(1);
+        });
+      },
+      { timeoutMs: NOTICED_MS + 1_500 },
+    );
+    figure(`half-open connections were made anew after ${Math.round(performance.now() - from)} ms`);
+    await waitForReadiness(pair, 200, READY_MS);
+    await expectSamePeriods(visitors);
+    const user = freshUser();
+    expect((await pair.bun.login(user)).status).toBe(200);
+    expect((await pair.node.logout(user)).status).toBe(200);
+    const listener = visitors[0] ?? expect.fail('nobody');
+    const push = JSON.stringify({ to: { userId: listener.user }, type: 'foreign', data: 1 });
+    await eventually(
+      async () => {
+        await pair.redis.cli('PUBLISH', 'lingxi:push', push);
+        await listener.client.next('foreign', 200);
+      },
+      { timeoutMs: 10_000 },
+    );
+    figure(`the push channel was heard again after ${Math.round(performance.now() - from)} ms`);
+    leaveAll(visitors);
   });
 });

@@ -13,6 +13,8 @@ export interface PostgresDatabase {
   readonly url: string;
   /** Runs one statement and answers its rows. `bigint` comes as a string, `timestamptz` as a Date. */
   query(sql: string, params?: readonly unknown[]): Promise<readonly Row[]>;
+  /** Runs `work` in a transaction of its own that holds its locks meanwhile and is rolled back unless it commits. */
+  rival(work: (query: PostgresDatabase['query']) => Promise<void>): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -68,10 +70,10 @@ export async function startPostgres(): Promise<PostgresServer> {
     kill,
     async freeze() {
       frozen = await backends(child.pid);
-      for (const pid of frozen) process.kill(pid, 'SIGSTOP');
+      for (const pid of frozen) signalIfThere(pid, 'SIGSTOP');
     },
     thaw() {
-      for (const pid of frozen) process.kill(pid, 'SIGCONT');
+      for (const pid of frozen) signalIfThere(pid, 'SIGCONT');
       frozen = [];
     },
     async restart() {
@@ -113,8 +115,25 @@ function connect(url: string): PostgresDatabase {
       const result = await pool.query<Row>(sql, [...params]);
       return result.rows;
     },
+    rival: (work) => runRival(url, work),
     stop: () => pool.end(),
   };
+}
+
+async function runRival(
+  url: string,
+  work: (query: PostgresDatabase['query']) => Promise<void>,
+): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  client.on('error', () => undefined);
+  await client.connect();
+  try {
+    await client.query('BEGIN');
+    await work(async (sql, params = []) => (await client.query<Row>(sql, [...params])).rows);
+  } finally {
+    // The server rolls back what is open.
+    await client.end();
+  }
 }
 
 async function once(url: string, sql: string): Promise<void> {
@@ -161,4 +180,13 @@ function processOptions(binaries: PostgresBinaries, dir: string) {
 async function backends(postmaster: number): Promise<readonly number[]> {
   const children = await run('ps', ['-o', 'pid=', '--ppid', String(postmaster)]).catch(() => '');
   return [postmaster, ...children.split(/\s+/).filter(Boolean).map(Number)];
+}
+
+/** A backend whose client has just left may be gone since it was listed. */
+function signalIfThere(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
 }

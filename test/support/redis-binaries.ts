@@ -30,7 +30,7 @@ export async function findRedis(): Promise<RedisBinaries> {
   return withLock(`${ROOT}.lock`, async () => {
     const ready = fetched();
     if (ready !== undefined) return ready;
-    await fetchPackages().catch((error: unknown) => {
+    await fetchDebianPackages(PACKAGES, ROOT).catch((error: unknown) => {
       throw new Error(
         'The tests need Redis 6.2 or later: install it with "sudo apt-get install redis-server" (or brew install ' +
           `redis), or set REDIS_URL. Fetching it failed: ${error instanceof Error ? error.message : String(error)}`,
@@ -58,15 +58,14 @@ function fetched(): RedisBinaries | undefined {
   return { server, cli: join(ROOT, 'usr/bin/redis-cli'), env: { ...process.env, LD_LIBRARY_PATH: path } };
 }
 
-async function fetchPackages(): Promise<void> {
+/** Unpacks Debian's packages below `target`, without root rights; rejects where this is no Debian or nothing comes. */
+export async function fetchDebianPackages(names: readonly string[], target: string): Promise<void> {
   if (findExecutable('apt-get') === undefined || findExecutable('dpkg-deb') === undefined) {
     throw new Error('this is neither Debian nor Ubuntu');
   }
-  process.stderr.write(
-    'No Redis here: fetching redis-server into node_modules/.cache (once, without root rights).\n',
-  );
+  process.stderr.write(`Fetching ${names[0]} into node_modules/.cache (once, without root rights).\n`);
   mkdirSync(CACHE, { recursive: true });
-  const work = mkdtempSync(join(CACHE, 'redis-fetch-'));
+  const work = mkdtempSync(join(CACHE, 'debian-fetch-'));
   try {
     const state = join(work, 'state');
     const cache = join(work, 'cache');
@@ -80,11 +79,11 @@ async function fetchPackages(): Promise<void> {
     if (process.getuid?.() === 0) options.push('-o', 'APT::Sandbox::User=root');
     // One broken source of many must not stop the tests: what counts is whether the packages come.
     await run('apt-get', [...options, 'update']).catch(() => undefined);
-    await run('apt-get', [...options, 'download', ...PACKAGES], { cwd: packages });
+    await run('apt-get', [...options, 'download', ...names], { cwd: packages });
     for (const file of readdirSync(packages)) await run('dpkg-deb', ['-x', join(packages, file), root]);
-    rmSync(ROOT, { recursive: true, force: true });
-    mkdirSync(dirname(ROOT), { recursive: true });
-    renameSync(root, ROOT);
+    rmSync(target, { recursive: true, force: true });
+    mkdirSync(dirname(target), { recursive: true });
+    renameSync(root, target);
   } finally {
     rmSync(work, { recursive: true, force: true });
   }

@@ -26,8 +26,14 @@ export interface RedisServer extends RedisDatabase {
 }
 
 export interface RedisOptions {
+  /** Default: a free one. */
+  readonly port?: number;
   /** Appends every write to a file (fsync each second), so that a restart finds the data. Default false. */
   readonly persistence?: boolean;
+  /** Further arguments of redis-server, as in `['--replicaof', '127.0.0.1 6379']`. */
+  readonly args?: readonly string[];
+  /** Variables that the server sees beside those it needs. */
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 const START_TIMEOUT_MS = 10_000;
@@ -36,8 +42,8 @@ const START_TIMEOUT_MS = 10_000;
 export async function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
   const binaries = await findRedis();
   const dir = mkdtempSync(join(tmpdir(), 'lingxi-redis-'));
-  const port = await freePort();
-  let child = await launch(binaries, { dir, port, persistence: options.persistence ?? false });
+  const port = options.port ?? (await freePort());
+  let child = await launch(binaries, { ...options, dir, port });
   const kill = async (): Promise<void> => {
     child.signalGroup('SIGKILL');
     await child.exited;
@@ -51,7 +57,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
     thaw: () => child.signal('SIGCONT'),
     async restart() {
       if (child.exit() === undefined) await kill();
-      child = await launch(binaries, { dir, port, persistence: options.persistence ?? false });
+      child = await launch(binaries, { ...options, dir, port });
     },
     async stop() {
       await kill();
@@ -85,16 +91,17 @@ export async function openRedisDatabase(): Promise<RedisDatabase> {
 
 async function launch(
   binaries: RedisBinaries,
-  options: { readonly dir: string; readonly port: number; readonly persistence: boolean },
+  options: RedisOptions & { readonly dir: string; readonly port: number },
 ): Promise<Child> {
   const child = startChild(
     binaries.server,
     [
       ...['--port', String(options.port), '--bind', '127.0.0.1', '--dir', options.dir],
       ...['--save', '', '--maxmemory-policy', 'noeviction'],
-      ...['--appendonly', options.persistence ? 'yes' : 'no'],
+      ...['--appendonly', options.persistence === true ? 'yes' : 'no'],
+      ...(options.args ?? []),
     ],
-    { env: binaries.env, removeOnDeath: options.dir },
+    { env: { ...binaries.env, ...options.env }, removeOnDeath: options.dir },
   );
   await waitForPort(options.port, START_TIMEOUT_MS, () =>
     child.exit() === undefined ? undefined : `redis-server did not start: ${child.output()}`,

@@ -1,0 +1,195 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { eventually } from '../support/ports.ts';
+import {
+  enter,
+  leaveAll,
+  restoredAfter,
+  type StorePair,
+  settledPeriod,
+  startPair,
+  type Visitor,
+  waitForReadiness,
+} from '../support/store-pair.ts';
+import { freshUser } from '../support/stores.ts';
+
+const TIMEOUT_MS = 2_000;
+/** What a node holds is stated anew by then, and what was overwritten is healed with it. */
+const HEALED_MS = 6_000;
+
+const fresh = (count: number): readonly number[] => Array.from({ length: count }, freshUser);
+
+describe('a foreign program writes under our keys', () => {
+  let pair: StorePair;
+  let visitors: readonly Visitor[];
+  /** Whose records were overwritten: their former periods are found by the reconciler. */
+  const reopened: number[] = [];
+  beforeAll(async () => {
+    pair = await startPair({ timeoutMs: TIMEOUT_MS });
+    visitors = [...(await enter(pair.bun, fresh(10))), ...(await enter(pair.node, fresh(10)))];
+  });
+  afterAll(async () => {
+    leaveAll(visitors ?? []);
+    await pair?.stop();
+  });
+
+  const cli = (...args: string[]) => pair.redis.cli(...args);
+  const nodeNames = async () => (await cli('HKEYS', 'lingxi:nodes')).split('\n');
+
+  const expectTold = (key: string) =>
+    eventually(
+      () => {
+        const told = pair.both.flatMap((node) => node.logged('foreign-value'));
+        expect(told.filter((line) => line['key'] === key)[0], `no warning of ${key}`).toMatchObject({
+          level: 'warn',
+        });
+      },
+      { timeoutMs: 2_000 },
+    );
+
+  /** Both nodes serve, everybody who is online is shown so, and a login and logout go all the way. */
+  async function expectInOrder(timeoutMs = HEALED_MS): Promise<void> {
+    await restoredAfter(pair.redis, visitors, timeoutMs);
+    await waitForReadiness(pair, 200);
+    for (const node of pair.both) {
+      const user = freshUser();
+      expect((await node.login(user)).status).toBe(200);
+      const { status, body } = await node.logout(user);
+      expect(status).toBe(200);
+      expect(await settledPeriod(pair, user)).toMatchObject({
+        reason: 'logout',
+        logoutAt: body['logoutTime'],
+      });
+    }
+    for (const { user, client, welcome } of visitors) {
+      expect(client.socket.readyState).toBe(client.socket.OPEN);
+      const rows = await pair.periods(user);
+      expect(rows.at(-1), `newest period of ${user}`).toMatchObject({
+        period: welcome.period,
+        settledAt: null,
+      });
+    }
+  }
+
+  it('[PR1] [PR13] player:online:<id> and server:online:players as strings: everybody is shown online again', async () => {
+    await cli('SET', 'server:online:players', 'foreign');
+    const user = freshUser();
+    const key = `player:online:${user}`;
+    await cli('SET', key, 'foreign');
+    const [visitor] = await enter(pair.bun, [user]);
+    expect(await cli('HGET', key, 'status')).toBe('online');
+    await expectTold(key);
+    await cli('SET', key, 'foreign');
+    await eventually(async () => expect(await cli('HGET', key, 'status')).toBe('online'), {
+      timeoutMs: HEALED_MS,
+    });
+    await cli('SET', key, 'foreign');
+    expect((await pair.node.logout(user)).status).toBe(200);
+    expect(await cli('HGET', key, 'status')).toBe('offline');
+    await settledPeriod(pair, user);
+    expect((await visitor?.client.closed)?.code).toBe(4000);
+    await restoredAfter(pair.redis, visitors, HEALED_MS);
+    await expectTold('server:online:players');
+    await cli('DEL', 'server:online:players');
+    await expectInOrder();
+  });
+
+  it('[PR13] lingxi:u:<id> overwritten: the user stays online, others notice nothing', async () => {
+    const writes: readonly ((key: string) => readonly (readonly string[])[])[] = [
+      (key) => [['SET', key, 'foreign']],
+      (key) => [['HDEL', key, 'per', 'login']],
+      (key) => [
+        ['HSET', key, 'per', 'x', 'login', '', 'epoch', '1e999', 'rec', 'x', 'proof', '-', 'till', 'nan'],
+        ['HSET', key, 'last', 'x|y', 'un', 'x', 'block', 'x', 'tk', ';x;', 'h:nobody', 'x'],
+      ],
+      (key) => [['HSET', key, 'h:nobody', '|||', 'last', '', 'foreign', '1']],
+    ];
+    const online = await enter(pair.node, fresh(writes.length));
+    const offline = fresh(writes.length);
+    for (const [index, write] of writes.entries()) {
+      for (const user of [online[index]?.user, offline[index]]) {
+        for (const command of write(`lingxi:u:${user}`)) await cli(...command);
+      }
+    }
+    await restoredAfter(pair.redis, online, HEALED_MS);
+    for (const { user } of online) {
+      await eventually(async () => {
+        expect(await pair.bun.player(user), `user ${user}`).toMatchObject({
+          status: 'online',
+          connections: 1,
+        });
+      });
+      await expectTold(`lingxi:u:${user}`);
+    }
+    const users = [...online.map(({ user }) => user), ...offline];
+    for (const user of users) {
+      expect((await pair.bun.login(user)).status, `login of ${user}`).toBe(200);
+      expect((await pair.bun.logout(user)).status, `logout of ${user}`).toBe(200);
+    }
+    reopened.push(...users);
+    for (const { client } of online) expect((await client.closed).code).toBe(4000);
+    await expectInOrder();
+  });
+
+  it('[ST1] [ST7] duties that nobody wrote: set aside or dropped with a warning, the others settle', async () => {
+    const marks = pair.both.map((node) => node.mark());
+    await cli('XADD', 'lingxi:duties', '*', 'foreign', '1');
+    await cli('XADD', 'lingxi:duties', '*', 'u', 'x', 'p', '1.5', 'l', '', 'o', 'nan', 's', '-', 'r', 'whim');
+    await cli('XADD', 'lingxi:duties', '*', 'u', '7', 'p', '1', 'o', '99999999999999999999', 'r', 'logout');
+    await expectInOrder();
+    await eventually(async () => expect(await cli('XLEN', 'lingxi:duties')).toBe('0'), { timeoutMs: 12_000 });
+    await eventually(() => {
+      const told = pair.both.flatMap((node, index) => [
+        ...node.logged('foreign-value', marks[index]),
+        ...node.logged('settlement-set-aside', marks[index]),
+      ]);
+      expect(told).toHaveLength(3);
+    });
+    expect(await pair.periods(7)).not.toContainEqual(expect.objectContaining({ period: 1 }));
+  });
+
+  it('[PR11] [PR13] each key of the protocol as a string: healed, nobody logged out', async () => {
+    const [name = ''] = await nodeNames();
+    const keys = [
+      ...['world', 'nodes', 'dead', 'duties', 'feed', 'online', 'aside'],
+      ...[`n:${name}`, `lost:${name}`, `t:${visitors[0]?.user}`],
+    ].map((key) => `lingxi:${key}`);
+    const failures: string[] = [];
+    for (const key of keys) {
+      await cli('SET', key, 'foreign');
+      try {
+        await expectInOrder();
+        if (!key.includes(':t:') && !key.endsWith(':aside')) await expectTold(key);
+      } catch (error) {
+        failures.push(`${key}: ${error instanceof Error ? error.message.slice(0, 200) : String(error)}`);
+        await cli('DEL', key);
+        await expectInOrder(10_000).catch(() => undefined);
+      }
+    }
+    expect(failures).toEqual([]);
+  });
+
+  it('[PR8] [PR13] garbage in the world and among the nodes: healed, nobody logged out', async () => {
+    await cli('HSET', 'lingxi:world', 'clock', 'x', 'reading', '', 'high', 'x', 'birth', 'x');
+    await expectInOrder();
+    await expectTold('lingxi:world');
+    for (const name of await nodeNames()) await cli('HSET', 'lingxi:nodes', name, 'x');
+    await cli('HSET', 'lingxi:nodes', 'stranger', '|||');
+    await cli('HSET', 'lingxi:dead', 'stranger', 'x');
+    await expectInOrder();
+    await expectTold('lingxi:nodes');
+  });
+
+  it('[ST4] what no record tells of any more is settled within 17 s', async () => {
+    expect(reopened).not.toEqual([]);
+    for (const user of reopened) {
+      await eventually(
+        async () => {
+          const rows = await pair.periods(user);
+          expect(rows.length).toBeGreaterThanOrEqual(1);
+          expect(rows.filter(({ settledAt }) => settledAt === null)).toEqual([]);
+        },
+        { timeoutMs: 20_000, intervalMs: 100 },
+      );
+    }
+  });
+});

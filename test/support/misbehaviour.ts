@@ -1,0 +1,52 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Runtime } from './gateway-process.ts';
+
+/** What a signal makes a prepared process do; the launcher, which ignores both, is prepared as well. */
+export const BLOCK_LOOP = 'SIGUSR2';
+export const BREAK_DOWN = 'SIGWINCH';
+
+/** Loaded into the product's process before it, so that it can be made to fail from within. */
+export interface Misbehaviour {
+  readonly env: Readonly<Record<string, string>>;
+  remove(): void;
+}
+
+/**
+ * On {@link BLOCK_LOOP} the process does nothing but compute for `blockMs`. On {@link BREAK_DOWN} it throws where nobody
+ * catches, or takes memory until the runtime gives up.
+ */
+export function prepareMisbehaviour(options: {
+  readonly runtime: Runtime;
+  readonly blockMs?: number;
+  readonly breakDown?: 'throw' | 'out-of-memory';
+}): Misbehaviour {
+  const folder = mkdtempSync(join(tmpdir(), 'lingxi-misbehaviour-'));
+  const file = join(folder, 'preload.mjs');
+  const breakDown =
+    options.breakDown === 'out-of-memory'
+      ? 'const kept = []; for (;;) kept.push(new Array(4_000_000).fill(kept.length));'
+      : "setTimeout(() => { throw new Error('nobody catches this'); }, 0);";
+  const isLauncher = options.runtime === 'bun' ? 'process.versions.bun === undefined' : 'false';
+  writeFileSync(
+    file,
+    `const launcher = ${isLauncher};
+process.on('${BLOCK_LOOP}', () => {
+  const until = Date.now() + ${options.blockMs ?? 0};
+  while (!launcher && Date.now() < until);
+});
+process.on('${BREAK_DOWN}', () => {
+  if (launcher) return;
+  ${breakDown}
+});
+`,
+  );
+  return {
+    env: {
+      BUN_OPTIONS: `--preload ${file}`,
+      NODE_OPTIONS: `--import ${file} --max-old-space-size=100`,
+    },
+    remove: () => rmSync(folder, { recursive: true, force: true }),
+  };
+}
