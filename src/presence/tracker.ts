@@ -229,12 +229,16 @@ export class PresenceTracker implements Presence, ManagerObserver {
     if (turn !== undefined) await turn;
     node.holds.set(request.userId, hold);
     try {
+      const askedBefore = hold.endAsked;
       hold.endAsked = request.reason;
       const answer = await this.#endOnce(request, hold);
       hold.endAsked = undefined;
       if (answer.kind === 'ended') {
         node.periodEnded(answer.end);
         node.forget(hold, request.reason);
+      } else if (answer.kind === 'not-online' && askedBefore !== undefined) {
+        // It had happened: only its answer was lost.
+        node.forget(hold, askedBefore);
       }
       return answer;
     } catch {
