@@ -158,8 +158,9 @@ export class LeaseKeeper {
       // Silent once, it is not waited for again.
       if (rows !== undefined) rows = await this.#newestPeriods(candidates);
       // What has ended meanwhile is told by the next statement, which connects the living anew.
-      const batch = candidates.filter((hold) => !hasEnded(hold, rows?.get(hold.userId)));
-      for (const hold of candidates) if (!batch.includes(hold)) dirty.add(hold);
+      // Some may have gone while SQL was asked.
+      const batch = candidates.filter((hold) => hold.period > 0 && !hasEnded(hold, rows?.get(hold.userId)));
+      for (const hold of candidates) if (hold.period > 0 && !batch.includes(hold)) dirty.add(hold);
       const claims: Claim[] = batch.map((hold) =>
         hold.claim('restate', time, { rev: this.#presence.nextRev() }),
       );

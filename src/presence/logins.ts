@@ -146,8 +146,12 @@ export class Logins {
     if (answer?.kind === 'joined') {
       this.#adopt(hold, answer);
       presence.watch(hold);
-    } else if (answer?.kind === 'not-online') presence.forget(hold, 'presence-lost');
-    else this.#correctLater(hold);
+    } else if (answer?.kind === 'not-online') {
+      presence.forget(hold, 'presence-lost');
+      // The store may still have an opening of this node's that nobody was told of.
+      hold.uncertain = true;
+      presence.markDirty(hold);
+    } else this.#correctLater(hold);
   }
 
   /** Finds out what became of a login without an answer, of a user who is not held here otherwise. */

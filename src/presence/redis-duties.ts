@@ -26,8 +26,8 @@ export class RedisDuties {
   readonly #asideKey: string;
   /** Given out here and not acknowledged. */
   readonly #inHand = new Set<string>();
-  /** An answer was lost: duties may count as given to this node that it has never seen. */
-  #mayHaveMore = false;
+  /** The connection on which all was read that counts as given to this node: an answer, or a failover, may hide more. */
+  #readOn: string | undefined;
 
   constructor(options: RedisDutiesOptions) {
     this.#options = options;
@@ -39,7 +39,7 @@ export class RedisDuties {
     try {
       return await this.#take(limit);
     } catch (error) {
-      this.#mayHaveMore = true;
+      this.#readOn = undefined;
       if (!(error instanceof Error && error.message.startsWith('NOGROUP'))) throw error;
       await this.#createGroup();
       return this.#take(limit);
@@ -86,8 +86,10 @@ export class RedisDuties {
   }
 
   async #take(limit: number): Promise<readonly Duty[]> {
-    const entries = this.#mayHaveMore ? await this.#read('0', limit + this.#inHand.size) : [];
-    this.#mayHaveMore = false;
+    const { connectionName } = this.#options.link;
+    const isRead = this.#readOn === connectionName;
+    const entries = isRead ? [] : await this.#read('0', limit + this.#inHand.size);
+    this.#readOn = connectionName;
     entries.push(...(await this.#read('>', limit)));
     if (entries.length < limit) entries.push(...(await this.#abandoned(limit - entries.length)));
     const duties: Duty[] = [];

@@ -141,6 +141,7 @@ export class StoreLink implements PresenceStore {
 
   /** The TCP connection broke, or was given up: what was under way fails, and a new one is made. */
   disconnect(afterMs = RECONNECT_MS): void {
+    this.#mayHaveMore = true;
     const calls = this.#calls;
     this.#calls = [];
     this.#caller = undefined;

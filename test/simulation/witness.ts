@@ -212,9 +212,8 @@ export class Witness {
 
   #judgeEarly({ userId, period, reason }: Omit<Duty, 'id'>, { node, kind, at }: ProofSeen): void {
     const age = this.#scheduler.now - at;
-    // Answered while Redis could not be told, and another node was back at it first.
-    const { disturbedUntil } = this;
-    if (kind === 'http' && disturbedUntil >= at && this.#scheduler.now - disturbedUntil < 1000) return;
+    // Answered by what a node knew while Redis could tell it nothing: the user may have been logged out elsewhere.
+    if (kind === 'http' && this.disturbedUntil >= at) return;
     // A dead node's silence is Redis's to measure, whose clock takes a step for 2 s at most.
     const charged = this.stepped ? MAX_CHARGED_MS : 0;
     const unrecorded = node.isUp ? 0 : charged + (kind === 'http' ? RECORDED_WITHIN_MS : 0);

@@ -207,8 +207,8 @@ export class PresenceWorld {
     const { claim, record, moment } = step;
     const held = record.holds.get(node);
     // What is not recorded is being opened: nobody was told of it, except by a world that was lost.
-    if (held === undefined || (!record.recorded && isHolding(claim)))
-      return { kind: isTaken(this.#rules, node, step) ? 'taken' : 'gone' };
+    if (isTaken(this.#rules, node, step)) return { kind: 'taken' };
+    if (held === undefined || (!record.recorded && isHolding(claim))) return { kind: 'gone' };
     applyClaim(held, claim, moment);
     held.rev = claim.rev;
     held.epoch = claim.epoch;
@@ -225,7 +225,7 @@ export class PresenceWorld {
 
   #restate(node: string, step: LoginStep): ClaimAnswer {
     const { claim, record, moment } = step;
-    const ended = record.last !== undefined && record.last.period >= claim.period;
+    const ended = claim.period === 0 || (record.last !== undefined && record.last.period >= claim.period);
     if (ended || (record.holds.size > 0 && record.period > claim.period)) return { kind: 'gone' };
     // Two nodes with sockets, after a rollback: the higher epoch stays.
     if (isTaken(this.#rules, node, step)) return { kind: 'gone' };

@@ -140,7 +140,7 @@ local function login(r, c)
 end
 
 local function restate(r, c)
-  local ended = r.f.last and tonumber(split(r.f.last, '|')[1]) >= c.period
+  local ended = c.period == 0 or (r.f.last and tonumber(split(r.f.last, '|')[1]) >= c.period)
   if ended or (r.held > 0 and r.period > c.period) then return 'gone' end
   -- Two nodes with sockets, after a rollback: the higher epoch stays.
   if is_taken(r, c) then return 'gone' end
@@ -195,7 +195,8 @@ local function take(c)
   if is_young(c.mode == 'state' and not is_holding(c)) then return 'young' end
   if c.mode == 'state' then
     -- What is not recorded is being opened: nobody was told of it, except by a world that was lost.
-    if not h or (not r.recorded and is_holding(c)) then return is_taken(r, c) and 'taken' or 'gone' end
+    if is_taken(r, c) then return 'taken' end
+    if not h or (not r.recorded and is_holding(c)) then return 'gone' end
     return state(r, c, h)
   end
   if c.mode == 'beat' then
