@@ -24,6 +24,8 @@ export class LeaseKeeper {
   #ticker: Timer | undefined;
   #renewing: Promise<void> | undefined;
   #restored = false;
+  /** The world of the store in which everything held here was stated. */
+  #world: string | undefined;
   #failing = false;
 
   constructor(presence: NodePresence, statements: Statements) {
@@ -63,7 +65,8 @@ export class LeaseKeeper {
       if (answer.restore) {
         if (this.#presence.holds.size > 0) this.#suspend('the store asks to be restored');
         this.#presence.isRestoring = true;
-        this.#restored = await this.#restate();
+        // A lease lost alone takes nothing else: what was ended meanwhile must not be brought back.
+        this.#restored = answer.world === this.#world || (await this.#restate());
         answer = await store.renew({
           highestEpoch: this.#presence.highestEpoch,
           restored: this.#restored,
@@ -75,6 +78,7 @@ export class LeaseKeeper {
       this.#presence.isRestoring = answer.restore;
       this.#take(answer);
       if (answer.restore) return;
+      this.#world = answer.world;
       this.#resume();
       await this.#reap();
     } catch (error) {

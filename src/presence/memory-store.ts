@@ -22,6 +22,7 @@ import type {
 
 /** Offline users that are remembered in memory, at most; SQL keeps the periods of all. */
 const MAX_OFFLINE_RECORDS = 100_000;
+const STILL_HELD = 'an opening was recorded meanwhile';
 const PRUNE_INTERVAL_MS = 60_000;
 
 export interface MemoryStoreOptions extends WorldRules {
@@ -96,6 +97,7 @@ export class MemoryPresenceStore implements PresenceStore {
     this.#prune();
     return Promise.resolve({
       restore: false,
+      world: '',
       losses: [...(waiting?.values() ?? [])],
       onlineCount: this.#world.onlineCount,
       foreign: [],
@@ -114,8 +116,8 @@ export class MemoryPresenceStore implements PresenceStore {
   }
 
   withdraw(batch: readonly { readonly userId: number; readonly period: number }[]): Promise<void> {
-    for (const opening of batch) this.#world.withdraw(this.#options.node, opening);
-    return Promise.resolve();
+    const isDone = batch.map((opening) => this.#world.withdraw(this.#options.node, opening));
+    return isDone.every(Boolean) ? Promise.resolve() : Promise.reject(new Error(STILL_HELD));
   }
 
   end(batch: readonly EndRequest[]): Promise<readonly EndAnswer[]> {

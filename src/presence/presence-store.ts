@@ -124,6 +124,8 @@ export interface RenewRequest {
 export interface RenewAnswer {
   /** The node must restate all that it holds, then renew with `restored`. */
   readonly restore: boolean;
+  /** Names what the store remembers: another name after a wipe, a restart or a failover. */
+  readonly world: string;
   readonly losses: readonly Loss[];
   readonly onlineCount: number;
   /** Keys under which the store found something that is not ours, and replaced it. */
@@ -161,7 +163,10 @@ export interface PresenceStore {
   claim(batch: readonly Claim[]): Promise<readonly ClaimAnswer[]>;
   /** Makes opened periods visible: the id enters the online set. Answers whether the period was still held. */
   record(batch: readonly { readonly userId: number; readonly period: number }[]): Promise<readonly boolean[]>;
-  /** Gives back opened periods that could not be written to SQL: as if they had never been. */
+  /**
+   * Gives back opened periods that could not be written to SQL: as if they had never been. Rejects where another node
+   * has recorded one meanwhile: this node then holds the user, and states what is true.
+   */
   withdraw(batch: readonly { readonly userId: number; readonly period: number }[]): Promise<void>;
   end(batch: readonly EndRequest[]): Promise<readonly EndAnswer[]>;
   /**

@@ -12,6 +12,8 @@ export interface RedisDutiesOptions {
 }
 
 const GROUP = 'settlers';
+/** Takes from one look at what counts as given to this node to the next: one a second, and more while duties come. */
+const RECHECK_EVERY = 16;
 /** A duty that a node has had for this long is taken by another: settling twice changes nothing (rule ST2). */
 const ABANDONED_AFTER_MS = 10_000;
 /** Duties set aside that are kept for a person to look at; their rows stay open in SQL whatever happens here. */
@@ -28,6 +30,7 @@ export class RedisDuties {
   readonly #inHand = new Set<string>();
   /** The connection on which all was read that counts as given to this node: an answer, or a failover, may hide more. */
   #readOn: string | undefined;
+  #takes = 0;
 
   constructor(options: RedisDutiesOptions) {
     this.#options = options;
@@ -87,7 +90,9 @@ export class RedisDuties {
 
   async #take(limit: number): Promise<readonly Duty[]> {
     const { connectionName } = this.#options.link;
-    const isRead = this.#readOn === connectionName;
+    this.#takes += 1;
+    // A call of an older connection may have taken duties after that.
+    const isRead = this.#readOn === connectionName && this.#takes % RECHECK_EVERY !== 0;
     const entries = isRead ? [] : await this.#read('0', limit + this.#inHand.size);
     this.#readOn = connectionName;
     entries.push(...(await this.#read('>', limit)));

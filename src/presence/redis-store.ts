@@ -45,6 +45,7 @@ export interface RedisStoreOptions extends WorldRules {
   readonly sent?: (name: ScriptName) => (answered: boolean) => void;
 }
 
+const STILL_HELD = 'an opening was recorded by another node meanwhile';
 /** Pages of 500 users that one look at all that a node holds may take. */
 const MAX_UNSTATED_PAGES = 10_000;
 
@@ -82,7 +83,8 @@ export class RedisPresenceStore implements PresenceStore {
       ...acknowledged,
     ])) as (number | string)[];
     const [restore, onlineCount, birth, foreignCount = 0, ...rest] = reply;
-    this.#birth = String(birth);
+    const world = String(birth);
+    this.#birth = world;
     const foreign = rest.slice(0, Number(foreignCount)).map(String);
     const flat = rest.slice(foreign.length);
     const losses: Loss[] = [];
@@ -90,7 +92,7 @@ export class RedisPresenceStore implements PresenceStore {
       const [rev, reason] = String(flat[index + 1]).split('|');
       losses.push({ userId: Number(flat[index]), rev: Number(rev), reason: reason as Loss['reason'] });
     }
-    return { restore: restore === 1, onlineCount: Number(onlineCount), losses, foreign };
+    return { restore: restore === 1, world, onlineCount: Number(onlineCount), losses, foreign };
   }
 
   async claim(batch: readonly Claim[]): Promise<readonly ClaimAnswer[]> {
@@ -130,7 +132,7 @@ export class RedisPresenceStore implements PresenceStore {
   }
 
   async withdraw(batch: readonly { readonly userId: number; readonly period: number }[]): Promise<void> {
-    await this.#run('withdraw', pairs(batch));
+    if (Number(await this.#run('withdraw', pairs(batch))) > 0) throw new Error(STILL_HELD);
   }
 
   async end(batch: readonly EndRequest[]): Promise<readonly EndAnswer[]> {

@@ -161,10 +161,11 @@ describe.each([
       const answer = await state(store, socketOf(user, 1));
       const period = answer.kind === 'opened' ? answer.period : 0;
       const kept = await login(store, socketOf(recorded, 1));
-      await store.withdraw([
+      const withdrawn = store.withdraw([
         { userId: user, period },
         { userId: recorded, period: kept.period },
       ]);
+      await expect(withdrawn).rejects.toThrow('recorded');
       expect(await store.knows([{ userId: user, period }])).toEqual([false]);
       expect(await state(store, claimOf(user, { mode: 'state', rev: 2 }))).toEqual({ kind: 'gone' });
       expect((await read(store, recorded))?.status).toBe('online');

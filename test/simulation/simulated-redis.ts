@@ -85,7 +85,7 @@ export class SimulatedRedis {
     const { world, leases } = contents;
     const moment = this.#moment();
     if (Number(leases.get(caller.node)?.lease ?? 0) > Number(caller.lease))
-      return { restore: false, losses: [], onlineCount: 0, foreign: [], birth: '' };
+      return { restore: false, losses: [], world: '', onlineCount: 0, foreign: [], birth: '' };
     const lived = Number(restatedIn?.split(':')[2] ?? 0);
     if (!contents.known || contents.run !== caller.runId || contents.generation < lived) {
       contents.generation = Math.max(contents.generation, lived) + 1;
@@ -110,7 +110,7 @@ export class SimulatedRedis {
     }
     const losses = [...(waiting?.values() ?? [])];
     if (this.#mutation.lossesToldOnce) waiting?.clear();
-    return { restore: !restored, losses, onlineCount: world.onlineCount, foreign: [], birth };
+    return { restore: !restored, losses, world: birth, onlineCount: world.onlineCount, foreign: [], birth };
   }
 
   claim(caller: Caller, batch: readonly Claim[]): readonly ClaimAnswer[] {
@@ -135,11 +135,15 @@ export class SimulatedRedis {
     });
   }
 
-  withdraw({ node }: Caller, batch: readonly { userId: number; period: number }[]): void {
+  /** False where some are still held. */
+  withdraw(caller: Caller, batch: readonly { userId: number; period: number }[]): boolean {
+    if (!this.#hasLease(caller, this.#moment())) return false;
+    let isDone = true;
     for (const opening of batch) {
-      this.world.withdraw(node, opening);
+      if (!this.world.withdraw(caller.node, opening)) isDone = false;
       this.#expireOffline(opening.userId);
     }
+    return isDone;
   }
 
   end(caller: Caller, batch: readonly EndRequest[]): readonly EndAnswer[] {

@@ -19,6 +19,8 @@ import type { NodeClock, Scheduler } from './scheduler.ts';
 import type { SimulatedRedis } from './simulated-redis.ts';
 
 const COMMAND_TIMEOUT_MS = 1000;
+/** As in `redis-duties.ts`. */
+const RECHECK_EVERY = 16;
 const RECONNECT_MS = 50;
 const RETRY_CONNECT_MS = 500;
 
@@ -42,6 +44,7 @@ export class StoreLink implements PresenceStore {
   readonly #inHand = new Set<string>();
   /** As in `redis-duties.ts`. */
   #mayHaveMore = false;
+  #takes = 0;
   #name = 0;
   /** The world of the newest renewal. */
   #birth: string | undefined;
@@ -80,8 +83,9 @@ export class StoreLink implements PresenceStore {
   record(batch: readonly Row[]): Promise<readonly boolean[]> {
     return this.#script((redis, caller) => redis.record(caller, batch));
   }
-  withdraw(batch: readonly Row[]): Promise<void> {
-    return this.#script((redis, caller) => redis.withdraw(caller, batch));
+  async withdraw(batch: readonly Row[]): Promise<void> {
+    if (!(await this.#script((redis, caller) => redis.withdraw(caller, batch))))
+      throw new Error('still held');
   }
   end(batch: readonly EndRequest[]): Promise<readonly EndAnswer[]> {
     return this.#script((redis, caller) => redis.end(caller, batch));
@@ -114,7 +118,8 @@ export class StoreLink implements PresenceStore {
     );
   }
   async takeDuties(limit: number): Promise<readonly Duty[]> {
-    const mayHaveMore = this.#mayHaveMore;
+    this.#takes += 1;
+    const mayHaveMore = this.#mayHaveMore || this.#takes % RECHECK_EVERY === 0;
     this.#mayHaveMore = true;
     const given = await this.#script((redis) => [
       ...(mayHaveMore ? redis.duties.heldBy(this.#node) : []),

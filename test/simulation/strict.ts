@@ -6,7 +6,7 @@ import type { ClientSocket } from './client.ts';
 import type { Caller, RedisEvents } from './contents.ts';
 import type { Fault } from './faults.ts';
 import { type Scheduler, wallAt } from './scheduler.ts';
-import { HEARTBEAT_TIMEOUT_MS, type Rules, type SimulatedNode } from './simulated-node.ts';
+import { HEARTBEAT_TIMEOUT_MS, HTTP_TIMEOUT_MS, type Rules, type SimulatedNode } from './simulated-node.ts';
 import type { SimulatedRedis } from './simulated-redis.ts';
 import type { SimulatedSql } from './simulated-sql.ts';
 import type { Witness } from './witness.ts';
@@ -209,7 +209,8 @@ export class Strict implements RedisEvents {
     if (reason === 'timeout') ofUser.delete(node);
     else if (reason !== 'node-lost') return;
     const left = Math.max(0, ...ofUser.values()) - scheduler.now;
-    if (left > ROUNDING_MS && witness.lostMemoryAt < 0 && !witness.stepped)
+    const wasLate = witness.slowUntil > scheduler.now - 2 * HTTP_TIMEOUT_MS;
+    if (left > ROUNDING_MS && witness.lostMemoryAt < 0 && !witness.stepped && !wasLate)
       witness.violated(`[HB1] ${userId}:${period} ends (${reason}) ${left} ms before a stated proof by HTTP`);
   }
 

@@ -25,7 +25,7 @@ const TIMEOUT: Readonly<Record<Kind, number>> = { socket: HEARTBEAT_TIMEOUT_MS, 
 const LOOKS_DEAD_MS = 9000;
 /** A proof is recorded within this time where nothing hinders it. */
 const RECORDED_WITHIN_MS = 5000;
-const ROUNDING_MS = 30;
+const ROUNDING_MS = 40;
 const MAX_CHARGED_MS = 2000;
 
 /** Knows what the clients know to be true, and holds what happens against it. */
@@ -118,7 +118,9 @@ export class Witness {
     const isAsked =
       claim.mode === 'socket'
         ? claim.epoch === 0
-        : (this.#asking.get(userId) ?? 0) > 0 || askedAgo < HTTP_TIMEOUT_MS;
+        : (this.#asking.get(userId) ?? 0) > 0 ||
+          askedAgo < HTTP_TIMEOUT_MS ||
+          this.#scheduler.now - this.disturbedUntil < 1000;
     const loggedOutAt = this.#loggedOutAt.get(userId) ?? Number.NEGATIVE_INFINITY;
     if (!isAsked && (this.#shownAt.get(userId) ?? 0) <= loggedOutAt && this.lostMemoryAt < 0)
       this.violated(

@@ -204,8 +204,14 @@ export class PresenceModel {
   async #withdraw(command: ModelCommand, userId: number): Promise<void> {
     const period = this.#periodOf(userId, command.pick);
     if (period === undefined) return;
-    this.#world.withdraw(this.#node(command), { userId, period: period.world });
-    await this.#store(command).withdraw([{ userId, period: period.redis }]);
+    const isDone = this.#world.withdraw(this.#node(command), { userId, period: period.world });
+    const given = this.#store(command).withdraw([{ userId, period: period.redis }]);
+    expect(
+      await given.then(
+        () => true,
+        () => false,
+      ),
+    ).toBe(isDone);
     await this.#compare(userId);
   }
 

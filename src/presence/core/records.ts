@@ -141,6 +141,12 @@ export function isHeldElsewhere({ holds }: RecordState, node: string): boolean {
   return holds.size > (holds.has(node) ? 1 : 0);
 }
 
+/** Whether what is restated has ended, or is followed by a period that runs. */
+export function isPast(record: RecordState, { period }: Claim): boolean {
+  if (period === 0 || (record.last !== undefined && record.last.period >= period)) return true;
+  return record.recorded && record.holds.size > 0 && record.period > period;
+}
+
 /** Another node has begun to open the period, so lately that it may still be at it. */
 export function isBeingOpened(record: RecordState, node: string, { observed }: Moment): boolean {
   if (record.recorded || record.holds.size === 0 || record.holds.has(node)) return false;

@@ -8,6 +8,7 @@ import {
   isHeldElsewhere,
   isHolding,
   isOnline,
+  isPast,
   lose,
   type Moment,
   newestProof,
@@ -83,11 +84,13 @@ export class PresenceWorld {
     record.recorded = true;
   }
 
-  /** The node gives its part in an opening back; another may have taken it up meanwhile. */
-  withdraw(node: string, { userId, period }: PeriodKey): void {
+  /** The node gives its part in an opening back. False where another has recorded it: the node still holds the user. */
+  withdraw(node: string, { userId, period }: PeriodKey): boolean {
     const record = this.records.get(userId);
-    if (record === undefined || record.period !== period || record.recorded) return;
+    if (record === undefined || record.period !== period || !record.holds.has(node)) return true;
+    if (record.recorded) return false;
     if (record.holds.delete(node) && record.holds.size === 0) this.#forgetOpening(record);
+    return true;
   }
 
   end(request: EndRequest, moment: Moment): EndAnswer {
@@ -113,8 +116,7 @@ export class PresenceWorld {
     let looked = 0;
     for (const record of this.records.values()) {
       const hold = record.holds.get(node);
-      if (hold === undefined || hold.socketUntil > moment.observed || hold.httpUntil > moment.observed)
-        continue;
+      if (hold === undefined || Math.max(hold.socketUntil, hold.httpUntil) > moment.observed) continue;
       if (looked === limit) break;
       looked += 1;
       const end = this.#drop(record, { node, reason: 'node-lost', moment });
@@ -125,12 +127,10 @@ export class PresenceWorld {
 
   /** Users whom `node` holds, alone or with others, by statements up to `rev`. */
   heldBy(node: string, rev = Number.POSITIVE_INFINITY): readonly number[] {
-    const users: number[] = [];
-    for (const { userId, holds } of this.records.values()) {
-      const hold = holds.get(node);
-      if (hold !== undefined && hold.rev <= rev) users.push(userId);
-    }
-    return users;
+    const held = [...this.records.values()].filter(
+      ({ holds }) => (holds.get(node)?.rev ?? Number.NaN) <= rev,
+    );
+    return held.map(({ userId }) => userId);
   }
 
   acknowledgeDuty(userId: number, period: number): void {
@@ -206,9 +206,10 @@ export class PresenceWorld {
   #state(node: string, step: LoginStep): ClaimAnswer {
     const { claim, record, moment } = step;
     const held = record.holds.get(node);
-    // What is not recorded is being opened: nobody was told of it, except by a world that was lost.
     if (isTaken(this.#rules, node, step)) return { kind: 'taken' };
-    if (held === undefined || (!record.recorded && isHolding(claim))) return { kind: 'gone' };
+    // What is not recorded is being opened: nobody was told of it, except by a world that was lost.
+    if (!record.recorded && isHolding(claim)) this.withdraw(node, record);
+    if (held === undefined || !record.holds.has(node)) return { kind: 'gone' };
     applyClaim(held, claim, moment);
     held.rev = claim.rev;
     held.epoch = claim.epoch;
@@ -225,16 +226,16 @@ export class PresenceWorld {
 
   #restate(node: string, step: LoginStep): ClaimAnswer {
     const { claim, record, moment } = step;
-    const ended = claim.period === 0 || (record.last !== undefined && record.last.period >= claim.period);
-    if (ended || (record.holds.size > 0 && record.period > claim.period)) return { kind: 'gone' };
+    if (isPast(record, claim)) return { kind: 'gone' };
+    // Nobody was told of what is being opened in its place.
+    if (record.period > claim.period) record.holds.clear();
     // Two nodes with sockets, after a rollback: the higher epoch stays.
     if (isTaken(this.#rules, node, step)) return { kind: 'gone' };
     const isNewest = claim.sockets > 0 && claim.epoch >= record.epoch;
     if (isNewest && this.#rules.policy !== 'multi') this.#takeOver(node, record, moment);
     this.records.set(claim.userId, record);
-    record.period = claim.period;
-    record.loginTime = claim.loginTime;
-    record.epoch = Math.max(record.epoch, claim.epoch, claim.period);
+    const epoch = Math.max(record.epoch, claim.epoch, claim.period);
+    Object.assign(record, { epoch, period: claim.period, loginTime: claim.loginTime });
     this.reveal(record);
     return this.#hold(node, { claim, record, moment, answer: accepted(record), epoch: claim.epoch });
   }

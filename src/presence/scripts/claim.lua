@@ -141,7 +141,12 @@ end
 
 local function restate(r, c)
   local ended = c.period == 0 or (r.f.last and tonumber(split(r.f.last, '|')[1]) >= c.period)
-  if ended or (r.held > 0 and r.period > c.period) then return 'gone' end
+  local newer = r.held > 0 and r.period > c.period
+  if ended or (newer and r.recorded) then return 'gone' end
+  -- Nobody was told of what is being opened in its place.
+  if newer then
+    for n in pairs(r.holds) do drop_hold(r, n) end
+  end
   -- Two nodes with sockets, after a rollback: the higher epoch stays.
   if is_taken(r, c) then return 'gone' end
   if c.sockets > 0 and tonumber(c.epoch) >= r.epoch and policy ~= 'multi' then take_over(r) end
@@ -196,7 +201,12 @@ local function take(c)
   if c.mode == 'state' then
     -- What is not recorded is being opened: nobody was told of it, except by a world that was lost.
     if is_taken(r, c) then return 'taken' end
-    if not h or (not r.recorded and is_holding(c)) then return 'gone' end
+    if h and not r.recorded and is_holding(c) then
+      drop_hold(r, node)
+      if r.held == 0 then forget_opening(r) end
+      h = nil
+    end
+    if not h then return 'gone' end
     return state(r, c, h)
   end
   if c.mode == 'beat' then

@@ -36,7 +36,12 @@ export class FragileStore implements PresenceStore {
   async renew(request: RenewRequest): Promise<RenewAnswer> {
     const answer = await this.#call('renew', () => this.#inner.renew(request));
     if (request.restored) this.restoring = false;
-    return { ...answer, restore: this.restoring, losses: [...answer.losses, ...this.losses.splice(0)] };
+    return {
+      ...answer,
+      restore: this.restoring,
+      world: this.restoring ? 'another' : '',
+      losses: [...answer.losses, ...this.losses.splice(0)],
+    };
   }
   claim(batch: readonly Claim[]): Promise<readonly ClaimAnswer[]> {
     this.calls.push(...batch.map(({ mode, userId }) => `${mode} ${userId}`));
