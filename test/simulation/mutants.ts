@@ -104,8 +104,6 @@ const OF_STORES: readonly Mutant[] = [
 /** What befalls the deployment for mutants of nodes that need it. */
 const FAULTS_FOR: Readonly<Record<string, readonly Fault[]>> = {
   'timeouts do not freeze while presence is away': ['stall', 'cut'],
-  'a loss leaves its proofs behind': ['cut', 'bad-line'],
-  'a logout without an answer is forgotten': ['bad-line'],
   'a node learns no epochs': ['failover', 'wipe', 'step-redis'],
   'a late row is never written': ['sql-slow', 'sql-down'],
   'a node says that it has restored before it has': ['wipe'],
@@ -139,7 +137,6 @@ const OF_NODES: Readonly<Record<string, () => Undo>> = {
           this.sockets = [];
         },
     ),
-  'a loss leaves its proofs behind': () => swap(UserHold.prototype, 'forgetProofs', () => () => undefined),
   'a hold is never given back': () => swap(NodePresence.prototype, 'release', () => (hold) => hold.unlock()),
   'a hold is dropped while a statement is under way': () =>
     swap(
@@ -152,10 +149,6 @@ const OF_NODES: Readonly<Record<string, () => Undo>> = {
         },
     ),
   'a login without an answer is forgotten': () => onEachHold((hold) => swapField(hold, 'uncertain', false)),
-  'a logout without an answer is forgotten': () =>
-    onEachHold((hold) => swapField(hold, 'endAsked', undefined)),
-  'losses are not heard before connecting anew': () =>
-    onceForEachNode((node) => swapField(node, 'hearLosses', () => Promise.resolve())),
   'a change waits for the next renewal': () =>
     onceForEachNode((node) => swapField(node, 'flushSoon', () => undefined)),
   'every other statement has the number of the one before': () => {

@@ -25,6 +25,8 @@ const TIMEOUT: Readonly<Record<Kind, number>> = { socket: HEARTBEAT_TIMEOUT_MS, 
 const LOOKS_DEAD_MS = 9000;
 /** A proof is recorded within this time where nothing hinders it. */
 const RECORDED_WITHIN_MS = 5000;
+/** What is recorded may be the proof of a socket, which lasts shorter. */
+const UNRECORDED_HTTP_MS = RECORDED_WITHIN_MS + HTTP_TIMEOUT_MS - HEARTBEAT_TIMEOUT_MS;
 const ROUNDING_MS = 40;
 const MAX_CHARGED_MS = 2000;
 
@@ -218,7 +220,7 @@ export class Witness {
     if (kind === 'http' && this.disturbedUntil >= at) return;
     // A dead node's silence is Redis's to measure, whose clock takes a step for 2 s at most.
     const charged = this.stepped ? MAX_CHARGED_MS : 0;
-    const unrecorded = node.isUp ? 0 : charged + (kind === 'http' ? RECORDED_WITHIN_MS : 0);
+    const unrecorded = node.isUp ? 0 : charged + (kind === 'http' ? UNRECORDED_HTTP_MS : 0);
     if (age >= TIMEOUT[kind] - unrecorded - ROUNDING_MS) return;
     this.violated(
       `[HB1] ${userId}:${period} ended (${reason}) ${age} ms after a proof of life (${kind}) on ${node.name}`,
