@@ -46,8 +46,11 @@ export function createOperations(parts: OperationsParts): Operations {
   const state = (): NodeState => ({ connections: manager.connectionCount, draining: isDraining() });
   const nodes = new Nodes({ ...parts, directory, calls, state });
   const losses = new Coalescer({ run: () => tracker.hearLosses(), clock, spacingMs: LOSSES_SPACING_MS });
-  const deaf = (to: string) => (error: unknown) =>
-    log.error({ event: 'internal-error', error }, `this node cannot listen to ${to}`);
+  let isStopped = false;
+  const deaf = (to: string) => (error: unknown) => {
+    // What still waited for Redis when the node stops is given up.
+    if (!isStopped) log.error({ event: 'internal-error', error }, `this node cannot listen to ${to}`);
+  };
   return {
     nodes,
     gauges: gaugesOf(parts),
@@ -58,6 +61,7 @@ export function createOperations(parts: OperationsParts): Operations {
       peers?.bus.subscribe(`lost:${node}`, () => losses.ask()).catch(deaf('its losses'));
     },
     stop() {
+      isStopped = true;
       nodes.stop();
       losses.stop();
     },

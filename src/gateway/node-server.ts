@@ -24,7 +24,10 @@ import {
 import { type HandshakeRequest, pathOf } from './handshake.ts';
 import { NodeSocket } from './node-socket.ts';
 
-/** A connection must have sent all headers of its first request within this time, plus one check. */
+/**
+ * A connection must have sent all headers of its first request within this time, plus one check. Not less: in a storm of
+ * reconnects a loop that is held up reads late what was sent in time, and would answer 408.
+ */
 const HEADERS_TIMEOUT_MS = 8_000;
 const CHECK_INTERVAL_MS = 500;
 const KEEP_ALIVE_MS = 5_000;

@@ -16,6 +16,7 @@ export class Coalescer {
   readonly #options: CoalescerOptions;
   #running = false;
   #asked = false;
+  #stopped = false;
   #waiting: Timer | undefined;
   #lastBegan = Number.NEGATIVE_INFINITY;
 
@@ -24,12 +25,14 @@ export class Coalescer {
   }
 
   ask(): void {
+    if (this.#stopped) return;
     this.#asked = true;
     this.#next();
   }
 
   /** Begins no further run. */
   stop(): void {
+    this.#stopped = true;
     this.#asked = false;
     this.#waiting?.cancel();
   }

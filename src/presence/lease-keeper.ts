@@ -10,6 +10,8 @@ export const RENEW_INTERVAL_MS = 500;
 const REAP_LIMIT = MAX_BATCH;
 /** How long a restore waits for SQL to tell what has ended meanwhile: logins wait 2 s for the restore. */
 const SQL_PATIENCE_MS = 500;
+/** Losses that one renewal acknowledges: each is two arguments of one call. */
+const MAX_ACKNOWLEDGED = 10_000;
 /** Calls in one renewal; what is left then follows in the next one. */
 const MAX_REAP_PAGES = 40;
 
@@ -102,7 +104,8 @@ export class LeaseKeeper {
     this.#presence.onlineCount = answer.onlineCount;
     for (const loss of answer.losses) {
       this.#lose(loss);
-      this.#acknowledged.push(loss);
+      // What is not acknowledged is told again.
+      if (this.#acknowledged.length < MAX_ACKNOWLEDGED) this.#acknowledged.push(loss);
     }
   }
 

@@ -130,7 +130,8 @@ export class RedisDuties {
   async #discard([id, fields]: StreamEntry): Promise<void> {
     const { link, prefix } = this.#options;
     await this.#ownAside();
-    await link.guarded(link.client.hset(this.#asideKey, `foreign:${id}`, JSON.stringify(fields)));
+    if ((await link.guarded(link.client.hlen(this.#asideKey))) < MAX_ASIDE)
+      await link.guarded(link.client.hset(this.#asideKey, `foreign:${id}`, JSON.stringify(fields)));
     await link.guarded(link.client.rpush(`${prefix}lingxi:foreign`, this.#stream));
     await this.#options.run('acknowledge', [id, 0, 0]);
   }

@@ -6,6 +6,8 @@ import type { UserHold } from './user-hold.ts';
 
 /** After an answer that asks for it, a statement is made again no sooner than this. */
 const RETRY_MS = 100;
+/** How often it is looked whether a user whose hold is gone shows life: a thawed node may have a great many. */
+const LIFE_LOOK_MS = 500;
 /** What became dirty while a call was under way follows it this much later. */
 const SOON_MS = 25;
 /** Looks at what is newer than the store knows, in one `renewalMs`. */
@@ -23,8 +25,8 @@ export class Statements {
   readonly #logins: Logins;
   #scheduled: Timer | undefined;
   #running = false;
-  /** The store asked for some statement of the newest flush to be made again. */
-  #asksAgain = false;
+  /** How soon some statement of the newest flush is to be made again; undefined: none is. */
+  #retryMs: number | undefined;
   #renewal: Timer | undefined;
 
   constructor(presence: NodePresence, logins: Logins) {
@@ -69,7 +71,7 @@ export class Statements {
     this.#scheduled = undefined;
     if (this.#running) return;
     this.#running = true;
-    this.#asksAgain = false;
+    this.#retryMs = undefined;
     void this.flush().finally(() => {
       this.#running = false;
       if (this.#presence.dirty.size > 0 && this.#presence.available) this.#later();
@@ -77,8 +79,7 @@ export class Statements {
   }
 
   #later(): void {
-    const delayMs = this.#asksAgain ? RETRY_MS : SOON_MS;
-    this.#scheduled ??= this.#presence.options.clock.after(delayMs, () => this.#run());
+    this.#scheduled ??= this.#presence.options.clock.after(this.#retryMs ?? SOON_MS, () => this.#run());
   }
 
   /** States who proved life that the store does not know of, `behindMs` or more newer than what it knows. */
@@ -130,6 +131,8 @@ export class Statements {
   #take(hold: UserHold, answer: ClaimAnswer): void {
     switch (answer.kind) {
       case 'held':
+        // A logout without an answer has not happened: its connection is gone, and its lease.
+        hold.endAsked = undefined;
         return this.#presence.release(hold);
       case 'released':
         return this.#letGo(hold);
@@ -160,7 +163,7 @@ export class Statements {
       this.#presence.forget(hold, hold.endAsked);
     } else if (hold.sockets.length > 0 && !hold.livedSince((hold.goneAt ??= time.monotonic))) {
       // The period may have been ended while this node was away: who shows no life after that stays logged out.
-      return this.#again(hold);
+      return this.#again(hold, LIFE_LOOK_MS);
     } else await this.#logins.reclaim(hold);
     this.#presence.release(hold);
   }
@@ -172,8 +175,8 @@ export class Statements {
     this.#presence.release(hold);
   }
 
-  #again(hold: UserHold): void {
-    this.#asksAgain = true;
+  #again(hold: UserHold, delayMs = RETRY_MS): void {
+    this.#retryMs = Math.min(this.#retryMs ?? delayMs, delayMs);
     this.#presence.dirty.add(hold);
     this.#presence.release(hold);
     // Where it took more than this flush to find out, nobody comes back to it otherwise.

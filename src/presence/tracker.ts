@@ -232,7 +232,8 @@ export class PresenceTracker implements Presence, ManagerObserver {
       const askedBefore = hold.endAsked;
       hold.endAsked = request.reason;
       const answer = await this.#endOnce(request, hold);
-      hold.endAsked = undefined;
+      const isKnown = answer.kind !== 'young' && answer.kind !== 'no-lease';
+      hold.endAsked = isKnown ? undefined : askedBefore;
       if (answer.kind === 'ended') {
         node.periodEnded(answer.end);
         node.forget(hold, request.reason);

@@ -279,6 +279,22 @@ describe.each([
       expect(duty?.lastSeenAt).toBeLessThanOrEqual(Math.max(first, duty?.loginAt ?? 0));
     });
 
+    it('[ST5] a node that knows of no proof takes nothing from what was known', async () => {
+      const store = await open();
+      const user = freshUser();
+      const { loginTime } = await login(store, socketOf(user, 1));
+      await eventually(async () => {
+        await state(store, claimOf(user, { mode: 'state', rev: Date.now(), proofMark: String(Date.now()) }));
+        expect((await read(store, user))?.lastHeartbeat).toBeGreaterThan(loginTime);
+      });
+      const unproven = { proofMark: '', proofAgeMs: 1e11, untilMs: -1e11 };
+      await state(store, claimOf(user, { mode: 'state', rev: Date.now() + 1, ...unproven }));
+      expect((await read(store, user))?.lastHeartbeat).toBeGreaterThan(loginTime);
+      await state(store, nothingLeft(user, Date.now() + 2, unproven));
+      const [duty] = await dutiesOf(store, user);
+      expect(duty?.logoutAt).toBeGreaterThan(loginTime);
+    });
+
     it('lastHeartbeat follows the newest proof that the node told', async () => {
       const store = await open();
       const user = freshUser();

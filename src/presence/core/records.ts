@@ -158,6 +158,8 @@ export function applyClaim(hold: Hold, claim: Claim, { wall, observed }: Moment)
   hold.sockets = claim.sockets;
   hold.socketUntil = claim.socketMs > 0 ? observed + claim.socketMs : 0;
   hold.httpUntil = claim.httpMs > 0 ? observed + claim.httpMs : 0;
+  // A node that knows of no proof, as after a failover, takes nothing from what was known.
+  if (claim.proofMark === '') return;
   const proof = Math.max(0, wall - claim.proofAgeMs);
   const until = Math.max(0, wall + claim.untilMs);
   const isSame = hold.proofMark === claim.proofMark;

@@ -138,7 +138,7 @@ export class PresenceWorld {
     if (record === undefined || !settled(record, period) || record.holds.size > 0) return;
     // Its epochs must stay below those to come, also where the clock steps back meanwhile (rule PR3).
     this.highestEpoch = Math.max(this.highestEpoch, record.epoch);
-    if (this.#rules.lastSeenTtlMs === 0) this.records.delete(userId);
+    if (this.#rules.lastSeenTtlMs === 0 && record.blockedUntil === 0) this.records.delete(userId);
   }
 
   #login(node: string, step: LoginStep): ClaimAnswer {

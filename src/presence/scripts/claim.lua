@@ -33,6 +33,11 @@ local function apply(h, c)
   h.sockets = c.sockets
   h.socket_until = deadline(c.socket_ms)
   h.http_until = deadline(c.http_ms)
+  -- A node that knows of no proof, as after a failover, takes nothing from what was known.
+  if c.mark == '' then
+    h.proof, h.till, h.mark = h.proof or 0, h.till or 0, h.mark or ''
+    return
+  end
   local proof, till = math.max(0, wall - c.proof_age), math.max(0, wall + c.until_ms)
   local same = h.mark == c.mark
   h.proof = same and math.min(h.proof, proof) or proof
@@ -171,6 +176,8 @@ local function state(r, c, h)
   if is_holding(c) then
     h.answer = 'held'
     call('HSET', user_key(r.id), 'h:' .. node, format_hold(h))
+    -- What a foreign program took out of the node's users would be missed by the reaping.
+    call('SADD', node_key(node), r.id)
     if r.recorded then
       local key = mirror_key(r.id)
       -- A foreign program may have taken them out, or the whole sets away.

@@ -73,7 +73,7 @@ local time = redis.call('TIME')
 local wall = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local world = call('HMGET', WORLD, 'clock', 'reading', 'high', 'run', 'birth')
 local clock, reading = tonumber(world[1]), tonumber(world[2])
-local known_world = clock ~= nil and reading ~= nil
+local known_world = clock ~= nil and reading ~= nil and tonumber(world[5]) ~= nil
 local observed = known_world and clock + math.max(0, math.min(MAX_CHARGED_MS, wall - reading)) or wall
 local high = tonumber(world[3]) or 0
 local birth = tonumber(world[5]) or observed
@@ -91,7 +91,7 @@ end
 local function node_entry(n)
   local parts = split(call('HGET', NODES, n) or '', '|')
   local seen = tonumber(parts[2])
-  if not seen then return nil end
+  if not seen or not parts[3] then return nil end
   return { lease = parts[1], seen = seen, restored = parts[3] }
 end
 local function keep_node(n, entry)
@@ -184,7 +184,13 @@ local function load(id)
     end
     r.holds, r.held, whole = {}, 0, false
   end
-  if not whole then note_foreign(key) end
+  if not whole then
+    note_foreign(key)
+    if r.held == 0 then
+      call('SREM', ONLINE_SET, id)
+      call('ZREM', ONLINE, id)
+    end
+  end
   return r
 end
 
@@ -319,6 +325,6 @@ local function lose(n, id, rev, reason)
   call('HSET', lost_key(n), id, num(rev) .. '|' .. reason)
   if told[n] or not settings[4] then return end
   told[n] = true
-  -- Pub/sub ignores the database: the channel names it.
-  redis.call('PUBLISH', prefix .. 'lingxi:' .. settings[4] .. ':lost:' .. n, id)
+  -- Pub/sub ignores the database: the channel names it. Who may not publish is told by the renewal alone.
+  redis.pcall('PUBLISH', prefix .. 'lingxi:' .. settings[4] .. ':lost:' .. n, id)
 end

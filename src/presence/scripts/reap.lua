@@ -41,7 +41,7 @@ local dead = call('HGETALL', DEAD)
 for i = 1, #dead, 2 do
   local n, cursor = dead[i], dead[i + 1]
   if limit > 0 then
-    local page = call('SSCAN', node_key(n), string.match(cursor, '^%d+$') or '0', 'COUNT', limit)
+    local page = call('SSCAN', node_key(n), #cursor < 20 and string.match(cursor, '^%d+$') or '0', 'COUNT', limit)
     call('HSET', DEAD, n, page[1])
     for _, id in ipairs(page[2]) do
       limit = limit - 1

@@ -13,7 +13,7 @@ if before and (tonumber(before.lease) or 0) > tonumber(lease) then
 end
 
 -- Rises with every birth, whichever Redis it was on.
-local generation, lived = tonumber(call('HGET', WORLD, 'gen') or 0), tonumber(ARGV[8])
+local generation, lived = tonumber(call('HGET', WORLD, 'gen')) or 0, tonumber(ARGV[8])
 if not known_world or world[4] ~= run_id or generation < lived then
   -- Another Redis than the one that gave the leases (restart, failover, wipe), or one that was left for another and
   -- leads again with what it had then: everybody states anew what it holds.
@@ -49,5 +49,13 @@ if #foreign > 0 then call('DEL', FOREIGN) end
 local answer = { entry.restored == '1' and 0 or 1, call('ZCARD', ONLINE), this_birth, #foreign }
 for _, key in ipairs(foreign) do answer[#answer + 1] = key end
 local losses = call('HGETALL', lost)
-for i = 1, #losses do answer[#answer + 1] = losses[i] end
+for i = 1, #losses, 2 do
+  if tonumber(split(losses[i + 1], '|')[1]) then
+    answer[#answer + 1] = losses[i]
+    answer[#answer + 1] = losses[i + 1]
+  else
+    note_foreign(lost)
+    call('HDEL', lost, losses[i])
+  end
+end
 return answer

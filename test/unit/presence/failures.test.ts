@@ -205,7 +205,7 @@ describe('losses', () => {
     const claims = (): number => room.store.calls.filter((call) => call === `socket ${USER}`).length;
     expect(claims()).toBe(2);
     player.socket.pong();
-    await room.clock.advanceAsync(150, 5);
+    await room.clock.advanceAsync(600, 5);
     room.store.answer = undefined;
     expect(claims()).toBe(3);
     expect(player.socket.code).toBeUndefined();
