@@ -139,7 +139,7 @@ describe('a foreign program writes under our keys', () => {
     await eventually(async () => expect(await cli('XLEN', 'lingxi:duties')).toBe('0'), { timeoutMs: 12_000 });
     await eventually(() => {
       const told = pair.both.flatMap((node, index) => [
-        ...node.logged('foreign-value', marks[index]),
+        ...node.logged('foreign-value', marks[index]).filter(({ key }) => key === 'lingxi:duties'),
         ...node.logged('settlement-set-aside', marks[index]),
       ]);
       expect(told).toHaveLength(3);

@@ -190,6 +190,10 @@ async function stillThere(site: Site<RedisDeployment>, guests: readonly Guest[])
     const ended = gateway.logs().filter((line) => line['event'] === 'logged-out');
     expect(ended.filter((line) => ids.includes(Number(line['userId'])))).toEqual([]);
   }
+  // A message on the channel reaches who listens at that moment; each node finds the new master by itself.
+  await eventually(async () =>
+    expect(await redis.cli('PUBSUB', 'NUMSUB', 'lingxi:push')).toBe(`lingxi:push\n${nodes.length}`),
+  );
   await redis.cli('PUBLISH', 'lingxi:push', pushOf(ids));
   await Promise.all(guests.map(({ client }) => client.next('news')));
 }

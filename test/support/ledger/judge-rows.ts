@@ -141,7 +141,10 @@ function wasAskedFor(of: UserCase, { logoutAt }: PeriodEntry): boolean {
   return of.facts.logouts.some((logout) => {
     if (logout.outcome === 'not-online') return false;
     if (logout.outcome === 'ended') return logout.logoutTime === logoutAt;
-    // A socket that came after the client had given up has a newer epoch (rule PR7).
+    // A socket that came after the client had given up has a newer epoch (rule PR7). A logout that names none ends what
+    // runs when its node comes to it.
+    if (logout.epoch === 'none')
+      return logoutAt >= logout.from - ROUNDING_MS && logoutAt <= of.latest(logout) + ROUNDING_MS;
     const newer = of.facts.logins.find(
       ({ via, outcome, from }) => via !== 'http' && outcome === 'in' && from > logout.to,
     );
