@@ -3,6 +3,9 @@ import { CALL_MS, ROUNDING_MS, type UserCase } from './user-case.ts';
 import type { Violation } from './verdict.ts';
 import { RECORD_MS, RESTORE_MS } from './world.ts';
 
+/** A call that is not answered within this time fails. */
+const COMMAND_MS = 1000;
+
 type Judgement = Omit<Violation, 'userId'>;
 
 /** Missing: what a client knows of stands in SQL, settled, and the user's time is the newest of it. */
@@ -184,7 +187,10 @@ function latestEnd(of: UserCase, row: PeriodEntry): number {
       .map((login) => ({ ...login, at: login.outcome === 'in' ? login.to : of.latest(login) })),
   ].filter(({ from }) => from <= row.logoutAt);
   const ends = heard.map(({ via, at }) => at + (via === 'http' ? timeouts.http : timeouts.socket));
-  return Math.max(...ends) + CALL_MS;
+  // What waited for Redis to come back told its proof as much too new, and a dead node cannot tell it again.
+  const newest = Math.max(...heard.map(({ at }) => at));
+  const wasLate = row.reason === 'node-lost' && world.unrecorded(newest, row.logoutAt) > 0;
+  return Math.max(...ends) + (wasLate ? COMMAND_MS : CALL_MS);
 }
 
 function lostANode(of: UserCase, { loginAt, settledAt }: PeriodEntry): boolean {

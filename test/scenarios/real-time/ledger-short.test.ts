@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { runLedger } from '../support/ledger/run-ledger.ts';
+import { runLedger } from '../../support/ledger/run-ledger.ts';
 
 /** The plan is replayed by its seed; how the processes answer to it is not. */
 const SEED = Number(process.env['LEDGER_SEED'] ?? 20_260_801);
