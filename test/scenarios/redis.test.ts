@@ -125,10 +125,14 @@ describe('a Redis that comes back as it was, behind, or empty', () => {
       const moving = await enter(pair.bun, fresh(5));
       const returning = await enter(pair.node, fresh(5));
       const before = [...staying, ...leaving, ...silent, ...moving, ...returning];
-      await eventually(async () => {
-        const set = await onlineSet(replica);
-        expect(before.filter(({ user }) => !set.has(String(user)))).toEqual([]);
-      });
+      // A master waits for more replicas before it sends the first its data.
+      await eventually(
+        async () => {
+          const set = await onlineSet(replica);
+          expect(before.filter(({ user }) => !set.has(String(user))).map(({ user }) => user)).toEqual([]);
+        },
+        { timeoutMs: 15_000 },
+      );
       await replica.cli('REPLICAOF', 'NO', 'ONE');
       const cutAt = performance.now();
 
