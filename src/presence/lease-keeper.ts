@@ -1,5 +1,4 @@
 import type { Timer } from '../lib/clock.ts';
-import type { PeriodRow } from '../settlement/user-store.ts';
 import type { NodePresence } from './node-presence.ts';
 import { type Claim, type Loss, MAX_BATCH, type RenewAnswer } from './presence-store.ts';
 import type { Statements } from './statements.ts';
@@ -159,14 +158,14 @@ export class LeaseKeeper {
     const running = [...holds.values()].filter(
       (hold) => hold.period > 0 && (hold.isAlive(now) || Number.isFinite(hold.newestProof().monotonic)),
     );
-    let rows: ReadonlyMap<number, PeriodRow> | undefined = new Map();
+    let ended: ReadonlySet<UserHold> | undefined = new Set();
     for (let start = 0; start < running.length; start += MAX_BATCH) {
       const candidates = running.slice(start, start + MAX_BATCH);
       // Silent once, it is not waited for again.
-      if (rows !== undefined) rows = await this.#newestPeriods(candidates);
+      if (ended !== undefined) ended = await this.#endedOf(candidates);
       // What has ended meanwhile is told by the next statement, which connects the living anew.
       // Some may have gone while SQL was asked.
-      const batch = candidates.filter((hold) => hold.period > 0 && !hasEnded(hold, rows?.get(hold.userId)));
+      const batch = candidates.filter((hold) => hold.period > 0 && ended?.has(hold) !== true);
       for (const hold of candidates) if (hold.period > 0 && !batch.includes(hold)) dirty.add(hold);
       const claims: Claim[] = batch.map((hold) =>
         hold.claim('restate', time, { rev: this.#presence.nextRev() }),
@@ -181,14 +180,18 @@ export class LeaseKeeper {
     return true;
   }
 
-  /** SQL's newest rows; undefined where it is silent: then everything is restated (rule PR11). */
-  #newestPeriods(holds: readonly UserHold[]): Promise<ReadonlyMap<number, PeriodRow> | undefined> {
+  /**
+   * Those whose period SQL has closed; undefined where it is silent: then everything is restated (rule PR11). A newer
+   * row alone proves nothing: it may be of an opening that was given up.
+   */
+  #endedOf(holds: readonly UserHold[]): Promise<ReadonlySet<UserHold> | undefined> {
     const { ledger, clock } = this.#presence.options;
     return new Promise((resolve) => {
       const timer = clock.after(SQL_PATIENCE_MS, () => resolve(undefined));
       void ledger
-        .newestPeriods(holds.map(({ userId }) => userId))
-        .then(resolve, () => resolve(undefined))
+        .areSettled(holds.map(({ userId, period }) => ({ userId, period })))
+        .then((settled) => resolve(new Set(holds.filter((_, index) => settled[index]))))
+        .catch(() => resolve(undefined))
         .finally(() => timer.cancel());
     });
   }
@@ -216,10 +219,4 @@ export class LeaseKeeper {
       if (ghosts === 0) return;
     }
   }
-}
-
-/** Whether SQL knows the period as settled, or a newer one of the user. */
-function hasEnded(hold: UserHold, row: PeriodRow | undefined): boolean {
-  if (row === undefined) return false;
-  return row.period > hold.period || (row.period === hold.period && row.settledAt !== null);
 }

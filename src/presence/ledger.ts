@@ -15,6 +15,8 @@ export interface Ledger {
   /** Resolves once the period's duty is settled, or after `timeoutMs` (rule ST6). */
   settled(period: { readonly userId: number; readonly period: number }, timeoutMs: number): Promise<void>;
   newestPeriods(userIds: readonly number[]): Promise<ReadonlyMap<number, PeriodRow>>;
+  /** Whether each period is closed. */
+  areSettled(periods: readonly PeriodKey[]): Promise<readonly boolean[]>;
   /** A duty was recorded: settle it soon. */
   wake(): void;
 }

@@ -98,6 +98,11 @@ export function reconnect(client: Redis): void {
   if (client.status === 'ready' || client.status === 'connect') client.disconnect(true);
 }
 
+/** Whether a server that answers so is to be left: the next connection may find one that serves. */
+export function mustLeave(error: Error): boolean {
+  return LEFT.test(error.message);
+}
+
 function finderFor(
   address: Exclude<RedisAddress, { kind: 'single' }>,
   wanted: RedisConnectionOptions,
@@ -121,6 +126,6 @@ function optionsFor(timeoutMs: number) {
     // While Redis reads its file it says for how long yet, and is mostly wrong: it is back sooner (rule PR10).
     maxLoadingRetryTime: MAX_LOADING_RETRY_MS,
     retryStrategy: reconnectDelay,
-    reconnectOnError: (error: Error) => LEFT.test(error.message),
+    reconnectOnError: mustLeave,
   } satisfies RedisOptions;
 }

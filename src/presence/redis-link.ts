@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { type Clock, systemClock } from '../lib/clock.ts';
-import { openRedisConnection, type RedisConnection, reconnect } from './redis-connection.ts';
+import { mustLeave, openRedisConnection, type RedisConnection, reconnect } from './redis-connection.ts';
 import { loadScripts, SCRIPT_NAMES, type ScriptName } from './redis-scripts.ts';
 
 export interface RedisLinkOptions {
@@ -12,6 +12,10 @@ export interface RedisLinkOptions {
 }
 
 type Script = (key: string, ...args: readonly (string | number)[]) => Promise<unknown>;
+
+const TIMED_OUT = 'Command timed out';
+/** What the client says of a call that no connection carried. */
+const NOT_CONNECTED = /^(?:Stream isn't writeable|Connection is closed|Reached the max retries per request)/;
 
 /** Why Redis cannot be used. */
 export class RedisUnavailable extends Error {
@@ -36,6 +40,7 @@ export class RedisLink {
   #lastRunId: string | undefined;
   /** Rises with every connection: a lease belongs to one, late calls of an older one are void. */
   #connection = 0;
+  /** What ended, or forbids, the present connection. */
   #lastError = 'not connected yet';
 
   constructor(options: RedisLinkOptions) {
@@ -48,6 +53,9 @@ export class RedisLink {
       this.client.defineCommand(`lingxi_${name}`, { numberOfKeys: 1, lua: scripts[name] });
     this.client.on('error', (error: Error) => {
       this.#lastError = error.message;
+    });
+    this.client.on('ready', () => {
+      this.#lastError = 'the connection ended';
     });
     this.client.on('close', () => {
       this.#runId = undefined;
@@ -88,8 +96,7 @@ export class RedisLink {
     try {
       return await command;
     } catch (error) {
-      if (error instanceof Error && error.message === 'Command timed out') this.#reconnect();
-      throw error;
+      throw this.#explained(error);
     }
   }
 
@@ -128,6 +135,16 @@ export class RedisLink {
     if (this.#lastRunId !== undefined && this.#lastRunId !== runId) this.#subscribers.forEach(reconnect);
     this.#lastRunId = runId;
     return runId;
+  }
+
+  /** The client refuses calls without a connection in words of its own: who reads the log needs to know why there is none. */
+  #explained(error: unknown): unknown {
+    if (!(error instanceof Error)) return error;
+    if (NOT_CONNECTED.test(error.message)) return new RedisUnavailable(`not connected: ${this.#lastError}`);
+    const isTimedOut = error.message === TIMED_OUT;
+    if (isTimedOut || mustLeave(error)) this.#lastError = error.message;
+    if (isTimedOut) this.#reconnect();
+    return error;
   }
 
   #reconnect(): void {

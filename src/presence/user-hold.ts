@@ -149,9 +149,10 @@ export class UserHold implements Watched {
     if (this.#goneRev <= rev) this.#gone = NO_PROOF;
   }
 
-  /** A dial reached this node, whatever became of it: the user lingers by it. */
+  /** A dial reached this node, whatever became of it: the user lingers by it. What was lost before it is no loss of it. */
   noteProof(proof: Proof): void {
     this.#gone = newer(this.#gone, proof);
+    this.#goneRev = Math.max(this.#goneRev, this.#askedRev);
   }
 
   /** A proof of life by HTTP, now; void once a loss covers the statement `rev`. */

@@ -91,6 +91,10 @@ export class PresenceLedger implements Ledger {
     return this.#options.store.newestPeriods(userIds);
   }
 
+  areSettled(periods: readonly PeriodKey[]): Promise<readonly boolean[]> {
+    return this.#options.store.areSettled(periods);
+  }
+
   wake(): void {
     this.#options.settler.wake();
   }

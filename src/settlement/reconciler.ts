@@ -48,6 +48,7 @@ export class Reconciler {
   readonly #suspects = new Suspects();
   readonly #timers: Timer[] = [];
   #cursor: { readonly userId: number; readonly period: number } | undefined;
+  #tickedAt = Number.NEGATIVE_INFINITY;
   #passing: Promise<void> | undefined;
   #noting: Promise<void> | undefined;
   #prunedAt = Number.NEGATIVE_INFINITY;
@@ -60,7 +61,7 @@ export class Reconciler {
   async start(): Promise<void> {
     const { clock } = this.#options;
     this.#timers.push(clock.every(RECONCILE_INTERVAL_MS, () => this.#noteAlive()));
-    this.#timers.push(clock.every(RECONCILE_INTERVAL_MS, () => void this.pass()));
+    this.#timers.push(clock.every(RECONCILE_INTERVAL_MS, () => this.#tick()));
     this.#noteAlive();
     await this.#noting;
   }
@@ -88,6 +89,14 @@ export class Reconciler {
     return duty;
   }
 
+  #tick(): void {
+    const now = this.#options.clock.monotonic();
+    // The whole process stood still: what it found unknown before may have been known meanwhile.
+    if (now - this.#tickedAt >= RECONCILE_AFTER_MS) this.#suspects.forget();
+    this.#tickedAt = now;
+    void this.pass();
+  }
+
   async #lockedPass(): Promise<void> {
     const { store, log } = this.#options;
     try {
@@ -101,13 +110,13 @@ export class Reconciler {
   }
 
   async #reconcile(): Promise<void> {
-    const { store, presenceKnows, clock } = this.#options;
+    const { store, clock } = this.#options;
     for (let page = 0; page < MAX_PAGES_PER_PASS; page += 1) {
       const rows = await store.openPeriods({
         limit: PAGE,
         ...(this.#cursor === undefined ? {} : { after: this.#cursor }),
       });
-      const known = rows.length === 0 ? [] : await presenceKnows(rows);
+      const known = rows.length === 0 ? [] : await this.#ask(rows);
       const unknown = rows.filter((row, index) => {
         if (known[index] !== true) return true;
         this.#suspects.clear(row);
@@ -124,6 +133,16 @@ export class Reconciler {
         return;
       }
       this.#cursor = { userId: last.userId, period: last.period };
+    }
+  }
+
+  /** A time in which presence said nothing is none in which it knew nothing: who was away with it may be restored now. */
+  async #ask(rows: readonly PeriodRow[]): Promise<readonly boolean[]> {
+    try {
+      return await this.#options.presenceKnows(rows);
+    } catch (error) {
+      this.#suspects.forget();
+      throw error;
     }
   }
 

@@ -127,14 +127,22 @@ export class SqlUserStore implements UserStore {
     return newest;
   }
 
+  async areSettled(periods: readonly PeriodKey[]): Promise<readonly boolean[]> {
+    if (periods.length === 0) return [];
+    const found = await sql<{
+      readonly user_id: unknown;
+      readonly period: unknown;
+    }>`select p.user_id, p.period
+      from ${this.#periods(periods)} join lingxi_periods p on p.user_id = batch.user_id and p.period = batch.period
+      where p.settled_at is not null`.execute(this.#db);
+    const closed = new Set(found.rows.map(({ user_id, period }) => `${String(user_id)}:${String(period)}`));
+    return periods.map(({ userId, period }) => closed.has(`${userId}:${period}`));
+  }
+
   async movePeriods(periods: readonly PeriodKey[], node: string): Promise<void> {
     if (periods.length === 0) return;
     const sorted = [...periods].sort((a, b) => a.userId - b.userId || a.period - b.period);
-    const batch = this.#dialect.batch([
-      { name: 'user_id', type: 'integer', values: sorted.map(({ userId }) => userId) },
-      { name: 'period', type: 'integer', values: sorted.map(({ period }) => period) },
-    ]);
-    await sql`update lingxi_periods as p set node = ${node} from ${batch}
+    await sql`update lingxi_periods as p set node = ${node} from ${this.#periods(sorted)}
       where p.user_id = batch.user_id and p.period = batch.period and p.settled_at is null`.execute(this.#db);
   }
 
@@ -241,6 +249,13 @@ export class SqlUserStore implements UserStore {
 
   #ids(userIds: readonly number[]): SqlExpression {
     return this.#dialect.batch([{ name: 'user_id', type: 'integer', values: [...new Set(userIds)] }]);
+  }
+
+  #periods(periods: readonly PeriodKey[]): SqlExpression {
+    return this.#dialect.batch([
+      { name: 'user_id', type: 'integer', values: periods.map(({ userId }) => userId) },
+      { name: 'period', type: 'integer', values: periods.map(({ period }) => period) },
+    ]);
   }
 
   #periodColumns(): SqlExpression {

@@ -27,6 +27,11 @@ export class Suspects {
     this.#entries.delete(keyOf(row));
   }
 
+  /** What was noted proves nothing any more. */
+  forget(): void {
+    this.#entries.clear();
+  }
+
   /** Every open row was looked at once more: those not met again are closed, and forgotten. */
   endRound(): void {
     for (const [key, entry] of this.#entries) {

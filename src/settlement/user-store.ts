@@ -79,6 +79,8 @@ export interface UserStore {
   }): Promise<readonly PeriodRow[]>;
   /** Newest period of each id that has one. */
   newestPeriods(userIds: readonly number[]): Promise<ReadonlyMap<number, PeriodRow>>;
+  /** Whether each period is closed, in the order asked. One without a row is not. */
+  areSettled(periods: readonly PeriodKey[]): Promise<readonly boolean[]>;
   /**
    * Notes that `node` (an incarnation) holds these periods from now on: its life is what a `reconciled` logout goes by.
    * Closed rows and unknown periods stay as they are.

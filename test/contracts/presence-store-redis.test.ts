@@ -373,6 +373,18 @@ describe('[PR11] a Redis that was restarted or emptied', () => {
     expect((await renew(store)).restore).toBe(false);
   });
 
+  it('opens nothing for a node that has yet to restore, also where everybody else may open', async () => {
+    const [late, peer] = [await open(), await open()];
+    await redis.cli('FLUSHALL');
+    expect((await asked(late)).restore).toBe(true);
+    await takeLease(peer);
+    await grownUp(peer);
+    const user = freshUser();
+    expect(await state(late, socketOf(user, 1))).toEqual({ kind: 'young' });
+    expect((await renew(late)).restore).toBe(false);
+    expect(await state(late, socketOf(user, 2))).toMatchObject({ kind: 'opened' });
+  });
+
   it('a restart voids all leases; what was saved stands, and who does not come back is reaped', async () => {
     const [survivor, lost] = [await open(1500), await open()];
     await grownUp(survivor);

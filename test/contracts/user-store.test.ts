@@ -351,6 +351,24 @@ async function poison(database: TestDatabase): Promise<void> {
 }
 
 describe.each(subjects)('periods that move: user store on $name', ({ make }) => {
+  test('[PR11] which periods are closed: by their own row, not by a newer one', async () => {
+    const database = await make();
+    const store = await openStore(database.options);
+    const both = [7, 8].map((userId) => opening({ userId, period: T, loginAt: T }));
+    await store.open([...both, opening({ userId: 7, period: T + 50, loginAt: T + 50 })]);
+    await store.settle([duty({ userId: 8, period: T, loginAt: T, logoutAt: T + 5 })], T + 10);
+    const asked = [
+      { userId: 8, period: T },
+      { userId: 7, period: T },
+      { userId: 9, period: T },
+      { userId: 7, period: T + 50 },
+    ];
+    expect(await store.areSettled(asked)).toEqual([true, false, false, false]);
+    expect(await store.areSettled([])).toEqual([]);
+    await store.close();
+    await database.remove();
+  });
+
   test('[ST5] a period that moved goes by the life of the node that has it; a closed one stays as it was', async () => {
     const database = await make();
     const store = await openStore(database.options);

@@ -14,6 +14,8 @@ export interface RedisEvents {
   /** A script opened a period or minted an epoch. */
   minted(claim: Claim, answer: Extract<ClaimAnswer, { kind: 'opened' | 'joined' }>): void;
   claimed(claim: Claim, answer: ClaimAnswer, caller: Caller): void;
+  /** An opening was given up that nobody had been told of. */
+  withdrawn(userId: number, caller: Caller): void;
   ended(duty: Omit<Duty, 'id'>): void;
   endAsked(request: EndRequest, answer: EndAnswer): void;
 }
@@ -39,6 +41,8 @@ export interface Contents {
   birth: number;
   /** Rises with every birth. */
   generation: number;
+  /** Of the present birth, as `renew.lua` names it. */
+  name: string;
 }
 
 /** A copy that nobody else changes, in a `world` that is still empty. */

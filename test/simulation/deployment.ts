@@ -63,7 +63,12 @@ export class Deployment {
     const redis = (): SimulatedRedis => this.redis;
     const nodes = (): readonly SimulatedNode[] => this.nodes;
     const sql = new SimulatedSql({ loginResetsTime: rules.loginResetsTime, mutation });
-    const witness = new Witness({ scheduler, redis, trace });
+    const witness = new Witness({
+      scheduler,
+      redis,
+      trace,
+      isSettled: (userId, period) => sql.isSettled(userId, period),
+    });
     const strict = new Strict({ scheduler, redis, sql, rules, witness, faults, nodes });
     this.sql = sql;
     this.witness = witness;

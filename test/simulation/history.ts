@@ -24,13 +24,25 @@ export interface HistoryReport {
   readonly history: number;
 }
 
-const STEPS = 200;
+const STEPS = 150;
 const START_MS = 3000;
 const PACES = [
   { maxMs: 50, longShare: 0.03, moreUsers: 3 },
   { maxMs: 150, longShare: 0.03, moreUsers: 1 },
   { maxMs: 400, longShare: 0.03, moreUsers: 0 },
   { maxMs: 100, longShare: 0.06, moreUsers: 0 },
+];
+const POLICIES = [...times(6, 'replace'), ...times(2, 'reject'), ...times(2, 'multi')];
+/** Each as often as it is to be chosen among the others. */
+const ACTIONS = [
+  ...times(10, 'connect'),
+  ...times(3, 'quiet'),
+  ...times(4, 'play'),
+  ...times(2, 'vanish'),
+  ...times(4, 'leave'),
+  ...times(2, 'logout'),
+  ...times(4, 'http'),
+  ...times(2, 'end'),
 ];
 /** Histories in which nothing befalls the deployment: what holds then needs no tolerance. */
 const UNDISTURBED_SHARE = 0.1;
@@ -51,7 +63,7 @@ export class History {
     const random = new Random(Math.imul(seed, 0x9e3779b1) ^ Math.imul(history + 1, 0x85ebca6b));
     this.#random = random;
     const rules: Rules = {
-      policy: random.weighted({ replace: 6, reject: 2, multi: 2 }),
+      policy: random.pick(POLICIES),
       loginResetsTime: random.chance(0.5),
       lastSeenTtlMs: random.pick([86_400_000, 86_400_000, 5000, 0]),
     };
@@ -106,16 +118,7 @@ export class History {
     const random = this.#random;
     const { faults, devices, nodes } = this.#deployment;
     if (random.chance(this.#faultShare)) return faults.strike(random.pick(this.#faultKinds));
-    const action = random.weighted({
-      connect: 10,
-      quiet: 3,
-      play: 4,
-      vanish: 2,
-      leave: 4,
-      logout: 2,
-      http: 4,
-      end: 2,
-    });
+    const action = random.pick(ACTIONS);
     const device = random.pick(devices);
     const { socket } = device;
     switch (action) {
@@ -153,6 +156,8 @@ export class History {
     this.#request(async (node) => {
       const named = epoch === undefined ? {} : { epoch };
       const answer = await node.tracker.logout({ userId, reason, ...named });
+      if (!answer.ok && answer.error === 'presence-unavailable')
+        this.#deployment.witness.logoutUnanswered(userId);
       this.#deployment.trace(
         () => `HTTP ${reason} of ${userId} (epoch ${epoch}) on ${node.name}: ${JSON.stringify(answer)}`,
       );
@@ -166,4 +171,8 @@ export class History {
     const node = this.#random.pick(open);
     scheduler.schedule(scheduler.now + this.#random.int(1, 5), () => void work(node), node.clock);
   }
+}
+
+function times<const Name extends string>(count: number, name: Name): readonly Name[] {
+  return Array.from({ length: count }, () => name);
 }

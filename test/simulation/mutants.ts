@@ -39,6 +39,11 @@ const OF_STORES: readonly Mutant[] = [
   { name: 'nobody waits for others to restore', mutation: { youngMs: 0 } },
   { name: 'nobody waits for others to restore for long', mutation: { youngMs: 300 }, faults: ['wipe'] },
   { name: 'nodes are not asked to restore', mutation: { neverRestores: true } },
+  {
+    name: 'a node opens periods before it has restored',
+    mutation: { unrestoredMayOpen: true },
+    faults: ['freeze', 'wipe'],
+  },
   { name: 'calls without a lease count', mutation: { ignoresLeases: true }, faults: ['bad-line'] },
   {
     name: 'a lease belongs to no connection',
@@ -74,7 +79,7 @@ const OF_STORES: readonly Mutant[] = [
   { name: 'reject counts dead nodes', mutation: { deadNodesRefuse: true }, faults: ['kill'] },
   { name: 'a take-over takes proofs by HTTP', mutation: { takesHttpProofs: true }, faults: ['kill'] },
   { name: 'a take-over tells the loser nothing', mutation: { takeOverTellsNobody: true } },
-  { name: 'a late statement undoes a loss', mutation: { ignoresLosses: true }, faults: ['cut'] },
+  { name: 'a late statement undoes a loss', mutation: { ignoresLosses: true }, faults: ['bad-line'] },
   { name: 'losses are told once', mutation: { lossesToldOnce: true }, faults: ['bad-line'] },
   { name: 'an end does not look at the epoch', mutation: { endIgnoresEpoch: true } },
   { name: 'an end compares with < instead of <=', mutation: { strictEnd: true } },

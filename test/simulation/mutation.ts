@@ -8,6 +8,7 @@ export interface Mutation {
   readonly chargesWholeGaps?: boolean;
   readonly youngMs?: number;
   readonly neverRestores?: boolean;
+  readonly unrestoredMayOpen?: boolean;
   readonly ignoresLeases?: boolean;
   readonly leasesOfAnyConnection?: boolean;
   readonly forgetsHighestEpoch?: boolean;

@@ -17,6 +17,10 @@ export class RedisHost {
     this.#scheduler = scheduler;
   }
 
+  get isBad(): boolean {
+    return this.down || this.stalled;
+  }
+
   /** Runs a script now, or when the stall is over; never while the server is down. */
   submit(script: () => void): void {
     if (this.down) return;

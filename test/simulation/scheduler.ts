@@ -5,7 +5,7 @@ import { settlePromises } from './settle-promises.ts';
 export const Phase = { timer: 0, read: 1, deferred: 2 } as const;
 
 /** Simulated processes look at their deadlines no more often than this, as a busy loop would: a fraction of the work. */
-const QUICKEST_TICK_MS = 200;
+const QUICKEST_TICK_MS = 250;
 const WALL_START = Date.UTC(2026, 0, 1);
 /** More than the events of any history: one number orders phases, and events within them. */
 const PHASE_RANKS = 2 ** 40;
@@ -16,6 +16,8 @@ class Event implements Timer {
   rank: number;
   readonly owner: NodeClock | undefined;
   run: (() => void) | undefined;
+  /** Whether it may settle promises: most events are nothing but a message on its way. */
+  mayResolve = true;
 
   constructor(at: number, rank: number, owner: NodeClock | undefined, run: () => void) {
     this.at = at;
@@ -42,6 +44,13 @@ export class Scheduler {
     return this.place(at, Phase.read, owner, run);
   }
 
+  /** As {@link schedule}, for what settles no promise. */
+  carry(at: number, run: () => void): void {
+    const event = new Event(Math.max(at, this.now), this.rank(Phase.read), undefined, run);
+    event.mayResolve = false;
+    this.push(event);
+  }
+
   /** As {@link schedule}, in any phase. */
   place(at: number, phase: number, owner: NodeClock | undefined, run: () => void): Event {
     const event = new Event(Math.max(at, this.now), this.rank(phase), owner, run);
@@ -63,7 +72,7 @@ export class Scheduler {
       this.now = event.at;
       if (owner?.takes(event) === false) continue;
       run();
-      settlePromises();
+      if (event.mayResolve) settlePromises();
     }
     this.now = time;
   }

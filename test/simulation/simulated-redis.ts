@@ -21,6 +21,8 @@ const YOUNG_MS = 2000;
 const LOGINS_FIRST_MS = 500;
 const MAX_CHARGED_MS = 2000;
 const DEAD_AFTER_MS = 11_000;
+/** A look is on its way for much less, over a good line. */
+const IDLE_LOOK_MS = 100;
 
 /** One Redis: the scripts of `src/presence/scripts` over the rules of `src/presence/core`, and what may befall it. */
 export class SimulatedRedis {
@@ -86,7 +88,7 @@ export class SimulatedRedis {
     const moment = this.#moment();
     if (Number(leases.get(caller.node)?.lease ?? 0) > Number(caller.lease))
       return { restore: false, losses: [], world: '', onlineCount: 0, foreign: [], birth: '' };
-    const lived = Number(restatedIn?.split(':')[2] ?? 0);
+    const lived = restatedIn === contents.name ? contents.generation : Number(restatedIn?.split(':')[2] ?? 0);
     if (!contents.known || contents.run !== caller.runId || contents.generation < lived) {
       contents.generation = Math.max(contents.generation, lived) + 1;
       for (const node of leases.keys())
@@ -94,11 +96,12 @@ export class SimulatedRedis {
       contents.birth = moment.observed;
       contents.run = caller.runId;
       contents.known = true;
+      contents.name = `${caller.runId}:${contents.birth}:${contents.generation}`;
     }
     this.#keepClock(moment);
     if (!this.#mutation.forgetsHighestEpoch)
       world.highestEpoch = Math.max(world.highestEpoch, request.highestEpoch);
-    const birth = `${caller.runId}:${contents.birth}:${contents.generation}`;
+    const birth = contents.name;
     const credited = request.restored && (restatedIn ?? birth) === birth;
     const restored =
       credited || leases.get(caller.node)?.restored === true || this.#mutation.neverRestores === true;
@@ -140,7 +143,8 @@ export class SimulatedRedis {
     if (!this.#hasLease(caller, this.#moment())) return false;
     let isDone = true;
     for (const opening of batch) {
-      if (!this.world.withdraw(caller.node, opening)) isDone = false;
+      if (this.world.withdraw(caller.node, opening)) this.#events.withdrawn(opening.userId, caller);
+      else isDone = false;
       this.#expireOffline(opening.userId);
     }
     return isDone;
@@ -163,13 +167,21 @@ export class SimulatedRedis {
     });
   }
 
+  /** Whether a look at dead nodes would find none, now and for as long as one is on its way. */
+  hasNothingToReap(): boolean {
+    const { leases, dead } = this.#contents;
+    if (dead.size > 0) return false;
+    const { observed } = this.#moment();
+    for (const { seen } of leases.values()) if (observed - seen >= this.#silence - IDLE_LOOK_MS) return false;
+    return true;
+  }
+
   reap(caller: Caller, limit: number): { ended: readonly EndedPeriod[]; ghosts: number } {
     const moment = this.#moment();
     const { world, leases, dead } = this.#contents;
     if (!this.#hasLease(caller, moment) || this.#isYoung(moment, true)) return { ended: [], ghosts: 0 };
-    const silence = this.#mutation.reapsWithoutGrace ? DEAD_AFTER_MS - 6000 : DEAD_AFTER_MS;
     for (const [node, { seen }] of leases) {
-      if (moment.observed - seen < silence) continue;
+      if (moment.observed - seen < this.#silence) continue;
       leases.delete(node);
       world.nodes.delete(node);
       dead.add(node);
@@ -212,7 +224,8 @@ export class SimulatedRedis {
     const decided =
       (held !== undefined && claim.rev <= held.rev) || (loss !== undefined && claim.rev <= loss.rev);
     const isEnd = claim.mode === 'state' && !isHolding(claim);
-    if (!decided && claim.mode !== 'restate' && this.#isYoung(moment, isEnd)) return { kind: 'young' };
+    const mustWait = this.#isYoung(moment, isEnd) || this.#hasToRestore(caller);
+    if (!decided && claim.mode !== 'restate' && mustWait) return { kind: 'young' };
     const answer = world.claim(caller.node, claim, moment);
     const opened = world.records.get(claim.userId);
     if (this.#mutation.takeOverTellsNobody && claim.mode === 'socket') {
@@ -253,6 +266,10 @@ export class SimulatedRedis {
     this.#contents.reading = wall;
   }
 
+  get #silence(): number {
+    return this.#mutation.reapsWithoutGrace ? DEAD_AFTER_MS - 6000 : DEAD_AFTER_MS;
+  }
+
   #isYoung({ observed }: Moment, forEnds = false): boolean {
     const youngMs = this.#mutation.youngMs ?? YOUNG_MS;
     return observed < this.#contents.birth + youngMs + (forEnds ? LOGINS_FIRST_MS : 0);
@@ -269,6 +286,10 @@ export class SimulatedRedis {
     this.#keepClock(moment);
     this.#keepLease(caller.node, { ...lease, seen: moment.observed });
     return true;
+  }
+
+  #hasToRestore({ node }: Caller): boolean {
+    return !this.#mutation.unrestoredMayOpen && this.#contents.leases.get(node)?.restored === false;
   }
 
   #keepLease(node: string, lease: Lease): void {
@@ -294,7 +315,16 @@ export class SimulatedRedis {
   #empty(): Contents {
     const contents: Contents = {
       ...{ world: this.#createWorld(), duties: new DutyStream(), leases: new Map(), dead: new Set() },
-      ...{ expiries: new Map(), known: false, clock: 0, reading: 0, run: '', birth: 0, generation: 0 },
+      ...{
+        expiries: new Map(),
+        known: false,
+        clock: 0,
+        reading: 0,
+        run: '',
+        birth: 0,
+        generation: 0,
+        name: '',
+      },
     };
     return contents;
   }

@@ -32,6 +32,10 @@ export class SimulatedSql {
     return newest;
   }
 
+  isSettled(userId: number, period: number): boolean {
+    return this.rows.get(`${userId}:${period}`)?.settledAt != null;
+  }
+
   lookup(userIds: readonly number[]): readonly UserFacts[] {
     return userIds.map((userId) => ({
       ...{ userId, exists: true },
@@ -130,6 +134,11 @@ export class SqlLink implements UserStore {
       return new Map(found.map((row) => [row.userId, row]));
     });
   }
+  areSettled(
+    periods: readonly { readonly userId: number; readonly period: number }[],
+  ): Promise<readonly boolean[]> {
+    return this.#call(() => periods.map(({ userId, period }) => this.#sql.isSettled(userId, period)));
+  }
   movePeriods(
     periods: readonly { readonly userId: number; readonly period: number }[],
     node: string,
@@ -203,7 +212,7 @@ export class SqlLink implements UserStore {
           this.#clock,
         );
       };
-      this.#scheduler.schedule(this.#scheduler.now + latency, () => {
+      this.#scheduler.carry(this.#scheduler.now + latency, () => {
         if (sql.hanging) return;
         if (sql.down) return answer(() => reject(new Error('connection refused')));
         const value = run();

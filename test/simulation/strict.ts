@@ -131,9 +131,11 @@ export class Strict implements RedisEvents {
     if (this.#periodsSince !== witness.lostMemoryAt) this.#periods.clear();
     this.#periodsSince = witness.lostMemoryAt;
     const newest = this.#periods.get(userId) ?? 0;
-    // An opening that was given up is as if it had never been.
-    if (answer.kind === 'joined') this.#periods.set(userId, Math.max(newest, answer.period));
+    // While SQL is silent everything is restated (rule PR11): what was brought back so is the newest from then on.
     const mayBeOld = mode === 'restate' && this.#mayFail(...SQL_FAULTS);
+    // An opening that was given up is as if it had never been.
+    if (answer.kind === 'joined')
+      this.#periods.set(userId, mayBeOld ? answer.period : Math.max(newest, answer.period));
     if (answer.period < newest && !mayBeOld)
       witness.violated(`[PR2] ${userId}:${answer.period} is joined on ${node} after ${newest}`);
     if (witness.lostMemoryAt >= 0) return;
@@ -146,6 +148,10 @@ export class Strict implements RedisEvents {
     this.#mintedFor.set(statement, answer.epoch);
     if (before !== undefined && before !== answer.epoch)
       witness.violated(`[PR3] one statement of ${node} got user ${userId} epochs ${before}, ${answer.epoch}`);
+  }
+
+  withdrawn(userId: number, { node }: Caller): void {
+    this.#httpUntil.get(userId)?.delete(node);
   }
 
   ended(duty: Omit<Duty, 'id'>): void {
@@ -289,6 +295,7 @@ interface Stay {
 export const NOBODY: RedisEvents = {
   minted: () => undefined,
   claimed: () => undefined,
+  withdrawn: () => undefined,
   ended: () => undefined,
   endAsked: () => undefined,
 };
@@ -301,6 +308,9 @@ export function audience(...listeners: readonly RedisEvents[]): RedisEvents {
     },
     claimed: (...args) => {
       for (const listener of listeners) listener.claimed(...args);
+    },
+    withdrawn: (...args) => {
+      for (const listener of listeners) listener.withdrawn(...args);
     },
     ended: (...args) => {
       for (const listener of listeners) listener.ended(...args);

@@ -281,3 +281,56 @@ describe('the traps of the protocol', () => {
     }),
   );
 });
+
+describe('what random histories have found', () => {
+  it(
+    '[PR5] Redis stalls between a take-over and the dial back: who dialled lingers, whatever was lost before',
+    onStage({}, (stage) => {
+      const [n1, n2] = nodesOf(stage);
+      const [first, second] = [stage.device(1, 'a'), stage.device(1, 'b')];
+      stage.connect(first, n1);
+      const period = stage.period(1);
+      stage.connect(second, n2);
+      stage.host.stalled = true;
+      stage.connect(second, n1);
+      stage.advance(1500);
+      stage.host.goOn();
+      stage.advance(3000);
+      expect(stage.ends).toEqual([]);
+      expect(stage.period(1)).toBe(period);
+    }),
+  );
+
+  it(
+    '[PR11] a node that thaws after a wipe opens nothing beside what it has yet to restate',
+    onStage({}, (stage) => {
+      const [n1] = nodesOf(stage);
+      stage.connect(stage.device(1, 'a'), n1);
+      const period = stage.period(1);
+      n1.clock.freeze();
+      stage.redis.wipe();
+      stage.advance(5000);
+      stage.connect(stage.device(1, 'b'), n1);
+      n1.clock.thaw();
+      stage.advance(3000);
+      expect(stage.period(1)).toBe(period);
+      expect(rowsOf(stage, 1)).toBe(1);
+    }),
+  );
+
+  it(
+    '[PR11] an opening that was given up stands in SQL: it keeps nobody from being restored',
+    onStage({}, (stage) => {
+      const [n1] = nodesOf(stage);
+      const device = stage.device(1);
+      stage.connect(device, n1);
+      const period = stage.period(1);
+      const later = { userId: 1, period: period + 100, loginAt: period + 100, node: 'n9' };
+      stage.sql.open([later]);
+      stage.redis.wipe();
+      stage.advance(5000);
+      expect(stage.period(1)).toBe(period);
+      expect(stage.ends).toEqual([]);
+    }),
+  );
+});

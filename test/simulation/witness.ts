@@ -20,6 +20,11 @@ interface ToldPeriod {
   readonly loginTime: number;
 }
 
+interface Logout {
+  readonly at: number;
+  readonly isExcused: boolean;
+}
+
 const TIMEOUT: Readonly<Record<Kind, number>> = { socket: HEARTBEAT_TIMEOUT_MS, http: HTTP_TIMEOUT_MS };
 /** A node without a sign of life for about as long looks dead (bounds of the protocol). */
 const LOOKS_DEAD_MS = 9000;
@@ -27,6 +32,8 @@ const LOOKS_DEAD_MS = 9000;
 const RECORDED_WITHIN_MS = 5000;
 /** What is recorded may be the proof of a socket, which lasts shorter. */
 const UNRECORDED_HTTP_MS = RECORDED_WITHIN_MS + HTTP_TIMEOUT_MS - HEARTBEAT_TIMEOUT_MS;
+/** A restart, connecting anew, the young window of a new world. */
+const RESTORED_WITHIN_MS = 8000;
 const ROUNDING_MS = 40;
 const MAX_CHARGED_MS = 2000;
 
@@ -48,6 +55,8 @@ export class Witness {
   readonly #scheduler: Scheduler;
   readonly #redis: () => SimulatedRedis;
   readonly #trace: (text: () => string) => void;
+  /** Whether SQL has closed the period. */
+  readonly #isSettled: (userId: number, period: number) => boolean;
   readonly #proofs = new Map<number, Map<string, ProofSeen>>();
   readonly #newestEpoch = new Map<number, number>();
   readonly #ended = new Set<string>();
@@ -57,7 +66,10 @@ export class Witness {
   readonly #knocked = new Map<number, number>();
   readonly #asking = new Map<number, number>();
   readonly #askedAt = new Map<number, number>();
-  readonly #loggedOutAt = new Map<number, number>();
+  readonly #logouts = new Map<number, Logout>();
+  readonly #unansweredAt = new Map<number, number>();
+  /** From whom the user's sockets were taken last. */
+  readonly #takenFrom = new Map<number, { readonly node: SimulatedNode; readonly at: number }>();
   /** When a node last heard of the user in any way. */
   readonly #shownAt = new Map<number, number>();
 
@@ -65,10 +77,12 @@ export class Witness {
     scheduler: Scheduler;
     redis: () => SimulatedRedis;
     trace: (text: () => string) => void;
+    isSettled: (userId: number, period: number) => boolean;
   }) {
     this.#scheduler = options.scheduler;
     this.#redis = options.redis;
     this.#trace = options.trace;
+    this.#isSettled = options.isSettled;
   }
 
   violated(text: string): void {
@@ -97,11 +111,17 @@ export class Witness {
   proved(node: SimulatedNode, proof: { userId: number; period: number; kind: Kind; at?: number }): void {
     const { userId, period, kind } = proof;
     this.#shownAt.set(userId, this.#scheduler.now);
-    const hold = this.#redis().world.records.get(userId)?.holds.get(node.name);
+    const record = this.#redis().world.records.get(userId);
+    const hasEnded = this.#ended.has(`${userId}:${period}`);
+    // It may not have been told yet, and its node may hold the next period already.
+    if (hasEnded && record !== undefined && record.period > period) return;
+    const hold = record?.holds.get(node.name);
     const held = kind === 'socket' ? (hold?.sockets ?? 0) > 0 : hold !== undefined;
     const isLost = this.#scheduler.now - this.lostMemoryAt < 5000;
-    // What a taken socket says before its node hears of the loss is void as well.
-    if (!held && (!isLost || this.#ended.has(`${userId}:${period}`))) return;
+    // What is said to a node that has yet to hear of a loss is void as well; a take-over leaves proofs by HTTP alone.
+    const loss = this.#lossOf(userId, node.name);
+    const isVoid = loss !== undefined && (kind === 'socket' || loss !== 'replaced');
+    if (!held && (isVoid || !isLost || hasEnded)) return;
     const proofs = this.#proofs.get(userId) ?? new Map<string, ProofSeen>();
     this.#proofs.set(userId, proofs);
     proofs.set(`${node.name} ${kind}`, { node, period, kind, at: proof.at ?? this.#scheduler.now });
@@ -123,14 +143,11 @@ export class Witness {
         : (this.#asking.get(userId) ?? 0) > 0 ||
           askedAgo < HTTP_TIMEOUT_MS ||
           this.#scheduler.now - this.disturbedUntil < 1000;
-    const loggedOutAt = this.#loggedOutAt.get(userId) ?? Number.NEGATIVE_INFINITY;
-    if (!isAsked && (this.#shownAt.get(userId) ?? 0) <= loggedOutAt && this.lostMemoryAt < 0)
-      this.violated(
-        `[PR7] user ${userId} is online again ${this.#scheduler.now - loggedOutAt} ms after a logout`,
-      );
+    this.#judgeReturn(userId, isAsked);
     for (const { node, at, kind, period } of this.#proofs.get(userId)?.values() ?? []) {
       // A rollback had brought an ended period back, and a wipe took it again: SQL knew that it had ended.
-      if (this.#ended.has(`${userId}:${period}`)) continue;
+      const isSettled = this.rolledBack && this.#isSettled(userId, period);
+      if (this.#ended.has(`${userId}:${period}`) || isSettled) continue;
       const age = this.#scheduler.now - at;
       if (age < TIMEOUT[kind] - 1000 && node.isUp && !this.#isExcused(node, at))
         this.violated(`[PR2] user ${userId} opens a period ${age} ms after life on ${node.name}`);
@@ -138,7 +155,10 @@ export class Witness {
   }
 
   claimed(claim: Claim, answer: ClaimAnswer, { node }: { readonly node: string }): void {
-    if (claim.mode === 'socket') this.#forgetTaken(claim.userId, node);
+    if (claim.mode === 'socket') {
+      if (this.#takenFrom.get(claim.userId)?.node.name === node) this.#takenFrom.delete(claim.userId);
+      this.#forgetTaken(claim.userId, node);
+    }
     const knocks = answer.kind === 'joined' || answer.kind === 'opened';
     if (knocks && claim.mode !== 'restate') this.#knocks(claim.userId, this.#scheduler.now + claim.untilMs);
     this.#trace(() => {
@@ -148,18 +168,25 @@ export class Witness {
     });
   }
 
+  withdrawn(userId: number, { node }: { readonly node: string }): void {
+    this.#trace(() => `Redis: ${node} withdraws its opening of ${userId}`);
+  }
+
   ended(duty: Omit<Duty, 'id'>): void {
     const { userId, period, reason, logoutAt } = duty;
     this.#trace(() => `Redis ends ${userId}:${period} for ${reason} at ${logoutAt} of ${duty.node}`);
+    // A rollback had brought an ended period back: SQL has its end, and nothing restores it a second time.
+    const wasBroughtBack = this.#ended.has(`${userId}:${period}`);
     this.#ended.add(`${userId}:${period}`);
     const proofs = [...(this.#proofs.get(userId)?.values() ?? [])];
     if (reason !== 'timeout' && reason !== 'node-lost') {
       this.#before = proofs;
-      this.#loggedOutAt.set(userId, this.#scheduler.now);
+      const isExcused = proofs.some(({ node, at }) => this.#isExcused(node, at));
+      this.#logouts.set(userId, { at: this.#scheduler.now, isExcused });
     }
     this.#proofs.delete(userId);
     if (reason !== 'timeout' && reason !== 'node-lost') return;
-    const isExcused = proofs.some(({ node, at }) => this.#isExcused(node, at));
+    const isExcused = wasBroughtBack || proofs.some(({ node, at }) => this.#isExcused(node, at));
     if (!isExcused) for (const proof of proofs) this.#judgeEarly(duty, proof);
     if (!this.stepped) this.#judgeLogoutTime(duty, proofs);
   }
@@ -169,7 +196,7 @@ export class Witness {
     if (answer.kind !== 'ended' || request.epoch === 0) return;
     const newest = this.#newestEpoch.get(request.userId) ?? 0;
     // What was accepted while Redis lost its memory is stated to it once it is no longer young.
-    if (this.#scheduler.now - this.lostMemoryAt < 5000) return;
+    if (this.#scheduler.now - this.lostMemoryAt < RESTORED_WITHIN_MS) return;
     if (request.epoch < newest && this.#isLiving(request.userId, newest))
       this.violated(`[PR7] user ${request.userId}: an end of epoch ${request.epoch} ended epoch ${newest}`);
   }
@@ -187,6 +214,11 @@ export class Witness {
     this.#knocks(userId, this.#scheduler.now + HTTP_TIMEOUT_MS);
   }
 
+  /** Nobody knows whether a logout that a node was asked for has happened: what was proved before counts no more. */
+  logoutUnanswered(userId: number): void {
+    this.#unansweredAt.set(userId, this.#scheduler.now);
+  }
+
   /** A dial was refused: where no answer came from the store, the user lingers by having dialled. */
   turnedAway(userId: number): void {
     this.#knocks(userId, this.#scheduler.now + HEARTBEAT_TIMEOUT_MS);
@@ -194,11 +226,23 @@ export class Witness {
 
   /** What sockets proved that were taken over counts no more: the newer connection's node answers for the user. */
   #forgetTaken(userId: number, by: string): void {
-    const { losses } = this.#redis().world;
     for (const [key, { node, kind }] of this.#proofs.get(userId) ?? []) {
-      if (kind === 'socket' && node.name !== by && losses.get(node.name)?.get(userId)?.reason === 'replaced')
-        this.#proofs.get(userId)?.delete(key);
+      if (kind !== 'socket' || node.name === by || this.#lossOf(userId, node.name) !== 'replaced') continue;
+      this.#proofs.get(userId)?.delete(key);
+      this.#takenFrom.set(userId, { node, at: this.#scheduler.now });
     }
+  }
+
+  /** Why the node lost the user, which it has yet to hear. */
+  #lossOf(userId: number, node: string): string | undefined {
+    return this.#redis().world.losses.get(node)?.get(userId)?.reason;
+  }
+
+  /** What was taken and Redis then forgot: its node has not heard of it and states it again (bounds of the protocol). */
+  #mayComeBack(userId: number, by: SimulatedNode): boolean {
+    const taken = this.#takenFrom.get(userId);
+    if (taken === undefined || this.lostMemoryAt < taken.at) return false;
+    return taken.node === by || this.#isExcused(taken.node, taken.at);
   }
 
   #knocks(userId: number, until: number): void {
@@ -214,13 +258,25 @@ export class Witness {
     );
   }
 
+  /** Nobody asked for it, and nothing was heard of the user since a logout. */
+  #judgeReturn(userId: number, isAsked: boolean): void {
+    const { at, isExcused } = this.#logouts.get(userId) ?? { at: Number.NEGATIVE_INFINITY, isExcused: false };
+    // A node that looked dead has the user's sockets and proofs, of which nobody knew when they logged out elsewhere.
+    if (isAsked || isExcused || (this.#shownAt.get(userId) ?? 0) > at || this.lostMemoryAt >= 0) return;
+    this.violated(`[PR7] user ${userId} is online again ${this.#scheduler.now - at} ms after a logout`);
+  }
+
   #judgeEarly({ userId, period, reason }: Omit<Duty, 'id'>, { node, kind, at }: ProofSeen): void {
     const age = this.#scheduler.now - at;
+    if (kind === 'socket' && this.#mayComeBack(userId, node)) return;
+    if ((this.#unansweredAt.get(userId) ?? Number.NEGATIVE_INFINITY) >= at) return;
     // Answered by what a node knew while Redis could tell it nothing: the user may have been logged out elsewhere.
     if (kind === 'http' && this.disturbedUntil >= at) return;
     // A dead node's silence is Redis's to measure, whose clock takes a step for 2 s at most.
     const charged = this.stepped ? MAX_CHARGED_MS : 0;
-    const unrecorded = node.isUp ? 0 : charged + (kind === 'http' ? UNRECORDED_HTTP_MS : 0);
+    const unrecorded = node.isUp
+      ? 0
+      : charged + (kind === 'http' ? UNRECORDED_HTTP_MS : 0) + this.#unrecordable(node, at);
     if (age >= TIMEOUT[kind] - unrecorded - ROUNDING_MS) return;
     this.violated(
       `[HB1] ${userId}:${period} ended (${reason}) ${age} ms after a proof of life (${kind}) on ${node.name}`,
@@ -244,6 +300,7 @@ export class Witness {
         `[ST5] ${userId}:${period} (${reason}) ends ${logoutAt - latest} ms after its last proof`,
       );
     for (const { node, at, kind } of proofs) {
+      if ((this.#unansweredAt.get(userId) ?? Number.NEGATIVE_INFINITY) >= at) continue;
       if (this.#isExcused(node, at) || this.#scheduler.now - this.lostMemoryAt < 30_000) continue;
       // A proof that had still to be recorded when its node died may be the first one for long.
       if (node.diedAt !== undefined && at > node.diedAt - RECORDED_WITHIN_MS) continue;

@@ -48,8 +48,11 @@ export async function eventually<T>(
   }
 }
 
-export function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
+/** Never sooner than `ms` by `performance.now()`: a timer counts from when its loop last looked at the clock. */
+export async function sleep(ms: number): Promise<void> {
+  const until = performance.now() + ms;
+  for (let left = ms; left > 0; left = until - performance.now())
+    await new Promise((resolve) => setTimeout(resolve, Math.ceil(left)));
 }
 
 function accepts(port: number): Promise<boolean> {

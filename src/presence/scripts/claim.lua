@@ -16,6 +16,9 @@ if not has_lease() then
   return answers
 end
 
+-- A node that has yet to restate what it holds would open beside it what runs there already.
+local unrestored = node_entry(node).restored ~= '1'
+
 local function read_claim(at)
   return {
     user = ARGV[at], mode = ARGV[at + 1], rev = tonumber(ARGV[at + 2]), sockets = tonumber(ARGV[at + 3]), rivals = tonumber(ARGV[at + 4]),
@@ -204,7 +207,7 @@ local function take(c)
   if lost and c.rev <= (tonumber(split(lost, '|')[1]) or 0) then return 'lost' end
   if c.mode == 'restate' then return restate(r, c) end
   -- Who waits for the young window to end by a login comes before the end of the linger behind it.
-  if is_young(c.mode == 'state' and not is_holding(c)) then return 'young' end
+  if unrestored or is_young(c.mode == 'state' and not is_holding(c)) then return 'young' end
   if c.mode == 'state' then
     -- What is not recorded is being opened: nobody was told of it, except by a world that was lost.
     if is_taken(r, c) then return 'taken' end

@@ -1,7 +1,7 @@
 import type { Clock } from '../../../src/lib/clock.ts';
 import type { Ledger } from '../../../src/presence/ledger.ts';
 import type { PresenceStore } from '../../../src/presence/presence-store.ts';
-import type { Duty, Opening, PeriodRow, UserFacts } from '../../../src/settlement/user-store.ts';
+import type { Duty, Opening, PeriodKey, PeriodRow, UserFacts } from '../../../src/settlement/user-store.ts';
 
 /** SQL as presence sees it, in memory: rows, and duties that are settled as soon as somebody wakes it. */
 export class MemoryLedger implements Ledger {
@@ -65,6 +65,13 @@ export class MemoryLedger implements Ledger {
     if (this.down) return Promise.reject(new Error('SQL down'));
     const found = userIds.flatMap((userId) => this.#newest(userId) ?? []);
     return Promise.resolve(new Map(found.map((row) => [row.userId, row])));
+  }
+
+  areSettled(periods: readonly PeriodKey[]): Promise<readonly boolean[]> {
+    if (this.down) return Promise.reject(new Error('SQL down'));
+    return Promise.resolve(
+      periods.map(({ userId, period }) => this.rows.get(`${userId}:${period}`)?.settledAt != null),
+    );
   }
 
   moved(): void {}

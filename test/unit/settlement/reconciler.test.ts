@@ -114,6 +114,30 @@ describe('Reconciler', () => {
     expect(settled).toHaveLength(1);
   });
 
+  test('[ST4] a time in which presence does not answer is none in which it knows nothing', async () => {
+    await open(1, start - 60_000);
+    await reconciler.start();
+    await clock.advanceAsync(6000, 100);
+    known = undefined;
+    await clock.advanceAsync(20_000, 100);
+    known = new Set();
+    await clock.advanceAsync(10_000, 100);
+    expect(settled).toEqual([]);
+    await clock.advanceAsync(12_000, 100);
+    expect(settled).toHaveLength(1);
+  });
+
+  test('[ST4] nor is one in which nobody could ask', async () => {
+    await open(1, start - 60_000);
+    await reconciler.start();
+    await clock.advanceAsync(6000, 100);
+    clock.stall(20_000);
+    await clock.advanceAsync(10_000, 100);
+    expect(settled).toEqual([]);
+    await clock.advanceAsync(12_000, 100);
+    expect(settled).toHaveLength(1);
+  });
+
   test('[ST4] another node holds the lock: this one looks at nothing', async () => {
     await open(1, start - 60_000);
     let release: () => void = () => undefined;
