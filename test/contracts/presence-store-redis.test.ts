@@ -377,6 +377,7 @@ describe('[PR11] a Redis that was restarted or emptied', () => {
     const [late, peer] = [await open(), await open()];
     await redis.cli('FLUSHALL');
     expect((await asked(late)).restore).toBe(true);
+    await asked(peer);
     await takeLease(peer);
     await grownUp(peer);
     const user = freshUser();
