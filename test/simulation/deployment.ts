@@ -68,6 +68,7 @@ export class Deployment {
       redis,
       trace,
       isSettled: (userId, period) => sql.isSettled(userId, period),
+      policy: rules.policy,
     });
     const strict = new Strict({ scheduler, redis, sql, rules, witness, faults, nodes });
     this.sql = sql;

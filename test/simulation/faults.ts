@@ -144,7 +144,7 @@ export class Faults {
     const { random, trace, replace, witness } = this.#world;
     trace(() => `${node.name} is killed`);
     node.kill();
-    witness.nodeDied = true;
+    witness.diedAt = this.#world.scheduler.now;
     this.#after(random.int(300, 20_000), () => replace(node));
   }
 
@@ -152,7 +152,7 @@ export class Faults {
     const { random, replace, trace, witness } = this.#world;
     if (!node.accepts) return;
     trace(() => `${node.name} is told to stop`);
-    witness.nodeDied = true;
+    witness.diedAt = this.#world.scheduler.now;
     void node.stop();
     this.#after(random.int(6000, 15_000), () => {
       node.kill();

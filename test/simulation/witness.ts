@@ -1,8 +1,9 @@
+import type { RecordState } from '../../src/presence/core/records.ts';
 import type { Dial } from '../../src/presence/presence.ts';
 import type { Claim, ClaimAnswer, EndAnswer, EndRequest } from '../../src/presence/presence-store.ts';
 import type { Duty } from '../../src/settlement/user-store.ts';
 import { type Scheduler, wallAt } from './scheduler.ts';
-import { HEARTBEAT_TIMEOUT_MS, HTTP_TIMEOUT_MS, type SimulatedNode } from './simulated-node.ts';
+import { HEARTBEAT_TIMEOUT_MS, HTTP_TIMEOUT_MS, type Rules, type SimulatedNode } from './simulated-node.ts';
 import type { SimulatedRedis } from './simulated-redis.ts';
 
 type Kind = 'socket' | 'http';
@@ -48,13 +49,15 @@ export class Witness {
   disturbedUntil = Number.NEGATIVE_INFINITY;
   /** A wall clock was stepped: times of different moments no longer compare. */
   stepped = false;
-  nodeDied = false;
+  /** When a node died or stopped last; what it alone held nobody restores. */
+  diedAt = Number.NEGATIVE_INFINITY;
   rolledBack = false;
   /** Calls of some node were late until then. */
   slowUntil = Number.NEGATIVE_INFINITY;
   readonly #scheduler: Scheduler;
   readonly #redis: () => SimulatedRedis;
   readonly #trace: (text: () => string) => void;
+  readonly #policy: Rules['policy'];
   /** Whether SQL has closed the period. */
   readonly #isSettled: (userId: number, period: number) => boolean;
   readonly #proofs = new Map<number, Map<string, ProofSeen>>();
@@ -78,11 +81,17 @@ export class Witness {
     redis: () => SimulatedRedis;
     trace: (text: () => string) => void;
     isSettled: (userId: number, period: number) => boolean;
+    policy: Rules['policy'];
   }) {
     this.#scheduler = options.scheduler;
     this.#redis = options.redis;
     this.#trace = options.trace;
     this.#isSettled = options.isSettled;
+    this.#policy = options.policy;
+  }
+
+  get nodeDied(): boolean {
+    return this.diedAt > Number.NEGATIVE_INFINITY;
   }
 
   violated(text: string): void {
@@ -113,13 +122,13 @@ export class Witness {
     this.#shownAt.set(userId, this.#scheduler.now);
     const record = this.#redis().world.records.get(userId);
     const hasEnded = this.#ended.has(`${userId}:${period}`);
-    // It may not have been told yet, and its node may hold the next period already.
-    if (hasEnded && record !== undefined && record.period > period) return;
+    const loss = this.#lossOf(userId, node.name);
+    // The end of its period is yet to be told, and its node may hold the next one already.
+    if (hasEnded && loss !== undefined && record !== undefined && record.period > period) return;
     const hold = record?.holds.get(node.name);
-    const held = kind === 'socket' ? (hold?.sockets ?? 0) > 0 : hold !== undefined;
+    const held = kind === 'socket' ? isHeldBySocket(record, node.name, this.#policy) : hold !== undefined;
     const isLost = this.#scheduler.now - this.lostMemoryAt < 5000;
     // What is said to a node that has yet to hear of a loss is void as well; a take-over leaves proofs by HTTP alone.
-    const loss = this.#lossOf(userId, node.name);
     const isVoid = loss !== undefined && (kind === 'socket' || loss !== 'replaced');
     if (!held && (isVoid || !isLost || hasEnded)) return;
     const proofs = this.#proofs.get(userId) ?? new Map<string, ProofSeen>();
@@ -144,6 +153,7 @@ export class Witness {
           askedAgo < HTTP_TIMEOUT_MS ||
           this.#scheduler.now - this.disturbedUntil < 1000;
     this.#judgeReturn(userId, isAsked);
+    if (Math.abs(this.diedAt - this.lostMemoryAt) < RESTORED_WITHIN_MS) return;
     for (const { node, at, kind, period } of this.#proofs.get(userId)?.values() ?? []) {
       // A rollback had brought an ended period back, and a wipe took it again: SQL knew that it had ended.
       const isSettled = this.rolledBack && this.#isSettled(userId, period);
@@ -273,9 +283,9 @@ export class Witness {
     // Answered by what a node knew while Redis could tell it nothing: the user may have been logged out elsewhere.
     if (kind === 'http' && this.disturbedUntil >= at) return;
     // A dead node's silence is Redis's to measure, whose clock takes a step for 2 s at most.
-    const charged = this.stepped ? MAX_CHARGED_MS : 0;
+    const charged = this.stepped && reason === 'node-lost' ? MAX_CHARGED_MS : 0;
     const unrecorded = node.isUp
-      ? 0
+      ? charged
       : charged + (kind === 'http' ? UNRECORDED_HTTP_MS : 0) + this.#unrecordable(node, at);
     if (age >= TIMEOUT[kind] - unrecorded - ROUNDING_MS) return;
     this.violated(
@@ -332,4 +342,14 @@ export class Witness {
     if (this.slowUntil >= lost) return true;
     return !node.accepts || (node.troubledFrom <= lost + 5000 && node.troubledUntil >= lost - 5000);
   }
+}
+
+/** Whether `node` has the user by a socket that none on another node has followed. */
+function isHeldBySocket(record: RecordState | undefined, node: string, policy: Rules['policy']): boolean {
+  const hold = record?.holds.get(node);
+  if (record === undefined || hold === undefined || hold.sockets === 0) return false;
+  if (policy === 'multi') return true;
+  for (const [other, { sockets, epoch }] of record.holds)
+    if (other !== node && sockets > 0 && epoch > hold.epoch) return false;
+  return true;
 }
