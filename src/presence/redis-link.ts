@@ -68,9 +68,8 @@ export class RedisLink {
       await this.#made.connect();
       await this.#identify();
     } catch (error) {
-      throw new RedisUnavailable(
-        this.#lastError === 'not connected yet' && error instanceof Error ? error.message : this.#lastError,
-      );
+      const isSaid = error instanceof Error && !NOT_CONNECTED.test(error.message);
+      throw new RedisUnavailable(isSaid ? error.message : this.#lastError);
     }
   }
 
