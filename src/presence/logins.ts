@@ -89,9 +89,9 @@ export class Logins {
     presence.options.counters.heartbeats += 1;
     const held = presence.holds.get(userId);
     if (held !== undefined && held.period > 0 && !held.locked && held.isAlive(presence.time.now())) {
-      // Of no new revision: what ended the period since this node came to hold it must cover it.
       const isLate = presence.time.monotonic - held.newestProof().monotonic > LATE_PROOF_MS;
       if (isLate && presence.options.store.renewalMs !== undefined) presence.markDirty(held);
+      // Of no new revision: what ended the period since this node came to hold it must cover it.
       held.proveByHttp(presence.time, Math.max(held.httpRev, held.adoptedRev));
       presence.watch(held);
       return ok({ lastHeartbeat: clock.now() });

@@ -110,7 +110,7 @@ export interface Loss {
   readonly userId: number;
   /** Statements up to this one are void. */
   readonly rev: number;
-  readonly reason: 'replaced' | 'logout' | 'kick' | 'presence-lost';
+  readonly reason: 'replaced' | 'logout' | 'kick';
 }
 
 export interface RenewRequest {

@@ -184,7 +184,6 @@ describe('losses', () => {
   it.each([
     ['logout', 4000],
     ['kick', 4002],
-    ['presence-lost', 4102],
   ] as const)('[PR6] %s told by another node closes %d', async (reason, code) => {
     const room = await openRoom();
     const player = await room.enter(USER);
