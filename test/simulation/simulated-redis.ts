@@ -224,7 +224,7 @@ export class SimulatedRedis {
     const decided =
       (held !== undefined && claim.rev <= held.rev) || (loss !== undefined && claim.rev <= loss.rev);
     const isEnd = claim.mode === 'state' && !isHolding(claim);
-    const mustWait = this.#isYoung(moment, isEnd) || this.#hasToRestore(caller);
+    const mustWait = this.#isYoung(moment, isEnd) || (claim.mode !== 'state' && this.#hasToRestore(caller));
     if (!decided && claim.mode !== 'restate' && mustWait) return { kind: 'young' };
     const answer = world.claim(caller.node, claim, moment);
     const opened = world.records.get(claim.userId);

@@ -207,7 +207,7 @@ local function take(c)
   if lost and c.rev <= (tonumber(split(lost, '|')[1]) or 0) then return 'lost' end
   if c.mode == 'restate' then return restate(r, c) end
   -- Who waits for the young window to end by a login comes before the end of the linger behind it.
-  if unrestored or is_young(c.mode == 'state' and not is_holding(c)) then return 'young' end
+  if unrestored and c.mode ~= 'state' or is_young(c.mode == 'state' and not is_holding(c)) then return 'young' end
   if c.mode == 'state' then
     -- What is not recorded is being opened: nobody was told of it, except by a world that was lost.
     if is_taken(r, c) then return 'taken' end

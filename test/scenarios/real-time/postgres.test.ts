@@ -46,5 +46,5 @@ describe('PostgreSQL in real time', () => {
        FROM lingxi_periods p JOIN users u ON u.id = p.user_id`,
     );
     expect(counts).toEqual({ periods: USERS, settled: USERS, timed: USERS });
-  });
+  }, 300_000);
 });

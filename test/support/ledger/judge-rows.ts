@@ -187,10 +187,13 @@ function latestEnd(of: UserCase, row: PeriodEntry): number {
       .map((login) => ({ ...login, at: login.outcome === 'in' ? login.to : of.latest(login) })),
   ].filter(({ from }) => from <= row.logoutAt);
   const ends = heard.map(({ via, at }) => at + (via === 'http' ? timeouts.http : timeouts.socket));
-  // What waited for Redis to come back told its proof as much too new, and a dead node cannot tell it again.
+  const due = Math.max(...ends);
+  // What waited for Redis to come back told its proof as much too new: a dead node cannot tell it again, and after the
+  // statement that ends a period none follows.
   const newest = Math.max(...heard.map(({ at }) => at));
   const wasLate = row.reason === 'node-lost' && world.unrecorded(newest, row.logoutAt) > 0;
-  return Math.max(...ends) + (wasLate ? COMMAND_MS : CALL_MS);
+  const waitedMs = row.reason === 'timeout' ? world.unrecorded(due, row.logoutAt) : 0;
+  return due + (wasLate ? COMMAND_MS : CALL_MS) + waitedMs;
 }
 
 function lostANode(of: UserCase, { loginAt, settledAt }: PeriodEntry): boolean {
