@@ -256,9 +256,12 @@ async function readPeriods(
   }));
 }
 
-/** The presence feed from its beginning, told by whichever node lives. */
-async function readFeed(nodes: readonly ClusterNode[]): Promise<readonly Record<string, unknown>[]> {
-  const { gateway } = await Promise.any(nodes.map(answering));
+/** The presence feed from its beginning, told by whichever node can: one may be dead, one cut off from Redis. */
+function readFeed(nodes: readonly ClusterNode[]): Promise<readonly Record<string, unknown>[]> {
+  return Promise.any(nodes.map(readFeedOf));
+}
+
+async function readFeedOf({ gateway }: ClusterNode): Promise<readonly Record<string, unknown>[]> {
   const entries: Record<string, unknown>[] = [];
   let cursor = '';
   for (;;) {
@@ -270,11 +273,6 @@ async function readFeed(nodes: readonly ClusterNode[]): Promise<readonly Record<
     entries.push(...events);
     cursor = String(body['cursor']);
   }
-}
-
-async function answering(node: ClusterNode): Promise<ClusterNode> {
-  await node.gateway.call('GET', '/healthz');
-  return node;
 }
 
 function toMs(value: unknown): number | undefined {
