@@ -90,21 +90,18 @@ function addressOf({ port }: RedisServer): string {
   return `127.0.0.1:${port}`;
 }
 
-/** The master of the slot as most of the others see it; one of those asked may be dead or hang. */
+/** The master of the slot by whoever has heard of the newest change; one of those asked may be dead or hang. */
 async function ownerBy(
   asked: readonly RedisServer[],
   slot: number,
   servers: readonly RedisServer[],
 ): Promise<RedisServer> {
-  const votes = new Map<RedisServer, number>();
+  const views: View[] = [];
   await new Promise<void>((resolve) => {
     let answers = 0;
     for (const server of asked) {
-      ownerOf(server, slot)
-        .then((port) => {
-          const named = servers.find((candidate) => candidate.port === port);
-          if (named !== undefined) votes.set(named, (votes.get(named) ?? 0) + 1);
-        })
+      viewOf(server, slot)
+        .then((view) => views.push(...view))
         .catch(() => undefined)
         .finally(() => {
           answers += 1;
@@ -112,22 +109,29 @@ async function ownerBy(
         });
     }
   });
-  const [best] = [...votes].sort(([, left], [, right]) => right - left);
-  if (best === undefined) throw new Error('nobody serves our slot');
-  return best[0];
+  const [newest] = views.toSorted((left, right) => right.epoch - left.epoch);
+  const owner = servers.find(({ port }) => port === newest?.port);
+  if (owner === undefined) throw new Error('nobody serves our slot');
+  return owner;
 }
 
-async function ownerOf(server: RedisServer, slot: number): Promise<number | undefined> {
+/** Whom a server takes for the master of the slot, and since which change of the cluster. */
+interface View {
+  readonly port: number;
+  readonly epoch: number;
+}
+
+async function viewOf(server: RedisServer, slot: number): Promise<readonly View[]> {
   const lines = (await server.cli('CLUSTER', 'NODES')).split('\n');
-  for (const line of lines) {
-    const [, address, flags, , , , , , ...slots] = line.split(' ');
+  return lines.flatMap((line) => {
+    const [, address, flags, , , , epoch, , ...slots] = line.split(' ');
     const serves = slots.some((range) => {
       const [from = Number.NaN, to = from] = range.split('-').map(Number);
       return from <= slot && slot <= to;
     });
-    if (serves && flags?.includes('master')) return Number(/:(\d+)@/.exec(address ?? '')?.[1]);
-  }
-  return undefined;
+    if (!serves || !flags?.includes('master')) return [];
+    return [{ port: Number(/:(\d+)@/.exec(address ?? '')?.[1]), epoch: Number(epoch) }];
+  });
 }
 
 /** A replica votes for nobody and is elected only where all know it. */

@@ -47,16 +47,14 @@ export async function startRedisSentinels(): Promise<RedisDeployment> {
   await linkedUp((...args) => second.cli(...AUTH, ...args));
   const sentinels = await Promise.all(Array.from({ length: SENTINELS }, () => startSentinel(first.port)));
   await Promise.all(sentinels.map(seesAll));
-  /** By the first Sentinel that names one, or another than `old`. */
-  const master = (old?: RedisServer): Promise<RedisServer> =>
-    Promise.any(
-      sentinels.map(async (sentinel) => {
-        const answer = await sentinel.cli('SENTINEL', 'get-master-addr-by-name', NAME);
-        const found = servers.find((server) => answer.endsWith(`\n${server.port}`));
-        if (found === undefined || found === old) throw new Error(`the master is at ${answer}`);
-        return found;
-      }),
-    );
+  /** By the Sentinel that has heard of the newest failover: the others name the former master for up to 2 s. */
+  const master = async (): Promise<RedisServer> => {
+    const views = await Promise.all(sentinels.map(viewOf));
+    const [newest] = views.toSorted((left, right) => right.epoch - left.epoch);
+    const found = servers.find(({ port }) => newest?.address.endsWith(`\n${port}`));
+    if (found === undefined) throw new Error(`no master: ${JSON.stringify(views)}`);
+    return found;
+  };
   const hosts = sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',');
   return {
     url:
@@ -65,8 +63,16 @@ export async function startRedisSentinels(): Promise<RedisDeployment> {
     secrets: [PASSWORD, SENTINEL_PASSWORD].flatMap((text) => [text, encodeURIComponent(text)]),
     prefix: '',
     cli: async (...args) => (await master()).cli(...AUTH, '-n', '1', ...args),
-    master: () => master(),
-    promoted: (old) => eventually(() => master(old), { timeoutMs: READY_TIMEOUT_MS, intervalMs: 50 }),
+    master,
+    promoted: (old) =>
+      eventually(
+        async () => {
+          const found = await master();
+          if (found === old) throw new Error(`the master is still ${old.url}`);
+          return found;
+        },
+        { timeoutMs: READY_TIMEOUT_MS, intervalMs: 50 },
+      ),
     async rejoin(server) {
       // The Sentinels would do the same, but take their time.
       await server.cli(...AUTH, 'REPLICAOF', '127.0.0.1', String((await master()).port));
@@ -135,14 +141,24 @@ async function startSentinel(master: number): Promise<Sentinel> {
   };
 }
 
+/** Whom a Sentinel names, and by which failover; a view that changes meanwhile is never taken for newer than it is. */
+async function viewOf(sentinel: Sentinel): Promise<{ readonly epoch: number; readonly address: string }> {
+  const epoch = Number(fieldOf(await sentinel.cli('SENTINEL', 'master', NAME), 'config-epoch'));
+  return { epoch, address: await sentinel.cli('SENTINEL', 'get-master-addr-by-name', NAME) };
+}
+
+function fieldOf(reply: string, field: string): string | undefined {
+  const lines = reply.split('\n');
+  return lines[lines.indexOf(field) + 1];
+}
+
 /** A failover needs the others and the replica: each Sentinel finds them by what the others publish. */
 async function seesAll(sentinel: Sentinel): Promise<void> {
   await eventually(
     async () => {
-      const lines = (await sentinel.cli('SENTINEL', 'master', NAME)).split('\n');
-      const value = (field: string): number => Number(lines[lines.indexOf(field) + 1]);
-      const [others, replicas] = [value('num-other-sentinels'), value('num-slaves')];
-      if (others !== SENTINELS - 1 || replicas !== 1) throw new Error(lines.join(' '));
+      const reply = await sentinel.cli('SENTINEL', 'master', NAME);
+      const [others, replicas] = ['num-other-sentinels', 'num-slaves'].map((field) => fieldOf(reply, field));
+      if (Number(others) !== SENTINELS - 1 || Number(replicas) !== 1) throw new Error(reply);
     },
     { timeoutMs: READY_TIMEOUT_MS, intervalMs: 100 },
   );
