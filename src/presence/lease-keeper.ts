@@ -11,6 +11,8 @@ const REAP_LIMIT = MAX_BATCH;
 const SQL_PATIENCE_MS = 500;
 /** Losses that one renewal acknowledges: each is two arguments of one call. */
 const MAX_ACKNOWLEDGED = 10_000;
+/** Least time between two looks at a node that is about to be dead. */
+const MIN_LOOK_MS = 10;
 /** Calls in one renewal; what is left then follows in the next one. */
 const MAX_REAP_PAGES = 40;
 
@@ -23,6 +25,7 @@ export class LeaseKeeper {
   readonly #statements: Statements;
   readonly #acknowledged: Loss[] = [];
   #ticker: Timer | undefined;
+  #early: Timer | undefined;
   #renewing: Promise<void> | undefined;
   #restored = false;
   /** The world of the store in which everything held here was stated. */
@@ -43,6 +46,7 @@ export class LeaseKeeper {
   async stop(): Promise<void> {
     this.#ticker?.cancel();
     await this.#renewing;
+    this.#early?.cancel();
   }
 
   /** Never rejects; a renewal under way serves all who ask. */
@@ -212,11 +216,19 @@ export class LeaseKeeper {
   async #reap(): Promise<void> {
     let pages = 1;
     for (let page = 0; page < pages; page += 1) {
-      const { ended, ghosts } = await this.#presence.options.store.reap(REAP_LIMIT);
+      const { ended, ghosts, nextDeathMs } = await this.#presence.options.store.reap(REAP_LIMIT);
+      this.#lookAgainIn(nextDeathMs);
       this.#presence.ghosts = ghosts;
       for (const end of ended) this.#presence.periodEnded(end);
       if (page === 0) pages = Math.min(MAX_REAP_PAGES, Math.ceil(ghosts / REAP_LIMIT) + 1);
       if (ghosts === 0) return;
     }
+  }
+
+  /** A death is found when it is one, and not up to a renewal later: its users are to be settled 12 s after it. */
+  #lookAgainIn(delayMs: number | undefined): void {
+    this.#early?.cancel();
+    if (delayMs === undefined || delayMs >= RENEW_INTERVAL_MS) return;
+    this.#early = this.#presence.options.clock.after(Math.max(MIN_LOOK_MS, delayMs), () => void this.renew());
   }
 }

@@ -12,9 +12,9 @@ import type {
   Claim,
   ClaimAnswer,
   EndAnswer,
-  EndedPeriod,
   EndRequest,
   PresenceStore,
+  ReapAnswer,
   RenewAnswer,
   RenewRequest,
   UserRecord,
@@ -130,7 +130,7 @@ export class MemoryPresenceStore implements PresenceStore {
     return Promise.resolve([]);
   }
 
-  reap(limit: number): Promise<{ ended: readonly EndedPeriod[]; ghosts: number }> {
+  reap(limit: number): Promise<ReapAnswer> {
     const moment = this.#moment();
     const ended = [...this.#dead].flatMap((node) => [...this.#world.reap(node, limit, moment)]);
     let ghosts = 0;
@@ -142,7 +142,7 @@ export class MemoryPresenceStore implements PresenceStore {
       }
       ghosts += left;
     }
-    return Promise.resolve({ ended, ghosts });
+    return Promise.resolve({ ended, ghosts, nextDeathMs: undefined });
   }
 
   read(userIds: readonly number[]): Promise<readonly (UserRecord | undefined)[]> {

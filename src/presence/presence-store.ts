@@ -154,6 +154,15 @@ export interface UserRecord {
  * - Ending a period and recording the duty to settle it are one atomic step (rule ST1).
  * - Batches hold at most {@link MAX_BATCH} users, each user once; answers come in the order asked.
  */
+/** What came of a look at the nodes that have died. */
+export interface ReapAnswer {
+  readonly ended: readonly EndedPeriod[];
+  /** Users of dead nodes who are left. */
+  readonly ghosts: number;
+  /** In how many ms the next node is dead unless it is heard of before; undefined where nothing can tell. */
+  readonly nextDeathMs: number | undefined;
+}
+
 export interface PresenceStore {
   /** Whether a duty outlives this process: otherwise whoever asked for a logout hears of it once SQL has it (rule ST1). */
   readonly keepsDuties: boolean;
@@ -174,8 +183,8 @@ export interface PresenceStore {
    * whom this node knows nothing (a failover brought them back).
    */
   unstated(rev: number): Promise<readonly number[]>;
-  /** Ends what dead nodes held and nobody else holds; answers what was ended and how many such users are left. */
-  reap(limit: number): Promise<{ readonly ended: readonly EndedPeriod[]; readonly ghosts: number }>;
+  /** Ends what dead nodes held and nobody else holds. */
+  reap(limit: number): Promise<ReapAnswer>;
   read(userIds: readonly number[]): Promise<readonly (UserRecord | undefined)[]>;
   onlinePage(page: {
     readonly limit: number;

@@ -5,11 +5,11 @@ import {
   type Claim,
   type ClaimAnswer,
   type EndAnswer,
-  type EndedPeriod,
   type EndRequest,
   type Loss,
   MAX_BATCH,
   type PresenceStore,
+  type ReapAnswer,
   type RenewAnswer,
   type RenewRequest,
   type UserRecord,
@@ -158,12 +158,17 @@ export class RedisPresenceStore implements PresenceStore {
     return [...userIds];
   }
 
-  async reap(limit: number): Promise<{ readonly ended: readonly EndedPeriod[]; readonly ghosts: number }> {
-    const [ghosts, ...ended] = (await this.#run('reap', [this.#options.deadAfterMs, limit])) as [
+  async reap(limit: number): Promise<ReapAnswer> {
+    const [ghosts, next, ...ended] = (await this.#run('reap', [this.#options.deadAfterMs, limit])) as [
+      number,
       number,
       ...string[],
     ];
-    return { ghosts, ended: ended.map((text) => parseEndedPeriod(text.split(','))) };
+    return {
+      ghosts,
+      nextDeathMs: next < 0 ? undefined : next,
+      ended: ended.map((text) => parseEndedPeriod(text.split(','))),
+    };
   }
 
   async read(userIds: readonly number[]): Promise<readonly (UserRecord | undefined)[]> {

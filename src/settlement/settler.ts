@@ -31,6 +31,13 @@ export interface SettlerOptions {
   readonly onSettled: (duties: readonly Duty[]) => void;
 }
 
+/** What SQL has done with a batch. */
+interface Outcome {
+  readonly done: readonly Duty[];
+  /** Those that SQL refuses for good, and why. */
+  readonly poisoned: ReadonlyMap<Duty, unknown>;
+}
+
 /** Duties in one transaction (rule ST3). */
 export const SETTLE_BATCH = 500;
 /** How long a wake-up waits for more ends to share its transaction. */
@@ -151,21 +158,28 @@ export class Settler {
 
   async #drain(): Promise<void> {
     const { source, log } = this.#options;
+    let acknowledging: Promise<void> | undefined;
     try {
       let batch = await source.take(SETTLE_BATCH);
       while (batch.length > 0 && !this.#stopped) {
-        await this.#settle(batch);
-        await this.#refreshPending();
+        const outcome = await this.#settle(batch);
+        // The presence store acknowledges one batch while SQL settles the next.
+        await acknowledging;
+        acknowledging = outcome && this.#acknowledge(outcome);
         batch = this.#stopped ? [] : await source.take(SETTLE_BATCH);
       }
     } catch (error) {
       // The presence store is away; the next poll looks again.
       log.debug({ event: 'settlement-failed', error: describeError(error) }, 'duties cannot be read');
     }
+    if (acknowledging === undefined) return;
+    await acknowledging;
+    await this.#refreshPending();
   }
 
-  async #settle(batch: readonly Duty[]): Promise<void> {
-    const { store, source, clock, log, onSettled } = this.#options;
+  /** Undefined where it was given up. */
+  async #settle(batch: readonly Duty[]): Promise<Outcome | undefined> {
+    const { store, clock, log, onSettled } = this.#options;
     const poisoned = new Map<Duty, unknown>();
     const merged = mergeDuties(batch);
     const settled = await this.#retrier.until(async () => {
@@ -178,12 +192,18 @@ export class Settler {
         },
       });
     });
-    if (!settled) return;
+    if (!settled) return undefined;
     const done = merged.filter((duty) => !poisoned.has(duty));
     onSettled(done);
     for (const { userId, period, reason } of done) {
       log.info({ event: 'settled', userId, period, reason }, 'logout written');
     }
+    // Merging dropped duties of a period that another duty of the batch outweighs: those are done as well.
+    return { done: batch.filter((duty) => !poisoned.has(duty)), poisoned };
+  }
+
+  async #acknowledge({ done, poisoned }: Outcome): Promise<void> {
+    const { source, log } = this.#options;
     for (const [duty, error] of poisoned) {
       log.error(
         {
@@ -196,9 +216,7 @@ export class Settler {
       );
       await this.#retrier.until(() => source.setAside(duty, describeError(error)));
     }
-    // Merging dropped duties of a period that another duty of the batch outweighs: those are done as well.
-    const acknowledged = batch.filter((duty) => !poisoned.has(duty));
-    if (acknowledged.length > 0) await this.#retrier.until(() => source.ack(acknowledged));
+    if (done.length > 0) await this.#retrier.until(() => source.ack(done));
   }
 
   /** Keeps the last known numbers, and lets the age grow on, while the source does not answer. */

@@ -261,50 +261,6 @@ describe('the presence store in Redis', () => {
       });
     });
 
-    it('[PR8] a dead node loses its lease at once and its users as their deadlines pass, each once', async () => {
-      const [node, deadAfterMs] = ['node-that-dies', 700];
-      const [dead, peer] = [await open({ node, deadAfterMs }), await open({ deadAfterMs })];
-      const [gone, held, lingering] = [freshUser(), freshUser(), freshUser()];
-      const short = { socketMs: 900, untilMs: 900 };
-      await login(dead, socketOf(gone, 1, short));
-      await login(dead, socketOf(held, 1, short));
-      await login(dead, socketOf(lingering, 1, { socketMs: 1600, untilMs: 1600 }));
-      await login(peer, claimOf(held, { mode: 'http', rev: 1 }));
-      const { lastHeartbeat = 0 } = (await peer.read([gone]))[0] ?? {};
-      const ended = new Map<number, { logoutTime: number; reason: string }>();
-      let ghosts = 0;
-      const reap = async () => {
-        await renew(peer);
-        const reaped = await peer.reap(500);
-        ghosts = reaped.ghosts;
-        for (const end of reaped.ended) {
-          expect(ended.has(end.userId)).toBe(false);
-          ended.set(end.userId, end);
-        }
-      };
-      await reap();
-      expect(ended.has(gone)).toBe(false);
-      await eventually(async () => {
-        await reap();
-        expect(ended.has(gone)).toBe(true);
-      });
-      expect(ended.has(lingering)).toBe(false);
-      expect(ghosts).toBeGreaterThanOrEqual(1);
-      await eventually(async () => {
-        await reap();
-        expect(ended.has(lingering)).toBe(true);
-      });
-      expect(ended.get(gone)).toMatchObject({ reason: 'node-lost' });
-      expect(Math.abs((ended.get(gone)?.logoutTime ?? 0) - lastHeartbeat - 900)).toBeLessThanOrEqual(3);
-      expect(ended.has(held)).toBe(false);
-      expect((await peer.read([held]))[0]).toMatchObject({ status: 'online', sockets: 0 });
-      expect(await redis.cli('EXISTS', `lingxi:n:${node}`, `lingxi:lost:${node}`)).toBe('0');
-      expect(await redis.cli('HEXISTS', 'lingxi:dead', node)).toBe('0');
-      expect(await state(dead, claimOf(gone, { mode: 'state', rev: 2 }))).toEqual({ kind: 'no-lease' });
-      await takeLease(dead);
-      expect(await state(dead, claimOf(gone, { mode: 'state', rev: 3 }))).toEqual({ kind: 'gone' });
-    });
-
     it('nothing happens without a lease', async () => {
       const stranger = await openRedisStore(redis, { node: freshNode() });
       const user = freshUser();

@@ -8,6 +8,7 @@ import type {
   EndedPeriod,
   EndRequest,
   Loss,
+  ReapAnswer,
   RenewAnswer,
   RenewRequest,
 } from '../../src/presence/presence-store.ts';
@@ -21,8 +22,8 @@ const YOUNG_MS = 2000;
 const LOGINS_FIRST_MS = 500;
 const MAX_CHARGED_MS = 2000;
 const DEAD_AFTER_MS = 11_000;
-/** A look is on its way for much less, over a good line. */
-const IDLE_LOOK_MS = 100;
+/** A look tells of a death up to a renewal ahead, and is on its way for much less than the rest of this. */
+const IDLE_LOOK_MS = 600;
 
 /** One Redis: the scripts of `src/presence/scripts` over the rules of `src/presence/core`, and what may befall it. */
 export class SimulatedRedis {
@@ -176,12 +177,18 @@ export class SimulatedRedis {
     return true;
   }
 
-  reap(caller: Caller, limit: number): { ended: readonly EndedPeriod[]; ghosts: number } {
+  reap(caller: Caller, limit: number): ReapAnswer {
     const moment = this.#moment();
     const { world, leases, dead } = this.#contents;
-    if (!this.#hasLease(caller, moment) || this.#isYoung(moment, true)) return { ended: [], ghosts: 0 };
+    if (!this.#hasLease(caller, moment) || this.#isYoung(moment, true))
+      return { ended: [], ghosts: 0, nextDeathMs: undefined };
+    let nextDeathMs: number | undefined;
     for (const [node, { seen }] of leases) {
-      if (moment.observed - seen < this.#silence) continue;
+      const rest = this.#silence - (moment.observed - seen);
+      if (rest > 0) {
+        nextDeathMs = Math.min(rest, nextDeathMs ?? rest);
+        continue;
+      }
       leases.delete(node);
       world.nodes.delete(node);
       dead.add(node);
@@ -199,7 +206,7 @@ export class SimulatedRedis {
       if (left === 0) dead.delete(node);
       ghosts += left;
     }
-    return { ended, ghosts };
+    return { ended, ghosts, nextDeathMs };
   }
 
   unstated(caller: Caller, rev: number): readonly number[] {

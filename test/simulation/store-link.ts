@@ -7,6 +7,7 @@ import type {
   EndAnswer,
   EndRequest,
   PresenceStore,
+  ReapAnswer,
   RenewAnswer,
   RenewRequest,
   UserRecord,
@@ -26,7 +27,7 @@ const RETRY_CONNECT_MS = 500;
 
 type Row = { readonly userId: number; readonly period: number };
 
-const NOTHING_REAPED: Awaited<ReturnType<PresenceStore['reap']>> = { ended: [], ghosts: 0 };
+const NOTHING_REAPED: ReapAnswer = { ended: [], ghosts: 0, nextDeathMs: undefined };
 
 /** Before a connection has learnt whose it is. */
 const NOBODY: Caller = { node: '', lease: '', runId: '' };
@@ -95,7 +96,7 @@ export class StoreLink implements PresenceStore {
   unstated(rev: number): Promise<readonly number[]> {
     return this.#script((redis, caller) => redis.unstated(caller, rev));
   }
-  reap(limit: number): ReturnType<PresenceStore['reap']> {
+  reap(limit: number): Promise<ReapAnswer> {
     if (this.#isGood && this.#host.redis.hasNothingToReap()) return Promise.resolve(NOTHING_REAPED);
     return this.#script((redis, caller) => redis.reap(caller, limit));
   }

@@ -1,8 +1,9 @@
 -- reap: ends what dead nodes held and nobody else holds. Rule PR8.
 -- ARGV[6] silence in ms after which a node is dead   ARGV[7] users looked at, at most
--- Answers: users of dead nodes that are left, then the ends: user,period,epoch,login,logout,reason
+-- Answers: users of dead nodes that are left; in how many ms the next node is dead unless it is heard of before, -1 where
+-- nothing can tell; then the ends: user,period,epoch,login,logout,reason
 
-if not has_lease() or is_young(true) then return { 0 } end
+if not has_lease() or is_young(true) then return { 0, -1 } end
 local silence, limit = tonumber(ARGV[6]), tonumber(ARGV[7])
 local LOST_TTL_MS = 3600000
 local MAX_REQUEUED = 100
@@ -24,6 +25,7 @@ end
 
 -- A node loses its lease at once and for good; its holds go as their own deadlines pass.
 local nodes = call('HGETALL', NODES)
+local next_death = -1
 for i = 1, #nodes, 2 do
   local entry = node_entry(nodes[i])
   if not entry then
@@ -32,10 +34,13 @@ for i = 1, #nodes, 2 do
   elseif observed - entry.seen >= silence then
     call('HDEL', NODES, nodes[i])
     call('HSET', DEAD, nodes[i], '0')
+  else
+    local rest = silence - (observed - entry.seen)
+    if next_death < 0 or rest < next_death then next_death = rest end
   end
 end
 
-local answer = { 0 }
+local answer = { 0, next_death }
 local left = 0
 local dead = call('HGETALL', DEAD)
 for i = 1, #dead, 2 do

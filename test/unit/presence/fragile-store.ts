@@ -27,6 +27,8 @@ export class FragileStore implements PresenceStore {
   restoring = false;
   /** Replaces the answer to a claim. */
   answer: ((claim: Claim) => ClaimAnswer | undefined) | undefined;
+  /** When the next node is dead, as looks at dead nodes tell. */
+  nextDeathMs: number | undefined;
   readonly #inner: PresenceStore;
 
   constructor(inner: PresenceStore) {
@@ -74,7 +76,10 @@ export class FragileStore implements PresenceStore {
     return this.#inner.unstated(rev);
   }
   reap(limit: number): ReturnType<PresenceStore['reap']> {
-    return this.#call('reap', () => this.#inner.reap(limit));
+    return this.#call('reap', async () => ({
+      ...(await this.#inner.reap(limit)),
+      nextDeathMs: this.nextDeathMs,
+    }));
   }
   read(userIds: readonly number[]): ReturnType<PresenceStore['read']> {
     return this.#call('read', () => this.#inner.read(userIds));

@@ -136,6 +136,24 @@ describe('Settler', () => {
     expect(queue.given.size).toBe(0);
   });
 
+  test('[ST3] SQL settles one batch while the one before is acknowledged, and no more than one', async () => {
+    queue.add(...Array.from({ length: 1500 }, (_, n) => duty({ userId: n + 1 })));
+    const ack = queue.ack.bind(queue);
+    const waiting: (() => void)[] = [];
+    queue.ack = async (duties) => {
+      await new Promise<void>((resolve) => waiting.push(resolve));
+      return ack(duties);
+    };
+    settler.start();
+    await clock.advanceAsync(500);
+    expect([settles, settled.length, waiting.length]).toEqual([2, 1000, 1]);
+    for (let batch = 0; batch < 3; batch += 1) {
+      waiting.shift()?.();
+      await clock.advanceAsync(500);
+    }
+    expect([settles, settled.length, queue.given.size]).toEqual([3, 1500, 0]);
+  });
+
   test('[ST7] an unreachable duty source is asked again', async () => {
     queue.down = true;
     queue.add(duty({ userId: 1 }));

@@ -1,0 +1,96 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Claim, PresenceStore } from '../../src/presence/presence-store.ts';
+import { eventually, sleep } from '../support/ports.ts';
+import {
+  claimOf,
+  grownUp,
+  login,
+  type PresenceSubject,
+  redisSubject,
+  type SubjectOptions,
+  state,
+  takeLease,
+} from '../support/presence-subject.ts';
+import type { RedisServer } from '../support/services.ts';
+
+const DEAD_AFTER_MS = 700;
+
+let users = 1000;
+let nodes = 0;
+const freshUser = (): number => ++users;
+const freshNode = (): string => `node-${++nodes}`;
+const socketOf = (userId: number, rev: number, changed: Partial<Claim> = {}) =>
+  claimOf(userId, { mode: 'socket', rev, ...changed });
+const renew = (store: PresenceStore) => store.renew({ highestEpoch: 0, restored: true, acknowledged: [] });
+
+describe('[PR8] dead nodes in Redis', () => {
+  let subject: PresenceSubject;
+  let redis: RedisServer;
+  let peer: PresenceStore;
+  const open = (options: SubjectOptions = {}): Promise<PresenceStore> =>
+    subject.open({ node: freshNode(), deadAfterMs: DEAD_AFTER_MS, ...options });
+  beforeAll(async () => {
+    subject = await redisSubject();
+    if (subject.redis === undefined) throw new Error('no Redis');
+    redis = subject.redis;
+    peer = await open({ deadAfterMs: DEAD_AFTER_MS });
+    await grownUp(peer);
+  });
+  afterAll(() => subject?.stop());
+
+  it('[PR8] a look at dead nodes tells when the next is one, and a look then finds it', async () => {
+    const [dead, user] = [await open(), freshUser()];
+    await login(dead, socketOf(user, 1, { socketMs: 300, untilMs: 300 }));
+    await renew(peer);
+    const { nextDeathMs = 0 } = await peer.reap(500);
+    expect(nextDeathMs).toBeGreaterThan(0);
+    expect(nextDeathMs).toBeLessThanOrEqual(DEAD_AFTER_MS);
+    expect((await peer.read([user]))[0]?.status).toBe('online');
+    await sleep(nextDeathMs);
+    expect((await peer.reap(500)).ended.map(({ userId }) => userId)).toContain(user);
+  });
+
+  it('[PR8] a dead node loses its lease at once and its users as their deadlines pass, each once', async () => {
+    const node = 'node-that-dies';
+    const dead = await open({ node });
+    const [gone, held, lingering] = [freshUser(), freshUser(), freshUser()];
+    const short = { socketMs: 900, untilMs: 900 };
+    await login(dead, socketOf(gone, 1, short));
+    await login(dead, socketOf(held, 1, short));
+    await login(dead, socketOf(lingering, 1, { socketMs: 1600, untilMs: 1600 }));
+    await login(peer, claimOf(held, { mode: 'http', rev: 1 }));
+    const { lastHeartbeat = 0 } = (await peer.read([gone]))[0] ?? {};
+    const ended = new Map<number, { logoutTime: number; reason: string }>();
+    let ghosts = 0;
+    const reap = async () => {
+      await renew(peer);
+      const reaped = await peer.reap(500);
+      ghosts = reaped.ghosts;
+      for (const end of reaped.ended) {
+        expect(ended.has(end.userId)).toBe(false);
+        ended.set(end.userId, end);
+      }
+    };
+    await reap();
+    expect(ended.has(gone)).toBe(false);
+    await eventually(async () => {
+      await reap();
+      expect(ended.has(gone)).toBe(true);
+    });
+    expect(ended.has(lingering)).toBe(false);
+    expect(ghosts).toBeGreaterThanOrEqual(1);
+    await eventually(async () => {
+      await reap();
+      expect(ended.has(lingering)).toBe(true);
+    });
+    expect(ended.get(gone)).toMatchObject({ reason: 'node-lost' });
+    expect(Math.abs((ended.get(gone)?.logoutTime ?? 0) - lastHeartbeat - 900)).toBeLessThanOrEqual(3);
+    expect(ended.has(held)).toBe(false);
+    expect((await peer.read([held]))[0]).toMatchObject({ status: 'online', sockets: 0 });
+    expect(await redis.cli('EXISTS', `lingxi:n:${node}`, `lingxi:lost:${node}`)).toBe('0');
+    expect(await redis.cli('HEXISTS', 'lingxi:dead', node)).toBe('0');
+    expect(await state(dead, claimOf(gone, { mode: 'state', rev: 2 }))).toEqual({ kind: 'no-lease' });
+    await takeLease(dead);
+    expect(await state(dead, claimOf(gone, { mode: 'state', rev: 3 }))).toEqual({ kind: 'gone' });
+  });
+});
