@@ -147,6 +147,19 @@ describe.each([
       expect((await login(store, socketOf(other, 1))).epoch).toBeGreaterThan(floor + 500);
     });
 
+    it('[PR2] an opening of a period before the newest that SQL knows is not taken up', async () => {
+      const store = await open();
+      const user = freshUser();
+      const stale = await state(store, socketOf(user, 1));
+      if (stale.kind !== 'opened') throw new Error(stale.kind);
+      const floor = stale.period + 10;
+      const opened = await state(store, socketOf(user, 2, { floor }));
+      if (opened.kind !== 'opened') throw new Error(opened.kind);
+      expect(opened.period).toBeGreaterThan(floor);
+      expect(await store.record([{ userId: user, period: stale.period }])).toEqual([false]);
+      expect(await store.record([{ userId: user, period: opened.period }])).toEqual([true]);
+    });
+
     it('an empty name or address keeps the earlier one; strange ones come back as they are', async () => {
       const store = await open();
       const user = freshUser();

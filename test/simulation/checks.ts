@@ -99,8 +99,13 @@ function checkUser({ sql, witness, rules }: Deployment, userId: number, rows: re
     newest = Math.max(newest, logoutAt, rules.loginResetsTime ? row.loginAt : 0);
     if (witness.stepped || row.settledAt === null) return;
     if (logoutAt < row.loginAt) witness.violated(`[ST2] ${userId}:${row.period} ends before it began`);
-    // A rollback may bring back a period that had ended, while a later one stands in SQL (bounds of the protocol).
-    if (next !== undefined && witness.lostMemoryAt < 0 && logoutAt > next.loginAt + SKEW_MS)
+    // A period that had ended may have come back, while a later one stands in SQL (bounds of the protocol).
+    // So may one that was reconciled while SQL did not know of the next login.
+    const wasUnknown =
+      row.reason === 'reconciled' && next !== undefined && sql.lateRows.has(`${userId}:${next.period}`);
+    const mayOverlap =
+      wasUnknown || witness.lostMemoryAt >= 0 || witness.broughtBack.has(`${userId}:${row.period}`);
+    if (next !== undefined && !mayOverlap && logoutAt > next.loginAt + SKEW_MS)
       witness.violated(
         `[ST2] ${userId}:${row.period} (${row.reason}) ends ${logoutAt - next.loginAt} ms after the next login`,
       );

@@ -93,8 +93,9 @@ export class Faults {
   }
 
   #strikeSql(fault: Fault): void {
-    const { sql, random } = this.#world;
+    const { sql, random, witness } = this.#world;
     const ms = this.#duration();
+    witness.sqlFailed = true;
     switch (fault) {
       case 'sql-down':
         sql.down = true;

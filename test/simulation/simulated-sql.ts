@@ -11,6 +11,8 @@ const STATEMENT_TIMEOUT_MS = 5000;
 export class SimulatedSql {
   readonly rows = new Map<string, PeriodRow>();
   readonly times = new Map<number, number>();
+  /** Rows that came after the period before them had been reconciled: their login was not known then. */
+  readonly lateRows = new Set<string>();
   readonly nodes = new Map<string, number>();
   down = false;
   /** Statements get no answer and do nothing. */
@@ -48,6 +50,7 @@ export class SimulatedSql {
       const key = `${opening.userId}:${opening.period}`;
       if (this.#options.mutation.opensNothing) return;
       const fresh = { ...opening, lastSeenAt: null, logoutAt: null, reason: null, settledAt: null };
+      if (!this.rows.has(key)) this.#noteLate(opening);
       if (!this.rows.has(key) || this.#options.mutation.opensOverwrite) this.rows.set(key, fresh);
       if (this.#options.loginResetsTime) this.#raise(opening.userId, opening.loginAt);
     }
@@ -85,8 +88,14 @@ export class SimulatedSql {
       (logoutAt === row.logoutAt && row.reason === 'reconciled');
     const closes = row === undefined || row.settledAt === null || (reason !== 'reconciled' && later);
     if (!closes && !this.#options.mutation.settleLastWins) return;
+    if (row === undefined) this.#noteLate(duty);
     const kept = row?.loginAt ?? loginAt;
     this.rows.set(key, { userId, period, loginAt: kept, lastSeenAt, logoutAt, reason, settledAt, node });
+  }
+
+  #noteLate({ userId, period }: Pick<Opening, 'userId' | 'period'>): void {
+    const before = [...this.rows.values()].filter((row) => row.userId === userId && row.period < period);
+    if (before.some(({ reason }) => reason === 'reconciled')) this.lateRows.add(`${userId}:${period}`);
   }
 
   #nextLogin(userId: number, period: number): number {

@@ -333,4 +333,30 @@ describe('what random histories have found', () => {
       expect(stage.ends).toEqual([]);
     }),
   );
+
+  it(
+    '[PR2] an opening that a failover brought back, and that SQL has outlived, is not taken up',
+    onStage({ loginResetsTime: true }, (stage) => {
+      const [n1, n2] = nodesOf(stage);
+      const device = stage.device(1);
+      stage.sql.slowMs = 300;
+      device.connect(n1);
+      stage.advance(450);
+      expect(stage.redis.world.records.get(1)?.recorded).toBe(false);
+      const restore = stage.redis.snapshot();
+      stage.sql.slowMs = 0;
+      stage.advance(1000);
+      stage.logout(n1, 1);
+      stage.connect(device, n1);
+      const period = stage.period(1);
+      expect(period).toBeGreaterThan(0);
+      n1.kill();
+      n2.kill();
+      stage.failover(restore, 100);
+      const n3 = stage.startNode();
+      stage.advance(4000);
+      stage.connect(device, n3);
+      expect(stage.period(1)).toBeGreaterThan(period);
+    }),
+  );
 });

@@ -21,6 +21,13 @@ interface ToldPeriod {
   readonly loginTime: number;
 }
 
+/** A node whose sockets of a user were taken over, and what it last heard by one of them, if anything. */
+interface Taken {
+  readonly name: string;
+  readonly proof: ProofSeen | undefined;
+  readonly at: number;
+}
+
 interface Logout {
   readonly at: number;
   readonly isExcused: boolean;
@@ -36,6 +43,8 @@ const UNRECORDED_HTTP_MS = RECORDED_WITHIN_MS + HTTP_TIMEOUT_MS - HEARTBEAT_TIME
 /** A restart, connecting anew, the young window of a new world. */
 const RESTORED_WITHIN_MS = 8000;
 const ROUNDING_MS = 40;
+/** A node hears of a take-over with its next renewal. */
+const HEARD_WITHIN_MS = 1000;
 const MAX_CHARGED_MS = 2000;
 
 /** Knows what the clients know to be true, and holds what happens against it. */
@@ -43,6 +52,8 @@ export class Witness {
   readonly violations: string[] = [];
   /** Periods that a node told somebody of. */
   readonly told = new Map<string, ToldPeriod>();
+  /** Periods that were restated after their end: SQL was silent, or Redis had forgotten (bounds of the protocol). */
+  readonly broughtBack = new Set<string>();
   /** Moment of the newest wipe or rollback. */
   lostMemoryAt = Number.NEGATIVE_INFINITY;
   /** Redis last could not be reached, or lost something. */
@@ -52,6 +63,8 @@ export class Witness {
   /** When a node died or stopped last; what it alone held nobody restores. */
   diedAt = Number.NEGATIVE_INFINITY;
   rolledBack = false;
+  /** SQL was away, slow, or lost its answers. */
+  sqlFailed = false;
   /** Calls of some node were late until then. */
   slowUntil = Number.NEGATIVE_INFINITY;
   readonly #scheduler: Scheduler;
@@ -72,7 +85,7 @@ export class Witness {
   readonly #logouts = new Map<number, Logout>();
   readonly #unansweredAt = new Map<number, number>();
   /** From whom the user's sockets were taken last. */
-  readonly #takenFrom = new Map<number, { readonly node: SimulatedNode; readonly at: number }>();
+  readonly #takenFrom = new Map<number, Map<string, Taken>>();
   /** When a node last heard of the user in any way. */
   readonly #shownAt = new Map<number, number>();
 
@@ -155,8 +168,9 @@ export class Witness {
     this.#judgeReturn(userId, isAsked);
     if (Math.abs(this.diedAt - this.lostMemoryAt) < RESTORED_WITHIN_MS) return;
     for (const { node, at, kind, period } of this.#proofs.get(userId)?.values() ?? []) {
-      // A rollback had brought an ended period back, and a wipe took it again: SQL knew that it had ended.
-      const isSettled = this.rolledBack && this.#isSettled(userId, period);
+      // A rollback had brought an ended period back, or one was reconciled while the node that had it was on its way
+      // back and SQL slow; then a wipe took it: SQL knew that it had ended (bounds of the protocol).
+      const isSettled = (this.rolledBack || this.sqlFailed) && this.#isSettled(userId, period);
       if (this.#ended.has(`${userId}:${period}`) || isSettled) continue;
       const age = this.#scheduler.now - at;
       if (age < TIMEOUT[kind] - 1000 && node.isUp && !this.#isExcused(node, at))
@@ -166,9 +180,13 @@ export class Witness {
 
   claimed(claim: Claim, answer: ClaimAnswer, { node }: { readonly node: string }): void {
     if (claim.mode === 'socket') {
-      if (this.#takenFrom.get(claim.userId)?.node.name === node) this.#takenFrom.delete(claim.userId);
+      if (answer.kind === 'joined' || answer.kind === 'opened')
+        this.#takenFrom.get(claim.userId)?.delete(node);
       this.#forgetTaken(claim.userId, node);
     }
+    const key = `${claim.userId}:${claim.period}`;
+    if (claim.mode === 'restate' && answer.kind === 'joined' && this.#ended.has(key))
+      this.broughtBack.add(key);
     const knocks = answer.kind === 'joined' || answer.kind === 'opened';
     if (knocks && claim.mode !== 'restate') this.#knocks(claim.userId, this.#scheduler.now + claim.untilMs);
     this.#trace(() => {
@@ -236,10 +254,14 @@ export class Witness {
 
   /** What sockets proved that were taken over counts no more: the newer connection's node answers for the user. */
   #forgetTaken(userId: number, by: string): void {
-    for (const [key, { node, kind }] of this.#proofs.get(userId) ?? []) {
-      if (kind !== 'socket' || node.name === by || this.#lossOf(userId, node.name) !== 'replaced') continue;
-      this.#proofs.get(userId)?.delete(key);
-      this.#takenFrom.set(userId, { node, at: this.#scheduler.now });
+    const proofs = this.#proofs.get(userId);
+    const taken = this.#takenFrom.get(userId) ?? new Map<string, Taken>();
+    for (const [name, losses] of this.#redis().world.losses) {
+      if (name === by || losses.get(userId)?.reason !== 'replaced') continue;
+      const key = `${name} socket`;
+      taken.set(name, { name, proof: proofs?.get(key), at: this.#scheduler.now });
+      this.#takenFrom.set(userId, taken);
+      proofs?.delete(key);
     }
   }
 
@@ -248,11 +270,18 @@ export class Witness {
     return this.#redis().world.losses.get(node)?.get(userId)?.reason;
   }
 
-  /** What was taken and Redis then forgot: its node has not heard of it and states it again (bounds of the protocol). */
+  /**
+   * What was taken and Redis then forgot: its node had not heard of it and states it again, and may take the linger of
+   * the newer socket with it (bounds of the protocol).
+   */
   #mayComeBack(userId: number, by: SimulatedNode): boolean {
-    const taken = this.#takenFrom.get(userId);
-    if (taken === undefined || this.lostMemoryAt < taken.at) return false;
-    return taken.node === by || this.#isExcused(taken.node, taken.at);
+    for (const { name, proof, at } of this.#takenFrom.get(userId)?.values() ?? []) {
+      if (this.lostMemoryAt < at) continue;
+      if (name === by.name || (proof !== undefined && this.#isExcused(proof.node, at))) return true;
+      const forgotAtOnce = this.lostMemoryAt - at < HEARD_WITHIN_MS;
+      if (forgotAtOnce && this.#scheduler.now - this.lostMemoryAt < HTTP_TIMEOUT_MS) return true;
+    }
+    return false;
   }
 
   #knocks(userId: number, until: number): void {
@@ -302,7 +331,11 @@ export class Witness {
     const latest = wallAt(Math.max(knocked, ...proofs.map(({ at, kind }) => at + TIMEOUT[kind])), skewMs);
     // Whatever was told of the newest proof may have been long on its way, and a dead node cannot tell it again.
     const newest = Math.max(...proofs.map(({ at }) => at));
-    const since = reason === 'node-lost' ? this.#scheduler.now - 2 * HTTP_TIMEOUT_MS : newest;
+    const lastWord = Math.min(
+      this.#scheduler.now,
+      ...proofs.map(({ node }) => node.diedAt ?? Number.POSITIVE_INFINITY),
+    );
+    const since = reason === 'node-lost' ? lastWord - 2 * HTTP_TIMEOUT_MS : newest;
     const wasSlow = Math.max(this.disturbedUntil, this.slowUntil) > since;
     const isAsking = (this.#asking.get(userId) ?? 0) > 0;
     if (!wasSlow && !isAsking && logoutAt > Math.max(loginAt, Math.min(now, latest)) + ROUNDING_MS)

@@ -167,3 +167,10 @@ export function applyClaim(hold: Hold, claim: Claim, { wall, observed }: Moment)
   hold.until = isSame ? Math.min(hold.until, until) : until;
   hold.proofMark = claim.proofMark;
 }
+
+/** What a login is told. One whose answer was lost, or that takes an opening up, has the period's row to write. */
+export function accepted({ recorded, period, epoch, loginTime, unsettled }: RecordState): ClaimAnswer {
+  return recorded
+    ? { kind: 'joined', period, epoch, loginTime }
+    : { kind: 'opened', period, epoch, loginTime, unsettled: unsettled.at(-1) };
+}

@@ -3,6 +3,7 @@ import type { Duty, PeriodKey } from '../../settlement/user-store.ts';
 import type { PresenceChange } from '../presence.ts';
 import type { Claim, ClaimAnswer, EndAnswer, EndedPeriod, EndRequest, Loss } from '../presence-store.ts';
 import {
+  accepted,
   applyClaim,
   isBeingOpened,
   isHeldElsewhere,
@@ -144,6 +145,11 @@ export class PresenceWorld {
   #login(node: string, step: LoginStep): ClaimAnswer {
     const { claim, record, moment } = step;
     if (record.blockedUntil > moment.observed) return { kind: 'refused', code: 'blocked' };
+    // SQL knows a later period: a failover has brought this opening back, and what came of it is told there.
+    if (!record.recorded && record.holds.size > 0 && record.period < claim.floor) {
+      record.holds.clear();
+      this.#forgetOpening(record);
+    }
     if (isBeingOpened(record, node, moment)) return { kind: 'young' };
     if (claim.mode === 'socket') {
       if (isTaken(this.#rules, node, step)) return { kind: 'taken' };
@@ -289,11 +295,4 @@ export class PresenceWorld {
     const { userId, epoch, period } = record;
     this.#changed({ ...change, userId, epoch, period });
   }
-}
-
-/** What a login is told. One whose answer was lost, or that takes an opening up, has the period's row to write. */
-function accepted({ recorded, period, epoch, loginTime, unsettled }: RecordState): ClaimAnswer {
-  return recorded
-    ? { kind: 'joined', period, epoch, loginTime }
-    : { kind: 'opened', period, epoch, loginTime, unsettled: unsettled.at(-1) };
 }

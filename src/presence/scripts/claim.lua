@@ -128,6 +128,11 @@ end
 
 local function login(r, c)
   if r.block > observed then return 'blocked' end
+  -- SQL knows a later period: a failover has brought this opening back, and what came of it is told there.
+  if not r.recorded and r.held > 0 and r.period < c.floor then
+    for n in pairs(r.holds) do drop_hold(r, n) end
+    forget_opening(r)
+  end
   -- Another node has begun to open the period, so lately that it may still be at it.
   if r.held > 0 and not r.recorded and not r.holds[node] and observed - r.opened_at < OPENING_MS then return 'young' end
   if c.mode == 'socket' then
