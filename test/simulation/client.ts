@@ -240,7 +240,7 @@ export class ClientSocket implements Socket {
 
   #pingLater(): void {
     const { scheduler } = this.#world;
-    scheduler.schedule(scheduler.now + PING_INTERVAL_MS, () => {
+    scheduler.carry(scheduler.now + PING_INTERVAL_MS, () => {
       if (this.#closed || !this.#reachable) return;
       // A reset tells the client that its node is gone.
       if (!this.node.isUp) {

@@ -33,8 +33,8 @@ const LAST_NOTICE_MS = 6000;
 /** Nobody plays any more: the last deadline, a dead node's reaping, a lost row's reconciling. */
 const SILENCE_MS = 45_000;
 /** Histories that wait to the end all the same: what is well may not stay so. */
-const PATIENT_SHARE = 0.1;
-const LOOK_MS = 1000;
+const PATIENT_SHARE = 0.05;
+const LOOK_MS = 500;
 const WELL_LOOKS = 3;
 
 /** Nodes, clients, Redis and SQL on simulated time, and those who watch them. */

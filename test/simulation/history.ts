@@ -24,7 +24,7 @@ export interface HistoryReport {
   readonly history: number;
 }
 
-const STEPS = 200;
+const STEPS = 150;
 const START_MS = 3000;
 const PACES = [
   { maxMs: 50, longShare: 0.03, moreUsers: 3 },

@@ -25,7 +25,7 @@ export interface Mutant {
 }
 
 /** Each mutant must be found within so many histories. */
-export const MAX_HISTORIES = 500;
+export const MAX_HISTORIES = 1000;
 
 const OF_STORES: readonly Mutant[] = [
   { name: 'a period ends without its duty', mutation: { dropsDuties: true } },

@@ -177,6 +177,13 @@ export class SimulatedRedis {
     return true;
   }
 
+  /** Whether a renewal changes nothing but the time of the last sign of life. */
+  isSettledIn({ node, lease, runId }: Caller): boolean {
+    const { known, run, leases } = this.#contents;
+    const held = leases.get(node);
+    return known && run === runId && held?.lease === lease && held.restored;
+  }
+
   reap(caller: Caller, limit: number): ReapAnswer {
     const moment = this.#moment();
     const { world, leases, dead } = this.#contents;
