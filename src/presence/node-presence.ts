@@ -3,6 +3,7 @@ import type { ConnectionManager } from '../connection/connection-manager.ts';
 import type { ObservedTime } from '../heartbeat/observed-time.ts';
 import { Batcher } from '../lib/batcher.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
+import { ok, type Result } from '../lib/result.ts';
 import type { Log } from '../logging/log.ts';
 import type { Counters } from '../metrics/counters.ts';
 import type { Ledger } from './ledger.ts';
@@ -43,6 +44,11 @@ export interface PresenceOptions {
   readonly newId: () => string;
 }
 
+interface AskedClaim {
+  readonly claim: Claim;
+  readonly hasLeft: (() => boolean) | undefined;
+}
+
 /** What the parts of this node's presence share: who is held here, the numbering of statements, and who is told. */
 export class NodePresence {
   readonly options: PresenceOptions;
@@ -64,7 +70,7 @@ export class NodePresence {
   leaseDoubtful: () => void = () => {};
   /** Set by the composition of the parts: gives up what the store has taken from this node until now. */
   hearLosses: () => Promise<void> = () => Promise.resolve();
-  readonly #claims: Batcher<Claim, ClaimAnswer>;
+  readonly #claims: Batcher<AskedClaim, ClaimAnswer>;
   readonly #records: Batcher<{ readonly userId: number; readonly period: number }, boolean>;
   #rev = 0;
 
@@ -79,7 +85,7 @@ export class NodePresence {
     };
     this.#claims = new Batcher({
       ...common,
-      run: async (batch) => (await options.store.claim(batch)).map((value) => ({ ok: true, value })),
+      run: (batch) => this.#claim(batch),
     });
     this.#records = new Batcher({
       ...common,
@@ -119,9 +125,18 @@ export class NodePresence {
   }
 
   /** States one login; shares its call with others. Undefined where the store did not answer. */
-  async claim(claim: Claim): Promise<ClaimAnswer | undefined> {
-    const result = await this.#claims.submit(claim).result;
+  async claim(claim: Claim, hasLeft?: () => boolean): Promise<ClaimAnswer | undefined> {
+    const result = await this.#claims.submit({ claim, hasLeft }).result;
     return result.ok ? result.value : undefined;
+  }
+
+  /** Who left while an earlier batch was under way is not claimed: it would throw out their next connection. */
+  async #claim(batch: readonly AskedClaim[]): Promise<readonly Result<ClaimAnswer, never>[]> {
+    const present = batch.filter(({ hasLeft }) => hasLeft?.() !== true);
+    const claims = present.map(({ claim }) => claim);
+    const answers = claims.length === 0 ? [] : await this.options.store.claim(claims);
+    const answered = new Map(present.map((asked, index) => [asked, answers[index]]));
+    return batch.map((asked) => ok(answered.get(asked) ?? { kind: 'stale' }));
   }
 
   /** Makes an opened period visible. Undefined where the store did not answer. */

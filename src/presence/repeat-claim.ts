@@ -17,9 +17,8 @@ export async function repeatClaim(
 ): Promise<ClaimAnswer | undefined> {
   let isInDoubt = false;
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
-    // Claimed late, it would throw out the next connection of the same client.
     if (hasLeft()) return isInDoubt ? undefined : { kind: 'stale' };
-    const answer = await presence.claim(statement());
+    const answer = await presence.claim(statement(), hasLeft);
     if (answer === undefined || answer.kind === 'no-lease') presence.leaseDoubtful();
     isInDoubt ||= answer === undefined;
     const isAgain =

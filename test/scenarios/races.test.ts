@@ -185,8 +185,11 @@ describe('races of one user on two nodes, policy `replace`', () => {
       const welcomes = await Promise.all(clients.map(welcomeOf));
       await sleep(TIMEOUT_MS + 1_000);
       for (const [index, user] of users.entries()) {
-        const { socket } = clients[index] ?? expect.fail('no client');
-        expect({ user, open: socket.readyState === socket.OPEN }).toEqual({ user, open: true });
+        const { closed } = clients[index] ?? expect.fail('no client');
+        expect({ user, closed: await Promise.race([closed, undefined]) }).toEqual({
+          user,
+          closed: undefined,
+        });
         await unmoved(user, welcomes[index]?.period ?? 0);
       }
       endAll(clients);

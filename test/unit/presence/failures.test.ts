@@ -285,3 +285,15 @@ describe('[ST8] what a dead process left open', () => {
     },
   );
 });
+
+describe('[PR4] a client that leaves before its dial is done', () => {
+  it('is not claimed, also where it left while its claim waited for the one before', async () => {
+    const room = await openRoom();
+    let looks = 0;
+    const hasLeft = (): boolean => ++looks > 1;
+    const request = { userId: USER, username: '', ip: '', protocol: 'lingxi.v1' as const, hasLeft };
+    expect((await room.during(room.tracker.dial(request))).ok).toBe(false);
+    expect(looks).toBeGreaterThan(1);
+    expect(room.store.calls).not.toContain(`socket ${USER}`);
+  });
+});
