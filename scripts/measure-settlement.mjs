@@ -2,18 +2,21 @@
 //   npm run build && node scripts/measure-settlement.mjs [--users 10000] [--pinging 1000] [--seconds 30] [--runtime bun]
 // Starts a Redis, a PostgreSQL and a node of its own, as the tests do. Runs on Bun, which takes TypeScript as it is.
 import { spawnSync } from 'node:child_process';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { findBun } from './find-bun.mjs';
 
 if (process.versions.bun === undefined) {
-  const folder = dirname(createRequire(import.meta.url).resolve('bun/package.json'));
+  const bun = findBun();
+  if (bun === undefined) {
+    process.stderr.write('Bun was not found among the npm packages: npm ci.\n');
+    process.exit(1);
+  }
   const command = [fileURLToPath(import.meta.url), ...process.argv.slice(2)];
-  const { status, error } = spawnSync(join(folder, 'bin', 'bun.exe'), command, {
+  const { status, error } = spawnSync(bun, command, {
     stdio: 'inherit',
     env: { ...process.env, MEASURE_NODE: process.execPath },
   });
-  if (error !== undefined) process.stderr.write(`Bun could not be started (${error.message}): npm ci.\n`);
+  if (error !== undefined) process.stderr.write(`Bun could not be started: ${error.message}.\n`);
   process.exit(status ?? 1);
 }
 // The command is to start in Node, as it does for a user, and to choose its runtime itself.

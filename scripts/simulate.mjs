@@ -3,18 +3,16 @@
 //   npm run simulate -- --seed S --history H      that one alone, with its trace
 //   npm run simulate -- --mutants                 what is broken on purpose, and after how many histories it is found
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, statSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { findBun } from './find-bun.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const compiled = join(root, 'node_modules', '.cache', 'lingxi-simulator');
-/** Without install scripts the npm package `bun` holds a note of a few hundred bytes in place of the binary. */
-const SMALLEST_BUN_BYTES = 1_000_000;
 /** Enough to see a pattern; the rest is let go. */
 const MAX_FAILURES = 5;
 /** What is shown of a trace around its first violation. */
@@ -158,25 +156,6 @@ function findProgram() {
     return { isBun: true, runtime: bun, args: [join(root, 'test', 'simulation', 'main.ts')] };
   if (values.runtime === 'bun') end('Bun was not found.');
   return { isBun: false, runtime: process.execPath, args: [compileForNode()] };
-}
-
-/** The packages of npm, as bin/lingxi.js finds them. */
-function findBun() {
-  const require = createRequire(import.meta.url);
-  const names = [`@oven/bun-${process.platform}-${process.arch === 'arm64' ? 'aarch64' : 'x64'}`, 'bun'];
-  for (const name of names) {
-    try {
-      const file = join(
-        dirname(require.resolve(`${name}/package.json`)),
-        'bin',
-        name === 'bun' ? 'bun.exe' : 'bun',
-      );
-      if (statSync(file).size >= SMALLEST_BUN_BYTES) return file;
-    } catch {
-      // Not installed, or without its binary.
-    }
-  }
-  return undefined;
 }
 
 /** Node reads no TypeScript. */
