@@ -146,14 +146,6 @@ export interface UserRecord {
   readonly period: number | undefined;
 }
 
-/**
- * Presence as a node sees it. A rejected promise means that the store is unreachable and that nothing is known of the
- * call: stating again is always right.
- *
- * - A user is online exactly while a node holds them and the opening is recorded.
- * - Ending a period and recording the duty to settle it are one atomic step (rule ST1).
- * - Batches hold at most {@link MAX_BATCH} users, each user once; answers come in the order asked.
- */
 /** What came of a look at the nodes that have died. */
 export interface ReapAnswer {
   readonly ended: readonly EndedPeriod[];
@@ -163,6 +155,14 @@ export interface ReapAnswer {
   readonly nextDeathMs: number | undefined;
 }
 
+/**
+ * Presence as a node sees it. A rejected promise means that the store is unreachable and that nothing is known of the
+ * call: stating again is always right.
+ *
+ * - A user is online exactly while a node holds them and the opening is recorded.
+ * - Ending a period and recording the duty to settle it are one atomic step (rule ST1).
+ * - Batches hold at most {@link MAX_BATCH} users, each user once; answers come in the order asked.
+ */
 export interface PresenceStore {
   /** Whether a duty outlives this process: otherwise whoever asked for a logout hears of it once SQL has it (rule ST1). */
   readonly keepsDuties: boolean;

@@ -33,7 +33,7 @@ describe('[PR8] dead nodes in Redis', () => {
     subject = await redisSubject();
     if (subject.redis === undefined) throw new Error('no Redis');
     redis = subject.redis;
-    peer = await open({ deadAfterMs: DEAD_AFTER_MS });
+    peer = await open();
     await grownUp(peer);
   });
   afterAll(() => subject?.stop());
