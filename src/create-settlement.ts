@@ -33,7 +33,7 @@ interface SettlementParts {
 export function createSettlement(parts: SettlementParts): Settlement {
   const { config, clock, store } = parts;
   const settler = createSettler(parts, (duties) => ledger.onSettled(duties));
-  const reconciler = createReconciler(parts, (duties) => ledger.onSettled(duties));
+  const reconciler = createReconciler(parts, settler, (duties) => ledger.onSettled(duties));
   const groupCommit = new GroupCommit({
     store,
     clock,
@@ -50,6 +50,7 @@ function createSettler(parts: SettlementParts, onSettled: OnSettled): Settler {
   const { store, duties, clock, log, random } = parts;
   const source = {
     take: (limit: number) => duties.takeDuties(limit),
+    isCrowded: () => duties.isCrowded === true,
     ack: (settled: Parameters<typeof duties.ackDuties>[0]) => duties.ackDuties(settled),
     setAside: (duty: Parameters<typeof duties.setAside>[0], error: string) => duties.setAside(duty, error),
     pending: () => duties.pendingDuties(),
@@ -57,11 +58,12 @@ function createSettler(parts: SettlementParts, onSettled: OnSettled): Settler {
   return new Settler({ store, source, clock, log, random, onSettled });
 }
 
-function createReconciler(parts: SettlementParts, onSettled: OnSettled): Reconciler {
+function createReconciler(parts: SettlementParts, settler: Settler, onSettled: OnSettled): Reconciler {
   const { store, duties, clock, log, node, config, counters } = parts;
   return new Reconciler({
     store,
     presenceKnows: (rows) => duties.knows(rows),
+    isCrowded: () => settler.isCrowded,
     clock,
     log,
     node,

@@ -7,18 +7,18 @@ import { CAUSE_CODES, SAYS_GOODBYE } from './cause-codes.ts';
 import { type ConnectionHost, LATE_PROOF_MS } from './connection-host.ts';
 import type { CloseCause, ConnectionInfo, Registration } from './connection-info.ts';
 import {
+  type Goodbye,
+  goodbyeFrame,
   handleProtocolMessage,
-  sendGoodbye,
   sendPong,
   sendRefusal,
   sendTokenAccepted,
   sendWelcome,
 } from './lingxi-v1.ts';
 import { LossLog } from './loss-log.ts';
+import { MessageRate } from './message-rate.ts';
 import { type FrameOutcome, SendQueue } from './send-queue.ts';
 import type { Socket, SocketEvents } from './socket.ts';
-
-const RATE_WINDOW_MS = 1000;
 
 /** One socket's life. Owns its proof of life, its rate and the queue behind its socket; there is one way to close. */
 export class ClientConnection implements SocketEvents, Watched {
@@ -48,13 +48,13 @@ export class ClientConnection implements SocketEvents, Watched {
   readonly #anyFrameProves: boolean;
   #queue: SendQueue | undefined;
   #open = true;
+  #socketEnded = false;
   #cause: CloseCause | undefined;
   #heardAt: number;
   #pingedAt: number;
   /** Observed time since which the socket takes nothing; undefined while it takes everything. */
   #blockedSince: number | undefined;
-  #windowStart: number;
-  #windowCount = 0;
+  readonly #rate: MessageRate;
   #termination: Timer | undefined;
   #lossLog: LossLog | undefined;
 
@@ -72,7 +72,7 @@ export class ClientConnection implements SocketEvents, Watched {
     this.provenAtMonotonic = host.time.monotonic;
     this.#heardAt = now;
     this.#pingedAt = now;
-    this.#windowStart = this.provenAtMonotonic;
+    this.#rate = new MessageRate(host.limits.maxMessagesPerSecond, this.provenAtMonotonic);
   }
 
   get userId(): number {
@@ -100,8 +100,8 @@ export class ClientConnection implements SocketEvents, Watched {
 
   /** Losses to be logged now, this one included; the rest is told with a later one, or with the end. */
   lossToLog(count: number): number {
-    this.#lossLog ??= new LossLog();
-    return this.#lossLog.add(count, { now: this.#host.clock.monotonic(), isLast: !this.#open });
+    const now = this.#host.clock.monotonic();
+    return (this.#lossLog ??= new LossLog()).add(count, { now, isLast: !this.#open });
   }
 
   /** Tells a `lingxi.v1` client who it is; called once, as its first frame. */
@@ -174,23 +174,20 @@ export class ClientConnection implements SocketEvents, Watched {
   }
 
   closed(code: number, reason: string): void {
+    this.#socketEnded = true;
     this.#termination?.cancel();
     this.#end(this.#cause ?? (code === 1006 ? 'transport-error' : 'client-closed'), { code, reason });
   }
 
-  /** The only door out: idempotent, always with a cause. The socket goes first, everything else follows. */
+  /** The only door out: idempotent, always with a cause. */
   close(cause: CloseCause, reconnectAfterMs = 0): void {
     if (!this.#open || this.#cause !== undefined) return;
     this.#cause = cause;
-    const code = CAUSE_CODES[cause];
-    // A socket that takes nothing, or is gone, carries no farewell.
-    if (this.speaksV1 && SAYS_GOODBYE.has(cause) && this.#blockedSince === undefined)
-      sendGoodbye(this, this.#host, { code, reason: cause, reconnectAfterMs });
-    // A peer that is gone, or takes nothing, answers no close frame. A socket may call `closed` from within `close`.
-    const { closeTimeoutMs } = this.#host.limits;
-    this.#termination = this.#host.clock.after(closeTimeoutMs, () => this.#socket.terminate());
-    this.#socket.close(code, cause);
-    this.#end(cause, { code, reason: cause });
+    const goodbye = { code: CAUSE_CODES[cause], reason: cause, reconnectAfterMs };
+    // A crowd that times out at once is told of in the stores while its sockets, which cost more, are closed one by one.
+    if (cause === 'heartbeat-timeout') this.#host.paced(() => this.#closeSocket(goodbye));
+    else this.#closeSocket(goodbye);
+    this.#end(cause, goodbye);
   }
 
   timesOutAt(): number {
@@ -224,12 +221,20 @@ export class ClientConnection implements SocketEvents, Watched {
     return this.#open;
   }
 
+  #closeSocket(goodbye: Goodbye): void {
+    if (this.#socketEnded) return;
+    // A socket that takes nothing carries no farewell.
+    if (this.speaksV1 && SAYS_GOODBYE.has(goodbye.reason) && this.#blockedSince === undefined)
+      this.#socket.send(goodbyeFrame(this, this.#host, goodbye));
+    // A peer that is gone, or takes nothing, answers no close frame. A socket may call `closed` from within `close`.
+    const { clock, limits } = this.#host;
+    this.#termination = clock.after(limits.closeTimeoutMs, () => this.#socket.terminate());
+    this.#socket.close(goodbye.code, goodbye.reason);
+  }
+
   #handle(text: string, now: number): void {
     const message = parseClientMessage(text);
-    if (message === undefined) {
-      this.#host.malformed(this);
-      return;
-    }
+    if (message === undefined) return this.#host.malformed(this);
     this.#prove(now);
     if (message.type === 'ping') {
       this.#host.counters.heartbeats += 1;
@@ -256,15 +261,9 @@ export class ClientConnection implements SocketEvents, Watched {
 
   /** By monotonic time: while presence is unreachable the observed one stands still, and no client may pay for that. */
   #overRate(): boolean {
-    const now = this.#host.time.monotonic;
-    if (now - this.#windowStart >= RATE_WINDOW_MS) {
-      this.#windowStart = now;
-      this.#windowCount = 0;
-    }
-    this.#windowCount += 1;
-    if (this.#windowCount <= this.#host.limits.maxMessagesPerSecond) return false;
-    this.close('policy-violation');
-    return true;
+    const isOver = this.#rate.isOver(this.#host.time.monotonic);
+    if (isOver) this.close('policy-violation');
+    return isOver;
   }
 
   #enqueue(text: string, kind: string): FrameOutcome {

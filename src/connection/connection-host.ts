@@ -32,6 +32,8 @@ export interface ConnectionHost {
   /** Shown to `lingxi.v1` clients in `welcome`. */
   readonly node: string;
   nextSerial(): number;
+  /** Does it now, or where it is one of a crowd a little later. */
+  paced(work: () => void): void;
   /** The deadline of a connection may have come nearer. */
   rewatch(connection: ClientConnection): void;
   /** A proof of life long after the one before it. */

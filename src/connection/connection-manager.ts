@@ -16,6 +16,7 @@ import { Dispatcher, type DispatchReport } from './dispatcher.ts';
 import { Listeners, type ManagerEvents } from './events.ts';
 import { connectionLimits, type ManagerObserver, type ManagerOptions } from './manager-options.ts';
 import { countDelivery, deliver, type Outgoing, outgoing } from './outgoing.ts';
+import { PacedWork } from './paced-work.ts';
 import type { Socket } from './socket.ts';
 
 const USER_LISTED = (): boolean => true;
@@ -222,6 +223,7 @@ export class ConnectionManager {
 
   #createHost(options: ManagerOptions): ConnectionHost {
     const limits = connectionLimits(options);
+    const closings = new PacedWork(this.#clock);
     return {
       clock: this.#clock,
       time: this.time,
@@ -232,6 +234,7 @@ export class ConnectionManager {
         this.#serial += 1;
         return this.#serial;
       },
+      paced: (work) => closings.run(work),
       rewatch: (connection) => this.monitor.watch(connection),
       provenLate: (connection) => this.#observer?.provenLate?.(connection),
       malformed: (connection) => this.#malformed(connection),

@@ -4,6 +4,7 @@ import type { ErrorCode } from '../protocol/error-codes.ts';
 import { ERRORS } from '../protocol/error-codes.ts';
 import type { ClientConnection } from './client-connection.ts';
 import type { ConnectionHost } from './connection-host.ts';
+import type { CloseCause } from './connection-info.ts';
 
 /** First frame of a `lingxi.v1` connection. Epoch and period are decimal strings. */
 export function sendWelcome(connection: ClientConnection, host: ConnectionHost): void {
@@ -35,13 +36,16 @@ export function sendPong(connection: ClientConnection, host: ConnectionHost, tim
   );
 }
 
+/** Why a connection ends, and when to come back. */
+export interface Goodbye {
+  readonly code: number;
+  readonly reason: CloseCause;
+  readonly reconnectAfterMs: number;
+}
+
 /** Before a close that one may come back from. */
-export function sendGoodbye(
-  connection: ClientConnection,
-  host: ConnectionHost,
-  goodbye: { readonly code: number; readonly reason: string; readonly reconnectAfterMs: number },
-): void {
-  sendSystem(connection, host, { type: 'goodbye', data: goodbye });
+export function goodbyeFrame(connection: ClientConnection, host: ConnectionHost, goodbye: Goodbye): string {
+  return systemFrame(connection, host, { type: 'goodbye', data: goodbye });
 }
 
 /** Tells a `lingxi.v1` client that what it asked for was refused. */
@@ -86,11 +90,16 @@ export function handleProtocolMessage(
   }
 }
 
-function sendSystem(
-  connection: ClientConnection,
-  host: ConnectionHost,
-  message: { readonly type: string; readonly data: unknown },
-): void {
+interface SystemMessage {
+  readonly type: string;
+  readonly data: unknown;
+}
+
+function sendSystem(connection: ClientConnection, host: ConnectionHost, message: SystemMessage): void {
+  connection.send(systemFrame(connection, host, message), message.type);
+}
+
+function systemFrame(connection: ClientConnection, host: ConnectionHost, message: SystemMessage): string {
   const encoder = new EnvelopeEncoder(message.type, message.data, Math.floor(host.clock.now() / 1000));
-  connection.send(encoder.forUser(connection.userId), message.type);
+  return encoder.forUser(connection.userId);
 }

@@ -7,7 +7,7 @@ const TICK_MS = 25;
 /** Where the loop was held up for longer, judgement waits one more turn, so that pending reads come first (HB5). */
 const LATE_TICK_MS = 200;
 /** What one tick may handle; the rest follows in the next turn of the loop. */
-const MAX_DUE_PER_TICK = 2000;
+const MAX_DUE_PER_TICK = 1000;
 
 /** A node that is asked for its verdict when its deadline has passed. */
 export interface Watched extends Holdable {

@@ -205,6 +205,8 @@ export interface PresenceStore {
   ): Promise<readonly StoredChange[]>;
   /** For each row: whether presence knows the period as running or its duty waits (rule ST4). */
   knows(rows: readonly { readonly userId: number; readonly period: number }[]): Promise<readonly boolean[]>;
+  /** Whether claims of a crowd are under way: what can wait is not to be asked for meanwhile. */
+  readonly isCrowded?: boolean;
   /** Takes duties to settle; a duty is given out again only after a restart or to another node once this one died. */
   takeDuties(limit: number): Promise<readonly Duty[]>;
   ackDuties(duties: readonly Duty[]): Promise<void>;

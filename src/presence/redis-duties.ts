@@ -1,5 +1,6 @@
 import { LOGOUT_REASONS } from '../protocol/reasons.ts';
 import type { Duty } from '../settlement/user-store.ts';
+import { MAX_BATCH } from './presence-store.ts';
 import type { RedisLink } from './redis-link.ts';
 import type { ScriptName } from './redis-scripts.ts';
 
@@ -50,12 +51,11 @@ export class RedisDuties {
   }
 
   async acknowledge(duties: readonly Duty[]): Promise<void> {
-    if (duties.length === 0) return;
-    await this.#options.run(
-      'acknowledge',
-      duties.flatMap(({ id, userId, period }) => [id, userId, period]),
-    );
-    for (const { id } of duties) this.#inHand.delete(id);
+    for (let start = 0; start < duties.length; start += MAX_BATCH) {
+      const batch = duties.slice(start, start + MAX_BATCH);
+      await this.#forget(batch.map(({ id, userId, period }) => [id, String(userId), String(period)]));
+      for (const { id } of batch) this.#inHand.delete(id);
+    }
   }
 
   async setAside(duty: Duty, error: string): Promise<void> {
@@ -133,7 +133,11 @@ export class RedisDuties {
     if ((await link.guarded(link.client.hlen(this.#asideKey))) < MAX_ASIDE)
       await link.guarded(link.client.hset(this.#asideKey, `foreign:${id}`, JSON.stringify(fields)));
     await link.guarded(link.client.rpush(`${prefix}lingxi:foreign`, this.#stream));
-    await this.#options.run('acknowledge', [id, 0, 0]);
+    await this.#forget([[id, '0', '0']]);
+  }
+
+  async #forget(entries: readonly (readonly [id: string, userId: string, period: string])[]): Promise<void> {
+    await this.#options.run('acknowledge', [JSON.stringify(entries)]);
   }
 
   async #abandoned(limit: number): Promise<readonly StreamEntry[]> {
@@ -159,20 +163,18 @@ function asideField({ userId, period }: { readonly userId: number; readonly peri
   return `${userId}:${period}`;
 }
 
-/** Undefined where a field is missing or no number. */
-function toDuty([id, flat]: StreamEntry): Duty | undefined {
-  const fields = new Map<string, string>();
-  for (let index = 0; index + 1 < flat.length; index += 2)
-    fields.set(flat[index] ?? '', flat[index + 1] ?? '');
-  const number = (name: string): number => Number.parseInt(fields.get(name) ?? '', 10);
+/** user|period|login|logout|newest proof|reason|node. Undefined where a part is missing or no number. */
+function toDuty([id, [name, value = '']]: StreamEntry): Duty | undefined {
+  const [userId, period, loginAt, logoutAt, lastSeenAt, given, ...node] = value.split('|');
   const numbers = {
-    userId: number('u'),
-    period: number('p'),
-    loginAt: number('l'),
-    logoutAt: number('o'),
-    lastSeenAt: number('s'),
+    userId: Number.parseInt(userId ?? '', 10),
+    period: Number.parseInt(period ?? '', 10),
+    loginAt: Number.parseInt(loginAt ?? '', 10),
+    logoutAt: Number.parseInt(logoutAt ?? '', 10),
+    lastSeenAt: Number.parseInt(lastSeenAt ?? '', 10),
   };
-  const reason = LOGOUT_REASONS.find((known) => known === fields.get('r'));
-  if (reason === undefined || !Object.values(numbers).every(Number.isSafeInteger)) return undefined;
-  return { id, ...numbers, reason, node: fields.get('n') ?? '' };
+  const reason = LOGOUT_REASONS.find((known) => known === given);
+  if (name !== 'd' || reason === undefined || !Object.values(numbers).every(Number.isSafeInteger))
+    return undefined;
+  return { id, ...numbers, reason, node: node.join('|') };
 }

@@ -10,6 +10,7 @@ export const SCRIPT_NAMES = [
   'end',
   'reap',
   'read',
+  'knows',
   'acknowledge',
   'nodes',
 ] as const;
@@ -18,10 +19,13 @@ export type ScriptName = (typeof SCRIPT_NAMES)[number];
 
 export function loadScripts(): Readonly<Record<ScriptName, string>> {
   const prelude = readScript('prelude');
-  return Object.fromEntries(SCRIPT_NAMES.map((name) => [name, `${prelude}\n${readScript(name)}`])) as Record<
-    ScriptName,
-    string
-  >;
+  const entries = SCRIPT_NAMES.map((name) => [name, wholeScript(prelude, readScript(name))]);
+  return Object.fromEntries(entries) as Record<ScriptName, string>;
+}
+
+/** However a script ends, what it has noted of the sets is said. */
+function wholeScript(prelude: string, body: string): string {
+  return `${prelude}\nlocal function main()\n${body}\nend\nlocal answer = main()\nsettle_members()\nreturn answer\n`;
 }
 
 function readScript(name: string): string {

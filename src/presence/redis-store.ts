@@ -45,6 +45,9 @@ export interface RedisStoreOptions extends WorldRules {
   readonly sent?: (name: ScriptName) => (answered: boolean) => void;
 }
 
+/** Users in one claim that are a crowd. */
+const CROWD = MAX_BATCH / 2;
+const LONE_SURROGATES = /\p{Surrogate}/gu;
 const STILL_HELD = 'an opening was recorded by another node meanwhile';
 /** Pages of 500 users that one look at all that a node holds may take. */
 const MAX_UNSTATED_PAGES = 10_000;
@@ -62,6 +65,8 @@ export class RedisPresenceStore implements PresenceStore {
   readonly nodes: RedisNodes;
   /** The world of the newest renewal: what is restated, is restated in it. */
   #birth: string | undefined;
+  /** Claims of many users that are under way. */
+  #crowds = 0;
 
   constructor(options: RedisStoreOptions) {
     this.#options = options;
@@ -95,33 +100,27 @@ export class RedisPresenceStore implements PresenceStore {
     return { restore: restore === 1, world, onlineCount: Number(onlineCount), losses, foreign };
   }
 
+  get isCrowded(): boolean {
+    return this.#crowds > 0;
+  }
+
   async claim(batch: readonly Claim[]): Promise<readonly ClaimAnswer[]> {
-    const { policy, maxConnectionsPerUser } = this.#options;
-    const args: (string | number)[] = [policy, maxConnectionsPerUser];
-    for (const claim of batch) {
-      args.push(
-        claim.userId,
-        claim.mode,
-        claim.rev,
-        claim.sockets,
-        claim.rivals,
-        claim.socketMs,
-        claim.httpMs,
-        claim.proofAgeMs,
-        claim.untilMs,
-      );
-      args.push(
-        claim.epoch,
-        claim.floor,
-        claim.period,
-        claim.loginTime,
-        claim.username,
-        claim.ip,
-        claim.cause,
-        claim.proofMark,
-      );
+    const isCrowd = batch.length >= CROWD;
+    if (isCrowd) this.#crowds += 1;
+    try {
+      return await this.#claim(batch);
+    } finally {
+      if (isCrowd) this.#crowds -= 1;
     }
-    return ((await this.#run('claim', args)) as string[]).map(parseClaimAnswer);
+  }
+
+  async #claim(batch: readonly Claim[]): Promise<readonly ClaimAnswer[]> {
+    const { policy, maxConnectionsPerUser } = this.#options;
+    // One text: a client library works long on thousands of arguments.
+    const claims = JSON.stringify(batch.map(fieldsOf));
+    return ((await this.#run('claim', [policy, maxConnectionsPerUser, claims])) as string[]).map(
+      parseClaimAnswer,
+    );
   }
 
   async record(
@@ -172,7 +171,7 @@ export class RedisPresenceStore implements PresenceStore {
   }
 
   async read(userIds: readonly number[]): Promise<readonly (UserRecord | undefined)[]> {
-    const replies = await this.#read(userIds);
+    const replies = userIds.length === 0 ? [] : ((await this.#run('read', userIds)) as ReadReply[]);
     return userIds.map((userId, index) => parseUserRecord(userId, replies[index]));
   }
 
@@ -205,13 +204,10 @@ export class RedisPresenceStore implements PresenceStore {
   async knows(
     rows: readonly { readonly userId: number; readonly period: number }[],
   ): Promise<readonly boolean[]> {
-    const replies = await this.#read(rows.map(({ userId }) => userId));
+    if (rows.length === 0) return [];
+    const known = (await this.#run('knows', pairs(rows))) as number[];
     const aside = await this.#duties.aside(rows);
-    return rows.map(({ period }, index) => {
-      const reply = replies[index];
-      const running = reply !== undefined && Number(reply[0]) === period && reply[4] > 0;
-      return running || reply?.[10].split(';').includes(String(period)) === true || aside[index] === true;
-    });
+    return rows.map((_, index) => known[index] === 1 || aside[index] === true);
   }
 
   takeDuties(limit: number): Promise<readonly Duty[]> {
@@ -232,10 +228,6 @@ export class RedisPresenceStore implements PresenceStore {
 
   close(): Promise<void> {
     return this.#link.close();
-  }
-
-  async #read(userIds: readonly number[]): Promise<readonly ReadReply[]> {
-    return userIds.length === 0 ? [] : ((await this.#run('read', userIds)) as ReadReply[]);
   }
 
   async #run(name: ScriptName, args: readonly (string | number)[]): Promise<unknown> {
@@ -262,6 +254,21 @@ export class RedisPresenceStore implements PresenceStore {
       throw error;
     }
   }
+}
+
+/** In the order of `claim.lua`. */
+function fieldsOf(claim: Claim): readonly (string | number)[] {
+  return [
+    ...[String(claim.userId), claim.mode, claim.rev, claim.sockets, claim.rivals],
+    ...[claim.socketMs, claim.httpMs, claim.proofAgeMs, claim.untilMs],
+    ...[String(claim.epoch), claim.floor, claim.period, claim.loginTime],
+    ...[wellFormed(claim.username), wellFormed(claim.ip), claim.cause, claim.proofMark],
+  ];
+}
+
+/** Half of a surrogate pair has no JSON form that Redis takes: it is replaced, as an encoder to UTF-8 does. */
+function wellFormed(text: string): string {
+  return text.replace(LONE_SURROGATES, '\ufffd');
 }
 
 function pairs(batch: readonly { readonly userId: number; readonly period: number }[]): number[] {

@@ -52,7 +52,10 @@ export const postgresDialect: SqlDialect = {
   timeType: sql`timestamptz`,
   batch(columns) {
     const arrays = columns.map((column) =>
-      column.type === 'integer' ? sql`${column.values}::bigint[]` : sql`${column.values}::text[]`,
+      // As text: the driver would look at each number for what must be escaped in it.
+      column.type === 'integer'
+        ? sql`${`{${column.values.join(',')}}`}::bigint[]`
+        : sql`${column.values}::text[]`,
     );
     const names = columns.map((column) => sql.id(column.name));
     return sql`unnest(${sql.join(arrays)}) as batch(${sql.join(names)})`;

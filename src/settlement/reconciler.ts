@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '../lib/clock.ts';
+import { type Clock, sleep, type Timer } from '../lib/clock.ts';
 import type { Log } from '../logging/log.ts';
 import { splitOnPoison } from './split-on-poison.ts';
 import { describeError } from './sql-errors.ts';
@@ -17,6 +17,8 @@ export interface ReconcilerOptions {
   readonly presenceKnows: (
     rows: readonly { readonly userId: number; readonly period: number }[],
   ) => Promise<readonly boolean[]>;
+  /** Whether the logouts of a crowd are on their way to SQL: they come before what is only looked at. */
+  readonly isCrowded: () => boolean;
   readonly clock: Clock;
   readonly log: Log;
   /** This incarnation, for `lingxi_nodes`. */
@@ -33,6 +35,9 @@ export const RECONCILE_AFTER_MS = 12_000;
 const PAGE = 500;
 /** Open rows looked at in one pass, so that 100,000 users online cost presence 4,000 look-ups a second. */
 const MAX_PAGES_PER_PASS = 40;
+/** How long one pass stands back behind a crowd, in looks. */
+const MAX_WAITS = 20;
+const WAIT_MS = 100;
 const PRUNE_EVERY_MS = 600_000;
 const PRUNE_BATCH = 1000;
 /** Batches in one pruning: a backlog of years goes over several, and nobody waits for it. */
@@ -51,6 +56,7 @@ export class Reconciler {
   #tickedAt = Number.NEGATIVE_INFINITY;
   #passing: Promise<void> | undefined;
   #noting: Promise<void> | undefined;
+  #stopped = false;
   #prunedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: ReconcilerOptions) {
@@ -67,6 +73,7 @@ export class Reconciler {
   }
 
   async stop(): Promise<void> {
+    this.#stopped = true;
     for (const timer of this.#timers.splice(0)) timer.cancel();
     await Promise.all([this.#passing, this.#noting]);
   }
@@ -110,8 +117,10 @@ export class Reconciler {
   }
 
   async #reconcile(): Promise<void> {
-    const { store, clock } = this.#options;
+    const { store, clock, isCrowded } = this.#options;
+    let waits = 0;
     for (let page = 0; page < MAX_PAGES_PER_PASS; page += 1) {
+      for (; isCrowded() && waits < MAX_WAITS && !this.#stopped; waits += 1) await sleep(clock, WAIT_MS);
       const rows = await store.openPeriods({
         limit: PAGE,
         ...(this.#cursor === undefined ? {} : { after: this.#cursor }),

@@ -13,6 +13,8 @@ export interface DutySource {
    * acknowledged; one that a dead process held comes back by the source's own means.
    */
   take(limit: number): Promise<readonly Duty[]>;
+  /** Whether it is busy with a crowd that is to be taken offline: that comes first. */
+  isCrowded(): boolean;
   ack(duties: readonly Duty[]): Promise<void>;
   /** Keeps a duty that can never succeed where an operator finds it, and acknowledges it. */
   setAside(duty: Duty, error: string): Promise<void>;
@@ -40,6 +42,11 @@ interface Outcome {
 
 /** Duties in one transaction (rule ST3). */
 export const SETTLE_BATCH = 500;
+/** Batches of a crowd under way at a time: one comes from the presence store while SQL has another. */
+const LANES = 3;
+/** How long a lane stands back behind a crowd, before each batch. */
+const MAX_WAITS = 40;
+const WAIT_MS = 25;
 /** How long a wake-up waits for more ends to share its transaction. */
 const GATHER_MS = 20;
 /** Duties that came without a wake-up, from another node's death or another process, are found by this. */
@@ -47,8 +54,8 @@ const POLL_MS = 1000;
 const FLUSH_POLL_MS = 20;
 
 /**
- * Carries duties into SQL, one batch at a time. While SQL fails the batch in hand is tried again and everything
- * else waits in the source (rule ST7).
+ * Carries duties into SQL, batch by batch, of a crowd several at a time, as the settlers of several nodes do. While SQL
+ * fails what is in hand is tried again and everything else waits in the source (rule ST7).
  */
 export class Settler {
   readonly #options: SettlerOptions;
@@ -57,6 +64,7 @@ export class Settler {
   #gather: Timer | undefined;
   #draining: Promise<void> | undefined;
   #refreshing: Promise<void> | undefined;
+  #lanes = 0;
   #wokenMeanwhile = false;
   #stopped = false;
   #pending = { count: 0, oldestAgeMs: 0, at: 0 };
@@ -83,6 +91,11 @@ export class Settler {
   get oldestAgeMs(): number {
     const { count, oldestAgeMs, at } = this.#pending;
     return count === 0 ? 0 : oldestAgeMs + (this.#options.clock.monotonic() - at);
+  }
+
+  /** More than one batch is under way. */
+  get isCrowded(): boolean {
+    return this.#lanes > 1;
   }
 
   start(): void {
@@ -157,24 +170,34 @@ export class Settler {
   }
 
   async #drain(): Promise<void> {
-    const { source, log } = this.#options;
-    let acknowledging: Promise<void> | undefined;
+    const settled = await this.#lane();
+    this.#lanes = 0;
+    if (settled) await this.#refreshPending();
+  }
+
+  /** Settles batch after batch; a full one brings another lane beside it. Answers whether there was anything. */
+  async #lane(): Promise<boolean> {
+    this.#lanes += 1;
+    const { source, clock, log } = this.#options;
+    const beside: Promise<boolean>[] = [];
+    let settled = false;
     try {
-      let batch = await source.take(SETTLE_BATCH);
-      while (batch.length > 0 && !this.#stopped) {
+      for (;;) {
+        for (let waits = 0; source.isCrowded() && waits < MAX_WAITS && !this.#stopped; waits += 1)
+          await sleep(clock, WAIT_MS);
+        const batch = this.#stopped ? [] : await source.take(SETTLE_BATCH);
+        if (batch.length === 0) break;
+        settled = true;
+        if (batch.length >= SETTLE_BATCH && this.#lanes < LANES) beside.push(this.#lane());
         const outcome = await this.#settle(batch);
-        // The presence store acknowledges one batch while SQL settles the next.
-        await acknowledging;
-        acknowledging = outcome && this.#acknowledge(outcome);
-        batch = this.#stopped ? [] : await source.take(SETTLE_BATCH);
+        if (outcome !== undefined) await this.#acknowledge(outcome);
       }
     } catch (error) {
       // The presence store is away; the next poll looks again.
       log.debug({ event: 'settlement-failed', error: describeError(error) }, 'duties cannot be read');
     }
-    if (acknowledging === undefined) return;
-    await acknowledging;
-    await this.#refreshPending();
+    await Promise.all(beside);
+    return settled;
   }
 
   /** Undefined where it was given up. */

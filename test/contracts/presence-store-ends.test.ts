@@ -192,6 +192,31 @@ describe.each([
       expect(await store.knows([{ userId: user, period }])).toEqual([false]);
     });
 
+    it('[ST4] [ST6] of several periods of a user each is acknowledged by itself, in any order, beside a running one', async () => {
+      const store = await open();
+      const user = freshUser();
+      const periods: number[] = [];
+      for (const rev of [1, 2, 3]) {
+        periods.push((await login(store, socketOf(user, rev))).period);
+        await end(store, endOf(user));
+      }
+      const duties = await dutiesOf(store, user);
+      const [oldest, middle, newest] = duties;
+      if (oldest === undefined || middle === undefined || newest === undefined) throw new Error('no duties');
+      const { period } = await login(store, socketOf(user, 4));
+      const known = () =>
+        store.knows([...periods, period, period + 1].map((each) => ({ userId: user, period: each })));
+      expect(await known()).toEqual([true, true, true, true, false]);
+      await store.ackDuties([newest]);
+      expect(await known()).toEqual([true, true, false, true, false]);
+      await end(store, endOf(user));
+      await store.ackDuties([oldest]);
+      expect(await known()).toEqual([false, true, false, true, false]);
+      await store.ackDuties([middle, ...(await dutiesOf(store, user))]);
+      expect(await known()).toEqual([false, false, false, false, false]);
+      expect((await read(store, user))?.status).toBe('offline');
+    });
+
     it('[ST6] an opening names the earlier period whose duty still waits', async () => {
       const store = await open();
       const user = freshUser();

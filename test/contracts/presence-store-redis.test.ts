@@ -72,6 +72,13 @@ describe('the presence store in Redis', () => {
       expect(Math.abs((await ttl()) - 60_000)).toBeLessThan(TTL_TOLERANCE_MS);
     });
 
+    it('take a name that is half a character, which no text of Redis can hold', async () => {
+      const other = freshUser();
+      const answers = await store.claim([socketOf(user, 1, { username: 'a\ud83d' }), socketOf(other, 2)]);
+      expect(answers.map(({ kind }) => kind)).toEqual(['opened', 'opened']);
+      expect(await redis.cli('HGET', `lingxi:u:${user}`, 'name')).toBe('a\ufffd');
+    });
+
     it('show nobody whose period is not recorded', async () => {
       await state(store, socketOf(user, 1));
       expect(await redis.cli('EXISTS', `player:online:${user}`)).toBe('0');

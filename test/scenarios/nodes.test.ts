@@ -142,17 +142,8 @@ describe.concurrent('a node dies while it settles', () => {
         const client = await peer.view.v1(user);
         const { period } = await welcomeOf(client);
         const time = await cluster.userTime(user);
-        const duty = {
-          u: user,
-          p: before?.period,
-          l: before?.loginAt,
-          o: before?.logoutAt,
-          s: before?.lastSeenAt,
-          r: 'logout',
-          n: 'of-yore',
-        };
-        const fields = Object.entries(duty).flatMap(([name, value]) => [name, String(value)]);
-        await cluster.redis.cli('XADD', 'lingxi:duties', '*', ...fields);
+        const duty = [user, before?.period, before?.loginAt, before?.logoutAt, before?.lastSeenAt];
+        await cluster.redis.cli('XADD', 'lingxi:duties', '*', 'd', [...duty, 'logout', 'of-yore'].join('|'));
         await eventually(async () => expect(await duties(cluster)).toBe('0'));
         expect(await cluster.periods(user)).toMatchObject([
           before,

@@ -209,8 +209,8 @@ describe('settlements that PostgreSQL makes hard', () => {
     const base = Date.now() - 3_600_000;
     const duty = (period: number, logoutAt: number) =>
       pair.redis.cli(
-        ...['XADD', 'lingxi:duties', '*', 'u', String(user), 'p', String(period), 'l', String(period)],
-        ...['o', String(logoutAt), 's', String(logoutAt), 'r', 'logout', 'n', 'gone-node'],
+        ...['XADD', 'lingxi:duties', '*', 'd'],
+        [user, period, period, logoutAt, logoutAt, 'logout', 'gone-node'].join('|'),
       );
     await setTime(user, null);
     await duty(base + 20_000, base + 30_000);

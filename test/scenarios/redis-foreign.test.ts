@@ -133,8 +133,8 @@ describe('a foreign program writes under our keys', () => {
   it('[ST1] [ST7] duties that nobody wrote: set aside or dropped with a warning, the others settle', async () => {
     const marks = pair.both.map((node) => node.mark());
     await cli('XADD', 'lingxi:duties', '*', 'foreign', '1');
-    await cli('XADD', 'lingxi:duties', '*', 'u', 'x', 'p', '1.5', 'l', '', 'o', 'nan', 's', '-', 'r', 'whim');
-    await cli('XADD', 'lingxi:duties', '*', 'u', '7', 'p', '1', 'o', '99999999999999999999', 'r', 'logout');
+    await cli('XADD', 'lingxi:duties', '*', 'd', 'x|1.5||nan|-|whim|');
+    await cli('XADD', 'lingxi:duties', '*', 'd', '7|1|1|99999999999999999999|1|logout|n');
     await expectInOrder();
     await eventually(async () => expect(await cli('XLEN', 'lingxi:duties')).toBe('0'), { timeoutMs: 12_000 });
     await eventually(() => {

@@ -23,7 +23,8 @@ const KINDS: readonly { readonly how: LossKind }[] = [{ how: 'breaks' }, { how: 
 const runs = (name: ScriptName, user: number) => {
   const hash = createHash('sha1').update(SCRIPTS[name]).digest('hex');
   const isScript = (request: string): boolean => request.includes(hash) || request.includes(`\n-- ${name}: `);
-  return (request: string): boolean => isScript(request) && request.includes(`\r\n${user}\r\n`);
+  const named = new RegExp(`(\r\n|")${user}(\r\n|")`);
+  return (request: string): boolean => isScript(request) && named.test(request);
 };
 
 describe.concurrent.each(KINDS)('the answer of a script is lost and the connection $how', ({ how }) => {

@@ -10,6 +10,11 @@ export class DutyQueue implements DutySource {
   /** Rejects every call while set. */
   down = false;
   oldestAgeMs = 0;
+  crowded = false;
+
+  isCrowded(): boolean {
+    return this.crowded;
+  }
 
   add(...duties: readonly Duty[]): void {
     this.waiting.push(...duties);

@@ -89,7 +89,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     token: (userId, tokenOptions) => signToken(JWT_SECRET, userId, tokenOptions),
     call: (method, path, callOptions = {}) => callHttp(url, method, path, callOptions, API_KEY),
     service: (method, path, body) => callHttp(url, method, path, { service: true, body }, API_KEY),
-    logs: () => run.logs,
+    logs: () => run.logs(),
     printed: () => earlier + run.printed(),
     waitForLog: (event, match, timeoutMs) => waitForLine(run, event, match, timeoutMs),
     kill,
@@ -139,14 +139,13 @@ export const GATEWAY_COMMAND: readonly string[] = [join(REPOSITORY, 'bin/lingxi.
 interface Run {
   readonly child: Child;
   readonly port: number;
-  readonly logs: readonly LogLine[];
+  readonly logs: () => readonly LogLine[];
   readonly printed: () => string;
 }
 
 async function launch(options: GatewayOptions, dataDir: string, port: number | undefined): Promise<Run> {
-  const logs: LogLine[] = [];
   let printed = '';
-  let rest = '';
+  const logs = parsedLines(() => printed);
   const env = gatewayEnvironment(options, dataDir);
   const child = startChild(process.execPath, GATEWAY_COMMAND, {
     cwd: dataDir,
@@ -154,12 +153,6 @@ async function launch(options: GatewayOptions, dataDir: string, port: number | u
     removeOnDeath: dataDir,
     onStdout(text) {
       printed += text;
-      const lines = (rest + text).split('\n');
-      rest = lines.pop() ?? '';
-      for (const line of lines) {
-        const parsed = parseLine(line);
-        if (parsed !== undefined) logs.push(parsed);
-      }
     },
   });
   const started = await waitForLine({ child, logs }, 'started', undefined, START_TIMEOUT_MS).catch(
@@ -172,6 +165,22 @@ async function launch(options: GatewayOptions, dataDir: string, port: number | u
   if (typeof started['port'] !== 'number')
     throw new Error(`"started" names no port: ${JSON.stringify(started)}`);
   return { child, port: started['port'], logs, printed: () => `${printed}\n${child.output()}` };
+}
+
+/** Parses what was printed when somebody asks: a test beside a storm of lines is not to pay for each as it comes. */
+function parsedLines(printed: () => string): () => readonly LogLine[] {
+  const logs: LogLine[] = [];
+  let read = 0;
+  return () => {
+    const text = printed();
+    const end = text.lastIndexOf('\n') + 1;
+    for (const line of text.slice(read, end).split('\n')) {
+      const parsed = parseLine(line);
+      if (parsed !== undefined) logs.push(parsed);
+    }
+    read = Math.max(read, end);
+    return logs;
+  };
 }
 
 function parseLine(line: string): LogLine | undefined {
@@ -191,7 +200,7 @@ function waitForLine(
 ): Promise<LogLine> {
   return eventually(
     () => {
-      const line = run.logs.find((entry) => entry['event'] === event && match(entry));
+      const line = run.logs().find((entry) => entry['event'] === event && match(entry));
       if (line !== undefined) return line;
       const problem = `no log line "${event}" within ${timeoutMs} ms`;
       if (run.child.exit() !== undefined) throw new Aborted(`the gateway ended: ${run.child.output()}`);

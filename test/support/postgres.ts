@@ -42,6 +42,8 @@ const SETTINGS = [
   'shared_buffers=32MB',
   'listen_addresses=127.0.0.1',
   'unix_socket_directories=',
+  // When a row was committed can be asked afterwards.
+  'track_commit_timestamp=on',
 ];
 
 /** Starts a PostgreSQL of its own on a free port, from an empty data folder. */

@@ -1,16 +1,19 @@
 -- acknowledge: duties that are settled. Rules ST1, ST6.
--- ARGV[6…] stream id, user, period
+-- ARGV[6] a JSON array of [stream id, user, period], all of them text
 
-for i = 6, #ARGV, 3 do
-  local id, user, period = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  -- After a rollback another duty may bear the id.
-  local found = call('XRANGE', DUTIES, id, id)[1]
-  local f = found and found[2] or {}
-  local other = f[1] == 'u' and user ~= '0' and (f[2] ~= user or f[4] ~= period)
-  if not other then
-    redis.pcall('XACK', DUTIES, GROUP, id)
-    call('XDEL', DUTIES, id)
-  end
+-- Where all that waits of a user is the period that ended last, and no newer one was opened, nothing else need be read.
+local function forget_newest(user, period)
+  local key = user_key(user)
+  local f = call('HMGET', key, 'un', 'last', 'per', 'epoch', 'block')
+  local epoch, block = whole_number(f[4] or ''), whole_number(f[5] or '0')
+  if f[1] ~= period or f[3] ~= period or not f[2] or not is_last(f[2]) or not epoch or not block then return false end
+  if string.match(f[2], '^%d+') ~= period then return false end
+  call('HDEL', key, 'un')
+  expire_offline({ id = user, epoch = epoch, block = block })
+  return true
+end
+
+local function forget(user, period)
   local r = load(user)
   local left, waited = {}, false
   for _, waiting in ipairs(split(r.f.un or '', ';')) do
@@ -22,5 +25,20 @@ for i = 6, #ARGV, 3 do
     call('HDEL', user_key(user), 'un')
     if r.held == 0 then expire_offline(r) end
   end
+end
+
+local done = {}
+for _, duty in ipairs(cjson.decode(ARGV[6])) do
+  local id, user, period = duty[1], duty[2], duty[3]
+  -- After a rollback another duty may bear the id.
+  local found = call('XRANGE', DUTIES, id, id)[1]
+  local f = found and found[2] or {}
+  local other = f[1] == 'd' and user ~= '0' and string.match(f[2], '^%d+|%d+|') ~= user .. '|' .. period .. '|'
+  if not other then done[#done + 1] = id end
+  if not forget_newest(user, period) then forget(user, period) end
+end
+if #done > 0 then
+  pcall('XACK', DUTIES, GROUP, unpack(done))
+  call('XDEL', DUTIES, unpack(done))
 end
 return 1

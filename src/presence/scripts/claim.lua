@@ -1,30 +1,27 @@
 -- claim: what a node holds of each user, stated. Rules PR1–PR7, HB1.
--- ARGV[6] policy   ARGV[7] LINGXI_MAX_CONNECTIONS_PER_USER   ARGV[8…] for each claim, 17 fields:
+-- ARGV[6] policy   ARGV[7] LINGXI_MAX_CONNECTIONS_PER_USER   ARGV[8] the claims: a JSON array of arrays, each of
 --   user, mode, rev, sockets, rivals, socketMs, httpMs, proofAgeMs, untilMs, epoch, floor, period, loginTime, name, ip, cause,
---   proofMark
+--   proofMark; user and epoch as text, for Lua would write long numbers short
 -- Answers one text for each: kind,period,epoch,loginTime,unsettled | ended,user,period,epoch,login,logout,reason | kind
 
-local FIELDS = 17
 local OPENING_MS = 1500
 local MAX_TAKEOVERS, FLAPPING_WINDOW_MS, LIVELY_MS = 5, 60000, 3000
 local policy, max_connections = ARGV[6], tonumber(ARGV[7])
-local count = (#ARGV - 7) / FIELDS
+local claims = cjson.decode(ARGV[8])
 local answers = {}
 
 if not has_lease() then
-  for i = 1, count do answers[i] = 'no-lease' end
+  for i = 1, #claims do answers[i] = 'no-lease' end
   return answers
 end
 
 -- A node that has yet to restate what it holds would open beside it what runs there already.
 local unrestored = node_entry(node).restored ~= '1'
 
-local function read_claim(at)
+local function read_claim(f)
   return {
-    user = ARGV[at], mode = ARGV[at + 1], rev = tonumber(ARGV[at + 2]), sockets = tonumber(ARGV[at + 3]), rivals = tonumber(ARGV[at + 4]),
-    socket_ms = tonumber(ARGV[at + 5]), http_ms = tonumber(ARGV[at + 6]), proof_age = tonumber(ARGV[at + 7]), until_ms = tonumber(ARGV[at + 8]),
-    epoch = ARGV[at + 9], floor = tonumber(ARGV[at + 10]), period = tonumber(ARGV[at + 11]), login = tonumber(ARGV[at + 12]),
-    name = ARGV[at + 13], ip = ARGV[at + 14], cause = ARGV[at + 15], mark = ARGV[at + 16],
+    user = f[1], mode = f[2], rev = f[3], sockets = f[4], rivals = f[5], socket_ms = f[6], http_ms = f[7], proof_age = f[8], until_ms = f[9],
+    epoch = f[10], floor = f[11], period = f[12], login = f[13], name = f[14], ip = f[15], cause = f[16], mark = f[17],
   }
 end
 
@@ -185,12 +182,12 @@ local function state(r, c, h)
     h.answer = 'held'
     call('HSET', user_key(r.id), 'h:' .. node, format_hold(h))
     -- What a foreign program took out of the node's users would be missed by the reaping.
-    call('SADD', node_key(node), r.id)
+    put(node_key(node), r.id)
     if r.recorded then
       local key = mirror_key(r.id)
       -- A foreign program may have taken them out, or the whole sets away.
-      call('SADD', ONLINE_SET, r.id)
-      call('ZADD', ONLINE, r.id, r.id)
+      put(ONLINE_SET, r.id)
+      put(ONLINE, r.id)
       -- 0: the field was there. Anything else: the hash was not, or another type is in its place.
       if redis.pcall('HSET', key, 'lastHeartbeat', num(newest_proof(r))) == 0 then
         call('PEXPIRE', key, MIRROR_TTL_MS)
@@ -204,11 +201,13 @@ local function state(r, c, h)
   return ended and ('ended,' .. ended) or 'released'
 end
 
+local has_losses = call('EXISTS', lost_key(node)) == 1
+
 local function take(c)
   local r = load(c.user)
   local h = r.holds[node]
   if h and c.rev <= h.rev then return c.rev == h.rev and h.answer or 'stale' end
-  local lost = call('HGET', lost_key(node), c.user)
+  local lost = has_losses and call('HGET', lost_key(node), c.user)
   if lost and c.rev <= (tonumber(split(lost, '|')[1]) or 0) then return 'lost' end
   if c.mode == 'restate' then return restate(r, c) end
   -- Who waits for the young window to end by a login comes before the end of the linger behind it.
@@ -231,5 +230,5 @@ local function take(c)
   return login(r, c)
 end
 
-for i = 1, count do answers[i] = take(read_claim(8 + (i - 1) * FIELDS)) end
+for i, fields in ipairs(claims) do answers[i] = take(read_claim(fields)) end
 return answers

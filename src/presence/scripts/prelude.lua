@@ -26,7 +26,16 @@ local MAX_FOREIGN = 100
 local MAX_UNSETTLED = 100
 local GROUP = 'settlers'
 
-local function num(n) return string.format('%.0f', n) end
+-- A script writes the same times over and over: each is formatted once.
+local nums = {}
+local function num(n)
+  local text = nums[n]
+  if not text then
+    text = string.format('%.0f', n)
+    nums[n] = text
+  end
+  return text
+end
 local function user_key(id) return prefix .. 'lingxi:u:' .. id end
 local function node_key(n) return prefix .. 'lingxi:n:' .. n end
 local function lost_key(n) return prefix .. 'lingxi:lost:' .. n end
@@ -57,8 +66,9 @@ local function note_foreign(key)
 end
 
 -- As redis.call; a value of another type that is in the way is replaced by ours.
+local pcall = redis.pcall
 local function call(command, key, ...)
-  local answer = redis.pcall(command, key, ...)
+  local answer = pcall(command, key, ...)
   if type(answer) == 'table' and answer.err then
     if string.find(answer.err, 'WRONGTYPE', 1, true) then
       note_foreign(key)
@@ -67,6 +77,34 @@ local function call(command, key, ...)
     return redis.call(command, key, ...)
   end
   return answer
+end
+
+-- Who is in which set, as the script leaves it: said at its end in one command a set, where a crowd comes or goes.
+local members = {}
+local function put(key, id)
+  members[key] = members[key] or {}
+  members[key][id] = true
+end
+local function take_out(key, id)
+  members[key] = members[key] or {}
+  members[key][id] = false
+end
+local function settle_members()
+  for key, ids in pairs(members) do
+    local added, removed = {}, {}
+    local is_sorted = key == ONLINE
+    for id, is_in in pairs(ids) do
+      if not is_in then
+        removed[#removed + 1] = id
+      else
+        if is_sorted then added[#added + 1] = id end
+        added[#added + 1] = id
+      end
+    end
+    if #added > 0 then call(is_sorted and 'ZADD' or 'SADD', key, unpack(added)) end
+    if #removed > 0 then call(is_sorted and 'ZREM' or 'SREM', key, unpack(removed)) end
+  end
+  members = {}
 end
 
 local time = redis.call('TIME')
@@ -111,14 +149,13 @@ end
 
 -- rev|sockets|epoch|socketUntil|httpUntil|proof|till|proofMark|answer. Proof and till: wall clock, of the newest statement
 -- alone, for one that was long on its way makes them as much too new.
+local HOLD = '^(%-?%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|([^|]*)|([^|]*)'
 local function parse_hold(text)
-  local p = split(text, '|')
-  local h = {
-    rev = tonumber(p[1]), sockets = tonumber(p[2]), epoch = p[3], socket_until = tonumber(p[4]), http_until = tonumber(p[5]),
-    proof = tonumber(p[6]), till = tonumber(p[7]), mark = p[8], answer = p[9],
+  local rev, sockets, epoch, socket_until, http_until, proof, till, mark, answer = string.match(text, HOLD)
+  return rev and {
+    rev = tonumber(rev), sockets = tonumber(sockets), epoch = epoch, socket_until = tonumber(socket_until), http_until = tonumber(http_until),
+    proof = tonumber(proof), till = tonumber(till), mark = mark, answer = answer,
   }
-  local whole = h.rev and h.sockets and tonumber(h.epoch) and h.socket_until and h.http_until and h.proof and h.till and h.answer
-  return whole and h or nil
 end
 local function format_hold(h)
   return table.concat({ num(h.rev), num(h.sockets), h.epoch, num(h.socket_until), num(h.http_until), num(h.proof), num(h.till), h.mark, h.answer }, '|')
@@ -131,15 +168,17 @@ local function whole_number(text)
 end
 
 local function is_last(text)
-  local p = split(text, '|')
-  return whole_number(p[1]) and whole_number(p[2]) and whole_number(p[3]) and whole_number(p[4]) and p[5] ~= nil
+  local period, login, proof, at = string.match(text, '^(%d+)|(%d+)|(%d+)|(%d+)|')
+  return period and whole_number(period) and whole_number(login) and whole_number(proof) and whole_number(at)
 end
 local function are_periods(text)
+  if not string.find(text, ';', 1, true) then return whole_number(text) end
   for _, period in ipairs(split(text, ';')) do
     if not whole_number(period) then return false end
   end
   return true
 end
+local CHECKS = { last = is_last, un = are_periods }
 
 local NUMBERS = { per = 'period', login = 'login', epoch = 'epoch', proof = 'proof', till = 'till', op = 'opened_at', block = 'block' }
 
@@ -150,29 +189,25 @@ local function load(id)
   local whole = true
   for i = 1, #flat, 2 do
     local name, value = flat[i], flat[i + 1]
-    local short = NUMBERS[name]
-    if string.sub(name, 1, 2) == 'h:' then
-      local h = parse_hold(value)
-      if h then
-        r.holds[string.sub(name, 3)] = h
+    local short, check = NUMBERS[name], CHECKS[name]
+    local holder = not short and string.match(name, '^h:(.*)$')
+    local valid
+    if short then
+      valid = whole_number(value)
+      if valid then r[short] = valid end
+    elseif holder then
+      valid = parse_hold(value)
+      if valid then
+        r.holds[holder] = valid
         r.held = r.held + 1
-      else
-        whole = false
-        call('HDEL', key, name)
       end
-    elseif short then
-      local n = whole_number(value)
-      if n then
-        r[short] = n
-      else
-        whole = false
-        call('HDEL', key, name)
-      end
-    elseif (name == 'last' and not is_last(value)) or (name == 'un' and not are_periods(value)) then
+    else
+      valid = not check or check(value)
+      if valid then r.f[name] = value end
+    end
+    if not valid then
       whole = false
       call('HDEL', key, name)
-    else
-      r.f[name] = value
     end
   end
   r.recorded = r.f.rec == '1'
@@ -180,15 +215,15 @@ local function load(id)
   if r.held > 0 and (r.period == 0 or r.login == 0) then
     for n in pairs(r.holds) do
       call('HDEL', key, 'h:' .. n)
-      call('SREM', node_key(n), id)
+      take_out(node_key(n), id)
     end
     r.holds, r.held, whole = {}, 0, false
   end
   if not whole then
     note_foreign(key)
     if r.held == 0 then
-      call('SREM', ONLINE_SET, id)
-      call('ZREM', ONLINE, id)
+      take_out(ONLINE_SET, id)
+      take_out(ONLINE, id)
     end
   end
   return r
@@ -209,7 +244,7 @@ local function keep_hold(r, n, h)
   if not r.holds[n] then r.held = r.held + 1 end
   r.holds[n] = h
   call('HSET', user_key(r.id), 'h:' .. n, format_hold(h))
-  call('SADD', node_key(n), r.id)
+  put(node_key(n), r.id)
 end
 local function drop_hold(r, n)
   local h = r.holds[n]
@@ -220,7 +255,7 @@ local function drop_hold(r, n)
     r.held = r.held - 1
   end
   call('HDEL', user_key(r.id), 'h:' .. n)
-  call('SREM', node_key(n), r.id)
+  take_out(node_key(n), r.id)
 end
 
 -- The seed's hash, whole.
@@ -235,15 +270,17 @@ end
 local function change(r, event, cause, at, holder)
   local key = timeline_key(r.id)
   call('XADD', key, 'MAXLEN', TIMELINE_LENGTH, '*', 'a', num(at), 't', event, 'c', cause, 'n', holder, 'e', num(r.epoch))
-  call('PEXPIRE', key, num(timeline_ttl))
+  -- Once for all that a script has to tell of the user.
+  if not r.is_kept then call('PEXPIRE', key, num(timeline_ttl)) end
+  r.is_kept = true
   if event == 'online' or event == 'offline' then
     call('XADD', FEED, 'MAXLEN', '~', feed_length, '*', 'u', r.id, 'a', num(at), 't', event, 'c', cause, 'n', holder, 'e', num(r.epoch), 'p', num(r.period))
   end
 end
 
 local function show(r)
-  call('SADD', ONLINE_SET, r.id)
-  call('ZADD', ONLINE, r.id, r.id)
+  put(ONLINE_SET, r.id)
+  put(ONLINE, r.id)
   mirror(r)
 end
 
@@ -283,8 +320,8 @@ local function newest_unsettled(r) return r.f.un and string.match(r.f.un, '[^;]*
 -- END: status, online set, mirror, duty in one step (rule ST1).
 local function end_period(r, reason, logout, holder)
   for n in pairs(r.holds) do drop_hold(r, n) end
-  call('SREM', ONLINE_SET, r.id)
-  call('ZREM', ONLINE, r.id)
+  take_out(ONLINE_SET, r.id)
+  take_out(ONLINE, r.id)
   local key = mirror_key(r.id)
   local period, login, proof, at = num(r.period), num(r.login), num(r.proof), num(logout)
   if last_seen_ttl == 0 then
@@ -298,7 +335,8 @@ local function end_period(r, reason, logout, holder)
   -- What else the record has, it had before.
   call('HSET', user_key(r.id), 'rec', '0', 'proof', proof, 'till', num(r.till), 'last', r.f.last, 'un', with_unsettled(r))
   change(r, 'offline', reason, logout, holder)
-  call('XADD', DUTIES, '*', 'u', r.id, 'p', period, 'l', login, 'o', at, 's', proof, 'r', reason, 'n', holder)
+  -- One field: seven would be seven more texts for each reader of a crowd's.
+  call('XADD', DUTIES, '*', 'd', table.concat({ r.id, period, login, at, proof, reason, holder }, '|'))
   return table.concat({ r.id, period, num(r.epoch), login, at, reason }, ',')
 end
 

@@ -6,7 +6,7 @@
 if not has_lease() or is_young(true) then return { 0, -1 } end
 local silence, limit = tonumber(ARGV[6]), tonumber(ARGV[7])
 local LOST_TTL_MS = 3600000
-local MAX_REQUEUED = 100
+local MAX_REQUEUED = 500
 
 -- The duties that a dead node had in hand go to whoever settles next, whatever the clock says of their age.
 -- Answers how many there were.
@@ -53,13 +53,14 @@ for i = 1, #dead, 2 do
       local r = load(id)
       local h = r.holds[n]
       if not h then
-        call('SREM', node_key(n), id)
+        take_out(node_key(n), id)
       elseif h.socket_until <= observed and h.http_until <= observed then
         local ended = drop_or_end(r, n, 'node-lost')
         if ended then answer[#answer + 1] = ended end
       end
     end
   end
+  settle_members()
   local users = call('SCARD', node_key(n))
   if requeue(n) == 0 and users == 0 then
     call('HDEL', DEAD, n)

@@ -9,7 +9,7 @@ local answer = { page[1] }
 for _, id in ipairs(page[2]) do
   local h = load(id).holds[node]
   if not h then
-    call('SREM', node_key(node), id)
+    take_out(node_key(node), id)
   elseif h.rev <= tonumber(ARGV[6]) then
     answer[#answer + 1] = id
   end

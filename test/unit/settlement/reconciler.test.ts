@@ -15,6 +15,7 @@ describe('Reconciler', () => {
   let store: UserStore;
   let reconciler: Reconciler;
   let settled: Duty[];
+  let crowded: boolean;
   /** Users whose periods presence knows; `undefined`: it does not answer. */
   let known: Set<number> | undefined;
   let start: number;
@@ -26,12 +27,14 @@ describe('Reconciler', () => {
     store = await openStore({ ...database.options, unknownUsers: 'create' });
     known = new Set();
     settled = [];
+    crowded = false;
     reconciler = new Reconciler({
       store,
       presenceKnows: (rows) =>
         known === undefined
           ? Promise.reject(new Error('presence is away'))
           : Promise.resolve(rows.map(({ userId }) => known?.has(userId) === true)),
+      isCrowded: () => crowded,
       clock,
       log: silentLog,
       node: 'me#2',
@@ -111,6 +114,18 @@ describe('Reconciler', () => {
     await clock.advanceAsync(14_000, 100);
     expect(settled).toEqual([]);
     await clock.advanceAsync(8000, 100);
+    expect(settled).toHaveLength(1);
+  });
+
+  test('[ST4] a pass stands back behind the logouts of a crowd, but not for ever', async () => {
+    await open(1, start - 60_000);
+    await reconciler.start();
+    await clock.advanceAsync(16_000, 100);
+    crowded = true;
+    // The pass at 20 s waits for 2 s.
+    await clock.advanceAsync(5900, 100);
+    expect(settled).toEqual([]);
+    await clock.advanceAsync(1100, 100);
     expect(settled).toHaveLength(1);
   });
 

@@ -136,8 +136,8 @@ describe('Settler', () => {
     expect(queue.given.size).toBe(0);
   });
 
-  test('[ST3] SQL settles one batch while the one before is acknowledged, and no more than one', async () => {
-    queue.add(...Array.from({ length: 1500 }, (_, n) => duty({ userId: n + 1 })));
+  test('[ST3] of a crowd three batches are under way at a time, and no more', async () => {
+    queue.add(...Array.from({ length: 2500 }, (_, n) => duty({ userId: n + 1 })));
     const ack = queue.ack.bind(queue);
     const waiting: (() => void)[] = [];
     queue.ack = async (duties) => {
@@ -146,12 +146,30 @@ describe('Settler', () => {
     };
     settler.start();
     await clock.advanceAsync(500);
-    expect([settles, settled.length, waiting.length]).toEqual([2, 1000, 1]);
-    for (let batch = 0; batch < 3; batch += 1) {
+    expect([settles, settled.length, waiting.length, settler.isCrowded]).toEqual([3, 1500, 3, true]);
+    for (let batch = 0; batch < 5; batch += 1) {
       waiting.shift()?.();
       await clock.advanceAsync(500);
     }
-    expect([settles, settled.length, queue.given.size]).toEqual([3, 1500, 0]);
+    expect([settles, settled.length, queue.given.size]).toEqual([5, 2500, 0]);
+    expect(settler.isCrowded).toBe(false);
+  });
+
+  test('[ST3] who is to be taken offline comes before what is to be settled, but not for ever', async () => {
+    queue.crowded = true;
+    queue.add(duty({ userId: 1 }));
+    settler.start();
+    await clock.advanceAsync(900, 5);
+    expect(settled).toEqual([]);
+    await clock.advanceAsync(200, 5);
+    expect(settled).toHaveLength(1);
+    queue.add(duty({ userId: 2 }));
+    settler.wake();
+    await clock.advanceAsync(500, 5);
+    expect(settled).toHaveLength(1);
+    queue.crowded = false;
+    await clock.advanceAsync(100, 5);
+    expect(settled).toHaveLength(2);
   });
 
   test('[ST7] an unreachable duty source is asked again', async () => {
