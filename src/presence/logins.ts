@@ -88,7 +88,9 @@ export class Logins {
     const { clock } = presence.options;
     presence.options.counters.heartbeats += 1;
     const held = presence.holds.get(userId);
-    if (held !== undefined && held.period > 0 && !held.locked && held.isAlive(presence.time.now())) {
+    // Nobody is told that they are online in a period whose end was asked for and may have come.
+    const isHeld = held !== undefined && held.period > 0 && !held.locked && !held.mayHaveEnded;
+    if (isHeld && held.endAsked === undefined && held.isAlive(presence.time.now())) {
       const isLate = presence.time.monotonic - held.newestProof().monotonic > LATE_PROOF_MS;
       if (isLate && presence.options.store.renewalMs !== undefined) presence.markDirty(held);
       // Of no new revision: what ended the period since this node came to hold it must cover it.

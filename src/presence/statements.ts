@@ -122,6 +122,7 @@ export class Statements {
     batch.forEach((hold, index) => {
       const answer = answers[index];
       hold.uncertain = false;
+      hold.mayHaveEnded = false;
       if (answer?.kind === 'held' && claims[index]?.cause === hold.closeCause) hold.closeCause = '';
       if (answer !== undefined) this.#take(hold, answer);
     });

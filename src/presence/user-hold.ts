@@ -51,6 +51,8 @@ export class UserHold implements Watched {
   adoptedRev = 0;
   /** A statement about this user may have reached the store though no answer came: it must be told what is true. */
   uncertain = false;
+  /** The store was told that nothing is left here, and has not answered: the period may be over. */
+  mayHaveEnded = false;
   /** A logout was asked for and its answer never came: where the store no longer has the user, it happened. */
   endAsked: 'logout' | 'kick' | undefined;
   /** Monotonic time at which the store was found to have no hold of the user here, until that is settled. */
@@ -124,6 +126,7 @@ export class UserHold implements Watched {
     this.adoptedRev = this.#askedRev;
     this.goneAt = undefined;
     this.endAsked = undefined;
+    this.mayHaveEnded = false;
   }
 
   /** Forgets proofs of an ended period. */
@@ -239,14 +242,20 @@ export class UserHold implements Watched {
       this.#statedProof = newest.monotonic;
       this.#statedAt = monotonic;
     } else this.#askedRev = stated.rev;
+    const sockets = stated.sockets ?? this.sockets.length;
+    const socketMs = remainder(socket.observed + heartbeatTimeoutMs + grace - now);
+    const httpMs = remainder(this.http.observed + httpTimeoutMs + grace - now);
+    if (mode === 'state' && sockets + socketMs + httpMs === 0) this.mayHaveEnded = true;
     return {
-      userId: this.userId,
-      mode,
-      rev: stated.rev,
-      sockets: stated.sockets ?? this.sockets.length,
-      rivals: stated.rivals ?? 0,
-      socketMs: remainder(socket.observed + heartbeatTimeoutMs + grace - now),
-      httpMs: remainder(this.http.observed + httpTimeoutMs + grace - now),
+      ...{
+        userId: this.userId,
+        mode,
+        rev: stated.rev,
+        sockets,
+        rivals: stated.rivals ?? 0,
+        socketMs,
+        httpMs,
+      },
       proofAgeMs: proven ? Math.max(0, Math.round(monotonic - newest.monotonic)) : FORGOTTEN_MS,
       untilMs: proven ? Math.round(until - monotonic) : -FORGOTTEN_MS,
       proofMark: proven ? `${Math.round(newest.monotonic)}_${Math.round(until)}` : '',

@@ -144,6 +144,25 @@ describe('answers that are lost on their way', () => {
     expect(room.tracker.heldUsers).toBe(0);
   });
 
+  it('[ST5] of a statement that nothing is left: no heartbeat by HTTP is taken for a period that may be over', async () => {
+    const room = await openRoom();
+    const player = await room.enter(USER);
+    player.socket.end();
+    const stated = () => room.store.calls.filter((call) => call === `state ${USER}`).length;
+    await room.clock.advanceAsync(9900, 10);
+    const before = stated();
+    room.store.repliesLost.set('claim', 1);
+    while (stated() === before) await room.clock.advanceAsync(10, 10);
+    room.store.down = true;
+    // By this dial, whatever becomes of it, the user lingers on.
+    expect((await room.during(room.dial(USER))).ok).toBe(false);
+    expect(await room.during(room.tracker.heartbeat(USER))).toMatchObject({ error: 'presence-unavailable' });
+    room.store.down = false;
+    await room.clock.advanceAsync(1000, 10);
+    expect((await room.during(room.tracker.login({ userId: USER, ip: '' }))).ok).toBe(true);
+    expect((await room.during(room.tracker.heartbeat(USER))).ok).toBe(true);
+  });
+
   it('of a withdrawal: the period that nobody wanted goes', async () => {
     const room = await openRoom({ unknownUsers: 'ignore' });
     room.ledger.open = () => Promise.reject(new Error('SQL down'));
