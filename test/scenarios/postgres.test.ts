@@ -10,6 +10,14 @@ const KINDS: readonly { readonly how: LossKind }[] = [{ how: 'breaks' }, { how: 
 
 const fresh = (count: number): readonly number[] => Array.from({ length: count }, freshUser);
 const isCommit = (request: string): boolean => /commit/i.test(request);
+/** The commit of the next opening: the passes of the reconciler commit as well. */
+const commitOfOpening = (): ((request: string) => boolean) => {
+  let isOpening = false;
+  return (request) => {
+    isOpening ||= request.includes('insert into lingxi_periods');
+    return isOpening && isCommit(request);
+  };
+};
 
 describe('settlements that PostgreSQL makes hard', () => {
   let pair: StorePair;
@@ -89,7 +97,7 @@ describe('settlements that PostgreSQL makes hard', () => {
 
     it('[scenario 36] [ST4] [ST9] of an opening: one period in the end, what nobody was told of is reconciled', async () => {
       const user = freshUser();
-      const lost = pair.postgresProxy.loseAnswer(isCommit, how);
+      const lost = pair.postgresProxy.loseAnswer(commitOfOpening(), how);
       const first = await pair.bun.login(user);
       expect(lost()).toBe(1);
       expect([first.status, first.body['code']]).toEqual([503, 'settlement-unavailable']);

@@ -20,8 +20,7 @@ const PATIENCE_MS = 3_000;
 const TRIES = 40;
 
 /** The claim of a login of this user as it stands in the call of its script. */
-const claimOf = (user: number): RegExp =>
-  new RegExp(`\\$${String(user).length}\r\n${user}\r\n\\$6\r\nsocket\r\n`);
+const claimOf = (user: number): RegExp => new RegExp(`\\["${user}","socket",`);
 
 /** Dials and goes away after `waitMs`, whatever has come by then. */
 async function dialAndLeave({ gateway }: ClusterNode, user: number, waitMs: number): Promise<void> {

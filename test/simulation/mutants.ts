@@ -108,7 +108,7 @@ const OF_STORES: readonly Mutant[] = [
 
 /** What befalls the deployment for mutants of nodes that need it. */
 const FAULTS_FOR: Readonly<Record<string, readonly Fault[]>> = {
-  'timeouts do not freeze while presence is away': ['stall', 'cut'],
+  'timeouts do not freeze while presence is away': ['stall'],
   'a node learns no epochs': ['failover', 'wipe', 'step-redis'],
   'a late row is never written': ['sql-slow', 'sql-down'],
   'a node says that it has restored before it has': ['wipe'],

@@ -163,6 +163,19 @@ describe('answers that are lost on their way', () => {
     expect((await room.during(room.tracker.heartbeat(USER))).ok).toBe(true);
   });
 
+  it('[ST5] of a logout: nor for one whose logout was asked for', async () => {
+    const room = await openRoom();
+    await room.enter(USER);
+    room.store.repliesLost.set('end', 1);
+    const asked = room.during(room.tracker.logout({ userId: USER, reason: 'logout' }));
+    expect(await asked).toMatchObject({ error: 'presence-unavailable' });
+    room.store.down = true;
+    expect(await room.during(room.tracker.heartbeat(USER))).toMatchObject({ error: 'presence-unavailable' });
+    room.store.down = false;
+    await room.clock.advanceAsync(1000, 10);
+    expect(await room.during(room.tracker.heartbeat(USER))).toMatchObject({ error: 'not-online' });
+  });
+
   it('of a withdrawal: the period that nobody wanted goes', async () => {
     const room = await openRoom({ unknownUsers: 'ignore' });
     room.ledger.open = () => Promise.reject(new Error('SQL down'));
