@@ -166,10 +166,14 @@ describe('answers that are lost on their way', () => {
   it('[ST5] of a logout: nor for one whose logout was asked for', async () => {
     const room = await openRoom();
     await room.enter(USER);
-    room.store.repliesLost.set('end', 1);
+    const end = room.store.end.bind(room.store);
+    room.store.end = async (batch) => {
+      await end(batch);
+      room.store.down = true;
+      throw new Error('the answer is lost');
+    };
     const asked = room.during(room.tracker.logout({ userId: USER, reason: 'logout' }));
     expect(await asked).toMatchObject({ error: 'presence-unavailable' });
-    room.store.down = true;
     expect(await room.during(room.tracker.heartbeat(USER))).toMatchObject({ error: 'presence-unavailable' });
     room.store.down = false;
     await room.clock.advanceAsync(1000, 10);
