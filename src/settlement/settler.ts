@@ -170,9 +170,7 @@ export class Settler {
   }
 
   async #drain(): Promise<void> {
-    const settled = await this.#lane();
-    this.#lanes = 0;
-    if (settled) await this.#refreshPending();
+    if (await this.#lane()) await this.#refreshPending();
   }
 
   /** Settles batch after batch; a full one brings another lane beside it. Answers whether there was anything. */
@@ -196,6 +194,7 @@ export class Settler {
       // The presence store is away; the next poll looks again.
       log.debug({ event: 'settlement-failed', error: describeError(error) }, 'duties cannot be read');
     }
+    this.#lanes -= 1;
     await Promise.all(beside);
     return settled;
   }

@@ -153,6 +153,16 @@ describe('Settler', () => {
     }
     expect([settles, settled.length, queue.given.size]).toEqual([5, 2500, 0]);
     expect(settler.isCrowded).toBe(false);
+    // A lane that ran dry comes again with the next crowd.
+    queue.add(...Array.from({ length: 1500 }, (_, n) => duty({ userId: n + 1, period: 2_000_000 })));
+    settler.wake();
+    await clock.advanceAsync(500);
+    expect([settles, settler.isCrowded]).toEqual([8, true]);
+    for (let batch = 0; batch < 3; batch += 1) {
+      waiting.shift()?.();
+      await clock.advanceAsync(500);
+    }
+    expect(settler.isCrowded).toBe(false);
   });
 
   test('[ST3] who is to be taken offline comes before what is to be settled, but not for ever', async () => {
