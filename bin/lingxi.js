@@ -12,8 +12,12 @@ const PROGRAM = new URL('../dist/cli/main.js', import.meta.url);
 /** Without install scripts the npm package `bun` holds a note of a few hundred bytes in place of the binary. */
 const SMALLEST_BUN_BYTES = 1_000_000;
 const FORWARDED = ['SIGTERM', 'SIGINT', 'SIGHUP'];
+/** Node opens its debugger at SIGUSR1, Bun ends at it, and both end at SIGUSR2: a server does nothing at either. */
+const IGNORED = ['SIGUSR1', 'SIGUSR2'];
 
 const argv = process.argv.slice(2);
+
+if (argv[0] === 'serve') for (const signal of IGNORED) process.on(signal, () => {});
 
 if (!existsSync(PROGRAM)) {
   end('Lingxi is not built yet: run "npm run build" first.');

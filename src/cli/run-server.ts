@@ -2,17 +2,20 @@ import type { LoadedConfig } from '../config/load.ts';
 import type { Gateway } from '../create-gateway.ts';
 import { createGateway } from '../create-gateway.ts';
 import type { Log } from '../logging/log.ts';
-import { createLog } from '../logging/pino-log.ts';
+import { createLog, type ProcessLog } from '../logging/pino-log.ts';
 import { bannerLines } from './banner.ts';
 import { type Cli, fail } from './cli.ts';
 
 /**
- * A signal to a whole process group (Ctrl-C, a service manager) reaches the server directly and again from its
- * launcher; both within this time are one.
+ * A signal to a whole process group (Ctrl-C, a service manager, a terminal that is closed) reaches the server directly
+ * and again from its launcher, which may send another one; all within this time are one.
  */
 const SAME_SIGNAL_MS = 250;
+const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 /** What a stop may take beyond the drain timeout before the process gives up on it. */
 const STOP_GRACE_MS = 2000;
+/** How long the end of the process waits for a slow reader of the log. */
+const LOG_GRACE_MS = 1000;
 
 /** Runs the gateway until a signal ends it. */
 export async function runServer(cli: Cli, loaded: LoadedConfig): Promise<void> {
@@ -51,21 +54,20 @@ function announce(cli: Cli, running: { loaded: LoadedConfig; log: Log; gateway: 
 /** Everything that ends the process. */
 class Stopper {
   readonly #cli: Cli;
-  readonly #log: Log;
+  readonly #log: ProcessLog;
   readonly #drainTimeoutMs: number;
   #gateway: Gateway | undefined;
-  #stopping: { readonly signal: string; readonly at: number } | undefined;
+  /** Monotonic ms of the first signal. */
+  #stoppingSince: number | undefined;
 
-  constructor(cli: Cli, log: Log, drainTimeoutMs: number) {
+  constructor(cli: Cli, log: ProcessLog, drainTimeoutMs: number) {
     this.#cli = cli;
     this.#log = log;
     this.#drainTimeoutMs = drainTimeoutMs;
   }
 
   listen(): void {
-    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
-      process.on(signal, () => this.#onSignal(signal));
-    }
+    for (const signal of STOP_SIGNALS) process.on(signal, () => this.#onSignal());
     process.on('uncaughtException', (error) => this.#crash(error, 'uncaught exception'));
     process.on('unhandledRejection', (error) => this.#crash(error, 'unhandled rejection'));
     // The launcher that started this process holds the other end; with it killed, nobody would stop us.
@@ -75,17 +77,16 @@ class Stopper {
   /** Takes the running gateway; a signal may have come while it started. */
   async hold(gateway: Gateway): Promise<void> {
     this.#gateway = gateway;
-    if (this.#stopping !== undefined) await this.#stop(gateway);
+    if (this.#stoppingSince !== undefined) await this.#stop(gateway);
   }
 
-  #onSignal(signal: string): void {
-    const at = this.#cli.clock.monotonic();
-    const first = this.#stopping;
-    if (first !== undefined) {
-      if (first.signal === signal && at - first.at < SAME_SIGNAL_MS) return;
+  #onSignal(): void {
+    const now = this.#cli.clock.monotonic();
+    if (this.#stoppingSince !== undefined) {
+      if (now - this.#stoppingSince < SAME_SIGNAL_MS) return;
       process.exit(1);
     }
-    this.#stopping = { signal, at };
+    this.#stoppingSince = now;
     if (this.#gateway !== undefined) void this.#stop(this.#gateway);
   }
 
@@ -93,18 +94,25 @@ class Stopper {
     const limit = this.#drainTimeoutMs + STOP_GRACE_MS;
     this.#cli.clock.after(limit, () => {
       this.#log.error({ event: 'stopped', afterMs: limit }, 'the drain did not end in time');
-      process.exit(1);
+      void this.#exit(1);
     });
     try {
       await gateway.stop();
     } catch (error) {
-      this.#crash(error, 'the stop failed');
+      return this.#crash(error, 'the stop failed');
     }
-    process.exit(0);
+    await this.#exit(0);
   }
 
-  #crash(error: unknown, what: string): never {
+  #crash(error: unknown, what: string): void {
     this.#log.error({ event: 'internal-error', err: error }, what);
-    process.exit(1);
+    void this.#exit(1);
+  }
+
+  /** Bun abandons a write that is under way at the exit: the last line would be lost, which says why it ended. */
+  async #exit(code: number): Promise<void> {
+    this.#cli.clock.after(LOG_GRACE_MS, () => process.exit(code));
+    await this.#log.flushed();
+    process.exit(code);
   }
 }

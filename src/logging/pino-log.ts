@@ -22,11 +22,18 @@ const MAX_WAITING_BYTES = 8 * 1024 * 1024;
 
 const STANDARD_OUTPUT = 1;
 
+/** The log of a process, which ends only after its last lines were written. */
+export interface ProcessLog extends Log {
+  /** Resolves once all lines so far were handed to the system. A reader that takes nothing keeps it waiting. */
+  flushed(): Promise<void>;
+}
+
 /**
  * The log of a process. JSON lines carry `level` as a word and `time` as ISO 8601 in UTC. Secret-like fields are
  * redacted and control characters escaped in both forms.
  */
-export function createLog(options: LogOptions): Log {
+export function createLog(options: LogOptions): ProcessLog {
+  const output = openDestination(options);
   const logger = pino(
     {
       level: options.level,
@@ -36,25 +43,46 @@ export function createLog(options: LogOptions): Log {
       serializers: { err: (value: unknown) => value },
       formatters: { level: (label) => ({ level: label }) },
     },
-    openDestination(options),
+    output,
   );
   const at =
     (level: 'debug' | 'info' | 'warn' | 'error') =>
     (fields: LogFields, message: string): void => {
       if (logger.isLevelEnabled(level)) logger[level](scrubFields(fields), scrubText(message));
     };
-  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+  const flushed = output.flushed ?? (() => Promise.resolve());
+  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error'), flushed };
 }
 
-function standardOutput(): DestinationStream {
+interface Output extends DestinationStream {
+  /** Absent where a write is done when it returns. */
+  flushed?(): Promise<void>;
+}
+
+function standardOutput(): Output {
   const file = fileDestination({ fd: STANDARD_OUTPUT, sync: false, maxLength: MAX_WAITING_BYTES });
-  const gathered = new GatheredOutput(file);
+  let isWriting = false;
+  file.on('drain', () => {
+    isWriting = false;
+  });
+  const gathered = new GatheredOutput({
+    write(text) {
+      isWriting = true;
+      file.write(text);
+    },
+  });
   // Before the file's own listener, which writes out what waits in it.
   process.prependListener('exit', () => gathered.flush());
-  return gathered;
+  return {
+    write: (line) => gathered.write(line),
+    flushed() {
+      gathered.flush();
+      return isWriting ? new Promise((resolve) => file.once('drain', () => resolve())) : Promise.resolve();
+    },
+  };
 }
 
-function openDestination(options: LogOptions): DestinationStream {
+function openDestination(options: LogOptions): Output {
   if (!options.pretty) return options.destination ?? standardOutput();
   const out = options.destination ?? fileDestination({ fd: STANDARD_OUTPUT, sync: true });
   // In this thread: a worker would cost memory and lose the last lines of a crash.

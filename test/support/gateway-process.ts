@@ -48,8 +48,10 @@ export interface Gateway {
   kill(signal?: NodeJS.Signals): Promise<void>;
   /** Stops or continues the process and its runtime (SIGSTOP, SIGCONT). */
   signalAll(signal: NodeJS.Signals): void;
-  /** Sends SIGTERM to the command alone, as a supervisor does, and answers how it ended. */
-  terminate(): Promise<Exit>;
+  /** Sends a signal (SIGTERM) to the command alone, as a supervisor does, and answers how it ended. */
+  terminate(signal?: NodeJS.Signals): Promise<Exit>;
+  /** How the process ends by what was sent to it before. */
+  exited(): Promise<Exit>;
   /** Starts it again on the same data folder and port, after {@link kill} where it still runs. */
   restart(env?: Readonly<Record<string, string | undefined>>): Promise<void>;
   /** Ends it whatever its state and removes the data folder. */
@@ -94,10 +96,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     waitForLog: (event, match, timeoutMs) => waitForLine(run, event, match, timeoutMs),
     kill,
     signalAll: (signal) => run.child.signalGroup(signal),
-    async terminate() {
-      run.child.signal('SIGTERM');
-      return within(run.child.exited, STOP_TIMEOUT_MS, () => `SIGTERM ended nothing: ${run.printed()}`);
+    terminate(signal = 'SIGTERM') {
+      run.child.signal(signal);
+      return within(run.child.exited, STOP_TIMEOUT_MS, () => `${signal} ended nothing: ${run.printed()}`);
     },
+    exited: () => within(run.child.exited, STOP_TIMEOUT_MS, () => `it does not end: ${run.printed()}`),
     async restart(env) {
       if (run.child.exit() === undefined) await kill();
       earlier += run.printed();
