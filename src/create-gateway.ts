@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { LocalRouter } from './cluster/local-router.ts';
 import { PushRate } from './cluster/push-rate.ts';
 import type { Config } from './config/config.ts';
+import { openToOthers } from './config/make-folder.ts';
 import { ConnectionManager } from './connection/connection-manager.ts';
 import { createOperations, type Operations } from './create-operations.ts';
 import { createSettlement, type Settlement } from './create-settlement.ts';
@@ -76,6 +77,11 @@ export async function createGateway(options: GatewayOptions): Promise<Result<Gat
   if (warning !== undefined) log.warn({ event: 'config', variable: 'LINGXI_MAX_CONNECTIONS' }, warning);
   const users = await ownUserStore(config);
   if (!users.ok) return users;
+  if (config.databaseUrl === undefined && openToOthers(config.dataDir))
+    log.warn(
+      { event: 'config', variable: 'LINGXI_DATA_DIR', value: config.dataDir },
+      'other users of this machine may enter the data folder and lock the database: give the folder to this user and set its mode to 0700',
+    );
   const rooms = { config, clock, time, node, log, counters, users: users.value };
   const presence = await createPresenceStore(rooms).catch((error: unknown) =>
     err({ message: `The periods left open cannot be read: ${describeError(error)}` }),
@@ -153,6 +159,7 @@ class Assembly {
       tracker: this.#tracker,
       manager: this.#manager,
       settler: this.#settlement.settler,
+      settlementAvailable: () => this.#settlement.health.available,
       isDraining: () => this.#draining,
       drain: (draining, by) => this.#setDraining(draining, by),
     });

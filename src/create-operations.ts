@@ -31,6 +31,7 @@ interface OperationsParts {
   readonly tracker: PresenceTracker;
   readonly manager: ConnectionManager;
   readonly settler: Settler;
+  readonly settlementAvailable: () => boolean;
   readonly isDraining: () => boolean;
   readonly drain: (draining: boolean, by: string) => void;
 }
@@ -76,7 +77,7 @@ function directoryOfOne(node: string, users: () => number): NodeDirectory {
   };
 }
 
-function gaugesOf({ tracker, manager, settler }: OperationsParts): Gauges {
+function gaugesOf({ tracker, manager, settler, settlementAvailable }: OperationsParts): Gauges {
   return {
     usersOnline: () => tracker.onlineCount(),
     usersLingering: () => tracker.lingeringUsers,
@@ -85,6 +86,8 @@ function gaugesOf({ tracker, manager, settler }: OperationsParts): Gauges {
     queuedMessages: () => manager.queuedMessages(),
     settlementsPending: () => settler.pendingCount,
     settlementOldestAgeMs: () => settler.oldestAgeMs,
+    settlementsSetAside: () => settler.setAsideCount,
+    settlementAvailable,
     ghosts: () => tracker.ghosts,
   };
 }

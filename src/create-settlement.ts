@@ -32,8 +32,13 @@ interface SettlementParts {
 /** Joins the SQL store to the presence store, whose duties it settles. */
 export function createSettlement(parts: SettlementParts): Settlement {
   const { config, clock, store } = parts;
+  const health = new SqlHealth({ store, clock, log: parts.log });
   const settler = createSettler(parts, (duties) => ledger.onSettled(duties));
-  const reconciler = createReconciler(parts, settler, (duties) => ledger.onSettled(duties));
+  const reconciler = createReconciler(parts, {
+    settler,
+    health,
+    onSettled: (duties) => ledger.onSettled(duties),
+  });
   const groupCommit = new GroupCommit({
     store,
     clock,
@@ -41,7 +46,7 @@ export function createSettlement(parts: SettlementParts): Settlement {
     maxBatch: groupCommitSize(config.databaseUrl),
   });
   const ledger = new PresenceLedger({ clock, node: parts.node, store, groupCommit, settler, reconciler });
-  return { settler, reconciler, ledger, health: new SqlHealth({ store, clock, log: parts.log }) };
+  return { settler, reconciler, ledger, health };
 }
 
 type OnSettled = PresenceLedger['onSettled'];
@@ -58,7 +63,11 @@ function createSettler(parts: SettlementParts, onSettled: OnSettled): Settler {
   return new Settler({ store, source, clock, log, random, onSettled });
 }
 
-function createReconciler(parts: SettlementParts, settler: Settler, onSettled: OnSettled): Reconciler {
+function createReconciler(
+  parts: SettlementParts,
+  beside: { readonly settler: Settler; readonly health: SqlHealth; readonly onSettled: OnSettled },
+): Reconciler {
+  const { settler, health, onSettled } = beside;
   const { store, duties, clock, log, node, config, counters } = parts;
   return new Reconciler({
     store,
@@ -73,5 +82,6 @@ function createReconciler(parts: SettlementParts, settler: Settler, onSettled: O
       counters.logouts.reconciled += settled.length;
       onSettled(settled);
     },
+    onNoted: (error) => health.wrote(error),
   });
 }

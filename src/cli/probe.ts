@@ -20,7 +20,7 @@ export function probeCommand(cli: Cli): Command {
     .description('Connect as a user, send a heartbeat each second, print what arrives. Ctrl-C ends it.')
     .option('--url <url>', 'the server, default http://localhost:$PORT')
     .option('--user <id>', 'user id; a token is signed with the secret of this folder', userIdArgument)
-    .option('--token <token>', 'a user token, instead of --user')
+    .option('--token <token>', 'a user token; beside --user the server checks that it is of that user')
     .option('--seed', 'as a client of the seed: no subprotocol, envelopes only')
     .option(
       '--silent-after <seconds>',
@@ -79,7 +79,10 @@ function chooseTarget(
     fail(cli, '--url must be an address such as http://localhost:3000.');
     return undefined;
   }
-  if (options.token !== undefined) return { url: webSocketUrl(base), token: options.token };
+  if (options.token !== undefined) {
+    const query = options.user === undefined ? '' : `?userId=${options.user}`;
+    return { url: `${webSocketUrl(base)}${query}`, token: options.token };
+  }
   if (options.user === undefined || loaded === undefined) {
     fail(cli, 'Say who to connect as: --user <id> or --token <token>.');
     return undefined;

@@ -1,7 +1,7 @@
 import { chmodSync, linkSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { err, ok, type Result } from '../lib/result.ts';
-import { makeFolder } from './make-folder.ts';
+import { keepPrivate, makePrivateFolder } from './make-folder.ts';
 import type { ConfigError } from './sources.ts';
 
 export type SecretName = 'jwt-secret' | 'api-key';
@@ -33,8 +33,12 @@ export function fileSecretStore(random?: (bytes: number) => Uint8Array): SecretS
       const path = join(dataDir, name);
       try {
         const present = readStored(path);
-        if (present !== undefined) return checked(path, present, false);
-        if (random === undefined) return ok(undefined);
+        if (random === undefined)
+          return present === undefined ? ok(undefined) : checked(path, present, false);
+        if (present !== undefined) {
+          keepPrivate(path);
+          return checked(path, present, false);
+        }
         const isNew = create(path, dataDir, random);
         return checked(path, readStored(path) ?? '', isNew);
       } catch (error) {
@@ -67,7 +71,7 @@ function readStored(path: string): string | undefined {
 
 /** Written beside and then linked: the name appears whole or not at all, and never over another's. */
 function create(path: string, dataDir: string, random: (bytes: number) => Uint8Array): boolean {
-  makeFolder(dataDir, 0o700);
+  makePrivateFolder(dataDir);
   const secret = Buffer.from(random(SECRET_BYTES)).toString('base64url');
   const draft = `${path}.${Buffer.from(random(6)).toString('hex')}.new`;
   writeFileSync(draft, `${secret}\n`, { mode: 0o600, flag: 'wx' });

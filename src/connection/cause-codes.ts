@@ -4,6 +4,8 @@ import type { CloseCause } from './connection-info.ts';
 /** The close code that a peer sees for each cause. */
 export const CAUSE_CODES: Readonly<Record<CloseCause, number>> = {
   'client-closed': CloseCode.normal,
+  // Nobody is left to see a code: this end was noticed, not made.
+  'connection-lost': CloseCode.internalError,
   'transport-error': CloseCode.internalError,
   'heartbeat-timeout': CloseCode.heartbeatTimeout,
   'read-timeout': CloseCode.heartbeatTimeout,

@@ -153,7 +153,8 @@ export class ClientConnection implements SocketEvents, Watched {
   control(): void {
     if (!this.#open) return;
     this.#heard();
-    this.#overRate();
+    if (this.#overRate()) return;
+    if (this.#anyFrameProves) this.#host.counters.heartbeats += 1;
   }
 
   drained(): void {
@@ -176,7 +177,7 @@ export class ClientConnection implements SocketEvents, Watched {
   closed(code: number, reason: string): void {
     this.#socketEnded = true;
     this.#termination?.cancel();
-    this.#end(this.#cause ?? (code === 1006 ? 'transport-error' : 'client-closed'), { code, reason });
+    this.#end(this.#cause ?? (code === 1006 ? 'connection-lost' : 'client-closed'), { code, reason });
   }
 
   /** The only door out: idempotent, always with a cause. */

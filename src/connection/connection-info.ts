@@ -32,6 +32,7 @@ export interface ConnectionInfo {
 /** Why a connection ended; every close carries one. */
 export type CloseCause =
   | 'client-closed'
+  | 'connection-lost'
   | 'transport-error'
   | 'heartbeat-timeout'
   | 'read-timeout'

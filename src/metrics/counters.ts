@@ -101,6 +101,10 @@ export interface Gauges {
   queuedMessages(): number;
   settlementsPending(): number;
   settlementOldestAgeMs(): number;
+  /** Logouts that SQL refused for good, kept for an operator. */
+  settlementsSetAside(): number;
+  /** Whether SQL answers and takes writes. */
+  settlementAvailable(): boolean;
   /** Users of dead nodes that nobody has ended yet. */
   ghosts(): number;
 }

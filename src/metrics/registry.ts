@@ -72,6 +72,14 @@ function bindGauges(registry: Registry, gauges: Gauges): void {
     'Age of the oldest pending settlement.',
     () => gauges.settlementOldestAgeMs() / 1000,
   );
+  bind(
+    'lingxi_settlements_set_aside',
+    'Logouts that SQL refused for good and that wait for an operator.',
+    () => gauges.settlementsSetAside(),
+  );
+  bind('lingxi_settlement_available', '1 while SQL answers and takes writes, else 0.', () =>
+    gauges.settlementAvailable() ? 1 : 0,
+  );
   bind('lingxi_ghosts', 'Users of dead nodes that nobody has ended yet.', () => gauges.ghosts());
 }
 
@@ -88,7 +96,11 @@ function bindCounters(registry: Registry, counters: Counters): void {
     });
   };
   bind('lingxi_logins_total', 'Periods opened by this node.', () => counters.logins);
-  bind('lingxi_heartbeats_total', 'Proofs of life received by this node.', () => counters.heartbeats);
+  bind(
+    'lingxi_heartbeats_total',
+    'Heartbeats received by this node: pings, pongs that prove life, and those by HTTP.',
+    () => counters.heartbeats,
+  );
   bind(
     'lingxi_malformed_messages_total',
     'Client messages that were ignored because they could not be read.',

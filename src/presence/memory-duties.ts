@@ -1,4 +1,4 @@
-import type { Duty } from '../settlement/user-store.ts';
+import type { Duty, PendingDuties } from '../settlement/user-store.ts';
 
 /** Duties set aside; beyond, the oldest leaves memory: its row stays open in SQL and is tried again at the next start. */
 const MAX_ASIDE = 10_000;
@@ -53,11 +53,12 @@ export class MemoryDuties {
     if (this.#aside.size > MAX_ASIDE && oldest !== undefined) this.#aside.delete(oldest);
   }
 
-  pending(): { readonly count: number; readonly oldestAgeMs: number } {
+  pending(): PendingDuties {
     const oldest = this.#waiting.values().next().value;
     return {
       count: this.#waiting.size,
       oldestAgeMs: oldest === undefined ? 0 : this.#monotonic() - oldest.since,
+      setAside: this.#aside.size,
     };
   }
 }

@@ -1,6 +1,6 @@
 import type { ObservedTime } from '../heartbeat/observed-time.ts';
 import type { Clock } from '../lib/clock.ts';
-import type { Duty, PeriodRow } from '../settlement/user-store.ts';
+import type { Duty, PendingDuties, PeriodRow } from '../settlement/user-store.ts';
 import { ChangeLog } from './change-log.ts';
 import { isOnline, type Moment, newHold, newRecord, type RecordState } from './core/records.ts';
 import type { WorldRules } from './core/session-policy.ts';
@@ -209,7 +209,7 @@ export class MemoryPresenceStore implements PresenceStore {
     return this.ackDuties([duty]);
   }
 
-  pendingDuties(): Promise<{ readonly count: number; readonly oldestAgeMs: number }> {
+  pendingDuties(): Promise<PendingDuties> {
     return Promise.resolve(this.#duties.pending());
   }
 

@@ -1,5 +1,5 @@
 import type { LogoutReason } from '../protocol/reasons.ts';
-import type { Duty } from '../settlement/user-store.ts';
+import type { Duty, PendingDuties } from '../settlement/user-store.ts';
 import type { StoredChange } from './presence.ts';
 
 /** Users that one call of a store may carry, at most. */
@@ -212,6 +212,6 @@ export interface PresenceStore {
   ackDuties(duties: readonly Duty[]): Promise<void>;
   /** Keeps a duty that can never succeed apart, for a person to look at. */
   setAside(duty: Duty, error: string): Promise<void>;
-  pendingDuties(): Promise<{ readonly count: number; readonly oldestAgeMs: number }>;
+  pendingDuties(): Promise<PendingDuties>;
   close(): Promise<void>;
 }

@@ -1,5 +1,5 @@
 import { LOGOUT_REASONS } from '../protocol/reasons.ts';
-import type { Duty } from '../settlement/user-store.ts';
+import type { Duty, PendingDuties } from '../settlement/user-store.ts';
 import { MAX_BATCH } from './presence-store.ts';
 import type { RedisLink } from './redis-link.ts';
 import type { ScriptName } from './redis-scripts.ts';
@@ -79,13 +79,17 @@ export class RedisDuties {
     return found.map((value) => value !== null);
   }
 
-  async pending(): Promise<{ readonly count: number; readonly oldestAgeMs: number }> {
+  async pending(): Promise<PendingDuties> {
     const { link, now } = this.#options;
-    const count = await link.guarded(link.client.xlen(this.#stream));
-    if (count === 0) return { count, oldestAgeMs: 0 };
+    const [count, setAside] = await Promise.all([
+      link.guarded(link.client.xlen(this.#stream)),
+      // A foreign value in its place holds nothing of ours.
+      link.guarded(link.client.hlen(this.#asideKey)).catch(() => 0),
+    ]);
+    if (count === 0) return { count, oldestAgeMs: 0, setAside };
     const [oldest] = await link.guarded(link.client.xrange(this.#stream, '-', '+', 'COUNT', 1));
     const since = Number(oldest?.[0].split('-')[0] ?? now());
-    return { count, oldestAgeMs: Math.max(0, now() - since) };
+    return { count, oldestAgeMs: Math.max(0, now() - since), setAside };
   }
 
   async #take(limit: number): Promise<readonly Duty[]> {

@@ -1,4 +1,4 @@
-import type { Duty } from '../settlement/user-store.ts';
+import type { Duty, PendingDuties } from '../settlement/user-store.ts';
 import type { WorldRules } from './core/session-policy.ts';
 import type { StoredChange } from './presence.ts';
 import {
@@ -222,7 +222,7 @@ export class RedisPresenceStore implements PresenceStore {
     return this.#duties.setAside(duty, error);
   }
 
-  pendingDuties(): Promise<{ readonly count: number; readonly oldestAgeMs: number }> {
+  pendingDuties(): Promise<PendingDuties> {
     return this.#duties.pending();
   }
 

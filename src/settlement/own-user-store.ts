@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import Database from 'libsql';
+import { keepPrivate, makePrivateFile } from '../config/make-folder.ts';
 import { err, ok, type Result } from '../lib/result.ts';
 import { createUserStore } from './create-user-store.ts';
 import type { StartFailure, UserStoreOptions } from './sql-dialect.ts';
@@ -34,7 +35,10 @@ export async function ownUserStore(options: UserStoreOptions): Promise<Result<Us
 function lockFolder(dataDir: string): Database.Database | undefined {
   let database: Database.Database | undefined;
   try {
-    database = new Database(join(dataDir, LOCK_FILE), { timeout: 0 });
+    const file = join(dataDir, LOCK_FILE);
+    makePrivateFile(file);
+    keepPrivate(`${file}-journal`);
+    database = new Database(file, { timeout: 0 });
     database.exec('begin exclusive');
     return database;
   } catch {

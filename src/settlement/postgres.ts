@@ -114,6 +114,9 @@ function connection(
     inspectUsers: () => inspectPostgresUsers(db, options),
     // One connection carries the lock: a second taker of this process would wait for it instead of being refused.
     withReconcilerLock: oneAtATime((work) => withReconcilerLock(lockDb, work)),
+    async ping() {
+      await sql`select 1`.execute(db);
+    },
     async close() {
       await Promise.all([db.destroy(), lockDb.destroy()]);
     },

@@ -27,6 +27,8 @@ export interface ReconcilerOptions {
   readonly periodsRetentionDays: number;
   /** As for the settler. */
   readonly onSettled: (duties: readonly Duty[]) => void;
+  /** This node's sign of life was written, or failed with `error`. */
+  readonly onNoted?: (error?: unknown) => void;
 }
 
 export const RECONCILE_INTERVAL_MS = 5000;
@@ -219,10 +221,12 @@ export class Reconciler {
   }
 
   #noteAlive(): void {
-    const { store, clock, node, log } = this.#options;
+    const { store, clock, node, log, onNoted } = this.#options;
     this.#noting ??= store
       .noteNodeAlive(node, clock.now())
+      .then(() => onNoted?.())
       .catch((error: unknown) => {
+        onNoted?.(error);
         log.debug({ event: 'settlement-failed', error: describeError(error) }, 'sign of life not written');
       })
       .finally(() => {

@@ -4,7 +4,7 @@ import { mergeDuties } from './duties.ts';
 import { Retrier } from './retrier.ts';
 import { splitOnPoison } from './split-on-poison.ts';
 import { describeError } from './sql-errors.ts';
-import type { Duty, UserStore } from './user-store.ts';
+import type { Duty, PendingDuties, UserStore } from './user-store.ts';
 
 /** Where ended periods wait for SQL; kept by the presence store, so that an end and its duty are one step (rule ST1). */
 export interface DutySource {
@@ -18,8 +18,7 @@ export interface DutySource {
   ack(duties: readonly Duty[]): Promise<void>;
   /** Keeps a duty that can never succeed where an operator finds it, and acknowledges it. */
   setAside(duty: Duty, error: string): Promise<void>;
-  /** Everything not acknowledged, duties given out included. */
-  pending(): Promise<{ readonly count: number; readonly oldestAgeMs: number }>;
+  pending(): Promise<PendingDuties>;
 }
 
 export interface SettlerOptions {
@@ -67,7 +66,7 @@ export class Settler {
   #lanes = 0;
   #wokenMeanwhile = false;
   #stopped = false;
-  #pending = { count: 0, oldestAgeMs: 0, at: 0 };
+  #pending: PendingDuties & { readonly at: number } = { count: 0, oldestAgeMs: 0, setAside: 0, at: 0 };
 
   constructor(options: SettlerOptions) {
     this.#options = options;
@@ -91,6 +90,11 @@ export class Settler {
   get oldestAgeMs(): number {
     const { count, oldestAgeMs, at } = this.#pending;
     return count === 0 ? 0 : oldestAgeMs + (this.#options.clock.monotonic() - at);
+  }
+
+  /** Duties that SQL refused for good, as of the newest look. */
+  get setAsideCount(): number {
+    return this.#pending.setAside;
   }
 
   /** More than one batch is under way. */

@@ -79,5 +79,7 @@ export interface SqlConnection {
   missingUsersTable(): Promise<{ create(tx: SqlExecutor): Promise<void> } | undefined>;
   inspectUsers(): Promise<Result<UsersTable, StartFailure>>;
   withReconcilerLock(work: () => Promise<void>): Promise<boolean>;
+  /** Rejects where the database does not answer, or another program keeps every writer out. */
+  ping(): Promise<void>;
   close(): Promise<void>;
 }

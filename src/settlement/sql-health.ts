@@ -11,10 +11,14 @@ export interface SqlHealthOptions {
   readonly log: Log;
 }
 
-/** Whether SQL answers, asked each second: new logins are sent elsewhere while it does not. */
+/**
+ * Whether SQL does its work: asked each second whether it answers, and told whether this node's sign of life was
+ * written. A database that is full, or that became read-only, answers and takes nothing.
+ */
 export class SqlHealth {
   readonly #options: SqlHealthOptions;
-  #available = true;
+  #answers = true;
+  #takesWrites = true;
   #ticker: Timer | undefined;
   #checking: Promise<void> | undefined;
 
@@ -23,7 +27,7 @@ export class SqlHealth {
   }
 
   get available(): boolean {
-    return this.#available;
+    return this.#answers && this.#takesWrites;
   }
 
   start(): void {
@@ -39,21 +43,33 @@ export class SqlHealth {
     await this.#checking;
   }
 
+  /** A regular write went through, or failed with `error`. */
+  wrote(error?: unknown): void {
+    this.#change(error, () => {
+      this.#takesWrites = error === undefined;
+    });
+  }
+
   async #check(): Promise<void> {
-    const { store, log } = this.#options;
-    try {
-      await store.ping();
-      if (!this.#available) log.info({ event: 'settlement-restored' }, 'the database answers again');
-      this.#available = true;
-    } catch (error) {
-      if (this.#available) {
-        const cause = describeError(error);
-        log.warn(
-          { event: 'settlement-unavailable', cause },
-          'the database does not answer: logins that open a period are refused, settlements wait',
-        );
-      }
-      this.#available = false;
-    }
+    const error = await this.#options.store.ping().then(
+      () => undefined,
+      (failure: unknown) => failure ?? new Error('unknown'),
+    );
+    this.#change(error, () => {
+      this.#answers = error === undefined;
+    });
+  }
+
+  #change(error: unknown, apply: () => void): void {
+    const { log } = this.#options;
+    const wasAvailable = this.available;
+    apply();
+    if (wasAvailable && !this.available)
+      log.warn(
+        { event: 'settlement-unavailable', cause: describeError(error) },
+        'the database does not answer or takes no writes: logins that open a period are refused, settlements wait',
+      );
+    if (!wasAvailable && this.available)
+      log.info({ event: 'settlement-restored' }, 'the database answers and takes writes again');
   }
 }

@@ -179,8 +179,8 @@ export class SqlUserStore implements UserStore {
     return Number(deleted.numAffectedRows ?? 0n);
   }
 
-  async ping(): Promise<void> {
-    await sql`select 1`.execute(this.#db);
+  ping(): Promise<void> {
+    return this.#connection.ping();
   }
 
   close(): Promise<void> {

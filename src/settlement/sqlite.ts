@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { Kysely, type SqliteDatabase, SqliteDialect, type SqliteStatement, sql } from 'kysely';
 import Database from 'libsql';
-import { makeFolder } from '../config/make-folder.ts';
+import { keepPrivate, makePrivateFile, makePrivateFolder } from '../config/make-folder.ts';
 import { err, ok, type Result } from '../lib/result.ts';
 import { oneAtATime } from './one-at-a-time.ts';
 import type {
@@ -20,6 +20,8 @@ export const SQLITE_FILE = 'lingxi.db';
 
 /** Waiting for another process's write blocks the event loop, so it is far shorter than `LINGXI_SQL_TIMEOUT_MS`. */
 const MAX_BUSY_WAIT_MS = 500;
+/** A ping comes each second and blocks the event loop for as long as it waits. */
+const PING_WAIT_MS = 20;
 /** The statements differ only by a handful of texts; more means that someone builds SQL from values. */
 const STATEMENT_CACHE_SIZE = 64;
 /**
@@ -33,7 +35,10 @@ const EXCLUSIVE_ATTEMPTS = 400;
 export function openSqlite(options: UserStoreOptions): Result<SqlConnection, StartFailure> {
   const file = join(options.dataDir, SQLITE_FILE);
   try {
-    makeFolder(options.dataDir);
+    makePrivateFolder(options.dataDir);
+    // SQLite gives its other files the mode of this one; those that are there already keep theirs.
+    makePrivateFile(file);
+    for (const suffix of ['-wal', '-shm']) keepPrivate(`${file}${suffix}`);
     const database = new Database(file, { timeout: 0 });
     database.prepare(`pragma busy_timeout = ${busyTimeoutMs(options)}`).all();
     database.prepare('pragma journal_mode = wal').all();
@@ -105,6 +110,7 @@ function connection(database: Database.Database, options: UserStoreOptions): Sql
       await work();
       return true;
     }),
+    ping: () => ping(db, busyTimeoutMs(options)),
     close: () => db.destroy(),
   };
 }
@@ -125,6 +131,19 @@ async function exclusively<Value>(
       await sql`rollback`.execute(tx);
       throw error;
     } finally {
+      await setBusyTimeout(tx, busyMs);
+    }
+  });
+}
+
+/** Takes the lock that every write needs, and gives it back: reading goes on while another program holds it. */
+async function ping(db: SqlExecutor, busyMs: number): Promise<void> {
+  await db.connection().execute(async (tx) => {
+    await setBusyTimeout(tx, PING_WAIT_MS);
+    try {
+      await sql`begin immediate`.execute(tx);
+    } finally {
+      await sql`rollback`.execute(tx);
       await setBusyTimeout(tx, busyMs);
     }
   });

@@ -39,4 +39,18 @@ describe('lingxi doctor', () => {
     expect(code).toBe(1);
     expect(output).toMatch(/✗|401/);
   });
+
+  it.concurrent('probe refuses a token of another user than the one it was asked for', async () => {
+    const gateway = deployments[0]?.gateway ?? expect.fail('no gateway');
+    const probe = [join(REPOSITORY, 'bin/lingxi.js'), 'probe', '--url', gateway.url, '--user', '104'];
+    const child = startChild(process.execPath, [...probe, '--token', gateway.token(103)], {
+      cwd: gateway.dataDir,
+    });
+    // A probe that connects goes on for ever.
+    const timer = setTimeout(() => child.signal('SIGKILL'), 10_000);
+    const { code } = await child.exited;
+    clearTimeout(timer);
+    expect(child.output()).toContain('403 user-mismatch');
+    expect(code).toBe(1);
+  });
 });

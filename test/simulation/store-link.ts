@@ -12,7 +12,7 @@ import type {
   RenewRequest,
   UserRecord,
 } from '../../src/presence/presence-store.ts';
-import type { Duty } from '../../src/settlement/user-store.ts';
+import type { Duty, PendingDuties } from '../../src/settlement/user-store.ts';
 import type { Caller } from './contents.ts';
 import { befalls, GOOD_LINE, type LineQuality, type RedisHost } from './network.ts';
 import type { Random } from './random.ts';
@@ -151,10 +151,10 @@ export class StoreLink implements PresenceStore {
     return this.ackDuties([duty]);
   }
   /** Without the way to Redis and back: it feeds metrics, and tells a node that stops whether to wait on. */
-  pendingDuties(): Promise<{ count: number; oldestAgeMs: number }> {
+  pendingDuties(): Promise<PendingDuties> {
     const { isBad, redis } = this.#host;
     if (!this.#ready || isBad || this.cut) return Promise.reject(new Error("Stream isn't writeable"));
-    return Promise.resolve({ count: redis.duties.size, oldestAgeMs: 0 });
+    return Promise.resolve({ count: redis.duties.size, oldestAgeMs: 0, setAside: 0 });
   }
   close(): Promise<void> {
     return Promise.resolve();

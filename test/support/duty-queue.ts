@@ -1,5 +1,5 @@
 import type { DutySource } from '../../src/settlement/settler.ts';
-import type { Duty } from '../../src/settlement/user-store.ts';
+import type { Duty, PendingDuties } from '../../src/settlement/user-store.ts';
 
 /** A duty source of one process that a test may look into and break. */
 export class DutyQueue implements DutySource {
@@ -40,8 +40,9 @@ export class DutyQueue implements DutySource {
     return Promise.resolve();
   }
 
-  pending(): Promise<{ count: number; oldestAgeMs: number }> {
+  pending(): Promise<PendingDuties> {
     if (this.down) return Promise.reject(new Error('queue down'));
-    return Promise.resolve({ count: this.waiting.length + this.given.size, oldestAgeMs: this.oldestAgeMs });
+    const count = this.waiting.length + this.given.size;
+    return Promise.resolve({ count, oldestAgeMs: this.oldestAgeMs, setAside: this.aside.length });
   }
 }

@@ -2,8 +2,18 @@ import { z } from '@hono/zod-openapi';
 import { ok } from '../../lib/result.ts';
 import { errorBody } from '../../protocol/error-codes.ts';
 import { addRoute, type Call, type RouteTable } from '../route.ts';
+import { Sentence } from '../schemas.ts';
 
 const Health = z.object({ status: z.literal('ok') }).openapi('Health');
+const Readiness = z
+  .object({
+    status: z.enum(['ok', 'degraded']).openapi({
+      description: '`degraded`: the database is unavailable; who is online may still connect here again.',
+    }),
+    error: Sentence.optional(),
+    code: z.literal('settlement-unavailable').optional(),
+  })
+  .openapi('Readiness');
 
 const health = { access: 'anyone', tag: 'Operation', method: 'get', unlimited: true } as const;
 
@@ -21,24 +31,28 @@ export function addHealthRoutes(table: RouteTable): void {
     ...health,
     path: '/readyz',
     summary: 'Whether new connections may be sent here',
-    description: '503 while draining, and while presence or the database is unavailable, with the reason.',
-    answer: Health,
-    errors: ['draining', 'presence-unavailable', 'settlement-unavailable'],
+    description:
+      '503 while draining and while presence is unavailable, with the reason. 200 `degraded` while the database alone is.',
+    answer: Readiness,
+    errors: ['draining', 'presence-unavailable'],
     handle: (call) => ok(readiness(call)),
   });
 }
 
 function readiness(call: Call): Response {
+  const { context, deps, language } = call;
   const reason = unreadyReason(call);
-  if (reason === undefined) return call.context.json({ status: 'ok' });
-  const body = { status: 'unavailable', ...errorBody(reason, call.language) };
-  return call.context.json(body, 503, { 'retry-after': '1' });
+  if (reason !== undefined)
+    return context.json({ status: 'unavailable', ...errorBody(reason, language) }, 503, {
+      'retry-after': '1',
+    });
+  // All nodes share the database: were none of them ready, a load balancer would refuse those who are online.
+  if (!deps.settlementAvailable())
+    return context.json({ status: 'degraded', ...errorBody('settlement-unavailable', language) });
+  return context.json({ status: 'ok' });
 }
 
-function unreadyReason(
-  call: Call,
-): 'draining' | 'presence-unavailable' | 'settlement-unavailable' | undefined {
+function unreadyReason(call: Call): 'draining' | 'presence-unavailable' | undefined {
   if (call.deps.isDraining()) return 'draining';
-  if (!call.deps.presence.available) return 'presence-unavailable';
-  return call.deps.settlementAvailable() ? undefined : 'settlement-unavailable';
+  return call.deps.presence.available ? undefined : 'presence-unavailable';
 }

@@ -146,7 +146,7 @@ describe('ConnectionManager as a library', () => {
     socket.end(1006);
     stop();
     connect({ userId: 8 });
-    expect(told).toEqual(['connected 7', 'message chat', 'disconnected transport-error 1006']);
+    expect(told).toEqual(['connected 7', 'message chat', 'disconnected connection-lost 1006']);
   });
 
   it('a listener that throws keeps nobody else from being told', () => {

@@ -36,6 +36,19 @@ describe('statistics, health and metrics', () => {
     for (const path of ['/healthz', '/health']) expect((await ask(path)).body).toEqual({ status: 'ok' });
   });
 
+  it('[DR1] stays ready where the database alone is away, and says that it is degraded', async () => {
+    const { ask, presence } = createHarness({}, { settlementAvailable: () => false });
+    const answer = await ask('/readyz');
+    expect([answer.status, answer.body['status'], answer.body['code']]).toEqual([
+      200,
+      'degraded',
+      'settlement-unavailable',
+    ]);
+    presence.available = false;
+    const worse = await ask('/readyz');
+    expect([worse.status, worse.body['code']]).toEqual([503, 'presence-unavailable']);
+  });
+
   it('shows metrics to the service, in development to anyone', async () => {
     const page = await createHarness().ask('/metrics', { as: 'service' });
     expect(page.headers.get('content-type')).toContain('text/plain');

@@ -125,6 +125,8 @@ const gauges: Gauges = {
   queuedMessages: () => 2,
   settlementsPending: () => 4,
   settlementOldestAgeMs: () => 1500,
+  settlementsSetAside: () => 8,
+  settlementAvailable: () => true,
   ghosts: () => 1,
 };
 

@@ -10,6 +10,8 @@ const gauges = {
   queuedMessages: () => 2,
   settlementsPending: () => 4,
   settlementOldestAgeMs: () => 1500,
+  settlementsSetAside: () => 8,
+  settlementAvailable: () => true,
   ghosts: () => 1,
 };
 
@@ -35,6 +37,8 @@ describe('the metrics page', () => {
         'lingxi_dispatch_queue_depth 3',
         'lingxi_settlements_pending 4',
         'lingxi_settlement_oldest_age_seconds 1.5',
+        'lingxi_settlements_set_aside 8',
+        'lingxi_settlement_available 1',
         'lingxi_ghosts 1',
         'lingxi_logins_total 2',
         'lingxi_heartbeats_total 9',

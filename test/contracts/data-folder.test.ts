@@ -1,0 +1,132 @@
+import { chmodSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import Database from 'libsql';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { run } from '../support/child.ts';
+import { eventually } from '../support/ports.ts';
+import { type Deployment, deploy, freshUser } from '../support/stores.ts';
+import { startWitness } from '../support/witness.ts';
+import { refusal } from '../support/ws-client.ts';
+
+/** A user and a group of the machine that own nothing. */
+const NOBODY = 65_534;
+const READ_BY_ALL = 0o666;
+const ENTERED_BY_ALL = 0o777;
+
+const rightsOf = (path: string): string => (statSync(path).mode & 0o777).toString(8);
+
+describe.each(['bun', 'node'] as const)('the data folder on %s', (runtime) => {
+  let deployment: Deployment;
+  let folder: string;
+  beforeAll(async () => {
+    deployment = await deploy({ runtime, kind: 'embedded', env: { LINGXI_API_KEY: undefined } });
+    folder = join(deployment.gateway.dataDir, 'data');
+  });
+  afterAll(() => deployment?.stop());
+
+  const files = (): Record<string, string> =>
+    Object.fromEntries(readdirSync(folder).map((name) => [name, rightsOf(join(folder, name))]));
+
+  /** What another user of the machine can open. Only root can try; anybody else reads the rights. */
+  async function openedByAnother(): Promise<string> {
+    if (process.getuid?.() !== 0)
+      return Object.entries(files())
+        .flatMap(([name, rights]) => (rights.endsWith('00') ? [] : [name]))
+        .join(' ');
+    const program = `
+      const fs = require('node:fs');
+      const opened = process.argv.slice(1).filter((file) => {
+        try { fs.closeSync(fs.openSync(file, 'r')); return true; } catch { return false; }
+      });
+      process.stdout.write(opened.join(' '));`;
+    const names = readdirSync(folder).map((name) => join(folder, name));
+    return run(process.execPath, ['-e', program, ...names], { uid: NOBODY, cwd: '/' });
+  }
+
+  it('is open to its owner alone, and so is every file in it, from the first start on', () => {
+    expect(rightsOf(folder)).toBe('700');
+    expect(Object.keys(files())).toEqual(
+      expect.arrayContaining(['api-key', 'lingxi.db', 'lingxi.db-shm', 'lingxi.db-wal', 'lock.db']),
+    );
+    expect(new Set(Object.values(files()))).toEqual(new Set(['600']));
+  });
+
+  it('is closed to others at the next start where it was open to them', async () => {
+    const { gateway } = deployment;
+    // A kill leaves the files beside the database there.
+    await gateway.kill();
+    for (const name of readdirSync(folder)) chmodSync(join(folder, name), READ_BY_ALL);
+    chmodSync(folder, ENTERED_BY_ALL);
+    chmodSync(gateway.dataDir, ENTERED_BY_ALL);
+    await gateway.restart();
+    expect(rightsOf(folder)).toBe('700');
+    expect(new Set(Object.values(files()))).toEqual(new Set(['600']));
+  });
+
+  it('gives another user of the machine nothing to lock', async () => {
+    chmodSync(deployment.gateway.dataDir, ENTERED_BY_ALL);
+    expect(await openedByAnother()).toBe('');
+    // The rights of the files hold where those of the folder were changed while it runs.
+    chmodSync(folder, ENTERED_BY_ALL);
+    expect(await openedByAnother()).toBe('');
+    chmodSync(folder, 0o700);
+  });
+
+  it('/readyz says degraded while another program locks the database, and who is online notices nothing', async () => {
+    const { gateway } = deployment;
+    const witness = await startWitness(gateway);
+    const other = new Database(join(folder, 'lingxi.db'));
+    const readiness = async () => {
+      const { status, body } = await gateway.call('GET', '/readyz');
+      return { status, state: body['status'], code: body['code'] };
+    };
+    const ok = { status: 200, state: 'ok', code: undefined };
+    const degraded = { status: 200, state: 'degraded', code: 'settlement-unavailable' };
+    try {
+      expect(await readiness()).toEqual(ok);
+      other.exec('begin immediate');
+      const refused = await refusal(gateway.wsUrl, { token: gateway.token(freshUser()) });
+      expect(refused.status).toBe(503);
+      await eventually(async () => expect(await readiness()).toEqual(degraded), { timeoutMs: 5_000 });
+      await gateway.waitForLog('settlement-unavailable', (line) => String(line['cause']).includes('locked'));
+      other.exec('rollback');
+      await eventually(async () => expect(await readiness()).toEqual(ok), { timeoutMs: 10_000 });
+      await gateway.waitForLog('settlement-restored');
+      // A write that waits for the lock blocks the loop, 0.5 s at most.
+      await witness.noticedNothing(2_000);
+    } finally {
+      other.close();
+      witness.stop();
+    }
+  });
+});
+
+describe.each(['bun', 'node'] as const)('PostgreSQL away, on %s', (runtime) => {
+  it('[ST9] leaves the node ready, degraded, also while it answers and takes no writes', async () => {
+    const { gateway, stores, stop } = await deploy({ runtime, kind: 'redis+postgres' });
+    const { postgres } = stores;
+    try {
+      const readiness = async () => {
+        const { status, body } = await gateway.call('GET', '/readyz');
+        return [status, body['status'], body['code']];
+      };
+      const becomes = (state: readonly unknown[]) =>
+        eventually(async () => expect(await readiness()).toEqual(state), { timeoutMs: 20_000 });
+      await becomes([200, 'ok', undefined]);
+      await postgres?.query('ALTER SYSTEM SET default_transaction_read_only = on');
+      await postgres?.query('SELECT pg_reload_conf()');
+      await becomes([200, 'degraded', 'settlement-unavailable']);
+      await postgres?.query('SET default_transaction_read_only = off');
+      await postgres?.query('ALTER SYSTEM RESET default_transaction_read_only');
+      await postgres?.query('SELECT pg_reload_conf()');
+      await becomes([200, 'ok', undefined]);
+      await postgres?.kill();
+      await becomes([200, 'degraded', 'settlement-unavailable']);
+      expect((await gateway.call('GET', '/healthz')).status).toBe(200);
+      await postgres?.restart();
+      await becomes([200, 'ok', undefined]);
+    } finally {
+      await stop();
+    }
+  });
+});
