@@ -1,5 +1,8 @@
 import { FEED_START, type PresenceChange, type StoredChange } from './presence.ts';
 
+/** Name of a log, and number of an entry, which begin at 1. */
+const CURSOR = /^.+-[1-9][0-9]*$/;
+
 /**
  * Changes of presence in memory: the newest `capacity`, each with a number. Cursors name the log they came from: one
  * of an earlier process is expired, not misread.
@@ -35,11 +38,12 @@ export class ChangeLog {
     return found;
   }
 
-  /** Newest first, before `cursor`. */
+  /** Newest first, before `cursor`. Undefined where no log of any process gives such a cursor. */
   before(
     cursor: string | undefined,
     wanted: { readonly limit: number; readonly of: (change: PresenceChange) => boolean },
-  ): readonly StoredChange[] {
+  ): readonly StoredChange[] | undefined {
+    if (cursor !== undefined && !CURSOR.test(cursor)) return undefined;
     const oldest = Math.max(1, this.#next - this.#capacity);
     const from = cursor === undefined ? this.#next : (this.#numberOf(cursor) ?? 0);
     const found: StoredChange[] = [];

@@ -177,7 +177,7 @@ export class MemoryPresenceStore implements PresenceStore {
   timeline(
     userId: number,
     page: { readonly cursor: string | undefined; readonly limit: number },
-  ): Promise<readonly StoredChange[]> {
+  ): Promise<readonly StoredChange[] | undefined> {
     const { cursor, limit } = page;
     return Promise.resolve(this.#changes.before(cursor, { limit, of: (change) => change.userId === userId }));
   }

@@ -198,11 +198,11 @@ export interface PresenceStore {
     readonly cursor: string;
     readonly limit: number;
   }): Promise<readonly StoredChange[] | undefined>;
-  /** Changes of one user, newest first, older than `cursor` (absent: the newest). */
+  /** Changes of one user, newest first, older than `cursor` (absent: the newest). Undefined where it is no cursor. */
   timeline(
     userId: number,
     page: { readonly cursor: string | undefined; readonly limit: number },
-  ): Promise<readonly StoredChange[]>;
+  ): Promise<readonly StoredChange[] | undefined>;
   /** For each row: whether presence knows the period as running or its duty waits (rule ST4). */
   knows(rows: readonly { readonly userId: number; readonly period: number }[]): Promise<readonly boolean[]>;
   /** Whether claims of a crowd are under way: what can wait is not to be asked for meanwhile. */

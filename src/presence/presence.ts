@@ -142,11 +142,11 @@ export interface Presence {
     readonly cursor: string;
     readonly limit: number;
   }): Promise<readonly StoredChange[] | undefined>;
-  /** Changes of one user, newest first. */
+  /** Changes of one user, newest first; undefined where the cursor is none. */
   timeline(
     userId: number,
     page: { readonly cursor: string | undefined; readonly limit: number },
-  ): Promise<readonly StoredChange[]>;
+  ): Promise<readonly StoredChange[] | undefined>;
   /** Whether the presence store can be reached; while not, nobody is logged out and nobody may log in. */
   readonly available: boolean;
 }

@@ -4,6 +4,7 @@ import type { RedisLink } from './redis-link.ts';
 type StreamEntry = readonly [id: string, fields: readonly string[]];
 
 const CURSOR = /^[0-9]{1,19}-[0-9]{1,19}$/;
+const FIRST = /^0+-0+$/;
 
 /** The streams that the scripts write: everybody's feed, and a timeline a user. */
 export class RedisChanges {
@@ -33,9 +34,10 @@ export class RedisChanges {
   async timeline(
     userId: number,
     page: { readonly cursor: string | undefined; readonly limit: number },
-  ): Promise<readonly StoredChange[]> {
+  ): Promise<readonly StoredChange[] | undefined> {
     const { cursor, limit } = page;
-    if (cursor !== undefined && !CURSOR.test(cursor)) return [];
+    // Redis takes no range that ends before the first possible entry.
+    if (cursor !== undefined && (!CURSOR.test(cursor) || FIRST.test(cursor))) return undefined;
     const { client } = this.#link;
     const key = `${this.#prefix}lingxi:t:${userId}`;
     const from = cursor === undefined ? '+' : `(${cursor}`;

@@ -197,7 +197,7 @@ export class RedisPresenceStore implements PresenceStore {
   timeline(
     userId: number,
     page: { readonly cursor: string | undefined; readonly limit: number },
-  ): Promise<readonly StoredChange[]> {
+  ): Promise<readonly StoredChange[] | undefined> {
     return this.#changes.timeline(userId, page);
   }
 

@@ -171,7 +171,7 @@ export class PresenceTracker implements Presence, ManagerObserver {
   timeline(
     userId: number,
     page: { readonly cursor: string | undefined; readonly limit: number },
-  ): Promise<readonly StoredChange[]> {
+  ): Promise<readonly StoredChange[] | undefined> {
     return this.#options.store.timeline(userId, page);
   }
 

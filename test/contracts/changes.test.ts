@@ -120,6 +120,22 @@ describe.each(COMBINATIONS)('feed and timeline: $runtime, $kind', ({ runtime, ki
     }
   });
 
+  it('refuses a cursor that no answer gave: it is no fault of the store', async () => {
+    const pages = [
+      ['/api/online/players?limit=5', ['zzz', 'inf', '-1', '1.5', '(5', '0x10', '1e3', '9007199254740992']],
+      [`/api/users/${freshUser()}/timeline`, ['zzz', '0-0', '0', '1-', '-', '1-x', '1 1', '*', '+']],
+    ] as const;
+    for (const [path, cursors] of pages) {
+      for (const cursor of cursors) {
+        const query = `${path.includes('?') ? '&' : '?'}cursor=${encodeURIComponent(cursor)}`;
+        const { status, body } = await gateway.service('GET', path + query);
+        expect([query, status, body['code']]).toEqual([query, 400, 'invalid-body']);
+        expect(body['error']).toContain('cursor');
+      }
+    }
+    expect(gateway.logs().map(({ event }) => event)).not.toContain('presence-unavailable');
+  });
+
   it('is for the service alone', async () => {
     const token = gateway.token(freshUser());
     for (const path of ['/api/online/events', '/api/users/1/timeline']) {

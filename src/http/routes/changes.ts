@@ -1,7 +1,7 @@
 import { z } from '@hono/zod-openapi';
 import { ok, type Result } from '../../lib/result.ts';
 import { FEED_START } from '../../presence/presence.ts';
-import { checkShape } from '../body.ts';
+import { checkShape, fieldDetail } from '../body.ts';
 import { type Outcome, type Refusal, refused } from '../outcome.ts';
 import { addRoute, askPresence, type Call, type RouteTable, userIdOf } from '../route.ts';
 import { TimeMs, UserIdOut, UserIdParam } from '../schemas.ts';
@@ -94,7 +94,9 @@ async function timeline(call: Call): Promise<Outcome> {
   const { cursor, limit } = page.value;
   const read = await askPresence(call, call.deps.presence.timeline(userId.value, { cursor, limit }));
   if (!read.ok) return read;
-  const entries = read.value.map(({ at, event, cause, node, epoch }) => ({
+  const changes = read.value;
+  if (changes === undefined) return refused('invalid-body', fieldDetail('cursor', call.language));
+  const entries = changes.map(({ at, event, cause, node, epoch }) => ({
     at,
     event,
     cause,
@@ -104,7 +106,7 @@ async function timeline(call: Call): Promise<Outcome> {
   return ok(
     call.context.json({
       entries,
-      cursor: read.value.length === limit ? read.value.at(-1)?.cursor : undefined,
+      cursor: changes.length === limit ? changes.at(-1)?.cursor : undefined,
     }),
   );
 }

@@ -1,11 +1,11 @@
 import { z } from '@hono/zod-openapi';
+import { parseUserId } from '../../protocol/user-id.ts';
 import { AddressIn, EpochIn, PlayerIdOut, Sentence, TimeMs, UserIdIn, UserIdOut } from '../schemas.ts';
 
 /** Most users that one status request may name. */
 export const MAX_STATUS_IDS = 1_000;
 /** Most players on one page. */
 export const MAX_PAGE = 1_000;
-const MAX_CURSOR_LENGTH = 512;
 
 export const LoginBody = z.object({ playerId: UserIdIn, ip: AddressIn }).openapi('Login');
 export const HeartbeatBody = z.object({ playerId: UserIdIn }).openapi('Heartbeat');
@@ -21,8 +21,8 @@ export const PlayersQuery = z.object({
     .openapi({ description: `Players a page, 1 to ${MAX_PAGE}; without it all are answered.` }),
   cursor: z
     .string()
-    .max(MAX_CURSOR_LENGTH)
-    .regex(/^[\x21-\x7e]+$/)
+    // A page ends with a user, and the next one begins after that user.
+    .refine((text) => parseUserId(text) !== undefined)
     .optional()
     .openapi({ description: 'The `cursor` of the page before.' }),
 });
