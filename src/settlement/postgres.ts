@@ -1,8 +1,13 @@
 import { Kysely, PostgresDialect, sql } from 'kysely';
-import type pg from 'pg';
 import { err, ok, type Result } from '../lib/result.ts';
 import { oneAtATime } from './one-at-a-time.ts';
-import { createPostgresPool, guardedPool } from './postgres-pool.ts';
+import {
+  createPostgresPool,
+  guardedPool,
+  type PostgresPoolOptions,
+  type TimeoutScope,
+} from './postgres-pool.ts';
+import { connectFailure, refusesStartupParameter } from './postgres-refusals.ts';
 import { inspectPostgresUsers } from './postgres-users.ts';
 import type {
   SqlConnection,
@@ -12,7 +17,6 @@ import type {
   StartFailure,
   UserStoreOptions,
 } from './sql-dialect.ts';
-import { describeError, errorCode } from './sql-errors.ts';
 
 /** Building an index on a big table takes as long as it takes; waiting for another node's migration is part of it. */
 const MIGRATION_TIMEOUT_MS = 600_000;
@@ -25,26 +29,46 @@ const RECONCILER_LOCK = 'lingxi.reconcile';
 export async function openPostgres(
   options: UserStoreOptions & { readonly databaseUrl: string },
 ): Promise<Result<SqlConnection, StartFailure>> {
-  const timeoutMs = options.sqlTimeoutMs;
   try {
-    const pool = createPostgresPool({
-      databaseUrl: options.databaseUrl,
-      max: options.sqlPool,
-      connectTimeoutMs: timeoutMs,
-      statementTimeoutMs: timeoutMs,
-      idleInTransactionMs: timeoutMs,
-    });
-    const db = kyselyOn(pool);
-    try {
-      await sql`select 1`.execute(db);
-      return ok(connection(db, options));
-    } catch (error) {
-      await db.destroy();
-      throw error;
-    }
+    const direct = await tryOpen(options, 'connection');
+    if (direct !== undefined) return ok(connection(direct, { ...options, timeoutScope: 'connection' }));
+    const pooled = await tryOpen(options, 'transaction');
+    if (pooled === undefined) throw new Error('the time-outs of a statement cannot be set');
+    return ok(connection(pooled, { ...options, timeoutScope: 'transaction' }));
   } catch (error) {
     return err({ message: connectFailure(options.databaseUrl, error) });
   }
+}
+
+interface PostgresOptions extends UserStoreOptions {
+  readonly databaseUrl: string;
+  readonly timeoutScope: TimeoutScope;
+}
+
+/**
+ * A pool whose time-outs are in force, or `undefined` where they do not hold in this scope: PgBouncer refuses them at the
+ * start of a connection, or takes them and passes them over. Rejects where there is no connection at all.
+ */
+async function tryOpen(
+  options: UserStoreOptions & { readonly databaseUrl: string },
+  timeoutScope: TimeoutScope,
+): Promise<SqlExecutor | undefined> {
+  const { sqlPool, sqlTimeoutMs } = options;
+  const db = openPool(
+    { ...options, timeoutScope },
+    { max: sqlPool, statementTimeoutMs: sqlTimeoutMs, idleInTransactionMs: sqlTimeoutMs },
+  );
+  try {
+    const found = await sql<{ ms: string }>`
+      select setting as ms from pg_settings where name = 'statement_timeout'`.execute(db);
+    if (found.rows[0]?.ms === String(sqlTimeoutMs)) return db;
+  } catch (error) {
+    await db.destroy();
+    if (timeoutScope === 'connection' && refusesStartupParameter(error)) return undefined;
+    throw error;
+  }
+  await db.destroy();
+  return undefined;
 }
 
 export const postgresDialect: SqlDialect = {
@@ -82,24 +106,22 @@ function epochMs(time: SqlExpression): SqlExpression {
   return sql`round(extract(epoch from ${time}) * 1000)::bigint`;
 }
 
-function kyselyOn(pool: pg.Pool): SqlExecutor {
-  return new Kysely<unknown>({ dialect: new PostgresDialect({ pool: guardedPool(pool) }) });
+function openPool(
+  { databaseUrl, sqlTimeoutMs, timeoutScope }: PostgresOptions,
+  limits: Pick<PostgresPoolOptions, 'max' | 'statementTimeoutMs' | 'idleInTransactionMs'>,
+): SqlExecutor {
+  const options = { databaseUrl, timeoutScope, connectTimeoutMs: sqlTimeoutMs, ...limits };
+  const pool = guardedPool(createPostgresPool(options), options);
+  return new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });
 }
 
-function connection(
-  db: SqlExecutor,
-  options: UserStoreOptions & { readonly databaseUrl: string },
-): SqlConnection {
+function connection(db: SqlExecutor, options: PostgresOptions): SqlConnection {
   // Apart from the pool: the pass holds this one while its statements need others, and a pool of 1 must do.
-  const lockDb = kyselyOn(
-    createPostgresPool({
-      databaseUrl: options.databaseUrl,
-      max: 1,
-      connectTimeoutMs: options.sqlTimeoutMs,
-      statementTimeoutMs: options.sqlTimeoutMs,
-      idleInTransactionMs: RECONCILER_IDLE_MS,
-    }),
-  );
+  const lockDb = openPool(options, {
+    max: 1,
+    statementTimeoutMs: options.sqlTimeoutMs,
+    idleInTransactionMs: RECONCILER_IDLE_MS,
+  });
   return {
     dialect: postgresDialect,
     db,
@@ -124,18 +146,14 @@ function connection(
 }
 
 async function exclusively<Value>(
-  options: UserStoreOptions & { readonly databaseUrl: string },
+  options: PostgresOptions,
   work: (tx: SqlExecutor) => Promise<Value>,
 ): Promise<Value> {
-  const db = kyselyOn(
-    createPostgresPool({
-      databaseUrl: options.databaseUrl,
-      max: 1,
-      connectTimeoutMs: options.sqlTimeoutMs,
-      statementTimeoutMs: MIGRATION_TIMEOUT_MS,
-      idleInTransactionMs: MIGRATION_TIMEOUT_MS,
-    }),
-  );
+  const db = openPool(options, {
+    max: 1,
+    statementTimeoutMs: MIGRATION_TIMEOUT_MS,
+    idleInTransactionMs: MIGRATION_TIMEOUT_MS,
+  });
   try {
     return await db.transaction().execute(async (tx) => {
       await sql`select pg_advisory_xact_lock(${lockKey(MIGRATION_LOCK)})`.execute(tx);
@@ -161,25 +179,4 @@ async function withReconcilerLock(lockDb: SqlExecutor, work: () => Promise<void>
 /** Advisory locks are one space for a whole database: deployments in different schemas must not meet. */
 function lockKey(name: string): SqlExpression {
   return sql`hashtextextended(coalesce(current_schema(), '') || ${`.${name}`}::text, 0)`;
-}
-
-function connectFailure(databaseUrl: string, error: unknown): string {
-  const target = describeTarget(databaseUrl);
-  const cause = describeError(error);
-  const code = errorCode(error);
-  if (target === undefined) return `DATABASE_URL is not a postgres:// address: correct it.`;
-  if (code === '28P01' || code === '28000') {
-    return `PostgreSQL at ${target} refuses the credentials of DATABASE_URL: correct the user or the password.`;
-  }
-  if (code === '3D000') {
-    return `PostgreSQL at ${target} has no such database: create it, or correct DATABASE_URL.`;
-  }
-  return `PostgreSQL at ${target} does not answer (${code ?? cause}): start it, or correct DATABASE_URL.`;
-}
-
-/** Host and database of the address, without its user and password. */
-function describeTarget(databaseUrl: string): string | undefined {
-  if (!/^postgres(?:ql)?:\/\//.test(databaseUrl) || !URL.canParse(databaseUrl)) return undefined;
-  const url = new URL(databaseUrl);
-  return `${url.host || 'localhost'}${url.pathname}`;
 }

@@ -1,10 +1,13 @@
 import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
+import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { createUserStore } from '../../src/settlement/create-user-store.ts';
 import { grantsNeeded, runMigrations } from '../../src/settlement/migrate.ts';
 import type { UserStoreOptions } from '../../src/settlement/sql-dialect.ts';
 import { isPermanentError } from '../../src/settlement/sql-errors.ts';
+import { startPgBouncer } from '../support/pgbouncer.ts';
 import { type PostgresServer, startPostgres } from '../support/services.ts';
 import {
   duty,
@@ -126,6 +129,83 @@ describe('PostgreSQL', () => {
     expect(await at('mysql://u:s3cret@localhost/game')).toBe(
       'DATABASE_URL is not a postgres:// address: correct it.',
     );
+  });
+
+  test('that refuses a connection is one sentence with the real cause', async () => {
+    const { options, run } = await fresh(() => postgresDatabase(server));
+    const at = (databaseUrl: string): Promise<string> => failure({ ...options, databaseUrl });
+    const direct = (user: string, rest: string) => `postgres://${user}@127.0.0.1:${server.port}/${rest}`;
+    for (const text of [
+      'drop role if exists crowded',
+      'create role crowded login connection limit 0',
+      'drop database if exists closed',
+      'create database closed',
+      'revoke connect on database closed from public',
+      'drop role if exists outsider',
+      'create role outsider login',
+    ])
+      await run(text);
+    expect(await at(direct('stranger', 'postgres'))).toMatch(
+      /refuses the credentials of DATABASE_URL.*stranger/,
+    );
+    expect(await at(direct('crowded', 'postgres'))).toMatch(
+      /no connection left.*too many connections for role/,
+    );
+    expect(await at(direct('outsider', 'closed'))).toMatch(/permission denied.*GRANT CONNECT/);
+    expect(await at(direct('postgres', 'postgres?sslmode=verify-full'))).toMatch(/TLS.*sslmode/);
+    expect(await at(direct('postgres', 'postgres?options=-c%20no.such%3D1%20-c%20nonsense%3D1'))).toMatch(
+      /refuses the connection \(.*nonsense.*SQLSTATE 42704\)/,
+    );
+    expect(await at('postgres://u@no-such-host.invalid/game')).toMatch(/is not found.*DATABASE_URL/);
+    // Accepts, and says nothing.
+    const silent = createServer();
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const address = silent.address();
+    const port = typeof address === 'object' && address !== null ? address.port : 0;
+    expect(
+      await failure({ ...options, sqlTimeoutMs: 200, databaseUrl: `postgres://u@127.0.0.1:${port}/game` }),
+    ).toMatch(/does not answer \(.*timeout/);
+    silent.close();
+    for (const text of ['drop database closed', 'drop role outsider', 'drop role crowded']) await run(text);
+  });
+
+  test('behind a PgBouncer that refuses is one sentence with the real cause, though it has one code for all', async () => {
+    const { options } = await fresh(() => postgresDatabase(server));
+    const at = (databaseUrl: string): Promise<string> => failure({ ...options, databaseUrl });
+    const pooler = await startPgBouncer({
+      postgresPort: server.port,
+      poolMode: 'transaction',
+      databases: 'postgres',
+      settings: ['max_client_conn = 1'],
+    });
+    const statements = await startPgBouncer({ postgresPort: server.port, poolMode: 'statement' });
+    try {
+      expect(await at(pooler.url('nowhere'))).toMatch(/no such database/);
+      expect(await at(statements.url('nowhere'))).toMatch(/no such database/);
+      expect(await at(pooler.url('postgres', 'stranger'))).toMatch(/refuses the credentials/);
+      expect(await at(`${pooler.url('postgres')}?options=-c%20search_path%3Dgame`)).toMatch(
+        /refuses the startup parameter options.*ignore_startup_parameters = options/,
+      );
+      expect(await at(statements.url('postgres'))).toMatch(/pools statements.*pool_mode/);
+      const other = new pg.Client({ connectionString: pooler.url('postgres') });
+      await other.connect();
+      expect(await at(pooler.url('postgres'))).toMatch(/no connection left.*max_client_conn/);
+      await other.end();
+    } finally {
+      await Promise.all([pooler.stop(), statements.stop()]);
+    }
+  });
+
+  test('two that start at once behind a PgBouncer migrate once', async () => {
+    const { options, rows } = await fresh(() => postgresDatabase(server));
+    const pooler = await startPgBouncer({ postgresPort: server.port, poolMode: 'transaction' });
+    const url = new URL(options.databaseUrl ?? '');
+    url.port = String(pooler.port);
+    const pooled = { ...options, databaseUrl: url.href };
+    const stores = await Promise.all([openStore(pooled), openStore(pooled), openStore(options)]);
+    await Promise.all(stores.map((store) => store.close()));
+    await pooler.stop();
+    expect(await rows('select name from lingxi_migrations')).toHaveLength(1);
   });
 
   test('never gets a users table made, nor a NOT NULL column left empty', async () => {

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { isPermanentError } from '../../src/settlement/sql-errors.ts';
 import type { UserStore } from '../../src/settlement/user-store.ts';
+import { type PgBouncer, startPgBouncer } from '../support/pgbouncer.ts';
 import { type PostgresServer, startPostgres } from '../support/services.ts';
 import {
   duty,
@@ -12,10 +13,15 @@ import {
 } from '../support/user-stores.ts';
 
 let server: PostgresServer;
+let pooler: PgBouncer;
 beforeAll(async () => {
   server = await startPostgres();
+  pooler = await startPgBouncer({ postgresPort: server.port, poolMode: 'transaction' });
 });
-afterAll(() => server.stop());
+afterAll(async () => {
+  await pooler?.stop();
+  await server?.stop();
+});
 
 interface Subject {
   readonly name: string;
@@ -28,6 +34,15 @@ const subjects: readonly Subject[] = [
   {
     name: 'PostgreSQL, int8, timestamp',
     make: () => postgresDatabase(server, { idType: 'bigint', timeType: 'timestamp' }),
+  },
+  {
+    name: 'PostgreSQL by way of PgBouncer, transactions pooled',
+    async make() {
+      const database = await postgresDatabase(server);
+      const url = new URL(database.options.databaseUrl ?? '');
+      url.port = String(pooler.port);
+      return { ...database, options: { ...database.options, databaseUrl: url.href } };
+    },
   },
   {
     name: 'PostgreSQL, a schema, bigint',

@@ -58,8 +58,15 @@ function fetched(): RedisBinaries | undefined {
   return { server, cli: join(ROOT, 'usr/bin/redis-cli'), env: { ...process.env, LD_LIBRARY_PATH: path } };
 }
 
-/** Unpacks Debian's packages below `target`, without root rights; rejects where this is no Debian or nothing comes. */
-export async function fetchDebianPackages(names: readonly string[], target: string): Promise<void> {
+/**
+ * Unpacks Debian's packages below `target`, without root rights; rejects where this is no Debian or nothing comes. With
+ * libraries, the ones that the packages name themselves come too: their names differ between releases.
+ */
+export async function fetchDebianPackages(
+  names: readonly string[],
+  target: string,
+  libraries: 'alone' | 'with libraries' = 'alone',
+): Promise<void> {
   if (findExecutable('apt-get') === undefined || findExecutable('dpkg-deb') === undefined) {
     throw new Error('this is neither Debian nor Ubuntu');
   }
@@ -80,6 +87,10 @@ export async function fetchDebianPackages(names: readonly string[], target: stri
     // One broken source of many must not stop the tests: what counts is whether the packages come.
     await run('apt-get', [...options, 'update']).catch(() => undefined);
     await run('apt-get', [...options, 'download', ...names], { cwd: packages });
+    if (libraries === 'with libraries') {
+      const more = await librariesOf(readdirSync(packages).map((file) => join(packages, file)));
+      await run('apt-get', [...options, 'download', ...more], { cwd: packages });
+    }
     for (const file of readdirSync(packages)) await run('dpkg-deb', ['-x', join(packages, file), root]);
     rmSync(target, { recursive: true, force: true });
     mkdirSync(dirname(target), { recursive: true });
@@ -87,4 +98,13 @@ export async function fetchDebianPackages(names: readonly string[], target: stri
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
+}
+
+/** The libraries that the packages name, but for the C library, which every system has. */
+async function librariesOf(files: readonly string[]): Promise<readonly string[]> {
+  const fields = await Promise.all(files.map((file) => run('dpkg-deb', ['-f', file, 'Depends'])));
+  const names = fields
+    .flatMap((field) => field.split(/[,|]/))
+    .map((entry) => entry.trim().split(/[ :(]/)[0] ?? '');
+  return [...new Set(names)].filter((name) => name.startsWith('lib') && name !== 'libc6');
 }
