@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { fileSecretStore, type SecretName } from '../config/development-secrets.ts';
-import { type LoadedConfig, loadConfig } from '../config/load.ts';
+import { type LoadedConfig, type LoadOptions, loadConfig } from '../config/load.ts';
 import type { ConfigError } from '../config/sources.ts';
 import type { Clock, Timer } from '../lib/clock.ts';
 import type { Result } from '../lib/result.ts';
@@ -37,14 +37,25 @@ export function processCli(): Cli {
   };
 }
 
-/** The configuration of this folder and environment. `make`: development secrets that are made where missing. */
-export function readConfig(cli: Cli, make: readonly SecretName[]): Result<LoadedConfig, ConfigError> {
+interface ConfigWish {
+  /** Development secrets that are made where missing. Default: none. */
+  readonly make?: readonly SecretName[];
+  /** What the command works with. Default: all of it. */
+  readonly needs?: LoadOptions['needs'];
+}
+
+/** The configuration of this folder and environment. */
+export function readConfig(
+  cli: Cli,
+  { make = [], needs = 'everything' }: ConfigWish,
+): Result<LoadedConfig, ConfigError> {
   const making = fileSecretStore((bytes) => cli.random(bytes));
   const looking = fileSecretStore();
   return loadConfig({
     env: cli.env,
     cwd: cli.cwd,
     hostname: hostname(),
+    needs,
     readFile: readTextFile,
     secretStore: {
       obtain: (name, dataDir) => (make.includes(name) ? making : looking).obtain(name, dataDir),
@@ -54,7 +65,7 @@ export function readConfig(cli: Cli, make: readonly SecretName[]): Result<Loaded
 
 /** As {@link readConfig}; a bad configuration is told and ends the command with code 1. */
 export function configOrFail(cli: Cli, make: readonly SecretName[] = []): LoadedConfig | undefined {
-  const loaded = readConfig(cli, make);
+  const loaded = readConfig(cli, { make });
   if (loaded.ok) return loaded.value;
   fail(cli, loaded.error.message);
   return undefined;

@@ -6,10 +6,17 @@ export const MIN_JWT_SECRET_BYTES = 32;
 
 const OWN_TABLES = ['lingxi_periods', 'lingxi_nodes'];
 
-/** What cannot be meant: each refuses the start. `given` holds the fields that some source set. */
-export function findContradiction(config: Config, given: ReadonlySet<keyof Config>): string | undefined {
+/**
+ * What cannot be meant: each refuses the start. `given` holds the fields that some source set. A command that `needs` the
+ * stores alone is not asked for keys.
+ */
+export function findContradiction(
+  config: Config,
+  given: ReadonlySet<keyof Config>,
+  needs: 'everything' | 'stores' = 'everything',
+): string | undefined {
   return (
-    credentialContradiction(config) ??
+    (needs === 'everything' ? credentialContradiction(config) : undefined) ??
     timingContradiction(config) ??
     redisFault(config) ??
     tableContradiction(config, given)

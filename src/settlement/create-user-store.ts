@@ -1,10 +1,13 @@
 import { err, ok, type Result } from '../lib/result.ts';
+import { usersTableGrants } from './grants.ts';
 import { migrate, openConnection } from './migrate.ts';
-import type { StartFailure, UserStoreOptions, UsersTable } from './sql-dialect.ts';
-import { describeError } from './sql-errors.ts';
+import type { SqlConnection, StartFailure, UserStoreOptions, UsersTable } from './sql-dialect.ts';
+import { describeError, errorCode } from './sql-errors.ts';
 import { SqlUserStore } from './sql-user-store.ts';
 import type { UserStore } from './user-store.ts';
-import { NO_USERS_TABLE } from './users-table.ts';
+import { NO_USERS_TABLE, usersTableFailures } from './users-table.ts';
+
+const INSUFFICIENT_PRIVILEGE = '42501';
 
 /**
  * Opens the embedded database, or PostgreSQL where `databaseUrl` is set, brings our own tables up to date as
@@ -18,15 +21,13 @@ export async function createUserStore(options: UserStoreOptions): Promise<Result
     await connection.close();
     return err(failure);
   };
-  const migrated = await migrate(connection, options.migrate);
+  const migrated = await migrate(connection, options, options.migrate);
   if (!migrated.ok) return fail(migrated.error);
   let users: UsersTable | undefined;
   if (options.usersTable !== NO_USERS_TABLE) {
-    const inspected = await connection.inspectUsers().catch((error: unknown) =>
-      err({
-        message: `The users table ${options.usersTable} cannot be looked at (${describeError(error)}): check the name and the rights of the database role.`,
-      }),
-    );
+    const inspected = await connection
+      .inspectUsers()
+      .catch(async (error: unknown) => err(await cannotLook(connection, options, error)));
     if (!inspected.ok) return fail(inspected.error);
     users = inspected.value;
   }
@@ -37,4 +38,18 @@ export async function createUserStore(options: UserStoreOptions): Promise<Result
       loginResetsTime: options.loginResetsTime,
     }),
   );
+}
+
+/** A schema that the role may not use hides even whether the table exists. */
+async function cannotLook(
+  connection: SqlConnection,
+  options: UserStoreOptions,
+  error: unknown,
+): Promise<StartFailure> {
+  const connected = await connection.role().catch(() => undefined);
+  if (connected !== undefined && errorCode(error) === INSUFFICIENT_PRIVILEGE)
+    return usersTableFailures.missingGrant(options, usersTableGrants(options, connected));
+  return {
+    message: `The users table ${options.usersTable} cannot be looked at (${describeError(error)}): check the name and the rights of the database role.`,
+  };
 }

@@ -1,33 +1,55 @@
 import type { UserStoreOptions } from './sql-dialect.ts';
 import { NO_USERS_TABLE, parseTableName, quoteIdentifier, quoteTable } from './users-table.ts';
 
-/**
- * The statements that let `role` run a gateway whose tables someone else has migrated. Empty on the embedded
- * database. Without `role` it is the user of `DATABASE_URL`.
- */
-export function grantsNeeded(options: UserStoreOptions, role = roleOf(options)): readonly string[] {
-  if (options.databaseUrl === undefined) return [];
-  const to = quoteIdentifier(role);
+/** Who gets the rights, and the schema of our own tables. */
+export interface Grantee {
+  /** `undefined`: not known, and left for the operator to fill in. */
+  readonly role: string | undefined;
+  readonly schema: string;
+}
+
+/** Stands for a role that nobody named: PostgreSQL refuses it, so that pasting it gives no rights to the wrong one. */
+const UNNAMED = '<role of the server>';
+/** Everybody may use it unless somebody took that right away. */
+const DEFAULT_SCHEMA = 'public';
+
+/** The rights that the gateway needs of our own tables. */
+export const OWN_TABLE_RIGHTS: readonly { readonly table: string; readonly rights: readonly string[] }[] = [
+  { table: 'lingxi_periods', rights: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'] },
+  { table: 'lingxi_nodes', rights: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'] },
+  { table: 'lingxi_migrations', rights: ['SELECT'] },
+];
+
+/** The statements that let a role run a gateway on tables that belong to another one. */
+export function grantsNeeded(options: UserStoreOptions, grantee: Grantee): readonly string[] {
+  const to = nameOf(grantee);
   return [
-    `GRANT SELECT, INSERT, UPDATE, DELETE ON lingxi_periods, lingxi_nodes TO ${to};`,
-    `GRANT SELECT ON lingxi_migrations TO ${to};`,
-    ...(options.usersTable === NO_USERS_TABLE ? [] : usersTableGrants(options, role)),
+    ...new Set([
+      ...(grantee.schema === DEFAULT_SCHEMA ? [] : [schemaGrant(grantee.schema, to)]),
+      ...OWN_TABLE_RIGHTS.map(({ table, rights }) => `GRANT ${rights.join(', ')} ON ${table} TO ${to};`),
+      ...(options.usersTable === NO_USERS_TABLE ? [] : usersTableGrants(options, grantee)),
+    ]),
   ];
 }
 
-export function usersTableGrants(options: UserStoreOptions, role = roleOf(options)): readonly string[] {
+export function usersTableGrants(
+  options: UserStoreOptions,
+  grantee: Pick<Grantee, 'role'>,
+): readonly string[] {
   const name = parseTableName(options.usersTable);
   if (name === undefined) return [];
-  const to = quoteIdentifier(role);
+  const to = nameOf(grantee);
   const id = quoteIdentifier(options.usersIdColumn);
   const time = quoteIdentifier(options.usersTimeColumn);
   const insert = options.unknownUsers === 'create' ? `, INSERT (${id}, ${time})` : '';
   const table = `GRANT SELECT (${id}, ${time}), UPDATE (${time})${insert} ON ${quoteTable(name)} TO ${to};`;
-  if (name.schema === undefined) return [table];
-  return [`GRANT USAGE ON SCHEMA ${quoteIdentifier(name.schema)} TO ${to};`, table];
+  return name.schema === undefined ? [table] : [schemaGrant(name.schema, to), table];
 }
 
-function roleOf(options: UserStoreOptions): string {
-  if (options.databaseUrl === undefined || !URL.canParse(options.databaseUrl)) return 'lingxi';
-  return decodeURIComponent(new URL(options.databaseUrl).username) || 'lingxi';
+function schemaGrant(schema: string, to: string): string {
+  return `GRANT USAGE ON SCHEMA ${quoteIdentifier(schema)} TO ${to};`;
+}
+
+function nameOf({ role }: Pick<Grantee, 'role'>): string {
+  return role === undefined ? UNNAMED : quoteIdentifier(role);
 }

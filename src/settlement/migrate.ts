@@ -1,25 +1,37 @@
 import { sql } from 'kysely';
 import { err, ok, type Result } from '../lib/result.ts';
+import { grantsNeeded } from './grants.ts';
 import { MIGRATIONS } from './migrations/index.ts';
 import { openPostgres } from './postgres.ts';
 import type { SqlConnection, SqlExecutor, StartFailure, UserStoreOptions } from './sql-dialect.ts';
 import { describeError } from './sql-errors.ts';
 import { openSqlite } from './sqlite.ts';
 
-export { grantsNeeded } from './grants.ts';
-
 const MIGRATIONS_TABLE = 'lingxi_migrations';
 /** Shown among the migrations: the users table that the embedded database makes for itself. */
 const USERS_TABLE_STEP = 'users-table';
 
-/** Applies what is pending, under a lock, and answers the names applied, oldest first. */
+export interface Migrated {
+  /** Names of what was applied, oldest first. */
+  readonly applied: readonly string[];
+  /** What a server of another role needs beside that. Empty on the embedded database. */
+  readonly grants: readonly string[];
+}
+
+/** Applies what is pending, under a lock, as `lingxi migrate` does. `serverRole` is who gets the grants. */
 export async function runMigrations(
   options: UserStoreOptions,
-): Promise<Result<readonly string[], StartFailure>> {
+  serverRole?: string,
+): Promise<Result<Migrated, StartFailure>> {
   const opened = await openConnection(options);
   if (!opened.ok) return opened;
   try {
-    return await migrate(opened.value, 'auto');
+    const applied = await migrate(opened.value, options, 'auto');
+    if (!applied.ok) return applied;
+    const connected = await opened.value.role();
+    const grants =
+      connected === undefined ? [] : grantsNeeded(options, { role: serverRole, schema: connected.schema });
+    return ok({ applied: applied.value, grants });
   } finally {
     await opened.value.close();
   }
@@ -28,20 +40,33 @@ export async function runMigrations(
 /** Brings an open database up to date, or with `check` refuses one that is not. */
 export async function migrate(
   connection: SqlConnection,
+  options: UserStoreOptions,
   mode: UserStoreOptions['migrate'],
 ): Promise<Result<readonly string[], StartFailure>> {
+  let role: string | undefined;
   try {
-    const pending = await pendingSteps(connection, connection.db);
+    const connected = await connection.role();
+    role = connected?.role;
+    if (connected?.mayUseOwnTables === false) {
+      const grants = grantsNeeded(options, connected).join(' ');
+      return err({
+        message: `The database role ${connected.role} may not use the tables of Lingxi as needed: let their owner run ${grants}`,
+      });
+    }
+    const found = await lookAtSteps(connection);
+    if (!found.ok) return found;
+    const pending = found.value;
     if (pending.length === 0) return ok([]);
     if (mode === 'check') {
       return err({
         message: `The database lacks the migrations ${pending.join(', ')}: run lingxi migrate, or set LINGXI_MIGRATE=auto.`,
       });
     }
-    return ok(await apply(connection));
+    return await apply(connection);
   } catch (error) {
+    const named = role === undefined ? '' : ` --role ${role}`;
     return err({
-      message: `The database could not be migrated (${describeError(error)}): run lingxi migrate with a role that may create tables.`,
+      message: `The database could not be migrated (${describeError(error)}): run lingxi migrate${named} with a DATABASE_URL whose role may create tables.`,
     });
   }
 }
@@ -53,22 +78,38 @@ export async function openConnection(
   return databaseUrl === undefined ? openSqlite(options) : openPostgres({ ...options, databaseUrl });
 }
 
-async function pendingSteps(connection: SqlConnection, on: SqlExecutor): Promise<readonly string[]> {
-  const applied = (await connection.tableExists(MIGRATIONS_TABLE)) ? await appliedNames(on) : new Set();
+/** The steps that are missing; fails where the database has some that this program does not know. */
+async function lookAtSteps(connection: SqlConnection): Promise<Result<readonly string[], StartFailure>> {
+  const isMigrated = await connection.tableExists(MIGRATIONS_TABLE);
+  const applied = isMigrated ? await appliedNames(connection.db) : new Set<string>();
+  const newer = newerThanThis(applied);
+  if (newer !== undefined) return err(newer);
   const pending = MIGRATIONS.map(({ name }) => name).filter((name) => !applied.has(name));
   const users = await connection.missingUsersTable();
-  return users === undefined ? pending : [...pending, USERS_TABLE_STEP];
+  return ok(users === undefined ? pending : [...pending, USERS_TABLE_STEP]);
 }
 
-async function apply(connection: SqlConnection): Promise<readonly string[]> {
+/** An older program would not know what the newer tables mean, and could spoil them. */
+function newerThanThis(applied: ReadonlySet<string>): StartFailure | undefined {
+  const known = new Set(MIGRATIONS.map(({ name }) => name));
+  const newer = [...applied].filter((name) => !known.has(name)).sort();
+  if (newer.length === 0) return undefined;
+  return {
+    message: `The database is newer than this program, which does not know the migrations ${newer.join(', ')}: start a newer version of Lingxi, or restore an older copy of the database.`,
+  };
+}
+
+async function apply(connection: SqlConnection): Promise<Result<readonly string[], StartFailure>> {
   // Asked before the transaction: on SQLite it holds the only connection.
   const users = await connection.missingUsersTable();
   return connection.exclusively(async (tx) => {
     await sql`create table if not exists ${sql.id(MIGRATIONS_TABLE)} (name text primary key, applied_at timestamp with time zone not null default current_timestamp)`.execute(
       tx,
     );
-    // Another process may have migrated while this one waited for the lock.
+    // Another process, maybe a newer one, may have migrated while this one waited for the lock.
     const applied = await appliedNames(tx);
+    const newer = newerThanThis(applied);
+    if (newer !== undefined) return err(newer);
     const done: string[] = [];
     for (const migration of MIGRATIONS) {
       if (applied.has(migration.name)) continue;
@@ -80,7 +121,7 @@ async function apply(connection: SqlConnection): Promise<readonly string[]> {
       await users.create(tx);
       done.push(USERS_TABLE_STEP);
     }
-    return done;
+    return ok(done);
   });
 }
 

@@ -11,6 +11,8 @@ interface ColumnFacts {
   readonly readable: boolean;
   readonly updatable: boolean;
   readonly insertable: boolean;
+  /** Whose rights these are. */
+  readonly role: string;
 }
 
 const MAX_IDS: Readonly<Record<string, number>> = {
@@ -47,7 +49,7 @@ export async function inspectPostgresUsers(
   if (timeType === undefined) return err(badTime(options, plainType(time)));
   const creates = options.unknownUsers === 'create';
   const granted = id.readable && time.readable && time.updatable && (!creates || id.insertable);
-  if (!granted) return err(usersTableFailures.missingGrant(options, usersTableGrants(options)));
+  if (!granted) return err(usersTableFailures.missingGrant(options, usersTableGrants(options, id)));
   const given = [options.usersIdColumn, ...(options.loginResetsTime ? [options.usersTimeColumn] : [])];
   const blocker = columns.find((column) => column.required && !given.includes(column.name ?? ''));
   if (creates && blocker !== undefined)
@@ -68,7 +70,8 @@ async function readColumns(db: SqlExecutor, table: string): Promise<readonly Col
       a.attnotnull and not a.atthasdef and a.attidentity = '' and a.attgenerated = '' as required,
       has_column_privilege(a.attrelid, a.attnum, 'select') as readable,
       has_column_privilege(a.attrelid, a.attnum, 'update') as updatable,
-      has_column_privilege(a.attrelid, a.attnum, 'insert') as insertable
+      has_column_privilege(a.attrelid, a.attnum, 'insert') as insertable,
+      current_user as role
     from pg_attribute a join pg_type t on t.oid = a.atttypid
     where a.attrelid = to_regclass(${table}) and a.attnum > 0 and not a.attisdropped`.execute(db);
   return found.rows;

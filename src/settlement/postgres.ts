@@ -1,5 +1,6 @@
 import { Kysely, PostgresDialect, sql } from 'kysely';
 import { err, ok, type Result } from '../lib/result.ts';
+import { OWN_TABLE_RIGHTS } from './grants.ts';
 import { oneAtATime } from './one-at-a-time.ts';
 import {
   createPostgresPool,
@@ -10,6 +11,7 @@ import {
 import { connectFailure, refusesStartupParameter } from './postgres-refusals.ts';
 import { inspectPostgresUsers } from './postgres-users.ts';
 import type {
+  ConnectedRole,
   SqlConnection,
   SqlDialect,
   SqlExecutor,
@@ -133,6 +135,7 @@ function connection(db: SqlExecutor, options: PostgresOptions): SqlConnection {
     },
     exclusively: (work) => exclusively(options, work),
     missingUsersTable: () => Promise.resolve(undefined),
+    role: () => connectedRole(db),
     inspectUsers: () => inspectPostgresUsers(db, options),
     // One connection carries the lock: a second taker of this process would wait for it instead of being refused.
     withReconcilerLock: oneAtATime((work) => withReconcilerLock(lockDb, work)),
@@ -143,6 +146,18 @@ function connection(db: SqlExecutor, options: PostgresOptions): SqlConnection {
       await Promise.all([db.destroy(), lockDb.destroy()]);
     },
   };
+}
+
+async function connectedRole(db: SqlExecutor): Promise<ConnectedRole | undefined> {
+  const wanted = OWN_TABLE_RIGHTS.flatMap(({ table, rights }) =>
+    rights.map((right) => sql`(${table}::text, ${right}::text)`),
+  );
+  // A table that does not exist yet answers NULL, which does not count.
+  const found = await sql<ConnectedRole>`
+    select current_user as role, coalesce(current_schema(), 'public') as schema,
+      coalesce(bool_and(has_table_privilege(to_regclass(wanted.name), wanted.privilege)), true) as "mayUseOwnTables"
+    from (values ${sql.join(wanted)}) as wanted (name, privilege)`.execute(db);
+  return found.rows[0];
 }
 
 async function exclusively<Value>(

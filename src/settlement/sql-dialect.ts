@@ -67,6 +67,14 @@ export interface SqlDialect {
   readonly overridingIdentity: SqlExpression;
 }
 
+export interface ConnectedRole {
+  readonly role: string;
+  /** Schema in which our own tables are made and found. */
+  readonly schema: string;
+  /** False where some of our own tables exist and this role lacks a right of theirs that the gateway needs. */
+  readonly mayUseOwnTables: boolean;
+}
+
 /** An open database with what its dialect does in its own way. */
 export interface SqlConnection {
   readonly dialect: SqlDialect;
@@ -77,6 +85,8 @@ export interface SqlConnection {
   exclusively<Value>(work: (tx: SqlExecutor) => Promise<Value>): Promise<Value>;
   /** The users table that the embedded database still lacks; always `undefined` on the operator's own database. */
   missingUsersTable(): Promise<{ create(tx: SqlExecutor): Promise<void> } | undefined>;
+  /** Who is connected, and where our own tables are; `undefined` on the embedded database, which has no roles. */
+  role(): Promise<ConnectedRole | undefined>;
   inspectUsers(): Promise<Result<UsersTable, StartFailure>>;
   withReconcilerLock(work: () => Promise<void>): Promise<boolean>;
   /** Rejects where the database does not answer, or another program keeps every writer out. */

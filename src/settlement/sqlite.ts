@@ -104,6 +104,7 @@ function connection(database: Database.Database, options: UserStoreOptions): Sql
         },
       };
     },
+    role: () => Promise.resolve(undefined),
     inspectUsers: () => inspectUsers(db, options),
     // One process owns an embedded database, so nothing beyond this process needs locking out.
     withReconcilerLock: oneAtATime(async (work) => {

@@ -147,6 +147,14 @@ describe('lingxi', () => {
     expect(second.out).toEqual(['Nothing to apply.']);
   });
 
+  it('migrate needs neither a JWT key nor a service key, in production too', async () => {
+    const { code, errors, out } = await run(['migrate'], { NODE_ENV: 'production' });
+    expect({ code, errors }).toEqual({ code: 0, errors: [] });
+    expect(out[0]).toMatch(/^Applied: /);
+    const served = await run(['serve'], { NODE_ENV: 'production' });
+    expect(served.errors[0]).toMatch(/^JWT_SECRET is missing/);
+  });
+
   it('doctor where nothing listens says what to do', async () => {
     const { out, code } = await run(['doctor', '--url', 'http://127.0.0.1:1', '--api-key', 'x']);
     expect(code).toBe(1);
