@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { Drain } from './cluster/drain.ts';
 import { LocalRouter } from './cluster/local-router.ts';
 import { PushRate } from './cluster/push-rate.ts';
 import type { Config } from './config/config.ts';
@@ -37,7 +38,10 @@ export interface Gateway {
   readonly urls: readonly string[];
   /** The connections of this process, for an application that embeds the gateway. */
   readonly manager: ConnectionManager;
-  /** Drains and ends (rule DR1): no new connections, `goodbye` and 1012 to each, settlements flushed. */
+  /**
+   * Drains and ends (rule DR1): serves on for the shutdown delay, then takes no new connections, sends `goodbye` and
+   * 1012 to the others at an even pace, and flushes settlements.
+   */
   stop(): Promise<void>;
 }
 
@@ -49,8 +53,11 @@ export interface GatewayOptions {
 
 const newId = (): string => randomBytes(9).toString('base64url');
 
-/** Closed connections are told to come back spread over this time. */
-const RECONNECT_SPREAD_MS = 5000;
+/**
+ * Closed connections are told to come back spread over this share of the heartbeat timeout. They are closed at a pace,
+ * so that a little is enough, and whoever waits for longer may be logged out meanwhile.
+ */
+const RECONNECT_SPREAD_SHARE = 0.1;
 /** How long sockets have to take their close frames. */
 const CLOSE_GRACE_MS = 300;
 const VERSION = (
@@ -121,7 +128,7 @@ class Assembly {
   readonly #server: GatewayServer;
   readonly #operations: Operations;
   #createdApp: HttpApp | undefined;
-  #draining = false;
+  readonly #drain: Drain;
   #stopped: Promise<void> | undefined;
 
   constructor(parts: Parts) {
@@ -151,6 +158,7 @@ class Assembly {
       counters,
     });
     this.#server = this.#createServer();
+    this.#drain = this.#createDrain();
     this.#operations = createOperations({
       ...parts,
       newId,
@@ -160,8 +168,8 @@ class Assembly {
       manager: this.#manager,
       settler: this.#settlement.settler,
       settlementAvailable: () => this.#settlement.health.available,
-      isDraining: () => this.#draining,
-      drain: (draining, by) => this.#setDraining(draining, by),
+      isDraining: () => this.#drain.isDraining,
+      drain: (draining, by) => void this.#setDraining(draining, by),
     });
   }
 
@@ -191,29 +199,34 @@ class Assembly {
 
   async #stop(): Promise<void> {
     const { log, clock, config } = this.#parts;
-    // Until its sockets are gone the node answers: not ready, and 503 to who would connect.
-    this.#setDraining(true);
+    const endAt = clock.monotonic() + config.shutdownDelayMs + config.drainTimeoutMs;
+    // Until its sockets are gone the node answers: not ready, and after the delay 503 to who would connect.
+    await this.#setDraining(true);
     this.#manager.close();
     await sleep(clock, CLOSE_GRACE_MS);
-    await this.#settlement.settler.flush(config.drainTimeoutMs);
+    await this.#settlement.settler.flush(Math.max(0, endAt - clock.monotonic()));
     this.#server.stopAccepting();
     await this.#server.close();
     await this.#stopStores();
     log.info({ event: 'stopped' }, 'stopped');
   }
 
-  #setDraining(draining: boolean, by?: string): void {
+  /** Resolves once the node is empty. */
+  async #setDraining(draining: boolean, by?: string): Promise<void> {
     // A node that is being stopped does not come back.
     if (this.#stopped !== undefined && !draining) return;
-    this.#draining = draining;
-    this.#admission.setDraining(draining);
+    const wasDraining = this.#drain.isDraining;
     const connections = this.#manager.connectionCount;
-    this.#parts.log.info(
-      { event: 'draining', draining, connections, ...(by === undefined ? {} : { by }) },
-      draining ? 'draining' : 'no longer draining',
-    );
-    this.#operations.nodes.announce();
-    if (draining) this.#manager.disconnectAll(() => Math.floor(Math.random() * RECONNECT_SPREAD_MS));
+    const emptied = draining ? this.#drain.start() : undefined;
+    if (!draining) this.#drain.cancel();
+    if (draining !== wasDraining) {
+      this.#parts.log.info(
+        { event: 'draining', draining, connections, ...(by === undefined ? {} : { by }) },
+        draining ? 'draining' : 'no longer draining',
+      );
+      this.#operations.nodes.announce();
+    }
+    await emptied;
   }
 
   async #stopStores(): Promise<void> {
@@ -265,13 +278,30 @@ class Assembly {
     });
   }
 
+  #createDrain(): Drain {
+    const { config, clock } = this.#parts;
+    const spreadMs = config.heartbeatTimeoutMs * RECONNECT_SPREAD_SHARE;
+    return new Drain({
+      ...config,
+      clock,
+      connections: () => this.#manager.connectionCount,
+      closeOne: () => this.#manager.disconnectNext(Math.floor(Math.random() * spreadMs)),
+      refuse: (refusing) => this.#admission.setDraining(refusing),
+    });
+  }
+
   #createServer(): GatewayServer {
     const { config, log } = this.#parts;
     const create = bunRuntime() === undefined ? createNodeServer : createBunServer;
     return create({
       ...config,
       admission: this.#admission,
-      http: (request, peer) => this.#app().fetch(request, peer),
+      http: async (request, peer) => {
+        const response = await this.#app().fetch(request, peer);
+        // A proxy that kept the connection would send its next request to a node that is about to go.
+        if (this.#drain.isDraining) response.headers.set('connection', 'close');
+        return response;
+      },
       opened: (registration, socket) => this.#manager.register(registration, socket),
       abandoned: (dial) => this.#tracker.abandon(dial),
       log,
@@ -293,7 +323,7 @@ class Assembly {
       node,
       version: VERSION,
       processMetrics: true,
-      isDraining: () => this.#draining,
+      isDraining: () => this.#drain.isDraining,
       nodes: this.#operations.nodes,
       settlementAvailable: () => this.#settlement.health.available,
       clientAddress: createClientAddress(config.trustedProxies),

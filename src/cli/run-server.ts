@@ -1,3 +1,4 @@
+import type { Config } from '../config/config.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import type { Gateway } from '../create-gateway.ts';
 import { createGateway } from '../create-gateway.ts';
@@ -12,7 +13,7 @@ import { type Cli, fail } from './cli.ts';
  */
 const SAME_SIGNAL_MS = 250;
 const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
-/** What a stop may take beyond the drain timeout before the process gives up on it. */
+/** What a stop may take beyond the shutdown delay and the drain timeout before the process gives up on it. */
 const STOP_GRACE_MS = 2000;
 /** How long the end of the process waits for a slow reader of the log. */
 const LOG_GRACE_MS = 1000;
@@ -20,7 +21,7 @@ const LOG_GRACE_MS = 1000;
 /** Runs the gateway until a signal ends it. */
 export async function runServer(cli: Cli, loaded: LoadedConfig): Promise<void> {
   const log = createLog({ level: loaded.config.logLevel, pretty: cli.isTerminal });
-  const stopper = new Stopper(cli, log, loaded.config.drainTimeoutMs);
+  const stopper = new Stopper(cli, log, loaded.config);
   stopper.listen();
   const { config, notices } = loaded;
   for (const { variable, value, risk } of notices) {
@@ -55,15 +56,15 @@ function announce(cli: Cli, running: { loaded: LoadedConfig; log: Log; gateway: 
 class Stopper {
   readonly #cli: Cli;
   readonly #log: ProcessLog;
-  readonly #drainTimeoutMs: number;
+  readonly #stopTimeoutMs: number;
   #gateway: Gateway | undefined;
   /** Monotonic ms of the first signal. */
   #stoppingSince: number | undefined;
 
-  constructor(cli: Cli, log: ProcessLog, drainTimeoutMs: number) {
+  constructor(cli: Cli, log: ProcessLog, config: Pick<Config, 'shutdownDelayMs' | 'drainTimeoutMs'>) {
     this.#cli = cli;
     this.#log = log;
-    this.#drainTimeoutMs = drainTimeoutMs;
+    this.#stopTimeoutMs = config.shutdownDelayMs + config.drainTimeoutMs + STOP_GRACE_MS;
   }
 
   listen(): void {
@@ -91,7 +92,7 @@ class Stopper {
   }
 
   async #stop(gateway: Gateway): Promise<void> {
-    const limit = this.#drainTimeoutMs + STOP_GRACE_MS;
+    const limit = this.#stopTimeoutMs;
     this.#cli.clock.after(limit, () => {
       this.#log.error({ event: 'stopped', afterMs: limit }, 'the drain did not end in time');
       void this.#exit(1);

@@ -53,6 +53,7 @@ export interface Config {
   readonly periodsRetentionDays: number;
   readonly feedLength: number;
   readonly pushChannel: string;
+  readonly shutdownDelayMs: number;
   readonly drainTimeoutMs: number;
   readonly logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
   readonly language: 'en' | 'zh';

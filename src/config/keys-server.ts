@@ -59,11 +59,20 @@ export const serverKeys = {
     defaultValue: ({ hostname }) => hostname.replace(/[^A-Za-z0-9._-]/g, '-').slice(0, 63) || 'node',
     about: 'Name of this node; each start adds a fresh incarnation to it.',
   },
+  shutdownDelayMs: {
+    variable: 'LINGXI_SHUTDOWN_DELAY_MS',
+    kind: whole(0, 600_000, 'ms'),
+    defaultText: '`0` in development, else `5000`',
+    defaultValue: ({ environment }) => (isDevelopment(environment) ? 0 : 5000),
+    about:
+      'Time after SIGTERM in which the node says that it is not ready but still serves and accepts connections, until load balancers have noticed.',
+  },
   drainTimeoutMs: {
     variable: 'LINGXI_DRAIN_TIMEOUT_MS',
     kind: whole(0, 600_000, 'ms'),
     ...fixed(30_000),
-    about: 'Time from SIGTERM to the exit, at most.',
+    about:
+      'Time from the end of that delay to the exit, at most; connections are closed at an even pace over two thirds of it.',
   },
   jwtSecrets: {
     variable: 'JWT_SECRET',

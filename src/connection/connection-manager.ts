@@ -221,6 +221,13 @@ export class ConnectionManager {
     for (const connection of [...this.#table.all()]) connection.close('shutdown', reconnectAfterMs());
   }
 
+  /** Closes one connection with 1012, the one that came first; false where there is none. */
+  disconnectNext(reconnectAfterMs = 0): boolean {
+    const [next] = this.#table.all();
+    next?.close('shutdown', reconnectAfterMs);
+    return next !== undefined;
+  }
+
   #createHost(options: ManagerOptions): ConnectionHost {
     const limits = connectionLimits(options);
     const closings = new PacedWork(this.#clock);

@@ -1,8 +1,42 @@
 import { describe, expect, it } from 'vitest';
-import { sleep } from '../support/ports.ts';
+import type { Gateway } from '../support/gateway-process.ts';
+import { eventually, sleep } from '../support/ports.ts';
 import { viewPresence, welcomeOf } from '../support/presence-view.ts';
 import { COMBINATIONS, deploy, freshUser } from '../support/stores.ts';
-import { tryConnect } from '../support/ws-client.ts';
+import { type Client, tryConnect } from '../support/ws-client.ts';
+
+/** The harness' own drain timeout is 3 s. */
+const CLOSING_MS = 2_000;
+const CLIENTS = 9;
+
+/** The times between the first close and each, in order: each client must be told when to come back. */
+async function closingTimes(clients: readonly Client[]): Promise<readonly number[]> {
+  const goodbyes = await Promise.all(clients.map((client) => client.next('goodbye', CLOSING_MS * 3)));
+  for (const { data } of goodbyes) {
+    const { code, reconnectAfterMs } = data as { code: number; reconnectAfterMs: number };
+    expect(code).toBe(1012);
+    expect(reconnectAfterMs).toBeLessThan(1_000);
+  }
+  const ends = await Promise.all(clients.map(({ closed }) => closed));
+  expect(ends.map(({ code }) => code)).toEqual(ends.map(() => 1012));
+  const times = ends.map(({ at }) => at).sort((a, b) => a - b);
+  return times.map((at) => at - (times[0] ?? 0));
+}
+
+/** As many in the first half as in the second, and nobody in a crowd. */
+function expectEvenPace(times: readonly number[]): void {
+  const gaps = times.slice(1).map((at, index) => at - (times[index] ?? 0));
+  const even = CLOSING_MS / (times.length - 1);
+  expect(times.at(-1)).toBeGreaterThan(CLOSING_MS * 0.8);
+  expect(times.at(-1)).toBeLessThan(CLOSING_MS * 1.3);
+  expect(Math.max(...gaps)).toBeLessThan(even * 2.5);
+  expect(Math.min(...gaps)).toBeGreaterThan(even * 0.2);
+}
+
+const readiness = async (gateway: Gateway): Promise<readonly unknown[]> => {
+  const { status, body } = await gateway.call('GET', '/readyz');
+  return [status, body['code']];
+};
 
 describe.each(COMBINATIONS)('SIGTERM on $runtime with $kind', ({ runtime, kind }) => {
   it.concurrent('[DR1] [DR2] says goodbye, closes 1012, exits 0, and logs nobody out who comes back', async () => {
@@ -71,16 +105,88 @@ describe.each(COMBINATIONS)('SIGTERM on $runtime with $kind', ({ runtime, kind }
     }
   });
 
-  it.concurrent('[DR1] a second signal exits at once', async () => {
+  it.concurrent('[DR1] closes connections one after the other over two thirds of the drain timeout', async () => {
     const deployment = await deploy({ runtime, kind });
     try {
+      const { gateway } = deployment;
+      const view = viewPresence(deployment);
+      const crowd = (): Promise<Client[]> =>
+        Promise.all(Array.from({ length: CLIENTS }, () => view.v1(freshUser())));
+
+      const drained = await crowd();
+      expect((await gateway.service('POST', '/api/drain')).status).toBe(200);
+      expectEvenPace(await closingTimes(drained));
+      // Taken back in the middle, it closes nobody else.
+      expect((await gateway.service('DELETE', '/api/drain')).status).toBe(200);
+      const kept = await crowd();
+      expect((await gateway.service('POST', '/api/drain')).status).toBe(200);
+      await Promise.race(kept.map(({ closed }) => closed));
+      expect((await gateway.service('DELETE', '/api/drain')).status).toBe(200);
+      await sleep(CLOSING_MS / 2);
+      const { connections } = (await gateway.service('GET', '/ws/stats')).body;
+      expect(connections).toBeGreaterThan(CLIENTS / 2);
+      for (const client of kept) client.terminate();
+
+      const stopped = await crowd();
+      const before = performance.now();
+      const exit = gateway.terminate();
+      expectEvenPace(await closingTimes(stopped));
+      expect(await exit).toEqual({ code: 0, signal: null });
+      expect(performance.now() - before).toBeLessThan(4_000);
+    } finally {
+      await deployment.stop();
+    }
+  });
+
+  it.concurrent('[DR1] for the shutdown delay it is not ready, but serves and accepts as before', async () => {
+    const delayMs = 1_500;
+    const env = { LINGXI_SHUTDOWN_DELAY_MS: String(delayMs), LINGXI_DRAIN_TIMEOUT_MS: '1500' };
+    const deployment = await deploy({ runtime, kind, env });
+    try {
+      const { gateway } = deployment;
+      const view = viewPresence(deployment);
+      const early = await view.v1(freshUser());
+      await early.next('welcome');
+      const began = performance.now();
+      const exit = gateway.terminate();
+      await eventually(async () => expect(await readiness(gateway)).toEqual([503, 'draining']));
+      const late = await view.v1(freshUser());
+      await late.next('welcome');
+      expect((await view.login(freshUser())).status).toBe(200);
+      const sent = await gateway.service('POST', '/api/messages', {
+        ...{ to: { all: true }, type: 'still', data: {} },
+      });
+      expect(sent.body).toMatchObject({ counts: { written: 2 } });
+      expect(performance.now() - began).toBeLessThan(delayMs);
+
+      const { at } = await Promise.race([early.closed, late.closed]);
+      expect(at - began).toBeGreaterThan(delayMs - 50);
+      expect(await tryConnect(gateway.wsUrl, { token: gateway.token(freshUser()) })).toMatchObject({
+        status: 503,
+        headers: expect.objectContaining({ 'retry-after': expect.stringMatching(/^[1-5]$/) }),
+      });
+      expect((await early.closed).code).toBe(1012);
+      expect((await late.closed).code).toBe(1012);
+      expect(await exit).toEqual({ code: 0, signal: null });
+    } finally {
+      await deployment.stop();
+    }
+  });
+
+  it.concurrent('[DR1] a second signal exits at once', async () => {
+    const deployment = await deploy({ runtime, kind, env: { LINGXI_SHUTDOWN_DELAY_MS: '20000' } });
+    try {
+      const { gateway } = deployment;
       const view = viewPresence(deployment);
       await Promise.all(Array.from({ length: 5 }, () => view.seed(freshUser())));
+      const exit = gateway.terminate();
+      await gateway.waitForLog('draining');
+      // Sooner it would be the first signal, told again by the launcher.
+      await sleep(300);
       const before = performance.now();
-      const exit = deployment.gateway.terminate();
-      await deployment.gateway.terminate();
+      await gateway.terminate();
       await exit;
-      expect(performance.now() - before).toBeLessThan(5_000);
+      expect(performance.now() - before).toBeLessThan(2_000);
     } finally {
       await deployment.stop();
     }

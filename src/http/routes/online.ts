@@ -30,14 +30,7 @@ export function addOnlineRoutes(table: RouteTable): void {
     description: 'An unknown user is answered 400 `unknown-user`.',
     body: LoginBody,
     answer: LoginAnswer,
-    errors: [
-      'invalid-user-id',
-      'unknown-user',
-      'blocked',
-      'draining',
-      'presence-unavailable',
-      'settlement-unavailable',
-    ],
+    errors: ['invalid-user-id', 'unknown-user', 'blocked', 'presence-unavailable', 'settlement-unavailable'],
     handle: login,
   });
   addRoute(table, {
@@ -66,7 +59,6 @@ async function login(call: Call): Promise<Outcome> {
   if (!body.ok) return body;
   const userId = body.value.playerId;
   if (!mayActFor(call.caller, userId)) return refused('user-mismatch');
-  if (call.deps.isDraining()) return refused('draining');
   const stated = call.caller.kind === 'user' ? '' : (body.value.ip ?? '');
   const ip = stated === '' ? call.address : stated;
   const result = await call.deps.presence.login({ userId, ip });

@@ -116,7 +116,7 @@ describe.each([
   it(
     '[scenario 23] [DR1] [DR2] drain with 10,000 users: no settlement for who returns in time',
     () =>
-      withCluster(cluster, (running) =>
+      withCluster({ ...cluster, env: { ...cluster.env, LINGXI_DRAIN_TIMEOUT_MS: '30000' } }, (running) =>
         drains(running, { users: 10_000, timeoutMs: TIMEOUT_MS, leastInTime: 0.1 }),
       ),
     3 * MINUTE_MS,

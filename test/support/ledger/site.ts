@@ -99,7 +99,6 @@ export class Site {
         LINGXI_NODE_NAME: name,
         LINGXI_HEARTBEAT_TIMEOUT_MS: String(timeoutMs),
         LINGXI_HTTP_TIMEOUT_MS: String(httpTimeoutMs),
-        LINGXI_DRAIN_TIMEOUT_MS: '3000',
       },
     });
     const life = new NodeLife(name);

@@ -83,6 +83,7 @@ describe('defaults', () => {
       periodsRetentionDays: 90,
       feedLength: 100_000,
       pushChannel: 'lingxi:push',
+      shutdownDelayMs: 0,
       drainTimeoutMs: 30_000,
       logLevel: 'info',
       language: 'en',

@@ -182,6 +182,7 @@ const baseConfig: Config = {
   periodsRetentionDays: 90,
   feedLength: 100_000,
   pushChannel: 'lingxi:push',
+  shutdownDelayMs: 0,
   drainTimeoutMs: 30_000,
   logLevel: 'info',
   language: 'en',
