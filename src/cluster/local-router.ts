@@ -15,9 +15,16 @@ export interface LocalRouterOptions {
 
 /** Where users are, as presence knows it; rejects while the store is unreachable. */
 export interface Whereabouts {
-  locate(
-    userIds: readonly number[],
-  ): Promise<readonly ({ readonly status: 'online' | 'offline'; readonly sockets: number } | undefined)[]>;
+  locate(userIds: readonly number[]): Promise<
+    readonly (
+      | {
+          readonly status: 'online' | 'offline';
+          /** Sockets on other nodes than this one. */
+          readonly socketsElsewhere: number;
+        }
+      | undefined
+    )[]
+  >;
 }
 
 /**
@@ -34,9 +41,10 @@ export class LocalRouter implements Router {
   async push(request: PushRequest): Promise<PushReport> {
     const { manager } = this.#options;
     const { to } = request;
-    const message = manager.prepare(request.type, request.data, request.ack === true);
+    const message = manager.prepareText(request.type, request.dataText, request.ack === true);
     if ('all' in to) return this.#broadcast(message);
-    const userIds = 'userId' in to ? [to.userId] : to.userIds;
+    // One delivery and one result for each user, in the order in which they are first named.
+    const userIds = 'userId' in to ? [to.userId] : [...new Set(to.userIds)];
     // Handed over before anything is awaited, so that pushes keep the order in which they were made (rule DL4).
     const handedOver =
       userIds.length <= INLINE_USERS ? this.#inline(userIds, message) : this.#sliced(userIds, message);
@@ -92,7 +100,7 @@ export class LocalRouter implements Router {
     timeoutMs = DEFAULT_ACK_TIMEOUT_MS,
   ): ReadonlyMap<number, Promise<boolean>> {
     const { manager } = this.#options;
-    const askable = [...new Set(userIds)].filter((userId) =>
+    const askable = userIds.filter((userId) =>
       manager.connectionsOf(userId).some(({ speaksV1 }) => speaksV1),
     );
     return new Map(askable.map((userId) => [userId, manager.acknowledged(message, { userId, timeoutMs })]));
@@ -122,7 +130,8 @@ export class LocalRouter implements Router {
       absent.forEach(({ userId }, index) => {
         const user = users[index];
         if (user?.status !== 'online') return;
-        const elsewhere = user.sockets > 0;
+        // A socket of this node that presence still counts has ended: this node would have it.
+        const elsewhere = user.socketsElsewhere > 0;
         known.set(
           userId,
           elsewhere

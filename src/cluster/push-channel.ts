@@ -1,6 +1,6 @@
 import type { PushRequest } from '../connection/delivery.ts';
 import type { Log } from '../logging/log.ts';
-import { parsePush } from './push-request.ts';
+import { parsePushText } from './push-request.ts';
 
 /** The part of a Redis client that listening needs. */
 export interface ChannelSubscriber {
@@ -19,7 +19,7 @@ export async function listenOnPushChannel(
   const { channel, log, push } = listening;
   subscriber.on('message', (from, text) => {
     if (from !== channel) return;
-    const parsed = parsePush(parseJson(text));
+    const parsed = parsePushText(text);
     if (parsed.ok) push(parsed.value);
     else
       log.warn(
@@ -28,12 +28,4 @@ export async function listenOnPushChannel(
       );
   });
   await subscriber.subscribe(channel);
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

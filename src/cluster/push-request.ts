@@ -1,5 +1,12 @@
 import type { PushRequest } from '../connection/delivery.ts';
 import { ok, type Result } from '../lib/result.ts';
+import { PROTOCOL_TYPES } from '../protocol/envelope.ts';
+import {
+  nestsTooDeep,
+  topLevelValues,
+  topLevelValuesOfEach,
+  type ValueTexts,
+} from '../protocol/json-spans.ts';
 import { parseUserId } from '../protocol/user-id.ts';
 
 /** Most messages in one batch. */
@@ -9,10 +16,10 @@ export const MAX_RECEIVERS = 10_000;
 export const MAX_TYPE_LENGTH = 128;
 export const MAX_ACK_TIMEOUT_MS = 10_000;
 
-/** Which field of a message is wrong; `unknown` where there is no such field. */
+/** Which field of a message is wrong; `unknown`: there is no such field; `reserved`: the protocol's own type. */
 export interface PushFault {
   readonly field: string;
-  readonly kind: 'invalid' | 'invalid-user-id' | 'unknown' | 'too-many';
+  readonly kind: 'invalid' | 'invalid-user-id' | 'unknown' | 'too-many' | 'reserved';
 }
 
 type Parsed<Value> = Result<Value, PushFault>;
@@ -22,35 +29,62 @@ const MAX_ECHOED_NAME = 32;
 
 const FIELDS: ReadonlySet<string> = new Set(['to', 'type', 'data', 'ack', 'timeoutMs']);
 
-/** Reads one message. By hand: this is the one body that arrives tens of thousands of times a second. */
-export function parsePush(input: unknown): Parsed<PushRequest> {
+/** Input that is JSON: its text, and what `JSON.parse` made of it. */
+export interface JsonInput {
+  readonly text: string;
+  readonly value: unknown;
+}
+
+/** Reads one message from text that nobody has looked at; what is not JSON has the wrong shape. */
+export function parsePushText(text: string): Parsed<PushRequest> {
+  if (nestsTooDeep(text)) return fault('(message)');
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return fault('(message)');
+  }
+  return parsePush({ text, value });
+}
+
+export function parsePush({ text, value }: JsonInput): Parsed<PushRequest> {
+  return parseMessage(value, topLevelValues(text));
+}
+
+/** Reads a batch; the field of a fault carries the message's index. */
+export function parseBatch(input: {
+  readonly text: string;
+  readonly value: readonly unknown[];
+}): Parsed<readonly PushRequest[]> {
+  if (input.value.length > MAX_BATCH) return fault('(batch)', 'too-many');
+  const texts = topLevelValuesOfEach(input.text);
+  const requests: PushRequest[] = [];
+  for (const [index, item] of input.value.entries()) {
+    const parsed = parseMessage(item, texts[index]);
+    if (!parsed.ok) return fault(`[${index}].${parsed.error.field}`, parsed.error.kind);
+    requests.push(parsed.value);
+  }
+  return ok(requests);
+}
+
+/** By hand: this is the one body that arrives tens of thousands of times a second. */
+function parseMessage(input: unknown, texts: ValueTexts | undefined): Parsed<PushRequest> {
   if (!isObject(input)) return fault('(message)');
   for (const name of Object.keys(input)) if (!FIELDS.has(name)) return fault(shown(name), 'unknown');
   const to = parseTo(input['to']);
   if (!to.ok) return to;
-  const { type, data, ack, timeoutMs } = input;
+  const { type, ack, timeoutMs } = input;
   if (typeof type !== 'string' || type === '' || type.length > MAX_TYPE_LENGTH) return fault('type');
+  if (PROTOCOL_TYPES.has(type)) return fault('type', 'reserved');
   if (ack !== undefined && typeof ack !== 'boolean') return fault('ack');
   if (timeoutMs !== undefined && !isTimeout(timeoutMs)) return fault('timeoutMs');
   return ok({
     to: to.value,
     type,
-    data: data === undefined ? null : data,
+    dataText: texts?.get('data') ?? 'null',
     ...(ack === undefined ? {} : { ack }),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
   });
-}
-
-/** Reads a batch; the field of a fault carries the message's index. */
-export function parseBatch(input: readonly unknown[]): Parsed<readonly PushRequest[]> {
-  if (input.length > MAX_BATCH) return fault('(batch)', 'too-many');
-  const requests: PushRequest[] = [];
-  for (const [index, item] of input.entries()) {
-    const parsed = parsePush(item);
-    if (!parsed.ok) return fault(`[${index}].${parsed.error.field}`, parsed.error.kind);
-    requests.push(parsed.value);
-  }
-  return ok(requests);
 }
 
 function parseTo(input: unknown): Parsed<PushRequest['to']> {

@@ -167,7 +167,7 @@ export class ClientConnection implements SocketEvents, Watched {
       }
       const written = this.#socket.send(frame.text);
       if (written === 'failed') {
-        this.#host.dropped(this, 1, 'closed');
+        this.#host.droppedLater(this, 1, 'closed');
         return this.close('transport-error');
       }
       if (written === 'buffered') return this.#block();
@@ -270,7 +270,7 @@ export class ClientConnection implements SocketEvents, Watched {
   #enqueue(text: string, kind: string): FrameOutcome {
     this.#queue ??= new SendQueue(this.#host.limits.sendQueue);
     const { outcome, evicted } = this.#queue.push({ text, kind });
-    if (evicted > 0) this.#host.dropped(this, evicted, 'queue-full');
+    if (evicted > 0) this.#host.droppedLater(this, evicted, 'queue-full');
     if (outcome === 'queued') return 'queued';
     this.#host.dropped(this, 1, 'queue-full');
     if (outcome === 'disconnect') this.close('slow-consumer');
@@ -294,7 +294,7 @@ export class ClientConnection implements SocketEvents, Watched {
     this.#open = false;
     const lost = this.#queue?.clear() ?? 0;
     this.#queue = undefined;
-    if (lost > 0) this.#host.dropped(this, lost, 'closed');
+    if (lost > 0) this.#host.droppedLater(this, lost, 'closed');
     this.#host.ended(this, cause, closing);
   }
 }

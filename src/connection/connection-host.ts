@@ -42,6 +42,8 @@ export interface ConnectionHost {
   /** A message of a type that the protocol does not know. */
   received(connection: ClientConnection, message: ClientMessage): void;
   dropped(connection: ClientConnection, count: number, reason: DropReason): void;
+  /** As {@link dropped}, of messages whose sender was told that they are `queued`. */
+  droppedLater(connection: ClientConnection, count: number, reason: DropReason): void;
   logoutRequested(connection: ClientConnection): void;
   tokenOffered(connection: ClientConnection, token: string): void;
   acknowledged(connection: ClientConnection, id: string): void;

@@ -5,7 +5,7 @@ import { systemClock } from '../lib/clock.ts';
 import { type Log, silentLog } from '../logging/log.ts';
 import { Counters } from '../metrics/counters.ts';
 import type { ClientMessage } from '../protocol/codec.ts';
-import { EnvelopeEncoder } from '../protocol/envelope.ts';
+import { EnvelopeEncoder, jsonText } from '../protocol/envelope.ts';
 import { Acknowledgements } from './acknowledgements.ts';
 import { ClientConnection } from './client-connection.ts';
 import type { ConnectionHost } from './connection-host.ts';
@@ -113,7 +113,10 @@ export class ConnectionManager {
     connection.close('client-closed');
   }
 
-  /** Hands a message to the user's connections here. Never blocks, never throws for an absent user (rule DL1). */
+  /**
+   * Hands a message to the user's connections here. Never blocks, never throws for an absent user (rule DL1). Any type
+   * is sent as it is: one of {@link PROTOCOL_TYPES} would be taken for the protocol's own by `lingxi.v1` clients.
+   */
   sendToUser(userId: number, type: string, data: unknown): Delivery {
     const delivery = this.deliverTo(userId, this.prepare(type, data));
     countDelivery(this.counters, delivery);
@@ -122,8 +125,13 @@ export class ConnectionManager {
 
   /** Encodes a message once for any number of receivers. Throws a TypeError where `data` has no JSON form. */
   prepare(type: string, data: unknown, withId = false): Outgoing {
+    return this.prepareText(type, jsonText(data), withId);
+  }
+
+  /** As {@link prepare}, with `data` as JSON text, which is sent as it is. */
+  prepareText(type: string, dataText: string, withId = false): Outgoing {
     return outgoing(
-      new EnvelopeEncoder(type, data, Math.floor(this.#clock.now() / 1000)),
+      new EnvelopeEncoder(type, dataText, Math.floor(this.#clock.now() / 1000)),
       type,
       withId ? this.#acknowledgements.nextId() : undefined,
     );
@@ -189,6 +197,16 @@ export class ConnectionManager {
     return this.#dispatcher.depth;
   }
 
+  /** Messages to many that may wait at a time. */
+  get dispatchQueueCapacity(): number {
+    return this.#dispatcher.capacity;
+  }
+
+  /** Messages that may wait behind the socket of one connection. */
+  get sendQueueCapacity(): number {
+    return this.#host.limits.sendQueue.messages;
+  }
+
   queuedMessages(): number {
     let queued = 0;
     for (const connection of this.#table.all()) queued += connection.queued;
@@ -247,6 +265,10 @@ export class ConnectionManager {
       malformed: (connection) => this.#malformed(connection),
       received: (connection, message) => this.#received(connection, message),
       dropped: (connection, count, reason) => this.#dropped(connection, { count, reason }),
+      droppedLater: (connection, count, reason) => {
+        this.counters.messages.dropped += count;
+        this.#dropped(connection, { count, reason });
+      },
       logoutRequested: (connection) => {
         if (this.#observer === undefined) connection.close('logout');
         else this.#observer.logoutRequested(connection);

@@ -18,7 +18,8 @@ export type DeliveryCounts = Readonly<Partial<Record<DeliveryStatus, number>>>;
 export interface PushRequest {
   readonly to: { readonly userId: number } | { readonly userIds: readonly number[] } | { readonly all: true };
   readonly type: string;
-  readonly data: unknown;
+  /** JSON text of `data`, as the sender wrote it: it is never parsed and written again. */
+  readonly dataText: string;
   /** Ask `lingxi.v1` clients to acknowledge, and wait for it up to `timeoutMs` (default 5000, at most 10000). */
   readonly ack?: boolean;
   readonly timeoutMs?: number;

@@ -59,6 +59,10 @@ export class Dispatcher {
     this.#options = options;
   }
 
+  get capacity(): number {
+    return this.#options.capacity;
+  }
+
   get depth(): number {
     return this.#jobs.length;
   }

@@ -1,5 +1,5 @@
 import type { ClientMessage } from '../protocol/codec.ts';
-import { EnvelopeEncoder } from '../protocol/envelope.ts';
+import { EnvelopeEncoder, jsonText } from '../protocol/envelope.ts';
 import type { ErrorCode } from '../protocol/error-codes.ts';
 import { ERRORS } from '../protocol/error-codes.ts';
 import type { ClientConnection } from './client-connection.ts';
@@ -100,6 +100,10 @@ function sendSystem(connection: ClientConnection, host: ConnectionHost, message:
 }
 
 function systemFrame(connection: ClientConnection, host: ConnectionHost, message: SystemMessage): string {
-  const encoder = new EnvelopeEncoder(message.type, message.data, Math.floor(host.clock.now() / 1000));
+  const encoder = new EnvelopeEncoder(
+    message.type,
+    jsonText(message.data),
+    Math.floor(host.clock.now() / 1000),
+  );
   return encoder.forUser(connection.userId);
 }

@@ -14,6 +14,15 @@ const BACKSLASH = 0x5c;
  * plain text. An empty body is `undefined`.
  */
 export async function readJson(request: Request, maxBytes: number): Promise<Result<unknown, Refusal>> {
+  const read = await readJsonText(request, maxBytes);
+  return read.ok ? ok(read.value?.value) : read;
+}
+
+/** As {@link readJson}, with the text from which the value was parsed. */
+export async function readJsonText(
+  request: Request,
+  maxBytes: number,
+): Promise<Result<{ readonly text: string; readonly value: unknown } | undefined, Refusal>> {
   const bytes = await readBytes(request, maxBytes).catch(() => 'broken-off' as const);
   if (bytes === 'broken-off') return refused('invalid-request');
   if (bytes === undefined) return refused('payload-too-large');
@@ -21,7 +30,7 @@ export async function readJson(request: Request, maxBytes: number): Promise<Resu
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
     if (isTooDeep(text)) return refused('invalid-json', `(nested deeper than ${MAX_JSON_DEPTH})`);
-    return ok(JSON.parse(text));
+    return ok({ text, value: JSON.parse(text) });
   } catch {
     return refused('invalid-json');
   }

@@ -40,6 +40,7 @@ export class Counters {
   massTimeoutsHeld = 0;
   stallCreditedMs = 0;
   readonly logouts: Record<LogoutReason, number>;
+  /** Messages to users by what their senders were told; of those told `queued`, the ones lost since count as `dropped` too. */
   readonly messages: Record<DeliveryStatus, number> = {
     acked: 0,
     written: 0,
@@ -97,8 +98,12 @@ export interface Gauges {
   connections(): number;
   /** Broadcasts and lists accepted and not yet handed to every connection. */
   dispatchQueueDepth(): number;
+  /** Most messages that {@link dispatchQueueDepth} can be (`LINGXI_DISPATCH_QUEUE`). */
+  dispatchQueueCapacity(): number;
   /** Messages behind slow sockets of this node. */
   queuedMessages(): number;
+  /** Most messages behind the socket of one connection (`LINGXI_SEND_QUEUE`). */
+  sendQueueCapacity(): number;
   settlementsPending(): number;
   settlementOldestAgeMs(): number;
   /** Logouts that SQL refused for good, kept for an operator. */

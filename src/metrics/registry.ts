@@ -63,7 +63,13 @@ function bindGauges(registry: Registry, gauges: Gauges): void {
   bind('lingxi_dispatch_queue_depth', 'Messages accepted and not yet handed to connections.', () =>
     gauges.dispatchQueueDepth(),
   );
+  bind('lingxi_dispatch_queue_capacity', 'Messages that the dispatch queue holds at most.', () =>
+    gauges.dispatchQueueCapacity(),
+  );
   bind('lingxi_queued_messages', 'Messages behind slow sockets of this node.', () => gauges.queuedMessages());
+  bind('lingxi_send_queue_capacity', 'Messages that the send queue of one connection holds at most.', () =>
+    gauges.sendQueueCapacity(),
+  );
   bind('lingxi_settlements_pending', 'Ended periods that are not written to SQL yet.', () =>
     gauges.settlementsPending(),
   );
@@ -124,7 +130,7 @@ function bindCounters(registry: Registry, counters: Counters): void {
   });
   bindLabelled(registry, {
     name: 'lingxi_messages_total',
-    help: 'Messages to users, by what became of them.',
+    help: 'Messages to users, by what their senders were told; queued ones that were lost since count as dropped too.',
     label: 'status',
     read: () => Object.entries(counters.messages),
   });

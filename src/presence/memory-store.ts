@@ -146,7 +146,8 @@ export class MemoryPresenceStore implements PresenceStore {
   }
 
   read(userIds: readonly number[]): Promise<readonly (UserRecord | undefined)[]> {
-    return Promise.resolve(userIds.map((userId) => visibleRecord(this.#world.records.get(userId))));
+    const { node } = this.#options;
+    return Promise.resolve(userIds.map((userId) => visibleRecord(this.#world.records.get(userId), node)));
   }
 
   onlinePage(page: {

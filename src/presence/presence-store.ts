@@ -142,6 +142,8 @@ export interface UserRecord {
   readonly lastHeartbeat: number;
   readonly logoutTime: number | undefined;
   readonly sockets: number;
+  /** Those of them that other nodes than the one that asks have. */
+  readonly socketsElsewhere: number;
   readonly epoch: number | undefined;
   readonly period: number | undefined;
 }

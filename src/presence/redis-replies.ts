@@ -15,6 +15,7 @@ export type ReadReply = readonly [
   ip: string,
   last: string,
   unsettled: string,
+  socketsElsewhere: number,
 ];
 
 export function parseClaimAnswer(text: string): ClaimAnswer {
@@ -80,7 +81,7 @@ export function parseEndedPeriod(fields: readonly string[]): EndedPeriod {
 
 export function parseUserRecord(userId: number, reply: ReadReply | undefined): UserRecord | undefined {
   if (reply === undefined) return undefined;
-  const [period, login, epoch, recorded, holders, sockets, proof, name, ip, last] = reply;
+  const [period, login, epoch, recorded, holders, sockets, proof, name, ip, last, , socketsElsewhere] = reply;
   const known = { userId, username: name === '' ? undefined : name, ip, epoch: Number(epoch) };
   if (recorded === 1 && holders > 0) {
     return {
@@ -90,6 +91,7 @@ export function parseUserRecord(userId: number, reply: ReadReply | undefined): U
       lastHeartbeat: Number(proof),
       logoutTime: undefined,
       sockets,
+      socketsElsewhere,
       period: Number(period),
     };
   }
@@ -106,6 +108,7 @@ export function parseUserRecord(userId: number, reply: ReadReply | undefined): U
     lastHeartbeat,
     logoutTime,
     sockets: 0,
+    socketsElsewhere: 0,
     period: lastPeriod,
   };
 }

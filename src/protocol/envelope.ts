@@ -15,6 +15,27 @@ export const SUBPROTOCOL = 'lingxi.v1';
 export const BEARER_SUBPROTOCOL_PREFIX = 'bearer.';
 
 /**
+ * Types with which the protocol itself speaks to clients, or they to it. Nobody may push them: a client could not tell
+ * such a message from one of ours. The library's own `sendToUser` and `broadcast` do not look at the type.
+ */
+export const PROTOCOL_TYPES: ReadonlySet<string> = new Set([
+  'ack',
+  'error',
+  'goodbye',
+  'logout',
+  'ping',
+  'pong',
+  'state',
+  'token',
+  'welcome',
+]);
+
+/** The JSON text of a value; what has no JSON form by itself (`undefined`, a function) is null. Throws for a BigInt. */
+export function jsonText(value: unknown): string {
+  return JSON.stringify(value) ?? 'null';
+}
+
+/**
  * Splits an envelope into what does not depend on the receiver and what does, so that `type` and `data` are encoded
  * once per message (rule DL2).
  */
@@ -22,10 +43,13 @@ export class EnvelopeEncoder {
   readonly #head: string;
   readonly #tail: string;
 
-  /** @param timestampSeconds whole seconds since 1970. Throws where `data` cannot be written as JSON. */
-  constructor(type: string, data: unknown, timestampSeconds: number) {
+  /**
+   * @param dataText JSON text, sent as it is: see {@link jsonText} for a value.
+   * @param timestampSeconds whole seconds since 1970.
+   */
+  constructor(type: string, dataText: string, timestampSeconds: number) {
     this.#head = `{"type":${JSON.stringify(type)},"userId":`;
-    this.#tail = `,"timestamp":${timestampSeconds},"data":${JSON.stringify(data) ?? 'null'}`;
+    this.#tail = `,"timestamp":${timestampSeconds},"data":${dataText}`;
   }
 
   forUser(userId: number): string {

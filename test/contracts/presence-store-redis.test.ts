@@ -228,7 +228,8 @@ describe('the presence store in Redis', () => {
       expect(await state(b, socketOf(user, 2, { rivals: 1, sockets: 2 }))).toMatchObject({
         code: 'session-exists',
       });
-      expect((await a.read([user]))[0]?.sockets).toBe(3);
+      expect((await a.read([user]))[0]).toMatchObject({ sockets: 3, socketsElsewhere: 1 });
+      expect((await b.read([user]))[0]).toMatchObject({ sockets: 3, socketsElsewhere: 2 });
       expect(await state(a, nothingLeft(user, 3))).toEqual({ kind: 'released' });
       expect(await state(b, nothingLeft(user, 3))).toMatchObject({ kind: 'ended' });
     });

@@ -72,7 +72,14 @@ describe.each([
       expect(await store.record([{ userId: user, period }])).toEqual([true]);
       expect(await online(store)).toContain(user);
       expect(await read(store, user)).toEqual({
-        ...{ userId: user, username: `玩家${user}`, ip: '192.0.2.1', status: 'online', sockets: 1 },
+        ...{
+          userId: user,
+          username: `玩家${user}`,
+          ip: '192.0.2.1',
+          status: 'online',
+          sockets: 1,
+          socketsElsewhere: 0,
+        },
         ...{ loginTime, period, epoch, logoutTime: undefined, lastHeartbeat: expect.any(Number) },
       });
     });

@@ -307,7 +307,7 @@ class Call<Value> {
 function visible(record: RecordState | undefined): UserRecord | undefined {
   if (record === undefined) return undefined;
   const { userId, username, ip, epoch, last, loginTime, proof, period } = record;
-  const known = { userId, username, ip, epoch, sockets: 0 };
+  const known = { userId, username, ip, epoch, sockets: 0, socketsElsewhere: 0 };
   if (isOnline(record))
     return { ...known, status: 'online', loginTime, lastHeartbeat: proof, logoutTime: undefined, period };
   return last === undefined ? undefined : { ...known, ...last, status: 'offline' };

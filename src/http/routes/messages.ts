@@ -9,8 +9,9 @@ import {
   parsePush,
 } from '../../cluster/push-request.ts';
 import { ok } from '../../lib/result.ts';
+import { PROTOCOL_TYPES } from '../../protocol/envelope.ts';
 import type { Language } from '../../protocol/error-codes.ts';
-import { fieldDetail, readJson } from '../body.ts';
+import { fieldDetail, readJsonText } from '../body.ts';
 import { type Outcome, refused } from '../outcome.ts';
 import { addRoute, type Call, type RouteTable } from '../route.ts';
 import { UserIdIn, UserIdOut } from '../schemas.ts';
@@ -22,8 +23,12 @@ const Message = z
       z.strictObject({ userIds: z.array(UserIdIn).max(MAX_RECEIVERS) }),
       z.strictObject({ all: z.literal(true) }),
     ]),
-    type: z.string().min(1).max(MAX_TYPE_LENGTH),
-    data: z.unknown().openapi({ description: 'Any JSON; absent: null.' }),
+    type: z
+      .string()
+      .min(1)
+      .max(MAX_TYPE_LENGTH)
+      .openapi({ description: `Not one that the protocol uses itself: ${[...PROTOCOL_TYPES].join(', ')}.` }),
+    data: z.unknown().openapi({ description: 'Any JSON, passed on byte for byte; absent: null.' }),
     ack: z.boolean().optional().openapi({ description: 'Ask `lingxi.v1` clients to acknowledge.' }),
     timeoutMs: z
       .int()
@@ -64,6 +69,7 @@ export function addMessagesRoute(table: RouteTable): void {
     summary: 'Pushes a message to users, or a batch of messages',
     description: [
       `An array is a batch of at most ${MAX_BATCH}, answered by an array; one wrong message refuses the batch.`,
+      'A user who is named more than once gets one message and one result.',
       '`acked`: the client said so. `written`: handed to the socket. `queued`: behind a slow socket. `dropped`: see',
       'the reason. `offline`: not delivered; `no-connection` where the user is online without a socket. `unknown`:',
       'another node did not answer in time.',
@@ -76,16 +82,17 @@ export function addMessagesRoute(table: RouteTable): void {
 }
 
 async function push(call: Call): Promise<Outcome> {
-  const body = await readJson(call.context.req.raw, call.deps.config.maxBodyBytes);
+  const body = await readJsonText(call.context.req.raw, call.deps.config.maxBodyBytes);
   if (!body.ok) return body;
   if (body.value === undefined) return refused('invalid-json');
   const { router } = call.deps;
-  if (!Array.isArray(body.value)) {
+  const { text, value } = body.value;
+  if (!Array.isArray(value)) {
     const request = parsePush(body.value);
     if (!request.ok) return pushRefused(request.error, call.language);
     return ok(call.context.json(await router.push(request.value)));
   }
-  const batch = parseBatch(body.value);
+  const batch = parseBatch({ text, value });
   if (!batch.ok) return pushRefused(batch.error, call.language);
   // Handed over in one turn and in order: a user gets the messages of a batch as they stand in it.
   const reports = await Promise.all(batch.value.map((request) => router.push(request)));
@@ -97,6 +104,7 @@ const NOTES: Readonly<Record<PushFault['kind'], Readonly<Record<Language, string
   'invalid-user-id': { en: '', zh: '' },
   unknown: { en: ' (not supported)', zh: '（不支持）' },
   'too-many': { en: ' (too many)', zh: '（数量过多）' },
+  reserved: { en: ' (used by the protocol itself)', zh: '（协议自用）' },
 };
 
 function pushRefused(fault: PushFault, language: Language): Outcome {

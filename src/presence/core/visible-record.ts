@@ -1,14 +1,15 @@
 import type { UserRecord } from '../presence-store.ts';
 import { isOnline, type LastPeriod, newestProof, type RecordState } from './records.ts';
 
-/** What is shown of a user; undefined where nothing is known. */
-export function visibleRecord(record: RecordState | undefined): UserRecord | undefined {
+/** What is shown of a user to `node`; undefined where nothing is known. */
+export function visibleRecord(record: RecordState | undefined, node: string): UserRecord | undefined {
   if (record === undefined) return undefined;
   const { userId, ip, epoch, last } = record;
   const username = record.username === '' ? undefined : record.username;
   if (isOnline(record)) {
     let sockets = 0;
     for (const hold of record.holds.values()) sockets += hold.sockets;
+    const socketsElsewhere = sockets - (record.holds.get(node)?.sockets ?? 0);
     const { loginTime, period } = record;
     return {
       userId,
@@ -19,6 +20,7 @@ export function visibleRecord(record: RecordState | undefined): UserRecord | und
       lastHeartbeat: newestProof(record),
       logoutTime: undefined,
       sockets,
+      socketsElsewhere,
       epoch,
       period,
     };
@@ -44,6 +46,7 @@ function offline(known: {
     lastHeartbeat,
     logoutTime,
     sockets: 0,
+    socketsElsewhere: 0,
     epoch,
     period,
   };

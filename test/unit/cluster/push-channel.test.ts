@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { listenOnPushChannel } from '../../../src/cluster/push-channel.ts';
-import { parseBatch, parsePush } from '../../../src/cluster/push-request.ts';
+import { parseBatch, parsePushText } from '../../../src/cluster/push-request.ts';
 import type { PushRequest } from '../../../src/connection/delivery.ts';
 
 describe('the push channel', () => {
@@ -30,8 +30,8 @@ describe('the push channel', () => {
       publish('lingxi:push', text);
     expect(subscribed).toEqual(['lingxi:push']);
     expect(pushed).toEqual([
-      { to: { userId: 7 }, type: 'x', data: { a: 1 } },
-      { to: { all: true }, type: 'x', data: null },
+      { to: { userId: 7 }, type: 'x', dataText: '{"a":1}' },
+      { to: { all: true }, type: 'x', dataText: 'null' },
     ]);
     expect(warned).toHaveLength(4);
   });
@@ -42,7 +42,7 @@ describe('a push as the service states it', () => {
     [{ to: { userIds: [1, '2'] }, type: 'x', data: 0, ack: true, timeoutMs: 10_000 }, { userIds: [1, 2] }],
     [{ to: { userIds: [] }, type: 'x' }, { userIds: [] }],
   ])('%j is one', (input, to) => {
-    expect(parsePush(input)).toMatchObject({ ok: true, value: { to } });
+    expect(parsePushText(JSON.stringify(input))).toMatchObject({ ok: true, value: { to } });
   });
 
   it.each([
@@ -63,21 +63,23 @@ describe('a push as the service states it', () => {
     [{ to: { userIds: Array.from({ length: 10_001 }, () => 1) }, type: 'x' }, 'to.userIds', 'too-many'],
     [{ to: { userId: 1 }, type: '' }, 'type', 'invalid'],
     [{ to: { userId: 1 }, type: 'x'.repeat(129) }, 'type', 'invalid'],
+    [{ to: { userId: 1 }, type: 'welcome' }, 'type', 'reserved'],
     [{ to: { userId: 1 }, type: 'x', ack: 1 }, 'ack', 'invalid'],
     [{ to: { userId: 1 }, type: 'x', timeoutMs: 10_001 }, 'timeoutMs', 'invalid'],
     [{ to: { userId: 1 }, type: 'x', timeoutMs: 0 }, 'timeoutMs', 'invalid'],
   ])('is refused by the name of its fault (%#)', (input, field, kind) => {
-    expect(parsePush(input)).toEqual({ ok: false, error: { field, kind } });
+    expect(parsePushText(JSON.stringify(input))).toEqual({ ok: false, error: { field, kind } });
   });
 
   it('a batch names the message at fault and has its bound', () => {
     const good = { to: { userId: 1 }, type: 'x' };
-    expect(parseBatch([good, good])).toMatchObject({ ok: true });
-    expect(parseBatch([good, { ...good, type: 3 }])).toEqual({
+    const batch = (value: readonly unknown[]) => parseBatch({ text: JSON.stringify(value), value });
+    expect(batch([good, good])).toMatchObject({ ok: true });
+    expect(batch([good, { ...good, type: 3 }])).toEqual({
       ok: false,
       error: { field: '[1].type', kind: 'invalid' },
     });
     const many = Array.from({ length: 1001 }, () => good);
-    expect(parseBatch(many)).toEqual({ ok: false, error: { field: '(batch)', kind: 'too-many' } });
+    expect(batch(many)).toEqual({ ok: false, error: { field: '(batch)', kind: 'too-many' } });
   });
 });

@@ -85,7 +85,7 @@ describe('bad input', () => {
     const data = `\\"${'[{'.repeat(500)}\\`;
     const fine = await ask('/api/messages', { as: 'service', body: { to: { all: true }, type: 'x', data } });
     expect(fine.status).toBe(200);
-    expect(pushed).toEqual([{ to: { all: true }, type: 'x', data }]);
+    expect(pushed).toEqual([{ to: { all: true }, type: 'x', dataText: JSON.stringify(data) }]);
   });
 
   it('[60] __proto__ leaves every prototype as it was', async () => {

@@ -20,10 +20,11 @@ describe('POST /api/messages', () => {
       body: { to: { all: true }, type: 'x', data: 0 },
     });
     expect(all.body).toEqual({ counts: { written: 2 } });
+    const { data, ...rest } = message;
     expect(pushed).toEqual([
-      message,
-      { to: { userIds: [1, 2] }, type: 'x', data: null, ack: true, timeoutMs: 10_000 },
-      { to: { all: true }, type: 'x', data: 0 },
+      { ...rest, dataText: JSON.stringify(data) },
+      { to: { userIds: [1, 2] }, type: 'x', dataText: 'null', ack: true, timeoutMs: 10_000 },
+      { to: { all: true }, type: 'x', dataText: '0' },
     ]);
   });
 
@@ -32,7 +33,7 @@ describe('POST /api/messages', () => {
     const batch = Array.from({ length: 1000 }, (_, index) => ({ ...message, data: index }));
     const answer = await ask('/api/messages', { as: 'service', body: batch });
     expect(answer.body).toHaveLength(1000);
-    expect(pushed.map((request) => request.data)).toEqual(batch.map((request) => request.data));
+    expect(pushed.map(({ dataText }) => dataText)).toEqual(batch.map(({ data }) => String(data)));
     expect((await ask('/api/messages', { as: 'service', body: [] })).body).toEqual([]);
     const tooMany = await ask('/api/messages', { as: 'service', body: [...batch, message] });
     expect([tooMany.status, tooMany.body['code']]).toEqual([400, 'invalid-body']);
@@ -52,6 +53,7 @@ describe('POST /api/messages', () => {
     ['type', { ...message, type: '' }],
     ['type', { ...message, type: 7 }],
     ['type', { ...message, type: 'x'.repeat(129) }],
+    ['type', { ...message, type: 'pong' }],
     ['ack', { ...message, ack: 'yes' }],
     ['timeoutMs', { ...message, timeoutMs: 0 }],
     ['timeoutMs', { ...message, timeoutMs: 10_001 }],

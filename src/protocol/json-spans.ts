@@ -1,0 +1,138 @@
+/** Deepest nesting of JSON that is passed on: whoever receives it may read it by recursion. */
+export const MAX_SPAN_DEPTH = 128;
+
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const BACKSLASH = 0x5c;
+const OPEN_ARRAY = 0x5b;
+const CLOSE_ARRAY = 0x5d;
+const OPEN_OBJECT = 0x7b;
+const CLOSE_OBJECT = 0x7d;
+
+/** The members of one object: each key with the text of its value, exactly as it was sent. */
+export type ValueTexts = ReadonlyMap<string, string>;
+
+const NO_VALUES: ValueTexts = new Map();
+
+/**
+ * Cuts the values of the outermost object out of JSON text, so that a value can be passed on without being parsed and
+ * written again: `9007199254740993`, `1e999`, `-0`, the order of keys and lone surrogate escapes stay as they are. Of
+ * a doubled key the last value counts, as in `JSON.parse`. Anything but an object has no members.
+ *
+ * `text` must be JSON that `JSON.parse` accepts: nothing is checked here. One pass, no copy of the text.
+ */
+export function topLevelValues(text: string): ValueTexts {
+  const start = skipSpace(text, 0);
+  return text.charCodeAt(start) === OPEN_OBJECT ? membersAt(text, start).values : NO_VALUES;
+}
+
+/** As {@link topLevelValues}, for each item of an array in its order; an item that is no object has no members. */
+export function topLevelValuesOfEach(text: string): readonly ValueTexts[] {
+  const items: ValueTexts[] = [];
+  let at = skipSpace(text, skipSpace(text, 0) + 1);
+  while (at < text.length && text.charCodeAt(at) !== CLOSE_ARRAY) {
+    if (text.charCodeAt(at) === OPEN_OBJECT) {
+      const { values, end } = membersAt(text, at);
+      items.push(values);
+      at = end;
+    } else {
+      items.push(NO_VALUES);
+      at = endOfValue(text, at);
+    }
+    at = skipSeparator(text, at);
+  }
+  return items;
+}
+
+/** Whether JSON text, or text that claims to be JSON, nests deeper than {@link MAX_SPAN_DEPTH}. */
+export function nestsTooDeep(text: string): boolean {
+  let depth = 0;
+  for (let at = 0; at < text.length; at += 1) {
+    const code = text.charCodeAt(at);
+    if (code === QUOTE) {
+      at = endOfString(text, at) - 1;
+    } else if (code === OPEN_OBJECT || code === OPEN_ARRAY) {
+      depth += 1;
+      if (depth > MAX_SPAN_DEPTH) return true;
+    } else if (code === CLOSE_OBJECT || code === CLOSE_ARRAY) {
+      depth -= 1;
+    }
+  }
+  return false;
+}
+
+/** The members of the object that opens at `start`, and the index behind its closing brace. */
+function membersAt(text: string, start: number): { readonly values: ValueTexts; readonly end: number } {
+  const values = new Map<string, string>();
+  let at = skipSpace(text, start + 1);
+  while (at < text.length && text.charCodeAt(at) !== CLOSE_OBJECT) {
+    const keyEnd = endOfString(text, at);
+    const key = keyOf(text.slice(at, keyEnd));
+    const valueStart = skipSpace(text, skipSpace(text, keyEnd) + 1);
+    const valueEnd = endOfValue(text, valueStart);
+    values.set(key, text.slice(valueStart, valueEnd));
+    at = skipSeparator(text, valueEnd);
+  }
+  return { values, end: at + 1 };
+}
+
+/** A key may be written with escapes: `"d\u0061ta"` is `data`. */
+function keyOf(quoted: string): string {
+  return quoted.includes('\\') ? String(JSON.parse(quoted)) : quoted.slice(1, -1);
+}
+
+/** Index behind the value that begins at `start`. */
+function endOfValue(text: string, start: number): number {
+  let depth = 0;
+  let at = start;
+  while (at < text.length) {
+    const code = text.charCodeAt(at);
+    if (code === QUOTE) {
+      at = endOfString(text, at);
+      if (depth === 0) return at;
+    } else if (code === OPEN_OBJECT || code === OPEN_ARRAY) {
+      depth += 1;
+      at += 1;
+    } else if (code === CLOSE_OBJECT || code === CLOSE_ARRAY) {
+      // At depth 0 it closes what this value is a part of.
+      if (depth === 0) return at;
+      depth -= 1;
+      at += 1;
+      if (depth === 0) return at;
+    } else if (depth === 0 && (code === COMMA || isSpace(code))) {
+      return at;
+    } else {
+      at += 1;
+    }
+  }
+  return at;
+}
+
+/** Index behind the closing quote of the string that opens at `start`. */
+function endOfString(text: string, start: number): number {
+  let at = start + 1;
+  for (;;) {
+    at = text.indexOf('"', at);
+    if (at === -1) return text.length;
+    let backslashes = 0;
+    while (text.charCodeAt(at - 1 - backslashes) === BACKSLASH) backslashes += 1;
+    at += 1;
+    if (backslashes % 2 === 0) return at;
+  }
+}
+
+function skipSeparator(text: string, start: number): number {
+  const at = skipSpace(text, start);
+  return text.charCodeAt(at) === COMMA ? skipSpace(text, at + 1) : at;
+}
+
+function skipSpace(text: string, start: number): number {
+  let at = start;
+  while (isSpace(text.charCodeAt(at))) at += 1;
+  return at;
+}
+
+/** The four characters that JSON takes for white space (RFC 8259 section 2). */
+function isSpace(code: number): boolean {
+  return code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09;
+}
