@@ -4,6 +4,7 @@ import type { Log } from './logging/log.ts';
 import type { Counters } from './metrics/counters.ts';
 import type { PresenceStore } from './presence/presence-store.ts';
 import { GroupCommit, groupCommitSize } from './settlement/group-commit.ts';
+import { LoginFailures } from './settlement/login-failures.ts';
 import { PresenceLedger } from './settlement/presence-ledger.ts';
 import { Reconciler } from './settlement/reconciler.ts';
 import { Settler } from './settlement/settler.ts';
@@ -42,6 +43,7 @@ export function createSettlement(parts: SettlementParts): Settlement {
   const groupCommit = new GroupCommit({
     store,
     clock,
+    failures: new LoginFailures(parts.log, clock),
     timeoutMs: config.sqlTimeoutMs,
     maxBatch: groupCommitSize(config.databaseUrl),
   });

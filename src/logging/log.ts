@@ -21,6 +21,7 @@ export type LogEvent =
   | 'settlement-restored'
   | 'settlement-failed'
   | 'settlement-set-aside'
+  | 'settlement-refused'
   | 'malformed-message'
   | 'foreign-value'
   | 'config'

@@ -1,10 +1,18 @@
 import type { Opening, PeriodKey, PeriodRow, UserFacts } from '../settlement/user-store.ts';
 
+/** SQL refuses the row itself, by a constraint or a trigger: the same row fails for ever. */
+export class RefusedForGood extends Error {
+  override readonly name = 'RefusedForGood';
+}
+
 /** SQL as presence needs it; joined to settlement by the composition root. Rejects where SQL does not answer. */
 export interface Ledger {
   /** Whether the user exists, and the newest period. */
   lookup(userId: number): Promise<UserFacts>;
-  /** Writes the row of an opened period and, where configured, resets the user's time (rules ST4, ST9). */
+  /**
+   * Writes the row of an opened period and, where configured, resets the user's time (rules ST4, ST9). Rejects with
+   * {@link RefusedForGood} where no later try can succeed.
+   */
   open(opening: Opening): Promise<void>;
   /** Writes the row as soon as SQL answers again. */
   openLater(opening: Opening): void;

@@ -2,7 +2,7 @@ import { LATE_PROOF_MS } from '../connection/connection-host.ts';
 import { err, ok, type Result } from '../lib/result.ts';
 import type { UserFacts } from '../settlement/user-store.ts';
 import type { NodePresence } from './node-presence.ts';
-import { settleEarlier, writeOpening } from './opening.ts';
+import { isAdmitted, settleEarlier, writeOpening } from './opening.ts';
 import type { Dial, DialRefusal, DialRequest } from './presence.ts';
 import type { Claim, ClaimAnswer } from './presence-store.ts';
 import { repeatClaim } from './repeat-claim.ts';
@@ -198,7 +198,7 @@ export class Logins {
     const isRunning = hold.period > 0 && hold.isAlive(presence.time.now());
     const facts = isRunning ? undefined : await this.#lookup(hold.userId);
     const known = facts?.ok === true ? facts.value : undefined;
-    if (known?.exists === false && presence.options.unknownUsers === 'reject') return err('unknown-user');
+    if (known !== undefined && !isAdmitted(known, presence.options)) return err('unknown-user');
     const answer = await repeatClaim(presence, () => statement(known?.newest?.period ?? 0), hasLeft);
     if (answer === undefined) {
       this.#lingerInDoubt(hold);
@@ -242,16 +242,15 @@ export class Logins {
     // Its number is not given out again, whatever becomes of the opening.
     presence.learnEpoch(hold, answer.epoch);
     await settleEarlier(presence.options, { userId, ...answer }, facts);
-    if (
-      !(await writeOpening(presence.options, {
-        userId,
-        period,
-        loginAt: loginTime,
-        node: presence.options.node,
-      }))
-    ) {
+    const outcome = await writeOpening(presence.options, {
+      userId,
+      period,
+      loginAt: loginTime,
+      node: presence.options.node,
+    });
+    if (outcome !== 'written') {
       await this.#giveBack(hold, period);
-      return err('settlement-unavailable');
+      return err(outcome);
     }
     const visible = await presence.record(userId, period);
     if (visible !== true) {

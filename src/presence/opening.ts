@@ -1,5 +1,6 @@
 import { sleep } from '../lib/clock.ts';
 import type { Opening, UserFacts } from '../settlement/user-store.ts';
+import { RefusedForGood } from './ledger.ts';
 import type { PresenceOptions } from './node-presence.ts';
 
 /** How long a login waits for SQL where it may go on without (rule ST4). */
@@ -8,6 +9,14 @@ const OPENING_WAIT_MS = 500;
 const SETTLEMENT_WAIT_MS = 500;
 
 type OpeningOptions = Pick<PresenceOptions, 'ledger' | 'clock' | 'loginResetsTime'>;
+
+/** Whether the user has a row, or may come in without one, or with one that the login makes. */
+export function isAdmitted(
+  { exists, canExist }: UserFacts,
+  { unknownUsers }: Pick<PresenceOptions, 'unknownUsers'>,
+): boolean {
+  return exists || unknownUsers === 'ignore' || (unknownUsers === 'create' && canExist);
+}
 
 /** Before a period opens, what went before it is settled, where that does not take too long (rules ST4, ST6). */
 export async function settleEarlier(
@@ -32,17 +41,21 @@ export async function settleEarlier(
   }
 }
 
-/** Writes the row of an opening; answers whether the login may go on: it is committed, or need not be (rule ST4). */
+export type OpeningOutcome = 'written' | 'settlement-unavailable' | 'settlement-refused';
+
+/** Writes the row of an opening. `written`: the login may go on, for the row is committed, or need not be (rule ST4). */
 export async function writeOpening(
   { ledger, clock, loginResetsTime }: OpeningOptions,
   opening: Opening,
-): Promise<boolean> {
-  const committed = ledger.open(opening).then(
-    () => true,
-    () => false,
+): Promise<OpeningOutcome> {
+  const outcome = ledger.open(opening).then<OpeningOutcome, OpeningOutcome>(
+    () => 'written',
+    (error: unknown) => (error instanceof RefusedForGood ? 'settlement-refused' : 'settlement-unavailable'),
   );
-  if (loginResetsTime) return committed;
-  const inTime = await Promise.race([committed, sleep(clock, OPENING_WAIT_MS).then(() => false)]);
-  if (!inTime) ledger.openLater(opening);
-  return true;
+  if (loginResetsTime) return outcome;
+  const late = sleep(clock, OPENING_WAIT_MS).then<OpeningOutcome>(() => 'settlement-unavailable');
+  const inTime = await Promise.race([outcome, late]);
+  if (inTime !== 'settlement-unavailable') return inTime;
+  ledger.openLater(opening);
+  return 'written';
 }

@@ -34,6 +34,7 @@ export type DialRefusal = Extract<
   | 'blocked'
   | 'presence-unavailable'
   | 'settlement-unavailable'
+  | 'settlement-refused'
 >;
 
 /** What is shown of a user. Times are wall-clock milliseconds. */

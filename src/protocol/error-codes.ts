@@ -72,6 +72,11 @@ export const ERRORS = {
     en: 'This user was taken over too often in a minute; the present connection stays.',
     zh: '该用户的连接在一分钟内被反复顶替，当前连接保持不变。',
   },
+  'settlement-refused': {
+    status: 409,
+    en: 'The database refuses the login of this user, and will again: the log of the server names the cause.',
+    zh: '数据库拒绝该用户登录，重试也不会成功，原因见服务器日志。',
+  },
   'node-ambiguous': {
     status: 409,
     en: 'More than one living node has this name: give its incarnation, as GET /api/nodes shows it.',
@@ -112,8 +117,8 @@ export const ERRORS = {
   },
   'settlement-unavailable': {
     status: 503,
-    en: 'The database does not answer. Try again later.',
-    zh: '数据库暂时不可用，请稍后再试。',
+    en: 'The database does not answer, or did not take this in time. Try again later.',
+    zh: '数据库暂时不可用，或未能及时完成写入，请稍后再试。',
   },
   'node-silent': {
     status: 504,

@@ -1,6 +1,7 @@
 import { Batcher, type Ticket } from '../lib/batcher.ts';
 import type { Clock } from '../lib/clock.ts';
 import { err, ok, type Result } from '../lib/result.ts';
+import type { LoginFailures } from './login-failures.ts';
 import { splitOnPoison } from './split-on-poison.ts';
 import type { Opening, UserFacts, UserStore } from './user-store.ts';
 
@@ -9,6 +10,8 @@ export interface GroupCommitOptions {
   readonly clock: Clock;
   /** `LINGXI_SQL_TIMEOUT_MS`: a call that is not answered by then rejects. */
   readonly timeoutMs: number;
+  /** Told what SQL said of each batch that it did not take. */
+  readonly failures: Pick<LoginFailures, 'refused' | 'failed'>;
   /** Logins in one transaction at most, see {@link groupCommitSize}. */
   readonly maxBatch: number;
 }
@@ -30,8 +33,8 @@ export class SettlementTimeout extends Error {
 }
 
 /**
- * The SQL side of logins: lookups and openings of many users share statements and transactions. Rejections mean
- * `settlement-unavailable`; whether an opening that ran into its deadline was written is unknown.
+ * The SQL side of logins: lookups and openings of many users share statements and transactions. A rejection is what SQL
+ * said, or that it said nothing in time; whether an opening that ran into its deadline was written is unknown.
  */
 export class GroupCommit {
   readonly #options: GroupCommitOptions;
@@ -40,17 +43,25 @@ export class GroupCommit {
 
   constructor(options: GroupCommitOptions) {
     this.#options = options;
-    const { store, clock, maxBatch } = options;
+    const told = <Answer>(batch: readonly unknown[], answer: Promise<Answer>): Promise<Answer> =>
+      answer.catch((error: unknown) => {
+        failures.failed(batch.length, error);
+        throw error;
+      });
+    const { store, clock, maxBatch, failures } = options;
     const common = {
       clock,
       spacingMs: COMMIT_SPACING_MS,
       maxBatch,
       maxWaiting: MAX_WAITING_LOGINS,
     };
-    this.#openings = new Batcher({ ...common, run: (openings) => openEach(store, openings) });
+    this.#openings = new Batcher({
+      ...common,
+      run: (openings) => told(openings, openEach(options, openings)),
+    });
     this.#lookups = new Batcher({
       ...common,
-      run: async (ids) => (await store.lookup(ids)).map((facts) => ok(facts)),
+      run: (ids) => told(ids, lookupEach(store, ids)),
     });
   }
 
@@ -86,16 +97,24 @@ export class GroupCommit {
 
 /** One row that SQL refuses for good must not refuse the logins that share its batch. */
 async function openEach(
-  store: Pick<UserStore, 'open'>,
+  { store, failures }: Pick<GroupCommitOptions, 'store' | 'failures'>,
   openings: readonly Opening[],
 ): Promise<readonly Result<undefined, unknown>[]> {
   const refused = new Map<Opening, unknown>();
   await splitOnPoison(openings, {
     run: (part) => store.open(part),
     poison: (opening, error) => {
+      failures.refused(opening, error);
       refused.set(opening, error);
       return Promise.resolve();
     },
   });
   return openings.map((opening) => (refused.has(opening) ? err(refused.get(opening)) : ok(undefined)));
+}
+
+async function lookupEach(
+  store: Pick<UserStore, 'lookup'>,
+  ids: readonly number[],
+): Promise<readonly Result<UserFacts, unknown>[]> {
+  return (await store.lookup(ids)).map((facts) => ok(facts));
 }

@@ -1,9 +1,10 @@
 import type { Clock, Timer } from '../lib/clock.ts';
 import { sleep } from '../lib/clock.ts';
-import type { Ledger } from '../presence/ledger.ts';
+import { type Ledger, RefusedForGood } from '../presence/ledger.ts';
 import type { GroupCommit } from './group-commit.ts';
 import type { Reconciler } from './reconciler.ts';
 import type { Settler } from './settler.ts';
+import { describeError, isPermanentError } from './sql-errors.ts';
 import type { Duty, Opening, PeriodKey, PeriodRow, UserFacts, UserStore } from './user-store.ts';
 
 /** Openings that wait for SQL to come back, at most; beyond, the oldest is left to the duty of its end. */
@@ -44,8 +45,13 @@ export class PresenceLedger implements Ledger {
     return this.#options.groupCommit.lookup(userId);
   }
 
-  open(opening: Opening): Promise<void> {
-    return this.#options.groupCommit.open(opening);
+  async open(opening: Opening): Promise<void> {
+    try {
+      await this.#options.groupCommit.open(opening);
+    } catch (error) {
+      if (isPermanentError(error)) throw new RefusedForGood(describeError(error), { cause: error });
+      throw error;
+    }
   }
 
   openLater(opening: Opening): void {
@@ -139,11 +145,12 @@ export class PresenceLedger implements Ledger {
     while (this.#late.size > 0) {
       await sleep(this.#options.clock, LATE_RETRY_MS);
       for (const [key, opening] of this.#late) {
-        const written = await this.open(opening).then(
+        const isDone = await this.open(opening).then(
           () => true,
-          () => false,
+          // A row that never succeeds must not keep the others waiting: the duty of its end is all that is left of it.
+          (error: unknown) => error instanceof RefusedForGood,
         );
-        if (!written) break;
+        if (!isDone) break;
         this.#late.delete(key);
       }
     }

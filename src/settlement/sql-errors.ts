@@ -4,6 +4,7 @@
  * read-only standby or a missing grant, may pass without the row changing.
  */
 const PERMANENT_SQLSTATE = /^(?:21|22|23|27|44|P0)[0-9A-Z]{3}$/;
+const NAMED_BY_SQL = ['table', 'column', 'constraint'];
 const PERMANENT_SQLITE = /^SQLITE_(?:CONSTRAINT|MISMATCH|TOOBIG|RANGE)/;
 
 /** Whether the same statement with the same rows fails for ever, so that the row at fault must be found (rule ST7). */
@@ -16,6 +17,18 @@ export function isPermanentError(error: unknown): boolean {
 export function errorCode(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
   return typeof error.code === 'string' && error.code !== '' ? error.code : undefined;
+}
+
+/** What SQL said, for a log line. Its `detail` stays out: it holds the values of the row. */
+export function sqlErrorFields(error: unknown): Readonly<Record<string, string>> {
+  const fields: Record<string, string> = { error: describeError(error) };
+  const code = errorCode(error);
+  if (code !== undefined) fields['sqlState'] = code;
+  if (typeof error !== 'object' || error === null) return fields;
+  for (const [name, value] of Object.entries(error)) {
+    if (NAMED_BY_SQL.includes(name) && typeof value === 'string') fields[name] = value;
+  }
+  return fields;
 }
 
 /** A cause in a few words for a log line or a sentence. */

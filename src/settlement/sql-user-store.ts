@@ -51,9 +51,11 @@ export class SqlUserStore implements UserStore {
       from ${this.#ids(userIds)} left join lingxi_periods p on ${IS_NEWEST}`.execute(this.#db);
     const facts = new Map<number, UserFacts>();
     for (const row of found.rows) {
-      facts.set(row.batch_id, { userId: row.batch_id, exists: Boolean(row.known), newest: toPeriodRow(row) });
+      const userId = row.batch_id;
+      const canExist = users === undefined || userId <= users.maxId;
+      facts.set(userId, { userId, exists: Boolean(row.known), canExist, newest: toPeriodRow(row) });
     }
-    return userIds.map((userId) => facts.get(userId) ?? { userId, exists: false, newest: undefined });
+    return userIds.flatMap((userId) => facts.get(userId) ?? []);
   }
 
   async open(openings: readonly Opening[]): Promise<void> {

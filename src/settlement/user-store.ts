@@ -48,6 +48,8 @@ export interface UserFacts {
   readonly userId: number;
   /** Whether the operator's users table has the row. Always true with `LINGXI_USERS_TABLE=none`. */
   readonly exists: boolean;
+  /** False for an id that is too great for the id column, so that no row of it can be made. */
+  readonly canExist: boolean;
   /** The newest period of the user, open or closed. */
   readonly newest: PeriodRow | undefined;
 }

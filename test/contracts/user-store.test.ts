@@ -87,8 +87,8 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     expect(await store.openPeriods({ limit: 10 })).toEqual([row]);
     expect(await store.newestPeriods([7, 8])).toEqual(new Map([[7, row]]));
     expect(await store.lookup([8, 7])).toEqual([
-      { userId: 8, exists: false, newest: undefined },
-      { userId: 7, exists: true, newest: row },
+      { userId: 8, exists: false, canExist: true, newest: undefined },
+      { userId: 7, exists: true, canExist: true, newest: row },
     ]);
   });
 

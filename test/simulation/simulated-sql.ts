@@ -40,7 +40,7 @@ export class SimulatedSql {
 
   lookup(userIds: readonly number[]): readonly UserFacts[] {
     return userIds.map((userId) => ({
-      ...{ userId, exists: true },
+      ...{ userId, exists: true, canExist: true },
       newest: this.#options.mutation.lookupForgets ? undefined : this.newest(userId),
     }));
   }

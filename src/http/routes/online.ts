@@ -30,7 +30,14 @@ export function addOnlineRoutes(table: RouteTable): void {
     description: 'An unknown user is answered 400 `unknown-user`.',
     body: LoginBody,
     answer: LoginAnswer,
-    errors: ['invalid-user-id', 'unknown-user', 'blocked', 'presence-unavailable', 'settlement-unavailable'],
+    errors: [
+      'invalid-user-id',
+      'unknown-user',
+      'blocked',
+      'presence-unavailable',
+      'settlement-unavailable',
+      'settlement-refused',
+    ],
     handle: login,
   });
   addRoute(table, {

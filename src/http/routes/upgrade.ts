@@ -27,6 +27,7 @@ export function addUpgradeRoute(table: RouteTable): void {
       'draining',
       'presence-unavailable',
       'settlement-unavailable',
+      'settlement-refused',
       'missing-credentials',
       'missing-subprotocol',
       'invalid-user-id',

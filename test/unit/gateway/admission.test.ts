@@ -45,6 +45,7 @@ describe('the checks of contract section 3', () => {
     ['session-flapping', '409 session-flapping'],
     ['presence-unavailable', '503 presence-unavailable'],
     ['settlement-unavailable', '503 settlement-unavailable'],
+    ['settlement-refused', '409 settlement-refused'],
   ] as const)('pass on what presence refuses: %s', async (refusal, expected) => {
     const state = room();
     state.answer = refusal;

@@ -53,6 +53,7 @@ describe('login, heartbeat and logout', () => {
     ['blocked', 403],
     ['presence-unavailable', 503],
     ['settlement-unavailable', 503],
+    ['settlement-refused', 409],
   ] as const)('refuse a login with %s and status %i', async (code, status) => {
     const { ask, presence } = createHarness();
     presence.refusal = code;

@@ -28,7 +28,12 @@ export class MemoryLedger implements Ledger {
 
   lookup(userId: number): Promise<UserFacts> {
     if (this.down) return Promise.reject(new Error('SQL down'));
-    return Promise.resolve({ userId, exists: !this.missing.has(userId), newest: this.#newest(userId) });
+    return Promise.resolve({
+      userId,
+      exists: !this.missing.has(userId),
+      canExist: true,
+      newest: this.#newest(userId),
+    });
   }
 
   open(opening: Opening): Promise<void> {

@@ -1,13 +1,24 @@
 import { describe, expect, test } from 'vitest';
 import { FakeClock } from '../../../src/lib/fake-clock.ts';
+import { silentLog } from '../../../src/logging/log.ts';
 import { GroupCommit, SettlementTimeout } from '../../../src/settlement/group-commit.ts';
+import { LoginFailures } from '../../../src/settlement/login-failures.ts';
 import type { Opening, UserStore } from '../../../src/settlement/user-store.ts';
 import { opening, openStore, sqliteDatabase } from '../../support/user-stores.ts';
 
 type LoginStore = Pick<UserStore, 'open' | 'lookup'>;
 
 function build(store: LoginStore, clock = new FakeClock()): { clock: FakeClock; commit: GroupCommit } {
-  return { clock, commit: new GroupCommit({ store, clock, timeoutMs: 2000, maxBatch: 500 }) };
+  return {
+    clock,
+    commit: new GroupCommit({
+      store,
+      clock,
+      failures: new LoginFailures(silentLog, clock),
+      timeoutMs: 2000,
+      maxBatch: 500,
+    }),
+  };
 }
 
 describe('GroupCommit', () => {
@@ -21,7 +32,8 @@ describe('GroupCommit', () => {
           finish = resolve;
         });
       },
-      lookup: (ids) => Promise.resolve(ids.map((userId) => ({ userId, exists: true, newest: undefined }))),
+      lookup: (ids) =>
+        Promise.resolve(ids.map((userId) => ({ userId, exists: true, canExist: true, newest: undefined }))),
     });
     const first = Promise.all([1, 2, 3].map((userId) => commit.open(opening({ userId }))));
     await clock.advanceAsync(10);

@@ -1,0 +1,70 @@
+import type { Clock } from '../lib/clock.ts';
+import type { Log } from '../logging/log.ts';
+import { sqlErrorFields } from './sql-errors.ts';
+import type { Opening } from './user-store.ts';
+
+/** Lines a second at most: a storm of logins that fail must not be one of lines. Each refused user has a cause of their own. */
+const MAX_REFUSED_LINES = 20;
+const MAX_FAILED_LINES = 1;
+const WINDOW_MS = 1000;
+
+/** Tells the log why SQL let nobody in, with what SQL said. Lines that come too soon are counted in the next one. */
+export class LoginFailures {
+  readonly #log: Log;
+  readonly #refused: LineLimit;
+  readonly #failed: LineLimit;
+
+  constructor(log: Log, clock: Pick<Clock, 'monotonic'>) {
+    this.#log = log;
+    this.#refused = new LineLimit(clock, MAX_REFUSED_LINES);
+    this.#failed = new LineLimit(clock, MAX_FAILED_LINES);
+  }
+
+  /** SQL refuses this opening for good. */
+  refused({ userId }: Opening, error: unknown): void {
+    const logins = this.#refused.count(1);
+    if (logins === 0) return;
+    this.#log.warn(
+      { event: 'settlement-refused', userId, logins, ...sqlErrorFields(error) },
+      'the database refuses a login for good: correct the row or the rule that it names',
+    );
+  }
+
+  /** A batch of `logins` was not taken, which may pass. */
+  failed(logins: number, error: unknown): void {
+    const counted = this.#failed.count(logins);
+    if (counted === 0) return;
+    this.#log.warn(
+      { event: 'settlement-failed', logins: counted, ...sqlErrorFields(error) },
+      'logins wait or are refused: the database did not take them',
+    );
+  }
+}
+
+class LineLimit {
+  readonly #clock: Pick<Clock, 'monotonic'>;
+  readonly #maxLines: number;
+  #windowAt = Number.NEGATIVE_INFINITY;
+  #lines = 0;
+  #counted = 0;
+
+  constructor(clock: Pick<Clock, 'monotonic'>, maxLines: number) {
+    this.#clock = clock;
+    this.#maxLines = maxLines;
+  }
+
+  /** Adds to what the next line tells; answers the sum where a line may be written now, else 0. */
+  count(logins: number): number {
+    this.#counted += logins;
+    const now = this.#clock.monotonic();
+    if (now - this.#windowAt >= WINDOW_MS) {
+      this.#windowAt = now;
+      this.#lines = 0;
+    }
+    if (this.#lines >= this.#maxLines) return 0;
+    this.#lines += 1;
+    const sum = this.#counted;
+    this.#counted = 0;
+    return sum;
+  }
+}
