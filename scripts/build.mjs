@@ -1,17 +1,45 @@
-// Compiles src/ into dist/ and copies what the compiler leaves behind (the Lua scripts).
+// Compiles src/ into dist/ and copies what the compiler leaves behind (the Lua scripts). npm runs it with --if-needed after
+// each install: there a build that is up to date stays, and a missing compiler is no fault, for `npm ci --omit=dev` leaves
+// it out on purpose.
 import { spawnSync } from 'node:child_process';
-import { cpSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-rmSync(`${root}dist`, { recursive: true, force: true });
-const compiler = spawnSync(
-  process.execPath,
-  [`${root}node_modules/typescript/bin/tsc`, '-p', 'tsconfig.build.json'],
-  {
+const compiler = join(root, 'node_modules/typescript/bin/tsc');
+const dist = join(root, 'dist');
+/** Copied last: where it stands, everything before it went well. */
+const lastStep = join(dist, 'presence/scripts');
+const ifNeeded = process.argv.includes('--if-needed');
+
+if (ifNeeded && isUpToDate()) process.exit(0);
+if (existsSync(compiler)) build();
+else {
+  process.stderr.write(
+    'Lingxi is not built: TypeScript is missing, which is a development dependency. Run "npm ci" without --omit=dev, which builds; "npm prune --omit=dev" then removes what only the build needs.\n',
+  );
+  process.exitCode = ifNeeded ? 0 : 1;
+}
+
+function build() {
+  rmSync(dist, { recursive: true, force: true });
+  const compiled = spawnSync(process.execPath, [compiler, '-p', 'tsconfig.build.json'], {
     cwd: root,
     stdio: 'inherit',
-  },
-);
-if (compiler.status !== 0) process.exit(compiler.status ?? 1);
-cpSync(`${root}src/presence/scripts`, `${root}dist/presence/scripts`, { recursive: true });
+  });
+  if (compiled.status !== 0) process.exit(compiled.status ?? 1);
+  cpSync(join(root, 'src/presence/scripts'), lastStep, { recursive: true });
+}
+
+function isUpToDate() {
+  if (!existsSync(lastStep)) return false;
+  const inputs = ['src', 'package.json', 'tsconfig.json', 'tsconfig.build.json'];
+  return statSync(lastStep).mtimeMs > Math.max(...inputs.map((input) => newest(join(root, input))));
+}
+
+function newest(path) {
+  const stats = statSync(path);
+  if (!stats.isDirectory()) return stats.mtimeMs;
+  return Math.max(stats.mtimeMs, ...readdirSync(path).map((name) => newest(join(path, name))));
+}

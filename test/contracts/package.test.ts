@@ -1,0 +1,88 @@
+import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { REPOSITORY } from '../support/cache.ts';
+import { run, startChild } from '../support/child.ts';
+
+/** What a clone holds; tests and what git ignores are left out. */
+const CLONED = readdirSync(REPOSITORY).filter(
+  (name) => !['node_modules', 'dist', 'data', 'test', '.git', '.env', 'coverage'].includes(name),
+);
+
+let work: string;
+let packed: { readonly filename: string; readonly files: readonly { readonly path: string }[] };
+
+/** A fresh clone, with the dependencies installed or without. */
+function clone(name: string, installed: boolean): string {
+  const folder = join(work, name);
+  for (const entry of CLONED) cpSync(join(REPOSITORY, entry), join(folder, entry), { recursive: true });
+  if (installed) symlinkSync(join(REPOSITORY, 'node_modules'), join(folder, 'node_modules'));
+  return folder;
+}
+
+async function ended(command: string, args: readonly string[], cwd: string) {
+  const child = startChild(command, args, { cwd, env: process.env });
+  const { code } = await child.exited;
+  return { code, output: child.output() };
+}
+
+beforeAll(async () => {
+  work = mkdtempSync(join(tmpdir(), 'lingxi-package-'));
+  const folder = clone('clone', true);
+  const text = await run('npm', ['pack', '--json', '--pack-destination', work], {
+    cwd: folder,
+    env: process.env,
+  });
+  [packed] = JSON.parse(text.slice(text.indexOf('['))) as [typeof packed];
+});
+afterAll(() => rmSync(work, { recursive: true, force: true }));
+
+describe('the package', () => {
+  it('packed in a fresh clone holds what it runs, and neither sources nor tests', () => {
+    const paths = packed.files.map(({ path }) => path);
+    const scripts = readdirSync(join(REPOSITORY, 'src/presence/scripts')).map(
+      (name) => `dist/presence/scripts/${name}`,
+    );
+    expect(paths).toEqual(
+      expect.arrayContaining([
+        'bin/lingxi.js',
+        'dist/cli/main.js',
+        'dist/index.js',
+        'dist/index.d.ts',
+        'README.md',
+        'LICENSE',
+        ...scripts,
+      ]),
+    );
+    expect(paths.filter((path) => /^(src|test|scripts|data|node_modules)\//.test(path))).toEqual([]);
+  });
+
+  it('runs from where it was unpacked', async () => {
+    const folder = join(work, 'installed');
+    await run('tar', ['-xzf', join(work, packed.filename), '-C', work], {});
+    cpSync(join(work, 'package'), folder, { recursive: true });
+    symlinkSync(join(REPOSITORY, 'node_modules'), join(folder, 'node_modules'));
+    expect(await run(process.execPath, [join(folder, 'bin/lingxi.js'), '--help'], { cwd: work })).toMatch(
+      /lingxi serve/,
+    );
+    for (const file of packed.files) expect(existsSync(join(folder, file.path)), file.path).toBe(true);
+  });
+
+  it('without development dependencies is installed all the same, and its build says what is missing', async () => {
+    const folder = clone('bare', false);
+    // What `npm ci --omit=dev` runs at its end.
+    const prepared = await ended('npm', ['run', 'prepare'], folder);
+    expect(prepared.code).toBe(0);
+    expect(prepared.output).toMatch(/not built: TypeScript is missing/);
+    const built = await ended('npm', ['run', '--silent', 'build'], folder);
+    expect(built.code).toBe(1);
+    expect(built.output.trim()).toMatch(
+      /^Lingxi is not built: TypeScript is missing.*"npm ci" without --omit=dev/,
+    );
+    expect(built.output.trim().split('\n')).toHaveLength(1);
+    const published = await ended('npm', ['pack', '--silent'], folder);
+    expect(published.code).not.toBe(0);
+    expect(readdirSync(folder).filter((name) => name.endsWith('.tgz'))).toEqual([]);
+  });
+});
