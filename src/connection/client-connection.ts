@@ -1,6 +1,7 @@
 import type { Watched } from '../heartbeat/monitor.ts';
 import { OFF_WHEEL, type WheelNode } from '../heartbeat/timeout-wheel.ts';
 import type { Timer } from '../lib/clock.ts';
+import { closeReason } from '../protocol/close-codes.ts';
 import { matchPing, parseClientMessage } from '../protocol/codec.ts';
 import type { ErrorCode } from '../protocol/error-codes.ts';
 import { CAUSE_CODES, SAYS_GOODBYE } from './cause-codes.ts';
@@ -180,15 +181,16 @@ export class ClientConnection implements SocketEvents, Watched {
     this.#end(this.#cause ?? (code === 1006 ? 'connection-lost' : 'client-closed'), { code, reason });
   }
 
-  /** The only door out: idempotent, always with a cause. */
-  close(cause: CloseCause, reconnectAfterMs = 0): void {
+  /** The only door out: idempotent, always with a cause. `reason` stands in the close frame, cut to what that holds. */
+  close(cause: CloseCause, reconnectAfterMs = 0, reason: string = cause): void {
     if (!this.#open || this.#cause !== undefined) return;
     this.#cause = cause;
     const goodbye = { code: CAUSE_CODES[cause], reason: cause, reconnectAfterMs };
+    const shown = closeReason(reason);
     // A crowd that times out at once is told of in the stores while its sockets, which cost more, are closed one by one.
-    if (cause === 'heartbeat-timeout') this.#host.paced(() => this.#closeSocket(goodbye));
-    else this.#closeSocket(goodbye);
-    this.#end(cause, goodbye);
+    if (cause === 'heartbeat-timeout') this.#host.paced(() => this.#closeSocket(goodbye, shown));
+    else this.#closeSocket(goodbye, shown);
+    this.#end(cause, { code: goodbye.code, reason: shown });
   }
 
   timesOutAt(): number {
@@ -222,7 +224,7 @@ export class ClientConnection implements SocketEvents, Watched {
     return this.#open;
   }
 
-  #closeSocket(goodbye: Goodbye): void {
+  #closeSocket(goodbye: Goodbye, reason: string): void {
     if (this.#socketEnded) return;
     // A socket that takes nothing carries no farewell.
     if (this.speaksV1 && SAYS_GOODBYE.has(goodbye.reason) && this.#blockedSince === undefined)
@@ -230,7 +232,7 @@ export class ClientConnection implements SocketEvents, Watched {
     // A peer that is gone, or takes nothing, answers no close frame. A socket may call `closed` from within `close`.
     const { clock, limits } = this.#host;
     this.#termination = clock.after(limits.closeTimeoutMs, () => this.#socket.terminate());
-    this.#socket.close(goodbye.code, goodbye.reason);
+    this.#socket.close(goodbye.code, reason);
   }
 
   #handle(text: string, now: number): void {

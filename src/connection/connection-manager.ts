@@ -221,10 +221,14 @@ export class ConnectionManager {
     return this.#table.of(userId).map((connection) => connection.info());
   }
 
-  /** Closes the user's connections up to `epoch` (absent: all). */
-  closeUser(userId: number, cause: CloseCause, epoch = Number.POSITIVE_INFINITY): void {
+  /** Closes the user's connections up to `epoch` (absent: all); `reason` stands in the close frame (absent: the cause). */
+  closeUser(
+    userId: number,
+    cause: CloseCause,
+    { epoch = Number.POSITIVE_INFINITY, reason }: { readonly epoch?: number; readonly reason?: string } = {},
+  ): void {
     for (const connection of [...this.#table.of(userId)]) {
-      if (connection.registration.epoch <= epoch) connection.close(cause);
+      if (connection.registration.epoch <= epoch) connection.close(cause, 0, reason);
     }
   }
 

@@ -6,7 +6,7 @@ import type { Log } from '../logging/log.ts';
 import type { Counters } from '../metrics/counters.ts';
 import type { Dial, Presence } from '../presence/presence.ts';
 import { SUBPROTOCOL } from '../protocol/envelope.ts';
-import { type ErrorCode, errorBody, errorStatus } from '../protocol/error-codes.ts';
+import { type ErrorCode, type Exactness, errorBody, errorStatus } from '../protocol/error-codes.ts';
 import { type ClientAddress, createClientAddress } from './client-address.ts';
 import { ConnectionLimits } from './connection-limits.ts';
 import type { Credentials, UserIdentity } from './credentials.ts';
@@ -56,11 +56,10 @@ const RETRY_SPREAD_S = 5;
 const MAX_LOGGED_CHARS = 100;
 
 /** Why a request is refused, and for whom. */
-interface Reason {
+interface Reason extends Exactness {
   readonly code: ErrorCode;
   readonly userId?: number;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly detail?: string;
 }
 
 /**
@@ -137,6 +136,8 @@ export class Admission {
 
   async #identify(request: HandshakeRequest, ip: string): Promise<Acceptance | Reason> {
     const offer = readOffer(request, this.#options.config.queryToken);
+    if (offer === 'missing-credentials' && this.#options.config.queryToken)
+      return { code: offer, sentence: 'no-token' };
     if (typeof offer === 'string') return { code: offer };
     const identity = await this.#options.credentials.verifyUser(offer.token);
     if (!identity.ok) {
@@ -192,7 +193,7 @@ export class Admission {
 
   #refuse(request: HandshakeRequest, ip: string, reason: Reason): Refusal {
     const { counters, log, random, config } = this.#options;
-    const { code, userId, detail } = reason;
+    const { code, userId } = reason;
     counters.refused.set(code, (counters.refused.get(code) ?? 0) + 1);
     const origin = code === 'origin-not-allowed' ? request.header('origin') : undefined;
     log.info(
@@ -214,7 +215,7 @@ export class Admission {
       status,
       code,
       ...(retryAfterS === undefined ? {} : { retryAfterS }),
-      body: JSON.stringify(errorBody(code, language, detail)),
+      body: JSON.stringify(errorBody(code, language, reason)),
       headers: {
         'content-type': 'application/json; charset=utf-8',
         'cache-control': 'no-store',

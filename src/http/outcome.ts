@@ -1,11 +1,16 @@
 import type { Result } from '../lib/result.ts';
-import { ERRORS, type ErrorCode, errorBody, errorStatus, type Language } from '../protocol/error-codes.ts';
+import {
+  ERRORS,
+  type ErrorCode,
+  type Exactness,
+  errorBody,
+  errorStatus,
+  type Language,
+} from '../protocol/error-codes.ts';
 
 /** Why a request was not done: a stable code, and what makes its answer exact. */
-export interface Refusal {
+export interface Refusal extends Exactness {
   readonly code: ErrorCode;
-  /** Appended to the sentence of the code. */
-  readonly detail?: string;
   /** Where the contract asks for another status than the code's own. */
   readonly status?: number;
   readonly headers?: Readonly<Record<string, string>>;
@@ -20,10 +25,18 @@ export function refused(code: ErrorCode, detail?: string): { readonly ok: false;
   return { ok: false, error: detail === undefined ? { code } : { code, detail } };
 }
 
+/** As {@link refused}, with a sentence of its own. */
+export function refusedExactly(
+  code: ErrorCode,
+  exact: Exactness,
+): { readonly ok: false; readonly error: Refusal } {
+  return { ok: false, error: { code, ...exact } };
+}
+
 /** The HTTP answer to a refusal: `{"error","code"}` with the headers that its status calls for. */
 export function refusalResponse(refusal: Refusal, language: Language): Response {
   const status = refusal.status ?? errorStatus(refusal.code);
-  return new Response(JSON.stringify(errorBody(refusal.code, language, refusal.detail)), {
+  return new Response(JSON.stringify(errorBody(refusal.code, language, refusal)), {
     status,
     headers: { 'content-type': 'application/json', ...statusHeaders(status), ...refusal.headers },
   });

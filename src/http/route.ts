@@ -86,6 +86,11 @@ export function bodyOf<Schema extends z.ZodType>(
   });
 }
 
+/** When a block that begins now ends; undefined where none does. */
+export function blockedUntil(call: Call, blockMs: number | undefined): number | undefined {
+  return blockMs === undefined || blockMs === 0 ? undefined : call.deps.clock.now() + blockMs;
+}
+
 /** A line for whoever asks later what the service key was used for. */
 export function audit(call: Call, action: string, fields: Readonly<Record<string, unknown>>): void {
   if (call.caller.kind !== 'service') return;

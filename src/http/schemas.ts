@@ -47,6 +47,15 @@ export const EpochIn = z
   .transform((value) => Number(value))
   .openapi({ type: ['string', 'integer'], description: 'Epoch of a connection.', example: '1767225600000' });
 
+/** Longest time for which one call may block a user: 30 days. */
+const MAX_BLOCK_MS = 2_592_000_000;
+
+export const BlockMsIn = z.int().min(0).max(MAX_BLOCK_MS).optional().openapi({
+  description: 'Refuse logins of the user for this long, 30 days at most; 0 lifts a block.',
+});
+
+export const BlockedUntil = TimeMs.optional();
+
 export const ErrorSchema = z
   .object({
     error: Sentence,

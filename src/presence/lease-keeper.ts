@@ -113,7 +113,7 @@ export class LeaseKeeper {
   }
 
   /** Gives up exactly what was stated up to the revision named; what came later stands. */
-  #lose({ userId, rev, reason }: Loss): void {
+  #lose({ userId, rev, reason, note }: Loss): void {
     const hold = this.#presence.holds.get(userId);
     if (hold === undefined) return;
     const lost = hold.sockets.filter((socket) => socket.rev <= rev);
@@ -121,7 +121,7 @@ export class LeaseKeeper {
     // A take-over takes sockets and their linger; a proof of life by HTTP stays (rule PR1).
     if (reason === 'replaced') hold.forgetLinger(rev);
     else hold.forgetProofs(rev);
-    for (const { connection } of lost) connection?.close(reason);
+    for (const { connection } of lost) connection?.close(reason, 0, note);
     this.#presence.watch(hold);
     this.#presence.markDirty(hold);
   }

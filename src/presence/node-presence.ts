@@ -171,13 +171,13 @@ export class NodePresence {
     }
   }
 
-  /** The period is over for this node: closes what is left of the user here. */
-  forget(hold: UserHold, cause: CloseCause): void {
+  /** The period is over for this node: closes what is left of the user here, with `note` in the close frame. */
+  forget(hold: UserHold, cause: CloseCause, note?: string): void {
     hold.reset();
     hold.uncertain = false;
     this.manager.monitor.unwatch(hold);
     this.dirty.delete(hold);
-    this.manager.closeUser(hold.userId, cause);
+    this.manager.closeUser(hold.userId, cause, note === undefined ? {} : { reason: note });
   }
 
   /** Drops a hold that holds nothing and that nobody is busy with. */

@@ -92,15 +92,17 @@ export interface EndRequest {
   readonly reason: 'logout' | 'kick';
   /** 0: whatever the epoch. Otherwise only this one or an older one is ended (rule PR7). */
   readonly epoch: number;
-  /** Refuse logins for this long from now; 0: do not. */
-  readonly blockMs: number;
+  /** Refuse logins for this long from now; 0 lifts a block; absent: a block stays as it is. */
+  readonly blockMs?: number;
   /** Age of the newest proof that the asking node has, -1 where it holds none: an offline user's is exact. */
   readonly proofAgeMs: number;
+  /** What the service says of it: for the timeline, and for the nodes that close the sockets. */
+  readonly note?: string;
 }
 
 export type EndAnswer =
   | { readonly kind: 'ended'; readonly end: EndedPeriod }
-  /** A newer epoch is held: nothing changed. */
+  /** A newer epoch is held: nothing changed, no block either. */
   | { readonly kind: 'superseded' }
   | { readonly kind: 'not-online' }
   | { readonly kind: 'young' | 'no-lease' };
@@ -111,6 +113,8 @@ export interface Loss {
   /** Statements up to this one are void. */
   readonly rev: number;
   readonly reason: 'replaced' | 'logout' | 'kick';
+  /** What the service said of a kick. */
+  readonly note?: string;
 }
 
 export interface RenewRequest {

@@ -57,9 +57,13 @@ export interface LogoutRequest {
   readonly reason: 'logout' | 'kick';
   /** Ends only this epoch or an older one; absent: ends the period whatever its epoch (rule PR7). */
   readonly epoch?: number;
-  /** Refuse upgrades of the user for this long. */
+  /** Refuse logins of the user for this long; 0 lifts a block. It also counts for a user who is offline. */
   readonly blockMs?: number;
+  /** What the service says of it: shown in the timeline, and in the close frame. */
+  readonly note?: string;
 }
+
+export type LogoutFailure = 'not-online' | 'superseded' | 'presence-unavailable';
 
 /** One change of a user's presence: an entry of the timeline, and of the feed where the user went online or offline. */
 export interface PresenceChange {
@@ -73,6 +77,8 @@ export interface PresenceChange {
    */
   readonly event: 'online' | 'offline' | 'connected' | 'disconnected' | 'replaced' | 'released';
   readonly cause: string;
+  /** What the service said of a logout or kick. */
+  readonly note?: string;
   readonly node: string;
   readonly epoch: number;
   readonly period: number;
@@ -123,10 +129,11 @@ export interface Presence {
   heartbeat(
     userId: number,
   ): Promise<Result<{ lastHeartbeat: number }, 'not-online' | 'presence-unavailable'>>;
-  /** Ends the period; sockets are closed 4000 (logout) or 4002 (kick). */
-  logout(
-    request: LogoutRequest,
-  ): Promise<Result<{ logoutTime: number }, 'not-online' | 'presence-unavailable'>>;
+  /**
+   * Ends the period; sockets are closed 4000 (logout) or 4002 (kick). `superseded`: there is a newer connection than
+   * the epoch that was named, and nothing was done. Of a user who is not online a block holds all the same.
+   */
+  logout(request: LogoutRequest): Promise<Result<{ logoutTime: number }, LogoutFailure>>;
   /** When the user last went offline, from presence or from SQL; undefined where nothing is known. */
   lastLogout(userId: number): Promise<number | undefined>;
   /** Users online in the whole deployment, lingering included. May be up to 1 s old. */

@@ -47,13 +47,20 @@ export class RedisChanges {
 }
 
 function toChange([cursor, flat]: StreamEntry, userId: number | undefined): StoredChange {
-  const field = (name: string): string => flat[flat.indexOf(name) + 1] ?? '';
+  // A value may look like the name of a field.
+  const field = (name: string): string => {
+    for (let index = 0; index + 1 < flat.length; index += 2)
+      if (flat[index] === name) return flat[index + 1] ?? '';
+    return '';
+  };
+  const note = field('r');
   return {
     cursor,
     userId: userId ?? Number(field('u')),
     at: Number(field('a')),
     event: field('t') as PresenceChange['event'],
     cause: field('c'),
+    ...(note === '' ? {} : { note }),
     node: field('n'),
     epoch: Number(field('e')),
     period: Number(field('p')),

@@ -1,6 +1,6 @@
 import { assert } from '../lib/assert.ts';
 import type { LogoutReason } from '../protocol/reasons.ts';
-import type { ClaimAnswer, EndAnswer, EndedPeriod, UserRecord } from './presence-store.ts';
+import type { ClaimAnswer, EndAnswer, EndedPeriod, Loss, UserRecord } from './presence-store.ts';
 
 /** What `read.lua` answers of one user. */
 export type ReadReply = readonly [
@@ -63,6 +63,17 @@ export function parseEndAnswer(text: string): EndAnswer {
     default:
       throw new Error(`end.lua answered ${JSON.stringify(text.slice(0, 100))}`);
   }
+}
+
+/** `rev|reason`, or `rev|reason|note` where the service said something of it: the note may hold anything. */
+export function parseLoss(userId: number, text: string): Loss {
+  const [rev, reason, ...note] = text.split('|');
+  return {
+    userId,
+    rev: Number(rev),
+    reason: reason as Loss['reason'],
+    ...(note.length === 0 ? {} : { note: note.join('|') }),
+  };
 }
 
 /** `user,period,epoch,login,logout,reason` */

@@ -22,6 +22,7 @@ import {
   parseClaimAnswer,
   parseEndAnswer,
   parseEndedPeriod,
+  parseLoss,
   parseUserRecord,
   type ReadReply,
 } from './redis-replies.ts';
@@ -47,6 +48,8 @@ export interface RedisStoreOptions extends WorldRules {
 
 /** Users in one claim that are a crowd. */
 const CROWD = MAX_BATCH / 2;
+/** What `end.lua` takes for "a block stays as it is". */
+const LEAVE_BLOCK = -1;
 const LONE_SURROGATES = /\p{Surrogate}/gu;
 const STILL_HELD = 'an opening was recorded by another node meanwhile';
 /** Pages of 500 users that one look at all that a node holds may take. */
@@ -94,8 +97,7 @@ export class RedisPresenceStore implements PresenceStore {
     const flat = rest.slice(foreign.length);
     const losses: Loss[] = [];
     for (let index = 0; index + 1 < flat.length; index += 2) {
-      const [rev, reason] = String(flat[index + 1]).split('|');
-      losses.push({ userId: Number(flat[index]), rev: Number(rev), reason: reason as Loss['reason'] });
+      losses.push(parseLoss(Number(flat[index]), String(flat[index + 1])));
     }
     return { restore: restore === 1, world, onlineCount: Number(onlineCount), losses, foreign };
   }
@@ -135,12 +137,9 @@ export class RedisPresenceStore implements PresenceStore {
   }
 
   async end(batch: readonly EndRequest[]): Promise<readonly EndAnswer[]> {
-    const args = batch.flatMap(({ userId, reason, epoch, blockMs, proofAgeMs }) => [
-      userId,
-      reason,
-      epoch,
-      blockMs,
-      proofAgeMs,
+    const args = batch.flatMap(({ userId, reason, epoch, blockMs = LEAVE_BLOCK, proofAgeMs, note = '' }) => [
+      ...[userId, reason, epoch, blockMs, proofAgeMs],
+      wellFormed(note),
     ]);
     return ((await this.#run('end', args)) as string[]).map(parseEndAnswer);
   }

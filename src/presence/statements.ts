@@ -161,7 +161,7 @@ export class Statements {
     if (hold.isAlive(time.now()) && hold.goneAt === undefined) await this.#presence.hearLosses();
     if (!hold.isAlive(time.now())) return this.#letGo(hold);
     if (hold.endAsked !== undefined) {
-      this.#presence.forget(hold, hold.endAsked);
+      this.#presence.forget(hold, hold.endAsked.reason, hold.endAsked.note);
     } else if (hold.sockets.length > 0 && !hold.livedSince((hold.goneAt ??= time.monotonic))) {
       // The period may have been ended while this node was away: who shows no life after that stays logged out.
       return this.#again(hold, LIFE_LOOK_MS);

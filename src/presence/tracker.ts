@@ -11,6 +11,7 @@ import type {
   Dial,
   DialRefusal,
   DialRequest,
+  LogoutFailure,
   LogoutRequest,
   Presence,
   StoredChange,
@@ -134,12 +135,13 @@ export class PresenceTracker implements Presence, ManagerObserver {
     return this.#running().logins.heartbeat(userId);
   }
 
-  async logout(
-    request: LogoutRequest,
-  ): Promise<Result<{ logoutTime: number }, 'not-online' | 'presence-unavailable'>> {
+  async logout(request: LogoutRequest): Promise<Result<{ logoutTime: number }, LogoutFailure>> {
     const answer = await this.#end(request);
     if (answer === undefined || answer.kind === 'young' || answer.kind === 'no-lease')
       return err('presence-unavailable');
+    // Without a named epoch it only means that the user came back again and again while this was tried.
+    if (answer.kind === 'superseded')
+      return err(request.epoch === undefined ? 'presence-unavailable' : 'superseded');
     if (answer.kind !== 'ended') return err('not-online');
     const { store, ledger } = this.#options;
     if (!store.keepsDuties) await ledger.settled(answer.end, SETTLEMENT_WAIT_MS);
@@ -230,16 +232,16 @@ export class PresenceTracker implements Presence, ManagerObserver {
     node.holds.set(request.userId, hold);
     try {
       const askedBefore = hold.endAsked;
-      hold.endAsked = request.reason;
+      hold.endAsked = { reason: request.reason, note: request.note };
       const answer = await this.#endOnce(request, hold);
       const isKnown = answer.kind !== 'young' && answer.kind !== 'no-lease';
       hold.endAsked = isKnown ? undefined : askedBefore;
       if (answer.kind === 'ended') {
         node.periodEnded(answer.end);
-        node.forget(hold, request.reason);
+        node.forget(hold, request.reason, request.note);
       } else if (answer.kind === 'not-online' && askedBefore !== undefined) {
         // It had happened: only its answer was lost.
-        node.forget(hold, askedBefore);
+        node.forget(hold, askedBefore.reason, askedBefore.note);
       }
       return answer;
     } catch {
@@ -251,13 +253,18 @@ export class PresenceTracker implements Presence, ManagerObserver {
   }
 
   /** A logout without an epoch reads it first, so that its retries cannot end a period that began meanwhile. */
-  async #endOnce({ userId, reason, epoch, blockMs = 0 }: LogoutRequest, hold: UserHold): Promise<EndAnswer> {
+  async #endOnce(request: LogoutRequest, hold: UserHold): Promise<EndAnswer> {
+    const { userId, reason, epoch, blockMs, note } = request;
     const { store, clock } = this.#options;
     let answer: EndAnswer = { kind: 'not-online' };
     for (let attempt = 0; attempt < MAX_END_ATTEMPTS; attempt += 1) {
       const named = epoch ?? (await store.read([userId]))[0]?.epoch ?? NO_EPOCH;
       const [first] = await store.end([
-        { userId, reason, epoch: named, blockMs, proofAgeMs: this.#proofAge(hold) },
+        {
+          ...{ userId, reason, epoch: named, proofAgeMs: this.#proofAge(hold) },
+          ...(blockMs === undefined ? {} : { blockMs }),
+          ...(note === undefined ? {} : { note }),
+        },
       ]);
       if (first !== undefined) answer = first;
       if (answer.kind === 'ended' || answer.kind === 'not-online') return answer;

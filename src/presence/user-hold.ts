@@ -54,7 +54,7 @@ export class UserHold implements Watched {
   /** The store was told that nothing is left here, and has not answered: the period may be over. */
   mayHaveEnded = false;
   /** A logout was asked for and its answer never came: where the store no longer has the user, it happened. */
-  endAsked: 'logout' | 'kick' | undefined;
+  endAsked: { readonly reason: 'logout' | 'kick'; readonly note: string | undefined } | undefined;
   /** Monotonic time at which the store was found to have no hold of the user here, until that is settled. */
   goneAt: number | undefined;
   /** Why the newest socket that is gone ended, until the store was told; empty: it was. */

@@ -41,3 +41,20 @@ export type CloseCode = (typeof CloseCode)[keyof typeof CloseCode];
 export function mayReconnect(code: number): boolean {
   return !(code >= 4000 && code <= 4099);
 }
+
+/** Bytes of UTF-8 that the reason of a close frame may have (RFC 6455 section 5.5). */
+const MAX_REASON_BYTES = 123;
+
+/** A reason as a close frame can carry it: cut between two characters, without halves of a surrogate pair. */
+export function closeReason(text: string): string {
+  let reason = '';
+  let bytes = 0;
+  for (const character of text) {
+    const code = character.codePointAt(0) ?? 0;
+    const isHalf = code >= 0xd800 && code <= 0xdfff;
+    bytes += code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    if (bytes > MAX_REASON_BYTES) break;
+    reason += isHalf ? '\ufffd' : character;
+  }
+  return reason;
+}

@@ -135,10 +135,38 @@ export interface ErrorBody {
   readonly code: ErrorCode;
 }
 
-/** The body for `code` in `language`; `detail` is appended to make the sentence exact. */
-export function errorBody(code: ErrorCode, language: Language, detail?: string): ErrorBody {
-  const sentence = ERRORS[code][language];
-  return { error: detail === undefined ? sentence : `${sentence} ${detail}`, code };
+/** Sentences that stand in the place of a code's own where that one would mislead. The code stays the same. */
+export const EXACT_SENTENCES = {
+  /** `unknown-user`: there may well be such a user. */
+  'never-online': {
+    en: 'Nothing is known of this user: never online here, or no longer remembered.',
+    zh: '没有该用户的在线记录：从未上线，或记录已被清除。',
+  },
+  /** `not-found`: the address is right. */
+  'no-such-node': {
+    en: 'No living node has this name: see GET /api/nodes.',
+    zh: '没有使用该名称的存活节点，请查看 GET /api/nodes。',
+  },
+  /** `missing-credentials`, where `LINGXI_QUERY_TOKEN` is on. */
+  'no-token': {
+    en: 'No token was sent. Send it as "?token=<token>", as "Authorization: Bearer <token>", or offer the subprotocols "lingxi.v1, bearer.<token>".',
+    zh: '缺少令牌。请使用 “?token=<token>”、“Authorization: Bearer <token>” 或子协议 “lingxi.v1, bearer.<token>” 发送。',
+  },
+} as const satisfies Record<string, Readonly<Record<Language, string>>>;
+
+/** What makes the sentence of a code exact. */
+export interface Exactness {
+  /** Stands in the place of the code's own. */
+  readonly sentence?: keyof typeof EXACT_SENTENCES;
+  /** Is appended. */
+  readonly detail?: string;
+}
+
+/** The body for `code` in `language`. */
+export function errorBody(code: ErrorCode, language: Language, exact: Exactness = {}): ErrorBody {
+  const { sentence, detail } = exact;
+  const text = sentence === undefined ? ERRORS[code][language] : EXACT_SENTENCES[sentence][language];
+  return { error: detail === undefined ? text : `${text} ${detail}`, code };
 }
 
 export function errorStatus(code: ErrorCode): number {

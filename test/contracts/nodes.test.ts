@@ -50,6 +50,17 @@ describe.each(RUNTIMES)('two nodes on %s', (runtime) => {
     expect((await a.call('GET', '/api/nodes', { token: a.token(freshUser()) })).status).toBe(403);
   });
 
+  it('the reason of a kick reaches the socket on another node, in the close frame and in the timeline', async () => {
+    const user = freshUser();
+    const client = await viewPresence({ gateway: a }).seed(user);
+    const reason = 'a|b: 作弊 ' + '🐉'.repeat(40);
+    expect((await b.service('POST', `/api/users/${user}/disconnect`, { reason })).status).toBe(200);
+    const closed = await client.closed;
+    expect([closed.code, closed.reason]).toEqual([4002, 'a|b: 作弊 ' + '🐉'.repeat(27)]);
+    const { body } = await a.service('GET', `/api/users/${user}/timeline`);
+    expect((body['entries'] as unknown[])[0]).toMatchObject({ event: 'offline', cause: 'kick', reason });
+  });
+
   it('[PR4] a take-over on another node is told at once', async () => {
     const waits: number[] = [];
     for (let round = 0; round < 12; round += 1) {
@@ -106,6 +117,12 @@ describe.each(RUNTIMES)('two nodes on %s', (runtime) => {
     expect((await b.call('GET', '/readyz')).status).toBe(200);
     await a.waitForLog('audit', (line) => line['action'] === 'end-drain' && line['node'] === node);
     await eventually(async () => expect((await entryOf(a, 'b')).draining).toBe(false));
+  });
+
+  it('the drain of a node that is not there names it, not the address', async () => {
+    const answer = await a.service('POST', '/api/drain', { node: 'nobody' });
+    expect([answer.status, answer.body['code']]).toEqual([404, 'not-found']);
+    expect(answer.body['error']).toMatch(/^No living node has this name.* \(this node is a:/);
   });
 
   it('[DR1] POST /api/drain of a node that nobody knows is 404, of one that is silent 504 after 1 s', async () => {

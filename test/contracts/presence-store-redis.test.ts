@@ -21,8 +21,7 @@ const freshUser = (): number => ++users;
 const freshNode = (): string => `node-${++nodes}`;
 const socketOf = (userId: number, rev: number, changed: Partial<Claim> = {}) =>
   claimOf(userId, { mode: 'socket', rev, ...changed });
-const logout = (userId: number, epoch = 0) =>
-  ({ userId, reason: 'logout', epoch, blockMs: 0, proofAgeMs: -1 }) as const;
+const logout = (userId: number, epoch = 0) => ({ userId, reason: 'logout', epoch, proofAgeMs: -1 }) as const;
 const renew = (store: PresenceStore, acknowledged: RenewAnswer['losses'] = []): Promise<RenewAnswer> =>
   store.renew({ highestEpoch: 0, restored: true, acknowledged });
 

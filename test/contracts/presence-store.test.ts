@@ -22,7 +22,7 @@ const socketOf = (userId: number, rev: number, changed: Partial<Claim> = {}) =>
 const httpOf = (userId: number, rev: number, changed: Partial<Claim> = {}) =>
   claimOf(userId, { mode: 'http', rev, ...changed });
 const endOf = (userId: number, changed: Partial<EndRequest> = {}): EndRequest => ({
-  ...{ userId, reason: 'logout', epoch: 0, blockMs: 0, proofAgeMs: -1 },
+  ...{ userId, reason: 'logout', epoch: 0, proofAgeMs: -1 },
   ...changed,
 });
 

@@ -222,7 +222,6 @@ export class PresenceModel {
     const ask = (value: number | undefined) => ({
       ...request,
       epoch: value ?? 0,
-      blockMs: 0,
       proofAgeMs: -1,
     });
     const node = this.#node(command);

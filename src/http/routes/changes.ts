@@ -36,7 +36,14 @@ const EventsAnswer = z.object({
 
 const TimelineAnswer = z.object({
   entries: z.array(
-    z.object({ at: TimeMs, event: z.string(), cause: z.string(), node: z.string(), epoch: z.string() }),
+    z.object({
+      at: TimeMs,
+      event: z.string(),
+      cause: z.string(),
+      reason: z.string().optional().openapi({ description: 'What the service said of a kick.' }),
+      node: z.string(),
+      epoch: z.string(),
+    }),
   ),
   cursor: z.string().optional(),
 });
@@ -96,10 +103,11 @@ async function timeline(call: Call): Promise<Outcome> {
   if (!read.ok) return read;
   const changes = read.value;
   if (changes === undefined) return refused('invalid-body', fieldDetail('cursor', call.language));
-  const entries = changes.map(({ at, event, cause, node, epoch }) => ({
+  const entries = changes.map(({ at, event, cause, note, node, epoch }) => ({
     at,
     event,
     cause,
+    reason: note,
     node,
     epoch: String(epoch),
   }));

@@ -1,6 +1,6 @@
 import { z } from '@hono/zod-openapi';
 import { ok } from '../../lib/result.ts';
-import { type Outcome, refused } from '../outcome.ts';
+import { type Outcome, refused, refusedExactly } from '../outcome.ts';
 import { addRoute, askPresence, audit, bodyOf, type Call, type RouteTable } from '../route.ts';
 
 const DrainBody = z
@@ -53,6 +53,6 @@ async function setDraining(call: Call, draining: boolean): Promise<Outcome> {
   });
   if (done.ok) return ok(call.context.json(done.value));
   return done.error === 'not-found'
-    ? refused('not-found', `(this node is ${call.deps.node})`)
+    ? refusedExactly('not-found', { sentence: 'no-such-node', detail: `(this node is ${call.deps.node})` })
     : refused(done.error);
 }

@@ -1,6 +1,16 @@
 import { z } from '@hono/zod-openapi';
 import { parseUserId } from '../../protocol/user-id.ts';
-import { AddressIn, EpochIn, PlayerIdOut, Sentence, TimeMs, UserIdIn, UserIdOut } from '../schemas.ts';
+import {
+  AddressIn,
+  BlockedUntil,
+  BlockMsIn,
+  EpochIn,
+  PlayerIdOut,
+  Sentence,
+  TimeMs,
+  UserIdIn,
+  UserIdOut,
+} from '../schemas.ts';
 
 /** Most users that one status request may name. */
 export const MAX_STATUS_IDS = 1_000;
@@ -9,7 +19,9 @@ export const MAX_PAGE = 1_000;
 
 export const LoginBody = z.object({ playerId: UserIdIn, ip: AddressIn }).openapi('Login');
 export const HeartbeatBody = z.object({ playerId: UserIdIn }).openapi('Heartbeat');
-export const LogoutBody = z.object({ playerId: UserIdIn, epoch: EpochIn.nullish() }).openapi('Logout');
+export const LogoutBody = z
+  .object({ playerId: UserIdIn, epoch: EpochIn.nullish(), blockMs: BlockMsIn })
+  .openapi('Logout');
 export const StatusBody = z.object({ userIds: z.array(UserIdIn).max(MAX_STATUS_IDS) }).openapi('StatusQuery');
 
 export const PlayersQuery = z.object({
@@ -29,7 +41,12 @@ export const PlayersQuery = z.object({
 
 export const LoginAnswer = z.object({ message: Sentence, playerId: PlayerIdOut, loginTime: TimeMs });
 export const HeartbeatAnswer = z.object({ message: Sentence, playerId: PlayerIdOut, lastHeartbeat: TimeMs });
-export const LogoutAnswer = z.object({ message: Sentence, playerId: PlayerIdOut, logoutTime: TimeMs });
+export const LogoutAnswer = z.object({
+  message: Sentence,
+  playerId: PlayerIdOut,
+  logoutTime: TimeMs.optional().openapi({ description: 'Absent where only a block was set or lifted.' }),
+  blockedUntil: BlockedUntil,
+});
 
 export const PlayersAnswer = z.object({
   players: z.array(

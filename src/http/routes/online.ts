@@ -2,8 +2,9 @@ import { ok } from '../../lib/result.ts';
 import type { DialRefusal } from '../../presence/presence.ts';
 import type { Language } from '../../protocol/error-codes.ts';
 import { mayActFor } from '../access.ts';
+import { fieldDetail } from '../body.ts';
 import { type Outcome, refused } from '../outcome.ts';
-import { addRoute, askPresence, audit, bodyOf, type Call, type RouteTable } from '../route.ts';
+import { addRoute, askPresence, audit, blockedUntil, bodyOf, type Call, type RouteTable } from '../route.ts';
 import {
   HeartbeatAnswer,
   HeartbeatBody,
@@ -53,10 +54,11 @@ export function addOnlineRoutes(table: RouteTable): void {
     ...seedsOwn,
     path: '/api/online/logout',
     summary: 'Ends the period at once; sockets are closed 4000',
-    description: 'With `epoch` only that connection or an older one is ended.',
+    description:
+      'With `epoch` only that connection or an older one is ended. `blockMs` is for the service key alone, and also counts for a user who is offline.',
     body: LogoutBody,
     answer: LogoutAnswer,
-    errors: ['invalid-user-id', 'not-online', 'presence-unavailable'],
+    errors: ['forbidden', 'invalid-user-id', 'not-online', 'presence-unavailable'],
     handle: logout,
   });
 }
@@ -103,35 +105,56 @@ async function heartbeat(call: Call): Promise<Outcome> {
 async function logout(call: Call): Promise<Outcome> {
   const body = await bodyOf(call, LogoutBody);
   if (!body.ok) return body;
-  const { playerId: userId, epoch } = body.value;
+  const { playerId: userId, epoch, blockMs } = body.value;
   if (!mayActFor(call.caller, userId)) return refused('user-mismatch');
+  // Nobody may shut a user out, not even themselves, but the service.
+  if (blockMs !== undefined && call.caller.kind !== 'service')
+    return refused('forbidden', fieldDetail('blockMs', call.language));
   const { presence } = call.deps;
   const result = await presence.logout({
     userId,
     reason: 'logout',
     ...(typeof epoch === 'number' ? { epoch } : {}),
+    ...(blockMs === undefined ? {} : { blockMs }),
   });
+  const done = { userId, blockedUntil: blockedUntil(call, blockMs) };
   if (result.ok) {
-    audit(call, 'logout', { userId });
-    return logoutAnswer(call, userId, result.value.logoutTime);
+    audit(call, 'logout', { userId, blockMs });
+    return logoutAnswer(call, { ...done, logoutTime: result.value.logoutTime });
   }
-  if (result.error !== 'not-online' || call.deps.config.profile !== 'seed') return refused(result.error);
-  return logoutOfOffline(call, userId);
+  switch (result.error) {
+    case 'presence-unavailable':
+      return refused('presence-unavailable');
+    case 'superseded':
+      return refused('not-online');
+    case 'not-online':
+      if (blockMs !== undefined) {
+        audit(call, 'logout', { userId, blockMs, outcome: 'not-online' });
+        return logoutAnswer(call, done);
+      }
+      return call.deps.config.profile === 'seed' ? logoutOfOffline(call, userId) : refused('not-online');
+  }
 }
 
 /** The seed answered a second logout as it did the first; its page logs out twice when it is closed. */
 async function logoutOfOffline(call: Call, userId: number): Promise<Outcome> {
   const recorded = await askPresence(call, call.deps.presence.lastLogout(userId));
   if (!recorded.ok) return recorded;
-  return recorded.value === undefined ? refused('not-online') : logoutAnswer(call, userId, recorded.value);
+  return recorded.value === undefined
+    ? refused('not-online')
+    : logoutAnswer(call, { userId, logoutTime: recorded.value });
 }
 
-function logoutAnswer(call: Call, userId: number, logoutTime: number): Outcome {
+function logoutAnswer(
+  call: Call,
+  done: { readonly userId: number; readonly logoutTime?: number; readonly blockedUntil?: number | undefined },
+): Outcome {
   return ok(
     call.context.json({
       message: MESSAGES.logout[call.language],
-      playerId: String(userId),
-      logoutTime,
+      playerId: String(done.userId),
+      logoutTime: done.logoutTime,
+      blockedUntil: done.blockedUntil,
     }),
   );
 }

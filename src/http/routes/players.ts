@@ -2,7 +2,7 @@ import { z } from '@hono/zod-openapi';
 import { ok, type Result } from '../../lib/result.ts';
 import type { UserPresence } from '../../presence/presence.ts';
 import { checkShape } from '../body.ts';
-import { type Outcome, type Refusal, refused } from '../outcome.ts';
+import { type Outcome, type Refusal, refusedExactly } from '../outcome.ts';
 import { addRoute, askPresence, bodyOf, type Call, type RouteTable, userIdOf } from '../route.ts';
 import { UserIdParam } from '../schemas.ts';
 import { PlayerAnswer, PlayersAnswer, PlayersQuery, StatusAnswer, StatusBody } from './online.schemas.ts';
@@ -28,7 +28,8 @@ export function addPlayersRoutes(table: RouteTable): void {
     path: '/api/online/player/{playerId}',
     access: 'open-user',
     summary: 'What is known of one user',
-    description: '404 `unknown-user` for a user never seen.',
+    description:
+      '404 `unknown-user` for a user of whom nothing is known; with LINGXI_LAST_SEEN_TTL_S=0 also for one who is offline.',
     params: z.object({ playerId: UserIdParam }),
     answer: PlayerAnswer,
     errors: ['invalid-user-id', 'unknown-user', ...presenceRead.errors],
@@ -92,16 +93,20 @@ async function player(call: Call): Promise<Outcome> {
   );
 }
 
+const NEVER_ONLINE = refusedExactly('unknown-user', { sentence: 'never-online' });
+
 /** Where presence forgot a user (`LINGXI_LAST_SEEN_TTL_S`), SQL may still know that there was one. */
 async function lookUp(call: Call, userId: number): Promise<Result<Partial<UserPresence>, Refusal>> {
   const { presence } = call.deps;
   const read = await askPresence(call, presence.read([userId]));
   if (!read.ok) return read;
   const user = read.value[0];
+  // Nothing is kept of who is offline: what SQL or the duty that waits still tells is not shown either.
+  if (call.deps.config.lastSeenTtlS === 0 && user?.status !== 'online') return NEVER_ONLINE;
   if (user !== undefined) return ok(user);
   const logoutTime = await askPresence(call, presence.lastLogout(userId));
   if (!logoutTime.ok) return logoutTime;
-  return logoutTime.value === undefined ? refused('unknown-user') : ok({ logoutTime: logoutTime.value });
+  return logoutTime.value === undefined ? NEVER_ONLINE : ok({ logoutTime: logoutTime.value });
 }
 
 async function status(call: Call): Promise<Outcome> {

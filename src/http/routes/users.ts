@@ -1,11 +1,9 @@
 import { z } from '@hono/zod-openapi';
 import { ok } from '../../lib/result.ts';
 import { type Outcome, refused } from '../outcome.ts';
-import { addRoute, audit, bodyOf, type Call, type RouteTable, userIdOf } from '../route.ts';
-import { TimeMs, UserIdOut, UserIdParam } from '../schemas.ts';
+import { addRoute, audit, blockedUntil, bodyOf, type Call, type RouteTable, userIdOf } from '../route.ts';
+import { BlockedUntil, BlockMsIn, TimeMs, UserIdOut, UserIdParam } from '../schemas.ts';
 
-/** Longest time for which one call may block a user: 30 days. */
-const MAX_BLOCK_MS = 2_592_000_000;
 const MAX_REASON_LENGTH = 128;
 
 const UserPath = z.object({ id: UserIdParam });
@@ -29,20 +27,17 @@ const ConnectionsAnswer = z.object({
 
 const DisconnectBody = z
   .object({
-    reason: z.string().max(MAX_REASON_LENGTH).optional().openapi({ description: 'For the audit line.' }),
-    blockMs: z
-      .int()
-      .min(0)
-      .max(MAX_BLOCK_MS)
-      .optional()
-      .openapi({ description: 'Refuse upgrades of the user for this long.' }),
+    reason: z.string().max(MAX_REASON_LENGTH).optional().openapi({
+      description: 'For the timeline, the audit line, and the close frame (its first 123 bytes).',
+    }),
+    blockMs: BlockMsIn,
   })
   .openapi('Disconnect');
 
 const DisconnectAnswer = z.object({
   userId: UserIdOut,
   logoutTime: TimeMs.optional(),
-  blockedUntil: TimeMs.optional(),
+  blockedUntil: BlockedUntil,
 });
 
 /** What the service sees of a user's sockets, and how it ends them. */
@@ -64,7 +59,8 @@ export function addUsersRoutes(table: RouteTable): void {
     access: 'service',
     tag: 'Users',
     summary: 'Ends the period and closes the sockets 4002; may block the user for a while',
-    description: 'A block also holds for a user who is offline; without one that is 404 `not-online`.',
+    description:
+      '`blockMs` also counts for a user who is offline; without it that is 404 `not-online`. `{"blockMs": 0}` lifts a block.',
     params: UserPath,
     body: DisconnectBody,
     bodyOptional: true,
@@ -106,6 +102,7 @@ async function disconnect(call: Call): Promise<Outcome> {
     userId: userId.value,
     reason: 'kick',
     ...(blockMs === undefined ? {} : { blockMs }),
+    ...(reason === undefined || reason === '' ? {} : { note: reason }),
   });
   audit(call, 'disconnect', {
     userId: userId.value,
@@ -113,14 +110,17 @@ async function disconnect(call: Call): Promise<Outcome> {
     blockMs,
     outcome: result.ok ? 'ended' : result.error,
   });
-  const blocks = blockMs !== undefined && blockMs > 0;
-  // The block of a user who is offline holds all the same.
-  if (!result.ok && !(blocks && result.error === 'not-online')) return refused(result.error);
+  if (!result.ok) {
+    // Without an epoch it means that the user came back faster than this could be done.
+    if (result.error === 'superseded') return refused('presence-unavailable');
+    // The block of a user who is offline holds, or is lifted, all the same.
+    if (result.error !== 'not-online' || blockMs === undefined) return refused(result.error);
+  }
   return ok(
     call.context.json({
       userId: userId.value,
       logoutTime: result.ok ? result.value.logoutTime : undefined,
-      blockedUntil: blocks ? call.deps.clock.now() + blockMs : undefined,
+      blockedUntil: blockedUntil(call, blockMs),
     }),
   );
 }

@@ -96,19 +96,18 @@ export class PresenceWorld {
 
   end(request: EndRequest, moment: Moment): EndAnswer {
     const record = this.records.get(request.userId) ?? newRecord(request.userId);
-    if (request.blockMs > 0) {
-      record.blockedUntil = moment.observed + request.blockMs;
-      this.records.set(record.userId, record);
-    }
+    // Who has a newer connection than the one named keeps it, and may open others.
+    if (isOnline(record) && request.epoch > 0 && request.epoch < record.epoch) return { kind: 'superseded' };
+    if (request.blockMs !== undefined) this.#block(record, request.blockMs, moment);
     if (record.holds.size === 0) return { kind: 'not-online' };
     if (!record.recorded) return { kind: 'young' };
-    if (request.epoch > 0 && request.epoch < record.epoch) return { kind: 'superseded' };
     record.proof = newestProof(record);
     if (request.proofAgeMs >= 0) record.proof = Math.max(record.proof, moment.wall - request.proofAgeMs);
     const { userId, reason } = request;
-    for (const [node, { rev }] of record.holds) lose(this.losses, node, { userId, rev, reason });
+    const note = request.note === undefined ? {} : { note: request.note };
+    for (const [node, { rev }] of record.holds) lose(this.losses, node, { userId, rev, reason, ...note });
     const logoutTime = Math.max(record.loginTime, moment.wall);
-    return { kind: 'ended', end: this.#end(record, { reason, logoutTime, node: '' }) };
+    return { kind: 'ended', end: this.#end(record, { reason, logoutTime, node: '', ...note }) };
   }
 
   /** Drops the holds of a dead node whose deadlines have passed; at most `limit` users are looked at. */
@@ -140,6 +139,13 @@ export class PresenceWorld {
     // Its epochs must stay below those to come, also where the clock steps back meanwhile (rule PR3).
     this.highestEpoch = Math.max(this.highestEpoch, record.epoch);
     if (this.#rules.lastSeenTtlMs === 0 && record.blockedUntil === 0) this.records.delete(userId);
+  }
+
+  /** Refuses logins for `blockMs`; 0 lifts the block, and forgets a record that was kept for it alone. */
+  #block(record: RecordState, blockMs: number, { observed }: Moment): void {
+    record.blockedUntil = blockMs > 0 ? observed + blockMs : 0;
+    if (blockMs > 0) this.records.set(record.userId, record);
+    else if (record.holds.size === 0) this.#forgetOpening(record);
   }
 
   #login(node: string, step: LoginStep): ClaimAnswer {
@@ -269,7 +275,10 @@ export class PresenceWorld {
   }
 
   /** Status, online set, duty: one step (rule ST1). */
-  #end(record: RecordState, cause: { reason: LogoutReason; logoutTime: number; node: string }): EndedPeriod {
+  #end(
+    record: RecordState,
+    cause: { reason: LogoutReason; logoutTime: number; node: string; note?: string },
+  ): EndedPeriod {
     const { userId, period, epoch, loginTime } = record;
     const node = cause.node === '' ? (record.holds.keys().next().value ?? '') : cause.node;
     this.onlineCount -= 1;
@@ -278,7 +287,8 @@ export class PresenceWorld {
     noteUnsettled(record);
     const { reason, logoutTime } = cause;
     record.last = { period, loginTime, lastHeartbeat: record.proof, logoutTime, reason };
-    this.#note(record, { event: 'offline', cause: reason, at: logoutTime, node });
+    const note = cause.note === undefined ? {} : { note: cause.note };
+    this.#note(record, { event: 'offline', cause: reason, at: logoutTime, node, ...note });
     const times = { loginAt: loginTime, logoutAt: logoutTime, lastSeenAt: record.proof };
     this.#dutyRecorded({ userId, period, ...times, reason, node });
     return { userId, period, epoch, loginTime, logoutTime, reason };
@@ -287,11 +297,11 @@ export class PresenceWorld {
   /** Nobody was told of a period that was not recorded: a row of it that is open in SQL is reconciled. */
   #forgetOpening(record: RecordState): void {
     this.highestEpoch = Math.max(this.highestEpoch, record.epoch);
-    if (record.last === undefined && record.unsettled.length === 0 && record.blockedUntil === 0)
-      this.records.delete(record.userId);
+    if (record.unsettled.length > 0 || record.blockedUntil > 0) return;
+    if (record.last === undefined || this.#rules.lastSeenTtlMs === 0) this.records.delete(record.userId);
   }
 
-  #note(record: RecordState, change: Pick<PresenceChange, 'event' | 'cause' | 'at' | 'node'>): void {
+  #note(record: RecordState, change: Pick<PresenceChange, 'event' | 'cause' | 'at' | 'node' | 'note'>): void {
     const { userId, epoch, period } = record;
     this.#changed({ ...change, userId, epoch, period });
   }

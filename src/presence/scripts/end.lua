@@ -1,33 +1,37 @@
 -- end: logout and kick. Rules PR6, PR7, ST1.
--- ARGV[6…] user, reason, epoch (0: any), blockMs, age of the newest proof (-1: unknown)
+-- ARGV[6…] user, reason, epoch (0: any), blockMs (0: lift, -1: leave), age of the newest proof (-1: unknown), note
 -- Answers one text for each: ended,user,period,epoch,login,logout,reason | superseded | not-online | young | no-lease
 
 local answers = {}
 local valid = has_lease()
 
-local function take(id, reason, epoch, block_ms, proof_age)
+-- Refuses logins for so long; 0 lifts the block, and forgets a record that was kept for it alone.
+local function set_block(r, block_ms)
+  r.block = block_ms > 0 and observed + block_ms or 0
+  if block_ms > 0 then call('HSET', user_key(r.id), 'block', num(r.block)) else call('HDEL', user_key(r.id), 'block') end
+  if r.held == 0 then forget_opening(r) end
+end
+
+local function take(id, reason, epoch, block_ms, proof_age, note)
   if not valid then return 'no-lease' end
   if is_young() then return 'young' end
   local r = load(id)
-  if block_ms > 0 then
-    r.block = observed + block_ms
-    call('HSET', user_key(id), 'block', num(r.block))
-    if r.held == 0 and not r.f.un then call('PEXPIRE', user_key(id), math.max(block_ms, last_seen_ttl)) end
-  end
+  -- Who has a newer connection than the one named keeps it, and may open others.
+  if r.held > 0 and r.recorded and epoch > 0 and epoch < r.epoch then return 'superseded' end
+  if block_ms >= 0 then set_block(r, block_ms) end
   if r.held == 0 then return 'not-online' end
   if not r.recorded then return 'young' end
-  if epoch > 0 and epoch < r.epoch then return 'superseded' end
   r.proof = newest_proof(r)
   if proof_age >= 0 then r.proof = math.max(r.proof, wall - proof_age) end
   local holder = ''
   for n, h in pairs(r.holds) do
     holder = n
-    if n ~= node then lose(n, id, h.rev, reason) end
+    if n ~= node then lose(n, id, h.rev, note == '' and reason or reason .. '|' .. note) end
   end
-  return 'ended,' .. end_period(r, reason, math.max(r.login, wall), holder)
+  return 'ended,' .. end_period(r, reason, math.max(r.login, wall), holder, note)
 end
 
-for i = 6, #ARGV, 5 do
-  answers[#answers + 1] = take(ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]), tonumber(ARGV[i + 4]))
+for i = 6, #ARGV, 6 do
+  answers[#answers + 1] = take(ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]), tonumber(ARGV[i + 4]), ARGV[i + 5])
 end
 return answers

@@ -267,9 +267,14 @@ local function mirror(r)
 end
 
 -- Every change stands in the user's timeline; going online and offline also in the feed (rule PR12).
-local function change(r, event, cause, at, holder)
+local function change(r, event, cause, at, holder, note)
   local key = timeline_key(r.id)
-  call('XADD', key, 'MAXLEN', TIMELINE_LENGTH, '*', 'a', num(at), 't', event, 'c', cause, 'n', holder, 'e', num(r.epoch))
+  local entry = { 'a', num(at), 't', event, 'c', cause, 'n', holder, 'e', num(r.epoch) }
+  if note and note ~= '' then
+    entry[#entry + 1] = 'r'
+    entry[#entry + 1] = note
+  end
+  call('XADD', key, 'MAXLEN', TIMELINE_LENGTH, '*', unpack(entry))
   -- Once for all that a script has to tell of the user.
   if not r.is_kept then call('PEXPIRE', key, num(timeline_ttl)) end
   r.is_kept = true
@@ -318,7 +323,7 @@ end
 local function newest_unsettled(r) return r.f.un and string.match(r.f.un, '[^;]*$') or '' end
 
 -- END: status, online set, mirror, duty in one step (rule ST1).
-local function end_period(r, reason, logout, holder)
+local function end_period(r, reason, logout, holder, note)
   for n in pairs(r.holds) do drop_hold(r, n) end
   take_out(ONLINE_SET, r.id)
   take_out(ONLINE, r.id)
@@ -334,7 +339,7 @@ local function end_period(r, reason, logout, holder)
   r.f.last = table.concat({ period, login, proof, at, reason }, '|')
   -- What else the record has, it had before.
   call('HSET', user_key(r.id), 'rec', '0', 'proof', proof, 'till', num(r.till), 'last', r.f.last, 'un', with_unsettled(r))
-  change(r, 'offline', reason, logout, holder)
+  change(r, 'offline', reason, logout, holder, note)
   -- One field: seven would be seven more texts for each reader of a crowd's.
   call('XADD', DUTIES, '*', 'd', table.concat({ r.id, period, login, at, proof, reason, holder }, '|'))
   return table.concat({ r.id, period, num(r.epoch), login, at, reason }, ',')

@@ -99,7 +99,7 @@ describe('ConnectionManager as a library', () => {
   it('closeUser closes up to an epoch and no newer connection', () => {
     const { connect, manager } = openLibrary({ policy: 'multi' });
     const [first, second] = [connect({ epoch: 1 }), connect({ epoch: 2 })];
-    manager.closeUser(7, 'kick', 1);
+    manager.closeUser(7, 'kick', { epoch: 1 });
     expect([first.socket.code, second.socket.code]).toEqual([4002, undefined]);
     manager.closeUser(7, 'logout');
     expect(second.socket.code).toBe(4000);

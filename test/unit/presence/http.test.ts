@@ -118,7 +118,7 @@ describe('logout and kick', () => {
     const older = await room.enter(USER);
     const newer = await room.enter(USER);
     const stale = { userId: USER, reason: 'logout', epoch: older.dial.epoch } as const;
-    expect(await room.during(room.tracker.logout(stale))).toEqual({ ok: false, error: 'not-online' });
+    expect(await room.during(room.tracker.logout(stale))).toEqual({ ok: false, error: 'superseded' });
     expect(newer.socket.code).toBeUndefined();
     expect(await room.status(USER)).toBe('online');
     const right = { ...stale, epoch: newer.dial.epoch };

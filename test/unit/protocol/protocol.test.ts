@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { CloseCode, mayReconnect } from '../../../src/protocol/close-codes.ts';
+import { CloseCode, closeReason, mayReconnect } from '../../../src/protocol/close-codes.ts';
 import { matchPing, parseClientMessage } from '../../../src/protocol/codec.ts';
 import { EnvelopeEncoder, jsonText } from '../../../src/protocol/envelope.ts';
 import { parseUserId } from '../../../src/protocol/user-id.ts';
@@ -107,6 +107,30 @@ describe('envelopes', () => {
   it('carry null where there is nothing to say', () => {
     expect(new EnvelopeEncoder('x', jsonText(undefined), 1).forUser(1)).toContain('"data":null}');
     expect(() => jsonText(1n)).toThrow(TypeError);
+  });
+});
+
+describe('close reasons', () => {
+  it.each([
+    ['short', 'short'],
+    ['x'.repeat(123), 'x'.repeat(123)],
+    ['x'.repeat(124), 'x'.repeat(123)],
+    ['灵'.repeat(50), '灵'.repeat(41)],
+    [`x${'🐉'.repeat(31)}`, `x${'🐉'.repeat(30)}`],
+    ['a\ud800b', 'a\ufffdb'],
+  ])('are cut between two characters (%#)', (text, shown) => {
+    expect(closeReason(text)).toBe(shown);
+  });
+
+  it('always fit a close frame, and are the beginning of what was said', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary', maxLength: 200 }), (text) => {
+        const shown = closeReason(text);
+        expect(Buffer.byteLength(shown)).toBeLessThanOrEqual(123);
+        expect(text.startsWith(shown)).toBe(true);
+        if (shown !== text) expect(Buffer.byteLength(shown)).toBeGreaterThan(123 - 4);
+      }),
+    );
   });
 });
 
