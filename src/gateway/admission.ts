@@ -13,6 +13,7 @@ import type { Credentials, UserIdentity } from './credentials.ts';
 import { formFault, type HandshakeRequest, type Offer, readOffer } from './handshake.ts';
 import { preferredLanguage } from './language.ts';
 import { createOriginCheck, type OriginCheck } from './origin.ts';
+import { RefusedProofs } from './refused-proofs.ts';
 
 export type { HandshakeRequest } from './handshake.ts';
 
@@ -71,6 +72,7 @@ export class Admission {
   readonly #address: ClientAddress;
   readonly #allowsOrigin: OriginCheck;
   readonly #limits: ConnectionLimits;
+  readonly #proofs: RefusedProofs;
   #draining = false;
 
   /** Throws where a trusted proxy is not an address or a CIDR. */
@@ -79,6 +81,7 @@ export class Admission {
     this.#address = createClientAddress(options.config.trustedProxies);
     this.#allowsOrigin = createOriginCheck(options.config.allowedOrigins);
     this.#limits = new ConnectionLimits({ ...options.config, clock: options.clock });
+    this.#proofs = new RefusedProofs({ ...options, limits: this.#limits });
   }
 
   async decide(request: HandshakeRequest): Promise<Decision> {
@@ -194,6 +197,7 @@ export class Admission {
   #refuse(request: HandshakeRequest, ip: string, reason: Reason): Refusal {
     const { counters, log, random, config } = this.#options;
     const { code, userId } = reason;
+    this.#proofs.note({ code, request, ip, userId });
     counters.refused.set(code, (counters.refused.get(code) ?? 0) + 1);
     const origin = code === 'origin-not-allowed' ? request.header('origin') : undefined;
     log.info(

@@ -31,7 +31,7 @@ export class ConnectionLimits {
   take(ip: string): 'overloaded' | 'rate-limited' | undefined {
     const { maxConnections, maxConnectionsPerIp } = this.#options;
     if (this.#taken >= maxConnections || this.#pending >= MAX_PENDING_HANDSHAKES) return 'overloaded';
-    if (this.#failures.size > 0 && this.#failedTooOften(ip)) return 'rate-limited';
+    if (this.#failures.size > 0 && this.failedTooOften(ip)) return 'rate-limited';
     if (maxConnectionsPerIp > 0) {
       const count = this.#byIp.get(ip) ?? 0;
       if (count >= maxConnectionsPerIp) return 'rate-limited';
@@ -72,7 +72,8 @@ export class ConnectionLimits {
     this.#failures.set(ip, { count: 1, until: now + FAILURE_WINDOW_MS });
   }
 
-  #failedTooOften(ip: string): boolean {
+  /** Whether so many tokens from `ip` failed lately that its next ones are not looked at. */
+  failedTooOften(ip: string): boolean {
     const known = this.#failures.get(ip);
     if (known === undefined) return false;
     if (this.#options.clock.monotonic() < known.until) return known.count >= MAX_FAILURES_PER_WINDOW;

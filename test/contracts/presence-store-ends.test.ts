@@ -191,7 +191,7 @@ describe.each([
         const user = freshUser();
         await login(store, socketOf(user, 1));
         await end(store, endOf(user, { reason: 'kick', note }));
-        const [newest, ...older] = await store.timeline(user, { cursor: undefined, limit: 10 });
+        const [newest, ...older] = (await store.timeline(user, { cursor: undefined, limit: 10 })) ?? [];
         expect(newest).toMatchObject({ event: 'offline', cause: 'kick', note, epoch: expect.any(Number) });
         for (const entry of older) expect(entry.note).toBeUndefined();
       }

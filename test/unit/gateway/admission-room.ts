@@ -23,6 +23,8 @@ export interface Room {
   readonly admission: Admission;
   readonly dialled: DialRequest[];
   readonly abandoned: Dial[];
+  /** Users who proved life by HTTP. */
+  readonly proven: number[];
   readonly logged: LogFields[];
   readonly counters: Counters;
   readonly clock: FakeClock;
@@ -39,6 +41,7 @@ export function room(config: Partial<Config> = {}): Room {
   const counters = new Counters();
   const dialled: DialRequest[] = [];
   const abandoned: Dial[] = [];
+  const proven: number[] = [];
   const presence = {
     get available() {
       return state.available;
@@ -51,6 +54,10 @@ export function room(config: Partial<Config> = {}): Room {
       return ok({ userId, connectionId: 'c1', epoch: 11, period: 5, loginTime: 1, resumed: true });
     },
     abandon: (dial: Dial) => void abandoned.push(dial),
+    async heartbeat(userId: number) {
+      proven.push(userId);
+      return ok({ lastHeartbeat: 1 });
+    },
   } as Partial<Presence> as Presence;
   const admission = new Admission({
     config: {
@@ -73,6 +80,7 @@ export function room(config: Partial<Config> = {}): Room {
     admission,
     dialled,
     abandoned,
+    proven,
     logged,
     counters,
     clock,

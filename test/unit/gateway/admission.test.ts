@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { MAX_FAILURES_PER_WINDOW } from '../../../src/gateway/connection-limits.ts';
-import { GOOD, handshake, outcome, room } from './admission-room.ts';
+import type { HandshakeRequest } from '../../../src/gateway/handshake.ts';
+import { GOOD, handshake, outcome, type Room, room } from './admission-room.ts';
 
 const anonymous = { authorization: undefined };
 
@@ -203,5 +204,67 @@ describe('refusals', () => {
     await admission.decide(handshake({ origin: `https://evil\n${'x'.repeat(500)}` }));
     expect(logged[0]).toMatchObject({ code: 'user-mismatch', userId: 7 });
     expect(logged[1]?.['origin']).toMatch(/^https:\/\/evil\?x{80,90}$/);
+  });
+});
+
+describe('a refused upgrade as a proof of life', () => {
+  /** What was proved once all that a decision left behind is done. */
+  async function provenBy(state: Room, request: HandshakeRequest): Promise<readonly number[]> {
+    await state.admission.decide(request);
+    await new Promise((resolve) => setImmediate(resolve));
+    return state.proven;
+  }
+
+  test.each([
+    'session-exists',
+    'session-flapping',
+    'presence-unavailable',
+    'settlement-unavailable',
+  ] as const)('[DR4] %s from presence proves life by HTTP', async (code) => {
+    const state = room();
+    state.answer = code;
+    expect(await provenBy(state, handshake())).toEqual([7]);
+  });
+
+  test.each(['blocked', 'unknown-user'] as const)('[DR4] %s proves nothing', async (code) => {
+    const state = room();
+    state.answer = code;
+    expect(await provenBy(state, handshake())).toEqual([]);
+  });
+
+  const refusing: readonly (readonly [string, () => Room])[] = [
+    [
+      'draining',
+      () => {
+        const state = room();
+        state.admission.setDraining(true);
+        return state;
+      },
+    ],
+    ['overloaded', () => room({ maxConnections: 0 })],
+    ['presence-unavailable', () => Object.assign(room(), { available: false })],
+  ];
+  describe.each(refusing)('%s', (_code, refusingRoom) => {
+    test('[DR4] proves life by HTTP, though the token was not looked at before', async () => {
+      expect(await provenBy(refusingRoom(), handshake())).toEqual([7]);
+      expect(await provenBy(refusingRoom(), handshake({}, '/ws?userId=7'))).toEqual([7]);
+    });
+
+    test.each([
+      ['a bad token', { authorization: 'Bearer guess' }, '/ws'],
+      ['no token', { authorization: undefined }, '/ws'],
+      ['a token of another user than the one named', {}, '/ws?userId=8'],
+      ['a foreign origin', { origin: 'https://evil.example' }, '/ws'],
+    ])('[DR4] proves nothing with %s', async (_what, headers, url) => {
+      expect(await provenBy(refusingRoom(), handshake(headers, url))).toEqual([]);
+    });
+
+    test('[DR4] is no way to guess tokens: an address that guesses is not looked at any more', async () => {
+      const state = refusingRoom();
+      const guess = handshake({ authorization: 'Bearer guess' });
+      for (let count = 0; count < MAX_FAILURES_PER_WINDOW; count += 1) await provenBy(state, guess);
+      expect(await provenBy(state, handshake())).toEqual([]);
+      expect(await provenBy(state, handshake({}, '/ws', '192.0.2.10'))).toEqual([7]);
+    });
   });
 });
