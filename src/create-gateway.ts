@@ -4,18 +4,18 @@ import { Drain } from './cluster/drain.ts';
 import { LocalRouter } from './cluster/local-router.ts';
 import { PushRate } from './cluster/push-rate.ts';
 import type { Config } from './config/config.ts';
-import { openToOthers } from './config/make-folder.ts';
 import { ConnectionManager } from './connection/connection-manager.ts';
 import { createOperations, type Operations } from './create-operations.ts';
 import { createSettlement, type Settlement } from './create-settlement.ts';
+import { warnOfSurroundings } from './create-warnings.ts';
 import { Admission } from './gateway/admission.ts';
 import { createBunServer } from './gateway/bun-server.ts';
 import { bunRuntime } from './gateway/bun-types.ts';
 import { createClientAddress } from './gateway/client-address.ts';
 import type { Credentials } from './gateway/credentials.ts';
-import { descriptorLimit, descriptorWarning } from './gateway/descriptor-limit.ts';
-import type { GatewayServer } from './gateway/gateway-server.ts';
-import { ListenError, shownHost } from './gateway/gateway-server.ts';
+import { allowedConnections, descriptorLimit } from './gateway/descriptor-limit.ts';
+import { type DescriptorWatch, watchDescriptors } from './gateway/descriptor-watch.ts';
+import { type GatewayServer, ListenError, shownHost } from './gateway/gateway-server.ts';
 import { preferredLanguage } from './gateway/language.ts';
 import { createNodeServer } from './gateway/node-server.ts';
 import { createCredentials } from './gateway/token-credentials.ts';
@@ -80,15 +80,9 @@ export async function createGateway(options: GatewayOptions): Promise<Result<Gat
       'time passed that nobody could observe: all deadlines moved by it',
     );
   });
-  const warning = descriptorWarning(descriptorLimit(), config.maxConnections);
-  if (warning !== undefined) log.warn({ event: 'config', variable: 'LINGXI_MAX_CONNECTIONS' }, warning);
   const users = await ownUserStore(config);
   if (!users.ok) return users;
-  if (config.databaseUrl === undefined && openToOthers(config.dataDir))
-    log.warn(
-      { event: 'config', variable: 'LINGXI_DATA_DIR', value: config.dataDir },
-      'other users of this machine may enter the data folder and lock the database: give the folder to this user and set its mode to 0700',
-    );
+  warnOfSurroundings(config, log);
   const rooms = { config, clock, time, node, log, counters, users: users.value };
   const presence = await createPresenceStore(rooms).catch((error: unknown) =>
     err({ message: `The periods left open cannot be read: ${describeError(error)}` }),
@@ -126,6 +120,7 @@ class Assembly {
   readonly #router: LocalRouter;
   readonly #admission: Admission;
   readonly #server: GatewayServer;
+  readonly #descriptors: DescriptorWatch;
   readonly #operations: Operations;
   #createdApp: HttpApp | undefined;
   readonly #drain: Drain;
@@ -149,7 +144,7 @@ class Assembly {
       rate: new PushRate(config.pushRatePerUser, clock),
     });
     this.#admission = new Admission({
-      config,
+      config: { ...config, maxConnections: allowedConnections(descriptorLimit(), config.maxConnections) },
       credentials: this.#credentials,
       presence: this.#tracker,
       clock,
@@ -159,6 +154,7 @@ class Assembly {
     });
     this.#server = this.#createServer();
     this.#drain = this.#createDrain();
+    this.#descriptors = watchDescriptors({ clock, log, server: this.#server });
     this.#operations = createOperations({
       ...parts,
       newId,
@@ -182,13 +178,11 @@ class Assembly {
     this.#operations.start();
     try {
       const { port, addresses } = await this.#server.listen();
+      this.#descriptors.start();
       const urls = addresses.map(
         (address) => `http://${shownHost(this.#parts.config.host, address)}:${port}`,
       );
-      const stop = (): Promise<void> => {
-        this.#stopped ??= this.#stop();
-        return this.#stopped;
-      };
+      const stop = (): Promise<void> => (this.#stopped ??= this.#stop());
       return ok({ port, urls: [...new Set(urls)], manager: this.#manager, stop });
     } catch (error) {
       await this.#stopStores();
@@ -205,6 +199,7 @@ class Assembly {
     this.#manager.close();
     await sleep(clock, CLOSE_GRACE_MS);
     await this.#settlement.settler.flush(Math.max(0, endAt - clock.monotonic()));
+    this.#descriptors.stop();
     this.#server.stopAccepting();
     await this.#server.close();
     await this.#stopStores();

@@ -27,6 +27,10 @@ class BunGateway implements GatewayServer {
   readonly #options: ServerOptions;
   readonly #requestTimeoutS: number;
   #servers: BunServer[] = [];
+  /** Those that listen no more and still have connections. */
+  readonly #paused = new Set<BunServer>();
+  /** Where to listen again. */
+  #awaited: { readonly address: string; readonly port: number }[] = [];
 
   constructor(bun: BunRuntime, options: ServerOptions) {
     this.#bun = bun;
@@ -48,13 +52,36 @@ class BunGateway implements GatewayServer {
     });
   }
 
+  pause(): void {
+    // Bun cannot leave a connection waiting: while it listens and has no descriptor for one, its loop turns in circles.
+    for (const server of this.#servers) {
+      this.#awaited.push({ address: server.hostname, port: server.port });
+      this.#paused.add(server);
+      void server.stop(false).finally(() => this.#paused.delete(server));
+    }
+    this.#servers = [];
+  }
+
+  resume(): boolean {
+    for (const listener of [...this.#awaited]) {
+      try {
+        this.#servers.push(this.#serve(listener.address, listener.port));
+      } catch (error) {
+        this.#options.log.warn({ event: 'internal-error', err: error }, 'cannot listen again, trying on');
+        return false;
+      }
+      this.#awaited = this.#awaited.filter((other) => other !== listener);
+    }
+    return true;
+  }
+
   stopAccepting(): void {
     // The promise settles once every connection ended, which is not awaited here.
     for (const server of this.#servers) void server.stop(false);
   }
 
   async close(): Promise<void> {
-    const servers = this.#servers;
+    const servers = [...this.#servers, ...this.#paused];
     this.#servers = [];
     await Promise.all(servers.map((server) => server.stop(true)));
   }

@@ -1,6 +1,7 @@
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { devNull } from 'node:os';
 
-/** Descriptors that the process needs beside its connections: stores, listeners, files. */
+/** Descriptors that the process needs beside its sockets: stores, listeners, files, and to answer that it is full. */
 const OTHER_DESCRIPTORS = 100;
 
 /** How many descriptors this process may open; undefined where the system does not say (only Linux does, in /proc). */
@@ -13,8 +14,28 @@ export function descriptorLimit(): number | undefined {
   }
 }
 
+/** How many of `wanted` descriptors this process can open now; all of them where it cannot be tried. */
+export function freeDescriptors(wanted: number): number {
+  const opened: number[] = [];
+  try {
+    while (opened.length < wanted) opened.push(openSync(devNull, 'r'));
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    if (code !== 'EMFILE' && code !== 'ENFILE') return wanted;
+  } finally {
+    for (const descriptor of opened) closeSync(descriptor);
+  }
+  return opened.length;
+}
+
+/** How many sockets the process may have open: beyond, handshakes are refused while there are descriptors to do so. */
+export function allowedConnections(limit: number | undefined, maxConnections: number): number {
+  if (limit === undefined) return maxConnections;
+  return Math.max(1, Math.min(maxConnections, limit - OTHER_DESCRIPTORS));
+}
+
 /** What to say where the limit cuts off connections that `LINGXI_MAX_CONNECTIONS` allows. */
 export function descriptorWarning(limit: number | undefined, maxConnections: number): string | undefined {
   if (limit === undefined || limit >= maxConnections + OTHER_DESCRIPTORS) return undefined;
-  return `this process may open ${limit} descriptors, fewer than LINGXI_MAX_CONNECTIONS (${maxConnections}) needs: raise the limit (ulimit -n, LimitNOFILE) or lower the setting`;
+  return `this process may open ${limit} descriptors, fewer than LINGXI_MAX_CONNECTIONS (${maxConnections}) needs, and takes ${allowedConnections(limit, maxConnections)} connections: raise the limit (ulimit -n, LimitNOFILE) or lower the setting`;
 }

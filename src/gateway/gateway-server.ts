@@ -23,6 +23,10 @@ export const MAX_HELD_BYTES = 1_048_576;
 export interface GatewayServer {
   /** Rejects with a {@link ListenError} where the address cannot be had. */
   listen(): Promise<{ readonly port: number; readonly addresses: readonly string[] }>;
+  /** Takes no connections until {@link resume}; open ones live on. */
+  pause(): void;
+  /** Takes connections again; false where that fails now and is to be tried later. */
+  resume(): boolean;
   /** No new connections and no new upgrades; open sockets live on. */
   stopAccepting(): void;
   /** Stops accepting and drops whatever is still connected. */

@@ -92,6 +92,16 @@ class NodeGateway implements GatewayServer {
     });
   }
 
+  pause(): void {
+    // Each connection beyond is taken and closed at once. A server that listens no more would not time out requests.
+    for (const server of this.#servers) server.maxConnections = 1;
+  }
+
+  resume(): boolean {
+    for (const server of this.#servers) server.maxConnections = this.#maxConnections;
+    return true;
+  }
+
   stopAccepting(): void {
     for (const server of this.#servers) if (server.listening) server.close();
   }
@@ -101,6 +111,10 @@ class NodeGateway implements GatewayServer {
     this.#servers = [];
     for (const socket of this.#sockets) socket.terminate();
     await Promise.all(closing);
+  }
+
+  get #maxConnections(): number {
+    return this.#options.maxConnections + SPARE_CONNECTIONS;
   }
 
   #createServer(): Server {
@@ -114,7 +128,7 @@ class NodeGateway implements GatewayServer {
     });
     // Node would leave out the lines beyond its limit in silence; they are counted in hasTooManyHeaders.
     server.maxHeadersCount = 0;
-    server.maxConnections = this.#options.maxConnections + SPARE_CONNECTIONS;
+    server.maxConnections = this.#maxConnections;
     server.on('request', (incoming, outgoing) => void this.#respond(incoming, outgoing));
     server.on('upgrade', (incoming, stream, head) => void this.#upgrade(incoming, stream, head));
     return server;

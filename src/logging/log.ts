@@ -26,6 +26,7 @@ export type LogEvent =
   | 'foreign-value'
   | 'config'
   | 'node-name-shared'
+  | 'descriptors-exhausted'
   | 'internal-error';
 
 export type LogFields = Readonly<Record<string, unknown>> & { readonly event: LogEvent };

@@ -50,7 +50,7 @@ export function createLog(options: LogOptions): ProcessLog {
     (fields: LogFields, message: string): void => {
       if (logger.isLevelEnabled(level)) logger[level](scrubFields(fields), scrubText(message));
     };
-  const flushed = output.flushed ?? (() => Promise.resolve());
+  const flushed = async (): Promise<void> => output.flushed?.();
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error'), flushed };
 }
 

@@ -102,11 +102,7 @@ function bindCounters(registry: Registry, counters: Counters): void {
     });
   };
   bind('lingxi_logins_total', 'Periods opened by this node.', () => counters.logins);
-  bind(
-    'lingxi_heartbeats_total',
-    'Heartbeats received by this node: pings, pongs that prove life, and those by HTTP.',
-    () => counters.heartbeats,
-  );
+  bind('lingxi_heartbeats_total', 'Heartbeats received by this node.', () => counters.heartbeats);
   bind(
     'lingxi_malformed_messages_total',
     'Client messages that were ignored because they could not be read.',

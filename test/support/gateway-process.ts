@@ -17,6 +17,8 @@ export interface GatewayOptions {
   readonly stores: Stores;
   /** Wins over every default of the tests; `undefined` removes a variable. */
   readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Most descriptors that each of its processes may open. */
+  readonly descriptors?: number;
 }
 
 /** One line of the gateway's log. */
@@ -26,6 +28,8 @@ export type LogLine = Readonly<Record<string, unknown>>;
 export interface Gateway {
   readonly runtime: Runtime;
   readonly port: () => number;
+  /** The process that was started; what it starts is in its group. */
+  readonly pid: () => number;
   /** `http://127.0.0.1:<port>` */
   readonly url: string;
   /** `ws://127.0.0.1:<port>/ws` */
@@ -83,6 +87,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   return {
     runtime: options.runtime,
     port: () => run.port,
+    pid: () => run.child.pid,
     url,
     wsUrl: `ws://127.0.0.1:${run.port}/ws`,
     apiKey: API_KEY,
@@ -152,7 +157,8 @@ async function launch(options: GatewayOptions, dataDir: string, port: number | u
   let printed = '';
   const logs = parsedLines(() => printed);
   const env = gatewayEnvironment(options, dataDir);
-  const child = startChild(process.execPath, GATEWAY_COMMAND, {
+  const [command, ...args] = limited(options.descriptors, [process.execPath, ...GATEWAY_COMMAND]);
+  const child = startChild(command, args, {
     cwd: dataDir,
     env: port === undefined ? env : { ...env, PORT: String(port) },
     removeOnDeath: dataDir,
@@ -170,6 +176,12 @@ async function launch(options: GatewayOptions, dataDir: string, port: number | u
   if (typeof started['port'] !== 'number')
     throw new Error(`"started" names no port: ${JSON.stringify(started)}`);
   return { child, port: started['port'], logs, printed: () => `${printed}\n${child.output()}` };
+}
+
+/** Runs `command` with that many descriptors at most. A runtime raises the soft limit to the hard one: both are set. */
+function limited(descriptors: number | undefined, command: [string, ...string[]]): [string, ...string[]] {
+  if (descriptors === undefined) return command;
+  return ['/bin/sh', '-c', `ulimit -n ${descriptors}; exec "$@"`, 'limited', ...command];
 }
 
 /** Parses what was printed when somebody asks: a test beside a storm of lines is not to pay for each as it comes. */

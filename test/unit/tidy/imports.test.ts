@@ -66,7 +66,14 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** The files outside all rooms, and the one room, that may know every other: what joins them, and the commands. */
-const COMPOSITION = ['create-gateway.ts', 'create-operations.ts', 'create-settlement.ts', 'index.ts', 'cli/'];
+const COMPOSITION = [
+  'create-gateway.ts',
+  'create-operations.ts',
+  'create-settlement.ts',
+  'create-warnings.ts',
+  'index.ts',
+  'cli/',
+];
 
 /** Files that join a store to its drivers for the room, and the one import beyond the room's that this needs. */
 const JOINTS: Readonly<Record<string, readonly string[]>> = {

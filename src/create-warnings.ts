@@ -1,0 +1,15 @@
+import type { Config } from './config/config.ts';
+import { openToOthers } from './config/make-folder.ts';
+import { descriptorLimit, descriptorWarning } from './gateway/descriptor-limit.ts';
+import type { Log } from './logging/log.ts';
+
+/** Tells what on this machine does not fit the configuration; asked once the data folder is there. */
+export function warnOfSurroundings(config: Config, log: Log): void {
+  const warning = descriptorWarning(descriptorLimit(), config.maxConnections);
+  if (warning !== undefined) log.warn({ event: 'config', variable: 'LINGXI_MAX_CONNECTIONS' }, warning);
+  if (config.databaseUrl === undefined && openToOthers(config.dataDir))
+    log.warn(
+      { event: 'config', variable: 'LINGXI_DATA_DIR', value: config.dataDir },
+      'other users of this machine may enter the data folder and lock the database: give the folder to this user and set its mode to 0700',
+    );
+}

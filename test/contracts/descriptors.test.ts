@@ -1,0 +1,94 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Gateway, startGateway } from '../support/gateway-process.ts';
+import { eventually, sleep } from '../support/ports.ts';
+import { openRaw, type RawSocket } from '../support/raw-socket.ts';
+import { freshUser } from '../support/stores.ts';
+import { startWitness } from '../support/witness.ts';
+import { type Client, connect, refusal } from '../support/ws-client.ts';
+
+const DESCRIPTORS = 300;
+/** What the process keeps for stores, listeners, files and refusals. */
+const OTHER_DESCRIPTORS = 100;
+const HALF_OPEN = 600;
+/** A connection without a whole request is cut after about 10 s. */
+const RECOVERY_LIMIT_MS = 25_000;
+const CLOCK_TICKS_PER_S = 100;
+
+/** Processor time that the processes of a group have used, in seconds. */
+function cpuSeconds(group: number): number {
+  let ticks = 0;
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+      // After the name, which may hold anything: state, parent, group … user time, system time.
+      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+      if (Number(fields[2]) === group) ticks += Number(fields[11]) + Number(fields[12]);
+    } catch {
+      // It ended meanwhile.
+    }
+  }
+  return ticks / CLOCK_TICKS_PER_S;
+}
+
+describe.each(['bun', 'node'] as const)('few descriptors on %s', (runtime) => {
+  let gateway: Gateway;
+  beforeAll(async () => {
+    gateway = await startGateway({ runtime, stores: 'embedded', descriptors: DESCRIPTORS });
+  });
+  afterAll(() => gateway?.stop());
+
+  it('sockets are refused with 503 before the descriptors run out', async () => {
+    const allowed = DESCRIPTORS - OTHER_DESCRIPTORS;
+    const clients: Client[] = [];
+    try {
+      for (let count = 0; count < allowed; count += 1)
+        clients.push(await connect(gateway.wsUrl, { token: gateway.token(freshUser()) }));
+      const { status, body } = await refusal(gateway.wsUrl, { token: gateway.token(freshUser()) });
+      expect([status, body['code']]).toEqual([503, 'overloaded']);
+      expect(gateway.printed()).toContain(`takes ${allowed} connections`);
+    } finally {
+      for (const client of clients) client.terminate();
+    }
+    await eventually(async () =>
+      expect((await gateway.service('GET', '/ws/stats')).body['connections']).toBe(0),
+    );
+  });
+
+  it('600 half-open connections cost a log line, no processor, and nobody who is connected', async () => {
+    const witness = await startWitness(gateway);
+    const sockets: RawSocket[] = [];
+    try {
+      for (let count = 0; count < HALF_OPEN; count += 1)
+        sockets.push(openRaw(gateway.port(), 'GET /ws HTTP/1.1\r\nHos'));
+      const line = await gateway.waitForLog('descriptors-exhausted');
+      expect(line).toMatchObject({ level: 'warn', limit: DESCRIPTORS });
+      witness.forget();
+      const before = cpuSeconds(gateway.pid());
+      await sleep(3_000);
+      // A loop that turns in circles takes a whole core.
+      expect(cpuSeconds(gateway.pid()) - before).toBeLessThan(1);
+      await witness.noticedNothing(1_000);
+      await eventually(async () => expect((await gateway.call('GET', '/healthz')).status).toBe(200), {
+        timeoutMs: RECOVERY_LIMIT_MS,
+        intervalMs: 250,
+      });
+      const late = await connect(gateway.wsUrl, { token: gateway.token(freshUser()) });
+      late.terminate();
+      await witness.noticedNothing(2_000);
+      const lines = gateway.logs().filter(({ event }) => event === 'descriptors-exhausted');
+      expect(lines).toHaveLength(1);
+    } finally {
+      for (const socket of sockets) socket.destroy();
+      witness.stop();
+    }
+  }, 60_000);
+
+  it('[DR1] drains as ever after it had stopped taking connections', async () => {
+    const witness = await startWitness(gateway);
+    const exit = gateway.terminate();
+    expect((await witness.client.closed).code).toBe(1012);
+    witness.stop();
+    expect(await exit).toEqual({ code: 0, signal: null });
+  });
+});
