@@ -3,7 +3,7 @@ import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { sleep } from './ports.ts';
 
-export const REPOSITORY = fileURLToPath(new URL('../../', import.meta.url));
+export const REPOSITORY = repository(fileURLToPath(new URL('../../', import.meta.url)));
 
 /** Where test tools are kept between runs. */
 export const CACHE = join(REPOSITORY, 'node_modules', '.cache');
@@ -30,6 +30,11 @@ export async function withLock<T>(lock: string, work: () => Promise<T>): Promise
   } finally {
     rmSync(lock, { recursive: true, force: true });
   }
+}
+
+/** This file may run where it was compiled to, deeper in the repository. */
+function repository(folder: string): string {
+  return existsSync(join(folder, 'bin', 'lingxi.js')) ? folder : repository(join(folder, '..', '/'));
 }
 
 function acquire(lock: string): boolean {

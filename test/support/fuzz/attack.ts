@@ -1,0 +1,264 @@
+import type { Case, Kind, Part } from './case.ts';
+import { DEAF } from './play-bus.ts';
+import { SILENT } from './play-socket.ts';
+import type { Stage, Trouble } from './stage.ts';
+import { Tally } from './tally.ts';
+
+/** What one kind of input is, and how it is played. */
+export interface Plan {
+  readonly kind: Kind;
+  readonly seed: number;
+  /** Frames, messages, handshakes or texts to send. */
+  readonly count: number;
+  /** Cases that are played at one time. */
+  readonly concurrency: number;
+  make(index: number): Case;
+  unitsOf(input: Case): number;
+  play(input: Case): Promise<string>;
+}
+
+/** A trouble with the smallest input that was found to cause it. */
+export interface Finding {
+  readonly kind: Kind;
+  readonly trouble: Trouble;
+  /** With the number of the case it is played again. */
+  readonly seed: number;
+  /** Undefined where no single case was to blame. */
+  readonly index: number | undefined;
+  /** The parts that are needed, in words. */
+  readonly parts: readonly string[];
+  /** How often it was seen. */
+  times: number;
+}
+
+export interface AttackReport {
+  readonly kind: Kind;
+  readonly units: number;
+  readonly cases: number;
+  readonly seconds: number;
+  /** Cases by how the product answered. */
+  readonly answers: ReadonlyMap<string, number>;
+  readonly findings: readonly Finding[];
+  /** Waits beyond the limit that did not come again when the same cases were played again. */
+  readonly unrepeated: readonly Trouble[];
+  /** Whether it ended early because it found too much. */
+  readonly gaveUp: boolean;
+}
+
+/** After each round somebody looks whether the product is well. */
+const ROUND_MS = 400;
+/** Troubles after which a kind is given up. */
+const MAX_TROUBLES = 40;
+/** Troubles of one kind that are searched for their causes. */
+const MAX_SEARCHES = 6;
+/** Cases and part lists that are played again to find one cause. */
+const MAX_PROBES = 60;
+
+/** Plays the cases of a plan in rounds, and finds the cause of each trouble. */
+export class Attack {
+  readonly #stage: Stage;
+  readonly #plan: Plan;
+  readonly #answers = new Tally();
+  readonly #findings: Finding[] = [];
+  readonly #unrepeated: Trouble[] = [];
+  readonly #waiting = new Set<Promise<void>>();
+  readonly #unanswered: { readonly input: Case; readonly answer: string }[] = [];
+  #turn: Promise<unknown> = Promise.resolve();
+  #next = 0;
+  #units = 0;
+  #troubles = 0;
+  #searches = 0;
+  #probesLeft = 0;
+
+  constructor(stage: Stage, plan: Plan) {
+    this.#stage = stage;
+    this.#plan = plan;
+  }
+
+  /** Plays all cases. `progress` hears the units sent after each round. */
+  async run(progress: (units: number) => void = () => undefined): Promise<AttackReport> {
+    const { kind, count } = this.#plan;
+    const began = performance.now();
+    while (this.#units < count && this.#troubles < MAX_TROUBLES) {
+      await this.#judge(await this.#round());
+      progress(this.#units);
+    }
+    await Promise.all(this.#waiting);
+    await this.#judge([]);
+    return {
+      kind,
+      units: this.#units,
+      cases: this.#next,
+      seconds: (performance.now() - began) / 1000,
+      answers: this.#answers.counts,
+      findings: this.#findings,
+      unrepeated: this.#unrepeated,
+      gaveUp: this.#troubles >= MAX_TROUBLES,
+    };
+  }
+
+  /** Plays one case alone, and shrinks it where it causes trouble. */
+  async runOne(index: number): Promise<Finding | undefined> {
+    const input = this.#plan.make(index);
+    const trouble = await this.#probe([input]);
+    return trouble === undefined ? undefined : this.#shrunk(input, trouble);
+  }
+
+  async #round(): Promise<readonly Case[]> {
+    const played: Case[] = [];
+    const until = performance.now() + ROUND_MS;
+    const isOver = (): boolean =>
+      performance.now() > until ||
+      this.#units >= this.#plan.count ||
+      this.#stage.witness.closed() !== undefined;
+    const work = async (): Promise<void> => {
+      while (!isOver()) {
+        await this.#ownTurn();
+        if (isOver()) return;
+        const input = this.#plan.make(this.#next);
+        this.#next += 1;
+        this.#units += this.#plan.unitsOf(input);
+        played.push(input);
+        const answered = this.#plan.play(input).then((answer) => {
+          this.#answers.add(answer);
+          if (answer === SILENT || answer === DEAF) this.#unanswered.push({ input, answer });
+        });
+        // A client that waits to be cut off waits for seconds: nobody waits for it.
+        if (input.leaving === 'wait') this.#follow(answered);
+        else await answered;
+      }
+    };
+    await Promise.all(Array.from({ length: this.#plan.concurrency }, work));
+    return played;
+  }
+
+  #follow(answered: Promise<void>): void {
+    const followed = answered.finally(() => this.#waiting.delete(followed));
+    this.#waiting.add(followed);
+  }
+
+  /** One case is made in each turn of the loop, so that this program holds nobody up by making many at once. */
+  #ownTurn(): Promise<unknown> {
+    const turn = this.#turn.then(() => new Promise((resolve) => setImmediate(resolve)));
+    this.#turn = turn;
+    return turn;
+  }
+
+  async #judge(played: readonly Case[]): Promise<void> {
+    const trouble = await this.#stage.look();
+    const unanswered = this.#unanswered.splice(0);
+    if (trouble === undefined) return unanswered.forEach(({ input, answer }) => this.#report(input, answer));
+    this.#troubles += 1;
+    await this.#stage.recover(trouble);
+    const known = this.#findings.find((finding) => isSame(finding.trouble, trouble));
+    if (known !== undefined && (trouble.what !== 'stall' || this.#searches >= MAX_SEARCHES)) {
+      known.times += 1;
+      return;
+    }
+    this.#searches += 1;
+    const finding = await this.#search(played, trouble);
+    if (finding === undefined) {
+      this.#unrepeated.push(trouble);
+      return;
+    }
+    this.#add(finding);
+  }
+
+  #add(finding: Finding): void {
+    const alike = this.#findings.find(
+      (other) => withoutNumbers(other.parts.join()) === withoutNumbers(finding.parts.join()),
+    );
+    if (alike === undefined) this.#findings.push(finding);
+    else alike.times += 1;
+  }
+
+  /** The process is well, and yet it no longer hears whom it must hear. */
+  #report(input: Case, answer: string): void {
+    const cause = { index: input.index, parts: summary(input.parts) };
+    this.#add(this.#finding({ what: 'deaf', detail: answer }, cause));
+  }
+
+  /** Plays the cases again, all together and then by halves. What does not stall a second time was the machine's. */
+  async #search(played: readonly Case[], trouble: Trouble): Promise<Finding | undefined> {
+    this.#probesLeft = MAX_PROBES;
+    let suspects = played;
+    if (!(await this.#causes(suspects, trouble))) {
+      if (trouble.what === 'stall') return undefined;
+      return this.#finding(trouble, { parts: [`one of ${played.length} cases; it did not come again`] });
+    }
+    while (suspects.length > 1 && this.#probesLeft > 0) {
+      const half = Math.ceil(suspects.length / 2);
+      const [first, second] = [suspects.slice(0, half), suspects.slice(half)];
+      if (await this.#causes(first, trouble)) suspects = first;
+      else if (await this.#causes(second, trouble)) suspects = second;
+      else break;
+    }
+    const [only] = suspects;
+    if (only === undefined || suspects.length > 1) {
+      const parts = suspects.map((input) => `case ${input.index}: ${input.recipe}`).slice(0, 8);
+      return this.#finding(trouble, { parts: [`${suspects.length} cases together`, ...parts] });
+    }
+    return this.#shrunk(only, trouble);
+  }
+
+  /** Leaves out parts as long as the trouble stays. */
+  async #shrunk(input: Case, trouble: Trouble): Promise<Finding> {
+    let parts = input.parts;
+    this.#probesLeft = Math.max(this.#probesLeft, MAX_PROBES / 2);
+    for (let size = Math.ceil(parts.length / 2); size >= 1 && parts.length > 1; size = Math.floor(size / 2)) {
+      for (let at = 0; at < parts.length && parts.length > 1 && this.#probesLeft > 0; ) {
+        const fewer = parts.toSpliced(at, size);
+        if (fewer.length > 0 && (await this.#causes([{ ...input, parts: fewer }], trouble))) parts = fewer;
+        else at += size;
+      }
+    }
+    return this.#finding(trouble, { index: input.index, parts: summary(parts) });
+  }
+
+  #finding(trouble: Trouble, cause: { readonly index?: number; readonly parts: readonly string[] }): Finding {
+    const { kind, seed } = this.#plan;
+    return { kind, seed, trouble, index: cause.index, parts: cause.parts, times: 1 };
+  }
+
+  async #causes(cases: readonly Case[], trouble: Trouble): Promise<boolean> {
+    if (cases.length === 0) return false;
+    const seen = await this.#probe(cases);
+    return seen?.what === trouble.what;
+  }
+
+  async #probe(cases: readonly Case[]): Promise<Trouble | undefined> {
+    this.#probesLeft -= 1;
+    // Of a client that waits to be cut off, only what it sent can be a cause.
+    const impatient = cases.map(
+      (input): Case => (input.leaving === 'wait' ? { ...input, leaving: 'reset' } : input),
+    );
+    const trouble = await this.#stage.lookAfter(async () => {
+      if (this.#plan.concurrency > 1) await Promise.all(impatient.map((input) => this.#plan.play(input)));
+      else for (const input of impatient) await this.#plan.play(input);
+    });
+    if (trouble !== undefined) await this.#stage.recover(trouble);
+    return trouble;
+  }
+}
+
+function isSame(left: Trouble, right: Trouble): boolean {
+  return (
+    left.what === right.what &&
+    (left.what === 'stall' || withoutNumbers(left.detail) === withoutNumbers(right.detail))
+  );
+}
+
+function withoutNumbers(text: string): string {
+  return text.replaceAll(/\d+/g, '#');
+}
+
+/** Equal parts in a row are told once. */
+function summary(parts: readonly Part[]): readonly string[] {
+  const lines: { readonly what: string; times: number }[] = [];
+  for (const { what } of parts) {
+    const last = lines.at(-1);
+    if (last?.what === what) last.times += 1;
+    else lines.push({ what, times: 1 });
+  }
+  return lines.map(({ what, times }) => (times === 1 ? what : `${times} × ${what}`));
+}

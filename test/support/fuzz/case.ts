@@ -1,0 +1,70 @@
+import { Random } from '../../simulation/random.ts';
+
+/** What is thrown at the product, each from a generator of its own. */
+export const KINDS = ['frames', 'json', 'handshakes', 'bus'] as const;
+export type Kind = (typeof KINDS)[number];
+
+/** Pushes, calls between nodes, and whatever else a node listens to. */
+export type Channel = 'push' | 'calls' | 'other';
+
+/** One piece of an input: a frame, a request, a published text. */
+export interface Part {
+  /** A few words for the report: what it is and its dimensions. */
+  readonly what: string;
+  readonly bytes: Buffer;
+  /** After this part the server may end the connection, or wait for bytes that never come. */
+  readonly mayEnd?: true;
+  /** Where a text on the bus goes. */
+  readonly channel?: Channel;
+}
+
+/** How a client leaves once all is sent. */
+export type Leaving = 'reset' | 'end' | 'wait';
+
+/** One input: everything that one connection sends. Made from a seed and its number alone. */
+export interface Case {
+  readonly kind: Kind;
+  readonly index: number;
+  /** Name of the generator's branch: cases of one name look alike. */
+  readonly recipe: string;
+  readonly parts: readonly Part[];
+  readonly leaving: Leaving;
+  /** Offered in the handshake by kinds that open a WebSocket. */
+  readonly protocol?: 'lingxi.v1';
+}
+
+/** A generator of its own for each case, so that one can be made again without those before it. */
+export function randomOf(seed: number, kind: Kind, index: number): Random {
+  const salt = KINDS.indexOf(kind) + 1;
+  return new Random(
+    Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b) ^ Math.imul(index + 1, 0xc2b2ae35) ^ (salt << 28),
+  );
+}
+
+/** From `from` to `to`, small numbers as likely as large ones: each order of magnitude has the same share. */
+export function magnitude(random: Random, from: number, to: number): number {
+  const low = Math.log(from);
+  return Math.min(to, Math.floor(Math.exp(low + random.next() * (Math.log(to + 1) - low))));
+}
+
+export function randomBytes(random: Random, length: number): Buffer {
+  const bytes = Buffer.allocUnsafe(length);
+  for (let at = 0; at < length; at += 1) bytes[at] = random.int(0, 255);
+  return bytes;
+}
+
+/** Changes a few bytes, drops some or doubles some. */
+export function mutate(random: Random, bytes: Buffer): Buffer {
+  let mutated = Buffer.from(bytes);
+  for (let left = random.int(1, 3); left > 0 && mutated.length > 0; left -= 1) {
+    const at = random.int(0, mutated.length - 1);
+    const length = random.int(1, Math.min(8, mutated.length - at));
+    const before = mutated.subarray(0, at);
+    const piece = mutated.subarray(at, at + length);
+    const after = mutated.subarray(at + length);
+    if (random.chance(0.6)) mutated[at] = random.int(0, 255);
+    else if (random.chance(0.5)) mutated = Buffer.concat([before, after]);
+    else mutated = Buffer.concat([before, piece, piece, after]);
+  }
+  return mutated;
+}

@@ -1,0 +1,82 @@
+import type { Case, Part } from './case.ts';
+import type { Users } from './handshakes.ts';
+import { Line, type LineTarget } from './line.ts';
+
+/** Parts that are sent before the client waits until all of them were read. */
+const PARTS_AT_ONCE = 50;
+/** Bytes likewise: a part beyond them goes alone. */
+const BYTES_AT_ONCE = 131_072;
+/** How long an end is awaited that may come, and one that must. */
+const MAYBE_MS = 200;
+const SURELY_MS = 5_000;
+/** The answer to a case after which a connection that must live answered no ping. */
+export const SILENT = 'silent: a ping was not answered';
+
+/** Where the inputs of the kinds `frames` and `json` go. */
+export interface SocketTarget extends LineTarget {
+  readonly users: Users;
+}
+
+let connections = 0;
+
+/**
+ * Opens a WebSocket, sends the parts, and answers how the connection ended. After each batch a ping must come back, so
+ * that no more waits at the server than a few dozen parts of each connection.
+ */
+export async function playSocket(target: SocketTarget, input: Case): Promise<string> {
+  connections += 1;
+  const { first, last } = target.users;
+  const userId = first + (connections % (last - first + 1));
+  const line = new Line(target, { userId, protocol: input.protocol });
+  const status = await line.opened();
+  if (status !== 101) {
+    line.reset();
+    return status === undefined ? 'no answer to the handshake' : `handshake ${status}`;
+  }
+  for (const { parts, isSure } of batches(input.parts)) {
+    line.write(Buffer.concat(parts.map(({ bytes }) => bytes)));
+    await line.fence(isSure ? SURELY_MS : MAYBE_MS);
+    if (line.ended) break;
+    if (!line.answered && isSure) {
+      line.reset();
+      return SILENT;
+    }
+  }
+  return leave(line, input);
+}
+
+async function leave(line: Line, input: Case): Promise<string> {
+  if (!line.ended) {
+    if (input.leaving === 'reset') line.reset();
+    else if (input.leaving === 'end') line.end();
+    else await line.over(MAYBE_MS);
+  }
+  await line.over(MAYBE_MS);
+  const { code, ended } = line;
+  line.reset();
+  if (code !== undefined) return `close ${code}`;
+  return ended ? 'ended' : 'left';
+}
+
+interface Batch {
+  readonly parts: readonly Part[];
+  /** Whether the connection must still answer after it. */
+  readonly isSure: boolean;
+}
+
+/** What follows a part that may end the connection is sent in one go. */
+function* batches(parts: readonly Part[]): Generator<Batch> {
+  let batch: Part[] = [];
+  let bytes = 0;
+  let isSure = true;
+  for (const part of parts) {
+    batch.push(part);
+    bytes += part.bytes.length;
+    if (part.mayEnd === true) isSure = false;
+    if (!isSure || (batch.length < PARTS_AT_ONCE && bytes < BYTES_AT_ONCE)) continue;
+    yield { parts: batch, isSure };
+    batch = [];
+    bytes = 0;
+  }
+  if (batch.length > 0) yield { parts: batch, isSure };
+}
