@@ -21,8 +21,9 @@ import { createNodeServer } from './gateway/node-server.ts';
 import { createCredentials } from './gateway/token-credentials.ts';
 import { ObservedTime } from './heartbeat/observed-time.ts';
 import { createHttpApp, type HttpApp } from './http/app.ts';
-import { type Clock, sleep, systemClock } from './lib/clock.ts';
+import { type Clock, guardedClock, sleep, systemClock } from './lib/clock.ts';
 import { err, ok, type Result } from './lib/result.ts';
+import { countingErrors, inBackground, logInternalError } from './logging/internal-error.ts';
 import type { Log } from './logging/log.ts';
 import { Counters } from './metrics/counters.ts';
 import { createPresenceStore, type OpenedPresenceStore } from './presence/create-presence-store.ts';
@@ -38,6 +39,8 @@ export interface Gateway {
   readonly urls: readonly string[];
   /** The connections of this process, for an application that embeds the gateway. */
   readonly manager: ConnectionManager;
+  /** Logs and counts a rejection that nobody handled: a bug, which ends nothing (ADR 0011). */
+  rejected(error: unknown): void;
   /**
    * Drains and ends (rule DR1): serves on for the shutdown delay, then takes no new connections, sends `goodbye` and
    * 1012 to the others at an even pace, and flushes settlements.
@@ -69,10 +72,15 @@ const VERSION = (
  * unreachable store) are one sentence that says what to do.
  */
 export async function createGateway(options: GatewayOptions): Promise<Result<Gateway, { message: string }>> {
-  const { config, log } = options;
-  const clock = options.clock ?? systemClock();
-  const node = `${config.nodeName}:${clock.now().toString(36)}${randomBytes(3).toString('hex')}`;
+  const { config } = options;
+  const real = options.clock ?? systemClock();
   const counters = new Counters();
+  const log = countingErrors(options.log, {
+    counts: counters.internalErrors,
+    monotonic: () => real.monotonic(),
+  });
+  const clock = guardedClock(real, (error) => logInternalError(log, { where: 'timer', error }));
+  const node = `${config.nodeName}:${clock.now().toString(36)}${randomBytes(3).toString('hex')}`;
   const time = new ObservedTime(clock, (ms) => {
     counters.stallCreditedMs += ms;
     log.warn(
@@ -159,7 +167,7 @@ class Assembly {
       ...parts,
       newId,
       opened: presence,
-      push: (request) => void this.#router.push(request),
+      push: (request) => inBackground(log, this.#router.push(request)),
       tracker: this.#tracker,
       manager: this.#manager,
       settler: this.#settlement.settler,
@@ -183,7 +191,9 @@ class Assembly {
         (address) => `http://${shownHost(this.#parts.config.host, address)}:${port}`,
       );
       const stop = (): Promise<void> => (this.#stopped ??= this.#stop());
-      return ok({ port, urls: [...new Set(urls)], manager: this.#manager, stop });
+      const rejected = (error: unknown): void =>
+        logInternalError(this.#parts.log, { where: 'background', error });
+      return ok({ port, urls: [...new Set(urls)], manager: this.#manager, rejected, stop });
     } catch (error) {
       await this.#stopStores();
       if (!(error instanceof ListenError)) throw error;

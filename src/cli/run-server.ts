@@ -70,7 +70,11 @@ class Stopper {
   listen(): void {
     for (const signal of STOP_SIGNALS) process.on(signal, () => this.#onSignal());
     process.on('uncaughtException', (error) => this.#crash(error, 'uncaught exception'));
-    process.on('unhandledRejection', (error) => this.#crash(error, 'unhandled rejection'));
+    // The function that rejected has ended in an orderly way, so it is as a guarded one that threw: the server goes on.
+    process.on('unhandledRejection', (error) => {
+      if (this.#gateway === undefined) this.#crash(error, 'unhandled rejection');
+      else this.#gateway.rejected(error);
+    });
     // The launcher that started this process holds the other end; with it killed, nobody would stop us.
     process.on('disconnect', () => process.exit(1));
   }

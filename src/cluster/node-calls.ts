@@ -1,6 +1,7 @@
 import type { Clock, Timer } from '../lib/clock.ts';
 import { err, ok, type Result } from '../lib/result.ts';
 import type { Log } from '../logging/log.ts';
+import { parseJson } from '../protocol/json-text.ts';
 import type { Bus } from './bus.ts';
 
 /** Calls that wait for their answers at one moment; beyond, a call is not made. */
@@ -92,13 +93,9 @@ function topicOf(node: string): string {
 }
 
 function parse(text: string): Envelope | undefined {
-  try {
-    const parsed = JSON.parse(text) as Partial<Record<string, unknown>> | null;
-    const { id, from, call, answer } = parsed ?? {};
-    if (typeof id !== 'string') return undefined;
-    if (answer !== undefined) return { id, answer };
-    return typeof from === 'string' && call !== undefined ? { id, from, call } : undefined;
-  } catch {
-    return undefined;
-  }
+  const parsed = parseJson(text) as Partial<Record<string, unknown>> | null | undefined;
+  const { id, from, call, answer } = parsed ?? {};
+  if (typeof id !== 'string') return undefined;
+  if (answer !== undefined) return { id, answer };
+  return typeof from === 'string' && call !== undefined ? { id, from, call } : undefined;
 }

@@ -1,5 +1,6 @@
 import type { Clock, Timer } from '../lib/clock.ts';
 import { err, ok, type Result } from '../lib/result.ts';
+import { inBackground } from '../logging/internal-error.ts';
 import type { Log } from '../logging/log.ts';
 import type { NodeDirectory, NodeSighting, NodeState } from '../presence/presence.ts';
 import { NameWatch } from './name-watch.ts';
@@ -70,11 +71,12 @@ export class Nodes {
         log.error({ event: 'internal-error', error }, 'other nodes cannot be heard'),
       );
     this.announce();
-    void this.#look();
+    const look = (): void => inBackground(log, this.#look());
+    look();
     this.#timers.push(
       clock.every(ANNOUNCE_MS, () => this.announce()),
-      clock.after(FIRST_LOOK_MS, () => void this.#look()),
-      clock.every(LOOK_MS, () => void this.#look()),
+      clock.after(FIRST_LOOK_MS, look),
+      clock.every(LOOK_MS, look),
     );
   }
 

@@ -1,4 +1,5 @@
 import type { PushRequest } from '../connection/delivery.ts';
+import { logInternalError } from '../logging/internal-error.ts';
 import type { Log } from '../logging/log.ts';
 import { parsePushText } from './push-request.ts';
 
@@ -19,13 +20,17 @@ export async function listenOnPushChannel(
   const { channel, log, push } = listening;
   subscriber.on('message', (from, text) => {
     if (from !== channel) return;
-    const parsed = parsePushText(text);
-    if (parsed.ok) push(parsed.value);
-    else
-      log.warn(
-        { event: 'malformed-message', channel, field: parsed.error.field },
-        'ignored what was published on the push channel',
-      );
+    try {
+      const parsed = parsePushText(text);
+      if (parsed.ok) push(parsed.value);
+      else
+        log.warn(
+          { event: 'malformed-message', channel, field: parsed.error.field },
+          'ignored what was published on the push channel',
+        );
+    } catch (error) {
+      logInternalError(log, { where: 'bus', error, fields: { channel } });
+    }
   });
   await subscriber.subscribe(channel);
 }

@@ -16,6 +16,7 @@ export const CAUSE_CODES: Readonly<Record<CloseCause, number>> = {
   'token-expired': CloseCode.tokenExpired,
   'policy-violation': CloseCode.policyViolation,
   'presence-lost': CloseCode.presenceLost,
+  'internal-error': CloseCode.internalError,
   shutdown: CloseCode.serviceRestart,
 };
 

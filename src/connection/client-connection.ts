@@ -2,7 +2,7 @@ import type { Watched } from '../heartbeat/monitor.ts';
 import { OFF_WHEEL, type WheelNode } from '../heartbeat/timeout-wheel.ts';
 import type { Timer } from '../lib/clock.ts';
 import { closeReason } from '../protocol/close-codes.ts';
-import { matchPing, parseClientMessage } from '../protocol/codec.ts';
+import { matchPing, parseClientMessage, pingTimestamp } from '../protocol/codec.ts';
 import type { ErrorCode } from '../protocol/error-codes.ts';
 import { CAUSE_CODES, SAYS_GOODBYE } from './cause-codes.ts';
 import { type ConnectionHost, LATE_PROOF_MS } from './connection-host.ts';
@@ -18,10 +18,14 @@ import {
 } from './lingxi-v1.ts';
 import { LossLog } from './loss-log.ts';
 import { MessageRate } from './message-rate.ts';
-import { type FrameOutcome, SendQueue } from './send-queue.ts';
+import type { FrameOutcome } from './send-queue.ts';
 import type { Socket, SocketEvents } from './socket.ts';
+import { Writer } from './writer.ts';
 
-/** One socket's life. Owns its proof of life, its rate and the queue behind its socket; there is one way to close. */
+/**
+ * One socket's life. Owns its proof of life, its rate and its writer; there is one way to close. What the socket and the
+ * wheel call never throws: an exception closes this connection with 1011 and reaches nobody else.
+ */
 export class ClientConnection implements SocketEvents, Watched {
   readonly registration: Registration;
   /** Rises with every connection of the process; what was broadcast before a connection came does not reach it. */
@@ -47,14 +51,12 @@ export class ClientConnection implements SocketEvents, Watched {
   readonly #host: ConnectionHost;
   readonly #socket: Socket;
   readonly #anyFrameProves: boolean;
-  #queue: SendQueue | undefined;
+  readonly #writer: Writer;
   #open = true;
   #socketEnded = false;
   #cause: CloseCause | undefined;
   #heardAt: number;
   #pingedAt: number;
-  /** Observed time since which the socket takes nothing; undefined while it takes everything. */
-  #blockedSince: number | undefined;
   readonly #rate: MessageRate;
   #termination: Timer | undefined;
   #lossLog: LossLog | undefined;
@@ -73,7 +75,8 @@ export class ClientConnection implements SocketEvents, Watched {
     this.provenAtMonotonic = host.time.monotonic;
     this.#heardAt = now;
     this.#pingedAt = now;
-    this.#rate = new MessageRate(host.limits.maxMessagesPerSecond, this.provenAtMonotonic);
+    this.#rate = new MessageRate(host.limits.maxMessagesPerSecond, host.time);
+    this.#writer = new Writer(host, this, socket);
   }
 
   get userId(): number {
@@ -89,13 +92,13 @@ export class ClientConnection implements SocketEvents, Watched {
   }
 
   get queued(): number {
-    return this.#queue?.length ?? 0;
+    return this.#writer.queued;
   }
 
   info(): ConnectionInfo {
     const { connectionId, userId, username, epoch, ip, protocol } = this.registration;
-    const queueBytes = (this.#queue?.bytes ?? 0) + this.#socket.bufferedBytes();
-    const { since, clientState: state, queued: queue } = this;
+    const { since, clientState: state } = this;
+    const { queued: queue, queuedBytes: queueBytes } = this.#writer;
     return { connectionId, userId, username, epoch, since, ip, protocol, state, queue, queueBytes };
   }
 
@@ -113,15 +116,12 @@ export class ClientConnection implements SocketEvents, Watched {
   /** Hands a frame to the socket or to the queue behind it. Never blocks. */
   send(text: string, kind: string): FrameOutcome {
     if (!this.#open) return 'closed';
-    if (this.#blockedSince !== undefined) return this.#enqueue(text, kind);
-    const written = this.#socket.send(text);
-    if (written === 'sent') return 'written';
-    if (written === 'failed') {
-      this.close('transport-error');
+    try {
+      return this.#writer.send(text, kind);
+    } catch (error) {
+      this.#failed(error);
       return 'closed';
     }
-    this.#block();
-    return 'queued';
   }
 
   /** Tells a `lingxi.v1` client that what it asked for was refused. */
@@ -138,47 +138,36 @@ export class ClientConnection implements SocketEvents, Watched {
   }
 
   message(text: string): void {
-    if (!this.#open) return;
-    const now = this.#heard();
-    if (this.#overRate()) return;
-    const stamp = matchPing(text);
-    if (stamp !== undefined) {
-      this.#prove(now);
-      this.#host.counters.heartbeats += 1;
-      if (this.speaksV1) sendPong(this, this.#host, stamp);
-      return;
+    // Not by #guarded: no message is to cost a closure.
+    try {
+      this.#message(text);
+    } catch (error) {
+      this.#failed(error);
     }
-    this.#handle(text, now);
   }
 
   control(): void {
-    if (!this.#open) return;
-    this.#heard();
-    if (this.#overRate()) return;
-    if (this.#anyFrameProves) this.#host.counters.heartbeats += 1;
+    this.#guarded(() => {
+      if (!this.#open) return;
+      this.#heard();
+      if (this.#overRate()) return;
+      if (this.#anyFrameProves) this.#host.counters.heartbeats += 1;
+    });
   }
 
   drained(): void {
-    this.#blockedSince = undefined;
-    while (this.#open && this.#queue !== undefined) {
-      const frame = this.#queue.shift();
-      if (frame === undefined) {
-        this.#queue = undefined;
-        return;
-      }
-      const written = this.#socket.send(frame.text);
-      if (written === 'failed') {
-        this.#host.droppedLater(this, 1, 'closed');
-        return this.close('transport-error');
-      }
-      if (written === 'buffered') return this.#block();
-    }
+    this.#guarded(() => {
+      if (this.#anyFrameProves && this.#open) this.#heard();
+      this.#writer.drained();
+    });
   }
 
   closed(code: number, reason: string): void {
-    this.#socketEnded = true;
-    this.#termination?.cancel();
-    this.#end(this.#cause ?? (code === 1006 ? 'connection-lost' : 'client-closed'), { code, reason });
+    this.#guarded(() => {
+      this.#socketEnded = true;
+      this.#termination?.cancel();
+      this.#end(this.#cause ?? (code === 1006 ? 'connection-lost' : 'client-closed'), { code, reason });
+    });
   }
 
   /** The only door out: idempotent, always with a cause. `reason` stands in the close frame, cut to what that holds. */
@@ -198,22 +187,29 @@ export class ClientConnection implements SocketEvents, Watched {
   }
 
   dueAt(): number {
-    const { readTimeoutMs, writeTimeoutMs, pingIntervalMs } = this.#host.limits;
-    let due = Math.min(this.timesOutAt(), this.#heardAt + readTimeoutMs);
+    const { readTimeoutMs, pingIntervalMs } = this.#host.limits;
+    let due = Math.min(this.timesOutAt(), this.#heardAt + readTimeoutMs, this.#writer.dueAt());
     if (this.#anyFrameProves) due = Math.min(due, Math.max(this.#heardAt, this.#pingedAt) + pingIntervalMs);
-    if (this.#blockedSince !== undefined) due = Math.min(due, this.#blockedSince + writeTimeoutMs);
     if (this.tokenExpiresAt !== undefined) due = Math.min(due, this.#observedExpiry(this.tokenExpiresAt));
     return due;
   }
 
   attend(now: number): boolean {
-    const { readTimeoutMs, writeTimeoutMs, pingIntervalMs } = this.#host.limits;
+    this.#guarded(() => this.#attend(now));
+    return this.#open;
+  }
+
+  #attend(now: number): void {
+    const { readTimeoutMs, pingIntervalMs } = this.#host.limits;
+    const progress = this.#writer.look(now);
+    // The pong is stuck behind what this server sent: the bytes that the client takes prove its life (rule HB2).
+    if (progress === 'moving' && this.#anyFrameProves) this.#heard();
     if (now >= this.timesOutAt()) {
       this.#host.counters.detectionLag.observe((now - this.timesOutAt()) / 1000);
       this.close('heartbeat-timeout');
     } else if (now >= this.#heardAt + readTimeoutMs) {
       this.close('read-timeout');
-    } else if (this.#blockedSince !== undefined && now >= this.#blockedSince + writeTimeoutMs) {
+    } else if (progress === 'stuck') {
       this.close('slow-consumer');
     } else if (this.tokenExpiresAt !== undefined && this.#host.clock.now() >= this.tokenExpiresAt) {
       this.close('token-expired');
@@ -221,18 +217,51 @@ export class ClientConnection implements SocketEvents, Watched {
       this.#pingedAt = now;
       this.#socket.ping();
     }
-    return this.#open;
   }
 
+  /** Never throws: whoever closes goes on to say in the stores that this connection has ended. */
   #closeSocket(goodbye: Goodbye, reason: string): void {
     if (this.#socketEnded) return;
-    // A socket that takes nothing carries no farewell.
-    if (this.speaksV1 && SAYS_GOODBYE.has(goodbye.reason) && this.#blockedSince === undefined)
-      this.#socket.send(goodbyeFrame(this, this.#host, goodbye));
     // A peer that is gone, or takes nothing, answers no close frame. A socket may call `closed` from within `close`.
     const { clock, limits } = this.#host;
     this.#termination = clock.after(limits.closeTimeoutMs, () => this.#socket.terminate());
-    this.#socket.close(goodbye.code, reason);
+    try {
+      // A socket that takes nothing carries no farewell.
+      if (this.speaksV1 && SAYS_GOODBYE.has(goodbye.reason) && !this.#writer.isBlocked)
+        this.#socket.send(goodbyeFrame(this, this.#host, goodbye));
+      this.#socket.close(goodbye.code, reason);
+    } catch (error) {
+      this.#host.failed(this, error);
+    }
+  }
+
+  #guarded(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  /** A bug broke off what this connection was doing. */
+  #failed(error: unknown): void {
+    this.#host.failed(this, error);
+    try {
+      this.close('internal-error');
+    } catch (another) {
+      this.#host.failed(this, another);
+    }
+  }
+
+  #message(text: string): void {
+    if (!this.#open) return;
+    const now = this.#heard();
+    if (this.#overRate()) return;
+    const stamp = matchPing(text);
+    if (stamp === undefined) return this.#handle(text, now);
+    this.#prove(now);
+    this.#host.counters.heartbeats += 1;
+    if (this.speaksV1) sendPong(this, this.#host, stamp);
   }
 
   #handle(text: string, now: number): void {
@@ -241,7 +270,7 @@ export class ClientConnection implements SocketEvents, Watched {
     this.#prove(now);
     if (message.type === 'ping') {
       this.#host.counters.heartbeats += 1;
-      if (this.speaksV1) sendPong(this, this.#host, JSON.stringify(message.timestamp) ?? '');
+      if (this.speaksV1) sendPong(this, this.#host, pingTimestamp(text));
       return;
     }
     if (this.speaksV1 && handleProtocolMessage(this, this.#host, message)) return;
@@ -264,25 +293,9 @@ export class ClientConnection implements SocketEvents, Watched {
 
   /** By monotonic time: while presence is unreachable the observed one stands still, and no client may pay for that. */
   #overRate(): boolean {
-    const isOver = this.#rate.isOver(this.#host.time.monotonic);
+    const isOver = this.#rate.isOver(this.#host.time);
     if (isOver) this.close('policy-violation');
     return isOver;
-  }
-
-  #enqueue(text: string, kind: string): FrameOutcome {
-    this.#queue ??= new SendQueue(this.#host.limits.sendQueue);
-    const { outcome, evicted } = this.#queue.push({ text, kind });
-    if (evicted > 0) this.#host.droppedLater(this, evicted, 'queue-full');
-    if (outcome === 'queued') return 'queued';
-    this.#host.dropped(this, 1, 'queue-full');
-    if (outcome === 'disconnect') this.close('slow-consumer');
-    return 'queue-full';
-  }
-
-  #block(): void {
-    this.#blockedSince = this.#host.time.now();
-    // The write timeout may come before everything else the wheel knows of.
-    this.#host.rewatch(this);
   }
 
   #observedExpiry(expiresAt: number): number {
@@ -294,9 +307,7 @@ export class ClientConnection implements SocketEvents, Watched {
   #end(cause: CloseCause, closing: { readonly code: number; readonly reason: string }): void {
     if (!this.#open) return;
     this.#open = false;
-    const lost = this.#queue?.clear() ?? 0;
-    this.#queue = undefined;
-    if (lost > 0) this.#host.droppedLater(this, lost, 'closed');
+    this.#writer.clear();
     this.#host.ended(this, cause, closing);
   }
 }

@@ -39,6 +39,8 @@ export interface ConnectionHost {
   /** A proof of life long after the one before it. */
   provenLate(connection: ClientConnection): void;
   malformed(connection: ClientConnection): void;
+  /** A bug broke off what the connection was doing. Must not throw. */
+  failed(connection: ClientConnection, error: unknown): void;
   /** A message of a type that the protocol does not know. */
   received(connection: ClientConnection, message: ClientMessage): void;
   dropped(connection: ClientConnection, count: number, reason: DropReason): void;

@@ -43,4 +43,6 @@ export type CloseCause =
   | 'token-expired'
   | 'policy-violation'
   | 'presence-lost'
+  /** A bug of ours in the handling of this connection. */
+  | 'internal-error'
   | 'shutdown';

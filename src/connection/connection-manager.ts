@@ -1,10 +1,10 @@
 import { HeartbeatMonitor } from '../heartbeat/monitor.ts';
 import { ObservedTime } from '../heartbeat/observed-time.ts';
 import type { Clock } from '../lib/clock.ts';
-import { systemClock } from '../lib/clock.ts';
+import { guardedClock, systemClock } from '../lib/clock.ts';
+import { logInternalError } from '../logging/internal-error.ts';
 import { type Log, silentLog } from '../logging/log.ts';
 import { Counters } from '../metrics/counters.ts';
-import type { ClientMessage } from '../protocol/codec.ts';
 import { EnvelopeEncoder, jsonText } from '../protocol/envelope.ts';
 import { Acknowledgements } from './acknowledgements.ts';
 import { ClientConnection } from './client-connection.ts';
@@ -41,8 +41,10 @@ export class ConnectionManager {
   #serial = 0;
 
   constructor(options: ManagerOptions = {}) {
-    this.#clock = options.clock ?? systemClock();
     this.#log = options.log ?? silentLog;
+    this.#clock = guardedClock(options.clock ?? systemClock(), (error) =>
+      logInternalError(this.#log, { where: 'timer', error }),
+    );
     this.counters = options.counters ?? new Counters();
     this.time = options.time ?? new ObservedTime(this.#clock);
     this.monitor = new HeartbeatMonitor(this.#clock, this.time, {
@@ -52,9 +54,7 @@ export class ConnectionManager {
     this.#policy = options.policy ?? 'replace';
     this.#observer = options.observer;
     this.#acknowledgements = new Acknowledgements(this.#clock);
-    this.#listeners = new Listeners((error) =>
-      this.#log.error({ event: 'internal-error', error }, 'a listener failed'),
-    );
+    this.#listeners = new Listeners((error) => logInternalError(this.#log, { where: 'listener', error }));
     this.#dispatcher = new Dispatcher({
       clock: this.#clock,
       capacity: options.dispatchQueue ?? 256,
@@ -267,7 +267,8 @@ export class ConnectionManager {
       rewatch: (connection) => this.monitor.watch(connection),
       provenLate: (connection) => this.#observer?.provenLate?.(connection),
       malformed: (connection) => this.#malformed(connection),
-      received: (connection, message) => this.#received(connection, message),
+      failed: (connection, error) => this.#failed(connection, error),
+      received: (connection, message) => this.#listeners.emit('message', { connection, message }),
       dropped: (connection, count, reason) => this.#dropped(connection, { count, reason }),
       droppedLater: (connection, count, reason) => {
         this.counters.messages.dropped += count;
@@ -301,8 +302,8 @@ export class ConnectionManager {
     );
   }
 
-  #received(connection: ClientConnection, message: ClientMessage): void {
-    this.#listeners.emit('message', { connection, message });
+  #failed({ userId, registration: { connectionId } }: ClientConnection, error: unknown): void {
+    logInternalError(this.#log, { where: 'socket', error, fields: { userId, connectionId } });
   }
 
   #dropped(
@@ -325,7 +326,11 @@ export class ConnectionManager {
   ): void {
     this.monitor.unwatch(connection);
     this.#table.remove(connection);
-    this.#observer?.ended(connection, end.cause);
+    try {
+      this.#observer?.ended(connection, end.cause);
+    } catch (error) {
+      this.#failed(connection, error);
+    }
     if (connection.announced) this.#listeners.emit('disconnected', { connection, ...end });
   }
 }

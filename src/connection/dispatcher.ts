@@ -98,8 +98,12 @@ export class Dispatcher {
   #schedule(): void {
     this.#scheduled ??= this.#options.clock.defer(() => {
       this.#scheduled = undefined;
-      this.#runSlice();
-      if (this.#jobs.length > 0) this.#schedule();
+      try {
+        this.#runSlice();
+      } finally {
+        // Who broke off the slice is passed over: their turn is behind the job.
+        if (this.#jobs.length > 0) this.#schedule();
+      }
     });
   }
 

@@ -17,9 +17,10 @@ export interface ManagerEvents {
   dropped: { readonly connection: ClientConnection; readonly count: number; readonly reason: DropReason };
 }
 
-type Listener<Payload> = (payload: Payload) => void;
+/** It may be an async function: what it answers is looked at only to hear of its rejection. */
+type Listener<Payload> = (payload: Payload) => unknown;
 
-/** Typed listeners of one owner. A listener that throws does not keep the others from being told. */
+/** Typed listeners of one owner. A listener that throws, or rejects, does not keep the others from being told. */
 export class Listeners<Events extends object> {
   readonly #listeners = new Map<keyof Events, Set<Listener<never>>>();
   readonly #failed: (error: unknown) => void;
@@ -41,7 +42,8 @@ export class Listeners<Events extends object> {
     if (listeners === undefined) return;
     for (const listener of listeners) {
       try {
-        listener(payload);
+        const answer = listener(payload);
+        if (answer instanceof Promise) answer.catch(this.#failed);
       } catch (error) {
         this.#failed(error);
       }

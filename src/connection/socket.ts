@@ -21,7 +21,7 @@ export interface Socket {
   close(code: number, reason: string): void;
   /** Drops the TCP connection at once. */
   terminate(): void;
-  /** Bytes that the socket holds and the kernel has not taken. */
+  /** Bytes that the socket holds and the kernel has not taken. It falls as soon as the kernel takes some of them. */
   bufferedBytes(): number;
 }
 

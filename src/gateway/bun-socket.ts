@@ -1,5 +1,6 @@
 import type { Registration } from '../connection/connection-info.ts';
 import type { Socket, SocketEvents, SocketWrite } from '../connection/socket.ts';
+import { logInternalError } from '../logging/internal-error.ts';
 import type { Dial } from '../presence/presence.ts';
 import { CloseCode } from '../protocol/close-codes.ts';
 import type { Acceptance } from './admission.ts';
@@ -10,6 +11,8 @@ import { decodeUtf8, MAX_HELD_BYTES, NO_EVENTS, type ServerOptions } from './gat
 const MAX_IDLE_S = 960;
 /** The connection's own read timeout must come first. */
 const IDLE_MARGIN_S = 20;
+/** Bun ends no socket for its silence. */
+const NO_IDLE_TIMEOUT = 0;
 
 /** Bun's settings for every socket; what it calls back goes straight to the object on the socket. */
 export function bunSocketHandlers(options: ServerOptions): BunSocketHandlers {
@@ -18,8 +21,9 @@ export function bunSocketHandlers(options: ServerOptions): BunSocketHandlers {
     maxPayloadLength: options.maxMessageBytes,
     backpressureLimit: MAX_HELD_BYTES,
     closeOnBackpressureLimit: false,
-    // Only this ends a socket that was closed while its client neither reads nor leaves.
-    idleTimeout: Math.min(MAX_IDLE_S, idleS),
+    // The second line behind the connection's read timeout. Where that is longer than Bun can wait, it stands alone:
+    // Bun would end sockets that may still be silent for long.
+    idleTimeout: idleS > MAX_IDLE_S ? NO_IDLE_TIMEOUT : idleS,
     sendPings: false,
     perMessageDeflate: false,
     open: (ws) => ws.data.onOpen(ws),
@@ -31,7 +35,10 @@ export function bunSocketHandlers(options: ServerOptions): BunSocketHandlers {
   };
 }
 
-/** One socket: the port that its connection drives, and what Bun calls back. */
+/**
+ * One socket: the port that its connection drives, and what Bun calls back. An exception in that would end the process: it
+ * closes this socket instead.
+ */
 export class BunSocket implements Socket, BunSocketData {
   readonly #options: ServerOptions;
   readonly #registration: Registration;
@@ -75,36 +82,39 @@ export class BunSocket implements Socket, BunSocketData {
 
   onOpen(ws: BunWebSocket): void {
     this.#ws = ws;
-    try {
+    this.#guarded(() => {
       this.#events = this.#options.opened(this.#registration, this);
       this.#dial = undefined;
-    } catch (error) {
-      this.#options.log.error({ event: 'internal-error', err: error }, 'a socket could not be registered');
-      ws.close(CloseCode.internalError, '');
-    }
+    });
   }
 
   onMessage(message: string | Uint8Array): void {
-    const text = typeof message === 'string' ? message : decodeUtf8(message);
-    if (text === undefined) this.close(CloseCode.invalidPayload, 'invalid UTF-8');
-    else this.#events.message(text);
+    try {
+      const text = typeof message === 'string' ? message : decodeUtf8(message);
+      if (text === undefined) this.close(CloseCode.invalidPayload, 'invalid UTF-8');
+      else this.#events.message(text);
+    } catch (error) {
+      this.#failed(error);
+    }
   }
 
   onControl(kind: 'ping' | 'pong'): void {
-    this.#events.control(kind);
+    this.#guarded(() => this.#events.control(kind));
   }
 
   onDrain(): void {
-    // Bun calls as soon as some bytes left; the port wants all of them gone.
-    if (!this.#waitsForDrain || this.#ws === undefined || this.#ws.getBufferedAmount() > 0) return;
-    this.#waitsForDrain = false;
-    this.#events.drained();
+    this.#guarded(() => {
+      // Bun calls as soon as some bytes left; the port wants all of them gone.
+      if (!this.#waitsForDrain || this.#ws === undefined || this.#ws.getBufferedAmount() > 0) return;
+      this.#waitsForDrain = false;
+      this.#events.drained();
+    });
   }
 
   onClose(code: number, reason: string): void {
     this.#ws = undefined;
-    this.#end();
-    this.#events.closed(code, reason);
+    this.#guarded(() => this.#end());
+    this.#guarded(() => this.#events.closed(code, reason));
   }
 
   /** The client left before the socket opened. */
@@ -117,5 +127,18 @@ export class BunSocket implements Socket, BunSocketData {
     this.#ended = true;
     this.#options.admission.release(this.#registration);
     if (this.#dial !== undefined) this.#options.abandoned(this.#dial);
+  }
+
+  #guarded(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  #failed(error: unknown): void {
+    logInternalError(this.#options.log, { where: 'socket', error });
+    this.#ws?.close(CloseCode.internalError, 'internal-error');
   }
 }

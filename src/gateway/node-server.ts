@@ -178,7 +178,7 @@ class NodeGateway implements GatewayServer {
     let opened = false;
     this.#webSockets.handleUpgrade(incoming, stream, head, (ws) => {
       opened = true;
-      const socket = new NodeSocket(ws, stream);
+      const socket = new NodeSocket(ws, stream, this.#options.log);
       this.#sockets.add(socket);
       socket.start(this.#options, accepted, () => this.#sockets.delete(socket));
     });

@@ -1,21 +1,28 @@
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import type { Socket, SocketEvents, SocketWrite } from '../connection/socket.ts';
+import { logInternalError } from '../logging/internal-error.ts';
+import type { Log } from '../logging/log.ts';
 import { CloseCode } from '../protocol/close-codes.ts';
 import type { Acceptance } from './admission.ts';
 import { decodeUtf8, MAX_HELD_BYTES, NO_EVENTS, type ServerOptions } from './gateway-server.ts';
 
-/** One socket: the port that its connection drives, on `ws` and the stream below it. */
+/**
+ * One socket: the port that its connection drives, on `ws` and the stream below it. An exception in what `ws` calls would
+ * end the process: it closes this socket instead.
+ */
 export class NodeSocket implements Socket {
   readonly #ws: WebSocket;
   readonly #stream: Duplex;
+  readonly #log: Log;
   #events: SocketEvents = NO_EVENTS;
   #fault = '';
   #waitsForDrain = false;
 
-  constructor(ws: WebSocket, stream: Duplex) {
+  constructor(ws: WebSocket, stream: Duplex, log: Log) {
     this.#ws = ws;
     this.#stream = stream;
+    this.#log = log;
   }
 
   /** Registers the socket, and calls `ended` once when it is over. */
@@ -27,18 +34,19 @@ export class NodeSocket implements Socket {
     ws.on('error', this.#onError);
     let registered = false;
     ws.on('close', (code: number, reason: Buffer) => {
-      options.admission.release(accepted.registration);
-      if (!registered) options.abandoned(accepted.dial);
-      ended();
-      this.#events.closed(code, reason.length === 0 ? this.#fault : reason.toString('utf8'));
+      const endings = [
+        () => options.admission.release(accepted.registration),
+        () => registered || options.abandoned(accepted.dial),
+        ended,
+        () => this.#events.closed(code, reason.length === 0 ? this.#fault : reason.toString('utf8')),
+      ];
+      // Each by itself: what one breaks must not keep a place taken, or a user online.
+      for (const ending of endings) this.#guarded(ending);
     });
-    try {
+    this.#guarded(() => {
       this.#events = options.opened(accepted.registration, this);
       registered = true;
-    } catch (error) {
-      options.log.error({ event: 'internal-error', err: error }, 'a socket could not be registered');
-      ws.close(CloseCode.internalError);
-    }
+    });
   }
 
   send(text: string): SocketWrite {
@@ -64,24 +72,31 @@ export class NodeSocket implements Socket {
   }
 
   bufferedBytes(): number {
-    return this.#stream.writableLength;
+    return heldBytes(this.#stream);
   }
 
   readonly #onMessage = (data: Buffer, isBinary: boolean): void => {
-    // A message may still be read after this side began to close.
-    if (this.#ws.readyState !== this.#ws.OPEN) return;
-    const text = isBinary ? decodeUtf8(data) : data.toString('utf8');
-    if (text === undefined) this.#ws.close(CloseCode.invalidPayload, 'invalid UTF-8');
-    else this.#events.message(text);
+    try {
+      // A message may still be read after this side began to close.
+      if (this.#ws.readyState !== this.#ws.OPEN) return;
+      const text = isBinary ? decodeUtf8(data) : data.toString('utf8');
+      if (text === undefined) this.#ws.close(CloseCode.invalidPayload, 'invalid UTF-8');
+      else this.#events.message(text);
+    } catch (error) {
+      this.#failed(error);
+    }
   };
 
   readonly #onPing = (): void => {
-    this.#events.control('ping');
-    if (this.#stream.writableLength > MAX_HELD_BYTES) this.#ws.close(CloseCode.policyViolation, 'ping flood');
+    this.#guarded(() => {
+      this.#events.control('ping');
+      if (this.#stream.writableLength > MAX_HELD_BYTES)
+        this.#ws.close(CloseCode.policyViolation, 'ping flood');
+    });
   };
 
   readonly #onPong = (): void => {
-    this.#events.control('pong');
+    this.#guarded(() => this.#events.control('pong'));
   };
 
   readonly #onError = (error: Error): void => {
@@ -98,7 +113,38 @@ export class NodeSocket implements Socket {
   readonly #onFlushed = (error?: Error | null): void => {
     this.#waitsForDrain = false;
     if (error || this.#ws.readyState !== this.#ws.OPEN) return;
-    if (this.#stream.writableLength > 0) this.#awaitDrain();
-    else this.#events.drained();
+    this.#guarded(() => {
+      if (this.#stream.writableLength > 0) this.#awaitDrain();
+      else this.#events.drained();
+    });
   };
+
+  #guarded(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  #failed(error: unknown): void {
+    logInternalError(this.#log, { where: 'socket', error });
+    this.#ws.close(CloseCode.internalError, 'internal-error');
+  }
+}
+
+/**
+ * Bytes that the stream holds and the kernel has not taken. Node counts a chunk as held until the kernel has taken all of
+ * it; what it has taken of a large one is known to the handle below alone, which is no public interface, so it is asked
+ * with care.
+ */
+function heldBytes(stream: Duplex): number {
+  const held = stream.writableLength;
+  if (held === 0 || !('_handle' in stream) || !('bytesWritten' in stream)) return held;
+  const { _handle: handle, bytesWritten: given } = stream;
+  if (typeof handle !== 'object' || handle === null || typeof given !== 'number') return held;
+  if (!('bytesWritten' in handle) || !('writeQueueSize' in handle)) return held;
+  const { bytesWritten: dispatched, writeQueueSize: queued } = handle;
+  if (typeof dispatched !== 'number' || typeof queued !== 'number') return held;
+  return given - (dispatched - queued);
 }

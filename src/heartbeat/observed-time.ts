@@ -15,6 +15,7 @@ export class ObservedTime {
   readonly #credited: (ms: number) => void;
   #last: number;
   #hidden = 0;
+  #stalled = 0;
   #frozen = false;
 
   constructor(clock: Clock, credited: (ms: number) => void = () => {}) {
@@ -28,6 +29,7 @@ export class ObservedTime {
     const monotonic = this.#clock.monotonic();
     const gap = monotonic - this.#last;
     this.#last = monotonic;
+    if (gap > MAX_CHARGED_GAP_MS) this.#stalled += gap - MAX_CHARGED_GAP_MS;
     if (this.#frozen) {
       this.#hidden += gap;
     } else if (gap > MAX_CHARGED_GAP_MS) {
@@ -40,6 +42,11 @@ export class ObservedTime {
   /** Monotonic milliseconds at the last call of {@link now}. */
   get monotonic(): number {
     return this.#last;
+  }
+
+  /** Milliseconds of all stalls so far, frozen or not: while one lasts, what clients send queues up unread. */
+  get stalledMs(): number {
+    return this.#stalled;
   }
 
   get frozen(): boolean {

@@ -1,13 +1,8 @@
 import type { z } from '@hono/zod-openapi';
 import { ok, type Result } from '../lib/result.ts';
 import type { Language } from '../protocol/error-codes.ts';
+import { isTooDeep, MAX_JSON_DEPTH } from '../protocol/json-text.ts';
 import { type Refusal, refused } from './outcome.ts';
-
-/** Deepest nesting of a JSON body: what is parsed is also written again, and both recurse. */
-export const MAX_JSON_DEPTH = 128;
-
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
 
 /**
  * Reads a JSON body of at most `maxBytes`, whatever its content type: the seed's page sends its last logout as
@@ -102,34 +97,5 @@ async function readStream(
       return undefined;
     }
     chunks.push(value);
-  }
-}
-
-function isTooDeep(text: string): boolean {
-  let depth = 0;
-  for (let index = 0; index < text.length; index += 1) {
-    const code = text.charCodeAt(index);
-    if (code === QUOTE) {
-      index = endOfString(text, index);
-    } else if (code === 0x7b || code === 0x5b) {
-      depth += 1;
-      if (depth > MAX_JSON_DEPTH) return true;
-    } else if (code === 0x7d || code === 0x5d) {
-      depth -= 1;
-    }
-  }
-  return false;
-}
-
-/** Index of the closing quote of the string that opens at `start`, or the end of an unfinished one. */
-function endOfString(text: string, start: number): number {
-  let index = start + 1;
-  for (;;) {
-    index = text.indexOf('"', index);
-    if (index === -1) return text.length;
-    let backslashes = 0;
-    while (text.charCodeAt(index - 1 - backslashes) === BACKSLASH) backslashes += 1;
-    if (backslashes % 2 === 0) return index;
-    index += 1;
   }
 }

@@ -42,6 +42,27 @@ export function systemClock(): Clock {
   };
 }
 
+/**
+ * The same clock, whose callbacks cannot end the process: what one throws goes to `failed`. A timer that repeats goes on.
+ * This is the one guard around all timers of a gateway.
+ */
+export function guardedClock(clock: Clock, failed: (error: unknown) => void): Clock {
+  const guarded = (callback: () => void) => (): void => {
+    try {
+      callback();
+    } catch (error) {
+      failed(error);
+    }
+  };
+  return {
+    now: () => clock.now(),
+    monotonic: () => clock.monotonic(),
+    after: (delayMs, callback) => clock.after(delayMs, guarded(callback)),
+    every: (intervalMs, callback) => clock.every(intervalMs, guarded(callback)),
+    defer: (callback) => clock.defer(guarded(callback)),
+  };
+}
+
 /** Resolves after `delayMs` of `clock`. */
 export function sleep(clock: Clock, delayMs: number): Promise<void> {
   return new Promise((resolve) => {

@@ -58,6 +58,8 @@ export class Counters {
   };
   /** Refused upgrades by error code. */
   readonly refused = new Map<string, number>();
+  /** Exceptions that are bugs, by where they were caught. */
+  readonly internalErrors = new Map<string, number>();
   readonly detectionLag = new Histogram(DETECTION_LAG_BUCKETS_S);
   /** Seconds from sending a script to Redis to its answer, by its name. */
   readonly scripts = new Map<string, Histogram>();

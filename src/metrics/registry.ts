@@ -118,6 +118,10 @@ function bindCounters(registry: Registry, counters: Counters): void {
     'Time that nobody could observe and that was not charged to users.',
     () => counters.stallCreditedMs / 1000,
   );
+  bindLabelledCounters(registry, counters);
+}
+
+function bindLabelledCounters(registry: Registry, counters: Counters): void {
   bindLabelled(registry, {
     name: 'lingxi_logouts_total',
     help: 'Periods ended by this node, by reason.',
@@ -147,6 +151,12 @@ function bindCounters(registry: Registry, counters: Counters): void {
     help: 'Refused WebSocket upgrades, by error code.',
     label: 'code',
     read: () => counters.refused,
+  });
+  bindLabelled(registry, {
+    name: 'lingxi_internal_errors_total',
+    help: 'Exceptions that are bugs of this program, by where they were caught.',
+    label: 'where',
+    read: () => counters.internalErrors,
   });
 }
 

@@ -90,7 +90,7 @@ async function openRedis(
   const subscriber = link.subscriber();
   const listen = (push: (request: PushRequest) => void): Promise<void> =>
     listenOnPushChannel(subscriber, { channel: config.pushChannel, log, push });
-  const peers = { bus: new RedisBus(link, subscriber), directory: redis.nodes };
+  const peers = { bus: new RedisBus(link, subscriber, log), directory: redis.nodes };
   return ok({ store: redis, listen, peers });
 }
 

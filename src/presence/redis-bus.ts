@@ -1,4 +1,6 @@
 import { assert } from '../lib/assert.ts';
+import { logInternalError } from '../logging/internal-error.ts';
+import type { Log } from '../logging/log.ts';
 import type { RedisLink } from './redis-link.ts';
 
 /** The part of a Redis client that listening needs; a connection of its own, for it can do nothing else. */
@@ -17,11 +19,17 @@ export class RedisBus {
   readonly #scope: string;
   readonly #handlers = new Map<string, (text: string) => void>();
 
-  constructor(link: RedisLink, subscriber: BusSubscriber) {
+  constructor(link: RedisLink, subscriber: BusSubscriber, log: Log) {
     this.#link = link;
     this.#subscriber = subscriber;
     this.#scope = `${link.prefix}lingxi:${link.database}:`;
-    this.#subscriber.on('message', (channel, text) => this.#handlers.get(channel)?.(text));
+    this.#subscriber.on('message', (channel, text) => {
+      try {
+        this.#handlers.get(channel)?.(text);
+      } catch (error) {
+        logInternalError(log, { where: 'bus', error, fields: { channel } });
+      }
+    });
   }
 
   /** Rejects while Redis is unreachable; resolving says nothing of who heard it. */

@@ -1,3 +1,4 @@
+import { parseJson } from '../protocol/json-text.ts';
 import type { NodeDirectory, NodeSighting, NodeState } from './presence.ts';
 import type { RedisLink } from './redis-link.ts';
 import type { ScriptName } from './redis-scripts.ts';
@@ -43,14 +44,10 @@ export class RedisNodes implements NodeDirectory {
 
 /** A foreign value under our key is as good as none. */
 function parseState(text: string): Partial<NodeState> {
-  try {
-    const parsed = JSON.parse(text) as Partial<Record<keyof NodeState, unknown>> | null;
-    const { connections, draining } = parsed ?? {};
-    return {
-      ...(typeof connections === 'number' ? { connections } : {}),
-      ...(typeof draining === 'boolean' ? { draining } : {}),
-    };
-  } catch {
-    return {};
-  }
+  const parsed = parseJson(text) as Partial<Record<keyof NodeState, unknown>> | null | undefined;
+  const { connections, draining } = parsed ?? {};
+  return {
+    ...(typeof connections === 'number' ? { connections } : {}),
+    ...(typeof draining === 'boolean' ? { draining } : {}),
+  };
 }

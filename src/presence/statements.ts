@@ -1,4 +1,5 @@
 import type { Timer } from '../lib/clock.ts';
+import { inBackground } from '../logging/internal-error.ts';
 import type { Logins } from './logins.ts';
 import type { NodePresence } from './node-presence.ts';
 import { type ClaimAnswer, MAX_BATCH } from './presence-store.ts';
@@ -72,10 +73,11 @@ export class Statements {
     if (this.#running) return;
     this.#running = true;
     this.#retryMs = undefined;
-    void this.flush().finally(() => {
+    const flushed = this.flush().finally(() => {
       this.#running = false;
       if (this.#presence.dirty.size > 0 && this.#presence.available) this.#later();
     });
+    inBackground(this.#presence.options.log, flushed);
   }
 
   #later(): void {
@@ -102,9 +104,14 @@ export class Statements {
       if (hold.period === 0 && !hold.uncertain) continue;
       void hold.lock();
       if (hold.period > 0) batch.push(hold);
-      else void this.#logins.settleDoubt(hold).finally(() => this.#presence.release(hold));
+      else this.#settleDoubt(hold);
     }
     return batch;
+  }
+
+  #settleDoubt(hold: UserHold): void {
+    const settled = this.#logins.settleDoubt(hold).finally(() => this.#presence.release(hold));
+    inBackground(this.#presence.options.log, settled);
   }
 
   /** False where the store did not answer. */

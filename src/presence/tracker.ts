@@ -4,6 +4,7 @@ import type { ConnectionManager } from '../connection/connection-manager.ts';
 import type { ManagerObserver } from '../connection/manager-options.ts';
 import { sleep } from '../lib/clock.ts';
 import { err, ok, type Result } from '../lib/result.ts';
+import { inBackground } from '../logging/internal-error.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
 import { Logins } from './logins.ts';
 import { NodePresence, type PresenceOptions } from './node-presence.ts';
@@ -212,14 +213,17 @@ export class PresenceTracker implements Presence, ManagerObserver {
       .get(userId)
       ?.sockets.find((socket) => socket.connectionId === connectionId);
     const epoch = Math.max(registration.epoch, held?.epoch ?? 0);
-    void this.#end({ userId, reason: 'logout', epoch }).finally(() => connection.close('logout'));
+    const ended = this.#end({ userId, reason: 'logout', epoch }).finally(() => connection.close('logout'));
+    inBackground(this.#options.log, ended);
   }
 
   tokenOffered(connection: ClientConnection, token: string): void {
-    void this.#options.renewToken(connection.userId, token).then((renewed) => {
+    const { log, renewToken } = this.#options;
+    const answered = renewToken(connection.userId, token).then((renewed) => {
       if (renewed === undefined) connection.refuse('token', 'invalid-token');
       else connection.renewToken(renewed.expiresAt);
     });
+    inBackground(log, answered);
   }
 
   /** Ends the user's period. Undefined where the store did not answer. */

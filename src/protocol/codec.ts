@@ -1,3 +1,5 @@
+import { memberText, parseJson } from './json-text.ts';
+
 /** A client message after parsing: only `type` is required, everything else has whatever JSON type it came with. */
 export interface ClientMessage {
   readonly type: string;
@@ -30,15 +32,18 @@ export function matchPing(text: string): string | undefined {
   return text.slice(digitsAt, end);
 }
 
-/** Parses a client message. Undefined where it is not JSON, not an object, or has no string `type`. */
+/**
+ * Parses a client message. Undefined where it is not JSON, nests deeper than 128, is not an object, or
+ * has no string `type`.
+ */
 export function parseClientMessage(text: string): ClientMessage | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
+  const value = parseJson(text);
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
   const message = value as Partial<Record<keyof ClientMessage, unknown>>;
   return typeof message.type === 'string' ? (value as ClientMessage) : undefined;
+}
+
+/** The JSON text of the top-level `timestamp` of a ping that was parsed from `text`; empty where it has none. */
+export function pingTimestamp(text: string): string {
+  return memberText(text, 'timestamp') ?? '';
 }

@@ -97,17 +97,22 @@ describe.each(['bun', 'node'] as const)('bad input on %s', (runtime) => {
       expect((await socket.ended).code).toBe(1009);
     });
 
-    it('51 endless empty fragments are cut off', async () => {
+    it('51 a message of endless empty fragments is cut off, whatever control frames stand between them', async () => {
       const socket = await raw();
       const flood = Buffer.concat(
         Array.from({ length: 2_000 }, () => encodeFrame({ opcode: 0, fin: false })),
       );
+      const ping = encodeFrame({ opcode: 9 });
       socket.send({ opcode: 1, fin: false });
-      const timer = setInterval(() => socket.write(flood), 20);
+      let count = 0;
+      const timer = setInterval(() => {
+        count += 1;
+        socket.write(count % 50 === 0 ? Buffer.concat([flood, ping]) : flood);
+      }, 20);
       const { code } = await socket.ended;
       clearInterval(timer);
-      // Bun shows no fragments: there the connection ends by its silence, for a part proves no life.
-      expect([1002, 1008, 1009, undefined, ...(runtime === 'bun' ? [4100] : [])]).toContain(code);
+      // Bun shows the program no fragments. A seed client can send no heartbeat inside a message: their want ends it.
+      expect(code).toBe(runtime === 'bun' ? 4100 : 1008);
     });
 
     it('54 a flood of pings is cut off with 1008', async () => {

@@ -105,9 +105,13 @@ export function handshake(
   return `GET ${target} HTTP/1.1\r\n${lines.map(([name, value]) => `${name}: ${value}`).join('\r\n')}\r\n\r\n`;
 }
 
-/** Connects as the token's user and waits for 101. */
-export async function openRawWebSocket(port: number, token: string): Promise<RawSocket> {
-  const raw = openRaw(port, handshake('/ws', token));
+/** Connects as the token's user and waits for 101; `headers` as for {@link handshake}. */
+export async function openRawWebSocket(
+  port: number,
+  token: string,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<RawSocket> {
+  const raw = openRaw(port, handshake('/ws', token, headers));
   const { status, text } = await raw.head;
   if (status !== 101) throw new Error(`the handshake was refused: ${text}`);
   return raw;

@@ -4,7 +4,7 @@ import { freshUser } from './stores.ts';
 import { type Client, type Closed, connect } from './ws-client.ts';
 
 /** Time between two pings of a witness. */
-const PING_INTERVAL_MS = 20;
+const PING_INTERVAL_MS = 40;
 
 /** An honest connection beside an attack: it pings all the time and notes how long each pong took. */
 export interface Witness {

@@ -28,6 +28,54 @@ describe('what clients send', () => {
     expect(socket.code).toBeUndefined();
   });
 
+  it('[HB5] what queued up while the process stood still is charged to nobody', () => {
+    const { connect, clock } = openLibrary({ maxMessagesPerSecond: 10 });
+    const { socket } = connect();
+    const second = (): void => {
+      for (let count = 0; count < 10; count += 1) {
+        clock.advance(100);
+        socket.hear(PING);
+      }
+    };
+    second();
+    for (const stallMs of [6000, 1500, 30_000]) {
+      clock.stall(stallMs);
+      for (let count = 0; count < stallMs / 100; count += 1) socket.hear(PING);
+      second();
+    }
+    expect(socket.code).toBeUndefined();
+  });
+
+  it('a stall gives the credit of its time and no more, and it is gone when as much time has passed', () => {
+    const { connect, clock } = openLibrary({ maxMessagesPerSecond: 10 });
+    const [greedy, late] = [connect({ userId: 1 }), connect({ userId: 2 })];
+    late.socket.hear(PING);
+    clock.stall(6000);
+    for (let count = 0; count < 60; count += 1) greedy.socket.hear(PING);
+    late.socket.hear(PING);
+    expect(greedy.socket.code).toBeUndefined();
+    greedy.socket.hear(PING);
+    expect(greedy.socket.code).toBe(1008);
+    for (let passed = 0; passed < 5000; passed += 1000) {
+      clock.advance(1000);
+      late.socket.hear(PING);
+    }
+    for (let count = 0; count < 11; count += 1) late.socket.hear(PING);
+    expect(late.socket.code).toBe(1008);
+  });
+
+  it('a client may send at the limit for ever, and not above it', () => {
+    const { connect, clock } = openLibrary({ maxMessagesPerSecond: 10 });
+    const [steady, above] = [connect({ userId: 1 }), connect({ userId: 2 })];
+    for (let count = 0; count < 600; count += 1) {
+      steady.socket.hear(PING);
+      above.socket.hear(PING);
+      if (count % 2 === 0) above.socket.hear(PING);
+      clock.advance(100);
+    }
+    expect([steady.socket.code, above.socket.code]).toEqual([undefined, 1008]);
+  });
+
   it('counts malformed messages and gives them to nobody', () => {
     const { connect, manager } = openLibrary();
     const { socket } = connect();

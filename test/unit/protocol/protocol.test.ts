@@ -1,8 +1,9 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { CloseCode, closeReason, mayReconnect } from '../../../src/protocol/close-codes.ts';
-import { matchPing, parseClientMessage } from '../../../src/protocol/codec.ts';
+import { matchPing, parseClientMessage, pingTimestamp } from '../../../src/protocol/codec.ts';
 import { EnvelopeEncoder, jsonText } from '../../../src/protocol/envelope.ts';
+import { isTooDeep, MAX_JSON_DEPTH, parseJson } from '../../../src/protocol/json-text.ts';
 import { parseUserId } from '../../../src/protocol/user-id.ts';
 
 describe('pings', () => {
@@ -72,6 +73,54 @@ describe('client messages', () => {
       fc.property(fc.oneof(fc.string(), fc.json()), (text) => {
         const message = parseClientMessage(text);
         expect(message === undefined || typeof message.type === 'string').toBe(true);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+});
+
+describe('the timestamp of a ping', () => {
+  it('is the text that JSON.parse reads, whatever stands around it', () => {
+    const space = fc.string({ unit: fc.constantFrom(' ', '\t', '\n', '\r'), maxLength: 3 });
+    const value = fc.oneof(
+      fc.jsonValue().map((any) => JSON.stringify(any)),
+      fc.constantFrom('1e999', '-0', '1795513054.000', '12345678901234567890', '[ 1 , {"a" : "]}\\"" } ]'),
+    );
+    const name = fc.constantFrom('"type"', '"timestamp"', '"\\u0074imestamp"', '"times\\"tamp"', '"data"');
+    const member = fc.tuple(space, name, space, space, value, space);
+    fc.assert(
+      fc.property(fc.array(member, { maxLength: 6 }), (members) => {
+        const text = `{${members.map(([a, key, b, c, json, d]) => `${a}${key}${b}:${c}${json}${d}`).join(',')}}`;
+        const own = members.findLast(([, key]) => key !== '"data"' && JSON.parse(key) === 'timestamp');
+        expect(pingTimestamp(text)).toBe(own?.[4] ?? '');
+        expect(JSON.parse(text)).toEqual(expect.anything());
+      }),
+      { numRuns: 2000 },
+    );
+  });
+});
+
+describe('JSON from outside', () => {
+  const nested = (depth: number) => '['.repeat(depth) + ']'.repeat(depth);
+
+  it('is read 128 deep and no deeper', () => {
+    expect(parseJson(nested(MAX_JSON_DEPTH))).toBeInstanceOf(Array);
+    expect(parseJson(nested(MAX_JSON_DEPTH + 1))).toBeUndefined();
+    expect(parseClientMessage(`{"type":"x","data":${nested(127)}}`)).toBeDefined();
+    expect(parseClientMessage(`{"type":"x","data":${nested(128)}}`)).toBeUndefined();
+  });
+
+  it('brackets within strings are none, and neighbours are not nested', () => {
+    expect(isTooDeep(JSON.stringify({ text: '[{'.repeat(500), quote: '\\"[[' }))).toBe(false);
+    expect(isTooDeep(`[${Array.from({ length: 500 }, () => '[]').join(',')}]`)).toBe(false);
+    expect(isTooDeep(`["a\\"b",${nested(128)}]`)).toBe(true);
+  });
+
+  it('never throws, whatever arrives', () => {
+    const unit = fc.constantFrom('[', ']', '{', '}', '"', '\\', ',', ':', '1', ' ');
+    fc.assert(
+      fc.property(fc.string({ unit, maxLength: 400 }), (text) => {
+        expect(() => parseJson(text)).not.toThrow();
       }),
       { numRuns: 1000 },
     );

@@ -1,0 +1,120 @@
+import type { ClientConnection } from './client-connection.ts';
+import type { ConnectionHost } from './connection-host.ts';
+import { type FrameOutcome, SendQueue } from './send-queue.ts';
+import type { Socket } from './socket.ts';
+
+/** How often it is looked whether a socket that holds bytes back has taken some. */
+const LOOK_MS = 500;
+
+/** What a look found; `stuck`: the socket took nothing for the write timeout. */
+export type Progress = 'free' | 'moving' | 'waiting' | 'stuck';
+
+/**
+ * The sending side of one connection: hands frames to the socket, keeps those that come while it holds bytes back, and
+ * knows whether it takes any (rule DL3). Times are observed ms.
+ */
+export class Writer {
+  readonly #host: ConnectionHost;
+  readonly #owner: ClientConnection;
+  readonly #socket: Socket;
+  #queue: SendQueue | undefined;
+  /** When the socket last took something; undefined while it takes everything. */
+  #tookAt: number | undefined;
+  #lookedAt = 0;
+  /** Bytes that it held back at the newest look. */
+  #heldBytes = 0;
+
+  constructor(host: ConnectionHost, owner: ClientConnection, socket: Socket) {
+    this.#host = host;
+    this.#owner = owner;
+    this.#socket = socket;
+  }
+
+  get queued(): number {
+    return this.#queue?.length ?? 0;
+  }
+
+  get queuedBytes(): number {
+    return (this.#queue?.bytes ?? 0) + this.#socket.bufferedBytes();
+  }
+
+  get isBlocked(): boolean {
+    return this.#tookAt !== undefined;
+  }
+
+  send(text: string, kind: string): FrameOutcome {
+    if (this.isBlocked) return this.#enqueue(text, kind);
+    const written = this.#socket.send(text);
+    if (written === 'sent') return 'written';
+    if (written === 'failed') {
+      this.#owner.close('transport-error');
+      return 'closed';
+    }
+    this.#block();
+    return 'queued';
+  }
+
+  /** Everything that the socket held has left. */
+  drained(): void {
+    this.#tookAt = undefined;
+    while (this.#queue !== undefined) {
+      const frame = this.#queue.shift();
+      if (frame === undefined) {
+        this.#queue = undefined;
+        return;
+      }
+      const written = this.#socket.send(frame.text);
+      if (written === 'failed') {
+        this.#host.droppedLater(this.#owner, 1, 'closed');
+        return this.#owner.close('transport-error');
+      }
+      if (written === 'buffered') return this.#block();
+    }
+  }
+
+  /** When to look next. */
+  dueAt(): number {
+    if (this.#tookAt === undefined) return Number.POSITIVE_INFINITY;
+    return Math.min(this.#tookAt + this.#host.limits.writeTimeoutMs, this.#lookedAt + LOOK_MS);
+  }
+
+  /** Looks whether the socket has taken bytes since the look before. */
+  look(now: number): Progress {
+    if (this.#tookAt === undefined) return 'free';
+    const held = this.#socket.bufferedBytes();
+    const hasTaken = held < this.#heldBytes;
+    this.#lookedAt = now;
+    this.#heldBytes = held;
+    if (hasTaken) {
+      this.#tookAt = now;
+      return 'moving';
+    }
+    return now >= this.#tookAt + this.#host.limits.writeTimeoutMs ? 'stuck' : 'waiting';
+  }
+
+  /** Gives up what waits: the connection has ended. */
+  clear(): void {
+    const lost = this.#queue?.clear() ?? 0;
+    this.#queue = undefined;
+    if (lost > 0) this.#host.droppedLater(this.#owner, lost, 'closed');
+  }
+
+  #enqueue(text: string, kind: string): FrameOutcome {
+    this.#queue ??= new SendQueue(this.#host.limits.sendQueue);
+    const { outcome, evicted } = this.#queue.push({ text, kind });
+    if (evicted > 0) this.#host.droppedLater(this.#owner, evicted, 'queue-full');
+    if (outcome === 'queued') return 'queued';
+    this.#host.dropped(this.#owner, 1, 'queue-full');
+    if (outcome === 'disconnect') this.#owner.close('slow-consumer');
+    return 'queue-full';
+  }
+
+  #block(): void {
+    const now = this.#host.time.now();
+    this.#tookAt = now;
+    this.#lookedAt = now;
+    this.#heldBytes = this.#socket.bufferedBytes();
+    // The next look may come before everything else that the wheel knows of.
+    this.#host.rewatch(this.#owner);
+  }
+}

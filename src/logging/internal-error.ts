@@ -1,0 +1,77 @@
+import type { Log, LogFields } from './log.ts';
+
+/** Where an exception was caught: the entry through which the work had come in that it broke off. */
+export type ErrorPlace =
+  /** A frame, or another event of a client's socket. */
+  | 'socket'
+  | 'timer'
+  /** A text from Redis. */
+  | 'bus'
+  /** A listener of the application that embeds the gateway. */
+  | 'listener'
+  /** Work that nobody waits for. */
+  | 'background';
+
+export interface InternalError {
+  readonly where: ErrorPlace;
+  readonly error: unknown;
+  /** What the line tells beside the error; never what a client sent. */
+  readonly fields?: Readonly<Record<string, unknown>>;
+}
+
+/** Lines for one place in one second, at most; what is beyond is counted and not logged. */
+const MAX_LINES = 10;
+const WINDOW_MS = 1000;
+
+/** Logs an exception that is a bug. The work at hand was dropped; everything else goes on. Never throws. */
+export function logInternalError(log: Log, { where, error, fields }: InternalError): void {
+  try {
+    log.error(
+      { event: 'internal-error', where, ...fields, err: error },
+      'a bug: what was being done is dropped',
+    );
+  } catch {
+    // Whoever gave a log that throws reads of it nowhere.
+  }
+}
+
+/** Lets `work` go on by itself. A rejection is a bug: it is logged, and ends nothing. */
+export function inBackground(log: Log, work: Promise<unknown>): void {
+  work.catch((error: unknown) => logInternalError(log, { where: 'background', error }));
+}
+
+/**
+ * A log that counts the lines `internal-error` by their place, so that the counter and the log cannot disagree, and that
+ * writes only so many of them a second: what breaks at each frame of a client must not fill a disk.
+ */
+export function countingErrors(
+  log: Log,
+  counting: { readonly counts: Map<string, number>; readonly monotonic: () => number },
+): Log {
+  const windows = new Map<string, { start: number; lines: number }>();
+  const isBeyond = (place: string): boolean => {
+    const now = counting.monotonic();
+    const window = windows.get(place) ?? { start: now, lines: 0 };
+    if (now - window.start >= WINDOW_MS) {
+      window.start = now;
+      window.lines = 0;
+    }
+    window.lines += 1;
+    windows.set(place, window);
+    return window.lines > MAX_LINES;
+  };
+  const error = (fields: LogFields, message: string): void => {
+    if (fields.event === 'internal-error') {
+      const place = typeof fields['where'] === 'string' ? fields['where'] : 'other';
+      counting.counts.set(place, (counting.counts.get(place) ?? 0) + 1);
+      if (isBeyond(place)) return;
+    }
+    log.error(fields, message);
+  };
+  return {
+    debug: (fields, message) => log.debug(fields, message),
+    info: (fields, message) => log.info(fields, message),
+    warn: (fields, message) => log.warn(fields, message),
+    error,
+  };
+}
