@@ -1,12 +1,13 @@
 import type { Config } from './config/config.ts';
+import { DEFAULT_MAX_CONNECTIONS } from './config/keys-connections.ts';
 import { openToOthers } from './config/make-folder.ts';
-import { descriptorLimit, descriptorWarning } from './gateway/descriptor-limit.ts';
+import { sayDescriptorLimit } from './gateway/descriptor-limit.ts';
 import type { Log } from './logging/log.ts';
 
 /** Tells what on this machine does not fit the configuration; asked once the data folder is there. */
 export function warnOfSurroundings(config: Config, log: Log): void {
-  const warning = descriptorWarning(descriptorLimit(), config.maxConnections);
-  if (warning !== undefined) log.warn({ event: 'config', variable: 'LINGXI_MAX_CONNECTIONS' }, warning);
+  const isReliedOn = config.environment === 'production' || config.maxConnections !== DEFAULT_MAX_CONNECTIONS;
+  sayDescriptorLimit(log, config.maxConnections, { isReliedOn });
   if (config.databaseUrl === undefined && openToOthers(config.dataDir))
     log.warn(
       { event: 'config', variable: 'LINGXI_DATA_DIR', value: config.dataDir },

@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import type { Config } from '../config/config.ts';
 import { FIELDS, KEYS } from '../config/keys.ts';
 import type { LoadedConfig } from '../config/load.ts';
+import { maskedAddress, maskSecrets } from '../config/shown-url.ts';
 import { type Cli, configOrFail } from './cli.ts';
 
 export function checkConfigCommand(cli: Cli): Command {
@@ -33,8 +34,8 @@ type Value = Config[keyof Config];
 function plain(value: Value): string {
   if (value === undefined || value === '') return 'none';
   if (value === 'any') return '*';
-  if (Array.isArray(value)) return value.length === 0 ? 'none' : value.join(',');
-  return String(value);
+  if (Array.isArray(value)) return value.length === 0 ? 'none' : maskSecrets(value.join(','));
+  return maskSecrets(String(value));
 }
 
 function masked(value: Value): string {
@@ -43,13 +44,5 @@ function masked(value: Value): string {
     if (value.length === 0) return 'none';
     return value.map(() => '********').join(',');
   }
-  return maskedUrl(String(value));
-}
-
-/** Where a URL leads is worth seeing; what stands before the @ and after the ? is not. */
-function maskedUrl(text: string): string {
-  const parts = /^([a-z+]+:\/\/)(?:[^/?#]*@)?([^/?#@]+(?:\/[^?#@]*)?)?(?:[?#].*)?$/i.exec(text);
-  if (parts === null) return '********';
-  const credentials = text.includes('@') ? '********@' : '';
-  return `${parts[1]}${credentials}${parts[2] ?? ''}`;
+  return maskedAddress(String(value));
 }

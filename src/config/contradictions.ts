@@ -1,8 +1,11 @@
 import type { Config } from './config.ts';
 import { parseRedisUrl } from './redis-url.ts';
+import { isGuessable } from './secret-strength.ts';
 
 /** RFC 7518 section 3.2: a key of the same size as the hash output or larger. */
 export const MIN_JWT_SECRET_BYTES = 32;
+/** In production. */
+const MIN_API_KEY_BYTES = 24;
 
 const OWN_TABLES = ['lingxi_periods', 'lingxi_nodes'];
 
@@ -19,21 +22,14 @@ export function findContradiction(
     (needs === 'everything' ? credentialContradiction(config) : undefined) ??
     timingContradiction(config) ??
     redisFault(config) ??
+    storesContradiction(config) ??
     tableContradiction(config, given)
   );
 }
 
 function credentialContradiction(config: Config): string | undefined {
-  if (config.environment === 'production') {
-    const hasKey =
-      config.jwtSecrets.length > 0 || config.jwtPublicKey !== undefined || config.jwtJwksUrl !== undefined;
-    if (!hasKey) {
-      return 'JWT_SECRET is missing: with NODE_ENV=production set JWT_SECRET, JWT_PUBLIC_KEY or JWT_JWKS_URL.';
-    }
-    if (config.apiKeys.length === 0) {
-      return 'LINGXI_API_KEY is missing: with NODE_ENV=production set it to a long random text.';
-    }
-  }
+  const missing = config.environment === 'production' ? missingCredential(config) : undefined;
+  if (missing !== undefined) return missing;
   const weak = config.jwtSecrets.some((secret) => Buffer.byteLength(secret) < MIN_JWT_SECRET_BYTES);
   if (weak && config.profile !== 'seed') {
     return `JWT_SECRET must have at least ${MIN_JWT_SECRET_BYTES} bytes: make one with "openssl rand -base64 48".`;
@@ -41,7 +37,39 @@ function credentialContradiction(config: Config): string | undefined {
   if (config.apiKeys.some((key) => config.jwtSecrets.includes(key))) {
     return 'LINGXI_API_KEY is the same as JWT_SECRET: whoever may call the service could sign tokens; set two different ones.';
   }
+  return config.environment === 'production' ? guessableCredential(config) : undefined;
+}
+
+function missingCredential(config: Config): string | undefined {
+  const hasKey =
+    config.jwtSecrets.length > 0 || config.jwtPublicKey !== undefined || config.jwtJwksUrl !== undefined;
+  if (!hasKey) {
+    return 'JWT_SECRET is missing: with NODE_ENV=production set JWT_SECRET, JWT_PUBLIC_KEY or JWT_JWKS_URL.';
+  }
+  return config.apiKeys.length === 0
+    ? 'LINGXI_API_KEY is missing: with NODE_ENV=production set it to a long random text.'
+    : undefined;
+}
+
+/** Development may use short and simple secrets; the seed profile has a notice for its own. */
+function guessableCredential(config: Config): string | undefined {
+  if (config.apiKeys.some((key) => Buffer.byteLength(key) < MIN_API_KEY_BYTES)) {
+    return `LINGXI_API_KEY must have at least ${MIN_API_KEY_BYTES} bytes with NODE_ENV=production: make one with "openssl rand -base64 32".`;
+  }
+  if (config.apiKeys.some(isGuessable)) {
+    return 'LINGXI_API_KEY can be guessed, for it repeats a few characters: make one with "openssl rand -base64 32".';
+  }
+  if (config.profile !== 'seed' && config.jwtSecrets.some(isGuessable)) {
+    return 'JWT_SECRET can be guessed, for it repeats a few characters: make one with "openssl rand -base64 48".';
+  }
   return undefined;
+}
+
+function storesContradiction(config: Config): string | undefined {
+  if (config.environment !== 'production') return undefined;
+  return config.redisUrl !== undefined && config.databaseUrl === undefined
+    ? 'REDIS_URL is set without DATABASE_URL: every node would settle into its own file; with NODE_ENV=production set DATABASE_URL as well.'
+    : undefined;
 }
 
 function timingContradiction(config: Config): string | undefined {

@@ -3,6 +3,8 @@ import { choice, share, whole } from './kinds.ts';
 
 const DEFAULT_HEARTBEAT_TIMEOUT_MS = 10_000;
 const DEFAULT_PING_INTERVAL_MS = 3000;
+/** Connections of one node; few machines allow as many descriptors unasked. */
+export const DEFAULT_MAX_CONNECTIONS = 100_000;
 
 /** Heartbeat, queues, sessions and limits. */
 export const connectionKeys = {
@@ -100,7 +102,7 @@ export const connectionKeys = {
   maxConnections: {
     variable: 'LINGXI_MAX_CONNECTIONS',
     kind: whole(1, 10_000_000, 'connections'),
-    ...fixed(100_000),
+    ...fixed(DEFAULT_MAX_CONNECTIONS),
     about: 'Connections of this node; beyond: 503.',
   },
   maxConnectionsPerIp: {

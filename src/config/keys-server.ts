@@ -1,5 +1,16 @@
 import { fixed, isDevelopment, type Keys, unset } from './key.ts';
-import { choice, cidrs, flag, matching, origins, path, publicKey, secretPair, url, whole } from './kinds.ts';
+import {
+  choice,
+  cidrs,
+  flag,
+  matching,
+  origins,
+  path,
+  publicKey,
+  secretPair,
+  webAddress,
+  whole,
+} from './kinds.ts';
 
 /** Where the server listens, how it runs, and whom it believes. */
 export const serverKeys = {
@@ -21,7 +32,7 @@ export const serverKeys = {
     kind: choice('development', 'production', 'test'),
     ...fixed('development'),
     about:
-      '`production` refuses to start without a JWT key and `LINGXI_API_KEY`; `test` has the defaults of development.',
+      '`production` refuses to start without a JWT key and `LINGXI_API_KEY`, with a secret that can be guessed, and with `REDIS_URL` but no `DATABASE_URL`; `test` has the defaults of development.',
   },
   profile: {
     variable: 'LINGXI_PROFILE',
@@ -46,7 +57,8 @@ export const serverKeys = {
     variable: 'LINGXI_LANGUAGE',
     kind: choice('en', 'zh'),
     ...fixed('en'),
-    about: 'Language of error sentences for a client that prefers neither.',
+    about:
+      'Language of error sentences for a client that prefers neither, and of the name of a user whose token has none.',
     seed: { value: 'zh', risk: 'clients that state no language get Chinese error sentences' },
   },
   nodeName: {
@@ -92,9 +104,11 @@ export const serverKeys = {
   },
   jwtJwksUrl: {
     variable: 'JWT_JWKS_URL',
-    kind: url(['https', 'http'], 'an https:// or http:// address of a key set'),
+    kind: webAddress,
     ...unset,
-    about: 'Where the keys that verify RS256 or ES256 tokens are fetched.',
+    secret: true,
+    about:
+      'Where the keys that verify RS256 or ES256 tokens are fetched. A user and a password in it are sent as `Authorization: Basic`.',
   },
   jwtIssuer: {
     variable: 'JWT_ISSUER',
@@ -115,7 +129,7 @@ export const serverKeys = {
       'development: made once and kept in the data folder; printed to a terminal once, else only its file’s path',
     defaultValue: () => [],
     secret: true,
-    about: 'Service credential; two, comma separated, while rotating.',
+    about: 'Service credential, in production of at least 24 bytes; two, comma separated, while rotating.',
   },
   allowedOrigins: {
     variable: 'LINGXI_ALLOWED_ORIGINS',

@@ -93,13 +93,22 @@ export function url(schemes: readonly string[], expects: string): Kind<string> {
   };
 }
 
+/** The address of a document that is fetched: one host. */
+export const webAddress: Kind<string> = {
+  expects: 'an https:// or http:// address',
+  parse: (text) => (/^https?:\/\/\S+$/i.test(text) && URL.canParse(text) ? text : undefined),
+};
+
 /** Exact origins; `*` alone stands for any. */
 export const origins: Kind<'any' | readonly string[]> = {
   expects: 'a comma-separated list of exact origins such as https://game.example, or `*` alone',
   parse(text) {
     if (text === '*') return 'any';
     const list = splitList(text);
-    const exact = list.every((item) => URL.canParse(item) && new URL(item).origin === item);
+    // A star within an origin would look like a pattern and match nothing.
+    const exact = list.every(
+      (item) => !item.includes('*') && URL.canParse(item) && new URL(item).origin === item,
+    );
     return exact && list.length > 0 ? list : undefined;
   },
 };

@@ -6,6 +6,7 @@ import type { SecretName, SecretStore } from './development-secrets.ts';
 import { type DefaultContext, isDevelopment } from './key.ts';
 import { FIELDS, KEYS } from './keys.ts';
 import { type Notice, noticesOf } from './notices.ts';
+import { maskSecrets } from './shown-url.ts';
 import { type ConfigError, type Lookup, openSources, type SourceOptions } from './sources.ts';
 
 export interface LoadOptions extends SourceOptions {
@@ -143,7 +144,8 @@ function takeSecret(
 }
 
 function quoted(text: string): string {
-  const short = text.length > 80 ? `${text.slice(0, 80)}…` : text;
+  const shown = maskSecrets(text);
+  const short = shown.length > 80 ? `${shown.slice(0, 80)}…` : shown;
   return JSON.stringify(short);
 }
 

@@ -1,6 +1,8 @@
 import type { Config } from './config.ts';
 import { MIN_JWT_SECRET_BYTES } from './contradictions.ts';
 import { FIELDS, KEYS } from './keys.ts';
+import { isGuessable } from './secret-strength.ts';
+import { placeOf } from './shown-url.ts';
 
 /** A setting that is said at start, with what it risks. */
 export interface Notice {
@@ -10,7 +12,8 @@ export interface Notice {
   readonly risk: string;
 }
 
-const MIN_API_KEY_BYTES = 16;
+/** A trusted range with a shorter prefix than this holds more than one operator's own network. */
+const MIN_TRUSTED_BITS = { ipv4: 8, ipv6: 16 };
 
 /** Everything in `config` that deserves a warning at start. `seeded` holds the fields that the profile set. */
 export function noticesOf(config: Config, seeded: ReadonlySet<keyof Config>): readonly Notice[] {
@@ -23,6 +26,13 @@ export function noticesOf(config: Config, seeded: ReadonlySet<keyof Config>): re
   }
   if (config.profile === 'seed') notices.push(...seedNotices(config));
   notices.push(...chosenRisks(config, seeded));
+  if (config.redisUrl !== undefined && config.databaseUrl === undefined) {
+    notices.push({
+      variable: 'REDIS_URL',
+      value: `${placeOf(config.redisUrl)} without DATABASE_URL`,
+      risk: 'every node settles into its own file, so that several nodes write one logout twice; production refuses to start this way',
+    });
+  }
   return notices;
 }
 
@@ -39,6 +49,12 @@ function seedNotices(config: Config): Notice[] {
       variable: 'JWT_SECRET',
       value: `shorter than ${MIN_JWT_SECRET_BYTES} bytes`,
       risk: 'a short secret can be guessed from one token, and then anyone can be impersonated',
+    });
+  } else if (config.jwtSecrets.some(isGuessable)) {
+    notices.push({
+      variable: 'JWT_SECRET',
+      value: 'a few characters again and again',
+      risk: 'such a secret can be guessed from one token, and then anyone can be impersonated',
     });
   }
   return notices;
@@ -58,8 +74,26 @@ function chosenRisks(config: Config, seeded: ReadonlySet<keyof Config>): Notice[
   if (config.allowedOrigins === 'any') {
     risky('allowedOrigins', '*', 'any page on the web may connect with the visitor’s token');
   }
-  if (config.apiKeys.some((key) => Buffer.byteLength(key) < MIN_API_KEY_BYTES)) {
-    risky('apiKeys', `shorter than ${MIN_API_KEY_BYTES} bytes`, 'a short service key can be guessed');
+  if (config.jwtJwksUrl !== undefined && isReadableOnTheWay(config.jwtJwksUrl)) {
+    const risk = 'whoever is on the way to the key server can put in a key, and then impersonate anyone';
+    risky('jwtJwksUrl', placeOf(config.jwtJwksUrl), risk);
+  }
+  const wide = config.trustedProxies.filter(isWide);
+  if (wide.length > 0) {
+    const risk =
+      'any client in this range can claim to have whatever address it likes, and so evade every limit by address';
+    risky('trustedProxies', wide.join(','), risk);
   }
   return notices;
+}
+
+function isReadableOnTheWay(address: string): boolean {
+  const { protocol, hostname } = new URL(address);
+  const isLoopback = hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.');
+  return protocol === 'http:' && !isLoopback;
+}
+
+function isWide(range: string): boolean {
+  const [address = '', bits = ''] = range.split('/');
+  return Number(bits) < (address.includes(':') ? MIN_TRUSTED_BITS.ipv6 : MIN_TRUSTED_BITS.ipv4);
 }

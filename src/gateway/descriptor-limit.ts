@@ -1,11 +1,12 @@
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { devNull } from 'node:os';
+import type { Log } from '../logging/log.ts';
 
 /** Descriptors that the process needs beside its sockets: stores, listeners, files, and to answer that it is full. */
 const OTHER_DESCRIPTORS = 100;
 
 /** How many descriptors this process may open; undefined where the system does not say (only Linux does, in /proc). */
-export function descriptorLimit(): number | undefined {
+function descriptorLimit(): number | undefined {
   try {
     const soft = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1];
     return soft === undefined ? undefined : Number(soft);
@@ -34,8 +35,19 @@ export function allowedConnections(limit: number | undefined, maxConnections: nu
   return Math.max(1, Math.min(maxConnections, limit - OTHER_DESCRIPTORS));
 }
 
-/** What to say where the limit cuts off connections that `LINGXI_MAX_CONNECTIONS` allows. */
-export function descriptorWarning(limit: number | undefined, maxConnections: number): string | undefined {
-  if (limit === undefined || limit >= maxConnections + OTHER_DESCRIPTORS) return undefined;
-  return `this process may open ${limit} descriptors, fewer than LINGXI_MAX_CONNECTIONS (${maxConnections}) needs, and takes ${allowedConnections(limit, maxConnections)} connections: raise the limit (ulimit -n, LimitNOFILE) or lower the setting`;
+/**
+ * Says where the limit cuts off connections that `LINGXI_MAX_CONNECTIONS` allows. It is a warning where somebody
+ * relies on that number: in production, or where it was set.
+ */
+export function sayDescriptorLimit(
+  log: Log,
+  maxConnections: number,
+  options: { readonly isReliedOn: boolean; readonly limit?: number | undefined },
+): void {
+  const limit = options.limit ?? descriptorLimit();
+  if (limit === undefined || limit >= maxConnections + OTHER_DESCRIPTORS) return;
+  const text = `this process may open ${limit} descriptors, fewer than LINGXI_MAX_CONNECTIONS (${maxConnections}) needs, and takes ${allowedConnections(limit, maxConnections)} connections: raise the limit (ulimit -n, LimitNOFILE) or lower the setting`;
+  const fields = { event: 'config', variable: 'LINGXI_MAX_CONNECTIONS' } as const;
+  if (options.isReliedOn) log.warn(fields, text);
+  else log.info(fields, text);
 }

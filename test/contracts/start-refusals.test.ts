@@ -124,6 +124,26 @@ describe.each(['bun', 'node'] as const)('a start that cannot succeed on %s', (ru
       { NODE_ENV: 'production', LINGXI_API_KEY: undefined },
       /LINGXI_API_KEY/,
     ],
+    [
+      'production with a short service key',
+      { NODE_ENV: 'production', LINGXI_API_KEY: 'service-key-of-23-bytes' },
+      /LINGXI_API_KEY must have at least 24 bytes/,
+    ],
+    [
+      'production with a secret of one letter',
+      { NODE_ENV: 'production', JWT_SECRET: 'x'.repeat(48) },
+      /JWT_SECRET can be guessed/,
+    ],
+    [
+      'production with Redis and no PostgreSQL',
+      { NODE_ENV: 'production', REDIS_URL: 'redis://127.0.0.1:1' },
+      /REDIS_URL is set without DATABASE_URL/,
+    ],
+    [
+      'an origin with a star in it',
+      { LINGXI_ALLOWED_ORIGINS: 'https://*.example' },
+      /LINGXI_ALLOWED_ORIGINS must be .*exact origins/,
+    ],
   ])('names %s', async (_name, env, word) => {
     const output = await refuses(env, word);
     expect(output).not.toContain(env['JWT_SECRET'] === 'short' ? '"short"' : 'test-jwt-secret');

@@ -125,6 +125,8 @@ describe('lingxi', () => {
       LINGXI_API_KEY: 'service-key',
       REDIS_URL: 'rediss://user:hunter2@redis:6380/2',
       DATABASE_URL: 'postgres://game:hunter2@db/game?password=hunter2',
+      JWT_JWKS_URL: 'https://issuer:hunter2@keys.example/jwks?token=hunter2',
+      JWT_ISSUER: 'https://u:hunter2@issuer.example/?realm=game&api_key=hunter2',
       LINGXI_SESSION_POLICY: 'multi',
     });
     expect(code).toBe(0);
@@ -133,6 +135,8 @@ describe('lingxi', () => {
     expect(text).toMatch(/^JWT_SECRET +\*{8},\*{8} {2}\(environment\)$/m);
     expect(text).toMatch(/^REDIS_URL +rediss:\/\/\*{8}@redis:6380\/2 {2}\(environment\)$/m);
     expect(text).toMatch(/^DATABASE_URL +postgres:\/\/\*{8}@db\/game {2}\(environment\)$/m);
+    expect(text).toMatch(/^JWT_JWKS_URL +https:\/\/\*{8}@keys\.example\/jwks {2}\(environment\)$/m);
+    expect(text).toMatch(/^JWT_ISSUER +https:\/\/\*{8}@issuer\.example\/\?realm=game&api_key=\*{8} {2}/m);
     expect(text).toMatch(/^LINGXI_SESSION_POLICY +multi {2}\(environment\)$/m);
     expect(text).toMatch(/^PORT +3000 {2}\(default\)$/m);
     expect(text).toMatch(/^LINGXI_ALLOWED_ORIGINS +\* {2}\(default\)$/m);

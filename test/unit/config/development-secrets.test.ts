@@ -58,7 +58,10 @@ describe('development secrets', () => {
   });
 
   it('are not made where they are given, where a public key verifies, or in production', () => {
-    const given = { JWT_SECRET: 's'.repeat(32), LINGXI_API_KEY: 'given' };
+    const given = {
+      JWT_SECRET: 'a-secret-of-at-least-32-bytes-long',
+      LINGXI_API_KEY: 'given-key-of-at-least-24-bytes',
+    };
     expect(load(given).ok).toBe(true);
     expect(load({ ...given, NODE_ENV: 'production' }).ok).toBe(true);
     expect(existsSync(join(folder, 'data'))).toBe(false);

@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { type LoadedConfig, type LoadOptions, loadConfig } from '../../../src/config/load.ts';
 
 const SECRET = 'a-development-secret-of-32-bytes!';
-const PRODUCTION = { NODE_ENV: 'production', JWT_SECRET: SECRET, LINGXI_API_KEY: 'service-key-of-20-chars' };
+const API_KEY = 'service-key-of-24-bytes!';
+const PRODUCTION = { NODE_ENV: 'production', JWT_SECRET: SECRET, LINGXI_API_KEY: API_KEY };
 
 interface Setup {
   readonly env?: Record<string, string | undefined>;
@@ -262,6 +263,16 @@ describe('bad values', () => {
       'LINGXI_ALLOWED_ORIGINS must be a comma-separated list of exact origins such as https://game.example, or * alone, not "https://a.example,*".',
     ],
     [
+      'LINGXI_ALLOWED_ORIGINS',
+      'https://*.example',
+      'LINGXI_ALLOWED_ORIGINS must be a comma-separated list of exact origins such as https://game.example, or * alone, not "https://*.example".',
+    ],
+    [
+      'LINGXI_ALLOWED_ORIGINS',
+      'https://user:hunter2@a.example',
+      'LINGXI_ALLOWED_ORIGINS must be a comma-separated list of exact origins such as https://game.example, or * alone, not "https://********@a.example".',
+    ],
+    [
       'LOG_LEVEL',
       'x\u001b[31m',
       'LOG_LEVEL must be one of fatal, error, warn, info, debug, trace, silent, not "x\\u001b[31m".',
@@ -278,6 +289,8 @@ describe('bad values', () => {
     ['JWT_SECRET', 'hunter2,,x'],
     ['LINGXI_API_KEY', 'hunter2 with spaces'],
     ['JWT_PUBLIC_KEY', 'hunter2'],
+    ['JWT_JWKS_URL', 'ftp://u:hunter2@keys.example/jwks'],
+    ['JWT_JWKS_URL', 'https://u:hunter2@a.example,b.example:x/jwks'],
   ])('a bad %s is not repeated', (variable, value) => {
     const sentence = refusal({ env: { [variable]: value } });
     expect(sentence).toMatch(new RegExp(`^${variable} must be .*\\.$`));
@@ -335,6 +348,30 @@ describe('contradictions', () => {
     [
       { JWT_SECRET: SECRET, LINGXI_API_KEY: `other,${SECRET}` },
       'LINGXI_API_KEY is the same as JWT_SECRET: whoever may call the service could sign tokens; set two different ones.',
+    ],
+    [
+      { ...PRODUCTION, LINGXI_API_KEY: 'service-key-of-23-bytes' },
+      'LINGXI_API_KEY must have at least 24 bytes with NODE_ENV=production: make one with "openssl rand -base64 32".',
+    ],
+    [
+      { ...PRODUCTION, LINGXI_API_KEY: `${API_KEY},short` },
+      'LINGXI_API_KEY must have at least 24 bytes with NODE_ENV=production: make one with "openssl rand -base64 32".',
+    ],
+    [
+      { ...PRODUCTION, LINGXI_API_KEY: 'changeme-'.repeat(4) },
+      'LINGXI_API_KEY can be guessed, for it repeats a few characters: make one with "openssl rand -base64 32".',
+    ],
+    [
+      { ...PRODUCTION, JWT_SECRET: 'x'.repeat(48) },
+      'JWT_SECRET can be guessed, for it repeats a few characters: make one with "openssl rand -base64 48".',
+    ],
+    [
+      { ...PRODUCTION, JWT_SECRET: `${SECRET},${'passwordpassword'.repeat(2)}` },
+      'JWT_SECRET can be guessed, for it repeats a few characters: make one with "openssl rand -base64 48".',
+    ],
+    [
+      { ...PRODUCTION, REDIS_URL: 'redis://r' },
+      'REDIS_URL is set without DATABASE_URL: every node would settle into its own file; with NODE_ENV=production set DATABASE_URL as well.',
     ],
     [
       { LINGXI_PING_INTERVAL_MS: '10000' },
@@ -400,26 +437,5 @@ describe('the seed profile', () => {
       queryToken: true,
     });
     expect(notices.map(({ variable }) => variable)).not.toContain('LINGXI_SESSION_POLICY');
-  });
-});
-
-describe('notices', () => {
-  it('the open API is said loudly wherever it is on', () => {
-    const { notices } = loaded({ env: { LINGXI_LEGACY_OPEN_API: 'true' } });
-    expect(notices).toMatchObject([{ variable: 'LINGXI_LEGACY_OPEN_API', value: 'true' }]);
-  });
-
-  it('production says what it was made to accept', () => {
-    const env = {
-      ...PRODUCTION,
-      LINGXI_API_KEY: 'k',
-      LINGXI_ALLOWED_ORIGINS: '*',
-      LINGXI_QUERY_TOKEN: 'true',
-    };
-    expect(loaded({ env }).notices.map(({ variable }) => variable)).toEqual([
-      'LINGXI_QUERY_TOKEN',
-      'LINGXI_ALLOWED_ORIGINS',
-      'LINGXI_API_KEY',
-    ]);
   });
 });

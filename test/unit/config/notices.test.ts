@@ -1,0 +1,65 @@
+import { describe, expect, it } from 'vitest';
+import { loadConfig } from '../../../src/config/load.ts';
+
+const SECRET = 'a-development-secret-of-32-bytes!';
+const PRODUCTION = {
+  NODE_ENV: 'production',
+  JWT_SECRET: SECRET,
+  LINGXI_API_KEY: 'service-key-of-24-bytes!',
+};
+
+function noticesOf(env: Record<string, string>) {
+  const result = loadConfig({ env, cwd: '/srv/game', readFile: () => undefined });
+  if (!result.ok) throw new Error(result.error.message);
+  return result.value.notices;
+}
+
+describe('notices', () => {
+  it('the open API is said loudly wherever it is on', () => {
+    const notices = noticesOf({ LINGXI_LEGACY_OPEN_API: 'true' });
+    expect(notices).toMatchObject([{ variable: 'LINGXI_LEGACY_OPEN_API', value: 'true' }]);
+  });
+
+  it('production says what it was made to accept', () => {
+    const env = {
+      ...PRODUCTION,
+      LINGXI_ALLOWED_ORIGINS: '*',
+      LINGXI_QUERY_TOKEN: 'true',
+      JWT_JWKS_URL: 'http://user:hunter2@keys.example/jwks?token=hunter2',
+      LINGXI_TRUSTED_PROXIES: '10.0.0.0/8,0.0.0.0/0,::/0,128.0.0.0/1,fd00::/16',
+    };
+    const notices = noticesOf(env);
+    expect(notices.map(({ variable, value }) => `${variable}=${value}`)).toEqual([
+      'LINGXI_QUERY_TOKEN=true',
+      'LINGXI_ALLOWED_ORIGINS=*',
+      'JWT_JWKS_URL=http://keys.example/jwks',
+      'LINGXI_TRUSTED_PROXIES=0.0.0.0/0,::/0,128.0.0.0/1',
+    ]);
+    expect(notices.every(({ risk }) => risk.length > 20)).toBe(true);
+  });
+
+  it('a key server on this machine and ranges of one operator need no word', () => {
+    const env = {
+      ...PRODUCTION,
+      JWT_JWKS_URL: 'http://127.0.0.1:8080/jwks',
+      LINGXI_TRUSTED_PROXIES: '10.0.0.0/8,::1,2001:db8::/32',
+    };
+    expect(noticesOf(env)).toEqual([]);
+  });
+
+  it('Redis without PostgreSQL is said in development', () => {
+    const notices = noticesOf({ REDIS_URL: 'redis://user:hunter2@r:6379/1' });
+    expect(notices).toMatchObject([
+      { variable: 'REDIS_URL', value: 'redis://r:6379/1 without DATABASE_URL' },
+    ]);
+    const both = { REDIS_URL: 'redis://r', DATABASE_URL: 'postgres://db/game' };
+    expect(noticesOf(both)).toEqual([]);
+  });
+
+  it('the seed profile may have a secret that can be guessed, and says so', () => {
+    const env = { ...PRODUCTION, LINGXI_PROFILE: 'seed', JWT_SECRET: 'x'.repeat(48) };
+    expect(noticesOf(env)).toContainEqual(
+      expect.objectContaining({ variable: 'JWT_SECRET', value: 'a few characters again and again' }),
+    );
+  });
+});
