@@ -39,6 +39,8 @@ export interface Config {
   readonly maxMessageBytes: number;
   readonly maxMessagesPerSecond: number;
   readonly maxBodyBytes: number;
+  /** Periods that a user may open a minute; 0: any number. */
+  readonly loginsPerMinute: number;
   /** `'any'` where `*` was said or in development without a list; `'same-origin'`; else the exact list. */
   readonly allowedOrigins: 'any' | 'same-origin' | readonly string[];
   readonly trustedProxies: readonly string[];

@@ -129,4 +129,11 @@ export const connectionKeys = {
     ...fixed(1_048_576),
     about: 'Size of one HTTP body; beyond: 413.',
   },
+  loginsPerMinute: {
+    variable: 'LINGXI_LOGINS_PER_MINUTE',
+    kind: whole(0, 1_000_000, 'periods a minute'),
+    ...fixed(60),
+    about:
+      'Periods that a user may open per minute, on one node; above it: 429. Joining a running period does not count; 0 = off.',
+  },
 } satisfies Partial<Keys>;

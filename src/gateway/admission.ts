@@ -4,7 +4,7 @@ import { unreachable } from '../lib/assert.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../logging/log.ts';
 import type { Counters } from '../metrics/counters.ts';
-import type { Dial, Presence } from '../presence/presence.ts';
+import { type Dial, type DialRefusal, loginRetryAfterS, type Presence } from '../presence/presence.ts';
 import { SUBPROTOCOL } from '../protocol/envelope.ts';
 import { type ErrorCode, type Exactness, errorBody, errorStatus } from '../protocol/error-codes.ts';
 import { type ClientAddress, createClientAddress } from './client-address.ts';
@@ -40,7 +40,13 @@ export type Decision = Acceptance | Refusal;
 export interface AdmissionOptions {
   readonly config: Pick<
     Config,
-    'allowedOrigins' | 'trustedProxies' | 'queryToken' | 'maxConnections' | 'maxConnectionsPerIp' | 'language'
+    | 'allowedOrigins'
+    | 'trustedProxies'
+    | 'queryToken'
+    | 'maxConnections'
+    | 'maxConnectionsPerIp'
+    | 'language'
+    | 'loginsPerMinute'
   >;
   readonly credentials: Credentials;
   readonly presence: Presence;
@@ -61,6 +67,8 @@ interface Reason extends Exactness {
   readonly code: ErrorCode;
   readonly userId?: number;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Where it is known; otherwise the client is told some seconds at random. */
+  readonly retryAfterS?: number;
 }
 
 /**
@@ -168,7 +176,7 @@ export class Admission {
       protocol,
       hasLeft: () => request.hasLeft?.() === true,
     });
-    if (!dialled.ok) return { code: dialled.error, userId };
+    if (!dialled.ok) return this.#dialRefused(dialled.error, userId);
     const dial = dialled.value;
     // Draining began while presence answered: this socket would come after everybody was told to go.
     if (this.#draining) {
@@ -194,6 +202,11 @@ export class Admission {
     };
   }
 
+  #dialRefused(code: DialRefusal, userId: number): Reason {
+    if (code !== 'rate-limited') return { code, userId };
+    return { code, userId, retryAfterS: loginRetryAfterS(this.#options.config.loginsPerMinute) };
+  }
+
   #refuse(request: HandshakeRequest, ip: string, reason: Reason): Refusal {
     const { counters, log, random, config } = this.#options;
     const { code, userId } = reason;
@@ -213,7 +226,8 @@ export class Admission {
     const status = errorStatus(code);
     const language = preferredLanguage(request.header('accept-language'), config.language);
     const retryAfterS =
-      status === 503 || status === 429 ? 1 + Math.floor(random() * RETRY_SPREAD_S) : undefined;
+      reason.retryAfterS ??
+      (status === 503 || status === 429 ? 1 + Math.floor(random() * RETRY_SPREAD_S) : undefined);
     return {
       kind: 'refuse',
       status,

@@ -6,7 +6,7 @@ import type { Log } from '../logging/log.ts';
 const OTHER_DESCRIPTORS = 100;
 
 /** How many descriptors this process may open; undefined where the system does not say (only Linux does, in /proc). */
-function descriptorLimit(): number | undefined {
+export function descriptorLimit(): number | undefined {
   try {
     const soft = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1];
     return soft === undefined ? undefined : Number(soft);

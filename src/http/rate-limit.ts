@@ -1,57 +1,8 @@
-import type { Clock } from '../lib/clock.ts';
+import type { RateLimit } from '../lib/rate-limiter.ts';
 
-/** How often one key may ask: `burst` at once, then `perSecond`. */
-export interface RateLimit {
-  readonly perSecond: number;
-  readonly burst: number;
-}
+export { RateLimiter } from '../lib/rate-limiter.ts';
 
 /** Requests that a user's token may make, whatever the address. */
 export const USER_RATE: RateLimit = { perSecond: 200, burst: 400 };
 /** Requests from one address without the service key; a proxy that is not trusted counts as one address. */
 export const ADDRESS_RATE: RateLimit = { perSecond: 1_000, burst: 2_000 };
-/** Keys remembered at once; beyond, the one that was longest idle is forgotten and starts afresh. */
-export const MAX_RATE_KEYS = 50_000;
-
-interface Bucket {
-  tokens: number;
-  at: number;
-}
-
-/** A token bucket for each key, of a bounded number of keys. */
-export class RateLimiter {
-  readonly #clock: Clock;
-  readonly #maxKeys: number;
-  /** In the order of their last use. */
-  readonly #buckets = new Map<string, Bucket>();
-
-  constructor(clock: Clock, maxKeys = MAX_RATE_KEYS) {
-    this.#clock = clock;
-    this.#maxKeys = maxKeys;
-  }
-
-  /** Takes one token; answers 0, or the whole seconds after which one will be there. */
-  take(key: string, limit: RateLimit): number {
-    const now = this.#clock.monotonic();
-    const bucket = this.#buckets.get(key) ?? { tokens: limit.burst, at: now };
-    this.#buckets.delete(key);
-    bucket.tokens = Math.min(limit.burst, bucket.tokens + ((now - bucket.at) / 1000) * limit.perSecond);
-    bucket.at = now;
-    if (this.#buckets.size >= this.#maxKeys) this.#forgetOldest();
-    this.#buckets.set(key, bucket);
-    if (bucket.tokens < 1) return Math.max(1, Math.ceil((1 - bucket.tokens) / limit.perSecond));
-    bucket.tokens -= 1;
-    return 0;
-  }
-
-  get size(): number {
-    return this.#buckets.size;
-  }
-
-  #forgetOldest(): void {
-    for (const key of this.#buckets.keys()) {
-      this.#buckets.delete(key);
-      return;
-    }
-  }
-}

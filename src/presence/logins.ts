@@ -1,9 +1,10 @@
 import { LATE_PROOF_MS } from '../connection/connection-host.ts';
 import { err, ok, type Result } from '../lib/result.ts';
 import type { UserFacts } from '../settlement/user-store.ts';
+import { LoginLimits } from './login-limits.ts';
 import type { NodePresence } from './node-presence.ts';
-import { isAdmitted, settleEarlier, writeOpening } from './opening.ts';
-import type { Dial, DialRefusal, DialRequest } from './presence.ts';
+import { type Entrance, isAdmitted, lookUp, settleEarlier, writeOpening } from './opening.ts';
+import type { Dial, DialRefusal, DialRequest, LoginRequest } from './presence.ts';
 import type { Claim, ClaimAnswer } from './presence-store.ts';
 import { repeatClaim } from './repeat-claim.ts';
 import type { UserHold } from './user-hold.ts';
@@ -13,9 +14,11 @@ type Accepted = Extract<ClaimAnswer, { kind: 'opened' | 'joined' }>;
 /** Lets users in: by a socket or by HTTP. Opens periods in two steps, with SQL between them (rules ST4, ST9). */
 export class Logins {
   readonly #presence: NodePresence;
+  readonly #limits: LoginLimits;
 
   constructor(presence: NodePresence) {
     this.#presence = presence;
+    this.#limits = new LoginLimits(presence.options.clock, presence.options.loginsPerMinute);
   }
 
   async dial(request: DialRequest): Promise<Result<Dial, DialRefusal>> {
@@ -30,7 +33,11 @@ export class Logins {
         const sockets = presence.options.sessionPolicy === 'multi' ? rivals + 1 : 1;
         return hold.claim('socket', presence.time, { rev: rev.current, rivals, floor, sockets });
       };
-      const accepted = await this.#enter(hold, dialled, request.hasLeft);
+      const accepted = await this.#enter(hold, {
+        statement: dialled,
+        hasLeft: request.hasLeft,
+        mayOpen: () => this.#limits.allows(request),
+      });
       if (!accepted.ok) return accepted;
       const { epoch, period, loginTime } = accepted.value;
       const connectionId = presence.options.newId();
@@ -58,17 +65,17 @@ export class Logins {
     });
   }
 
-  async login(request: {
-    readonly userId: number;
-    readonly ip: string;
-  }): Promise<Result<{ loginTime: number; resumed: boolean }, DialRefusal>> {
+  async login(request: LoginRequest): Promise<Result<{ loginTime: number; resumed: boolean }, DialRefusal>> {
     const presence = this.#presence;
     return this.#exclusively(request.userId, async (hold) => {
       hold.ip = request.ip;
       const before = { proof: hold.http, rev: hold.httpRev };
-      const accepted = await this.#enter(hold, (floor) => {
-        hold.proveByHttp(presence.time, presence.nextRev());
-        return hold.claim('http', presence.time, { rev: hold.httpRev, floor });
+      const accepted = await this.#enter(hold, {
+        statement: (floor) => {
+          hold.proveByHttp(presence.time, presence.nextRev());
+          return hold.claim('http', presence.time, { rev: hold.httpRev, floor });
+        },
+        mayOpen: (facts) => this.#limits.allows(request, facts),
       });
       if (!accepted.ok) {
         hold.restoreHttp(before);
@@ -120,9 +127,10 @@ export class Logins {
   async reclaim(hold: UserHold): Promise<void> {
     const { manager, time } = this.#presence;
     if (hold.sockets.length === 0) return this.#prolong(hold);
-    const entered = await this.#enter(hold, (floor) =>
-      hold.claim('socket', time, { rev: this.#presence.nextRev(), floor, reopens: true }),
-    );
+    const entered = await this.#enter(hold, {
+      statement: (floor) =>
+        hold.claim('socket', time, { rev: this.#presence.nextRev(), floor, reopens: true }),
+    });
     if (entered.ok) {
       const newest = hold.sockets.at(-1);
       if (newest !== undefined)
@@ -187,16 +195,13 @@ export class Logins {
     }
   }
 
-  async #enter(
-    hold: UserHold,
-    statement: (floor: number) => Claim,
-    hasLeft?: () => boolean,
-  ): Promise<Result<Accepted, DialRefusal>> {
+  async #enter(hold: UserHold, entrance: Entrance): Promise<Result<Accepted, DialRefusal>> {
+    const { statement, hasLeft, mayOpen } = entrance;
     const presence = this.#presence;
     if (!(await presence.restored())) return err('presence-unavailable');
     // A period that may have run out here may have been followed by another.
     const isRunning = hold.period > 0 && hold.isAlive(presence.time.now());
-    const facts = isRunning ? undefined : await this.#lookup(hold.userId);
+    const facts = isRunning ? undefined : await lookUp(presence.options, hold.userId);
     const known = facts?.ok === true ? facts.value : undefined;
     if (known !== undefined && !isAdmitted(known, presence.options)) return err('unknown-user');
     const answer = await repeatClaim(presence, () => statement(known?.newest?.period ?? 0), hasLeft);
@@ -209,25 +214,18 @@ export class Logins {
         this.#adopt(hold, answer);
         return ok(answer);
       case 'opened':
-        if (facts?.ok !== false) return this.#open(hold, answer, known);
         // Without SQL a running period may be joined (rule ST7); none may open (rule ST9).
-        await this.#giveBack(hold, answer.period);
-        return facts;
+        if (facts?.ok === false || mayOpen?.(known) === false) {
+          await this.#giveBack(hold, answer.period);
+          return facts?.ok === false ? facts : err('rate-limited');
+        }
+        return this.#open(hold, answer, known);
       case 'refused':
         return err(answer.code);
       case 'taken':
         return err('session-exists');
       default:
         return err('presence-unavailable');
-    }
-  }
-
-  async #lookup(userId: number): Promise<Result<UserFacts | undefined, DialRefusal>> {
-    const { ledger, loginResetsTime, unknownUsers } = this.#presence.options;
-    try {
-      return ok(await ledger.lookup(userId));
-    } catch {
-      return loginResetsTime || unknownUsers === 'reject' ? err('settlement-unavailable') : ok(undefined);
     }
   }
 

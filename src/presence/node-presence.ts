@@ -35,6 +35,8 @@ export interface PresenceOptions {
   readonly sessionPolicy: 'replace' | 'reject' | 'multi';
   readonly unknownUsers: 'reject' | 'create' | 'ignore';
   readonly loginResetsTime: boolean;
+  /** Periods that a user may open a minute; 0: any number. */
+  readonly loginsPerMinute: number;
   /** Verifies a token that a client sends to renew its own; answers its expiry, or undefined where it is refused. */
   readonly renewToken: (
     userId: number,

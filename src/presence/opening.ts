@@ -1,7 +1,9 @@
 import { sleep } from '../lib/clock.ts';
+import { err, ok, type Result } from '../lib/result.ts';
 import type { Opening, UserFacts } from '../settlement/user-store.ts';
 import { RefusedForGood } from './ledger.ts';
 import type { PresenceOptions } from './node-presence.ts';
+import type { Claim } from './presence-store.ts';
 
 /** How long a login waits for SQL where it may go on without (rule ST4). */
 const OPENING_WAIT_MS = 500;
@@ -16,6 +18,14 @@ export function isAdmitted(
   { unknownUsers }: Pick<PresenceOptions, 'unknownUsers'>,
 ): boolean {
   return exists || unknownUsers === 'ignore' || (unknownUsers === 'create' && canExist);
+}
+
+/** How a user comes in. */
+export interface Entrance {
+  readonly statement: (floor: number) => Claim;
+  readonly hasLeft?: (() => boolean) | undefined;
+  /** Whether one more period may open; absent: the user is here already, and any number may. */
+  readonly mayOpen?: (facts: UserFacts | undefined) => boolean;
 }
 
 /** Before a period opens, what went before it is settled, where that does not take too long (rules ST4, ST6). */
@@ -58,4 +68,17 @@ export async function writeOpening(
   if (inTime !== 'settlement-unavailable') return inTime;
   ledger.openLater(opening);
   return 'written';
+}
+
+/** What SQL says of a user. Where it does not answer, a login goes on only if nothing depends on it. */
+export async function lookUp(
+  options: Pick<PresenceOptions, 'ledger' | 'loginResetsTime' | 'unknownUsers'>,
+  userId: number,
+): Promise<Result<UserFacts | undefined, 'settlement-unavailable'>> {
+  const { ledger, loginResetsTime, unknownUsers } = options;
+  try {
+    return ok(await ledger.lookup(userId));
+  } catch {
+    return loginResetsTime || unknownUsers === 'reject' ? err('settlement-unavailable') : ok(undefined);
+  }
 }

@@ -14,6 +14,14 @@ export interface DialRequest {
   readonly hasLeft?: () => boolean;
 }
 
+/** A request to be online by HTTP. */
+export interface LoginRequest {
+  readonly userId: number;
+  readonly ip: string;
+  /** Address of a caller without a credential. It may bring only so many users whom SQL does not know. */
+  readonly creator?: string;
+}
+
 /** An accepted and recorded connection that waits for its socket. */
 export interface Dial {
   readonly userId: number;
@@ -32,10 +40,16 @@ export type DialRefusal = Extract<
   | 'session-flapping'
   | 'unknown-user'
   | 'blocked'
+  | 'rate-limited'
   | 'presence-unavailable'
   | 'settlement-unavailable'
   | 'settlement-refused'
 >;
+
+/** Seconds after which a user who opened too many periods, or an address that created too many users, may try again. */
+export function loginRetryAfterS(loginsPerMinute: number): number {
+  return loginsPerMinute === 0 ? 1 : Math.ceil(60 / loginsPerMinute);
+}
 
 /** What is shown of a user. Times are wall-clock milliseconds. */
 export interface UserPresence {
@@ -121,10 +135,7 @@ export interface Presence {
   /** Gives back a dial whose client left before the socket opened. */
   abandon(dial: Dial): void;
   /** HTTP login (rule PR1): opens a period or joins the running one. */
-  login(request: {
-    readonly userId: number;
-    readonly ip: string;
-  }): Promise<Result<{ loginTime: number; resumed: boolean }, DialRefusal>>;
+  login(request: LoginRequest): Promise<Result<{ loginTime: number; resumed: boolean }, DialRefusal>>;
   /** HTTP heartbeat: a proof of life for the user. */
   heartbeat(
     userId: number,

@@ -12,6 +12,7 @@ import type {
   Dial,
   DialRefusal,
   DialRequest,
+  LoginRequest,
   LogoutFailure,
   LogoutRequest,
   Presence,
@@ -123,10 +124,7 @@ export class PresenceTracker implements Presence, ManagerObserver {
     this.#socketGone(dial, 'abandoned');
   }
 
-  login(request: {
-    readonly userId: number;
-    readonly ip: string;
-  }): Promise<Result<{ loginTime: number; resumed: boolean }, DialRefusal>> {
+  login(request: LoginRequest): Promise<Result<{ loginTime: number; resumed: boolean }, DialRefusal>> {
     return this.#running().logins.login(request);
   }
 

@@ -83,7 +83,7 @@ export class SimulatedNode {
         httpTimeoutMs: HTTP_TIMEOUT_MS,
         sessionPolicy: rules.policy,
       },
-      ...{ unknownUsers: 'create', loginResetsTime: rules.loginResetsTime },
+      ...{ unknownUsers: 'create', loginResetsTime: rules.loginResetsTime, loginsPerMinute: 0 },
       renewToken: () => Promise.resolve(undefined),
       newId: () => `${name}-${++this.#ids}`,
     });

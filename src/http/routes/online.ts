@@ -1,5 +1,5 @@
 import { ok } from '../../lib/result.ts';
-import type { DialRefusal } from '../../presence/presence.ts';
+import { type DialRefusal, loginRetryAfterS } from '../../presence/presence.ts';
 import type { Language } from '../../protocol/error-codes.ts';
 import { mayActFor } from '../access.ts';
 import { fieldDetail } from '../body.ts';
@@ -70,8 +70,9 @@ async function login(call: Call): Promise<Outcome> {
   if (!mayActFor(call.caller, userId)) return refused('user-mismatch');
   const stated = call.caller.kind === 'user' ? '' : (body.value.ip ?? '');
   const ip = stated === '' ? call.address : stated;
-  const result = await call.deps.presence.login({ userId, ip });
-  if (!result.ok) return loginRefused(result.error);
+  const creator = call.caller.kind === 'open' ? { creator: call.address } : {};
+  const result = await call.deps.presence.login({ userId, ip, ...creator });
+  if (!result.ok) return loginRefused(call, result.error);
   audit(call, 'login', { userId });
   return ok(
     call.context.json({
@@ -82,7 +83,11 @@ async function login(call: Call): Promise<Outcome> {
   );
 }
 
-function loginRefused(code: DialRefusal): Outcome {
+function loginRefused(call: Call, code: DialRefusal): Outcome {
+  if (code === 'rate-limited') {
+    const retryAfterS = loginRetryAfterS(call.deps.config.loginsPerMinute);
+    return { ok: false, error: { code, headers: { 'retry-after': String(retryAfterS) } } };
+  }
   return code === 'unknown-user' ? { ok: false, error: { code, status: 400 } } : refused(code);
 }
 

@@ -71,6 +71,7 @@ describe('defaults', () => {
       maxMessageBytes: 65_536,
       maxMessagesPerSecond: 50,
       maxBodyBytes: 1_048_576,
+      loginsPerMinute: 60,
       allowedOrigins: 'any',
       trustedProxies: [],
       usersTable: 'users',

@@ -67,6 +67,7 @@ export function room(config: Partial<Config> = {}): Room {
       maxConnections: 100,
       maxConnectionsPerIp: 0,
       language: 'en',
+      loginsPerMinute: 60,
       ...config,
     },
     credentials,

@@ -172,6 +172,16 @@ describe('limits', () => {
     expect(outcome(await admission.decide(guess))).toBe('401 invalid-token');
   });
 
+  test('too many periods of one user: 429 with the time until the next may open', async () => {
+    const state = room({ loginsPerMinute: 4 });
+    state.answer = 'rate-limited';
+    expect(await state.admission.decide(handshake())).toMatchObject({
+      status: 429,
+      code: 'rate-limited',
+      headers: { 'retry-after': '15' },
+    });
+  });
+
   test('while draining upgrades get 503, also those that presence was asked for before', async () => {
     const state = room();
     state.beforeDialAnswer = () => state.admission.setDraining(true);

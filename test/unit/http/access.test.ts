@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createHarness } from './support.ts';
+import { createHarness, PEER } from './support.ts';
 
 const SERVICE_ROUTES = [
   ['GET', '/api/online/players'],
@@ -106,6 +106,28 @@ describe('rate limits', () => {
     expect((await ask('/ws/stats')).status).toBe(429);
     expect((await ask('/ws/stats', { peer: '203.0.113.1' })).status).toBe(200);
     expect((await ask('/healthz')).status).toBe(200);
+  });
+
+  it('a login above the limit of its user says when the next may be', async () => {
+    const { ask, presence } = createHarness({ loginsPerMinute: 4 });
+    presence.refusal = 'rate-limited';
+    const answer = await ask('/api/online/login', { as: 42, body: { playerId: 42 } });
+    expect([answer.status, answer.body['code'], answer.headers.get('retry-after')]).toEqual([
+      429,
+      'rate-limited',
+      '15',
+    ]);
+  });
+
+  it('only a caller without a credential is held to the users that it creates', async () => {
+    const { ask, presence } = createHarness({ legacyOpenApi: true });
+    await ask('/api/online/login', { body: { playerId: 1, ip: '192.0.2.77' } });
+    await ask('/api/online/login', { as: 'service', body: { playerId: 2 } });
+    expect(presence.calls).toMatchObject([
+      { userId: 1, ip: '192.0.2.77', creator: PEER },
+      { userId: 2, ip: PEER },
+    ]);
+    expect(presence.calls[1]).not.toHaveProperty('creator');
   });
 });
 

@@ -171,6 +171,7 @@ const baseConfig: Config = {
   maxMessageBytes: 65_536,
   maxMessagesPerSecond: 50,
   maxBodyBytes: 65_536,
+  loginsPerMinute: 60,
   allowedOrigins: 'same-origin',
   trustedProxies: [],
   usersTable: 'users',

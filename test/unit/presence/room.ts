@@ -12,7 +12,10 @@ import { FragileStore } from './fragile-store.ts';
 import { MemoryLedger } from './memory-ledger.ts';
 
 export type RoomOptions = Partial<
-  Pick<PresenceOptions, 'sessionPolicy' | 'unknownUsers' | 'loginResetsTime' | 'renewToken'>
+  Pick<
+    PresenceOptions,
+    'sessionPolicy' | 'unknownUsers' | 'loginResetsTime' | 'loginsPerMinute' | 'renewToken'
+  >
 > & { readonly lastSeenTtlMs?: number; readonly adopt?: readonly PeriodRow[]; readonly lastAliveAt?: number };
 
 export interface Player {
@@ -68,6 +71,7 @@ export async function openRoom(options: RoomOptions = {}): Promise<Room> {
     httpTimeoutMs: 15_000,
     unknownUsers: options.unknownUsers ?? 'create',
     loginResetsTime: options.loginResetsTime ?? true,
+    loginsPerMinute: options.loginsPerMinute ?? 0,
     renewToken: options.renewToken ?? (() => Promise.resolve(undefined)),
     newId: () => `id${++ids}`,
   });

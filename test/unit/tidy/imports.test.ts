@@ -107,7 +107,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
     'presence/redis-sentinel.ts',
     'presence/redis-survey.ts',
   ],
-  'ipaddr.js': ['config/kinds.ts', 'gateway/client-address.ts'],
+  'ipaddr.js': ['config/kinds.ts', 'gateway/client-address.ts', 'lib/counted-address.ts'],
   kysely: ['settlement/'],
   libsql: ['settlement/own-user-store.ts', 'settlement/sqlite.ts'],
   pg: ['settlement/postgres.ts', 'settlement/postgres-pool.ts'],

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { RateLimiter } from '../../../src/http/rate-limit.ts';
 import { FakeClock } from '../../../src/lib/fake-clock.ts';
+import { RateLimiter } from '../../../src/lib/rate-limiter.ts';
 
 describe('RateLimiter', () => {
   it('lets a burst through, then so many a second, for each key alone', () => {

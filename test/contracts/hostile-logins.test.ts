@@ -1,0 +1,121 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { type Deployment, deploy, freshUser } from '../support/stores.ts';
+import { startWitness, type Witness } from '../support/witness.ts';
+import { type ConnectOptions, connect, tryConnect } from '../support/ws-client.ts';
+
+const LOGINS_PER_MINUTE = 6;
+/** On a machine that other tests share. */
+const MAX_WAIT_MS = 1_000;
+
+describe.each(['bun', 'node'] as const)('hostile logins on %s', (runtime) => {
+  let deployment: Deployment;
+  let witness: Witness;
+  beforeAll(async () => {
+    deployment = await deploy({
+      runtime,
+      kind: 'embedded',
+      env: {
+        LINGXI_LEGACY_OPEN_API: 'true',
+        LINGXI_TRUSTED_PROXIES: '127.0.0.0/8',
+        LINGXI_LOGINS_PER_MINUTE: String(LOGINS_PER_MINUTE),
+      },
+    });
+    witness = await startWitness(deployment.gateway);
+  });
+  afterAll(async () => {
+    witness?.stop();
+    await deployment?.stop();
+  });
+  beforeEach(() => witness.forget());
+  afterEach(() => witness.noticedNothing(MAX_WAIT_MS));
+
+  let lastNetwork = 0;
+  /** Addresses of one IPv6 /64 that no other test uses; each call gives another. */
+  const network = () => {
+    lastNetwork += 1;
+    const prefix = `2001:db8:0:${lastNetwork.toString(16)}`;
+    let host = 0;
+    return () => {
+      host += 1;
+      return { 'X-Forwarded-For': `${prefix}::${host.toString(16)}` };
+    };
+  };
+  const upgradeStatus = async (options: ConnectOptions) => {
+    const outcome = await tryConnect(deployment.gateway.wsUrl, options);
+    if ('status' in outcome) return outcome.status;
+    outcome.terminate();
+    return 101;
+  };
+  const call = (verb: string, user: number, headers: Record<string, string> = {}) =>
+    deployment.gateway.call('POST', `/api/online/${verb}`, { body: { playerId: user }, headers });
+  const counted = (statuses: readonly number[]) => {
+    const counts: Record<number, number> = {};
+    for (const status of statuses) counts[status] = (counts[status] ?? 0) + 1;
+    return counts;
+  };
+  it('a user may open LINGXI_LOGINS_PER_MINUTE periods a minute, by HTTP and by socket', async () => {
+    const user = freshUser();
+    for (let count = 0; count < LOGINS_PER_MINUTE; count += 1) {
+      expect((await call('login', user)).status).toBe(200);
+      expect((await call('logout', user)).status).toBe(200);
+    }
+    const tooMany = await call('login', user);
+    expect([tooMany.status, tooMany.body['code']]).toEqual([429, 'rate-limited']);
+    expect(tooMany.headers.get('retry-after')).toBe(String(60 / LOGINS_PER_MINUTE));
+    const token = deployment.gateway.token(user);
+    const upgrade = await tryConnect(deployment.gateway.wsUrl, { token });
+    if (!('status' in upgrade)) throw new Error('the upgrade was granted');
+    expect([upgrade.status, upgrade.body['code']]).toEqual([429, 'rate-limited']);
+    expect(upgrade.headers['retry-after']).toBe(String(60 / LOGINS_PER_MINUTE));
+    expect(await deployment.periods(user)).toHaveLength(LOGINS_PER_MINUTE);
+    // What was refused leaves nobody online.
+    const player = await deployment.gateway.service('GET', `/api/online/player/${user}`);
+    expect(player.body['status']).toBe('offline');
+    expect((await call('login', freshUser())).status).toBe(200);
+  });
+
+  it('joining a running period does not count', async () => {
+    const user = freshUser();
+    const token = deployment.gateway.token(user);
+    const client = await connect(deployment.gateway.wsUrl, { token });
+    for (let count = 0; count < 3 * LOGINS_PER_MINUTE; count += 1) {
+      expect((await call('login', user)).status).toBe(200);
+      const next = await connect(deployment.gateway.wsUrl, { token });
+      next.terminate();
+      await next.closed;
+    }
+    expect(await deployment.periods(user)).toHaveLength(1);
+    client.terminate();
+  });
+
+  it('the open API creates 100 users at once from one address, then one a second', async () => {
+    const from = network();
+    const began = performance.now();
+    const users = Array.from({ length: 400 }, freshUser);
+    const answers = await Promise.all(users.map((user) => call('login', user, from())));
+    const tookS = (performance.now() - began) / 1000;
+    const counts = counted(answers.map(({ status }) => status));
+    expect(counts[200]).toBeGreaterThanOrEqual(100);
+    expect(counts[200]).toBeLessThanOrEqual(101 + tookS);
+    expect((counts[200] ?? 0) + (counts[429] ?? 0)).toBe(400);
+    const refused = users[answers.findIndex(({ status }) => status === 429)] ?? 0;
+    const known = users[answers.findIndex(({ status }) => status === 200)] ?? 0;
+    expect(await deployment.userTime(refused)).toBeUndefined();
+    expect(await deployment.periods(refused)).toEqual([]);
+    // Whom somebody vouches for is not counted, nor who is known, nor who comes from elsewhere.
+    expect((await call('logout', known, from())).status).toBe(200);
+    expect((await call('login', known, from())).status).toBe(200);
+    const vouched = await Promise.all(
+      Array.from({ length: 20 }, () =>
+        deployment.gateway.call('POST', '/api/online/login', {
+          service: true,
+          headers: from(),
+          body: { playerId: freshUser() },
+        }),
+      ),
+    );
+    expect(counted(vouched.map(({ status }) => status))).toEqual({ 200: 20 });
+    expect(await upgradeStatus({ token: deployment.gateway.token(freshUser()), headers: from() })).toBe(101);
+    expect((await call('login', refused, network()())).status).toBe(200);
+  });
+});
