@@ -5,20 +5,18 @@ import { LocalRouter } from './cluster/local-router.ts';
 import { PushRate } from './cluster/push-rate.ts';
 import type { Config } from './config/config.ts';
 import { ConnectionManager } from './connection/connection-manager.ts';
+import { createIdentification, type Identification } from './create-identification.ts';
 import { createOperations, type Operations } from './create-operations.ts';
 import { createSettlement, type Settlement } from './create-settlement.ts';
 import { warnOfSurroundings } from './create-warnings.ts';
 import { Admission } from './gateway/admission.ts';
 import { createBunServer } from './gateway/bun-server.ts';
 import { bunRuntime } from './gateway/bun-types.ts';
-import { createClientAddress } from './gateway/client-address.ts';
-import type { Credentials } from './gateway/credentials.ts';
 import { allowedConnections, descriptorLimit } from './gateway/descriptor-limit.ts';
 import { type DescriptorWatch, watchDescriptors } from './gateway/descriptor-watch.ts';
 import { type GatewayServer, ListenError, shownHost } from './gateway/gateway-server.ts';
 import { preferredLanguage } from './gateway/language.ts';
 import { createNodeServer } from './gateway/node-server.ts';
-import { createCredentials } from './gateway/token-credentials.ts';
 import { ObservedTime } from './heartbeat/observed-time.ts';
 import { createHttpApp, type HttpApp } from './http/app.ts';
 import { type Clock, guardedClock, sleep, systemClock } from './lib/clock.ts';
@@ -34,6 +32,9 @@ import type { UserStore } from './settlement/user-store.ts';
 
 /** A running gateway. */
 export interface Gateway {
+  readonly version: string;
+  /** This incarnation: its name, and what is fresh at each start. */
+  readonly node: string;
   readonly port: number;
   /** Where it listens, as URLs. */
   readonly urls: readonly string[];
@@ -124,7 +125,7 @@ class Assembly {
   readonly #settlement: Settlement;
   readonly #tracker: PresenceTracker;
   readonly #manager: ConnectionManager;
-  readonly #credentials: Credentials;
+  readonly #identification: Identification;
   readonly #router: LocalRouter;
   readonly #admission: Admission;
   readonly #server: GatewayServer;
@@ -137,7 +138,7 @@ class Assembly {
   constructor(parts: Parts) {
     const { config, clock, log, counters, users, presence } = parts;
     this.#parts = parts;
-    this.#credentials = createCredentials({ config, clock, log });
+    this.#identification = createIdentification(parts);
     this.#settlement = createSettlement({
       ...parts,
       store: users,
@@ -152,8 +153,8 @@ class Assembly {
       rate: new PushRate(config.pushRatePerUser, clock),
     });
     this.#admission = new Admission({
+      ...this.#identification,
       config: { ...config, maxConnections: allowedConnections(descriptorLimit(), config.maxConnections) },
-      credentials: this.#credentials,
       presence: this.#tracker,
       clock,
       random: Math.random,
@@ -193,7 +194,16 @@ class Assembly {
       const stop = (): Promise<void> => (this.#stopped ??= this.#stop());
       const rejected = (error: unknown): void =>
         logInternalError(this.#parts.log, { where: 'background', error });
-      return ok({ port, urls: [...new Set(urls)], manager: this.#manager, rejected, stop });
+      const { node } = this.#parts;
+      return ok({
+        version: VERSION,
+        node,
+        port,
+        urls: [...new Set(urls)],
+        manager: this.#manager,
+        rejected,
+        stop,
+      });
     } catch (error) {
       await this.#stopStores();
       if (!(error instanceof ListenError)) throw error;
@@ -236,6 +246,7 @@ class Assembly {
 
   async #stopStores(): Promise<void> {
     this.#operations.stop();
+    this.#identification.credentials.stop();
     this.#manager.monitor.stop();
     await this.#tracker.stop();
     await this.#settlement.settler.stop();
@@ -259,12 +270,7 @@ class Assembly {
       store: presence.store,
       ledger: this.#settlement.ledger,
       newId,
-      renewToken: async (userId, token) => {
-        const identity = await this.#credentials.verifyUser(token);
-        return identity.ok && identity.value.userId === userId
-          ? { expiresAt: identity.value.expiresAt }
-          : undefined;
-      },
+      renewToken: this.#identification.renewToken,
     });
   }
 
@@ -319,7 +325,7 @@ class Assembly {
       presence: this.#tracker,
       router: this.#router,
       connections: this.#manager,
-      credentials: this.#credentials,
+      ...this.#identification,
       counters,
       gauges: this.#operations.gauges,
       config,
@@ -331,7 +337,6 @@ class Assembly {
       isDraining: () => this.#drain.isDraining,
       nodes: this.#operations.nodes,
       settlementAvailable: () => this.#settlement.health.available,
-      clientAddress: createClientAddress(config.trustedProxies),
       language: (accepted) => preferredLanguage(accepted, config.language),
     });
     return this.#createdApp;

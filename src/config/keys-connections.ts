@@ -109,7 +109,7 @@ export const connectionKeys = {
     variable: 'LINGXI_MAX_CONNECTIONS_PER_IP',
     kind: whole(0, 10_000_000, 'connections'),
     ...fixed(0),
-    about: 'Connections of one address; beyond: 429; 0 = off.',
+    about: 'Connections of one IPv4 address or IPv6 /64; beyond: 429; 0 = off.',
   },
   maxMessageBytes: {
     variable: 'LINGXI_MAX_MESSAGE_BYTES',

@@ -7,9 +7,10 @@ import type { Counters } from '../metrics/counters.ts';
 import { type Dial, type DialRefusal, loginRetryAfterS, type Presence } from '../presence/presence.ts';
 import { SUBPROTOCOL } from '../protocol/envelope.ts';
 import { type ErrorCode, type Exactness, errorBody, errorStatus } from '../protocol/error-codes.ts';
-import { type ClientAddress, createClientAddress } from './client-address.ts';
+import type { ClientAddress } from './client-address.ts';
 import { ConnectionLimits } from './connection-limits.ts';
-import type { Credentials, UserIdentity } from './credentials.ts';
+import { type Credentials, codeOfTokenFault, type TokenFault, type UserIdentity } from './credentials.ts';
+import type { FailedCredentials } from './failed-credentials.ts';
 import { formFault, type HandshakeRequest, type Offer, readOffer } from './handshake.ts';
 import { preferredLanguage } from './language.ts';
 import { createOriginCheck, type OriginCheck } from './origin.ts';
@@ -41,7 +42,6 @@ export interface AdmissionOptions {
   readonly config: Pick<
     Config,
     | 'allowedOrigins'
-    | 'trustedProxies'
     | 'queryToken'
     | 'maxConnections'
     | 'maxConnectionsPerIp'
@@ -49,6 +49,8 @@ export interface AdmissionOptions {
     | 'loginsPerMinute'
   >;
   readonly credentials: Credentials;
+  readonly failedCredentials: Pick<FailedCredentials, 'note'>;
+  readonly clientAddress: ClientAddress;
   readonly presence: Presence;
   readonly clock: Clock;
   /** A number in [0, 1). */
@@ -77,23 +79,20 @@ interface Reason extends Exactness {
  */
 export class Admission {
   readonly #options: AdmissionOptions;
-  readonly #address: ClientAddress;
   readonly #allowsOrigin: OriginCheck;
   readonly #limits: ConnectionLimits;
   readonly #proofs: RefusedProofs;
   #draining = false;
 
-  /** Throws where a trusted proxy is not an address or a CIDR. */
   constructor(options: AdmissionOptions) {
     this.#options = options;
-    this.#address = createClientAddress(options.config.trustedProxies);
     this.#allowsOrigin = createOriginCheck(options.config.allowedOrigins);
-    this.#limits = new ConnectionLimits({ ...options.config, clock: options.clock });
-    this.#proofs = new RefusedProofs({ ...options, limits: this.#limits });
+    this.#limits = new ConnectionLimits(options.config);
+    this.#proofs = new RefusedProofs(options);
   }
 
   async decide(request: HandshakeRequest): Promise<Decision> {
-    const ip = this.#address(request.peer, request.header('x-forwarded-for'));
+    const ip = this.#options.clientAddress(request.peer, request.header('x-forwarded-for'));
     const fault = this.#formFault(request) ?? this.#stateFault(request);
     if (fault !== undefined) return this.#refuse(request, ip, fault);
     const full = this.#limits.take(ip);
@@ -151,14 +150,16 @@ export class Admission {
       return { code: offer, sentence: 'no-token' };
     if (typeof offer === 'string') return { code: offer };
     const identity = await this.#options.credentials.verifyUser(offer.token);
-    if (!identity.ok) {
-      if (identity.error === 'invalid-token') this.#limits.recordFailure(ip);
-      return { code: identity.error };
-    }
+    if (!identity.ok) return this.#tokenRefused(identity.error, ip);
     const { userId } = identity.value;
     if (offer.claimedUserId !== undefined && offer.claimedUserId !== userId)
       return { code: 'user-mismatch', userId };
     return this.#dial(request, { offer, identity: identity.value, ip });
+  }
+
+  #tokenRefused(fault: TokenFault, ip: string): Reason {
+    const retryAfterS = fault === 'invalid-token' ? this.#options.failedCredentials.note(ip) : 0;
+    return retryAfterS > 0 ? { code: 'rate-limited', retryAfterS } : { code: codeOfTokenFault(fault) };
   }
 
   async #dial(

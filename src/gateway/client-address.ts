@@ -14,10 +14,12 @@ export type ClientAddress = (peer: string, forwardedFor: string | undefined) => 
 /**
  * Builds the look-up for the given trusted proxies (CIDRs or single addresses). `X-Forwarded-For` is read from the
  * right and believed as long as the hop that wrote it is trusted, so the answer is the right-most untrusted hop.
- * Throws where an entry is neither an address nor a CIDR.
+ * `onIgnored` hears of a peer whose header is not believed. Throws where an entry is neither an address nor a CIDR.
  */
-export function createClientAddress(trustedProxies: readonly string[]): ClientAddress {
-  if (trustedProxies.length === 0) return (peer) => plainAddress(peer);
+export function createClientAddress(
+  trustedProxies: readonly string[],
+  onIgnored: (peer: string) => void = () => {},
+): ClientAddress {
   const networks = trustedProxies.map(parseNetwork);
   const trusts = (address: string): boolean => {
     const parsed = ipaddr.process(address);
@@ -25,7 +27,11 @@ export function createClientAddress(trustedProxies: readonly string[]): ClientAd
   };
   return (peer, forwardedFor) => {
     let address = plainAddress(peer);
-    if (forwardedFor === undefined || !ipaddr.isValid(address) || !trusts(address)) return address;
+    if (forwardedFor === undefined) return address;
+    if (!ipaddr.isValid(address) || !trusts(address)) {
+      onIgnored(address);
+      return address;
+    }
     const hops = forwardedFor.slice(-MAX_HEADER_CHARS).split(',').slice(-MAX_HOPS);
     for (let index = hops.length - 1; index >= 0; index -= 1) {
       const hop = hopAddress(hops[index] ?? '');

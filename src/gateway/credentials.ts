@@ -4,7 +4,7 @@ import type { ErrorCode } from '../protocol/error-codes.ts';
 /** Who a verified user token speaks for. */
 export interface UserIdentity {
   readonly userId: number;
-  /** `name` of the token, else `玩家<id>`. */
+  /** `name` of the token, else the default name in the language of the gateway. */
   readonly username: string;
   /** Wall-clock ms; absent where the token has no `exp`. */
   readonly expiresAt?: number;
@@ -12,12 +12,25 @@ export interface UserIdentity {
   readonly issuedAt?: number;
 }
 
+/**
+ * Why a token speaks for nobody.
+ * - `invalid-token`: none of our keys signed it. It may be a guess, so it counts against its address.
+ * - `invalid-claims`: one of our keys signed it, but it is expired or not yet valid, is for somebody else, or names its
+ *   user twice in different ways. That is no attack and is not counted.
+ * - `invalid-user-id`: one of our keys signed it, and its only user id is none.
+ * - `credentials-unavailable`: the key that would verify it cannot be fetched now.
+ */
+export type TokenFault = 'invalid-token' | 'invalid-claims' | 'invalid-user-id' | 'credentials-unavailable';
+
+/** The stable code that the client of a refused token sees. */
+export function codeOfTokenFault(fault: TokenFault): Exclude<TokenFault, 'invalid-claims'> & ErrorCode {
+  return fault === 'invalid-claims' ? 'invalid-token' : fault;
+}
+
 /** Verifies user tokens and service keys. Never logs or echoes either. */
 export interface Credentials {
   /** Checks signature, pinned algorithm, `exp`, `nbf`, `iss`, `aud` and the user id. */
-  verifyUser(
-    token: string,
-  ): Promise<Result<UserIdentity, Extract<ErrorCode, 'invalid-token' | 'invalid-user-id'>>>;
+  verifyUser(token: string): Promise<Result<UserIdentity, TokenFault>>;
   /** Constant-time comparison with each of the configured keys. */
   isServiceKey(presented: string): boolean;
   /** Signs a user token with the first HS256 secret; used by `/dev/token`, `lingxi token` and tests. */

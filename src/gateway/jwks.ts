@@ -1,27 +1,28 @@
-import { createPublicKey } from 'node:crypto';
-import type { Clock } from '../lib/clock.ts';
+import type { Clock, Timer } from '../lib/clock.ts';
+import { type RateLimit, RateLimiter } from '../lib/rate-limiter.ts';
 import type { Log } from '../logging/log.ts';
+import { type AsymmetricAlgorithm, type NamedKey, parseJwks } from './jwk.ts';
 
 /** Public keys are asked for again after this long. */
 const FRESH_MS = 600_000;
 /** While the key server does not answer, known keys are believed for this long. */
 const STALE_MS = 86_400_000;
-/** An unknown `kid` asks again at most this often, so that made-up ones cannot flood the key server. */
-const MIN_INTERVAL_MS = 10_000;
+/** After a failure the set is asked for again after this long. The time doubles with each further failure. */
+const FIRST_RETRY_MS = 250;
+const MAX_RETRY_MS = 10_000;
+/** Tokens with a key that we do not know may ask for the set this often: made-up ones must not flood the key server. */
+const UNKNOWN_KEY_RATE: RateLimit = { burst: 5, perSecond: 0.1 };
 const FETCH_TIMEOUT_MS = 5_000;
 const MAX_DOCUMENT_BYTES = 262_144;
-const MAX_KEYS = 64;
-const MIN_RSA_BITS = 2048;
 
-export type AsymmetricAlgorithm = 'RS256' | 'ES256';
-
-export interface VerificationKey {
+/** What the header of a token says about its key. */
+export interface WantedKey {
   readonly algorithm: AsymmetricAlgorithm;
-  /** SPKI, PEM. */
-  readonly pem: string;
+  readonly kid: string | undefined;
 }
 
 interface JwksOptions {
+  /** A user and a password in it are sent as `Authorization: Basic`. */
   readonly url: string;
   readonly clock: Clock;
   readonly log: Log;
@@ -29,107 +30,135 @@ interface JwksOptions {
   readonly fetch?: typeof fetch;
 }
 
-/** The keys of one JWKS address (RFC 7517), fetched when needed and kept within bounds. */
+/**
+ * The keys of one JWKS address (RFC 7517). They are fetched at start, kept while the key server is away, and asked
+ * for again until it answers.
+ */
 export class JwksKeys {
   readonly #options: JwksOptions;
-  #keys = new Map<string, VerificationKey>();
+  readonly #source: KeySource;
+  readonly #unknownKeys: RateLimiter;
+  #keys: readonly NamedKey[] = [];
   #fetchedAt: number | undefined;
-  #triedAt: number | undefined;
+  /** Attempts that failed since the last one that did not. */
+  #failures = 0;
   #pending: Promise<void> | undefined;
+  #retry: Timer | undefined;
+  #stopped = false;
 
   constructor(options: JwksOptions) {
     this.#options = options;
+    this.#source = keySource(options.url);
+    this.#unknownKeys = new RateLimiter(options.clock);
   }
 
-  /** The key named `kid`; without a `kid`, the only key there is. */
-  async find(kid: string | undefined): Promise<VerificationKey | undefined> {
-    const known = this.#look(kid);
-    if (known !== undefined && this.#age() < FRESH_MS) return known;
+  start(): void {
+    void this.#load();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#retry?.cancel();
+  }
+
+  /** The known keys that may have signed such a token. A `kid` excludes a key only where both have one. */
+  fitting({ algorithm, kid }: WantedKey): readonly NamedKey[] {
+    const age = this.#age();
     // A known key is used at once; its renewal delays nobody.
-    const refreshed = this.#refresh();
-    if (known !== undefined && this.#age() < STALE_MS) return known;
-    await refreshed;
-    return this.#age() < STALE_MS ? this.#look(kid) : undefined;
+    if (age >= FRESH_MS && this.#failures === 0) void this.#load();
+    if (age >= STALE_MS) return [];
+    return this.#keys.filter(
+      (key) => key.algorithm === algorithm && (kid === undefined || key.kid === undefined || key.kid === kid),
+    );
   }
 
-  #look(kid: string | undefined): VerificationKey | undefined {
-    if (kid !== undefined) return this.#keys.get(kid);
-    return this.#keys.size === 1 ? this.#keys.values().next().value : undefined;
+  /** Asks for the set because no known key fits a token: the keys may have been rotated. */
+  async renew(): Promise<'renewed' | 'too-often' | 'unavailable'> {
+    // While the key server is away its retries go on by themselves, and nobody waits for them.
+    if (this.#failures > 0) return 'unavailable';
+    if (this.#pending !== undefined) await this.#pending;
+    else if (this.#unknownKeys.take('', UNKNOWN_KEY_RATE) > 0) return 'too-often';
+    else await this.#load();
+    return this.#failures > 0 ? 'unavailable' : 'renewed';
   }
 
   #age(): number {
     return this.#fetchedAt === undefined ? Infinity : this.#options.clock.monotonic() - this.#fetchedAt;
   }
 
-  #refresh(): Promise<void> {
-    const now = this.#options.clock.monotonic();
-    if (this.#pending !== undefined) return this.#pending;
-    if (this.#triedAt !== undefined && now - this.#triedAt < MIN_INTERVAL_MS) return Promise.resolve();
-    this.#triedAt = now;
-    this.#pending = this.#load().finally(() => {
+  #load(): Promise<void> {
+    this.#pending ??= this.#attempt().finally(() => {
       this.#pending = undefined;
     });
     return this.#pending;
   }
 
-  async #load(): Promise<void> {
+  async #attempt(): Promise<void> {
+    const { clock, log } = this.#options;
     try {
-      const response = await (this.#options.fetch ?? fetch)(this.#options.url, {
-        redirect: 'error',
-        headers: { accept: 'application/json' },
-        signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
-      });
-      if (!response.ok) throw new Error(`status ${response.status}`);
-      this.#keys = parseJwks(await boundedText(response));
-      this.#fetchedAt = this.#options.clock.monotonic();
+      this.#keys = parseJwks(await this.#fetch());
+      this.#fetchedAt = clock.monotonic();
+      if (this.#failures > 0) log.info({ event: 'config' }, 'JWT_JWKS_URL can be read again');
+      this.#failures = 0;
     } catch (error) {
-      const reason = error instanceof Error ? error.message : 'unknown';
-      this.#options.log.warn({ event: 'config', reason }, 'JWT_JWKS_URL cannot be read');
+      this.#failures += 1;
+      if (this.#failures === 1)
+        log.warn({ event: 'config', reason: reasonOf(error) }, 'JWT_JWKS_URL cannot be read');
+      this.#tryAgain();
     }
   }
-}
 
-/** The algorithm that a PEM public key is for. Throws where the key is neither RSA of 2048 bits nor P-256. */
-export function verificationKey(pem: string): VerificationKey {
-  const key = createPublicKey(pem);
-  const algorithm = algorithmOf(key);
-  if (algorithm === undefined) throw new Error('expected RSA of at least 2048 bits, or EC P-256');
-  return { algorithm, pem: key.export({ type: 'spki', format: 'pem' }).toString() };
-}
-
-function algorithmOf(key: ReturnType<typeof createPublicKey>): AsymmetricAlgorithm | undefined {
-  const details = key.asymmetricKeyDetails;
-  if (key.asymmetricKeyType === 'rsa')
-    return (details?.modulusLength ?? 0) >= MIN_RSA_BITS ? 'RS256' : undefined;
-  return key.asymmetricKeyType === 'ec' && details?.namedCurve === 'prime256v1' ? 'ES256' : undefined;
-}
-
-function parseJwks(text: string): Map<string, VerificationKey> {
-  const document: unknown = JSON.parse(text);
-  const list = isRecord(document) ? document['keys'] : undefined;
-  if (!Array.isArray(list)) throw new Error('not a JWKS document');
-  const keys = new Map<string, VerificationKey>();
-  for (const jwk of list.slice(0, MAX_KEYS)) {
-    const key = parseJwk(jwk);
-    // Keys without a name share the empty one: no `kid` of a token can be undefined and empty at once.
-    if (key !== undefined) keys.set(key.kid, key.key);
+  #tryAgain(): void {
+    if (this.#stopped) return;
+    const delayMs = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** (this.#failures - 1));
+    this.#retry = this.#options.clock.after(delayMs, () => void this.#load());
   }
-  return keys;
+
+  async #fetch(): Promise<string> {
+    const { url, authorization } = this.#source;
+    const response = await (this.#options.fetch ?? fetch)(url, {
+      redirect: 'error',
+      headers: { accept: 'application/json', ...(authorization === undefined ? {} : { authorization }) },
+      signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
+    });
+    if (!response.ok) {
+      await response.body?.cancel();
+      throw new Error(`status ${response.status}`);
+    }
+    return boundedText(response);
+  }
 }
 
-/** Symmetric keys, keys for encryption and kinds we do not pin are passed over. */
-function parseJwk(jwk: unknown): { kid: string; key: VerificationKey } | undefined {
-  if (!isRecord(jwk) || (jwk['kty'] !== 'RSA' && jwk['kty'] !== 'EC')) return undefined;
-  if (jwk['use'] !== undefined && jwk['use'] !== 'sig') return undefined;
+interface KeySource {
+  /** Without a user and a password: `fetch` takes no such address. */
+  readonly url: string;
+  readonly authorization: string | undefined;
+}
+
+function keySource(configured: string): KeySource {
+  const url = new URL(configured);
+  if (url.username === '' && url.password === '') return { url: configured, authorization: undefined };
+  const credentials = `${decoded(url.username)}:${decoded(url.password)}`;
+  url.username = '';
+  url.password = '';
+  return { url: url.href, authorization: `Basic ${Buffer.from(credentials).toString('base64')}` };
+}
+
+function decoded(text: string): string {
   try {
-    const key = createPublicKey({ key: jwk, format: 'jwk' });
-    const algorithm = algorithmOf(key);
-    if (algorithm === undefined || (jwk['alg'] !== undefined && jwk['alg'] !== algorithm)) return undefined;
-    const kid = typeof jwk['kid'] === 'string' ? jwk['kid'] : '';
-    return { kid, key: { algorithm, pem: key.export({ type: 'spki', format: 'pem' }).toString() } };
+    return decodeURIComponent(text);
   } catch {
-    return undefined;
+    return text;
   }
+}
+
+/** `fetch` says only that it failed; its cause names the connection that was refused. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'unknown';
+  const { cause } = error;
+  return cause instanceof Error && cause.message !== ''
+    ? `${error.message}: ${cause.message}`
+    : error.message;
 }
 
 async function boundedText(response: Response): Promise<string> {
@@ -143,8 +172,4 @@ async function boundedText(response: Response): Promise<string> {
     text += decoder.decode(chunk, { stream: true });
   }
   return text + decoder.decode();
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,8 +1,8 @@
 import type { Log } from '../logging/log.ts';
 import type { Presence } from '../presence/presence.ts';
 import type { ErrorCode } from '../protocol/error-codes.ts';
-import type { ConnectionLimits } from './connection-limits.ts';
 import type { Credentials } from './credentials.ts';
+import type { FailedCredentials } from './failed-credentials.ts';
 import { type HandshakeRequest, readOffer } from './handshake.ts';
 
 /** Proofs under way at one time; who is refused beyond that proves no life by it. */
@@ -20,7 +20,7 @@ interface RefusedProofsOptions {
   readonly config: { readonly queryToken: boolean };
   readonly credentials: Credentials;
   readonly presence: Pick<Presence, 'heartbeat'>;
-  readonly limits: ConnectionLimits;
+  readonly failedCredentials: Pick<FailedCredentials, 'note'>;
   readonly log: Log;
 }
 
@@ -61,14 +61,14 @@ export class RefusedProofs {
 
   /** The user of a request that was refused before anybody looked at its token. */
   async #read({ request, ip }: RefusedUpgrade): Promise<number | undefined> {
-    const { config, credentials, limits } = this.#options;
+    const { config, credentials, failedCredentials } = this.#options;
     const offer = readOffer(request, config.queryToken);
-    if (typeof offer === 'string' || limits.failedTooOften(ip)) return undefined;
+    if (typeof offer === 'string') return undefined;
     this.#reading += 1;
     try {
       const identity = await credentials.verifyUser(offer.token);
       if (!identity.ok) {
-        if (identity.error === 'invalid-token') limits.recordFailure(ip);
+        if (identity.error === 'invalid-token') failedCredentials.note(ip);
         return undefined;
       }
       const { userId } = identity.value;

@@ -2,10 +2,11 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { createSigner, createVerifier } from 'fast-jwt';
 import type { Config } from '../config/config.ts';
 import type { Clock } from '../lib/clock.ts';
-import { err, type Result } from '../lib/result.ts';
+import { err, ok, type Result } from '../lib/result.ts';
 import type { Log } from '../logging/log.ts';
-import type { Credentials, UserIdentity } from './credentials.ts';
-import { type AsymmetricAlgorithm, JwksKeys, type VerificationKey, verificationKey } from './jwks.ts';
+import type { Credentials, TokenFault, UserIdentity } from './credentials.ts';
+import { type AsymmetricAlgorithm, type VerificationKey, verificationKey } from './jwk.ts';
+import { JwksKeys, type WantedKey } from './jwks.ts';
 import { type Claims, readClaims } from './user-claims.ts';
 
 /** Tokens beyond this are refused unread; every header of a request together has 16 KiB. */
@@ -16,7 +17,7 @@ const MAX_VERIFIERS = 64;
 export interface CredentialsOptions {
   readonly config: Pick<
     Config,
-    'jwtSecrets' | 'jwtPublicKey' | 'jwtJwksUrl' | 'jwtIssuer' | 'jwtAudience' | 'apiKeys'
+    'jwtSecrets' | 'jwtPublicKey' | 'jwtJwksUrl' | 'jwtIssuer' | 'jwtAudience' | 'apiKeys' | 'language'
   >;
   readonly clock: Clock;
   readonly log: Log;
@@ -24,24 +25,40 @@ export interface CredentialsOptions {
   readonly fetch?: typeof fetch;
 }
 
+/** Credentials that may look after the keys of a key server. */
+export interface OwnCredentials extends Credentials {
+  /** Fetches the keys, so that the first token need not wait for them. */
+  start(): void;
+  /** Asks the key server no more. */
+  stop(): void;
+}
+
 /**
  * User tokens (JWT, RFC 7519) and service keys. Each key is pinned to one algorithm: HS256 for the secrets; RS256 or
  * ES256, by its own kind, for a public key. Nothing in a token but its `kid` takes part in the choice of the key.
  * Throws where the public key cannot be used.
  */
-export function createCredentials(options: CredentialsOptions): Credentials {
+export function createCredentials(options: CredentialsOptions): OwnCredentials {
   return new TokenCredentials(options);
 }
 
-/** Answers the claims of a token whose signature, issuer and audience hold, else undefined. */
-type Verify = (token: string) => Claims | undefined;
+/** The claims of a token whose signature, issuer and audience hold, else why it is refused. */
+type Verdict = Result<Claims, Exclude<TokenFault, 'invalid-user-id'>>;
+type Verify = (token: string) => Verdict;
+
+/** Errors of fast-jwt that come after the signature was found to hold. */
+const CLAIM_ERRORS: ReadonlySet<unknown> = new Set([
+  'FAST_JWT_MISSING_REQUIRED_CLAIM',
+  'FAST_JWT_INVALID_CLAIM_TYPE',
+  'FAST_JWT_INVALID_CLAIM_VALUE',
+]);
 
 interface TokenHeader {
   readonly alg: unknown;
   readonly kid: string | undefined;
 }
 
-class TokenCredentials implements Credentials {
+class TokenCredentials implements OwnCredentials {
   readonly #options: CredentialsOptions;
   readonly #secrets: readonly Verify[];
   readonly #publicKey: { readonly algorithm: AsymmetricAlgorithm; readonly verify: Verify } | undefined;
@@ -62,14 +79,24 @@ class TokenCredentials implements Credentials {
     this.#apiKeyHashes = config.apiKeys.map(sha256);
   }
 
-  async verifyUser(token: string): Promise<Result<UserIdentity, 'invalid-token' | 'invalid-user-id'>> {
+  async verifyUser(token: string): Promise<Result<UserIdentity, TokenFault>> {
     if (token.length > MAX_TOKEN_CHARS) return err('invalid-token');
     // With secrets alone the header need not be read: the verifiers refuse every other algorithm.
-    const claims =
+    const verdict =
       this.#publicKey === undefined && this.#jwks === undefined
-        ? this.#bySecret(token)
+        ? firstVerdict(this.#secrets, token)
         : await this.#byHeader(token);
-    return claims === undefined ? err('invalid-token') : readClaims(claims, this.#options.clock.now());
+    if (!verdict.ok) return verdict;
+    const { clock, config } = this.#options;
+    return readClaims(verdict.value, { now: clock.now(), language: config.language });
+  }
+
+  start(): void {
+    this.#jwks?.start();
+  }
+
+  stop(): void {
+    this.#jwks?.stop();
   }
 
   isServiceKey(presented: string): boolean {
@@ -96,25 +123,37 @@ class TokenCredentials implements Credentials {
     });
   }
 
-  #bySecret(token: string): Claims | undefined {
-    for (const verify of this.#secrets) {
-      const claims = verify(token);
-      if (claims !== undefined) return claims;
+  async #byHeader(token: string): Promise<Verdict> {
+    const header = readHeader(token);
+    if (header === undefined) return err('invalid-token');
+    const { alg, kid } = header;
+    if (alg === 'HS256') return firstVerdict(this.#secrets, token);
+    if (alg !== 'RS256' && alg !== 'ES256') return err('invalid-token');
+    if (alg === this.#publicKey?.algorithm) {
+      const verdict = this.#publicKey.verify(token);
+      if (speaks(verdict)) return verdict;
     }
-    return undefined;
+    return this.#jwks === undefined
+      ? err('invalid-token')
+      : this.#byJwks(this.#jwks, token, { algorithm: alg, kid });
   }
 
-  async #byHeader(token: string): Promise<Claims | undefined> {
-    const header = readHeader(token);
-    if (header === undefined) return undefined;
-    if (header.alg === 'HS256') return this.#bySecret(token);
-    if (header.alg !== 'RS256' && header.alg !== 'ES256') return undefined;
-    if (header.alg === this.#publicKey?.algorithm) {
-      const claims = this.#publicKey.verify(token);
-      if (claims !== undefined) return claims;
-    }
-    const key = await this.#jwks?.find(header.kid);
-    return key?.algorithm === header.alg ? this.#jwksVerifier(key)(token) : undefined;
+  async #byJwks(jwks: JwksKeys, token: string, wanted: WantedKey): Promise<Verdict> {
+    const keys = jwks.fitting(wanted);
+    const verdict = this.#byKeys(keys, token);
+    // Where the set has a key of that name, a signature that does not hold is a forgery.
+    const isNamed = wanted.kid !== undefined && keys.some(({ kid }) => kid === wanted.kid);
+    if (speaks(verdict) || isNamed) return verdict;
+    const renewal = await jwks.renew();
+    if (renewal === 'renewed') return this.#byKeys(jwks.fitting(wanted), token);
+    return renewal === 'too-often' && keys.length > 0 ? verdict : err('credentials-unavailable');
+  }
+
+  #byKeys(keys: readonly VerificationKey[], token: string): Verdict {
+    return firstVerdict(
+      keys.map((key) => this.#jwksVerifier(key)),
+      token,
+    );
   }
 
   #jwksVerifier(key: VerificationKey): Verify {
@@ -145,12 +184,27 @@ class TokenCredentials implements Credentials {
     });
     return (token) => {
       try {
-        return verify(token) as Claims;
-      } catch {
-        return undefined;
+        return ok(verify(token) as Claims);
+      } catch (error) {
+        const isSigned = error instanceof Error && 'code' in error && CLAIM_ERRORS.has(error.code);
+        return err(isSigned ? 'invalid-claims' : 'invalid-token');
       }
     };
   }
+}
+
+/** Asks one key after the other until one knows the signature as its own. */
+function firstVerdict(verifiers: readonly Verify[], token: string): Verdict {
+  for (const verify of verifiers) {
+    const verdict = verify(token);
+    if (speaks(verdict)) return verdict;
+  }
+  return err('invalid-token');
+}
+
+/** Whether the key has signed the token, however the rest of it was judged. */
+function speaks(verdict: Verdict): boolean {
+  return verdict.ok || verdict.error === 'invalid-claims';
 }
 
 function readPublicKey(configured: string): VerificationKey {

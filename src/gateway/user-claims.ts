@@ -1,10 +1,14 @@
 import type { Result } from '../lib/result.ts';
 import { err, ok } from '../lib/result.ts';
+import type { Language } from '../protocol/error-codes.ts';
 import { parseUserId } from '../protocol/user-id.ts';
+import { defaultUsername } from '../protocol/user-name.ts';
 import type { UserIdentity } from './credentials.ts';
 
 /** Characters of a user name; the rest is cut off. */
 const MAX_USERNAME_CHARS = 128;
+/** How far the clock of the issuer may run ahead of ours before its fresh tokens are refused. */
+const NOT_BEFORE_LEEWAY_MS = 5_000;
 
 /** The claims of a token whose signature holds. */
 export type Claims = Readonly<Record<string, unknown>>;
@@ -12,33 +16,33 @@ export type Claims = Readonly<Record<string, unknown>>;
 /** Reads who a verified token speaks for, and whether it is valid at `now` (wall-clock ms). */
 export function readClaims(
   claims: Claims,
-  now: number,
-): Result<UserIdentity, 'invalid-token' | 'invalid-user-id'> {
+  at: { readonly now: number; readonly language: Language },
+): Result<UserIdentity, 'invalid-claims' | 'invalid-user-id'> {
   const expiresAt = secondsToMs(claims['exp']);
   const notBefore = secondsToMs(claims['nbf']);
   const issuedAt = secondsToMs(claims['iat']);
   if (expiresAt === 'malformed' || notBefore === 'malformed' || issuedAt === 'malformed')
-    return err('invalid-token');
-  if (expiresAt !== undefined && now >= expiresAt) return err('invalid-token');
-  if (notBefore !== undefined && now < notBefore) return err('invalid-token');
+    return err('invalid-claims');
+  if (expiresAt !== undefined && at.now >= expiresAt) return err('invalid-claims');
+  if (notBefore !== undefined && at.now + NOT_BEFORE_LEEWAY_MS < notBefore) return err('invalid-claims');
   const userId = userIdOf(claims);
-  if (userId === undefined) return err('invalid-user-id');
+  if (!userId.ok) return userId;
   return ok({
-    userId,
-    username: cleanUsername(claims['name']) ?? `玩家${userId}`,
+    userId: userId.value,
+    username: cleanUsername(claims['name']) ?? defaultUsername(userId.value, at.language),
     ...(expiresAt === undefined ? {} : { expiresAt }),
     ...(issuedAt === undefined ? {} : { issuedAt }),
   });
 }
 
-/** `sub` decides where it is present; an `id` that names somebody else beside it makes the token ambiguous. */
-function userIdOf(claims: Claims): number | undefined {
-  const sub = claims['sub'];
-  const id = claims['id'];
-  if (sub === undefined) return parseUserId(id);
-  const userId = parseUserId(sub);
-  const other = parseUserId(id);
-  return other === undefined || other === userId ? userId : undefined;
+/** The user stands in `sub` or in `id`. A token that has both is refused unless both name the same user. */
+function userIdOf(claims: Claims): Result<number, 'invalid-claims' | 'invalid-user-id'> {
+  const { sub, id }: { readonly sub?: unknown; readonly id?: unknown } = claims;
+  const userId = parseUserId(sub === undefined ? id : sub);
+  if (sub !== undefined && id !== undefined) {
+    return userId === undefined || parseUserId(id) !== userId ? err('invalid-claims') : ok(userId);
+  }
+  return userId === undefined ? err('invalid-user-id') : ok(userId);
 }
 
 /** Control characters, line separators, direction overrides and lone surrogates would forge what others see. */

@@ -1,4 +1,4 @@
-import type { Credentials, UserIdentity } from '../gateway/credentials.ts';
+import { type Credentials, codeOfTokenFault, type UserIdentity } from '../gateway/credentials.ts';
 import { ok, type Result } from '../lib/result.ts';
 import { type Refusal, refused } from './outcome.ts';
 
@@ -16,22 +16,54 @@ export type Access = 'anyone' | 'user' | 'service' | 'open-user' | 'open-service
 /** Longest credential that is looked at; a longer one is invalid. */
 const MAX_CREDENTIAL_LENGTH = 8_192;
 
+/** Three parts of base64url: a user's token, and hardly ever a service key. */
+const TOKEN_FORM = /^[\w-]+\.[\w-]+\.[\w-]*$/;
+
+interface AdmitOptions {
+  readonly access: Access;
+  readonly openApi: boolean;
+  readonly credentials: Credentials;
+  /** Notes that a credential failed. Answers 0, or the seconds to wait where too many failed from that address. */
+  readonly failed: () => number;
+}
+
 /** Finds out who calls, and whether the route is for them. Never looks at the body. */
 export async function admit(
   authorization: string | undefined,
-  options: { readonly access: Access; readonly openApi: boolean; readonly credentials: Credentials },
+  options: AdmitOptions,
 ): Promise<Result<Caller, Refusal>> {
   const { access, credentials } = options;
   const presented = bearer(authorization);
   if (presented !== undefined && credentials.isServiceKey(presented)) return ok({ kind: 'service' });
-  if (access === 'anyone') return ok({ kind: 'anonymous' });
+  if (access === 'anyone') return admitAnyone(presented, options);
   if (options.openApi && access.startsWith('open-')) return ok({ kind: 'open' });
   if (authorization === undefined || authorization.trim() === '') return refused('unauthorized');
-  if (presented === undefined) return refused('invalid-token');
+  if (presented === undefined) return failedCredential(options);
   const verified = await credentials.verifyUser(presented);
-  if (!verified.ok) return refused('invalid-token');
+  if (!verified.ok) {
+    if (verified.error === 'invalid-token') return failedCredential(options);
+    // An id that is none is a fault of the token here, not of the request.
+    const code = codeOfTokenFault(verified.error);
+    return refused(code === 'invalid-user-id' ? 'invalid-token' : code);
+  }
   if (access === 'service' || access === 'open-service') return refused('forbidden');
   return ok({ kind: 'user', identity: verified.value });
+}
+
+/** Some of these routes tell more to the service: a wrong key is a failure here too, any token of a user is none. */
+function admitAnyone(presented: string | undefined, options: AdmitOptions): Result<Caller, Refusal> {
+  if (presented === undefined || TOKEN_FORM.test(presented)) return ok({ kind: 'anonymous' });
+  const waitS = options.failed();
+  return waitS === 0 ? ok({ kind: 'anonymous' }) : tooManyFailures(waitS);
+}
+
+function failedCredential(options: AdmitOptions): Result<Caller, Refusal> {
+  const waitS = options.failed();
+  return waitS === 0 ? refused('invalid-token') : tooManyFailures(waitS);
+}
+
+function tooManyFailures(waitS: number): Result<Caller, Refusal> {
+  return { ok: false, error: { code: 'rate-limited', headers: { 'retry-after': String(waitS) } } };
 }
 
 /** Whether the caller may speak for this user; a user's token speaks for its own user alone. */

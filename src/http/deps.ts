@@ -17,6 +17,10 @@ export interface HttpDeps {
   /** The connections of this node. */
   readonly connections: { ofUser(userId: number): readonly ConnectionInfo[] };
   readonly credentials: Credentials;
+  readonly failedCredentials: {
+    /** A credential from this address failed. Answers 0, or the seconds to wait where too many failed. */
+    note(address: string): number;
+  };
   readonly counters: Counters;
   readonly gauges: Gauges;
   readonly config: Config;

@@ -1,5 +1,6 @@
 import type { OpenAPIHono, RouteConfig, z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
+import { countedAddress } from '../lib/counted-address.ts';
 import { ok, type Result } from '../lib/result.ts';
 import type { ErrorCode, Language } from '../protocol/error-codes.ts';
 import { parseUserId } from '../protocol/user-id.ts';
@@ -129,6 +130,7 @@ async function serve(
     access: route.access,
     openApi: deps.config.legacyOpenApi,
     credentials: deps.credentials,
+    failed: () => (route.unlimited === true ? 0 : deps.failedCredentials.note(address)),
   });
   const waitS =
     route.unlimited === true
@@ -142,7 +144,7 @@ async function serve(
 
 function retryAfter(limiter: RateLimiter, caller: Caller | undefined, address: string): number {
   if (caller?.kind === 'service') return 0;
-  const byAddress = limiter.take(`address:${address}`, ADDRESS_RATE);
+  const byAddress = limiter.take(`address:${countedAddress(address)}`, ADDRESS_RATE);
   if (byAddress > 0 || caller?.kind !== 'user') return byAddress;
   return limiter.take(`user:${caller.identity.userId}`, USER_RATE);
 }
@@ -184,7 +186,7 @@ function security(access: Access): Record<string, string[]>[] {
 /** What the guards in front of the handler may answer. */
 function guardCodes(route: Route): ErrorCode[] {
   const codes: ErrorCode[] = route.unlimited === true ? [] : ['rate-limited'];
-  if (route.access !== 'anyone') codes.push('unauthorized', 'invalid-token');
+  if (route.access !== 'anyone') codes.push('unauthorized', 'invalid-token', 'credentials-unavailable');
   if (route.access.endsWith('user')) codes.push('user-mismatch');
   if (route.access.endsWith('service')) codes.push('forbidden');
   if (route.body !== undefined) codes.push('invalid-json', 'invalid-body', 'payload-too-large');

@@ -37,11 +37,14 @@ export interface PresenceOptions {
   readonly loginResetsTime: boolean;
   /** Periods that a user may open a minute; 0: any number. */
   readonly loginsPerMinute: number;
-  /** Verifies a token that a client sends to renew its own; answers its expiry, or undefined where it is refused. */
+  /**
+   * Verifies a token that a client sends to renew its own. Answers its expiry, undefined where it is refused, or that
+   * the key which would verify it cannot be fetched now.
+   */
   readonly renewToken: (
     userId: number,
     token: string,
-  ) => Promise<{ readonly expiresAt: number | undefined } | undefined>;
+  ) => Promise<{ readonly expiresAt: number | undefined } | 'credentials-unavailable' | undefined>;
   /** Fresh ids for connections. */
   readonly newId: () => string;
 }

@@ -219,6 +219,7 @@ export class PresenceTracker implements Presence, ManagerObserver {
     const { log, renewToken } = this.#options;
     const answered = renewToken(connection.userId, token).then((renewed) => {
       if (renewed === undefined) connection.refuse('token', 'invalid-token');
+      else if (renewed === 'credentials-unavailable') connection.refuse('token', renewed);
       else connection.renewToken(renewed.expiresAt);
     });
     inBackground(log, answered);

@@ -120,6 +120,11 @@ export const ERRORS = {
     en: 'The database does not answer, or did not take this in time. Try again later.',
     zh: '数据库暂时不可用，或未能及时完成写入，请稍后再试。',
   },
+  'credentials-unavailable': {
+    status: 503,
+    en: 'The keys that verify this token cannot be fetched now. Try again later.',
+    zh: '暂时无法获取用于验证该令牌的密钥，请稍后再试。',
+  },
   'node-silent': {
     status: 504,
     en: 'The node did not answer in time: it may have done this, or not. See GET /api/nodes.',

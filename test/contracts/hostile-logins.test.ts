@@ -4,6 +4,9 @@ import { startWitness, type Witness } from '../support/witness.ts';
 import { type ConnectOptions, connect, tryConnect } from '../support/ws-client.ts';
 
 const LOGINS_PER_MINUTE = 6;
+/** Credentials that may fail from one address in 10 s. */
+const MAX_FAILURES = 100;
+const ATTEMPTS = 160;
 /** On a machine that other tests share. */
 const MAX_WAIT_MS = 1_000;
 
@@ -16,6 +19,8 @@ describe.each(['bun', 'node'] as const)('hostile logins on %s', (runtime) => {
       kind: 'embedded',
       env: {
         LINGXI_LEGACY_OPEN_API: 'true',
+        // The witness pings as often as the default allows; this file is not about that limit.
+        LINGXI_MAX_MESSAGES_PER_SECOND: '1000',
         LINGXI_TRUSTED_PROXIES: '127.0.0.0/8',
         LINGXI_LOGINS_PER_MINUTE: String(LOGINS_PER_MINUTE),
       },
@@ -46,13 +51,80 @@ describe.each(['bun', 'node'] as const)('hostile logins on %s', (runtime) => {
     outcome.terminate();
     return 101;
   };
+  const forge = (user: number) =>
+    deployment.gateway.token(user, { secret: 'another-secret-0123456789abcdef0123456789' });
   const call = (verb: string, user: number, headers: Record<string, string> = {}) =>
     deployment.gateway.call('POST', `/api/online/${verb}`, { body: { playerId: user }, headers });
+  const service = (headers: Record<string, string>, key: string) =>
+    deployment.gateway.call('GET', '/api/nodes', {
+      headers: { ...headers, authorization: `Bearer ${key}` },
+    });
   const counted = (statuses: readonly number[]) => {
     const counts: Record<number, number> = {};
     for (const status of statuses) counts[status] = (counts[status] ?? 0) + 1;
     return counts;
   };
+  const repeated = async (times: number, attempt: () => Promise<number>) => {
+    const statuses: number[] = [];
+    for (let count = 0; count < times; count += 1) statuses.push(await attempt());
+    return statuses;
+  };
+
+  it('forged tokens of one IPv6 /64 are told to wait, and valid ones from there get in', async () => {
+    const from = network();
+    const statuses = await repeated(ATTEMPTS, () =>
+      upgradeStatus({ token: forge(freshUser()), headers: from() }),
+    );
+    expect(counted(statuses)).toEqual({ 401: MAX_FAILURES, 429: ATTEMPTS - MAX_FAILURES });
+    const refused = await tryConnect(deployment.gateway.wsUrl, { token: 'x.y.z', headers: from() });
+    if (!('status' in refused)) throw new Error('the upgrade was granted');
+    expect(Number(refused.headers['retry-after'])).toBeGreaterThanOrEqual(1);
+    expect(Number(refused.headers['retry-after'])).toBeLessThanOrEqual(10);
+    const valid = deployment.gateway.token(freshUser());
+    expect(await upgradeStatus({ token: valid, headers: from() })).toBe(101);
+    // By HTTP it is the same count, for it is the same address.
+    const forged = await deployment.gateway.call('POST', '/api/online/status', {
+      token: forge(1),
+      headers: from(),
+      body: { userIds: [1] },
+    });
+    expect(forged.status).toBe(429);
+    expect(await upgradeStatus({ token: forge(1), headers: network()() })).toBe(401);
+  });
+
+  it('tokens that we signed and that have expired are no attack', async () => {
+    const headers = network()();
+    const expired = await repeated(ATTEMPTS, () =>
+      upgradeStatus({ token: deployment.gateway.token(freshUser(), { expiresInS: -5 }), headers }),
+    );
+    expect(counted(expired)).toEqual({ 401: ATTEMPTS });
+    expect(await upgradeStatus({ token: deployment.gateway.token(freshUser()), headers })).toBe(101);
+  });
+
+  it('wrong service keys are locked out; the right one and valid tokens from there get in', async () => {
+    const from = network();
+    const answers = await Promise.all(
+      Array.from({ length: ATTEMPTS }, (_, index) => service(from(), `wrong-service-key-${index}`)),
+    );
+    expect(counted(answers.map(({ status }) => status))).toEqual({
+      401: MAX_FAILURES,
+      429: ATTEMPTS - MAX_FAILURES,
+    });
+    const locked = answers.find(({ status }) => status === 429);
+    expect(locked?.body['code']).toBe('rate-limited');
+    expect(Number(locked?.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
+    // A route that is open to anyone must not tell whether a key is right, either.
+    const stats = (key: string) =>
+      deployment.gateway.call('GET', '/ws/stats', {
+        headers: { ...from(), authorization: `Bearer ${key}` },
+      });
+    expect((await stats('wrong-service-key')).status).toBe(429);
+    expect((await stats(deployment.gateway.token(1))).status).toBe(200);
+    expect((await service(from(), deployment.gateway.apiKey)).status).toBe(200);
+    expect((await service(from(), deployment.gateway.token(1))).status).toBe(403);
+    expect((await service(network()(), 'wrong-service-key')).status).toBe(401);
+  });
+
   it('a user may open LINGXI_LOGINS_PER_MINUTE periods a minute, by HTTP and by socket', async () => {
     const user = freshUser();
     for (let count = 0; count < LOGINS_PER_MINUTE; count += 1) {

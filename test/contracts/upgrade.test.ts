@@ -96,14 +96,14 @@ describe.each(['bun', 'node'] as const)('upgrade on %s', (runtime) => {
       client.terminate();
     });
 
-    it('shows the name of the token, else 玩家<id>', async () => {
+    it('shows the name of the token, else Player <id>', async () => {
       const [named, unnamed] = [freshUser(), freshUser()];
       const first = await connect(gateway.wsUrl, { token: gateway.token(named, { name: '青莲' }) });
       const second = await connect(gateway.wsUrl, { token: gateway.token(unnamed) });
       const name = async (user: number) =>
         (await gateway.service('GET', `/api/online/player/${user}`)).body['username'];
       expect(await name(named)).toBe('青莲');
-      expect(await name(unnamed)).toBe(`玩家${unnamed}`);
+      expect(await name(unnamed)).toBe(`Player ${unnamed}`);
       first.terminate();
       second.terminate();
     });

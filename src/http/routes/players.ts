@@ -1,6 +1,7 @@
 import { z } from '@hono/zod-openapi';
 import { ok, type Result } from '../../lib/result.ts';
 import type { UserPresence } from '../../presence/presence.ts';
+import { defaultUsername } from '../../protocol/user-name.ts';
 import { checkShape } from '../body.ts';
 import { type Outcome, type Refusal, refusedExactly } from '../outcome.ts';
 import { addRoute, askPresence, bodyOf, type Call, type RouteTable, userIdOf } from '../route.ts';
@@ -82,7 +83,7 @@ async function player(call: Call): Promise<Outcome> {
   return ok(
     call.context.json({
       playerId: String(userId.value),
-      username: user.username ?? `玩家${userId.value}`,
+      username: user.username ?? defaultUsername(userId.value, call.deps.config.language),
       status: user.status ?? 'offline',
       loginTime: user.loginTime,
       lastHeartbeat: user.lastHeartbeat,

@@ -81,6 +81,7 @@ describe('lingxi', () => {
         jwtIssuer: undefined,
         jwtAudience: undefined,
         apiKeys: [],
+        language: 'en',
       },
       clock: new FakeClock(),
       log: silentLog,

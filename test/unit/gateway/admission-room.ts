@@ -1,6 +1,8 @@
 import type { Config } from '../../../src/config/config.ts';
 import { Admission, type Decision, type HandshakeRequest } from '../../../src/gateway/admission.ts';
+import { createClientAddress } from '../../../src/gateway/client-address.ts';
 import type { Credentials } from '../../../src/gateway/credentials.ts';
+import { FailedCredentials } from '../../../src/gateway/failed-credentials.ts';
 import { FakeClock } from '../../../src/lib/fake-clock.ts';
 import { err, ok } from '../../../src/lib/result.ts';
 import type { LogFields } from '../../../src/logging/log.ts';
@@ -13,6 +15,8 @@ export const GOOD = 'good-token-of-7';
 const credentials: Credentials = {
   async verifyUser(token) {
     if (token === GOOD) return ok({ userId: 7, username: '韩立', expiresAt: 123_000 });
+    if (token === 'expired') return err('invalid-claims');
+    if (token === 'keyless') return err('credentials-unavailable');
     return err(token === 'bad-id' ? 'invalid-user-id' : 'invalid-token');
   },
   isServiceKey: () => false,
@@ -25,6 +29,7 @@ export interface Room {
   readonly abandoned: Dial[];
   /** Users who proved life by HTTP. */
   readonly proven: number[];
+  readonly failed: FailedCredentials;
   readonly logged: LogFields[];
   readonly counters: Counters;
   readonly clock: FakeClock;
@@ -59,10 +64,10 @@ export function room(config: Partial<Config> = {}): Room {
       return ok({ lastHeartbeat: 1 });
     },
   } as Partial<Presence> as Presence;
+  const failed = new FailedCredentials(clock);
   const admission = new Admission({
     config: {
       allowedOrigins: ['https://game.example'],
-      trustedProxies: [],
       queryToken: true,
       maxConnections: 100,
       maxConnectionsPerIp: 0,
@@ -71,6 +76,8 @@ export function room(config: Partial<Config> = {}): Room {
       ...config,
     },
     credentials,
+    failedCredentials: failed,
+    clientAddress: createClientAddress([]),
     presence,
     clock,
     random: () => 0.5,
@@ -82,6 +89,7 @@ export function room(config: Partial<Config> = {}): Room {
     dialled,
     abandoned,
     proven,
+    failed,
     logged,
     counters,
     clock,

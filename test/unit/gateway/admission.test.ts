@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { MAX_FAILURES_PER_WINDOW } from '../../../src/gateway/connection-limits.ts';
+import { FAILURE_WINDOW_MS, MAX_FAILURES_PER_WINDOW } from '../../../src/gateway/failed-credentials.ts';
 import type { HandshakeRequest } from '../../../src/gateway/handshake.ts';
 import { GOOD, handshake, outcome, type Room, room } from './admission-room.ts';
 
@@ -162,14 +162,42 @@ describe('limits', () => {
     expect(outcome(await admission.decide(handshake()))).toBe('accept');
   });
 
-  test('an address that guesses tokens is refused for a while, others are not', async () => {
+  test('IPv6 connections are counted by /64', async () => {
+    const { admission } = room({ maxConnectionsPerIp: 1 });
+    const from = (peer: string) => admission.decide(handshake({}, '/ws', peer));
+    const first = await from('2001:db8:0:1::1');
+    expect(outcome(first)).toBe('accept');
+    expect(outcome(await from('2001:db8:0:1:ffff::2'))).toBe('429 rate-limited');
+    expect(outcome(await from('2001:db8:0:2::1'))).toBe('accept');
+    if (first.kind === 'accept') admission.release(first.registration);
+    expect(outcome(await from('2001:db8:0:1:ffff::2'))).toBe('accept');
+  });
+
+  test('an address that guesses tokens is told to wait, and its valid tokens get in', async () => {
     const { admission, clock } = room();
     const guess = handshake({ authorization: 'Bearer guess' });
-    for (let count = 0; count < MAX_FAILURES_PER_WINDOW; count += 1) await admission.decide(guess);
-    expect(outcome(await admission.decide(guess))).toBe('429 rate-limited');
-    expect(outcome(await admission.decide(handshake({}, '/ws', '192.0.2.10')))).toBe('accept');
-    clock.advance(10_000);
+    for (let count = 0; count < MAX_FAILURES_PER_WINDOW; count += 1)
+      expect(outcome(await admission.decide(guess))).toBe('401 invalid-token');
+    clock.advance(1_000);
+    expect(await admission.decide(guess)).toMatchObject({ code: 'rate-limited', retryAfterS: 9 });
+    expect(outcome(await admission.decide(handshake()))).toBe('accept');
+    expect(outcome(await admission.decide(handshake({ authorization: 'Bearer expired' })))).toBe(
+      '401 invalid-token',
+    );
+    clock.advance(FAILURE_WINDOW_MS - 1_000);
     expect(outcome(await admission.decide(guess))).toBe('401 invalid-token');
+  });
+
+  test('tokens that are merely expired, or cannot be verified now, count against nobody', async () => {
+    const { admission } = room();
+    for (let count = 0; count < 3 * MAX_FAILURES_PER_WINDOW; count += 1) {
+      const expired = await admission.decide(handshake({ authorization: 'Bearer expired' }));
+      expect(outcome(expired)).toBe('401 invalid-token');
+      const waiting = await admission.decide(handshake({ authorization: 'Bearer keyless' }));
+      expect(outcome(waiting)).toBe('503 credentials-unavailable');
+    }
+    const guess = await admission.decide(handshake({ authorization: 'Bearer guess' }));
+    expect(outcome(guess)).toBe('401 invalid-token');
   });
 
   test('too many periods of one user: 429 with the time until the next may open', async () => {
@@ -269,12 +297,13 @@ describe('a refused upgrade as a proof of life', () => {
       expect(await provenBy(refusingRoom(), handshake(headers, url))).toEqual([]);
     });
 
-    test('[DR4] is no way to guess tokens: an address that guesses is not looked at any more', async () => {
+    test('[DR4] is no way to guess tokens: a guess counts against its address, and a right token still proves life', async () => {
       const state = refusingRoom();
       const guess = handshake({ authorization: 'Bearer guess' });
       for (let count = 0; count < MAX_FAILURES_PER_WINDOW; count += 1) await provenBy(state, guess);
-      expect(await provenBy(state, handshake())).toEqual([]);
-      expect(await provenBy(state, handshake({}, '/ws', '192.0.2.10'))).toEqual([7]);
+      expect(state.failed.note('192.0.2.9')).toBeGreaterThan(0);
+      expect(state.failed.note('192.0.2.10')).toBe(0);
+      expect(await provenBy(state, handshake())).toEqual([7]);
     });
   });
 });

@@ -24,6 +24,16 @@ describe('client address', () => {
     expect(createClientAddress(['10.0.0.0/8', '2001:db8::/32'])(peer, forwarded)).toBe(expected);
   });
 
+  test('a header that is not believed is told, one that is missing or believed is not', () => {
+    const ignored: string[] = [];
+    const address = createClientAddress(['10.0.0.0/8'], (peer) => void ignored.push(peer));
+    address('10.0.0.1', '1.2.3.4');
+    address('203.0.113.5', undefined);
+    expect(ignored).toEqual([]);
+    expect(address('::ffff:203.0.113.5', '1.2.3.4')).toBe('203.0.113.5');
+    expect(ignored).toEqual(['203.0.113.5']);
+  });
+
   test('a single address may be trusted, and a bad entry is named', () => {
     expect(createClientAddress(['127.0.0.1'])('127.0.0.1', '1.2.3.4')).toBe('1.2.3.4');
     expect(() => createClientAddress(['10.0.0.0/40'])).toThrow(/LINGXI_TRUSTED_PROXIES.*10\.0\.0\.0\/40/);

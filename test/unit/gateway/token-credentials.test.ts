@@ -36,6 +36,7 @@ function room(config: Partial<CredentialsOptions['config']> = {}, fetcher?: type
       jwtIssuer: undefined,
       jwtAudience: undefined,
       apiKeys: [],
+      language: 'en',
       ...config,
     },
     clock,
@@ -65,18 +66,21 @@ describe('the user of a token', () => {
     [{ sub: 1.5 }, 'invalid-user-id'],
     [{ sub: '9007199254740993' }, 'invalid-user-id'],
     [{ sub: 'a:b' }, 'invalid-user-id'],
-    [{ sub: null, id: 7 }, 'invalid-user-id'],
-    [{ sub: '7', id: 8 }, 'invalid-user-id'],
     [{ sub: ['7'] }, 'invalid-user-id'],
+    [{ sub: null, id: 7 }, 'invalid-claims'],
+    [{ sub: '7', id: 8 }, 'invalid-claims'],
+    [{ sub: '7', id: 'x' }, 'invalid-claims'],
+    [{ sub: 'x', id: 7 }, 'invalid-claims'],
+    [{ sub: 'x', id: 'x' }, 'invalid-claims'],
   ])('of %j is %s', async (claims, expected) => {
     expect(await room().verify(hs256(claims))).toBe(expected);
   });
 
   test.each([
     ['韩立', '韩立'],
-    [undefined, '玩家7'],
-    ['', '玩家7'],
-    [42, '玩家7'],
+    [undefined, 'Player 7'],
+    ['', 'Player 7'],
+    [42, 'Player 7'],
     ['\u0000\u001b[31m', '[31m'],
     ['a\r\nb\u202ec', 'abc'],
     ['x'.repeat(500), 'x'.repeat(128)],
@@ -85,19 +89,25 @@ describe('the user of a token', () => {
     const result = await room().credentials.verifyUser(hs256({ sub: '7', name }));
     expect(result.ok && result.value.username).toBe(expected);
   });
+
+  test('without a name is called in the language of the gateway', async () => {
+    const result = await room({ language: 'zh' }).credentials.verifyUser(hs256({ sub: '7' }));
+    expect(result.ok && result.value.username).toBe('玩家7');
+  });
 });
 
 describe('the time of a token', () => {
-  test('it ends at exp and does not begin before nbf', async () => {
+  test('it ends at exp and begins 5 s before nbf, for the clock of the issuer may run ahead', async () => {
     const { verify, clock, seconds } = room();
     const token = hs256({ sub: '7', nbf: seconds + 10, exp: seconds + 20 });
-    expect(await verify(token)).toBe('invalid-token');
-    clock.advance(10_000);
+    clock.advance(4_999);
+    expect(await verify(token)).toBe('invalid-claims');
+    clock.advance(1);
     expect(await verify(token)).toBe(7);
-    clock.advance(9_999);
+    clock.advance(14_999);
     expect(await verify(token)).toBe(7);
     clock.advance(1);
-    expect(await verify(token)).toBe('invalid-token');
+    expect(await verify(token)).toBe('invalid-claims');
   });
 
   test('exp and iat are given on in milliseconds', async () => {
@@ -109,9 +119,15 @@ describe('the time of a token', () => {
   test.each([{ exp: '9999999999' }, { exp: null }, { nbf: 'x' }, { iat: {} }])(
     '%j is malformed',
     async (claims) => {
-      expect(await room().verify(hs256({ sub: '7', ...claims }))).toBe('invalid-token');
+      expect(await room().verify(hs256({ sub: '7', ...claims }))).toBe('invalid-claims');
     },
   );
+
+  test('a forged token is a guess whatever its claims say', async () => {
+    const { verify, seconds } = room({ jwtIssuer: 'shop' });
+    expect(await verify(hs256({ sub: '7', iss: 'shop', exp: seconds - 1 }, OTHER))).toBe('invalid-token');
+    expect(await verify(hs256({ sub: '7', iss: 'else' }, OTHER))).toBe('invalid-token');
+  });
 });
 
 describe('what is no token', () => {
@@ -161,9 +177,9 @@ describe('keys', () => {
   test('issuer and audience must be there where they are configured', async () => {
     const { verify } = room({ jwtIssuer: 'shop', jwtAudience: 'game' });
     expect(await verify(hs256({ sub: '7', iss: 'shop', aud: ['other', 'game'] }))).toBe(7);
-    expect(await verify(hs256({ sub: '7', iss: 'shop' }))).toBe('invalid-token');
-    expect(await verify(hs256({ sub: '7', aud: 'game' }))).toBe('invalid-token');
-    expect(await verify(hs256({ sub: '7', iss: 'shopX', aud: 'game' }))).toBe('invalid-token');
+    expect(await verify(hs256({ sub: '7', iss: 'shop' }))).toBe('invalid-claims');
+    expect(await verify(hs256({ sub: '7', aud: 'game' }))).toBe('invalid-claims');
+    expect(await verify(hs256({ sub: '7', iss: 'shopX', aud: 'game' }))).toBe('invalid-claims');
   });
 
   test.each([
@@ -205,40 +221,77 @@ describe('JWKS', () => {
     return new Response(answer.body);
   }) as typeof fetch;
   const token = (header: object) => asymmetric({ sub: '7' }, rsa.privateKey, { alg: 'RS256', ...header });
-
-  test('keys come from the configured address alone, are kept, and unknown ones ask seldom', async () => {
+  const jwksRoom = (body: string) => {
     answer.calls = [];
-    const { verify, clock } = room({ jwtSecrets: [], jwtJwksUrl: 'https://keys.example/jwks' }, fetcher);
+    answer.body = body;
+    return room({ jwtSecrets: [], jwtJwksUrl: 'https://keys.example/jwks' }, fetcher);
+  };
+  const SET = JSON.stringify({ keys: [jwk] });
+
+  test('keys come from the configured address alone, are fetched at start, and are kept', async () => {
+    const { verify, credentials } = jwksRoom(SET);
+    credentials.start();
     const foreign = { jku: 'https://evil.example/jwks', x5u: 'https://evil.example/cert', jwk };
     expect(await verify(token({ kid: 'k1', ...foreign }))).toBe(7);
-    expect(await verify(token({ kid: 'made-up', ...foreign }))).toBe('invalid-token');
+    expect(await verify(token({ kid: 'k1', ...foreign }))).toBe(7);
     expect(await verify(token({}))).toBe(7);
     expect(answer.calls).toEqual(['https://keys.example/jwks']);
-    clock.advance(10_000);
-    for (let count = 0; count < 5; count += 1)
-      expect(await verify(token({ kid: `x${count}` }))).toBe('invalid-token');
-    expect(answer.calls).toHaveLength(2);
     expect(await verify(hs256({ sub: '7' }, RSA_PEM, { alg: 'HS256', kid: 'k1' }))).toBe('invalid-token');
   });
 
-  test('a document that is too large, symmetric or broken gives no key', async () => {
+  test('made-up keys ask five times at once, then once in 10 s; meanwhile nobody can tell', async () => {
+    const { verify, credentials, clock } = jwksRoom(SET);
+    credentials.start();
+    const made = async (count: number) => {
+      const outcomes: unknown[] = [];
+      for (let index = 0; index < count; index += 1) outcomes.push(await verify(token({ kid: `x${index}` })));
+      return outcomes;
+    };
+    // The first of them waits for the set that is on its way.
+    expect(await made(6)).toEqual(Array(6).fill('invalid-token'));
+    expect(await made(2)).toEqual(Array(2).fill('credentials-unavailable'));
+    expect(answer.calls).toHaveLength(6);
+    expect(await verify(token({ kid: 'k1' }))).toBe(7);
+    clock.advance(10_000);
+    expect(await made(2)).toEqual(['invalid-token', 'credentials-unavailable']);
+    expect(answer.calls).toHaveLength(7);
+  });
+
+  test('a document that is too large, symmetric, empty or broken gives no key', async () => {
     const oct = { kty: 'oct', k: Buffer.from(SECRET).toString('base64url'), kid: 'k1', alg: 'HS256' };
-    for (const body of ['nonsense', '{}', JSON.stringify({ keys: [oct, null, 7] }), ' '.repeat(300_000)]) {
-      answer.body = body;
-      const { verify } = room({ jwtSecrets: [], jwtJwksUrl: 'https://keys.example/jwks' }, fetcher);
-      expect(await verify(token({ kid: 'k1' }))).toBe('invalid-token');
+    const documents = ['nonsense', '{}', '{"keys":[]}', JSON.stringify({ keys: [oct, null, 7] })];
+    for (const body of [...documents, ' '.repeat(300_000)]) {
+      const { verify } = jwksRoom(body);
+      expect(await verify(token({ kid: 'k1' }))).toBe('credentials-unavailable');
       expect(await verify(hs256({ sub: '7' }, SECRET, { alg: 'HS256', kid: 'k1' }))).toBe('invalid-token');
     }
   });
 
+  test('after a failure it is asked again after 250 ms, then ever later, up to each 10 s', async () => {
+    const { credentials, clock } = jwksRoom('nonsense');
+    credentials.start();
+    const at = [clock.monotonic()];
+    for (let seen = answer.calls.length; clock.monotonic() < 40_000; ) {
+      await clock.advanceAsync(50, 50);
+      if (answer.calls.length > seen) at.push(clock.monotonic());
+      seen = answer.calls.length;
+    }
+    const gaps = at.slice(1).map((time, index) => time - (at[index] ?? 0));
+    expect(gaps).toEqual([250, 500, 1000, 2000, 4000, 8000, 10_000, 10_000]);
+    credentials.stop();
+    const asked = answer.calls.length;
+    await clock.advanceAsync(60_000, 1000);
+    expect(answer.calls.length).toBe(asked);
+  });
+
   test('known keys outlive a key server that stopped answering, for a day', async () => {
-    answer.body = JSON.stringify({ keys: [jwk] });
-    const { verify, clock } = room({ jwtSecrets: [], jwtJwksUrl: 'https://keys.example/jwks' }, fetcher);
+    const { verify, clock } = jwksRoom(SET);
     expect(await verify(token({ kid: 'k1' }))).toBe(7);
     answer.body = 'nonsense';
     clock.advance(3_600_000);
     expect(await verify(token({ kid: 'k1' }))).toBe(7);
-    clock.advance(86_400_000);
-    expect(await verify(token({ kid: 'k1' }))).toBe('invalid-token');
+    expect(await verify(token({ kid: 'made-up' }))).toBe('credentials-unavailable');
+    clock.stall(86_400_000);
+    expect(await verify(token({ kid: 'k1' }))).toBe('credentials-unavailable');
   });
 });

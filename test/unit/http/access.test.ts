@@ -108,6 +108,29 @@ describe('rate limits', () => {
     expect((await ask('/healthz')).status).toBe(200);
   });
 
+  it('IPv6 is counted by /64', async () => {
+    const { ask } = createHarness();
+    for (let count = 0; count < 2000; count += 1)
+      await ask('/ws/stats', { peer: `2001:db8:0:1::${count.toString(16)}` });
+    expect((await ask('/ws/stats', { peer: '2001:db8:0:1:ffff::1' })).status).toBe(429);
+    expect((await ask('/ws/stats', { peer: '2001:db8:0:2::1' })).status).toBe(200);
+  });
+
+  it('wrong keys are locked out, on every route where the key counts for something', async () => {
+    const { ask } = createHarness();
+    for (let count = 0; count < 100; count += 1)
+      expect((await ask('/api/nodes', { as: `Bearer wrong${count}` })).status).toBe(401);
+    for (const path of ['/api/nodes', '/api/online/player/42', '/ws/stats', '/metrics']) {
+      const locked = await ask(path, { as: 'Bearer wrong' });
+      expect([path, locked.status, locked.body['code']]).toEqual([path, 429, 'rate-limited']);
+      expect(locked.headers.get('retry-after')).toBe('10');
+    }
+    expect((await ask('/healthz', { as: 'Bearer wrong' })).status).toBe(200);
+    expect((await ask('/api/nodes', { as: 'Bearer wrong', peer: '203.0.113.1' })).status).toBe(401);
+    expect((await ask('/api/nodes', { as: 'service' })).status).toBe(200);
+    expect((await ask('/api/online/player/42', { as: 42 })).status).toBe(404);
+  });
+
   it('a login above the limit of its user says when the next may be', async () => {
     const { ask, presence } = createHarness({ loginsPerMinute: 4 });
     presence.refusal = 'rate-limited';

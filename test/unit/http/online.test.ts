@@ -148,7 +148,7 @@ describe('reading presence', () => {
     const shown = await ask('/api/online/player/42', { as: 42 });
     expect(shown.body).toEqual({
       playerId: '42',
-      username: '玩家42',
+      username: 'Player 42',
       status: 'online',
       loginTime: clock.now(),
       lastHeartbeat: clock.now(),

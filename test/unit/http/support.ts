@@ -2,6 +2,7 @@ import type { Config } from '../../../src/config/config.ts';
 import type { ConnectionInfo } from '../../../src/connection/connection-info.ts';
 import type { PushRequest, Router } from '../../../src/connection/delivery.ts';
 import type { Credentials } from '../../../src/gateway/credentials.ts';
+import { FailedCredentials } from '../../../src/gateway/failed-credentials.ts';
 import { createHttpApp } from '../../../src/http/app.ts';
 import type { HttpDeps } from '../../../src/http/deps.ts';
 import { FakeClock } from '../../../src/lib/fake-clock.ts';
@@ -236,6 +237,7 @@ export function createHarness(config: Partial<Config> = {}, deps: Partial<HttpDe
     router,
     connections: { ofUser: (userId) => connections.filter((info) => info.userId === userId) },
     credentials,
+    failedCredentials: new FailedCredentials(clock),
     counters,
     gauges,
     config: { ...baseConfig, ...config },

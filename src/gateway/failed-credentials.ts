@@ -1,0 +1,48 @@
+import type { Clock } from '../lib/clock.ts';
+import { countedAddress } from '../lib/counted-address.ts';
+
+/** Credentials that may fail from one address within the window; each further one is told to wait. */
+export const MAX_FAILURES_PER_WINDOW = 100;
+export const FAILURE_WINDOW_MS = 10_000;
+/** Addresses whose failures are remembered; beyond it the oldest is forgotten. */
+const MAX_REMEMBERED_ADDRESSES = 10_000;
+
+/**
+ * Counts credentials that were not made by us: forged tokens and wrong service keys, by handshake and by HTTP. Only
+ * what fails is limited. A right credential gets in from every address, for many users may share one.
+ */
+export class FailedCredentials {
+  readonly #clock: Clock;
+  readonly #byAddress = new Map<string, { count: number; readonly until: number }>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** A credential from `address` failed. Answers 0, or the whole seconds to wait where too many failed. */
+  note(address: string): number {
+    const now = this.#clock.monotonic();
+    const key = countedAddress(address);
+    const known = this.#byAddress.get(key);
+    if (known !== undefined && now < known.until) {
+      if (known.count >= MAX_FAILURES_PER_WINDOW) return Math.ceil((known.until - now) / 1000);
+      known.count += 1;
+      return 0;
+    }
+    this.#byAddress.delete(key);
+    if (this.#byAddress.size >= MAX_REMEMBERED_ADDRESSES) this.#forgetOldest();
+    this.#byAddress.set(key, { count: 1, until: now + FAILURE_WINDOW_MS });
+    return 0;
+  }
+
+  get size(): number {
+    return this.#byAddress.size;
+  }
+
+  #forgetOldest(): void {
+    for (const key of this.#byAddress.keys()) {
+      this.#byAddress.delete(key);
+      return;
+    }
+  }
+}

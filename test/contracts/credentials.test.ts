@@ -1,0 +1,152 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Gateway, startGateway } from '../support/gateway-process.ts';
+import { issuerKey, type KeyServer, startKeyServer } from '../support/key-server.ts';
+import { eventually } from '../support/ports.ts';
+import { freshUser } from '../support/stores.ts';
+import { connect, refusal } from '../support/ws-client.ts';
+
+const seconds = (): number => Math.floor(Date.now() / 1000);
+
+describe.each(['bun', 'node'] as const)('keys of a key server on %s', (runtime) => {
+  const first = issuerKey('RS256', 'first');
+  const second = issuerKey('RS256', 'second');
+  let keys: KeyServer;
+  let gateway: Gateway;
+  beforeAll(async () => {
+    keys = await startKeyServer(500);
+    gateway = await startGateway({
+      runtime,
+      stores: 'embedded',
+      env: {
+        JWT_SECRET: undefined,
+        JWT_JWKS_URL: `http://issuer:p%40ss@127.0.0.1:${keys.port}/keys`,
+        LINGXI_LANGUAGE: 'en',
+      },
+    });
+  });
+  afterAll(async () => {
+    await gateway?.stop();
+    await keys?.stop();
+  });
+
+  const upgrade = async (token: string) => {
+    const answer = await refusal(gateway.wsUrl, { token });
+    return { status: answer.status, code: answer.body['code'], retryAfter: answer.headers['retry-after'] };
+  };
+  const comesIn = async (token: string) => (await connect(gateway.wsUrl, { token })).terminate();
+  const tokenOf = (key = first, kid: string | null = 'first') =>
+    key.sign({ sub: String(freshUser()), exp: seconds() + 600 }, kid === null ? {} : { kid });
+
+  it('while the key server is away from the start: 503, not held against the address', async () => {
+    await eventually(() => expect(keys.asked.length).toBeGreaterThanOrEqual(3), { timeoutMs: 10_000 });
+    const [begin = 0, next = 0, third = 0] = keys.asked;
+    expect(next - begin).toBeGreaterThan(200);
+    expect(next - begin).toBeLessThan(1_500);
+    expect(third - next).toBeGreaterThan(400);
+    for (let count = 0; count < 150; count += 1) {
+      const { status, code, retryAfter } = await upgrade(tokenOf());
+      expect({ status, code }).toEqual({ status: 503, code: 'credentials-unavailable' });
+      expect(Number(retryAfter)).toBeGreaterThanOrEqual(1);
+    }
+    const user = freshUser();
+    const token = first.sign({ sub: String(user) }, { kid: 'first' });
+    const body = { playerId: user };
+    const login = await gateway.call('POST', '/api/online/login', { token, body });
+    expect([login.status, login.body['code']]).toEqual([503, 'credentials-unavailable']);
+    expect(Number(login.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
+    // What needs no key of the key server goes on.
+    expect((await gateway.service('GET', '/api/nodes')).status).toBe(200);
+  });
+
+  it('the gateway asks again by itself, with the user and the password of the address', async () => {
+    keys.answer = [first];
+    await eventually(() => comesIn(tokenOf()), { timeoutMs: 12_000, intervalMs: 100 });
+    expect(keys.authorization()).toBe(`Basic ${Buffer.from('issuer:p@ss').toString('base64')}`);
+    expect(gateway.printed()).not.toContain('p%40ss');
+  }, 30_000);
+
+  it('a key of a rotation gets in at once', async () => {
+    keys.answer = [first, second];
+    await comesIn(tokenOf(second, 'second'));
+  });
+
+  it('a made-up key is refused, a forged signature under a known name too', async () => {
+    expect(await upgrade(tokenOf(second, 'made-up'))).toMatchObject({ status: 401, code: 'invalid-token' });
+    const asked = keys.asked.length;
+    expect(await upgrade(tokenOf(second, 'first'))).toMatchObject({ status: 401, code: 'invalid-token' });
+    expect(keys.asked.length).toBe(asked);
+  });
+
+  it('every key that fits is tried, whatever others have its name or none', async () => {
+    const nameless = [issuerKey('RS256'), issuerKey('RS256'), issuerKey('ES256')];
+    const namesakes = [issuerKey('RS256', 'same'), issuerKey('ES256', 'same')];
+    keys.answer = [first, ...nameless, ...namesakes];
+    for (const key of namesakes) await comesIn(tokenOf(key, 'same'));
+    for (const key of [...nameless, ...namesakes]) await comesIn(tokenOf(key, null));
+    for (const key of nameless) await comesIn(tokenOf(key, 'named-by-the-token-alone'));
+  });
+
+  it('the last good set is kept while the key server is away, and a fresh key waits', async () => {
+    const fresh = issuerKey('ES256', 'fresh');
+    keys.answer = 500;
+    const failing = tokenOf(fresh, 'fresh');
+    expect(await upgrade(failing)).toMatchObject({ status: 503, code: 'credentials-unavailable' });
+    await comesIn(tokenOf());
+    const user = freshUser();
+    const client = await connect(gateway.wsUrl, {
+      token: first.sign({ sub: String(user) }, { kid: 'first' }),
+      protocols: ['lingxi.v1'],
+    });
+    client.send({ type: 'token', data: { token: fresh.sign({ sub: String(user) }, { kid: 'fresh' }) } });
+    expect((await client.next('error')).data).toMatchObject({
+      about: 'token',
+      code: 'credentials-unavailable',
+    });
+    client.terminate();
+    keys.answer = [first, fresh];
+    await eventually(() => comesIn(failing), { timeoutMs: 12_000, intervalMs: 100 });
+  }, 30_000);
+
+  it.each<[string, object]>([
+    ['sub a number, id letters', { sub: '5', id: 'x' }],
+    ['sub letters, id a number', { sub: 'x', id: 5 }],
+    ['two users', { sub: '5', id: 6 }],
+    ['no id beside sub', { sub: '5', id: null }],
+    ['a list beside sub', { sub: '5', id: ['5'] }],
+  ])('a token that names its user twice and not alike is refused with 401: %s', async (_name, claims) => {
+    const token = first.sign(claims, { kid: 'first' });
+    expect(await upgrade(token)).toMatchObject({ status: 401, code: 'invalid-token' });
+    const login = await gateway.call('POST', '/api/online/login', { token, body: { playerId: 5 } });
+    expect([login.status, login.body['code']]).toEqual([401, 'invalid-token']);
+  });
+
+  it('nbf has a leeway of 5 s', async () => {
+    const beginning = (inS: number) =>
+      first.sign({ sub: String(freshUser()), nbf: seconds() + inS }, { kid: 'first' });
+    await comesIn(beginning(4));
+    expect(await upgrade(beginning(9))).toMatchObject({ status: 401, code: 'invalid-token' });
+  });
+
+  it('a user without a name is called as LINGXI_LANGUAGE says, by socket and by HTTP', async () => {
+    const [bySocket, byHttp] = [freshUser(), freshUser()];
+    const client = await connect(gateway.wsUrl, {
+      token: first.sign({ sub: String(bySocket) }, { kid: 'first' }),
+    });
+    await gateway.service('POST', '/api/online/login', { playerId: byHttp });
+    const name = async (user: number) =>
+      (await gateway.service('GET', `/api/online/player/${user}`)).body['username'];
+    expect(await name(bySocket)).toBe(`Player ${bySocket}`);
+    expect(await name(byHttp)).toBe(`Player ${byHttp}`);
+    client.terminate();
+  });
+
+  it('X-Forwarded-For of a peer that is no trusted proxy is said once', async () => {
+    const headers = { 'X-Forwarded-For': '203.0.113.9' };
+    await gateway.call('GET', '/ws/stats', { headers });
+    await refusal(gateway.wsUrl, { headers });
+    await gateway.call('GET', '/ws/stats', { headers });
+    const said = () => gateway.logs().filter((line) => line['variable'] === 'LINGXI_TRUSTED_PROXIES');
+    await eventually(() => expect(said()).toHaveLength(1), { timeoutMs: 5_000 });
+    expect(said()[0]).toMatchObject({ level: 'warn', event: 'config', ip: '127.0.0.1' });
+  });
+});
