@@ -1,5 +1,7 @@
 import { relative } from 'node:path';
+import type { Config } from '../config/config.ts';
 import type { LoadedConfig } from '../config/load.ts';
+import { placeOf } from '../config/shown-url.ts';
 
 /**
  * What a developer sees once the server listens: where it is, and what to paste to see it work. A key that was just
@@ -7,7 +9,7 @@ import type { LoadedConfig } from '../config/load.ts';
  */
 export function bannerLines(
   loaded: LoadedConfig,
-  gateway: { readonly port: number; readonly urls: readonly string[] },
+  gateway: { readonly version: string; readonly port: number; readonly urls: readonly string[] },
   mayShowKey: boolean,
 ): readonly string[] {
   const { config } = loaded;
@@ -17,7 +19,7 @@ export function bannerLines(
   const key = keyFile === undefined ? '$LINGXI_API_KEY' : `$(cat ${shellWord(shortPath(keyFile))})`;
   return [
     '',
-    `  Lingxi is listening on ${gateway.urls.join(', ')}`,
+    `  Lingxi ${gateway.version} is listening on ${gateway.urls.join(', ')}`,
     `  WebSocket ${url.replace(/^http/, 'ws')}/ws   API ${url}/docs`,
     `  Presence: ${config.redisUrl === undefined ? 'in this process' : 'Redis'}. Settlement: ${
       config.databaseUrl === undefined ? `SQLite in ${shortPath(config.dataDir)}` : 'PostgreSQL'
@@ -50,9 +52,21 @@ function keyLines(loaded: LoadedConfig, mayShowKey: boolean): readonly string[] 
   return file === undefined ? [] : [`  Service key: in ${shortPath(file)}`];
 }
 
-function runtimeName(): string {
+export function runtimeName(): string {
   const { bun, node } = process.versions;
   return bun === undefined ? `Node ${node}` : `Bun ${bun}`;
+}
+
+/** Where presence and settlements are kept, without a user or a password. */
+export function storeNames(config: Pick<Config, 'redisUrl' | 'databaseUrl' | 'dataDir'>): {
+  readonly presence: string;
+  readonly settlement: string;
+} {
+  const { redisUrl, databaseUrl, dataDir } = config;
+  return {
+    presence: redisUrl === undefined ? 'in this process' : placeOf(redisUrl),
+    settlement: databaseUrl === undefined ? `SQLite in ${dataDir}` : placeOf(databaseUrl),
+  };
 }
 
 function shortPath(path: string): string {

@@ -4,7 +4,7 @@ import type { Gateway } from '../create-gateway.ts';
 import { createGateway } from '../create-gateway.ts';
 import type { Log } from '../logging/log.ts';
 import { createLog, type ProcessLog } from '../logging/pino-log.ts';
-import { bannerLines } from './banner.ts';
+import { bannerLines, runtimeName, storeNames } from './banner.ts';
 import { type Cli, fail } from './cli.ts';
 
 /**
@@ -48,8 +48,13 @@ function announce(cli: Cli, running: { loaded: LoadedConfig; log: Log; gateway: 
   for (const { variable, path } of loaded.newSecrets) {
     log.info({ event: 'config', variable, file: path }, `made ${variable} and kept it in ${path}`);
   }
-  const { port, urls } = gateway;
-  log.info({ event: 'started', port, urls }, `listening on ${urls.join(', ')}`);
+  const { port, urls, version, node } = gateway;
+  const runtime = runtimeName();
+  const stores = storeNames(loaded.config);
+  log.info(
+    { event: 'started', version, runtime, node, ...stores, port, urls },
+    `Lingxi ${version} on ${runtime} is listening on ${urls.join(', ')}`,
+  );
 }
 
 /** Everything that ends the process. */

@@ -38,6 +38,22 @@ describe.each(['bun', 'node'] as const)('upgrade limits in production on %s', (r
     await Promise.all(clients.map((client) => client.closed));
   };
 
+  it('says at start what runs, as which node, on which stores, and no password', async () => {
+    const { gateway, stores } = deployment;
+    const started = await gateway.waitForLog('started');
+    expect(started['version']).toMatch(/^\d+\.\d+\.\d+/);
+    expect(started['runtime']).toMatch(runtime === 'bun' ? /^Bun \d/ : /^Node \d/);
+    expect(started['node']).toMatch(/^[\w.-]+:[a-z0-9]+$/);
+    const place = (address: string | undefined) => {
+      const { protocol, host, pathname } = new URL(address ?? '');
+      return `${protocol}//${host}${pathname}`;
+    };
+    expect(started['presence']).toBe(place(stores.redis?.url));
+    expect(started['settlement']).toBe(place(stores.postgres?.url));
+    const nodes = await gateway.service('GET', '/api/nodes');
+    expect(nodes.body['nodes']).toMatchObject([{ node: started['node'] }]);
+  });
+
   it('accepts tokens of both secrets while they rotate', async () => {
     const user = freshUser();
     await end(await open({ token: token(user) }));
