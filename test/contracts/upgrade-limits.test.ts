@@ -20,6 +20,7 @@ describe.each(['bun', 'node'] as const)('upgrade limits in production on %s', (r
         LINGXI_MAX_CONNECTIONS: '4',
         LINGXI_MAX_CONNECTIONS_PER_IP: '3',
         LINGXI_TRUSTED_PROXIES: '127.0.0.0/8',
+        LINGXI_LOGINS_PER_MINUTE: '3',
       },
     });
   });
@@ -100,6 +101,20 @@ describe.each(['bun', 'node'] as const)('upgrade limits in production on %s', (r
     await refused({ headers: elsewhere }, 503, 'overloaded');
     await end(...clients);
     await end(await open());
+  });
+
+  it('refuses a user who opened too many periods with 429, and gives the opening back', async () => {
+    const { gateway, stores } = deployment;
+    const user = freshUser();
+    for (let count = 0; count < 3; count += 1) {
+      await end(await open({ token: token(user) }));
+      expect((await gateway.service('POST', '/api/online/logout', { playerId: user })).status).toBe(200);
+    }
+    const answer = await refused({ token: token(user) }, 429, 'rate-limited');
+    expect(answer.headers['retry-after']).toBe('20');
+    expect(await deployment.periods(user)).toHaveLength(3);
+    expect(await stores.redis?.cli('SISMEMBER', 'server:online:players', String(user))).toBe('0');
+    expect(await stores.redis?.cli('HGET', `player:online:${user}`, 'status')).toBe('offline');
   });
 
   it('shows the address that a trusted proxy forwards', async () => {
