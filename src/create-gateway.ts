@@ -5,6 +5,7 @@ import { LocalRouter } from './cluster/local-router.ts';
 import { PushRate } from './cluster/push-rate.ts';
 import type { Config } from './config/config.ts';
 import { ConnectionManager } from './connection/connection-manager.ts';
+import { type GatewayCall, type GatewayOptions, readGatewayOptions } from './create-config.ts';
 import { createIdentification, type Identification } from './create-identification.ts';
 import { createOperations, type Operations } from './create-operations.ts';
 import { createSettlement, type Settlement } from './create-settlement.ts';
@@ -19,7 +20,7 @@ import { preferredLanguage } from './gateway/language.ts';
 import { createNodeServer } from './gateway/node-server.ts';
 import { ObservedTime } from './heartbeat/observed-time.ts';
 import { createHttpApp, type HttpApp } from './http/app.ts';
-import { type Clock, guardedClock, sleep, systemClock } from './lib/clock.ts';
+import { type Clock, guardedClock, sleep } from './lib/clock.ts';
 import { err, ok, type Result } from './lib/result.ts';
 import { countingErrors, inBackground, logInternalError } from './logging/internal-error.ts';
 import type { Log } from './logging/log.ts';
@@ -49,12 +50,6 @@ export interface Gateway {
   stop(): Promise<void>;
 }
 
-export interface GatewayOptions {
-  readonly config: Config;
-  readonly log: Log;
-  readonly clock?: Clock;
-}
-
 const newId = (): string => randomBytes(9).toString('base64url');
 
 /**
@@ -69,14 +64,22 @@ const VERSION = (
 ).version;
 
 /**
- * Joins all rooms to a gateway and starts it on the runtime that runs this. Expected failures (a taken port, an
- * unreachable store) are one sentence that says what to do.
+ * Joins all rooms to a gateway and starts it on the runtime that runs this. It never throws: a wrong call, a taken port
+ * or an unreachable store is one sentence that says what to do.
  */
 export async function createGateway(options: GatewayOptions): Promise<Result<Gateway, { message: string }>> {
-  const { config } = options;
-  const real = options.clock ?? systemClock();
+  try {
+    const call = readGatewayOptions(options);
+    return call.ok ? await openGateway(call.value) : call;
+  } catch (error) {
+    return err({ message: `The gateway cannot start: ${describeError(error)}` });
+  }
+}
+
+async function openGateway(call: GatewayCall): Promise<Result<Gateway, { message: string }>> {
+  const { config, clock: real } = call;
   const counters = new Counters();
-  const log = countingErrors(options.log, {
+  const log = countingErrors(call.log, {
     counts: counters.internalErrors,
     monotonic: () => real.monotonic(),
   });

@@ -1,4 +1,5 @@
 export type { Config } from './config/config.ts';
+export type { LoadedConfig } from './config/load.ts';
 export { ClientConnection } from './connection/client-connection.ts';
 export type { CloseCause, ConnectionInfo, Registration } from './connection/connection-info.ts';
 export { ConnectionManager } from './connection/connection-manager.ts';
@@ -6,10 +7,18 @@ export type { Delivery, DeliveryStatus, DropReason, PushReport, PushRequest } fr
 export type { ManagerEvents } from './connection/events.ts';
 export type { ManagerObserver, ManagerOptions } from './connection/manager-options.ts';
 export type { Socket, SocketEvents, SocketWrite } from './connection/socket.ts';
-export { createGateway, type Gateway, type GatewayOptions } from './create-gateway.ts';
+export {
+  type GatewayConfig,
+  type GatewayOptions,
+  type LoadConfigOptions,
+  loadConfig,
+} from './create-config.ts';
+export { createGateway, type Gateway } from './create-gateway.ts';
 export { type Clock, systemClock } from './lib/clock.ts';
 export { FakeClock } from './lib/fake-clock.ts';
-export type { Log } from './logging/log.ts';
+export type { Result } from './lib/result.ts';
+export { type Log, type LogEvent, type LogFields, silentLog } from './logging/log.ts';
+export { createLog, type LogOptions } from './logging/pino-log.ts';
 export { CloseCode, mayReconnect } from './protocol/close-codes.ts';
 export type { Envelope } from './protocol/envelope.ts';
 export { ERRORS, type ErrorCode } from './protocol/error-codes.ts';

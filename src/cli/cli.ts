@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { fileSecretStore, type SecretName } from '../config/development-secrets.ts';
 import { type LoadedConfig, type LoadOptions, loadConfig } from '../config/load.ts';
+import { readTextFile } from '../config/read-text-file.ts';
 import type { ConfigError } from '../config/sources.ts';
 import type { Clock, Timer } from '../lib/clock.ts';
 import type { Result } from '../lib/result.ts';
@@ -74,15 +74,6 @@ export function configOrFail(cli: Cli, make: readonly SecretName[] = []): Loaded
 export function fail(cli: Cli, sentence: string): void {
   cli.error(sentence);
   cli.setExitCode(1);
-}
-
-function readTextFile(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
-    throw error;
-  }
 }
 
 /** The clock of the system, except that a command which waits for a timer is not done yet. */

@@ -23,11 +23,11 @@ export async function runServer(cli: Cli, loaded: LoadedConfig): Promise<void> {
   const log = createLog({ level: loaded.config.logLevel, pretty: cli.isTerminal });
   const stopper = new Stopper(cli, log, loaded.config);
   stopper.listen();
-  const { config, notices } = loaded;
+  const { notices } = loaded;
   for (const { variable, value, risk } of notices) {
     log.warn({ event: 'config', variable, value }, `${variable} = ${value}: ${risk}`);
   }
-  const started = await createGateway({ config, log });
+  const started = await createGateway({ config: loaded, log });
   if (!started.ok) {
     fail(cli, started.error.message);
     process.exit(1);

@@ -6,9 +6,10 @@ import type { Log, LogFields } from './log.ts';
 import { scrubFields, scrubText } from './scrub.ts';
 
 export interface LogOptions {
-  readonly level: Config['logLevel'];
-  /** Coloured lines for a terminal instead of one JSON object a line. */
-  readonly pretty: boolean;
+  /** Default: `info`. */
+  readonly level?: Config['logLevel'];
+  /** Coloured lines for a terminal instead of one JSON object a line. Default: no. */
+  readonly pretty?: boolean;
   /** Default: standard output. */
   readonly destination?: LogDestination;
 }
@@ -32,11 +33,11 @@ export interface ProcessLog extends Log {
  * The log of a process. JSON lines carry `level` as a word and `time` as ISO 8601 in UTC. Secret-like fields are
  * redacted and control characters escaped in both forms.
  */
-export function createLog(options: LogOptions): ProcessLog {
+export function createLog(options: LogOptions = {}): ProcessLog {
   const output = openDestination(options);
   const logger = pino(
     {
-      level: options.level,
+      level: options.level ?? 'info',
       base: null,
       timestamp: stdTimeFunctions.isoTime,
       // Errors are already plain when they come here; pino's own serializer would rename them.
@@ -83,7 +84,7 @@ function standardOutput(): Output {
 }
 
 function openDestination(options: LogOptions): Output {
-  if (!options.pretty) return options.destination ?? standardOutput();
+  if (options.pretty !== true) return options.destination ?? standardOutput();
   const out = options.destination ?? fileDestination({ fd: STANDARD_OUTPUT, sync: true });
   // In this thread: a worker would cost memory and lose the last lines of a crash.
   const pretty = prettyFactory({

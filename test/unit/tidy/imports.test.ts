@@ -77,6 +77,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
 
 /** The files outside all rooms, and the one room, that may know every other: what joins them, and the commands. */
 const COMPOSITION = [
+  'create-config.ts',
   'create-gateway.ts',
   'create-identification.ts',
   'create-operations.ts',

@@ -1,0 +1,104 @@
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+import type { Config } from './config/config.ts';
+import { fileSecretStore } from './config/development-secrets.ts';
+import { readGivenConfig } from './config/given-config.ts';
+import { type LoadedConfig, loadConfig as loadFrom } from './config/load.ts';
+import { readTextFile } from './config/read-text-file.ts';
+import type { ConfigError } from './config/sources.ts';
+import { type Clock, systemClock } from './lib/clock.ts';
+import { err, ok, type Result } from './lib/result.ts';
+import type { Log } from './logging/log.ts';
+import { createLog } from './logging/pino-log.ts';
+
+/** What a program may give as configuration. */
+export type GatewayConfig = Partial<Config> | LoadedConfig | Result<LoadedConfig, ConfigError>;
+
+export interface GatewayOptions {
+  /**
+   * What {@link loadConfig} answered, failed or not; or some fields, which the defaults complete. Of the environment only
+   * `NODE_ENV` is then looked at, so that a program in production does not run a gateway in development.
+   */
+  readonly config: GatewayConfig;
+  /** Default: JSON lines on standard output, as `lingxi serve` writes them. */
+  readonly log?: Log;
+  readonly clock?: Clock;
+}
+
+export interface LoadConfigOptions {
+  /** Default: the environment of this process. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Where `.env` and relative paths are looked for. Default: the working directory. */
+  readonly cwd?: string;
+}
+
+/**
+ * The configuration as `lingxi serve` reads it: environment, `.env`, and the file that `LINGXI_CONFIG` names. In
+ * development missing secrets are made and kept in the data folder.
+ */
+export function loadConfig(options: LoadConfigOptions = {}): Result<LoadedConfig, ConfigError> {
+  return loadFrom({
+    env: options.env ?? process.env,
+    cwd: options.cwd ?? process.cwd(),
+    hostname: hostname(),
+    readFile: readTextFile,
+    secretStore: fileSecretStore(randomBytes),
+  });
+}
+
+export interface GatewayCall {
+  readonly config: Config;
+  readonly log: Log;
+  readonly clock: Clock;
+}
+
+/** Reads the options of a program that the compiler may not have seen: what is wrong is one sentence. */
+export function readGatewayOptions(options: GatewayOptions | undefined): Result<GatewayCall, ConfigError> {
+  if (!isObject(options) || !isObject(options.config)) {
+    return err({
+      message:
+        'createGateway needs a configuration: pass { config: loadConfig() }, or fields as in { config: { port: 3000 } }.',
+    });
+  }
+  const { log, clock } = options;
+  if (log !== undefined && !hasMethods(log, LOG_METHODS))
+    return err({ message: `The log of createGateway must have the methods ${LOG_METHODS.join(', ')}.` });
+  if (clock !== undefined && !hasMethods(clock, CLOCK_METHODS))
+    return err({ message: `The clock of createGateway must have the methods ${CLOCK_METHODS.join(', ')}.` });
+  const config = readConfig(options.config);
+  if (!config.ok) return config;
+  return ok({
+    config: config.value,
+    log: log ?? createLog({ level: config.value.logLevel }),
+    clock: clock ?? systemClock(),
+  });
+}
+
+const LOG_METHODS = ['debug', 'info', 'warn', 'error'];
+const CLOCK_METHODS = ['now', 'monotonic', 'after', 'every', 'defer'];
+
+function readConfig(given: GatewayConfig): Result<Config, ConfigError> {
+  if ('ok' in given) return given.ok ? ok(given.value.config) : given;
+  if ('origins' in given) return ok(given.config);
+  const fields = readGivenConfig(given);
+  if (!fields.ok) return fields;
+  const { variables, asIs } = fields.value;
+  const env = { NODE_ENV: process.env['NODE_ENV'], ...variables };
+  // No file is read: what stands in a .env beside the program may be meant for something else.
+  const completed = loadFrom({
+    env,
+    cwd: process.cwd(),
+    hostname: hostname(),
+    readFile: () => undefined,
+    secretStore: fileSecretStore(randomBytes),
+  });
+  return completed.ok ? ok({ ...completed.value.config, ...asIs }) : completed;
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function hasMethods(value: object, names: readonly string[]): boolean {
+  return isObject(value) && names.every((name) => typeof Reflect.get(value, name) === 'function');
+}
