@@ -35,7 +35,10 @@ function section(title: string, keys: readonly Key<unknown>[]): string {
 function seedSection(): string {
   const rows = SECTIONS.flatMap(({ keys }) => keys)
     .filter((key) => key.seed !== undefined)
-    .map((key) => `| \`${key.variable}\` | \`${String(key.seed?.value)}\` | ${cell(key.seed?.risk ?? '')} |`);
+    .map((key) => {
+      const only = key.seed?.only === undefined ? '' : ` (${key.seed.only.text})`;
+      return `| \`${key.variable}\` | \`${String(key.seed?.value)}\`${only} | ${cell(key.seed?.risk ?? '')} |`;
+    });
   return [
     '## The seed profile',
     '',

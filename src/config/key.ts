@@ -21,7 +21,12 @@ export interface Key<Value> {
   /** One sentence, or a few words, for the reference. */
   readonly about: string;
   /** What `LINGXI_PROFILE=seed` makes of it, and the risk that is printed with it. */
-  readonly seed?: { readonly value: Value; readonly risk: string };
+  readonly seed?: {
+    readonly value: Value;
+    readonly risk: string;
+    /** Where the profile leaves the default alone: a condition, and the same as the reference writes it. */
+    readonly only?: { readonly text: string; when(context: DefaultContext): boolean };
+  };
 }
 
 /** Every field of the configuration has exactly one key: the compiler checks it. */

@@ -77,7 +77,12 @@ export const storeKeys = {
     defaultText: '`create` on the embedded database, else `reject`',
     defaultValue: ({ given }) => (given.databaseUrl === undefined ? 'create' : 'reject'),
     about: 'What happens to a login of a user without a row in the users table.',
-    seed: { value: 'reject', risk: 'users without a row in the users table cannot connect' },
+    seed: {
+      value: 'reject',
+      risk: 'users without a row in the users table cannot connect',
+      // Nobody has put rows into the embedded table: there `reject` would let nobody in.
+      only: { text: 'with DATABASE_URL', when: ({ given }) => given.databaseUrl !== undefined },
+    },
   },
   loginResetsTime: {
     variable: 'LINGXI_LOGIN_RESETS_TIME',

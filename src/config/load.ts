@@ -105,7 +105,7 @@ function fillDefaults(draft: Draft, options: LoadOptions): ConfigError | undefin
   for (const field of FIELDS) {
     if (draft.given.has(field)) continue;
     const key = KEYS[field];
-    if (isSeed && key.seed !== undefined) {
+    if (isSeed && key.seed !== undefined && key.seed.only?.when(context) !== false) {
       draft.values[field] = key.seed.value;
       draft.seeded.add(field);
       draft.origins.set(field, 'profile seed');

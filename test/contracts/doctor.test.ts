@@ -28,6 +28,7 @@ describe('lingxi doctor', () => {
       const { code, output } = await examine(gateway.url, gateway.apiKey, gateway.dataDir);
       expect(output.split('\n').filter((line) => line.startsWith('✗'))).toEqual([]);
       expect(output).toContain('✓');
+      expect(output).toContain('spirit:grow, dungeon:event, leaderboard:update, exploration:event: ');
       expect(code, output).toBe(0);
       expect(output).not.toContain(gateway.apiKey);
     },

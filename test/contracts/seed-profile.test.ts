@@ -1,8 +1,12 @@
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { eventually, sleep } from '../support/ports.ts';
-import { type Deployment, deploy, freshUser, KNOWN_USERS } from '../support/stores.ts';
+import { COMBINATIONS, type Deployment, deploy, freshUser, KNOWN_USERS } from '../support/stores.ts';
 import { signToken } from '../support/tokens.ts';
+import { refusal } from '../support/ws-client.ts';
 
 /** As short as the seed's own servers have it. */
 const WEAK_SECRET = 'secret';
@@ -176,5 +180,132 @@ describe.each(['bun', 'node'] as const)("the seed's programs under LINGXI_PROFIL
     expect(most).toBeGreaterThan(0);
     expect(most).toBeLessThan(5_000);
     page.socket.terminate();
+  });
+});
+
+describe.each(COMBINATIONS)('LINGXI_PROFILE=seed on $runtime over $kind', ({ runtime, kind }) => {
+  let deployment: Deployment;
+  beforeAll(async () => {
+    deployment = await deploy({ runtime, kind, env: { LINGXI_PROFILE: 'seed', JWT_SECRET: WEAK_SECRET } });
+  });
+  afterAll(() => deployment?.stop());
+
+  const address = (user: number): string => {
+    const token = signToken(WEAK_SECRET, user, { claim: 'id' });
+    return `${deployment.gateway.wsUrl}?userId=${user}&token=${token}`;
+  };
+  const online = (verb: string, body: object) =>
+    deployment.gateway.call('POST', `/api/online/${verb}`, { body });
+  const player = (user: number) => deployment.gateway.call('GET', `/api/online/player/${user}`);
+
+  /** The seed's page: it comes back whatever the close code, 3 s times the attempt later; here sooner. */
+  const openPage = (user: number) => {
+    const page = { opened: 0, refused: 0, present: undefined as WebSocket | undefined, isOver: false };
+    const dial = (): void => {
+      if (page.isOver) return;
+      const socket = new WebSocket(address(user));
+      page.present = socket;
+      socket.once('open', () => {
+        page.opened += 1;
+        void online('login', { playerId: String(user), ip: '' });
+      });
+      socket.on('error', () => undefined);
+      socket.once('unexpected-response', (_request, response) => {
+        if (response.statusCode === 403) page.refused += 1;
+        response.resume();
+        socket.emit('close');
+      });
+      socket.once('close', () => setTimeout(dial, 100));
+    };
+    dial();
+    return {
+      page,
+      close: () => {
+        page.isOver = true;
+        page.present?.terminate();
+      },
+    };
+  };
+
+  it('lets the page in, on whatever store', async () => {
+    const user = freshUser();
+    const { page, close } = openPage(user);
+    await eventually(() => expect(page.opened).toBe(1));
+    expect((await online('login', { playerId: user })).status).toBe(200);
+    expect((await player(user)).body).toMatchObject({ status: 'online', connections: 1 });
+    close();
+  });
+
+  it('shows nothing of a user who is offline, at once and once the logout is settled', async () => {
+    const user = freshUser();
+    await online('login', { playerId: user });
+    const logout = await online('logout', { playerId: user });
+    const shown = async () => {
+      const { status, body } = await player(user);
+      return [status, body['code']];
+    };
+    expect(await shown()).toEqual([404, 'unknown-user']);
+    await eventually(async () => expect((await deployment.periods(user))[0]?.settledAt).not.toBeNull());
+    expect(await shown()).toEqual([404, 'unknown-user']);
+    // Only the second logout of the page is told the recorded time.
+    expect((await online('logout', { playerId: user })).body['logoutTime']).toBe(logout.body['logoutTime']);
+  });
+
+  it('a page that is logged out comes back by itself, unless the logout blocks it for a while', async () => {
+    const user = freshUser();
+    const { page, close } = openPage(user);
+    const logout = (body: object) =>
+      deployment.gateway.service('POST', '/api/online/logout', { playerId: String(user), ...body });
+    await eventually(async () => expect((await player(user)).status).toBe(200));
+    expect((await logout({})).status).toBe(200);
+    await eventually(() => expect(page.opened).toBe(2));
+    await eventually(async () => expect((await player(user)).status).toBe(200));
+    expect((await logout({ blockMs: 300_000 })).status).toBe(200);
+    await eventually(() => expect(page.refused).toBeGreaterThan(1));
+    expect((await online('login', { playerId: user })).status).toBe(403);
+    expect([page.opened, (await player(user)).status]).toEqual([2, 404]);
+    const { body } = await deployment.gateway.call('GET', '/api/online/players');
+    expect((body['players'] as { playerId: string }[]).map(({ playerId }) => playerId)).not.toContain(
+      String(user),
+    );
+    await logout({ blockMs: 0 });
+    await eventually(() => expect(page.opened).toBe(3));
+    close();
+  });
+
+  it('the step "log everybody out" of MIGRATING works while pages are open', async () => {
+    const guide = readFileSync(new URL('../../docs/MIGRATING.md', import.meta.url), 'utf8');
+    const [, step = ''] = /^```sh\nB=http:\/\/localhost:3000; (KEY=[^]*?)^```$/m.exec(guide) ?? [];
+    const { gateway } = deployment;
+    const users = Array.from({ length: 5 }, freshUser);
+    const pages = users.map(openPage);
+    const online = async () =>
+      ((await gateway.service('GET', '/api/online/players')).body['players'] as unknown[]).length;
+    await eventually(async () => expect(await online()).toBeGreaterThanOrEqual(users.length));
+    const env = { ...process.env, B: gateway.url, LINGXI_API_KEY: gateway.apiKey };
+    await promisify(execFile)('sh', ['-c', step], { env, timeout: 20_000 });
+    const opened = pages.map(({ page }) => page.opened);
+    await eventually(() => {
+      for (const { page } of pages) expect(page.refused).toBeGreaterThan(3);
+    });
+    expect(await online()).toBe(0);
+    expect(pages.map(({ page }) => page.opened)).toEqual(opened);
+    await eventually(async () => {
+      for (const user of users) expect((await deployment.periods(user)).at(-1)?.settledAt).not.toBeNull();
+    });
+    for (const { close } of pages) close();
+  });
+
+  it('may be told to block by the service alone, also where the rest is open', async () => {
+    const answer = await online('logout', { playerId: freshUser(), blockMs: 1000 });
+    expect([answer.status, answer.body['code']]).toEqual([403, 'forbidden']);
+  });
+
+  it('names ?token= to who sends none', async () => {
+    const { gateway } = deployment;
+    const { status, body } = await refusal(gateway.wsUrl, { query: '?userId=1' });
+    expect([status, body['code']]).toEqual([400, 'missing-credentials']);
+    expect(String(body['error'])).toContain('?token=');
+    expect(String(body['error'])).toMatch(CHINESE);
   });
 });

@@ -1,15 +1,41 @@
 import { type Check, expect } from './check.ts';
 import { type Patient, record, SOON_MS, show } from './patient.ts';
 
-/**
- * Examples of what the seed's game pushes: growth of spirit, a new level, a find, a word from the operators. The
- * gateway passes any type on as it is.
- */
+/** What the Go server pushes to its pages, with the fields that these read. The gateway passes any type on as it is. */
 const SEED_EVENTS: readonly { readonly type: string; readonly data: unknown }[] = [
-  { type: 'spirit_growth', data: { gained: 12.5, total: 1024 } },
-  { type: 'level_up', data: { from: 3, to: 4, title: '筑基' } },
-  { type: 'item_drop', data: { item: '灵石', count: 2 } },
-  { type: 'system_notice', data: { text: 'doctor says hello' } },
+  {
+    type: 'spirit:grow',
+    data: { oldSpirit: 1011.5, newSpirit: 1024, gainAmount: 12.5, spiritRate: 1.25, elapsedSeconds: 10 },
+  },
+  {
+    type: 'dungeon:event',
+    data: {
+      eventType: 'combat_round',
+      dungeon: '青云洞',
+      message: '造成 12 点伤害',
+      roundNum: 3,
+      damageDealt: 12,
+    },
+  },
+  {
+    type: 'leaderboard:update',
+    data: {
+      type: 'update',
+      category: 'spirit',
+      top10: [],
+      userRank: { rank: 7, value: 1024, percent: 12.5 },
+    },
+  },
+  {
+    type: 'exploration:event',
+    data: {
+      eventType: 'progress',
+      exploreName: '灵石矿脉',
+      message: '探索中',
+      progress: 50,
+      elapsedSecs: 30,
+    },
+  },
 ];
 
 const ARRIVED = ['acked', 'written', 'queued'];
@@ -23,7 +49,7 @@ export const deliveryChecks: readonly Check[] = [
   {
     name: 'push to an absent user',
     async run(patient) {
-      const { seen, result } = await push(patient, patient.ids.B, { type: 'system_notice', data: null });
+      const { seen, result } = await push(patient, patient.ids.B, { type: 'spirit:grow', data: null });
       expect(result['status'] === 'offline', seen);
       return seen;
     },

@@ -397,7 +397,9 @@ describe('contradictions', () => {
 
 describe('the seed profile', () => {
   it('[contract 8] changes defaults, accepts a short secret, and says each with its risk', () => {
-    const { config, notices, origins } = loaded({ env: { LINGXI_PROFILE: 'seed', JWT_SECRET: 'xiuxian' } });
+    const { config, notices, origins } = loaded({
+      env: { LINGXI_PROFILE: 'seed', JWT_SECRET: 'xiuxian', DATABASE_URL: 'postgres://localhost/game' },
+    });
     expect(config).toMatchObject({
       profile: 'seed',
       queryToken: true,
@@ -420,6 +422,14 @@ describe('the seed profile', () => {
       'LINGXI_UNKNOWN_USERS=reject',
     ]);
     expect(notices.every(({ risk }) => risk.length > 20)).toBe(true);
+  });
+
+  it('lets users in without a row on the embedded database, where nobody has made rows', () => {
+    const { config, notices, origins } = loaded({ env: { LINGXI_PROFILE: 'seed' } });
+    expect([config.unknownUsers, origins.get('unknownUsers')]).toEqual(['create', 'default']);
+    expect(notices.map(({ variable }) => variable)).not.toContain('LINGXI_UNKNOWN_USERS');
+    const chosen = loaded({ env: { LINGXI_PROFILE: 'seed', LINGXI_UNKNOWN_USERS: 'reject' } });
+    expect(chosen.config.unknownUsers).toBe('reject');
   });
 
   it('[contract 8] gives way to what is given otherwise', () => {
