@@ -25,7 +25,8 @@ export async function readJsonText(
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
     if (isTooDeep(text)) return refused('invalid-json', `(nested deeper than ${MAX_JSON_DEPTH})`);
-    return ok({ text, value: JSON.parse(text) });
+    const value: unknown = JSON.parse(text);
+    return ok({ text, value });
   } catch {
     return refused('invalid-json');
   }

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Gateway } from '../support/gateway-process.ts';
 import { readMetrics } from '../support/metrics.ts';
 import { eventually } from '../support/ports.ts';
 import { encodeFrame, openRawWebSocket } from '../support/raw-socket.ts';
@@ -18,12 +19,12 @@ const DATA_TEXTS: readonly (readonly [name: string, text: string])[] = [
   ['a lone surrogate, escaped', '"\\ud800 \\u00e9\\/"'],
   ['separators of lines', '"\u2028\u2029 灵犀 🐉"'],
 ];
+const frame = (user: number, type: string, data: string) =>
+  new RegExp(`^\\{"type":"${type}","userId":${user},"timestamp":\\d+,"data":${escapeRegExp(data)}\\}$`, 'u');
 const nested = (depth: number): string => `${'['.repeat(depth)}${']'.repeat(depth)}`;
 const PROTOCOL_TYPES = ['welcome', 'pong', 'goodbye', 'error', 'ack', 'ping', 'token', 'state', 'logout'];
 
 describe.each(COMBINATIONS)('pushes on $runtime over $kind', ({ runtime, kind }) => {
-  // Pub/sub ignores the number of the database.
-  const channel = `pushes-${process.pid}-${runtime}`;
   let deployment: Deployment;
   beforeAll(async () => {
     deployment = await deploy({
@@ -33,26 +34,13 @@ describe.each(COMBINATIONS)('pushes on $runtime over $kind', ({ runtime, kind })
         LINGXI_OVERFLOW: 'disconnect',
         LINGXI_SEND_QUEUE: '4',
         LINGXI_DISPATCH_QUEUE: '7',
-        LINGXI_PUSH_CHANNEL: channel,
       },
     });
   });
   afterAll(() => deployment?.stop());
 
-  /** A client, and the text of each frame that it got. */
-  const join = async (user: number): Promise<{ client: Client; frames: string[] }> => {
-    const { gateway } = deployment;
-    const client = await connect(gateway.wsUrl, { token: gateway.token(user) });
-    const frames: string[] = [];
-    client.socket.on('message', (text: Buffer) => frames.push(text.toString('utf8')));
-    return { client, frames };
-  };
+  const join = (user: number) => joinAt(deployment.gateway, user);
   const push = (body: unknown) => deployment.gateway.service('POST', '/api/messages', body);
-  const frame = (user: number, type: string, data: string) =>
-    new RegExp(
-      `^\\{"type":"${type}","userId":${user},"timestamp":\\d+,"data":${escapeRegExp(data)}\\}$`,
-      'u',
-    );
 
   describe('the text of data', () => {
     it('travels byte for byte, of one message and of a batch', async () => {
@@ -90,28 +78,6 @@ describe.each(COMBINATIONS)('pushes on $runtime over $kind', ({ runtime, kind })
       const answer = await push(`{"to":{"userId":1},"type":"t","data":${data}}`);
       expect([answer.status, answer.body['code']]).toEqual([400, code]);
     });
-
-    const overRedis = kind === 'redis+postgres';
-    if (overRedis)
-      it('travels byte for byte over PUBLISH too', async () => {
-        const user = freshUser();
-        const { client, frames } = await join(user);
-        const publish = (data: string) =>
-          deployment.stores.redis?.cli(
-            'PUBLISH',
-            channel,
-            `{"to":{"userId":${user}},"type":"t","data":${data}}`,
-          );
-        // Refused, and proof that the node listens by now.
-        await eventually(async () => {
-          await publish(nested(128));
-          await deployment.gateway.waitForLog('malformed-message', undefined, 200);
-        });
-        for (const [, data] of DATA_TEXTS) await publish(data);
-        await client.next(() => frames.length === DATA_TEXTS.length);
-        DATA_TEXTS.forEach(([, data], index) => expect(frames[index]).toMatch(frame(user, 't', data)));
-        client.terminate();
-      });
   });
 
   describe('receivers', () => {
@@ -148,18 +114,6 @@ describe.each(COMBINATIONS)('pushes on $runtime over $kind', ({ runtime, kind })
         expect([answer.status, answer.body['code']]).toEqual([400, 'invalid-body']);
         expect(answer.body['error']).toMatch(/type \(used by the protocol itself\)/);
       }
-      if (kind === 'redis+postgres') {
-        const body = JSON.stringify({ to: { userId: user }, type });
-        const lines = deployment.gateway.logs().length;
-        await deployment.stores.redis?.cli('PUBLISH', channel, body);
-        await eventually(() => {
-          const later = deployment.gateway.logs().slice(lines);
-          expect(later.map(({ event, field }) => [event, field])).toContainEqual([
-            'malformed-message',
-            'type',
-          ]);
-        });
-      }
       await push({ to: { userId: user }, type: 'last' });
       await client.next('last');
       expect(client.messages.map((message) => message.type)).toEqual(['last']);
@@ -172,6 +126,8 @@ describe.each(COMBINATIONS)('pushes on $runtime over $kind', ({ runtime, kind })
       const { results } = (await push({ to: { userId: user }, type: 't', data: 1 })).body;
       return (results as Record<string, unknown>[])[0] ?? {};
     };
+    const words = ({ status, reason }: Readonly<Record<string, unknown>>): string =>
+      [status, reason].filter((word) => word !== undefined).join(' ');
 
     it('[DL1] on the only node a push is never unknown: the user lingers without a socket', async () => {
       const user = freshUser();
@@ -179,12 +135,11 @@ describe.each(COMBINATIONS)('pushes on $runtime over $kind', ({ runtime, kind })
       const seen: string[] = [];
       client.terminate();
       await eventually(async () => {
-        const { status, reason } = await outcome(user);
-        seen.push(`${status} ${reason ?? ''}`.trim());
+        seen.push(words(await outcome(user)));
         expect(seen.at(-1)).toBe('offline no-connection');
       });
       const later = await Promise.all(Array.from({ length: 50 }, () => outcome(user)));
-      seen.push(...later.map(({ status, reason }) => `${status} ${reason ?? ''}`.trim()));
+      seen.push(...later.map(words));
       const allowed = ['written', 'offline no-connection', 'dropped closed'];
       expect(seen.filter((each) => !allowed.includes(each))).toEqual([]);
     });
@@ -198,8 +153,7 @@ describe.each(COMBINATIONS)('pushes on $runtime over $kind', ({ runtime, kind })
       const seen: string[] = [];
       for (let tries = 0; tries < 60 && !seen.includes('dropped queue-full'); tries += 1) {
         const { results } = (await push({ to: { userId: user }, type: 't', data })).body;
-        const { status, reason } = (results as Record<string, string>[])[0] ?? {};
-        seen.push(`${status} ${reason ?? ''}`.trim());
+        seen.push(words((results as Record<string, unknown>[])[0] ?? {}));
       }
       expect(seen.at(-1)).toBe('dropped queue-full');
       expect(await outcome(user)).toEqual({
@@ -230,6 +184,60 @@ describe.each(COMBINATIONS)('pushes on $runtime over $kind', ({ runtime, kind })
     expect(metrics('lingxi_queued_messages')).toBe(0);
   });
 });
+
+describe.each(['bun', 'node'] as const)('the push channel on %s', (runtime) => {
+  // Pub/sub ignores the number of the database.
+  const channel = `pushes-${process.pid}-${runtime}`;
+  let deployment: Deployment;
+  beforeAll(async () => {
+    deployment = await deploy({ runtime, kind: 'redis+postgres', env: { LINGXI_PUSH_CHANNEL: channel } });
+    // Refused, and proof that the node listens by now.
+    await eventually(async () => {
+      await publish(`{"to":{"userId":1},"type":"t","data":${nested(128)}}`);
+      await deployment.gateway.waitForLog('malformed-message', undefined, 200);
+    });
+  });
+  afterAll(() => deployment?.stop());
+
+  const publish = (body: string) => deployment.stores.redis?.cli('PUBLISH', channel, body);
+  const join = (user: number) => joinAt(deployment.gateway, user);
+
+  it('the text of data travels byte for byte', async () => {
+    const user = freshUser();
+    const { client, frames } = await join(user);
+    for (const [, data] of DATA_TEXTS) await publish(`{"to":{"userId":${user}},"type":"t","data":${data}}`);
+    await client.next(() => frames.length === DATA_TEXTS.length);
+    DATA_TEXTS.forEach(([, data], index) => expect(frames[index]).toMatch(frame(user, 't', data)));
+    client.terminate();
+  });
+
+  it("the protocol's own types are malformed messages", async () => {
+    const user = freshUser();
+    const { client } = await join(user);
+    const lines = deployment.gateway.logs().length;
+    for (const type of [...PROTOCOL_TYPES, 'last'])
+      await publish(JSON.stringify({ to: { userId: user }, type }));
+    await client.next('last');
+    expect(client.messages.map(({ type }) => type)).toEqual(['last']);
+    await eventually(() => {
+      const later = deployment.gateway.logs().slice(lines);
+      const told = later.filter(({ event }) => event === 'malformed-message');
+      expect(told.map(({ field }) => field)).toEqual(PROTOCOL_TYPES.map(() => 'type'));
+    });
+    client.terminate();
+  });
+});
+
+/** A client, and the text of each frame that it got. */
+async function joinAt(
+  gateway: Gateway,
+  user: number,
+): Promise<{ client: Client; frames: readonly string[] }> {
+  const client = await connect(gateway.wsUrl, { token: gateway.token(user) });
+  const frames: string[] = [];
+  client.socket.on('message', (text: Buffer) => frames.push(text.toString('utf8')));
+  return { client, frames };
+}
 
 function escapeRegExp(text: string): string {
   return text.replaceAll(/[\\^$.*+?()[\]{}|/]/g, '\\$&');

@@ -194,7 +194,7 @@ describe.each(COMBINATIONS)('LINGXI_PROFILE=seed on $runtime over $kind', ({ run
     const token = signToken(WEAK_SECRET, user, { claim: 'id' });
     return `${deployment.gateway.wsUrl}?userId=${user}&token=${token}`;
   };
-  const online = (verb: string, body: object) =>
+  const ask = (verb: string, body: object) =>
     deployment.gateway.call('POST', `/api/online/${verb}`, { body });
   const player = (user: number) => deployment.gateway.call('GET', `/api/online/player/${user}`);
 
@@ -207,7 +207,7 @@ describe.each(COMBINATIONS)('LINGXI_PROFILE=seed on $runtime over $kind', ({ run
       page.present = socket;
       socket.once('open', () => {
         page.opened += 1;
-        void online('login', { playerId: String(user), ip: '' });
+        void ask('login', { playerId: String(user), ip: '' });
       });
       socket.on('error', () => undefined);
       socket.once('unexpected-response', (_request, response) => {
@@ -231,15 +231,15 @@ describe.each(COMBINATIONS)('LINGXI_PROFILE=seed on $runtime over $kind', ({ run
     const user = freshUser();
     const { page, close } = openPage(user);
     await eventually(() => expect(page.opened).toBe(1));
-    expect((await online('login', { playerId: user })).status).toBe(200);
+    expect((await ask('login', { playerId: user })).status).toBe(200);
     expect((await player(user)).body).toMatchObject({ status: 'online', connections: 1 });
     close();
   });
 
   it('shows nothing of a user who is offline, at once and once the logout is settled', async () => {
     const user = freshUser();
-    await online('login', { playerId: user });
-    const logout = await online('logout', { playerId: user });
+    await ask('login', { playerId: user });
+    const logout = await ask('logout', { playerId: user });
     const shown = async () => {
       const { status, body } = await player(user);
       return [status, body['code']];
@@ -248,7 +248,7 @@ describe.each(COMBINATIONS)('LINGXI_PROFILE=seed on $runtime over $kind', ({ run
     await eventually(async () => expect((await deployment.periods(user))[0]?.settledAt).not.toBeNull());
     expect(await shown()).toEqual([404, 'unknown-user']);
     // Only the second logout of the page is told the recorded time.
-    expect((await online('logout', { playerId: user })).body['logoutTime']).toBe(logout.body['logoutTime']);
+    expect((await ask('logout', { playerId: user })).body['logoutTime']).toBe(logout.body['logoutTime']);
   });
 
   it('a page that is logged out comes back by itself, unless the logout blocks it for a while', async () => {
@@ -262,7 +262,7 @@ describe.each(COMBINATIONS)('LINGXI_PROFILE=seed on $runtime over $kind', ({ run
     await eventually(async () => expect((await player(user)).status).toBe(200));
     expect((await logout({ blockMs: 300_000 })).status).toBe(200);
     await eventually(() => expect(page.refused).toBeGreaterThan(1));
-    expect((await online('login', { playerId: user })).status).toBe(403);
+    expect((await ask('login', { playerId: user })).status).toBe(403);
     expect([page.opened, (await player(user)).status]).toEqual([2, 404]);
     const { body } = await deployment.gateway.call('GET', '/api/online/players');
     expect((body['players'] as { playerId: string }[]).map(({ playerId }) => playerId)).not.toContain(
@@ -279,16 +279,16 @@ describe.each(COMBINATIONS)('LINGXI_PROFILE=seed on $runtime over $kind', ({ run
     const { gateway } = deployment;
     const users = Array.from({ length: 5 }, freshUser);
     const pages = users.map(openPage);
-    const online = async () =>
+    const countOnline = async () =>
       ((await gateway.service('GET', '/api/online/players')).body['players'] as unknown[]).length;
-    await eventually(async () => expect(await online()).toBeGreaterThanOrEqual(users.length));
+    await eventually(async () => expect(await countOnline()).toBeGreaterThanOrEqual(users.length));
     const env = { ...process.env, B: gateway.url, LINGXI_API_KEY: gateway.apiKey };
     await promisify(execFile)('sh', ['-c', step], { env, timeout: 20_000 });
     const opened = pages.map(({ page }) => page.opened);
     await eventually(() => {
       for (const { page } of pages) expect(page.refused).toBeGreaterThan(3);
     });
-    expect(await online()).toBe(0);
+    expect(await countOnline()).toBe(0);
     expect(pages.map(({ page }) => page.opened)).toEqual(opened);
     await eventually(async () => {
       for (const user of users) expect((await deployment.periods(user)).at(-1)?.settledAt).not.toBeNull();
@@ -297,7 +297,7 @@ describe.each(COMBINATIONS)('LINGXI_PROFILE=seed on $runtime over $kind', ({ run
   });
 
   it('may be told to block by the service alone, also where the rest is open', async () => {
-    const answer = await online('logout', { playerId: freshUser(), blockMs: 1000 });
+    const answer = await ask('logout', { playerId: freshUser(), blockMs: 1000 });
     expect([answer.status, answer.body['code']]).toEqual([403, 'forbidden']);
   });
 

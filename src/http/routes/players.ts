@@ -30,7 +30,7 @@ export function addPlayersRoutes(table: RouteTable): void {
     access: 'open-user',
     summary: 'What is known of one user',
     description:
-      '404 `unknown-user` for a user of whom nothing is known; with LINGXI_LAST_SEEN_TTL_S=0 also for one who is offline.',
+      '404 `unknown-user` where nothing is known of the user; with LINGXI_LAST_SEEN_TTL_S=0 also for one who is offline.',
     params: z.object({ playerId: UserIdParam }),
     answer: PlayerAnswer,
     errors: ['invalid-user-id', 'unknown-user', ...presenceRead.errors],
