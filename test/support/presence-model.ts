@@ -218,7 +218,18 @@ export class PresenceModel {
   async #end(command: ModelCommand, userId: number): Promise<void> {
     const epochs = this.#epochs.get(userId) ?? [];
     const epoch = command.pick === 0 ? undefined : epochs.at(-1 - (command.pick % 3));
-    const request = { userId, reason: command.pick % 2 === 0 ? ('logout' as const) : ('kick' as const) };
+    const isKick = command.pick % 2 === 1;
+    // Blocks are lifted more often than set: otherwise little else would happen.
+    const blockMs = new Map([
+      [4, 0],
+      [5, LONG_MS],
+      [6, 0],
+    ]).get(command.pick);
+    const request = {
+      ...{ userId, reason: isKick ? ('kick' as const) : ('logout' as const) },
+      ...(isKick ? { note: 'a|b 作弊' } : {}),
+      ...(blockMs === undefined ? {} : { blockMs }),
+    };
     const ask = (value: number | undefined) => ({
       ...request,
       epoch: value ?? 0,

@@ -180,6 +180,27 @@ describe('answers that are lost on their way', () => {
     expect(await room.during(room.tracker.heartbeat(USER))).toMatchObject({ error: 'not-online' });
   });
 
+  it('of a kick: its reason is told all the same, once the kick is found to have happened', async () => {
+    const room = await openRoom();
+    const player = await room.enter(USER);
+    const end = room.store.end.bind(room.store);
+    room.store.end = async (batch) => {
+      await end(batch);
+      room.store.end = end;
+      throw new Error('the answer is lost');
+    };
+    // As over Redis, which tells a loss to the other nodes alone.
+    const renew = room.store.renew.bind(room.store);
+    room.store.renew = async (request) => ({ ...(await renew(request)), losses: [] });
+    const kick = { userId: USER, reason: 'kick', note: 'cheating' } as const;
+    expect(await room.during(room.tracker.logout(kick))).toMatchObject({ error: 'presence-unavailable' });
+    expect(player.socket.closes).toEqual([]);
+    expect(await room.during(room.tracker.logout({ userId: USER, reason: 'logout' }))).toMatchObject({
+      error: 'not-online',
+    });
+    expect(player.socket.closes).toEqual([{ code: 4002, reason: 'cheating' }]);
+  });
+
   it('of a withdrawal: the period that nobody wanted goes', async () => {
     const room = await openRoom({ unknownUsers: 'ignore' });
     room.ledger.open = () => Promise.reject(new Error('SQL down'));
@@ -223,10 +244,10 @@ describe('losses', () => {
   ] as const)('[PR6] %s told by another node closes %d', async (reason, code) => {
     const room = await openRoom();
     const player = await room.enter(USER);
-    room.store.losses.push({ userId: USER, rev: 1_000_000, reason });
+    room.store.losses.push({ userId: USER, rev: 1_000_000, reason, note: 'a note' });
     room.store.answer = ({ mode }) => (mode === 'state' ? { kind: 'gone' } : undefined);
     await room.clock.advanceAsync(600);
-    expect(player.socket.code).toBe(code);
+    expect(player.socket.closes).toEqual([{ code, reason: 'a note' }]);
     expect(room.tracker.heldUsers).toBe(0);
   });
 
