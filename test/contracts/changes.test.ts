@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Gateway } from '../support/gateway-process.ts';
+import { eventually } from '../support/ports.ts';
 import { type PresenceView, viewPresence } from '../support/presence-view.ts';
 import { COMBINATIONS, type Deployment, deploy, freshUser } from '../support/stores.ts';
 
@@ -118,6 +119,28 @@ describe.each(COMBINATIONS)('feed and timeline: $runtime, $kind', ({ runtime, ki
         epoch: expect.stringMatching(/^\d+$/),
       });
     }
+  });
+
+  it('[PR12] each socket that comes and goes stands in the timeline, with why it went', async () => {
+    const user = freshUser();
+    const events = async () => {
+      const { body } = await gateway.service('GET', `/api/users/${user}/timeline`);
+      const entries = body['entries'] as readonly Readonly<Record<string, unknown>>[];
+      return entries.map(({ event, cause }) => `${String(event)}: ${String(cause)}`).reverse();
+    };
+    await view.login(user);
+    const first = await view.v1(user);
+    await eventually(async () => expect(await events()).toEqual(['online: login', 'connected: socket']));
+    first.socket.close(1000);
+    const second = ['online: login', 'connected: socket', 'disconnected: client-closed'];
+    await eventually(async () => expect(await events()).toEqual(second));
+    const other = await view.v1(user);
+    await eventually(async () => expect(await events()).toEqual([...second, 'connected: socket']));
+    other.terminate();
+    const third = [...second, 'connected: socket', 'disconnected: connection-lost'];
+    await eventually(async () => expect(await events()).toEqual(third));
+    await view.logout(user);
+    await eventually(async () => expect(await events()).toEqual([...third, 'offline: logout']));
   });
 
   it('refuses a cursor that no answer gave: it is no fault of the store', async () => {

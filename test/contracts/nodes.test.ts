@@ -125,6 +125,35 @@ describe.each(RUNTIMES)('two nodes on %s', (runtime) => {
     expect(answer.body['error']).toMatch(/^No living node has this name.* \(this node is a:/);
   });
 
+  it('[DR1] the other node knows of a drain at once, not with the next regular announcement', async () => {
+    // Announcements come each 2 s: one of these would fall into its pause.
+    for (const draining of [true, false, true, false, true, false]) {
+      await b.service(draining ? 'POST' : 'DELETE', '/api/drain', {});
+      await eventually(async () => expect((await entryOf(a, 'b')).draining).toBe(draining), {
+        timeoutMs: 600,
+        intervalMs: 20,
+      });
+    }
+  });
+
+  it('[PR12] a take-over by another node stands in the timeline with both sockets', async () => {
+    const user = freshUser();
+    const first = await viewPresence({ gateway: a }).v1(user);
+    const second = await viewPresence({ gateway: b }).v1(user);
+    await first.closed;
+    await eventually(async () => {
+      const { body } = await a.service('GET', `/api/users/${user}/timeline`);
+      const entries = body['entries'] as readonly Readonly<Record<string, unknown>>[];
+      expect(entries.map(({ event, cause }) => `${String(event)}: ${String(cause)}`)).toEqual([
+        'connected: socket',
+        'replaced: newer-connection',
+        'online: login',
+      ]);
+      expect(entries.map(({ node }) => String(node).slice(0, 2))).toEqual(['b:', 'a:', 'a:']);
+    });
+    second.terminate();
+  });
+
   it('[DR1] POST /api/drain of a node that nobody knows is 404, of one that is silent 504 after 1 s', async () => {
     const unknown = await a.service('POST', '/api/drain', { node: 'c' });
     expect([unknown.status, unknown.body['code']]).toEqual([404, 'not-found']);

@@ -1,9 +1,8 @@
 import { z } from '@hono/zod-openapi';
-import { ok, type Result } from '../../lib/result.ts';
-import type { UserPresence } from '../../presence/presence.ts';
+import { ok } from '../../lib/result.ts';
 import { defaultUsername } from '../../protocol/user-name.ts';
 import { checkShape } from '../body.ts';
-import { type Outcome, type Refusal, refusedExactly } from '../outcome.ts';
+import { type Outcome, refusedExactly } from '../outcome.ts';
 import { addRoute, askPresence, bodyOf, type Call, type RouteTable, userIdOf } from '../route.ts';
 import { UserIdParam } from '../schemas.ts';
 import { PlayerAnswer, PlayersAnswer, PlayersQuery, StatusAnswer, StatusBody } from './online.schemas.ts';
@@ -77,37 +76,25 @@ async function players(call: Call): Promise<Outcome> {
 async function player(call: Call): Promise<Outcome> {
   const userId = userIdOf(call, 'playerId', call.context.req.param('playerId'));
   if (!userId.ok) return userId;
-  const found = await lookUp(call, userId.value);
-  if (!found.ok) return found;
-  const user = found.value;
+  // Where presence forgot a user (`LINGXI_LAST_SEEN_TTL_S`), this is what SQL knows.
+  const read = await askPresence(call, call.deps.presence.read([userId.value]));
+  if (!read.ok) return read;
+  const user = read.value[0];
+  // With a time to live of 0 nothing is told of who is offline, not even what SQL still knows.
+  const isForgotten = call.deps.config.lastSeenTtlS === 0 && user?.status !== 'online';
+  if (user === undefined || isForgotten) return refusedExactly('unknown-user', { sentence: 'never-online' });
   return ok(
     call.context.json({
       playerId: String(userId.value),
       username: user.username ?? defaultUsername(userId.value, call.deps.config.language),
-      status: user.status ?? 'offline',
+      status: user.status,
       loginTime: user.loginTime,
       lastHeartbeat: user.lastHeartbeat,
       logoutTime: user.logoutTime,
-      ip: user.ip ?? '',
-      connections: user.connections ?? 0,
+      ip: user.ip,
+      connections: user.connections,
     }),
   );
-}
-
-const NEVER_ONLINE = refusedExactly('unknown-user', { sentence: 'never-online' });
-
-/** Where presence forgot a user (`LINGXI_LAST_SEEN_TTL_S`), SQL may still know that there was one. */
-async function lookUp(call: Call, userId: number): Promise<Result<Partial<UserPresence>, Refusal>> {
-  const { presence } = call.deps;
-  const read = await askPresence(call, presence.read([userId]));
-  if (!read.ok) return read;
-  const user = read.value[0];
-  // Nothing is kept of who is offline: what SQL or the duty that waits still tells is not shown either.
-  if (call.deps.config.lastSeenTtlS === 0 && user?.status !== 'online') return NEVER_ONLINE;
-  if (user !== undefined) return ok(user);
-  const logoutTime = await askPresence(call, presence.lastLogout(userId));
-  if (!logoutTime.ok) return logoutTime;
-  return logoutTime.value === undefined ? NEVER_ONLINE : ok({ logoutTime: logoutTime.value });
 }
 
 async function status(call: Call): Promise<Outcome> {

@@ -307,3 +307,17 @@ describe('a refused upgrade as a proof of life', () => {
     });
   });
 });
+
+describe('handshakes under way', () => {
+  test('are counted until they are decided: 20,001 one after the other are all let in or refused for themselves', async () => {
+    const hall = room();
+    const codes = new Set<string>();
+    for (let count = 0; count < 10_001; count += 1) {
+      codes.add(outcome(await hall.admission.decide(handshake(anonymous))));
+      const decision = await hall.admission.decide(handshake());
+      codes.add(decision.kind);
+      if (decision.kind === 'accept') hall.admission.release(decision.registration);
+    }
+    expect([...codes]).toEqual(['400 missing-credentials', 'accept']);
+  });
+});

@@ -15,7 +15,8 @@ type Call = 'renew' | 'claim' | 'record' | 'withdraw' | 'end' | 'reap' | 'read' 
 /** A presence store behind a network that may fail, and that may be made to answer something else. */
 export class FragileStore implements PresenceStore {
   readonly keepsDuties = true;
-  readonly renewalMs = undefined;
+  /** How often the node states what is newer than the store knows; undefined: never, as in memory. */
+  renewalMs: number | undefined = undefined;
   /** Every call fails and reaches nothing. */
   down = false;
   /** Calls whose next answers are lost on the way back: what they asked for happened. */

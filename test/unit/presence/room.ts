@@ -16,7 +16,12 @@ export type RoomOptions = Partial<
     PresenceOptions,
     'sessionPolicy' | 'unknownUsers' | 'loginResetsTime' | 'loginsPerMinute' | 'renewToken'
   >
-> & { readonly lastSeenTtlMs?: number; readonly adopt?: readonly PeriodRow[]; readonly lastAliveAt?: number };
+> & {
+  readonly lastSeenTtlMs?: number;
+  readonly renewalMs?: number;
+  readonly adopt?: readonly PeriodRow[];
+  readonly lastAliveAt?: number;
+};
 
 export interface Player {
   readonly socket: FakeSocket;
@@ -59,6 +64,7 @@ export async function openRoom(options: RoomOptions = {}): Promise<Room> {
     memory.adopt(options.adopt, { lingerMs: 10_000, lastAliveAt: lives });
   }
   const store = new FragileStore(memory);
+  store.renewalMs = options.renewalMs;
   const ledger = new MemoryLedger(store, clock);
   const logged: LogFields[] = [];
   const note = (fields: LogFields): void => void logged.push(fields);

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { openRoom, settlementOf } from './room.ts';
 
 const USER = 7;
+const PING = '{"type":"ping"}';
 
 describe('presence of one node: connections and linger', () => {
   it('[PR1] [PR2] the first connection opens a period, numbered in milliseconds, and the user is online', async () => {
@@ -169,6 +170,37 @@ describe('presence of one node: connections and linger', () => {
       'heartbeat-timeout',
       'disconnected',
       'logged-out',
+    ]);
+  });
+
+  it('[ST5] a proof of life long after the one before is stated at once, not with the next renewal', async () => {
+    const room = await openRoom({ renewalMs: 60_000 });
+    const { socket } = await room.enter(USER);
+    const statements = () => room.store.calls.filter((call) => call === `state ${USER}`).length;
+    const before = statements();
+    await room.clock.advanceAsync(3_000, 100);
+    socket.hear(PING);
+    await room.clock.advanceAsync(200, 10);
+    expect(statements()).toBe(before);
+    await room.clock.advanceAsync(3_300, 100);
+    socket.hear(PING);
+    await room.clock.advanceAsync(200, 10);
+    expect(statements()).toBe(before + 1);
+  });
+
+  it('[PR12] a close stands in the timeline once, however often the user is stated afterwards', async () => {
+    const room = await openRoom({ renewalMs: 3_000 });
+    const first = await room.enter(USER);
+    await room.clock.advanceAsync(1_000, 100);
+    first.socket.end();
+    await room.clock.advanceAsync(1_000, 100);
+    const second = await room.enter(USER);
+    await room.play(second, 10_000);
+    const timeline = await room.tracker.timeline(USER, { cursor: undefined, limit: 100 });
+    expect(timeline?.map(({ event, cause }) => `${event}: ${cause}`)).toEqual([
+      'connected: socket',
+      'disconnected: client-closed',
+      'online: login',
     ]);
   });
 

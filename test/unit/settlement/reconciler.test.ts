@@ -117,6 +117,20 @@ describe('Reconciler', () => {
     expect(settled).toHaveLength(1);
   });
 
+  test('[ST4] a row that presence knew in between is unknown anew: 12 s begin again', async () => {
+    await open(1, start - 60_000);
+    await reconciler.start();
+    await clock.advanceAsync(11_000, 100);
+    known = new Set([1]);
+    await clock.advanceAsync(5_000, 100);
+    known = new Set();
+    // Its first 11 s, and those since, are more than 12 together.
+    await clock.advanceAsync(10_000, 100);
+    expect(settled).toEqual([]);
+    await clock.advanceAsync(10_000, 100);
+    expect(settled).toMatchObject([{ userId: 1, reason: 'reconciled' }]);
+  });
+
   test('[ST4] a pass stands back behind the logouts of a crowd, but not for ever', async () => {
     await open(1, start - 60_000);
     await reconciler.start();
