@@ -8,6 +8,7 @@ import { err, ok, type Result } from '../lib/result.ts';
 import type { Log } from '../logging/log.ts';
 import { type Counters, countScript } from '../metrics/counters.ts';
 import type { PeriodRow, UserStore } from '../settlement/user-store.ts';
+import { livelyForMs, type WorldRules } from './core/session-policy.ts';
 import { MemoryPresenceStore } from './memory-store.ts';
 import type { NodeDirectory } from './presence.ts';
 import type { PresenceStore } from './presence-store.ts';
@@ -112,15 +113,12 @@ async function warnOfEviction(link: RedisLink, log: Log): Promise<void> {
   );
 }
 
-function rulesOf(config: Config): {
-  policy: Config['sessionPolicy'];
-  maxConnectionsPerUser: number;
-  lastSeenTtlMs: number;
-} {
+function rulesOf(config: Config): WorldRules {
   return {
     policy: config.sessionPolicy,
     maxConnectionsPerUser: config.maxConnectionsPerUser,
     lastSeenTtlMs: config.lastSeenTtlS * 1000,
+    livelyLeftMs: config.heartbeatTimeoutMs - livelyForMs(config),
   };
 }
 

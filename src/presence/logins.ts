@@ -1,6 +1,7 @@
 import { LATE_PROOF_MS } from '../connection/connection-host.ts';
 import { err, ok, type Result } from '../lib/result.ts';
 import type { UserFacts } from '../settlement/user-store.ts';
+import { livelyForMs } from './core/session-policy.ts';
 import { LoginLimits } from './login-limits.ts';
 import type { NodePresence } from './node-presence.ts';
 import { type Entrance, isAdmitted, lookUp, settleEarlier, writeOpening } from './opening.ts';
@@ -23,14 +24,16 @@ export class Logins {
 
   async dial(request: DialRequest): Promise<Result<Dial, DialRefusal>> {
     const presence = this.#presence;
+    const livelyMs = livelyForMs(presence.options);
     return this.#exclusively(request.userId, async (hold) => {
       hold.username = request.username;
       hold.ip = request.ip;
       const rev = { current: 0 };
       const dialled = (floor: number): Claim => {
         rev.current = presence.nextRev();
-        const rivals = hold.sockets.length;
-        const sockets = presence.options.sessionPolicy === 'multi' ? rivals + 1 : 1;
+        const isMulti = presence.options.sessionPolicy === 'multi';
+        const rivals = isMulti ? hold.sockets.length : hold.livelySockets(presence.time.now(), livelyMs);
+        const sockets = isMulti ? hold.sockets.length + 1 : 1;
         return hold.claim('socket', presence.time, { rev: rev.current, rivals, floor, sockets });
       };
       const accepted = await this.#enter(hold, {
@@ -41,7 +44,8 @@ export class Logins {
       if (!accepted.ok) return accepted;
       const { epoch, period, loginTime } = accepted.value;
       const connectionId = presence.options.newId();
-      if (presence.options.sessionPolicy === 'replace') this.#presence.throwOut(hold);
+      // Under `reject` they are silent.
+      if (presence.options.sessionPolicy !== 'multi') this.#presence.throwOut(hold);
       const now = presence.time.now();
       hold.sockets = [
         ...hold.sockets,

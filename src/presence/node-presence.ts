@@ -32,6 +32,7 @@ export interface PresenceOptions {
   readonly node: string;
   readonly heartbeatTimeoutMs: number;
   readonly httpTimeoutMs: number;
+  readonly pingIntervalMs: number;
   readonly sessionPolicy: 'replace' | 'reject' | 'multi';
   readonly unknownUsers: 'reject' | 'create' | 'ignore';
   readonly loginResetsTime: boolean;

@@ -23,7 +23,7 @@ export interface Claim {
   readonly rev: number;
   /** Sockets that the node has, for `socket` the new one included. */
   readonly sockets: number;
-  /** Living sockets that a take-over would throw out here (mode `socket`). */
+  /** Sockets here that a take-over would throw out; but for `multi` only lively ones (mode `socket`, rule PR4). */
   readonly rivals: number;
   /** Remainder of the deadline of the sockets, or of the linger after the last one; ≤ 0: none. */
   readonly socketMs: number;

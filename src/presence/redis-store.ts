@@ -117,12 +117,11 @@ export class RedisPresenceStore implements PresenceStore {
   }
 
   async #claim(batch: readonly Claim[]): Promise<readonly ClaimAnswer[]> {
-    const { policy, maxConnectionsPerUser } = this.#options;
+    const { policy, maxConnectionsPerUser, livelyLeftMs } = this.#options;
     // One text: a client library works long on thousands of arguments.
     const claims = JSON.stringify(batch.map(fieldsOf));
-    return ((await this.#run('claim', [policy, maxConnectionsPerUser, claims])) as string[]).map(
-      parseClaimAnswer,
-    );
+    const args = [policy, maxConnectionsPerUser, claims, livelyLeftMs];
+    return ((await this.#run('claim', args)) as string[]).map(parseClaimAnswer);
   }
 
   async record(

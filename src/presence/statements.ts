@@ -1,5 +1,6 @@
 import type { Timer } from '../lib/clock.ts';
 import { inBackground } from '../logging/internal-error.ts';
+import { livelyForMs } from './core/session-policy.ts';
 import type { Logins } from './logins.ts';
 import type { NodePresence } from './node-presence.ts';
 import { type ClaimAnswer, MAX_BATCH } from './presence-store.ts';
@@ -13,6 +14,8 @@ const LIFE_LOOK_MS = 500;
 const SOON_MS = 25;
 /** Looks at what is newer than the store knows, in one `renewalMs`. */
 const LOOKS = 6;
+/** A statement may be on its way for this long before a socket that lives would seem silent (rule PR4, ADR 0012). */
+const ON_THE_WAY_MS = 500;
 
 /** Batches under way at a time: the store works on one while this node takes the answer to another. */
 const LANES = 3;
@@ -36,10 +39,13 @@ export class Statements {
   }
 
   start(): void {
-    const { clock, store } = this.#presence.options;
+    const { options } = this.#presence;
+    const { clock, store } = options;
     if (store.renewalMs === undefined) return;
-    const { renewalMs } = store;
-    this.#renewal = clock.every(renewalMs / LOOKS, () => this.#renew(renewalMs - renewalMs / LOOKS));
+    const lookMs = store.renewalMs / LOOKS;
+    // What was stated last of a lively socket must look lively until the next statement is there.
+    const oldMs = Math.max(0, Math.min(store.renewalMs, livelyForMs(options) - lookMs - ON_THE_WAY_MS));
+    this.#renewal = clock.every(lookMs, () => this.#renew(oldMs));
   }
 
   stop(): void {
@@ -84,12 +90,12 @@ export class Statements {
     this.#scheduled ??= this.#presence.options.clock.after(this.#retryMs ?? SOON_MS, () => this.#run());
   }
 
-  /** States who proved life that the store does not know of, `behindMs` or more newer than what it knows. */
-  #renew(behindMs: number): void {
+  /** States who proved life that the store does not know of, where what it knows is older than `oldMs`. */
+  #renew(oldMs: number): void {
     if (!this.#presence.available) return;
     const now = this.#presence.options.clock.monotonic();
     for (const hold of this.#presence.holds.values()) {
-      if (hold.period > 0 && hold.isUntold(now, behindMs)) this.#presence.dirty.add(hold);
+      if (hold.period > 0 && hold.isUntold(now, oldMs)) this.#presence.dirty.add(hold);
     }
     if (this.#presence.dirty.size > 0) this.soon();
   }

@@ -73,8 +73,9 @@ export class UserHold implements Watched {
   /** Proofs up to this revision are void. */
   #lostRev = -1;
   #askedRev = 0;
-  /** Monotonic times: of the newest proof in the newest statement, and of that statement. */
+  /** Monotonic times: of the newest proofs in the newest statement, of anything and of sockets, and of that statement. */
   #statedProof = Number.NEGATIVE_INFINITY;
+  #statedSocketProof = Number.NEGATIVE_INFINITY;
   #statedAt = Number.NEGATIVE_INFINITY;
   #locked = false;
   #waiting: (() => void)[] | undefined;
@@ -176,6 +177,11 @@ export class UserHold implements Watched {
     return this.sockets.length > 0 || this.dueAt() > now;
   }
 
+  /** Sockets whose newest proof of life is younger than `livelyMs` at observed time `now` (rule PR4). */
+  livelySockets(now: number, livelyMs: number): number {
+    return this.sockets.filter((socket) => now - proofOf(socket).observed < livelyMs).length;
+  }
+
   /** Whether a socket here proved life after monotonic time `since`. */
   livedSince(since: number): boolean {
     return this.sockets.some((socket) => proofOf(socket).monotonic > since);
@@ -207,10 +213,14 @@ export class UserHold implements Watched {
     return false;
   }
 
-  /** Whether the newest proof is so much newer than the one stated, or nothing was stated for long. */
-  isUntold(monotonic: number, behindMs: number): boolean {
+  /** Whether what was stated of a proof is older than `oldMs` and there is a newer one, or nothing was stated for long. */
+  isUntold(monotonic: number, oldMs: number): boolean {
+    const isOld = (stated: number, newest: Proof): boolean =>
+      newest.monotonic > stated && monotonic - stated >= oldMs;
+    // A take-over goes by the proofs of sockets alone: one by HTTP must not hide that they are old.
     return (
-      this.newestProof().monotonic - this.#statedProof >= behindMs ||
+      isOld(this.#statedProof, this.newestProof()) ||
+      isOld(this.#statedSocketProof, this.#socketProof()) ||
       monotonic - this.#statedAt >= RESTATED_AFTER_MS
     );
   }
@@ -240,6 +250,7 @@ export class UserHold implements Watched {
     const grace = this.#grace();
     if (mode === 'state' || mode === 'restate') {
       this.#statedProof = newest.monotonic;
+      this.#statedSocketProof = socket.monotonic;
       this.#statedAt = monotonic;
     } else this.#askedRev = stated.rev;
     const sockets = stated.sockets ?? this.sockets.length;

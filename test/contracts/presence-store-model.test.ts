@@ -13,6 +13,8 @@ const WEIGHTED = [
     'http',
     'beat',
     'held',
+    'silent',
+    'silent',
     'linger',
     'nothing',
     'nothing',

@@ -217,6 +217,44 @@ describe('the presence store in Redis', () => {
       expect((await renew(a)).losses).toEqual([]);
     });
 
+    it('[PR4] reject is not refused by a silent socket of another node, and takes it away', async () => {
+      const [a, b] = [await open({ policy: 'reject' }), await open({ policy: 'reject' })];
+      const user = freshUser();
+      await login(a, socketOf(user, 1));
+      // 3.9 s, then 4.1 s after its newest proof of life; a proof by HTTP is none of the socket.
+      await state(a, claimOf(user, { mode: 'state', rev: 2, socketMs: 6100, httpMs: 0 }));
+      expect(await state(b, socketOf(user, 1))).toEqual({ kind: 'refused', code: 'session-exists' });
+      await state(a, claimOf(user, { mode: 'state', rev: 3, socketMs: 5900, httpMs: 14_900 }));
+      expect(await state(b, socketOf(user, 2))).toMatchObject({ kind: 'joined' });
+      expect((await renew(a)).losses).toEqual([{ userId: user, rev: 3, reason: 'replaced' }]);
+      expect((await b.read([user]))[0]?.sockets).toBe(1);
+    });
+
+    it('[PR4] replace counts take-overs of lively sockets of other nodes, and none of silent ones', async () => {
+      const [a, b] = [await open(), await open()];
+      const dance = async (user: number, socketMs: number): Promise<readonly string[]> => {
+        const kinds: string[] = [];
+        let rev = 1;
+        await login(a, socketOf(user, rev));
+        while (kinds.length < 12) {
+          for (const [from, to] of [
+            [a, b],
+            [b, a],
+          ] as const) {
+            rev += 2;
+            await state(from, claimOf(user, { mode: 'state', rev: rev - 1, socketMs, httpMs: 14_900 }));
+            kinds.push((await state(to, socketOf(user, rev))).kind);
+          }
+        }
+        return kinds;
+      };
+      expect(new Set(await dance(freshUser(), 5900))).toEqual(new Set(['joined']));
+      expect((await dance(freshUser(), 9000)).slice(0, 6)).toEqual([
+        ...Array.from({ length: 5 }, () => 'joined'),
+        'refused',
+      ]);
+    });
+
     it('[PR4] multi counts the sockets of all nodes, and the last one to go ends the period', async () => {
       const multi = { policy: 'multi', maxConnectionsPerUser: 3 } as const;
       const [a, b] = [await open(multi), await open(multi)];

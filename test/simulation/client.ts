@@ -149,6 +149,8 @@ export class ClientSocket implements Socket {
   readonly node: SimulatedNode;
   pings = true;
   connection: ClientConnection | undefined;
+  /** When its node last had a proof of life of it. */
+  provenAt = Number.NEGATIVE_INFINITY;
   /** When its node heard, or decided, that it is closed. */
   goneAt: number | undefined;
   /** Whether anything passes between client and node. */
@@ -169,6 +171,7 @@ export class ClientSocket implements Socket {
 
   opened(connection: ClientConnection): void {
     this.connection = connection;
+    this.provenAt = this.#world.scheduler.now;
     this.#pingLater();
   }
 
@@ -180,6 +183,7 @@ export class ClientSocket implements Socket {
       const { connection } = this;
       if (!this.#reachable || connection === undefined || !connection.isOpen) return;
       const { userId, registration } = connection;
+      this.provenAt = scheduler.now;
       witness.proved(this.node, { userId, period: registration.period, kind: 'socket' });
       strict.proved(userId, registration.period, this.node.name);
       connection.message(text);

@@ -7,7 +7,13 @@ import type { Mutation } from './mutation.ts';
 import { RedisHost } from './network.ts';
 import type { Random } from './random.ts';
 import { Scheduler } from './scheduler.ts';
-import { MAX_CONNECTIONS, type Rules, SimulatedNode } from './simulated-node.ts';
+import {
+  HEARTBEAT_TIMEOUT_MS,
+  LIVELY_FOR_MS,
+  MAX_CONNECTIONS,
+  type Rules,
+  SimulatedNode,
+} from './simulated-node.ts';
 import { SimulatedRedis } from './simulated-redis.ts';
 import { SimulatedSql } from './simulated-sql.ts';
 import { audience, NOBODY, Strict } from './strict.ts';
@@ -80,7 +86,11 @@ export class Deployment {
         mutation,
         events: audience({ ...NOBODY, ended: ended ?? NOBODY.ended }, witness, strict),
       },
-      rules: { ...rules, maxConnectionsPerUser: MAX_CONNECTIONS },
+      rules: {
+        ...rules,
+        maxConnectionsPerUser: MAX_CONNECTIONS,
+        livelyLeftMs: HEARTBEAT_TIMEOUT_MS - LIVELY_FOR_MS,
+      },
     });
     this.host = new RedisHost(this.redis, scheduler);
     this.#clients = { scheduler, random, witness, strict, nodes, trace, leaves };

@@ -77,6 +77,7 @@ const OF_STORES: readonly Mutant[] = [
   { name: 'a statement creates what is gone', mutation: { stateCreates: true } },
   { name: 'reject counts who lingers', mutation: { lingersRefuse: true }, faults: [] },
   { name: 'reject counts dead nodes', mutation: { deadNodesRefuse: true }, faults: ['kill'] },
+  { name: 'silent sockets refuse', mutation: { silentSocketsRefuse: true }, faults: [] },
   { name: 'a take-over takes proofs by HTTP', mutation: { takesHttpProofs: true }, faults: ['kill'] },
   { name: 'a take-over tells the loser nothing', mutation: { takeOverTellsNobody: true } },
   { name: 'a late statement undoes a loss', mutation: { ignoresLosses: true }, faults: ['bad-line'] },

@@ -1,3 +1,4 @@
+import { LIVELY_MS } from '../../src/presence/core/session-policy.ts';
 import type { PresenceWorld } from '../../src/presence/core/world.ts';
 import type { Claim } from '../../src/presence/presence-store.ts';
 import type { Duty } from '../../src/settlement/user-store.ts';
@@ -23,6 +24,7 @@ export interface Mutation {
   readonly ignoresFloor?: boolean;
   readonly lingersRefuse?: boolean;
   readonly deadNodesRefuse?: boolean;
+  readonly silentSocketsRefuse?: boolean;
   readonly takesHttpProofs?: boolean;
   readonly takeOverTellsNobody?: boolean;
   readonly ignoresLosses?: boolean;
@@ -60,14 +62,20 @@ export function mutatedClaim(
   if (mutation.ignoresLosses) world.losses.get(node)?.delete(userId);
   if (mutation.repeatsAreNew && held?.rev === claim.rev) held.rev -= 1;
   if (mutation.mintsBelowHighest) world.highestEpoch = 0;
-  if (mutation.deadNodesRefuse)
-    for (const [other] of record?.holds ?? []) world.nodes.set(other, Number.MAX_VALUE);
   if (mode === 'socket') {
     for (const [other, hold] of record?.holds ?? []) {
       if (other === node) continue;
       if (mutation.lingersRefuse) hold.sockets = Math.max(1, hold.sockets);
       if (mutation.takesHttpProofs) hold.httpUntil = 0;
     }
+  }
+  if (mode === 'socket' && (mutation.silentSocketsRefuse || mutation.deadNodesRefuse)) {
+    const newestSign = Math.max(...world.nodes.values());
+    const others = [...(record?.holds ?? [])].filter(([other, { sockets }]) => {
+      const isDead = (world.nodes.get(other) ?? 0) < newestSign - LIVELY_MS;
+      return other !== node && sockets > 0 && (mutation.silentSocketsRefuse || isDead);
+    });
+    return { ...claim, rivals: claim.rivals + others.length };
   }
   if (mode === 'restate' && record !== undefined) {
     if (mutation.restatesWhatEnded) record.last = undefined;

@@ -5,6 +5,7 @@ import { ObservedTime } from '../../src/heartbeat/observed-time.ts';
 import { sleep } from '../../src/lib/clock.ts';
 import type { Log, LogFields } from '../../src/logging/log.ts';
 import { Counters } from '../../src/metrics/counters.ts';
+import { livelyForMs } from '../../src/presence/core/session-policy.ts';
 import { PresenceTracker } from '../../src/presence/tracker.ts';
 import type { RedisHost } from './network.ts';
 import { Random } from './random.ts';
@@ -20,6 +21,9 @@ export interface Rules {
 
 export const HEARTBEAT_TIMEOUT_MS = 10_000;
 export const HTTP_TIMEOUT_MS = 15_000;
+const PING_INTERVAL_MS = 3000;
+/** A socket is lively for so long after its newest proof of life (rule PR4). */
+export const LIVELY_FOR_MS = livelyForMs({ pingIntervalMs: PING_INTERVAL_MS });
 export const MAX_CONNECTIONS = 3;
 const DRAIN_TIMEOUT_MS = 5000;
 const RECOVERY_MS = 4000;
@@ -81,6 +85,7 @@ export class SimulatedNode {
       ...{
         heartbeatTimeoutMs: HEARTBEAT_TIMEOUT_MS,
         httpTimeoutMs: HTTP_TIMEOUT_MS,
+        pingIntervalMs: PING_INTERVAL_MS,
         sessionPolicy: rules.policy,
       },
       ...{ unknownUsers: 'create', loginResetsTime: rules.loginResetsTime, loginsPerMinute: 0 },

@@ -6,7 +6,13 @@ import type { ClientSocket } from './client.ts';
 import type { Caller, RedisEvents } from './contents.ts';
 import type { Fault } from './faults.ts';
 import { type Scheduler, wallAt } from './scheduler.ts';
-import { HEARTBEAT_TIMEOUT_MS, HTTP_TIMEOUT_MS, type Rules, type SimulatedNode } from './simulated-node.ts';
+import {
+  HEARTBEAT_TIMEOUT_MS,
+  HTTP_TIMEOUT_MS,
+  LIVELY_FOR_MS,
+  type Rules,
+  type SimulatedNode,
+} from './simulated-node.ts';
 import type { SimulatedRedis } from './simulated-redis.ts';
 import type { SimulatedSql } from './simulated-sql.ts';
 import type { Witness } from './witness.ts';
@@ -15,6 +21,8 @@ import type { Witness } from './witness.ts';
 const FOUND_WITHIN_MS = 600;
 /** A node that is gone refuses nobody any more (rule PR4), and one that is there has told of a close. */
 const LIVELY_MS = 3500;
+/** A socket that is silent refuses nobody (rule PR4): with room for the way to Redis. */
+const SILENT_MS = LIVELY_FOR_MS + 300;
 /** Signs of life are written this often (rule ST5), and not while a connection to SQL is bad. */
 const LIFE_NOTED_MS = 6500;
 
@@ -78,23 +86,24 @@ export class Strict implements RedisEvents {
 
   connected(socket: ClientSocket): void {
     const { userId } = socket.device;
-    const ofUser = this.#sockets.get(userId)?.filter((known) => this.#mayRefuse(known)) ?? [];
+    const ofUser = this.#sockets.get(userId)?.filter((known) => this.#isThere(known)) ?? [];
     this.#sockets.set(userId, [...ofUser, socket]);
   }
 
   /** A node refused a dial. */
   refused(userId: number, code: string): void {
-    const { rules, witness, faults } = this.#world;
+    const { witness, faults } = this.#world;
     if (!this.#mayFail() && (code === 'presence-unavailable' || code === 'settlement-unavailable'))
       witness.violated(`[PR1] user ${userId} is refused: ${code}, and nothing had happened`);
-    if (rules.policy !== 'reject' || code !== 'session-exists' || faults.some((kind) => kind !== 'kill'))
-      return;
+    const { policy } = this.#world.rules;
+    const byPolicy = policy === 'reject' ? 'session-exists' : policy === 'replace' ? 'session-flapping' : '';
+    if (code !== byPolicy || faults.some((kind) => kind !== 'kill')) return;
     // Where nobody is left to look at the clock, the time of it is not charged.
     const since = this.#world.scheduler.now - LIVELY_MS;
     if (!this.#world.nodes().some(({ isUp, startedAt }) => isUp && startedAt < since)) return;
-    if ((this.#mintedAt.get(userId) ?? 0) > since) return;
+    if ((this.#mintedAt.get(userId) ?? 0) > this.#world.scheduler.now - SILENT_MS) return;
     if (!(this.#sockets.get(userId) ?? []).some((socket) => this.#mayRefuse(socket)))
-      witness.violated(`[PR4] user ${userId} is refused, and has no socket`);
+      witness.violated(`[PR4] user ${userId} is refused (${code}), and has no socket that shows life`);
   }
 
   /** The user came to a node, by a dial or a request: it tells SQL that the period is there now. */
@@ -286,6 +295,10 @@ export class Strict implements RedisEvents {
   }
 
   #mayRefuse(socket: ClientSocket): boolean {
+    return this.#isThere(socket) && socket.provenAt > this.#world.scheduler.now - SILENT_MS;
+  }
+
+  #isThere(socket: ClientSocket): boolean {
     const goneAt = socket.goneAt ?? socket.node.diedAt;
     return goneAt === undefined || goneAt > this.#world.scheduler.now - LIVELY_MS;
   }

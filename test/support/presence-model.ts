@@ -9,13 +9,15 @@ import { claimOf, takeLease } from './presence-subject.ts';
 
 /** Longer than any run: whether a deadline has passed never depends on how fast the machine is. */
 const LONG_MS = 3_600_000;
+/** Less than this is left of the deadline of a socket that is silent. */
+const LIVELY_LEFT_MS = LONG_MS / 2;
 const NODES = 3;
 const USERS = 3;
 
 let runs = 0;
 
 export const OPERATIONS = [
-  ...['socket', 'http', 'beat', 'held', 'linger', 'nothing', 'restate', 'repeat', 'stale'],
+  ...['socket', 'http', 'beat', 'held', 'silent', 'linger', 'nothing', 'restate', 'repeat', 'stale'],
   ...['record', 'withdraw', 'end', 'renew', 'acknowledge'],
 ] as const;
 
@@ -70,7 +72,8 @@ export class PresenceModel {
   }
 
   static async begin(link: RedisLink, policy: WorldRules['policy']): Promise<PresenceModel> {
-    const model = new PresenceModel({ policy, maxConnectionsPerUser: 3, lastSeenTtlMs: LONG_MS }, link);
+    const limits = { maxConnectionsPerUser: 3, lastSeenTtlMs: LONG_MS, livelyLeftMs: LIVELY_LEFT_MS };
+    const model = new PresenceModel({ policy, ...limits }, link);
     for (const store of model.#stores) await takeLease(store);
     return model;
   }
@@ -83,6 +86,7 @@ export class PresenceModel {
       case 'http':
       case 'beat':
       case 'held':
+      case 'silent':
       case 'linger':
       case 'nothing':
       case 'restate':
@@ -155,6 +159,10 @@ export class PresenceModel {
         return both(claimOf(userId, { mode: 'beat', rev, ...lasting, socketMs: 0, httpMs: LONG_MS }));
       case 'held':
         return both(claimOf(userId, { mode: 'state', rev, ...lasting, sockets: 1 }));
+      case 'silent':
+        return both(
+          claimOf(userId, { mode: 'state', rev, ...lasting, socketMs: LIVELY_LEFT_MS / 2, sockets: 1 }),
+        );
       case 'linger':
         return both(claimOf(userId, { mode: 'state', rev, ...lasting, sockets: 0 }));
       case 'restate': {

@@ -139,5 +139,7 @@ function rulesOf(options: SubjectOptions): WorldRules {
     policy: options.policy ?? 'replace',
     maxConnectionsPerUser: options.maxConnectionsPerUser ?? 3,
     lastSeenTtlMs: options.lastSeenTtlMs ?? DAY_MS,
+    // Statements of a test have 10 s by default: lively is what proved life within 4 s.
+    livelyLeftMs: options.livelyLeftMs ?? 6000,
   };
 }

@@ -6,12 +6,24 @@ export const MAX_TAKEOVERS = 5;
 export const FLAPPING_WINDOW_MS = 60_000;
 /** A node without a sign of life for this long no longer makes `reject` refuse anybody. */
 export const LIVELY_MS = 3000;
+/** A socket that lives answers each ping of the server; its answer is on the way for this long at most. */
+const ANSWER_MS = 1000;
 
 export interface WorldRules {
   readonly policy: 'replace' | 'reject' | 'multi';
   readonly maxConnectionsPerUser: number;
   /** How long an offline user's record stays; 0 deletes it at logout. */
   readonly lastSeenTtlMs: number;
+  /**
+   * A socket is lively while more than this is left of its deadline, see {@link livelyForMs}. A take-over of a socket
+   * that is not does not count, and under `reject` it refuses nobody (rule PR4). 0 or less: it is lively to its end.
+   */
+  readonly livelyLeftMs: number;
+}
+
+/** For how long after its newest proof of life a socket is lively (rule PR4). */
+export function livelyForMs({ pingIntervalMs }: { readonly pingIntervalMs: number }): number {
+  return pingIntervalMs + ANSWER_MS;
 }
 
 export interface LoginStep {
@@ -27,14 +39,18 @@ export function sessionRefusal(
   step: LoginStep,
 ): ClaimAnswer | undefined {
   const { claim, record, moment } = step;
+  const { policy, livelyLeftMs } = world.rules;
   let elsewhere = 0;
   for (const [other, hold] of record.holds) {
-    const lively = moment.observed - (world.nodes.get(other) ?? Number.NEGATIVE_INFINITY) < LIVELY_MS;
-    if (other !== node && lively) elsewhere += hold.sockets;
+    if (other === node) continue;
+    const lives = moment.observed - (world.nodes.get(other) ?? Number.NEGATIVE_INFINITY) < LIVELY_MS;
+    const isLively = hold.socketUntil - moment.observed > livelyLeftMs;
+    // Silent or not, it takes one of the places that a user has under `multi`.
+    if (lives && (isLively || policy === 'multi')) elsewhere += hold.sockets;
   }
   const rivals = claim.rivals + elsewhere;
   if (rivals === 0) return undefined;
-  switch (world.rules.policy) {
+  switch (policy) {
     case 'reject':
       return { kind: 'refused', code: 'session-exists' };
     case 'multi':

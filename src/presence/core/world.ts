@@ -181,7 +181,7 @@ export class PresenceWorld {
     const mints = claim.mode === 'socket';
     if (mints) {
       record.epoch = Math.max(moment.wall, record.epoch + 1, this.highestEpoch + 1);
-      if (this.#rules.policy === 'replace') this.#takeOver(node, record, moment);
+      if (this.#rules.policy !== 'multi') this.#takeOver(node, record, moment);
       if (record.recorded) this.#note(record, { event: 'connected', cause: 'socket', at: moment.wall, node });
     }
     if (!record.recorded) record.openedAt = moment.observed;
@@ -189,10 +189,13 @@ export class PresenceWorld {
     return this.#hold(node, { ...withoutTaken(this.#rules, node, step), answer: accepted(record), epoch });
   }
 
-  /** Takes sockets and lingers of other nodes; an HTTP proof of theirs that has not run out stays a hold. */
+  /**
+   * Takes sockets and lingers of other nodes, under `reject` sockets alone, which are silent then or of a dead node. An
+   * HTTP proof of theirs that has not run out stays a hold.
+   */
   #takeOver(node: string, record: RecordState, moment: Moment): void {
     for (const [other, hold] of record.holds) {
-      if (other === node) continue;
+      if (other === node || (this.#rules.policy === 'reject' && hold.sockets === 0)) continue;
       lose(this.losses, other, { userId: record.userId, rev: hold.rev, reason: 'replaced' });
       this.#note(record, { event: 'replaced', cause: 'newer-connection', at: moment.wall, node: other });
       hold.sockets = 0;

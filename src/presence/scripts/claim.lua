@@ -1,12 +1,13 @@
 -- claim: what a node holds of each user, stated. Rules PR1–PR7, HB1.
--- ARGV[6] policy   ARGV[7] LINGXI_MAX_CONNECTIONS_PER_USER   ARGV[8] the claims: a JSON array of arrays, each of
+-- ARGV[6] policy   ARGV[7] LINGXI_MAX_CONNECTIONS_PER_USER   ARGV[9] what is left of the deadline of a lively socket, ms
+-- ARGV[8] the claims: a JSON array of arrays, each of
 --   user, mode, rev, sockets, rivals, socketMs, httpMs, proofAgeMs, untilMs, epoch, floor, period, loginTime, name, ip, cause,
 --   proofMark; user and epoch as text, for Lua would write long numbers short
 -- Answers one text for each: kind,period,epoch,loginTime,unsettled | ended,user,period,epoch,login,logout,reason | kind
 
 local OPENING_MS = 1500
 local MAX_TAKEOVERS, FLAPPING_WINDOW_MS, LIVELY_MS = 5, 60000, 3000
-local policy, max_connections = ARGV[6], tonumber(ARGV[7])
+local policy, max_connections, lively_left = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[9])
 local claims = cjson.decode(ARGV[8])
 local answers = {}
 
@@ -57,10 +58,11 @@ local function hold(r, c, answer, epoch)
   return answer
 end
 
--- Takes sockets and lingers of other nodes; an HTTP proof of theirs that has not run out stays a hold.
+-- Takes sockets and lingers of other nodes, under reject sockets alone, which are silent then or of a dead node. An HTTP
+-- proof of theirs that has not run out stays a hold.
 local function take_over(r)
   for other, h in pairs(r.holds) do
-    if other ~= node then
+    if other ~= node and (policy ~= 'reject' or h.sockets > 0) then
       lose(other, r.id, h.rev, 'replaced')
       change(r, 'replaced', 'newer-connection', wall, other)
       h.sockets = 0
@@ -90,7 +92,7 @@ local function join(r, c)
   if c.mode == 'socket' then
     r.epoch = math.max(wall, r.epoch + 1, high + 1)
     epoch = num(r.epoch)
-    if policy == 'replace' then take_over(r) end
+    if policy ~= 'multi' then take_over(r) end
     if r.recorded then change(r, 'connected', 'socket', wall, node) end
   end
   if not r.recorded then r.opened_at = observed end
@@ -104,7 +106,9 @@ local function refusal(r, c)
   for other, h in pairs(r.holds) do
     if other ~= node then
       local entry = node_entry(other)
-      if entry and observed - entry.seen < LIVELY_MS then rivals = rivals + h.sockets end
+      local lives = entry and observed - entry.seen < LIVELY_MS
+      -- Silent or not, it takes one of the places that a user has under multi.
+      if lives and (policy == 'multi' or h.socket_until - observed > lively_left) then rivals = rivals + h.sockets end
     end
   end
   if rivals == 0 then return nil end

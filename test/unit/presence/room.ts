@@ -56,6 +56,7 @@ export async function openRoom(options: RoomOptions = {}): Promise<Room> {
   const sessionPolicy = options.sessionPolicy ?? 'replace';
   const memory = new MemoryPresenceStore({
     ...{ clock, time, node: NODE, policy: sessionPolicy, maxConnectionsPerUser: 3 },
+    livelyLeftMs: 6000,
     lastSeenTtlMs: options.lastSeenTtlMs ?? 86_400_000,
     feedLength: 1000,
   });
@@ -75,6 +76,7 @@ export async function openRoom(options: RoomOptions = {}): Promise<Room> {
     log: { debug: note, info: note, warn: note, error: note },
     heartbeatTimeoutMs: 10_000,
     httpTimeoutMs: 15_000,
+    pingIntervalMs: 3000,
     unknownUsers: options.unknownUsers ?? 'create',
     loginResetsTime: options.loginResetsTime ?? true,
     loginsPerMinute: options.loginsPerMinute ?? 0,

@@ -261,6 +261,34 @@ describe('session policies', () => {
     expect((await room.during(room.dial(USER))).ok).toBe(true);
   });
 
+  it('[PR4] a silent socket is taken over without a count, one that is lively is counted', async () => {
+    const room = await openRoom();
+    // The ping interval of 3 s and 1 s more.
+    for (let count = 0; count < 12; count += 1) {
+      await room.enter(USER);
+      await room.clock.advanceAsync(4_000, 50);
+    }
+    for (let count = 0; count < 5; count += 1) {
+      await room.enter(USER);
+      await room.clock.advanceAsync(3_900, 50);
+    }
+    await room.enter(USER);
+    expect(await room.during(room.dial(USER))).toEqual({ ok: false, error: 'session-flapping' });
+  });
+
+  it('[PR4] reject: a silent socket is closed 4001 and refuses nobody, whatever proves life by HTTP', async () => {
+    const room = await openRoom({ sessionPolicy: 'reject' });
+    const player = await room.enter(USER);
+    await room.clock.advanceAsync(3_900, 50);
+    expect(await room.during(room.dial(USER))).toEqual({ ok: false, error: 'session-exists' });
+    await room.clock.advanceAsync(100, 50);
+    await room.during(room.tracker.heartbeat(USER));
+    const back = await room.enter(USER);
+    expect(back.dial.resumed).toBe(true);
+    expect(player.socket.code).toBe(4001);
+    expect(room.manager.connectionsOf(USER)).toEqual([back.connection]);
+  });
+
   it('[PR4] reconnecting after the end of a socket is no take-over', async () => {
     const room = await openRoom();
     for (let count = 0; count < 12; count += 1) (await room.enter(USER)).socket.end();

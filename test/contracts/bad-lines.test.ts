@@ -1,0 +1,118 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { freshUsers } from '../support/crowd.ts';
+import { sleep } from '../support/ports.ts';
+import { BUN_AND_NODE, type Cluster, startCluster } from '../support/two-nodes.ts';
+import { type Client, type Refusal, tryConnect } from '../support/ws-client.ts';
+
+const TIMEOUT_MS = 2_200;
+const PING_INTERVAL_MS = 300;
+/** A socket that was silent for longer is no rival (rule PR4). */
+const LIVELY_FOR_MS = PING_INTERVAL_MS + 1_000;
+/** More than the rule allows take-overs. */
+const DEATHS = 7;
+
+const ENV = {
+  LINGXI_PING_INTERVAL_MS: String(PING_INTERVAL_MS),
+  // A proof by HTTP outlives all of this: it must not make a dead socket look alive.
+  LINGXI_HTTP_TIMEOUT_MS: '10000',
+};
+
+type Dialect = 'seed' | 'lingxi.v1';
+
+/** Dials node `index`, as a client whose line may die: it answers pings only if told to. */
+function dial(cluster: Cluster, index: number, as: { user: number; dialect: Dialect; answers: boolean }) {
+  const { gateway } = cluster.node(index);
+  return tryConnect(gateway.wsUrl, {
+    token: gateway.token(as.user),
+    ...(as.dialect === 'seed' ? {} : { protocols: ['lingxi.v1'] }),
+    autoPong: as.answers,
+  });
+}
+
+function openOf(outcome: Client | Refusal): Client {
+  if ('status' in outcome) throw new Error(`refused ${outcome.status} ${JSON.stringify(outcome.body)}`);
+  return outcome;
+}
+
+describe.concurrent.each(['replace', 'reject'] as const)(
+  '%s, and a line that dies without a close',
+  (policy) => {
+    let cluster: Cluster;
+    beforeAll(async () => {
+      cluster = await startCluster({
+        nodes: BUN_AND_NODE,
+        timeoutMs: TIMEOUT_MS,
+        env: { ...ENV, LINGXI_SESSION_POLICY: policy },
+      });
+    });
+    afterAll(() => cluster?.stop());
+
+    const lines: readonly (readonly [string, Dialect, readonly number[]])[] = [
+      ['bun', 'seed', [0]],
+      ['node', 'seed', [1]],
+      ['both nodes in turn', 'seed', [0, 1]],
+      ['bun', 'lingxi.v1', [0]],
+      ['node', 'lingxi.v1', [1]],
+      ['both nodes in turn', 'lingxi.v1', [0, 1]],
+    ];
+    it.concurrent.each(lines)(
+      '[PR4] over %s (%s): the user is never refused, and never logged out',
+      async (_name, dialect, nodes) => {
+        const [user = 0] = freshUsers(1);
+        const clients: Client[] = [];
+        for (let death = 0; death < DEATHS; death += 1) {
+          const node = nodes[death % nodes.length] ?? 0;
+          const client = openOf(await dial(cluster, node, { user, dialect, answers: false }));
+          clients.push(client);
+          client.ping();
+          // From here on nothing comes of it, but its page goes on by HTTP.
+          await cluster.node(0).view.heartbeat(user);
+          await sleep(LIVELY_FOR_MS + 100);
+          await cluster.node(1).view.heartbeat(user);
+        }
+        // A newer connection ended each, and the last one is there.
+        for (const { closed } of clients.slice(0, -1)) expect((await closed).code).toBe(4001);
+        expect(clients.at(-1)?.socket.readyState).toBe(1);
+        expect(await cluster.periods(user)).toMatchObject([{ settledAt: undefined }]);
+        clients.at(-1)?.terminate();
+      },
+      60_000,
+    );
+
+    const dances: readonly (readonly [string, Dialect, readonly [number, number]])[] = [
+      ['on bun', 'seed', [0, 0]],
+      ['on node', 'lingxi.v1', [1, 1]],
+      ['on two nodes', 'seed', [0, 1]],
+      ['on two nodes', 'lingxi.v1', [1, 0]],
+    ];
+    it.concurrent.each(dances)(
+      '[PR4] two live tabs %s (%s) do not go on for ever',
+      async (_name, dialect, nodes) => {
+        const [user = 0] = freshUsers(1);
+        let takeOvers = -1;
+        let present: Client | undefined;
+        for (;;) {
+          const outcome = await dial(cluster, nodes[takeOvers % 2 === 0 ? 1 : 0] ?? 0, {
+            ...{ user, dialect, answers: true },
+          });
+          if ('status' in outcome) {
+            const code = policy === 'reject' ? 'session-exists' : 'session-flapping';
+            expect([outcome.status, outcome.body['code']]).toEqual([409, code]);
+            break;
+          }
+          if (present !== undefined) expect((await present.closed).code).toBe(4001);
+          present = outcome;
+          takeOvers += 1;
+          expect(takeOvers).toBeLessThanOrEqual(5);
+          if (dialect === 'seed') present.keepAlive(PING_INTERVAL_MS);
+          // Longer than what the other node knows of it may be old, were it not told in time.
+          await sleep(LIVELY_FOR_MS * 1.5);
+        }
+        expect(takeOvers).toBe(policy === 'reject' ? 0 : 5);
+        expect(present?.socket.readyState).toBe(1);
+        present?.terminate();
+      },
+      60_000,
+    );
+  },
+);
