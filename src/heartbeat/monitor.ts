@@ -35,6 +35,7 @@ export class HeartbeatMonitor {
 
   start(): void {
     this.#lastTick = this.#clock.monotonic();
+    this.#time.turned();
     this.#ticker ??= this.#clock.every(TICK_MS, () => this.#tick());
   }
 
@@ -58,7 +59,7 @@ export class HeartbeatMonitor {
     const monotonic = this.#clock.monotonic();
     const late = monotonic - this.#lastTick > LATE_TICK_MS;
     this.#lastTick = monotonic;
-    this.#time.now();
+    this.#time.turned();
     if (this.#pending !== undefined) return;
     if (late) this.#pending = this.#clock.defer(() => this.#judgeAfterReads(false));
     else this.#judgeAfterReads(true);

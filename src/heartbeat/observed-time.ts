@@ -6,6 +6,9 @@ import type { Clock } from '../lib/clock.ts';
  */
 export const MAX_CHARGED_GAP_MS = 1000;
 
+/** A loop that comes round as often as this does not stand still. */
+const USUAL_TURN_MS = 100;
+
 /**
  * Time as the process could observe it: monotonic time less the stalls, and standing still while frozen. Deadlines
  * live on it, so that crediting a stall to everybody costs one addition.
@@ -16,6 +19,7 @@ export class ObservedTime {
   #last: number;
   #hidden = 0;
   #stalled = 0;
+  #turnedAt: number | undefined;
   #frozen = false;
 
   constructor(clock: Clock, credited: (ms: number) => void = () => {}) {
@@ -29,7 +33,6 @@ export class ObservedTime {
     const monotonic = this.#clock.monotonic();
     const gap = monotonic - this.#last;
     this.#last = monotonic;
-    if (gap > MAX_CHARGED_GAP_MS) this.#stalled += gap - MAX_CHARGED_GAP_MS;
     if (this.#frozen) {
       this.#hidden += gap;
     } else if (gap > MAX_CHARGED_GAP_MS) {
@@ -44,9 +47,23 @@ export class ObservedTime {
     return this.#last;
   }
 
-  /** Milliseconds of all stalls so far, frozen or not: while one lasts, what clients send queues up unread. */
+  /** The loop has come round: the ticker tells so at each tick. */
+  turned(): void {
+    this.now();
+    this.#stalled += this.#late();
+    this.#turnedAt = this.#last;
+  }
+
+  /**
+   * Milliseconds in which the loop did not come round, up to the last call of {@link now}, frozen or not. What clients
+   * sent in them was not read. It never falls, and stands still where no ticker runs.
+   */
   get stalledMs(): number {
-    return this.#stalled;
+    return this.#stalled + this.#late();
+  }
+
+  #late(): number {
+    return this.#turnedAt === undefined ? 0 : Math.max(0, this.#last - this.#turnedAt - USUAL_TURN_MS);
   }
 
   get frozen(): boolean {

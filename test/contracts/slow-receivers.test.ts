@@ -1,0 +1,111 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { eventually, sleep } from '../support/ports.ts';
+import { openSlowReceiver, type SlowReceiver } from '../support/slow-receiver.ts';
+import { type Deployment, deploy, freshUser } from '../support/stores.ts';
+import { startWitness, type Witness } from '../support/witness.ts';
+
+const WRITE_TIMEOUT_MS = 3_000;
+const HEARTBEAT_TIMEOUT_MS = 4_000;
+/** More than the buffers of two kernels hold by several times of both timeouts, at the pace below. */
+const MESSAGE_BYTES = 20_000_000;
+const BYTES_PER_SECOND = 2_500_000;
+/** A machine that others use as well reads more slowly than asked. */
+const PATIENCE_MS = 50_000;
+
+describe.each(['bun', 'node'] as const)('receivers that are slow on %s', { timeout: 60_000 }, (runtime) => {
+  let deployment: Deployment;
+  let witness: Witness;
+  beforeAll(async () => {
+    deployment = await deploy({
+      runtime,
+      kind: 'embedded',
+      env: {
+        LINGXI_WRITE_TIMEOUT_MS: String(WRITE_TIMEOUT_MS),
+        LINGXI_HEARTBEAT_TIMEOUT_MS: String(HEARTBEAT_TIMEOUT_MS),
+        LINGXI_PING_INTERVAL_MS: '1000',
+        LINGXI_MAX_BODY_BYTES: String(2 * MESSAGE_BYTES),
+      },
+    });
+    witness = await startWitness(deployment.gateway);
+  });
+  afterAll(async () => {
+    witness?.stop();
+    await deployment?.stop();
+  });
+
+  const push = async (userId: number): Promise<string> => {
+    const body = { to: { userId }, type: 'large', data: 'x'.repeat(MESSAGE_BYTES) };
+    const { text } = await deployment.gateway.service('POST', '/api/messages', body);
+    return (JSON.parse(text) as { results: { status: string }[] }).results[0]?.status ?? text;
+  };
+  const causeOf = (userId: number): unknown =>
+    deployment.gateway.logs().find((line) => line['event'] === 'disconnected' && line['userId'] === userId)?.[
+      'cause'
+    ];
+  const readsAll = (receiver: SlowReceiver, userId: number): Promise<void> =>
+    eventually(
+      () => {
+        if (receiver.isClosed() || receiver.read() < MESSAGE_BYTES)
+          throw new Error(`read ${receiver.read()} bytes, cause ${String(causeOf(userId))}`);
+      },
+      { timeoutMs: PATIENCE_MS, intervalMs: 50 },
+    );
+
+  it.concurrent('[DL3] one that keeps taking bytes is not cut, however long a message takes', async () => {
+    const userId = freshUser();
+    const receiver = await openSlowReceiver(deployment.gateway, {
+      userId,
+      bytesPerSecond: BYTES_PER_SECOND,
+      speaksV1: false,
+    });
+    const beats = setInterval(() => receiver.beat(), 500);
+    expect(await push(userId)).toBe('queued');
+    await readsAll(receiver, userId);
+    clearInterval(beats);
+    expect(causeOf(userId)).toBeUndefined();
+    receiver.destroy();
+  });
+
+  it.concurrent('[HB2] bytes taken prove the life of a lingxi.v1 client whose pong waits behind them', async () => {
+    const userId = freshUser();
+    const receiver = await openSlowReceiver(deployment.gateway, {
+      userId,
+      bytesPerSecond: BYTES_PER_SECOND,
+      speaksV1: true,
+    });
+    await sleep(1_500);
+    const before = receiver.pongs();
+    expect(before).toBeGreaterThan(0);
+    expect(await push(userId)).toBe('queued');
+    await readsAll(receiver, userId);
+    await eventually(() => {
+      if (receiver.pongs() === before) throw new Error('no ping came behind the message');
+    });
+    expect(causeOf(userId)).toBeUndefined();
+    receiver.destroy();
+  });
+
+  it.concurrent('[DL3] one that takes nothing is closed as a slow consumer after the write timeout', async () => {
+    const userId = freshUser();
+    const receiver = await openSlowReceiver(deployment.gateway, {
+      userId,
+      bytesPerSecond: 0,
+      speaksV1: false,
+    });
+    const beats = setInterval(() => receiver.beat(), 500);
+    const began = performance.now();
+    expect(await push(userId)).toBe('queued');
+    await eventually(
+      () => {
+        if (causeOf(userId) === undefined) throw new Error('not closed');
+      },
+      { timeoutMs: PATIENCE_MS, intervalMs: 20 },
+    );
+    clearInterval(beats);
+    expect(causeOf(userId)).toBe('slow-consumer');
+    expect(performance.now() - began).toBeGreaterThan(WRITE_TIMEOUT_MS - 100);
+    receiver.destroy();
+  });
+
+  it('[DL3] and nobody else notices', () => witness.noticedNothing(2_000));
+});
