@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { eventually, sleep } from '../support/ports.ts';
+import { Aborted, eventually, sleep } from '../support/ports.ts';
 import { openSlowReceiver, type SlowReceiver } from '../support/slow-receiver.ts';
 import { type Deployment, deploy, freshUser } from '../support/stores.ts';
 import { startWitness, type Witness } from '../support/witness.ts';
@@ -45,8 +45,11 @@ describe.each(['bun', 'node'] as const)('receivers that are slow on %s', { timeo
   const readsAll = (receiver: SlowReceiver, userId: number): Promise<void> =>
     eventually(
       () => {
+        const cause = causeOf(userId);
+        if (cause !== undefined)
+          throw new Aborted(`closed by ${String(cause)} after ${receiver.read()} bytes`);
         if (receiver.isClosed() || receiver.read() < MESSAGE_BYTES)
-          throw new Error(`read ${receiver.read()} bytes, cause ${String(causeOf(userId))}`);
+          throw new Error(`read ${receiver.read()} bytes`);
       },
       { timeoutMs: PATIENCE_MS, intervalMs: 50 },
     );

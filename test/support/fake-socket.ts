@@ -57,6 +57,11 @@ export class FakeSocket implements Socket {
     this.#events?.drained();
   }
 
+  /** The kernel takes some of the bytes that are held back; negative: as many more are held back. */
+  take(bytes: number): void {
+    this.#buffered -= bytes;
+  }
+
   /** The client speaks. */
   hear(message: unknown): void {
     this.#events?.message(typeof message === 'string' ? message : JSON.stringify(message));

@@ -82,6 +82,50 @@ describe('heartbeat of connections', () => {
     expect(answered).toBeLessThanOrEqual(21);
   });
 
+  it('[HB2] the bytes that a lingxi.v1 client takes prove its life, while it takes some', () => {
+    const library = openLibrary({ readTimeoutMs: 15_000, writeTimeoutMs: 60_000 });
+    const { socket } = library.connect({ protocol: 'lingxi.v1' });
+    socket.block();
+    library.manager.sendToUser(7, 'm', 'x'.repeat(100_000));
+    while_(library, 60_000, () => socket.take(1));
+    expect(socket.code).toBeUndefined();
+    while_(library, 11_000, () => undefined);
+    expect(socket.closes).toEqual([{ code: 4100, reason: 'heartbeat-timeout' }]);
+  });
+
+  it('[HB2] the bytes that a seed client takes prove nothing: its own messages must', () => {
+    const library = openLibrary({ writeTimeoutMs: 60_000 });
+    const { socket } = library.connect();
+    socket.block();
+    library.manager.sendToUser(7, 'm', 'x'.repeat(100_000));
+    while_(library, 11_000, () => socket.take(1));
+    expect(socket.closes).toEqual([{ code: 4100, reason: 'heartbeat-timeout' }]);
+  });
+
+  it('[HB4] the sockets of a crowd that times out are closed some each turn, after all have been told of', () => {
+    const library = openLibrary();
+    const { clock, manager } = library;
+    const clients = Array.from({ length: 95 }, (_, index) => library.connect({ userId: index + 1 }));
+    const closed = (): number => clients.filter(({ socket }) => socket.code !== undefined).length;
+    let ended = 0;
+    manager.on('disconnected', () => {
+      ended += 1;
+    });
+    const turns: { readonly closed: number; readonly ended: number }[] = [];
+    const defer = clock.defer.bind(clock);
+    clock.defer = (callback) =>
+      defer(() => {
+        const before = closed();
+        callback();
+        turns.push({ closed: closed() - before, ended });
+      });
+    clock.advance(10_200);
+    const closing = turns.filter((turn) => turn.closed > 0);
+    expect(closed()).toBe(95);
+    expect(closing.map((turn) => turn.closed)).toEqual([...Array.from({ length: 9 }, () => 10), 5]);
+    expect(closing[0]?.ended).toBe(95);
+  });
+
   it('[HB3] who speaks is not pinged', () => {
     const library = openLibrary();
     const { socket } = library.connect({ protocol: 'lingxi.v1' });

@@ -157,16 +157,22 @@ describe('lingxi.v1 on a connection', () => {
 
   describe('ack', () => {
     it('resolves true by the id of the push, and not by another user', async () => {
-      const { connect, manager } = openLibrary();
+      const { connect, manager, clock } = openLibrary();
       const [asked, other] = [connect(V1), connect({ ...V1, userId: 8 })];
       const message = manager.prepare('offer', 1, true);
       const acknowledged = manager.acknowledged(message, { userId: 7, timeoutMs: 1000 });
+      let outcome: boolean | 'still pending' = 'still pending';
+      void acknowledged.then((acked) => {
+        outcome = acked;
+      });
       manager.deliverTo(7, message);
       const { id } = asked.socket.envelopes.at(-1) ?? {};
       expect(id).toEqual(expect.any(String));
       other.socket.hear({ type: 'ack', id });
       asked.socket.hear({ type: 'ack', id: 5 });
       asked.socket.hear({ type: 'ack', id: 'another' });
+      await clock.advanceAsync(500);
+      expect(outcome).toBe('still pending');
       asked.socket.hear({ type: 'ack', id });
       asked.socket.hear({ type: 'ack', id });
       expect(await acknowledged).toBe(true);

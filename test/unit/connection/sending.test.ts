@@ -10,6 +10,16 @@ function bounded(policy: OverflowPolicy, limits: { messages?: number; bytes?: nu
   return openLibrary({ sendQueue: { messages: 3, bytes: 100_000, ...limits, policy } });
 }
 
+/** Ms until the server closed the socket of a client that still beats each second. */
+function closedAfter({ clock }: Library, socket: FakeSocket): number {
+  let passed = 0;
+  for (; socket.code === undefined && passed < 60_000; passed += 100) {
+    if (passed % 1000 === 0) socket.hear(PING);
+    clock.advance(100);
+  }
+  return passed;
+}
+
 /** Sends messages named by number; answers their statuses. */
 function sendEach(
   { manager }: Library,
@@ -155,6 +165,36 @@ describe('sending to a slow socket', () => {
     expect(library.manager.counters.dropped.closed).toBe(5);
   });
 
+  it('[DL3] what the socket takes of one large frame counts, however small it is', () => {
+    const library = openLibrary({ writeTimeoutMs: 4000 });
+    const { socket } = library.connect();
+    socket.block();
+    library.manager.sendToUser(7, 'm', 'x'.repeat(100_000));
+    for (let second = 0; second < 60; second += 1) {
+      library.clock.advance(1000);
+      socket.take(1);
+      socket.hear(PING);
+    }
+    expect(socket.code).toBeUndefined();
+    const passed = closedAfter(library, socket);
+    expect(passed).toBeGreaterThanOrEqual(3500);
+    expect(passed).toBeLessThanOrEqual(4600);
+    expect(socket.closes).toEqual([{ code: 4101, reason: 'slow-consumer' }]);
+  });
+
+  it('[DL3] what is put behind a frame that the socket does not take is no progress', () => {
+    const library = openLibrary({ writeTimeoutMs: 4000 });
+    const { socket } = library.connect();
+    socket.block();
+    library.manager.sendToUser(7, 'm', 1);
+    for (let ms = 0; ms < 4100; ms += 100) {
+      // As a runtime does that answers pings by itself.
+      socket.take(-10);
+      library.clock.advance(100);
+    }
+    expect(socket.closes).toEqual([{ code: 4101, reason: 'slow-consumer' }]);
+  });
+
   it('[DL3] a slow receiver delays nobody else', () => {
     const library = openLibrary();
     const [slow, quick] = [library.connect({ userId: 1 }), library.connect({ userId: 2 })];
@@ -243,7 +283,7 @@ describe('sending to a slow socket', () => {
         const library = openLibrary({ sendQueue: { policy, messages, bytes } });
         const { manager, clock } = library;
         let socket = library.connect().socket;
-        let [sent, handedOver, announced, toldDropped] = [0, 0, 0, 0];
+        let [sent, handedOver, announced, told, toldDropped] = [0, 0, 0, 0, 0];
         manager.on('dropped', ({ count }) => {
           announced += count;
         });
@@ -254,8 +294,10 @@ describe('sending to a slow socket', () => {
           }
           if (step.do === 'send') {
             sent += 1;
-            const { status } = manager.sendToUser(7, `k${step.kind}`, 'x'.repeat(step.bytes));
+            // That the socket was gone is told to who sends, and to them alone.
+            const { status, reason } = manager.sendToUser(7, `k${step.kind}`, 'x'.repeat(step.bytes));
             if (status === 'dropped') toldDropped += 1;
+            if (reason === 'closed') told += 1;
           } else if (step.do === 'block') socket.block(step.room);
           else if (step.do === 'drain') socket.drain(step.room);
           else if (step.do === 'wait') clock.advance(step.ms);
@@ -270,7 +312,7 @@ describe('sending to a slow socket', () => {
         // Those that were told to be queued and were lost later are among the dropped.
         expect(dropped).toBe(losses(manager));
         expect(handedOver + manager.queuedMessages() + losses(manager) + offline).toBe(sent);
-        expect(announced).toBeLessThanOrEqual(losses(manager));
+        expect(announced + told).toBe(losses(manager));
       }),
       { numRuns: 300 },
     );

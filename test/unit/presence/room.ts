@@ -21,6 +21,8 @@ export type RoomOptions = Partial<
   readonly renewalMs?: number;
   readonly adopt?: readonly PeriodRow[];
   readonly lastAliveAt?: number;
+  /** Default 0: the breaker of mass timeouts is off. */
+  readonly massTimeoutShare?: number;
 };
 
 export interface Player {
@@ -84,7 +86,7 @@ export async function openRoom(options: RoomOptions = {}): Promise<Room> {
     newId: () => `id${++ids}`,
   });
   const manager = new ConnectionManager({
-    ...{ clock, time, counters, observer: tracker },
+    ...{ clock, time, counters, observer: tracker, massTimeoutShare: options.massTimeoutShare ?? 0 },
     policy: sessionPolicy === 'multi' ? 'multi' : 'replace',
   });
   const during = async <Value>(work: Promise<Value>, limitMs = 20_000): Promise<Value> => {

@@ -8,7 +8,12 @@ const USER = 7;
 describe('[PR12] the timeline of one user', () => {
   function world() {
     const changes: PresenceChange[] = [];
-    const rules = { policy: 'replace', maxConnectionsPerUser: 3, lastSeenTtlMs: 86_400_000 } as const;
+    const rules = {
+      policy: 'replace',
+      maxConnectionsPerUser: 3,
+      lastSeenTtlMs: 86_400_000,
+      livelyLeftMs: 0,
+    } as const;
     const present = new PresenceWorld(
       rules,
       () => undefined,
