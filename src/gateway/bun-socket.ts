@@ -5,7 +5,13 @@ import type { Dial } from '../presence/presence.ts';
 import { CloseCode } from '../protocol/close-codes.ts';
 import type { Acceptance } from './admission.ts';
 import type { BunSocketData, BunSocketHandlers, BunWebSocket } from './bun-types.ts';
-import { decodeUtf8, MAX_HELD_BYTES, NO_EVENTS, type ServerOptions } from './gateway-server.ts';
+import {
+  decodeUtf8,
+  MAX_HELD_BYTES,
+  NO_EVENTS,
+  type ServerOptions,
+  type SocketOptions,
+} from './gateway-server.ts';
 
 /** Bun's longest idle timeout. */
 const MAX_IDLE_S = 960;
@@ -15,7 +21,9 @@ const IDLE_MARGIN_S = 20;
 const NO_IDLE_TIMEOUT = 0;
 
 /** Bun's settings for every socket; what it calls back goes straight to the object on the socket. */
-export function bunSocketHandlers(options: ServerOptions): BunSocketHandlers {
+export function bunSocketHandlers(
+  options: Pick<ServerOptions, 'readTimeoutMs' | 'maxMessageBytes'>,
+): BunSocketHandlers {
   const idleS = Math.ceil(options.readTimeoutMs / 1000) + IDLE_MARGIN_S;
   return {
     maxPayloadLength: options.maxMessageBytes,
@@ -40,7 +48,7 @@ export function bunSocketHandlers(options: ServerOptions): BunSocketHandlers {
  * closes this socket instead.
  */
 export class BunSocket implements Socket, BunSocketData {
-  readonly #options: ServerOptions;
+  readonly #options: SocketOptions;
   readonly #registration: Registration;
   /** Until the socket was registered. */
   #dial: Dial | undefined;
@@ -49,7 +57,7 @@ export class BunSocket implements Socket, BunSocketData {
   #ended = false;
   #waitsForDrain = false;
 
-  constructor(options: ServerOptions, accepted: Acceptance) {
+  constructor(options: SocketOptions, accepted: Acceptance) {
     this.#options = options;
     this.#registration = accepted.registration;
     this.#dial = accepted.dial;

@@ -61,6 +61,9 @@ export interface ServerOptions {
   readonly language?: Language;
 }
 
+/** What one socket needs of them. */
+export type SocketOptions = Pick<ServerOptions, 'admission' | 'opened' | 'abandoned' | 'log'>;
+
 /** Why the server cannot listen, in one sentence that says what to do. */
 export class ListenError extends Error {
   override readonly name = 'ListenError';

@@ -5,7 +5,7 @@ import { logInternalError } from '../logging/internal-error.ts';
 import type { Log } from '../logging/log.ts';
 import { CloseCode } from '../protocol/close-codes.ts';
 import type { Acceptance } from './admission.ts';
-import { decodeUtf8, MAX_HELD_BYTES, NO_EVENTS, type ServerOptions } from './gateway-server.ts';
+import { decodeUtf8, MAX_HELD_BYTES, NO_EVENTS, type SocketOptions } from './gateway-server.ts';
 
 /**
  * One socket: the port that its connection drives, on `ws` and the stream below it. An exception in what `ws` calls would
@@ -26,7 +26,7 @@ export class NodeSocket implements Socket {
   }
 
   /** Registers the socket, and calls `ended` once when it is over. */
-  start(options: ServerOptions, accepted: Acceptance, ended: () => void): void {
+  start(options: SocketOptions, accepted: Acceptance, ended: () => void): void {
     const ws = this.#ws;
     ws.on('message', this.#onMessage);
     ws.on('ping', this.#onPing);

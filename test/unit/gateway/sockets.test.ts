@@ -1,0 +1,137 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { WebSocket, WebSocketServer } from 'ws';
+import type { SocketEvents } from '../../../src/connection/socket.ts';
+import type { Acceptance } from '../../../src/gateway/admission.ts';
+import { BunSocket, bunSocketHandlers } from '../../../src/gateway/bun-socket.ts';
+import type { BunWebSocket } from '../../../src/gateway/bun-types.ts';
+import type { SocketOptions } from '../../../src/gateway/gateway-server.ts';
+import { NodeSocket } from '../../../src/gateway/node-socket.ts';
+import type { LogFields } from '../../../src/logging/log.ts';
+
+const USER = { userId: 7, username: '玩家7', connectionId: 'c1', epoch: 2, period: 1, resumed: false };
+const ACCEPTED: Acceptance = {
+  kind: 'accept',
+  protocol: undefined,
+  registration: { ...USER, ip: '192.0.2.1', protocol: 'seed' },
+  dial: { userId: 7, connectionId: 'c1', epoch: 2, period: 1, loginTime: 1, resumed: false },
+};
+
+const broken = (): never => {
+  throw new Error('a bug');
+};
+
+/** What a socket tells, in order, where its events are `events`; `opened` may refuse. */
+function watched(events: Partial<SocketEvents>, opened?: () => never) {
+  const told: string[] = [];
+  const errors: LogFields[] = [];
+  const none = (): void => undefined;
+  const note = (event: string) => (): void => void told.push(event);
+  const options: SocketOptions = {
+    admission: { decide: broken, release: note('released') },
+    abandoned: note('abandoned'),
+    opened:
+      opened ??
+      (() => ({
+        ...{ message: note('message'), control: note('control'), drained: note('drained') },
+        ...{ closed: note('closed') },
+        ...events,
+      })),
+    log: { debug: none, info: none, warn: none, error: (fields) => errors.push(fields) },
+  };
+  return { told, errors, options };
+}
+
+function fakeBunSocket(data: BunSocket) {
+  const closes: (number | undefined)[] = [];
+  const ws: BunWebSocket = {
+    data,
+    send: () => 1,
+    ping: () => 1,
+    close: (code) => void closes.push(code),
+    terminate: () => undefined,
+    getBufferedAmount: () => 0,
+  };
+  return { ws, closes };
+}
+
+async function overWs(options: SocketOptions): Promise<{ client: WebSocket; code: Promise<number> }> {
+  const server = createServer();
+  const upgrades = new WebSocketServer({ noServer: true });
+  server.on('upgrade', (request, stream, head) =>
+    upgrades.handleUpgrade(request, stream, head, (ws) =>
+      new NodeSocket(ws, stream, options.log).start(options, ACCEPTED, () => undefined),
+    ),
+  );
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => void server.close());
+  const client = new WebSocket(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  const code = new Promise<number>((resolve) => client.once('close', resolve));
+  await new Promise((resolve) => client.once('open', resolve));
+  return { client, code };
+}
+
+describe('what the engine of a runtime calls', () => {
+  it.each(['message', 'control'] as const)('on Bun: a bug by "%s" closes that socket with 1011', (event) => {
+    const { options, errors } = watched({ [event]: broken });
+    const socket = new BunSocket(options, ACCEPTED);
+    const { ws, closes } = fakeBunSocket(socket);
+    const handlers = bunSocketHandlers({ readTimeoutMs: 60_000, maxMessageBytes: 1000 });
+    handlers.open(ws);
+    if (event === 'message') handlers.message(ws, 'x');
+    else handlers.pong(ws);
+    expect(closes).toEqual([1011]);
+    expect(errors).toMatchObject([{ event: 'internal-error', where: 'socket' }]);
+  });
+
+  it('on Bun: a socket that cannot be registered is closed with 1011 and given back', () => {
+    const { options, errors, told } = watched({}, broken);
+    const socket = new BunSocket(options, ACCEPTED);
+    const { ws, closes } = fakeBunSocket(socket);
+    socket.onOpen(ws);
+    expect(closes).toEqual([1011]);
+    socket.onClose(1011, '');
+    expect(told).toEqual(['released', 'abandoned']);
+    expect(errors).toHaveLength(1);
+  });
+
+  it('on Bun: what breaks at the end of a socket keeps nothing else from being given back', () => {
+    const { options, told } = watched({ closed: broken });
+    const socket = new BunSocket(options, ACCEPTED);
+    socket.onOpen(fakeBunSocket(socket).ws);
+    expect(() => socket.onClose(1000, '')).not.toThrow();
+    expect(told).toEqual(['released']);
+  });
+
+  it.each<[string, (client: WebSocket) => void]>([
+    ['message', (client) => client.send('x')],
+    ['control', (client) => client.ping()],
+  ])('on Node: a bug by "%s" closes that socket with 1011', async (event, act) => {
+    const { options, errors } = watched({ [event]: broken });
+    const { client, code } = await overWs(options);
+    act(client);
+    expect(await code).toBe(1011);
+    expect(errors).toMatchObject([{ event: 'internal-error', where: 'socket' }]);
+  });
+
+  it('on Node: a socket that cannot be registered is closed with 1011 and given back', async () => {
+    const { options, told } = watched({}, broken);
+    const { code } = await overWs(options);
+    expect(await code).toBe(1011);
+    await expect.poll(() => told).toEqual(['released', 'abandoned']);
+  });
+});
+
+describe('the idle timeout of Bun', () => {
+  const idle = (readTimeoutMs: number): number =>
+    bunSocketHandlers({ readTimeoutMs, maxMessageBytes: 1000 }).idleTimeout;
+
+  it('stands behind the read timeout', () => {
+    expect([idle(200), idle(60_000), idle(940_000)]).toEqual([21, 80, 960]);
+  });
+
+  it('is off where the read timeout is longer than Bun can wait', () => {
+    expect([idle(940_001), idle(960_000), idle(3_600_000)]).toEqual([0, 0, 0]);
+  });
+});
