@@ -1,8 +1,9 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { KINDS, type Kind } from '../support/fuzz/case.ts';
+import { findingLines } from '../support/fuzz/finding-lines.ts';
 import { type RunSettings, replay, runAttacks } from '../support/fuzz/run.ts';
 import type { Runtime } from '../support/gateway-process.ts';
-import { findingLines, reportLines } from './report.ts';
+import { reportLines } from './report.ts';
 
 const OPTIONS = {
   runtime: { type: 'string', default: 'both' },

@@ -1,9 +1,7 @@
-import type { AttackReport, Finding } from '../support/fuzz/attack.ts';
+import type { AttackReport } from '../support/fuzz/attack.ts';
+import { findingLines } from '../support/fuzz/finding-lines.ts';
 import type { Holdings } from '../support/fuzz/leaks.ts';
 import type { RunReport, RunSettings } from '../support/fuzz/run.ts';
-
-/** Parts of an input that are shown. */
-const MAX_PARTS = 8;
 
 /** What was sent, how it was answered, what was held, and what was found. */
 export function reportLines(report: RunReport, settings: RunSettings): readonly string[] {
@@ -17,18 +15,6 @@ export function reportLines(report: RunReport, settings: RunSettings): readonly 
     ...report.findings.flatMap((finding) => findingLines(finding, settings)),
     ...report.leaks.map((leak) => `FOUND leak: ${leak}`),
     found === 0 ? `${report.runtime}: nothing found` : `${report.runtime}: ${found} findings`,
-  ];
-}
-
-export function findingLines(finding: Finding, settings: RunSettings): readonly string[] {
-  const { kind, trouble, index, seed, parts, times } = finding;
-  const again = `npm run abuse -- --runtime ${settings.runtime} --seed ${seed} --kind ${kind} --case ${index}`;
-  const more = parts.length > MAX_PARTS ? [`    and ${parts.length - MAX_PARTS} more`] : [];
-  return [
-    `FOUND ${trouble.what} by ${kind}, seen ${times} times: ${trouble.detail}`,
-    ...parts.slice(0, MAX_PARTS).map((part) => `    ${part}`),
-    ...more,
-    ...(index === undefined ? [] : [`    again: ${again}`]),
   ];
 }
 

@@ -1,6 +1,6 @@
 import type { Case, Kind, Part } from './case.ts';
 import { DEAF } from './play-bus.ts';
-import { SILENT } from './play-socket.ts';
+import { KEPT, SILENT } from './play-socket.ts';
 import type { Stage, Trouble } from './stage.ts';
 import { Tally } from './tally.ts';
 
@@ -51,6 +51,10 @@ const ROUND_MS = 400;
 const MAX_TROUBLES = 40;
 /** Troubles of one kind that are searched for their causes. */
 const MAX_SEARCHES = 6;
+/** Answers that are findings although the process is well. */
+const ODD_ANSWERS: ReadonlySet<string> = new Set([SILENT, KEPT, DEAF]);
+/** Of one case among several, what is shown. */
+const SHOWN_CHARS = 160;
 /** Cases and part lists that are played again to find one cause. */
 const MAX_PROBES = 60;
 
@@ -61,8 +65,10 @@ export class Attack {
   readonly #answers = new Tally();
   readonly #findings: Finding[] = [];
   readonly #unrepeated: Trouble[] = [];
+  /** Cases that may cause trouble long after their round. */
+  readonly #patient: Case[] = [];
   readonly #waiting = new Set<Promise<void>>();
-  readonly #unanswered: { readonly input: Case; readonly answer: string }[] = [];
+  readonly #odd: { readonly input: Case; readonly answer: string }[] = [];
   #turn: Promise<unknown> = Promise.resolve();
   #next = 0;
   #units = 0;
@@ -121,10 +127,10 @@ export class Attack {
         played.push(input);
         const answered = this.#plan.play(input).then((answer) => {
           this.#answers.add(answer);
-          if (answer === SILENT || answer === DEAF) this.#unanswered.push({ input, answer });
+          if (ODD_ANSWERS.has(answer)) this.#odd.push({ input, answer });
         });
         // A client that waits to be cut off waits for seconds: nobody waits for it.
-        if (input.leaving === 'wait') this.#follow(answered);
+        if (input.leaving === 'wait') this.#follow(input, answered);
         else await answered;
       }
     };
@@ -132,7 +138,8 @@ export class Attack {
     return played;
   }
 
-  #follow(answered: Promise<void>): void {
+  #follow(input: Case, answered: Promise<void>): void {
+    this.#patient.push(input);
     const followed = answered.finally(() => this.#waiting.delete(followed));
     this.#waiting.add(followed);
   }
@@ -146,8 +153,8 @@ export class Attack {
 
   async #judge(played: readonly Case[]): Promise<void> {
     const trouble = await this.#stage.look();
-    const unanswered = this.#unanswered.splice(0);
-    if (trouble === undefined) return unanswered.forEach(({ input, answer }) => this.#report(input, answer));
+    const odd = this.#odd.splice(0);
+    if (trouble === undefined) return odd.forEach(({ input, answer }) => this.#report(input, answer));
     this.#troubles += 1;
     await this.#stage.recover(trouble);
     const known = this.#findings.find((finding) => isSame(finding.trouble, trouble));
@@ -156,7 +163,7 @@ export class Attack {
       return;
     }
     this.#searches += 1;
-    const finding = await this.#search(played, trouble);
+    const finding = await this.#search([...new Set([...played, ...this.#patient])], trouble);
     if (finding === undefined) {
       this.#unrepeated.push(trouble);
       return;
@@ -172,47 +179,54 @@ export class Attack {
     else alike.times += 1;
   }
 
-  /** The process is well, and yet it no longer hears whom it must hear. */
+  /** The process is well, and yet it hears whom it must not hear, or the other way round. */
   #report(input: Case, answer: string): void {
     const cause = { index: input.index, parts: summary(input.parts) };
-    this.#add(this.#finding({ what: 'deaf', detail: answer }, cause));
+    this.#add(this.#finding({ what: 'wrong answer', detail: answer }, cause));
   }
 
   /** Plays the cases again, all together and then by halves. What does not stall a second time was the machine's. */
   async #search(played: readonly Case[], trouble: Trouble): Promise<Finding | undefined> {
     this.#probesLeft = MAX_PROBES;
-    let suspects = played;
-    if (!(await this.#causes(suspects, trouble))) {
-      if (trouble.what === 'stall') return undefined;
+    const comesAgain = await this.#causes(played, trouble);
+    if (trouble.what === 'stall') {
+      // Twice in a row: a busy machine stalls now and then.
+      if (!comesAgain || !(await this.#causes(played, trouble))) return undefined;
+    } else if (!comesAgain) {
       return this.#finding(trouble, { parts: [`one of ${played.length} cases; it did not come again`] });
     }
-    while (suspects.length > 1 && this.#probesLeft > 0) {
-      const half = Math.ceil(suspects.length / 2);
-      const [first, second] = [suspects.slice(0, half), suspects.slice(half)];
-      if (await this.#causes(first, trouble)) suspects = first;
-      else if (await this.#causes(second, trouble)) suspects = second;
-      else break;
-    }
+    const suspects = await this.#reduced(played, (fewer) => this.#causes(fewer, trouble));
     const [only] = suspects;
-    if (only === undefined || suspects.length > 1) {
-      const parts = suspects.map((input) => `case ${input.index}: ${input.recipe}`).slice(0, 8);
-      return this.#finding(trouble, { parts: [`${suspects.length} cases together`, ...parts] });
-    }
-    return this.#shrunk(only, trouble);
+    if (only !== undefined && suspects.length === 1) return this.#shrunk(only, trouble);
+    const parts = suspects.map((input) =>
+      `case ${input.index}: ${summary(input.parts).join(', ')}`.slice(0, SHOWN_CHARS),
+    );
+    return this.#finding(trouble, { parts: [`${suspects.length} cases together`, ...parts] });
   }
 
   /** Leaves out parts as long as the trouble stays. */
   async #shrunk(input: Case, trouble: Trouble): Promise<Finding> {
-    let parts = input.parts;
     this.#probesLeft = Math.max(this.#probesLeft, MAX_PROBES / 2);
-    for (let size = Math.ceil(parts.length / 2); size >= 1 && parts.length > 1; size = Math.floor(size / 2)) {
-      for (let at = 0; at < parts.length && parts.length > 1 && this.#probesLeft > 0; ) {
-        const fewer = parts.toSpliced(at, size);
-        if (fewer.length > 0 && (await this.#causes([{ ...input, parts: fewer }], trouble))) parts = fewer;
+    const parts = await this.#reduced(input.parts, (fewer) =>
+      this.#causes([{ ...input, parts: fewer }], trouble),
+    );
+    return this.#finding(trouble, { index: input.index, parts: summary(parts) });
+  }
+
+  /** Leaves out halves, quarters and so on, down to single items, as long as what is left still causes it. */
+  async #reduced<Item>(
+    all: readonly Item[],
+    causes: (fewer: readonly Item[]) => Promise<boolean>,
+  ): Promise<readonly Item[]> {
+    let items = all;
+    for (let size = Math.ceil(items.length / 2); size >= 1 && items.length > 1; size = Math.floor(size / 2)) {
+      for (let at = 0; at < items.length && items.length > 1 && this.#probesLeft > 0; ) {
+        const fewer = items.toSpliced(at, size);
+        if (fewer.length > 0 && (await causes(fewer))) items = fewer;
         else at += size;
       }
     }
-    return this.#finding(trouble, { index: input.index, parts: summary(parts) });
+    return items;
   }
 
   #finding(trouble: Trouble, cause: { readonly index?: number; readonly parts: readonly string[] }): Finding {

@@ -14,6 +14,8 @@ export interface Part {
   readonly bytes: Buffer;
   /** After this part the server may end the connection, or wait for bytes that never come. */
   readonly mayEnd?: true;
+  /** After this part the connection must answer nothing any more. */
+  readonly mustEnd?: true;
   /** Where a text on the bus goes. */
   readonly channel?: Channel;
 }

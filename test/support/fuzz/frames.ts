@@ -91,7 +91,8 @@ function fragments(random: Random): readonly Part[] {
 
 /** What ends the connection, or leaves the server waiting for bytes. */
 function wrongFrame(random: Random): Part {
-  const end = (what: string, wire: Wire): Part => ({ ...part(random, what, wire), mayEnd: true });
+  const maybe = (what: string, wire: Wire): Part => ({ ...part(random, what, wire), mayEnd: true });
+  const end = (what: string, wire: Wire): Part => ({ ...maybe(what, wire), mustEnd: true });
   const small = Buffer.from('{"type":"ping"}');
   switch (
     random.weighted({
@@ -138,7 +139,7 @@ function wrongFrame(random: Random): Part {
         2n ** 63n,
         2n ** 64n - 1n,
       ]);
-      return end(`a length of ${claimed}`, {
+      return maybe(`a length of ${claimed}`, {
         opcode: random.pick([0, 1, 2, 8, 9]),
         payload: small,
         claimed,
@@ -146,7 +147,7 @@ function wrongFrame(random: Random): Part {
       });
     }
     case 'odd':
-      return end('a length in too many bytes', {
+      return maybe('a length in too many bytes', {
         opcode: random.pick([1, 9]),
         payload: small,
         lengthBytes: random.pick([2, 8]),
@@ -156,7 +157,11 @@ function wrongFrame(random: Random): Part {
     case 'utf8':
       return end('text that is not UTF-8', {
         opcode: random.pick([1, 2, 8]),
-        payload: Buffer.concat([Buffer.from([3, 0xe8]), randomBytes(random, random.int(1, 100))]),
+        payload: Buffer.concat([
+          Buffer.from([3, 0xe8]),
+          randomBytes(random, random.int(1, 100)),
+          Buffer.from([0xff]),
+        ]),
       });
     case 'close': {
       const body = randomBytes(random, random.int(0, CONTROL_BYTES));
@@ -173,7 +178,7 @@ function wrongFrame(random: Random): Part {
       });
     case 'large': {
       const length = magnitude(random, 65_536, 1_000_000);
-      return end(`a message of ${length} bytes`, {
+      return maybe(`a message of ${length} bytes`, {
         opcode: random.pick([1, 2]),
         payload: Buffer.alloc(length, 0x20),
       });

@@ -15,6 +15,8 @@ export interface PlanSettings {
   readonly maxMessageBytes: number;
   /** Parts that are left out, by their words: to look behind what is known. */
   readonly without?: RegExp;
+  /** No client waits until the server cuts it off, which takes 10 s. */
+  readonly isHasty?: boolean;
 }
 
 /** Connections that are open at one time. */
@@ -29,10 +31,11 @@ export interface Plans {
 /** What is to be thrown at a stage, of each kind. */
 export function plansFor(stage: Stage, settings: PlanSettings): Plans {
   const { seed, counts, maxMessageBytes, without } = settings;
-  const kept = (input: Case): Case =>
-    without === undefined
-      ? input
-      : { ...input, parts: input.parts.filter(({ what }) => !without.test(what)) };
+  const kept = (input: Case): Case => ({
+    ...input,
+    parts: without === undefined ? input.parts : input.parts.filter(({ what }) => !without.test(what)),
+    leaving: input.leaving === 'wait' && settings.isHasty === true ? 'reset' : input.leaving,
+  });
   const { gateway, deployment } = stage;
   const { redis } = deployment.stores;
   if (redis === undefined) throw new Error('the bus needs a Redis');

@@ -29,7 +29,9 @@ export function playHandshake(port: number, input: Case): Promise<string> {
       if (input.leaving === 'end') socket.end();
       // The rest of the answers is not awaited.
       setTimeout(() => socket.resetAndDestroy(), input.leaving === 'end' ? QUIET_MS : 0);
-      finish(input.leaving === 'wait' && !isDeaf ? `open after ${PATIENCE_MS / 1000} s` : 'left');
+      finish(
+        input.leaving === 'wait' && !isDeaf ? `open after ${PATIENCE_MS / 1000} s (${input.recipe})` : 'left',
+      );
     };
     const isDeaf = input.recipe === 'deaf';
     const patience = input.leaving === 'wait' ? PATIENCE_MS : QUIET_MS;

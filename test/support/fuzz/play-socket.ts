@@ -9,6 +9,10 @@ const BYTES_AT_ONCE = 131_072;
 /** How long an end is awaited that may come, and one that must. */
 const MAYBE_MS = 200;
 const SURELY_MS = 5_000;
+/** Codes of the range for applications that the product closes with; others are echoes of what a client sent. */
+const OURS: ReadonlySet<number> = new Set([4000, 4001, 4002, 4003, 4100, 4101, 4102]);
+/** The answer to a case after which a connection that must end still answered a ping. */
+export const KEPT = 'kept: a ping after a forbidden frame was answered';
 /** The answer to a case after which a connection that must live answered no ping. */
 export const SILENT = 'silent: a ping was not answered';
 
@@ -33,10 +37,14 @@ export async function playSocket(target: SocketTarget, input: Case): Promise<str
     line.reset();
     return status === undefined ? 'no answer to the handshake' : `handshake ${status}`;
   }
-  for (const { parts, isSure } of batches(input.parts)) {
+  for (const { parts, isSure, mustEnd } of batches(input.parts)) {
     line.write(Buffer.concat(parts.map(({ bytes }) => bytes)));
     await line.fence(isSure ? SURELY_MS : MAYBE_MS);
     if (line.ended) break;
+    if (line.answered && mustEnd) {
+      line.reset();
+      return KEPT;
+    }
     if (!line.answered && isSure) {
       line.reset();
       return SILENT;
@@ -54,7 +62,8 @@ async function leave(line: Line, input: Case): Promise<string> {
   await line.over(MAYBE_MS);
   const { code, ended } = line;
   line.reset();
-  if (code !== undefined) return `close ${code}`;
+  if (code !== undefined)
+    return code < 3_000 || OURS.has(code) ? `close ${code}` : 'close with a code of the client';
   return ended ? 'ended' : 'left';
 }
 
@@ -62,6 +71,8 @@ interface Batch {
   readonly parts: readonly Part[];
   /** Whether the connection must still answer after it. */
   readonly isSure: boolean;
+  /** Whether it must not answer any more. */
+  readonly mustEnd: boolean;
 }
 
 /** What follows a part that may end the connection is sent in one go. */
@@ -69,14 +80,16 @@ function* batches(parts: readonly Part[]): Generator<Batch> {
   let batch: Part[] = [];
   let bytes = 0;
   let isSure = true;
+  let mustEnd = false;
   for (const part of parts) {
     batch.push(part);
     bytes += part.bytes.length;
     if (part.mayEnd === true) isSure = false;
+    if (part.mustEnd === true) mustEnd = true;
     if (!isSure || (batch.length < PARTS_AT_ONCE && bytes < BYTES_AT_ONCE)) continue;
-    yield { parts: batch, isSure };
+    yield { parts: batch, isSure, mustEnd };
     batch = [];
     bytes = 0;
   }
-  if (batch.length > 0) yield { parts: batch, isSure };
+  if (batch.length > 0) yield { parts: batch, isSure, mustEnd };
 }

@@ -7,7 +7,7 @@ import { LoopWatch } from './loop-watch.ts';
 
 /** What the product did that it must not do. */
 export interface Trouble {
-  readonly what: 'exit' | 'hang' | 'stall' | 'witness closed' | 'internal-error' | 'leak' | 'deaf';
+  readonly what: 'exit' | 'hang' | 'stall' | 'witness closed' | 'internal-error' | 'wrong answer';
   readonly detail: string;
   readonly waitedMs?: number;
 }
@@ -22,6 +22,8 @@ export interface StageOptions {
 /** A process that answers nothing for this long hangs for good. */
 const HANG_MS = 15_000;
 const HEALTH_MS = 3_000;
+/** Time from the last line of a process to its end. */
+const EXIT_MS = 500;
 /** Time in which a stall shows that a case has just caused. */
 const AFTER_MS = 60;
 /** Of a log line, what a report shows. */
@@ -74,6 +76,8 @@ export class Stage {
   async look(): Promise<Trouble | undefined> {
     const waited = Math.round(this.#witness.worstMs() - this.#loop.takeWorst());
     const errors = this.#newErrors();
+    // The line of an uncaught exception comes just before the end.
+    if (errors.length > 0) await Promise.race([this.#witness.client.closed, sleep(EXIT_MS)]);
     const closed = this.#witness.closed();
     if (closed !== undefined) {
       if (await this.#isAlive()) return { what: 'witness closed', detail: `${closed.code} ${closed.reason}` };
