@@ -1,0 +1,44 @@
+import { describe, expect, it } from 'vitest';
+import { findingLines } from '../support/fuzz/finding-lines.ts';
+import { type RunSettings, runAttacks } from '../support/fuzz/run.ts';
+
+/** `LINGXI_TEST_SEED` plays a failed run again: the seed stands in its message. */
+const SEED = Number(process.env['LINGXI_TEST_SEED'] ?? Date.now() % 2 ** 31);
+/** A share of what `npm run abuse` sends, for about 15 s. */
+const COUNTS = { frames: 20_000, json: 1_000, handshakes: 300, bus: 300 };
+/** Both runtimes share the cores with each other and with other test files: only a stall of ours takes this long. */
+const STALL_MS = 1_000;
+const GROWTH_MB = 200;
+const MAX_MESSAGE_BYTES = 262_144;
+
+function settingsFor(runtime: RunSettings['runtime']): RunSettings {
+  return {
+    runtime,
+    seed: SEED,
+    counts: COUNTS,
+    stallMs: STALL_MS,
+    growthMb: GROWTH_MB,
+    maxMessageBytes: MAX_MESSAGE_BYTES,
+    isHasty: true,
+  };
+}
+
+describe.concurrent(`random inputs of seed ${SEED}`, () => {
+  it.each(['bun', 'node'] as const)(
+    'end no process on %s, hold nobody up, and leave nothing behind',
+    { timeout: 300_000 },
+    async (runtime) => {
+      const settings = settingsFor(runtime);
+      const report = await runAttacks(settings);
+      const found = [
+        ...report.findings.flatMap((finding) => findingLines(finding, settings)),
+        ...report.leaks,
+      ];
+      expect(found, `LINGXI_TEST_SEED=${SEED}`).toEqual([]);
+      // What was sent did arrive: most connections were let in, and every push after the texts was heard.
+      const answers = new Map(report.attacks.map((attack) => [attack.kind, attack.answers]));
+      expect(answers.get('handshakes')?.get('status 101')).toBeGreaterThan(0);
+      expect(answers.get('bus')?.get('heard')).toBeGreaterThan(0);
+    },
+  );
+});
