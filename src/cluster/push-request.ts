@@ -1,12 +1,8 @@
 import type { PushRequest } from '../connection/delivery.ts';
 import { ok, type Result } from '../lib/result.ts';
 import { PROTOCOL_TYPES } from '../protocol/envelope.ts';
-import {
-  nestsTooDeep,
-  topLevelValues,
-  topLevelValuesOfEach,
-  type ValueTexts,
-} from '../protocol/json-spans.ts';
+import { topLevelValues, topLevelValuesOfEach, type ValueTexts } from '../protocol/json-spans.ts';
+import { isTooDeep } from '../protocol/json-text.ts';
 import { parseUserId } from '../protocol/user-id.ts';
 
 /** Most messages in one batch. */
@@ -37,7 +33,7 @@ export interface JsonInput {
 
 /** Reads one message from text that nobody has looked at; what is not JSON has the wrong shape. */
 export function parsePushText(text: string): Parsed<PushRequest> {
-  if (nestsTooDeep(text)) return fault('(message)');
+  if (isTooDeep(text)) return fault('(message)');
   let value: unknown;
   try {
     value = JSON.parse(text);

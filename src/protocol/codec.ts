@@ -1,4 +1,5 @@
-import { memberText, parseJson } from './json-text.ts';
+import { topLevelValues } from './json-spans.ts';
+import { parseJson } from './json-text.ts';
 
 /** A client message after parsing: only `type` is required, everything else has whatever JSON type it came with. */
 export interface ClientMessage {
@@ -45,5 +46,5 @@ export function parseClientMessage(text: string): ClientMessage | undefined {
 
 /** The JSON text of the top-level `timestamp` of a ping that was parsed from `text`; empty where it has none. */
 export function pingTimestamp(text: string): string {
-  return memberText(text, 'timestamp') ?? '';
+  return topLevelValues(text).get('timestamp') ?? '';
 }

@@ -1,9 +1,7 @@
-/** Deepest nesting of JSON that is passed on: whoever receives it may read it by recursion. */
-export const MAX_SPAN_DEPTH = 128;
+import { endOfString } from './json-text.ts';
 
 const QUOTE = 0x22;
 const COMMA = 0x2c;
-const BACKSLASH = 0x5c;
 const OPEN_ARRAY = 0x5b;
 const CLOSE_ARRAY = 0x5d;
 const OPEN_OBJECT = 0x7b;
@@ -44,29 +42,12 @@ export function topLevelValuesOfEach(text: string): readonly ValueTexts[] {
   return items;
 }
 
-/** Whether JSON text, or text that claims to be JSON, nests deeper than {@link MAX_SPAN_DEPTH}. */
-export function nestsTooDeep(text: string): boolean {
-  let depth = 0;
-  for (let at = 0; at < text.length; at += 1) {
-    const code = text.charCodeAt(at);
-    if (code === QUOTE) {
-      at = endOfString(text, at) - 1;
-    } else if (code === OPEN_OBJECT || code === OPEN_ARRAY) {
-      depth += 1;
-      if (depth > MAX_SPAN_DEPTH) return true;
-    } else if (code === CLOSE_OBJECT || code === CLOSE_ARRAY) {
-      depth -= 1;
-    }
-  }
-  return false;
-}
-
 /** The members of the object that opens at `start`, and the index behind its closing brace. */
 function membersAt(text: string, start: number): { readonly values: ValueTexts; readonly end: number } {
   const values = new Map<string, string>();
   let at = skipSpace(text, start + 1);
   while (at < text.length && text.charCodeAt(at) !== CLOSE_OBJECT) {
-    const keyEnd = endOfString(text, at);
+    const keyEnd = endOfString(text, at) + 1;
     const key = keyOf(text.slice(at, keyEnd));
     const valueStart = skipSpace(text, skipSpace(text, keyEnd) + 1);
     const valueEnd = endOfValue(text, valueStart);
@@ -88,7 +69,7 @@ function endOfValue(text: string, start: number): number {
   while (at < text.length) {
     const code = text.charCodeAt(at);
     if (code === QUOTE) {
-      at = endOfString(text, at);
+      at = endOfString(text, at) + 1;
       if (depth === 0) return at;
     } else if (code === OPEN_OBJECT || code === OPEN_ARRAY) {
       depth += 1;
@@ -106,19 +87,6 @@ function endOfValue(text: string, start: number): number {
     }
   }
   return at;
-}
-
-/** Index behind the closing quote of the string that opens at `start`. */
-function endOfString(text: string, start: number): number {
-  let at = start + 1;
-  for (;;) {
-    at = text.indexOf('"', at);
-    if (at === -1) return text.length;
-    let backslashes = 0;
-    while (text.charCodeAt(at - 1 - backslashes) === BACKSLASH) backslashes += 1;
-    at += 1;
-    if (backslashes % 2 === 0) return at;
-  }
 }
 
 function skipSeparator(text: string, start: number): number {

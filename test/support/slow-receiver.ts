@@ -49,7 +49,8 @@ export async function openSlowReceiver(
   await new Promise<void>((resolve, reject) => {
     socket.once('close', () => reject(new Error('the handshake was refused')));
     socket.once('data', (head) => {
-      if (!head.toString('latin1').startsWith('HTTP/1.1 101')) reject(new Error(head.toString('latin1')));
+      if (!head.toString('latin1').startsWith('HTTP/1.1 101'))
+        return reject(new Error(head.toString('latin1')));
       frames.take(head.subarray(head.indexOf('\r\n\r\n') + 4));
       resolve();
     });

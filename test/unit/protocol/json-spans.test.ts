@@ -1,11 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  MAX_SPAN_DEPTH,
-  nestsTooDeep,
-  topLevelValues,
-  topLevelValuesOfEach,
-} from '../../../src/protocol/json-spans.ts';
+import { topLevelValues, topLevelValuesOfEach } from '../../../src/protocol/json-spans.ts';
+import { isTooDeep, MAX_JSON_DEPTH } from '../../../src/protocol/json-text.ts';
 
 const object = fc.dictionary(fc.oneof(fc.string(), fc.constant('__proto__')), fc.jsonValue());
 
@@ -64,10 +60,10 @@ describe('the text of top-level values', () => {
 
   it('finds out what nests too deep, and is not misled by strings', () => {
     const nested = (depth: number) => `${'['.repeat(depth)}${']'.repeat(depth)}`;
-    expect(nestsTooDeep(nested(MAX_SPAN_DEPTH))).toBe(false);
-    expect(nestsTooDeep(nested(MAX_SPAN_DEPTH + 1))).toBe(true);
-    expect(nestsTooDeep(JSON.stringify(['['.repeat(1000), '\\', '"'.repeat(1000)]))).toBe(false);
-    expect(nestsTooDeep('['.repeat(100_000))).toBe(true);
-    expect(nestsTooDeep(`"${'['.repeat(1000)}`)).toBe(false);
+    expect(isTooDeep(nested(MAX_JSON_DEPTH))).toBe(false);
+    expect(isTooDeep(nested(MAX_JSON_DEPTH + 1))).toBe(true);
+    expect(isTooDeep(JSON.stringify(['['.repeat(1000), '\\', '"'.repeat(1000)]))).toBe(false);
+    expect(isTooDeep('['.repeat(100_000))).toBe(true);
+    expect(isTooDeep(`"${'['.repeat(1000)}`)).toBe(false);
   });
 });
