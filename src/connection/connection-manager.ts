@@ -69,10 +69,10 @@ export class ConnectionManager {
     this.monitor.start();
   }
 
-  /** Subscribes to one event; answers how to unsubscribe. */
+  /** Subscribes to one event; answers how to unsubscribe. A listener, also an async one, that fails ends nothing. */
   on<Name extends keyof ManagerEvents>(
     name: Name,
-    listener: (event: ManagerEvents[Name]) => void,
+    listener: (event: ManagerEvents[Name]) => unknown,
   ): () => void {
     return this.#listeners.on(name, listener);
   }

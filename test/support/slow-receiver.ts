@@ -49,10 +49,9 @@ export async function openSlowReceiver(
   await new Promise<void>((resolve, reject) => {
     socket.once('close', () => reject(new Error('the handshake was refused')));
     socket.once('data', (head) => {
-      if (!head.toString('latin1').startsWith('HTTP/1.1 101'))
-        return reject(new Error(head.toString('latin1')));
       frames.take(head.subarray(head.indexOf('\r\n\r\n') + 4));
-      resolve();
+      if (head.toString('latin1').startsWith('HTTP/1.1 101')) resolve();
+      else reject(new Error(head.toString('latin1')));
     });
   });
   if (bytesPerSecond === 0) socket.pause();
