@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { CACHE, findExecutable, withLock } from './cache.ts';
 import { startChild } from './child.ts';
 import { freePort, waitForPort } from './ports.ts';
-import { fetchDebianPackages } from './redis-binaries.ts';
+import { fetchDebianPrograms } from './redis-binaries.ts';
 
 /** A real PgBouncer between a gateway and a PostgreSQL. */
 export interface PgBouncer {
@@ -88,7 +88,7 @@ async function findPgBouncer(): Promise<Binary> {
   if (installed !== undefined) return { path: installed, env: process.env };
   return withLock(`${ROOT}.lock`, async () => {
     if (!existsSync(join(ROOT, 'usr/sbin/pgbouncer')))
-      await fetchDebianPackages(['pgbouncer'], ROOT, 'with libraries').catch((error: unknown) => {
+      await fetchDebianPrograms(['pgbouncer'], ROOT).catch((error: unknown) => {
         throw new Error(
           'The tests need PgBouncer: install it with "sudo apt-get install pgbouncer". Fetching it failed: ' +
             (error instanceof Error ? error.message : String(error)),

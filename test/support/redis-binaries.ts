@@ -58,14 +58,19 @@ function fetched(): RedisBinaries | undefined {
   return { server, cli: join(ROOT, 'usr/bin/redis-cli'), env: { ...process.env, LD_LIBRARY_PATH: path } };
 }
 
-/**
- * Unpacks Debian's packages below `target`, without root rights; rejects where this is no Debian or nothing comes. With
- * libraries, the ones that the packages name themselves come too: their names differ between releases.
- */
-export async function fetchDebianPackages(
+/** Unpacks Debian's packages below `target`, without root rights; rejects where this is no Debian or nothing comes. */
+export function fetchDebianPackages(names: readonly string[], target: string): Promise<void> {
+  return fetchDebian(names, { target, withMissing: false });
+}
+
+/** The same, with everything that they need and that is not installed here. */
+export function fetchDebianPrograms(names: readonly string[], target: string): Promise<void> {
+  return fetchDebian(names, { target, withMissing: true });
+}
+
+async function fetchDebian(
   names: readonly string[],
-  target: string,
-  libraries: 'alone' | 'with libraries' = 'alone',
+  { target, withMissing }: { readonly target: string; readonly withMissing: boolean },
 ): Promise<void> {
   if (findExecutable('apt-get') === undefined || findExecutable('dpkg-deb') === undefined) {
     throw new Error('this is neither Debian nor Ubuntu');
@@ -86,25 +91,16 @@ export async function fetchDebianPackages(
     if (process.getuid?.() === 0) options.push('-o', 'APT::Sandbox::User=root');
     // One broken source of many must not stop the tests: what counts is whether the packages come.
     await run('apt-get', [...options, 'update']).catch(() => undefined);
-    await run('apt-get', [...options, 'download', ...names], { cwd: packages });
-    if (libraries === 'with libraries') {
-      const more = await librariesOf(readdirSync(packages).map((file) => join(packages, file)));
-      await run('apt-get', [...options, 'download', ...more], { cwd: packages });
-    }
-    for (const file of readdirSync(packages)) await run('dpkg-deb', ['-x', join(packages, file), root]);
+    const flags = ['-o', 'Debug::NoLocking=1', '-y', '--no-install-recommends', '--download-only', 'install'];
+    if (withMissing) await run('apt-get', [...options, ...flags, ...names]);
+    else await run('apt-get', [...options, 'download', ...names], { cwd: packages });
+    const folder = withMissing ? join(cache, 'archives') : packages;
+    for (const file of readdirSync(folder).filter((name) => name.endsWith('.deb')))
+      await run('dpkg-deb', ['-x', join(folder, file), root]);
     rmSync(target, { recursive: true, force: true });
     mkdirSync(dirname(target), { recursive: true });
     renameSync(root, target);
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
-}
-
-/** The libraries that the packages name, but for the C library, which every system has. */
-async function librariesOf(files: readonly string[]): Promise<readonly string[]> {
-  const fields = await Promise.all(files.map((file) => run('dpkg-deb', ['-f', file, 'Depends'])));
-  const names = fields
-    .flatMap((field) => field.split(/[,|]/))
-    .map((entry) => entry.trim().split(/[ :(]/)[0] ?? '');
-  return [...new Set(names)].filter((name) => name.startsWith('lib') && name !== 'libc6');
 }
