@@ -18,6 +18,7 @@ import { type DescriptorWatch, watchDescriptors } from './gateway/descriptor-wat
 import { type GatewayServer, ListenError, shownHost } from './gateway/gateway-server.ts';
 import { preferredLanguage } from './gateway/language.ts';
 import { createNodeServer } from './gateway/node-server.ts';
+import { createOriginCheck } from './gateway/origin.ts';
 import { ObservedTime } from './heartbeat/observed-time.ts';
 import { createHttpApp, type HttpApp } from './http/app.ts';
 import { type Clock, guardedClock, sleep } from './lib/clock.ts';
@@ -188,6 +189,7 @@ class Assembly {
     this.#settlement.health.start();
     this.#manager.start();
     this.#operations.start();
+    this.#app().prepare();
     try {
       const { port, addresses } = await this.#server.listen();
       this.#descriptors.start();
@@ -340,6 +342,7 @@ class Assembly {
       isDraining: () => this.#drain.isDraining,
       nodes: this.#operations.nodes,
       settlementAvailable: () => this.#settlement.health.available,
+      allowsOrigin: createOriginCheck(config.allowedOrigins),
       language: (accepted) => preferredLanguage(accepted, config.language),
     });
     return this.#createdApp;

@@ -27,6 +27,7 @@ export interface Config {
   readonly massTimeoutShare: number;
   readonly readTimeoutMs: number;
   readonly writeTimeoutMs: number;
+  readonly keepAliveTimeoutMs: number;
   readonly dispatchQueue: number;
   readonly sendQueue: number;
   readonly sendQueueBytes: number;

@@ -56,6 +56,13 @@ export const connectionKeys = {
     ...fixed(10_000),
     about: 'Time without taking any byte after which a receiver is closed 4101.',
   },
+  keepAliveTimeoutMs: {
+    variable: 'LINGXI_KEEPALIVE_TIMEOUT_MS',
+    kind: whole(1000, 3_600_000, 'ms'),
+    ...fixed(75_000),
+    about:
+      'Time that an idle HTTP connection is kept after an answer; longer than the load balancer keeps it. At most 251000 on Bun.',
+  },
   dispatchQueue: {
     variable: 'LINGXI_DISPATCH_QUEUE',
     kind: whole(1, 1_000_000, 'messages'),

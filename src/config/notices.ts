@@ -14,6 +14,7 @@ export interface Notice {
 
 /** A trusted range with a shorter prefix than this holds more than one operator's own network. */
 const MIN_TRUSTED_BITS = { ipv4: 8, ipv6: 16 };
+const LOOPBACK_HOST = /^(?:localhost|127(?:\.\d{1,3}){3}|\[?::1\]?)$/i;
 
 /** Everything in `config` that deserves a warning at start. `seeded` holds the fields that the profile set. */
 export function noticesOf(config: Config, seeded: ReadonlySet<keyof Config>): readonly Notice[] {
@@ -69,7 +70,16 @@ function chosenRisks(config: Config, seeded: ReadonlySet<keyof Config>): Notice[
   if (config.legacyOpenApi) {
     risky('legacyOpenApi', 'true', KEYS.legacyOpenApi.seed?.risk ?? '');
   }
-  if (config.environment !== 'production') return notices;
+  if (config.environment !== 'production') {
+    if (!LOOPBACK_HOST.test(config.host)) {
+      risky(
+        'host',
+        config.host,
+        `this is ${config.environment} mode on an address that others reach: any page may connect, tokens are taken from addresses, and metrics are open; set NODE_ENV=production`,
+      );
+    }
+    return notices;
+  }
   if (config.queryToken) risky('queryToken', 'true', KEYS.queryToken.seed?.risk ?? '');
   if (config.allowedOrigins === 'any') {
     risky('allowedOrigins', '*', 'any page on the web may connect with the visitor’s token');

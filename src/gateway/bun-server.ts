@@ -1,19 +1,25 @@
 import type { Refusal } from './admission.ts';
+import { BunBursts } from './bun-bursts.ts';
 import { BunSocket, bunSocketHandlers } from './bun-socket.ts';
 import { type BunRuntime, type BunServer, bunRuntime } from './bun-types.ts';
 import {
+  cutUpload,
   type GatewayServer,
+  ListenError,
   listenOnAll,
+  type PlainCode,
   plainRefusal,
   type ServerOptions,
   SOCKET_PATH,
+  tooManyUnanswered,
 } from './gateway-server.ts';
-import { pathOf } from './handshake.ts';
+import { isHost, pathOf } from './handshake.ts';
 
-/** An HTTP connection without a request is dropped after this long. */
-const KEEP_ALIVE_S = 10;
-/** Longest time that Bun can give one request. */
-const MAX_REQUEST_S = 255;
+/** Longest idle time that Bun takes. */
+const MAX_IDLE_S = 255;
+/** Bun's timers run in steps of this, so each may end so much early. */
+const TIMER_STEP_S = 4;
+const MAX_KEEP_ALIVE_MS = (MAX_IDLE_S - TIMER_STEP_S) * 1000;
 
 /** The gateway on `Bun.serve`. Throws where the program does not run on Bun. */
 export function createBunServer(options: ServerOptions): GatewayServer {
@@ -26,6 +32,8 @@ class BunGateway implements GatewayServer {
   readonly #bun: BunRuntime;
   readonly #options: ServerOptions;
   readonly #requestTimeoutS: number;
+  readonly #keepAliveS: number;
+  readonly #bursts = new BunBursts();
   #servers: BunServer[] = [];
   /** Those that listen no more and still have connections. */
   readonly #paused = new Set<BunServer>();
@@ -35,10 +43,15 @@ class BunGateway implements GatewayServer {
   constructor(bun: BunRuntime, options: ServerOptions) {
     this.#bun = bun;
     this.#options = options;
-    this.#requestTimeoutS = Math.min(MAX_REQUEST_S, Math.ceil(options.readTimeoutMs / 1000));
+    this.#requestTimeoutS = Math.min(MAX_IDLE_S, Math.ceil(options.readTimeoutMs / 1000));
+    this.#keepAliveS = Math.ceil(options.keepAliveTimeoutMs / 1000) + TIMER_STEP_S;
   }
 
-  listen(): Promise<{ readonly port: number; readonly addresses: readonly string[] }> {
+  async listen(): Promise<{ readonly port: number; readonly addresses: readonly string[] }> {
+    if (this.#options.keepAliveTimeoutMs > MAX_KEEP_ALIVE_MS)
+      throw new ListenError(
+        `LINGXI_KEEPALIVE_TIMEOUT_MS must be at most ${MAX_KEEP_ALIVE_MS} on Bun: set it lower, or set LINGXI_RUNTIME=node.`,
+      );
     return listenOnAll(this.#options, (address, port) => {
       const server = this.#serve(address, port);
       this.#servers.push(server);
@@ -90,7 +103,8 @@ class BunGateway implements GatewayServer {
     return this.#bun.serve({
       hostname,
       port,
-      idleTimeout: KEEP_ALIVE_S,
+      // Counts from the first request on. Until then Bun has a limit of its own, 8 to 12 s, that nothing sets.
+      idleTimeout: this.#keepAliveS,
       development: false,
       // Outside development Bun shares a taken port with its holder unless told not to.
       reusePort: false,
@@ -101,11 +115,27 @@ class BunGateway implements GatewayServer {
   }
 
   async #fetch(request: Request, server: BunServer): Promise<Response | undefined> {
-    const peer = server.requestIP(request)?.address ?? '';
-    if (request.method === 'GET' && pathOf(request.url) === SOCKET_PATH)
-      return this.#upgrade(request, server, peer);
+    const { headers } = request;
+    const peer = server.requestIP(request);
+    if (peer !== null && !this.#bursts.take(peer))
+      return respond(tooManyUnanswered(headers.get('accept-language') ?? undefined, this.#options.language));
+    const host = headers.get('host') ?? '';
+    // Bun joins several by commas.
+    if (!isHost(host) || host.includes(',')) return this.#plain('invalid-request', request);
+    const address = peer?.address ?? '';
+    return request.method === 'GET' && pathOf(request.url) === SOCKET_PATH
+      ? this.#upgrade(request, server, address)
+      : this.#http(request, server, address);
+  }
+
+  async #http(request: Request, server: BunServer, peer: string): Promise<Response> {
     server.timeout(request, this.#requestTimeoutS);
-    return this.#options.http(request, peer);
+    const shown = withUrl(request);
+    const response = await this.#options.http(shown, peer);
+    // The time that a request is given would go on to count while the connection idles.
+    server.timeout(request, this.#keepAliveS);
+    cutUpload(shown, response, this.#options.maxBodyBytes);
+    return response;
   }
 
   async #upgrade(request: Request, server: BunServer, peer: string): Promise<Response | undefined> {
@@ -119,7 +149,11 @@ class BunGateway implements GatewayServer {
         peer,
         hasLeft: () => request.signal.aborted,
       });
-      if (decision.kind === 'refuse') return respond(decision);
+      if (decision.kind === 'refuse') {
+        const response = respond(decision);
+        cutUpload(request, response, this.#options.maxBodyBytes);
+        return response;
+      }
       const socket = new BunSocket(this.#options, decision);
       // Without a header of ours Bun would echo the client's first offer, which may be its token.
       const selected = { 'sec-websocket-protocol': decision.protocol ?? '' };
@@ -130,10 +164,20 @@ class BunGateway implements GatewayServer {
     }
   }
 
+  #plain(code: PlainCode, request: Request): Response {
+    const acceptLanguage = request.headers.get('accept-language') ?? undefined;
+    return respond(plainRefusal(code, acceptLanguage, this.#options.language));
+  }
+
   #failed(error: unknown, acceptLanguage: string | undefined): Response {
     this.#options.log.error({ event: 'internal-error', err: error }, 'a request failed');
     return respond(plainRefusal('internal', acceptLanguage, this.#options.language));
   }
+}
+
+/** Without a usable `Host` Bun shows the bare target in the place of a URL. */
+function withUrl(request: Request): Request {
+  return request.url.startsWith('/') ? new Request(`http://localhost${request.url}`, request) : request;
 }
 
 function respond(refusal: Refusal): Response {

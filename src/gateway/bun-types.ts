@@ -23,7 +23,7 @@ export interface BunServer {
     request: Request,
     options: { readonly headers?: Readonly<Record<string, string>>; readonly data: BunSocketData },
   ): boolean;
-  requestIP(request: Request): { readonly address: string } | null;
+  requestIP(request: Request): { readonly address: string; readonly port: number } | null;
   /** Overrides the idle timeout of one request, in seconds. */
   timeout(request: Request, seconds: number): void;
   /** `true` drops open connections, sockets included. */

@@ -13,6 +13,8 @@ export const SOCKET_PATH = '/ws';
 export const MAX_HEADER_LINES = 128;
 /** Bytes of all header lines of a request together; beyond: 431. */
 export const MAX_HEADER_BYTES = 16_384;
+/** Requests of one connection that may wait for their answers at one time; beyond: 429, and the connection is closed. */
+export const MAX_UNANSWERED = 16;
 /**
  * Bytes that a socket may hold back before it is given up. A connection stops sending at the first byte held back,
  * so only pongs to a client that pings and never reads can get here.
@@ -46,6 +48,10 @@ export interface ServerOptions {
   readonly port: number;
   readonly maxMessageBytes: number;
   readonly maxConnections: number;
+  /** Largest HTTP body; beyond it the rest of an upload is not read. */
+  readonly maxBodyBytes: number;
+  /** An HTTP connection is kept for this long after an answer. */
+  readonly keepAliveTimeoutMs: number;
   /** A whole HTTP request must have arrived within this time. */
   readonly readTimeoutMs: number;
   /** A closing handshake must have ended within this time. */
@@ -136,7 +142,10 @@ function listenError(error: unknown, address: string, port: number): ListenError
 export const NO_EVENTS: SocketEvents = { message() {}, control() {}, drained() {}, closed() {} };
 
 /** What an adapter answers by itself. */
-export type PlainCode = Extract<ErrorCode, 'internal' | 'headers-too-large' | 'invalid-request'>;
+export type PlainCode = Extract<
+  ErrorCode,
+  'internal' | 'headers-too-large' | 'invalid-request' | 'rate-limited'
+>;
 
 /** The refusal for `code`, in the language that the client prefers. */
 export function plainRefusal(
@@ -151,6 +160,24 @@ export function plainRefusal(
     body: JSON.stringify(errorBody(code, preferredLanguage(acceptLanguage, fallback))),
     headers: { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store' },
   };
+}
+
+/** The refusal of a request beyond {@link MAX_UNANSWERED}; it is the last answer of its connection. */
+export function tooManyUnanswered(acceptLanguage: string | undefined, fallback?: Language): Refusal {
+  const refusal = plainRefusal('rate-limited', acceptLanguage, fallback);
+  const headers = { ...refusal.headers, 'retry-after': '1', connection: 'close' };
+  return { ...refusal, headers };
+}
+
+/**
+ * Closes the connection after this answer if much of the request's body was not read: it would all have to be read
+ * before the next request.
+ */
+export function cutUpload(request: Request, response: Response, maxBodyBytes: number): void {
+  if (request.bodyUsed) return;
+  const { headers } = request;
+  const isLong = Number(headers.get('content-length') ?? 0) > maxBodyBytes;
+  if (isLong || headers.has('transfer-encoding')) response.headers.set('connection', 'close');
 }
 
 /** Strict decoding of binary messages; stateless between calls. */

@@ -73,6 +73,13 @@ export function bearerToken(authorization: string | undefined): string | undefin
   return token;
 }
 
+/** A `Host` as RFC 9110 section 7.2 has it: a name or an address, which may be empty, and a port, which may be too. */
+const HOST = /^(?:\[[\da-f:.]+\]|[\w.~!$&'()*+,;=%-]*)(?::\d{0,5})?$/i;
+
+export function isHost(text: string): boolean {
+  return HOST.test(text);
+}
+
 /** Path of a request target, without its query. */
 export function pathOf(url: string): string {
   const start = pathStart(url);

@@ -1,10 +1,4 @@
-import {
-  createServer,
-  type IncomingMessage,
-  type Server,
-  type ServerResponse,
-  STATUS_CODES,
-} from 'node:http';
+import { createServer, type IncomingMessage, type Server, ServerResponse, STATUS_CODES } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { getRequestListener, RequestError } from '@hono/node-server';
@@ -12,6 +6,7 @@ import { WebSocketServer } from 'ws';
 import { SUBPROTOCOL } from '../protocol/envelope.ts';
 import type { Acceptance, Decision } from './admission.ts';
 import {
+  cutUpload,
   type GatewayServer,
   listenOnAll,
   MAX_HEADER_BYTES,
@@ -19,10 +14,12 @@ import {
   type PlainCode,
   plainRefusal,
   type ServerOptions,
-  SOCKET_PATH,
+  tooManyUnanswered,
 } from './gateway-server.ts';
-import { type HandshakeRequest, pathOf } from './handshake.ts';
+import { type HandshakeRequest, isHost } from './handshake.ts';
+import { isSocketRequest, NodeRequest } from './node-request.ts';
 import { NodeSocket } from './node-socket.ts';
+import { unanswered } from './node-unanswered.ts';
 
 /**
  * A connection must have sent all headers of its first request within this time, plus one check. Not less: in a storm of
@@ -30,7 +27,8 @@ import { NodeSocket } from './node-socket.ts';
  */
 const HEADERS_TIMEOUT_MS = 8_000;
 const CHECK_INTERVAL_MS = 500;
-const KEEP_ALIVE_MS = 5_000;
+/** An HTTP connection on which no byte moves for this long while a request is under way is dropped. */
+const STALLED_MS = 60_000;
 /** Fragments of one message; beyond: 1008. */
 const MAX_FRAGMENTS = 4_096;
 /** TCP reads that one message may be spread over; beyond: 1008. */
@@ -67,10 +65,10 @@ class NodeGateway implements GatewayServer {
     };
     this.#webSockets = new WebSocketServer(settings);
     this.#respond = getRequestListener(
-      (request, env) => this.#fetch(request, env.incoming as IncomingMessage),
+      (request, env) => this.#fetch(request, env as { incoming: NodeRequest; outgoing: ServerResponse }),
       {
         overrideGlobalObjects: false,
-        // The request cannot be written as a URL: no `Host`, or one that is none.
+        // The request cannot be written as a URL.
         errorHandler: (error) =>
           error instanceof RequestError ? this.#plain('invalid-request') : this.#failed(error),
       },
@@ -118,56 +116,91 @@ class NodeGateway implements GatewayServer {
   }
 
   #createServer(): Server {
-    const server = createServer({
+    const settings = {
+      IncomingMessage: NodeRequest,
+      // Node 20 has no such option and asks the request alone.
+      shouldUpgradeCallback: (incoming: NodeRequest) => incoming.upgrade,
       maxHeaderSize: MAX_HEADER_BYTES,
       headersTimeout: Math.min(HEADERS_TIMEOUT_MS, this.#options.readTimeoutMs),
       requestTimeout: this.#options.readTimeoutMs,
       connectionsCheckingInterval: CHECK_INTERVAL_MS,
-      keepAliveTimeout: KEEP_ALIVE_MS,
+      keepAliveTimeout: this.#options.keepAliveTimeoutMs,
       noDelay: true,
-    });
+    };
+    const server = createServer(settings);
+    server.timeout = STALLED_MS;
     // Node would leave out the lines beyond its limit in silence; they are counted in hasTooManyHeaders.
     server.maxHeadersCount = 0;
     server.maxConnections = this.#maxConnections;
-    server.on('request', (incoming, outgoing) => void this.#respond(incoming, outgoing));
+    server.on('request', (incoming, outgoing) => this.#request(incoming, outgoing));
     server.on('upgrade', (incoming, stream, head) => void this.#upgrade(incoming, stream, head));
     return server;
   }
 
-  async #fetch(request: Request, incoming: IncomingMessage): Promise<Response> {
-    try {
-      if (hasTooManyHeaders(incoming)) return this.#headersTooLarge(incoming);
-      if (!isSocketRequest(incoming)) return await this.#options.http(request, peerOf(incoming));
-      const decision = await this.#options.admission.decide(handshakeOf(incoming));
-      if (decision.kind === 'refuse') return toResponse(decision);
-      // Admission accepts upgrades alone, and Node hands those to #upgrade.
-      this.#abandon(decision);
-      throw new Error('a request without an upgrade was accepted');
-    } catch (error) {
-      return this.#failed(error, incoming.headers['accept-language']);
-    }
+  #request(incoming: NodeRequest, outgoing: ServerResponse): void {
+    unanswered.enter(incoming.socket, outgoing);
+    void this.#respond(withoutOddHost(incoming), outgoing);
   }
 
-  async #upgrade(incoming: IncomingMessage, stream: Duplex, head: Buffer): Promise<void> {
+  async #fetch(
+    request: Request,
+    env: { readonly incoming: NodeRequest; readonly outgoing: ServerResponse },
+  ): Promise<Response> {
+    const { incoming, outgoing } = env;
+    const response = await this.#answer(request, incoming).catch((error: unknown) =>
+      this.#failed(error, incoming.headers['accept-language']),
+    );
+    cutUpload(request, response, this.#options.maxBodyBytes);
+    if (incoming.offersUpgrade && unanswered.mayBeFollowed(incoming)) outgoing.shouldKeepAlive = false;
+    return response;
+  }
+
+  async #answer(request: Request, incoming: NodeRequest): Promise<Response> {
+    const fault = this.#headFault(incoming);
+    if (fault !== undefined) return fault;
+    if (!isSocketRequest(incoming)) return this.#options.http(request, peerOf(incoming));
+    const decision = await this.#options.admission.decide(handshakeOf(incoming));
+    if (decision.kind === 'refuse') return toResponse(decision);
+    // Admission accepts upgrades alone, and Node hands those to #upgrade.
+    this.#abandon(decision);
+    throw new Error('a request without an upgrade was accepted');
+  }
+
+  async #upgrade(incoming: NodeRequest, stream: Duplex, head: Buffer): Promise<void> {
+    const { socket } = incoming;
     const drop = (): void => void stream.destroy();
     stream.on('error', drop);
+    // Node watches the connection no longer.
+    socket.setTimeout(STALLED_MS, drop);
     try {
       const client = watchForEnd(stream);
+      // What was asked first is answered first.
+      await unanswered.settled(socket);
       const answer = await this.#answerUpgrade(incoming, client.hasLeft).finally(client.stop);
       if (answer instanceof Response) return await writeResponse(stream, answer);
       stream.removeListener('error', drop);
+      socket.removeListener('timeout', drop);
       this.#open(incoming, { stream, head, accepted: answer });
     } catch (error) {
       await writeResponse(stream, this.#failed(error, incoming.headers['accept-language'])).catch(drop);
     }
   }
 
-  async #answerUpgrade(incoming: IncomingMessage, hasLeft: () => boolean): Promise<Acceptance | Response> {
-    if (hasTooManyHeaders(incoming)) return this.#headersTooLarge(incoming);
-    // A client may offer to upgrade any request (HTTP/2 in clear text, say); it is answered as if it had not.
-    if (!isSocketRequest(incoming)) return this.#options.http(toRequest(incoming), peerOf(incoming));
+  async #answerUpgrade(incoming: NodeRequest, hasLeft: () => boolean): Promise<Acceptance | Response> {
+    const fault = this.#headFault(incoming);
+    if (fault !== undefined) return fault;
     const decision = await this.#options.admission.decide({ ...handshakeOf(incoming), hasLeft });
     return decision.kind === 'refuse' ? toResponse(decision) : decision;
+  }
+
+  #headFault(incoming: NodeRequest): Response | undefined {
+    if (incoming.isBeyondLimit)
+      return toResponse(tooManyUnanswered(incoming.headers['accept-language'], this.#options.language));
+    if (hasTooManyHeaders(incoming))
+      return this.#plain('headers-too-large', incoming.headers['accept-language']);
+    return hasGoodHost(incoming)
+      ? undefined
+      : this.#plain('invalid-request', incoming.headers['accept-language']);
   }
 
   #open(
@@ -189,10 +222,6 @@ class NodeGateway implements GatewayServer {
   #abandon(accepted: Acceptance): void {
     this.#options.admission.release(accepted.registration);
     this.#options.abandoned(accepted.dial);
-  }
-
-  #headersTooLarge(incoming: IncomingMessage): Response {
-    return this.#plain('headers-too-large', incoming.headers['accept-language']);
   }
 
   #plain(code: PlainCode, acceptLanguage?: string): Response {
@@ -222,13 +251,26 @@ function closeServer(server: Server): Promise<void> {
   });
 }
 
-function isSocketRequest(incoming: IncomingMessage): boolean {
-  return incoming.method === 'GET' && pathOf(incoming.url ?? '') === SOCKET_PATH;
-}
-
 /** `rawHeaders` has a name and a value for each line. */
 function hasTooManyHeaders(incoming: IncomingMessage): boolean {
   return incoming.rawHeaders.length > 2 * MAX_HEADER_LINES;
+}
+
+/** HTTP/1.0, in which some proxies ask for health, has no `Host`; HTTP/1.1 has one (RFC 9112 section 3.2). */
+function hasGoodHost(incoming: IncomingMessage): boolean {
+  const { host } = incoming.headers;
+  if (host === undefined) return incoming.httpVersion === '1.0';
+  // Node shows the first of several.
+  const names = incoming.rawHeaders.filter((text, index) => index % 2 === 0 && /^host$/i.test(text));
+  return names.length === 1 && isHost(host);
+}
+
+/** The listener makes a URL of `Host` and target; which `Host` it was matters to nobody behind it. */
+function withoutOddHost(incoming: NodeRequest): NodeRequest {
+  const { url = '', headers } = incoming;
+  if (url.startsWith('/') && !/^[\w.-]+(?::\d{1,5})?$/.test(headers.host ?? ''))
+    incoming.url = `http://localhost${url}`;
+  return incoming;
 }
 
 function peerOf(incoming: IncomingMessage): string {
@@ -263,21 +305,6 @@ function watchForEnd(stream: Duplex): { readonly hasLeft: () => boolean; readonl
 
 function toResponse(refusal: Extract<Decision, { readonly kind: 'refuse' }>): Response {
   return new Response(refusal.body, { status: refusal.status, headers: refusal.headers });
-}
-
-/** A request whose body Node no longer reads: an upgrade with a body is answered as one without. */
-function toRequest(incoming: IncomingMessage): Request {
-  const headers = new Headers();
-  for (let index = 0; index + 1 < incoming.rawHeaders.length; index += 2)
-    headers.append(incoming.rawHeaders[index] ?? '', incoming.rawHeaders[index + 1] ?? '');
-  const url = new URL(pathWithQuery(incoming.url ?? '/'), 'http://localhost');
-  const host = incoming.headers.host;
-  if (host !== undefined && URL.canParse(`http://${host}`)) url.host = host;
-  return new Request(url, { method: incoming.method ?? 'GET', headers });
-}
-
-function pathWithQuery(target: string): string {
-  return target.startsWith('/') && !target.startsWith('//') ? target : '/';
 }
 
 /** Writes a response to a connection that Node gave up as HTTP, and ends it. */

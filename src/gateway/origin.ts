@@ -15,9 +15,24 @@ export function createOriginCheck(allowed: Config['allowedOrigins']): OriginChec
   return (origin) => origin === undefined || list.has(origin);
 }
 
-/** The scheme is not compared: TLS ends at a proxy, so this server cannot know the page's. */
+/**
+ * The scheme is not compared: TLS ends at a proxy, so this server cannot know the page's. For the same reason the default
+ * ports of both schemes, and no port, are one.
+ */
 function isSameHost(origin: string, host: string | undefined): boolean {
-  if (host === undefined || host === '') return false;
-  const originHost = /^https?:\/\/([^/?#@\s]+)$/i.exec(origin)?.[1];
-  return originHost !== undefined && originHost.toLowerCase() === host.toLowerCase();
+  const authority = /^https?:\/\/([^/?#@\\\s]+)$/i.exec(origin)?.[1];
+  if (authority === undefined || host === undefined || /[/?#@\\\s]/.test(host)) return false;
+  const page = placeOf(authority);
+  const here = placeOf(host);
+  return page !== undefined && here !== undefined && page.name === here.name && page.port === here.port;
+}
+
+const DEFAULT_PORTS = ['', '80', '443'];
+
+/** Name and port in one spelling: lower case, short IPv6, no trailing dot, empty where the port is a default one. */
+function placeOf(authority: string): { readonly name: string; readonly port: string } | undefined {
+  if (!URL.canParse(`http://${authority}`)) return undefined;
+  const { hostname, port } = new URL(`http://${authority}`);
+  const name = hostname.replace(/\.$/, '');
+  return name === '' ? undefined : { name, port: DEFAULT_PORTS.includes(port) ? '' : port };
 }

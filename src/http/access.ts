@@ -71,7 +71,8 @@ export function mayActFor(caller: Caller, userId: number): boolean {
   return caller.kind !== 'user' || caller.identity.userId === userId;
 }
 
-function bearer(authorization: string | undefined): string | undefined {
+/** The credential of an `Authorization` header, where it is one that is looked at. */
+export function bearer(authorization: string | undefined): string | undefined {
   if (authorization === undefined || authorization.length > MAX_CREDENTIAL_LENGTH) return undefined;
   const match = /^bearer +([^\s]+) *$/i.exec(authorization);
   return match?.[1];

@@ -1,10 +1,11 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
 import type { MiddlewareHandler } from 'hono';
+import { RateLimiter } from '../lib/rate-limiter.ts';
 import { cors } from './cors.ts';
 import type { HttpDeps } from './deps.ts';
 import { registerSecuritySchemes } from './openapi.ts';
 import { refusalResponse } from './outcome.ts';
-import { RateLimiter } from './rate-limit.ts';
+import { limitAddresses } from './rate-limit.ts';
 import type { HttpContext, HttpEnv, RouteTable } from './route.ts';
 import { addChangesRoutes } from './routes/changes.ts';
 import { addDevTokenRoute } from './routes/dev-token.ts';
@@ -24,6 +25,8 @@ import { addUsersRoutes } from './routes/users.ts';
 export interface HttpApp {
   /** Answers one request; never rejects. `peer` is the address of the TCP peer. */
   fetch(request: Request, peer: string): Promise<Response>;
+  /** Renders the pages that never change, so that nobody waits for it when the first reader comes. */
+  prepare(): void;
 }
 
 export function createHttpApp(deps: HttpDeps): HttpApp {
@@ -31,6 +34,7 @@ export function createHttpApp(deps: HttpDeps): HttpApp {
   const table: RouteTable = { app, deps, limiter: new RateLimiter(deps.clock), methods: [] };
   app.use(securityHeaders);
   app.use('/api/*', cors(deps.config.allowedOrigins));
+  app.use(limitAddresses(deps, table.limiter));
   registerSecuritySchemes(app);
   addUpgradeRoute(table);
   addStatsRoute(table);
@@ -43,11 +47,12 @@ export function createHttpApp(deps: HttpDeps): HttpApp {
   addDrainRoutes(table);
   addHealthRoutes(table);
   addMetricsRoute(table);
-  addDocsRoutes(table);
+  const renderDocs = addDocsRoutes(table);
   addDevTokenRoute(table);
   app.notFound((context) => notFound(table, context));
   app.onError((error, context) => internalError(deps, error, context));
   return {
+    prepare: () => void renderDocs(),
     async fetch(request, peer) {
       try {
         return await app.fetch(request, { peer });

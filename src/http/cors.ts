@@ -11,8 +11,12 @@ export function cors(allowedOrigins: Config['allowedOrigins']): MiddlewareHandle
   return async (context, next) => {
     const origin = context.req.header('origin');
     const allowed = allowedOrigin(allowedOrigins, origin);
-    if (context.req.method === 'OPTIONS') context.res = new Response(null, { status: 204 });
-    else await next();
+    await next();
+    if (context.req.method === 'OPTIONS' && context.res.status !== 429) {
+      // Headers of a response that is not unset first would be carried over.
+      context.res = undefined;
+      context.res = new Response(null, { status: 204 });
+    }
     const headers = context.res.headers;
     if (allowedOrigins !== 'any') headers.append('vary', 'Origin');
     if (allowed === undefined) return;

@@ -46,6 +46,8 @@ export interface HttpDeps {
   settlementAvailable(): boolean;
   /** The client's address: the peer's, or that of its `X-Forwarded-For` where the peer is a trusted proxy. */
   clientAddress(peer: string, forwardedFor: string | undefined): string;
+  /** Whether a page of this `Origin` may act here; no browser's request has none. `host` is the request's `Host`. */
+  allowsOrigin(origin: string | undefined, host: string | undefined): boolean;
   /** The language of sentences for a client that sent this `Accept-Language`. */
   language(acceptLanguage: string | undefined): Language;
 }

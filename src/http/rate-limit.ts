@@ -1,8 +1,38 @@
-import type { RateLimit } from '../lib/rate-limiter.ts';
-
-export { RateLimiter } from '../lib/rate-limiter.ts';
+import type { MiddlewareHandler } from 'hono';
+import { countedAddress } from '../lib/counted-address.ts';
+import type { RateLimit, RateLimiter } from '../lib/rate-limiter.ts';
+import { bearer } from './access.ts';
+import type { HttpDeps } from './deps.ts';
+import { type Refusal, refusalResponse } from './outcome.ts';
 
 /** Requests that a user's token may make, whatever the address. */
 export const USER_RATE: RateLimit = { perSecond: 200, burst: 400 };
 /** Requests from one address without the service key; a proxy that is not trusted counts as one address. */
 export const ADDRESS_RATE: RateLimit = { perSecond: 1_000, burst: 2_000 };
+
+/** The refusal of a request beyond its limit. Whoever asks on in spite of one loses the connection with the next. */
+export function refusalOf(limiter: RateLimiter, key: string, limit: RateLimit): Refusal | undefined {
+  const waitS = limiter.take(key, limit);
+  if (waitS === 0) return undefined;
+  const isRepeated = limiter.refusalsInARow(key) > 1;
+  const headers = { 'retry-after': String(waitS), ...(isRepeated ? { connection: 'close' } : {}) };
+  return { code: 'rate-limited', headers };
+}
+
+/**
+ * Counts every request against its address before it is routed or its token is verified, whatever it asks for. The
+ * service key alone is not counted.
+ */
+export function limitAddresses(
+  deps: HttpDeps,
+  limiter: RateLimiter,
+): MiddlewareHandler<{ Bindings: { readonly peer: string } }> {
+  return async (context, next) => {
+    const credential = bearer(context.req.header('authorization'));
+    if (credential !== undefined && deps.credentials.isServiceKey(credential)) return next();
+    const address = deps.clientAddress(context.env.peer, context.req.header('x-forwarded-for'));
+    const refusal = refusalOf(limiter, `address:${countedAddress(address)}`, ADDRESS_RATE);
+    if (refusal === undefined) return next();
+    context.res = refusalResponse(refusal, deps.language(context.req.header('accept-language')));
+  };
+}

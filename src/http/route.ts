@@ -1,6 +1,6 @@
 import type { OpenAPIHono, RouteConfig, z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
-import { countedAddress } from '../lib/counted-address.ts';
+import type { RateLimiter } from '../lib/rate-limiter.ts';
 import { ok, type Result } from '../lib/result.ts';
 import type { ErrorCode, Language } from '../protocol/error-codes.ts';
 import { parseUserId } from '../protocol/user-id.ts';
@@ -8,7 +8,7 @@ import { type Access, admit, type Caller, mayActFor } from './access.ts';
 import { fieldDetail, readBody } from './body.ts';
 import type { HttpDeps } from './deps.ts';
 import { codesByStatus, type Outcome, type Refusal, refusalResponse, refused } from './outcome.ts';
-import { ADDRESS_RATE, type RateLimiter, USER_RATE } from './rate-limit.ts';
+import { refusalOf, USER_RATE } from './rate-limit.ts';
 import { ErrorSchema } from './schemas.ts';
 
 export type HttpEnv = { Bindings: { readonly peer: string } };
@@ -48,8 +48,8 @@ export interface Route {
   readonly query?: z.ZodObject;
   readonly answer?: z.ZodType;
   readonly errors?: readonly ErrorCode[];
-  /** Health checks are not counted against their address. */
-  readonly unlimited?: boolean;
+  /** The route tells everybody the same: a wrong credential there is no failed attempt. */
+  readonly ignoresCredential?: boolean;
   readonly handle: (call: Call) => Outcome | Promise<Outcome>;
 }
 
@@ -130,23 +130,27 @@ async function serve(
     access: route.access,
     openApi: deps.config.legacyOpenApi,
     credentials: deps.credentials,
-    failed: () => (route.unlimited === true ? 0 : deps.failedCredentials.note(address)),
+    failed: () => (route.ignoresCredential === true ? 0 : deps.failedCredentials.note(address)),
   });
-  const waitS =
-    route.unlimited === true
-      ? 0
-      : retryAfter(table.limiter, admitted.ok ? admitted.value : undefined, address);
-  if (waitS > 0)
-    return { ok: false, error: { code: 'rate-limited', headers: { 'retry-after': String(waitS) } } };
   if (!admitted.ok) return admitted;
-  return route.handle({ context, deps, language, address, caller: admitted.value });
+  const caller = admitted.value;
+  if (caller.kind === 'user') {
+    const refusal = refusalOf(table.limiter, `user:${caller.identity.userId}`, USER_RATE);
+    if (refusal !== undefined) return { ok: false, error: refusal };
+  }
+  if (isForgeable(deps, route, { context, caller })) return refused('origin-not-allowed');
+  return route.handle({ context, deps, language, address, caller });
 }
 
-function retryAfter(limiter: RateLimiter, caller: Caller | undefined, address: string): number {
-  if (caller?.kind === 'service') return 0;
-  const byAddress = limiter.take(`address:${countedAddress(address)}`, ADDRESS_RATE);
-  if (byAddress > 0 || caller?.kind !== 'user') return byAddress;
-  return limiter.take(`user:${caller.identity.userId}`, USER_RATE);
+/** Whether any web page could have its visitor's browser send this change: it carries no credential (open API). */
+function isForgeable(
+  deps: HttpDeps,
+  route: Route,
+  request: { readonly context: HttpContext; readonly caller: Caller },
+): boolean {
+  const { context, caller } = request;
+  if (route.method === 'get' || caller.kind === 'user' || caller.kind === 'service') return false;
+  return !deps.allowsOrigin(context.req.header('origin'), context.req.header('host'));
 }
 
 function describe(route: Route): RouteConfig {
@@ -185,8 +189,9 @@ function security(access: Access): Record<string, string[]>[] {
 
 /** What the guards in front of the handler may answer. */
 function guardCodes(route: Route): ErrorCode[] {
-  const codes: ErrorCode[] = route.unlimited === true ? [] : ['rate-limited'];
+  const codes: ErrorCode[] = ['rate-limited'];
   if (route.access !== 'anyone') codes.push('unauthorized', 'invalid-token', 'credentials-unavailable');
+  if (route.method !== 'get' && route.access.startsWith('open-')) codes.push('origin-not-allowed');
   if (route.access.endsWith('user')) codes.push('user-mismatch');
   if (route.access.endsWith('service')) codes.push('forbidden');
   if (route.body !== undefined) codes.push('invalid-json', 'invalid-body', 'payload-too-large');

@@ -12,6 +12,8 @@ export const MAX_RATE_KEYS = 50_000;
 interface Bucket {
   tokens: number;
   at: number;
+  /** Times in a row that there was none to take. */
+  refusals: number;
 }
 
 /** A token bucket for each key, of a bounded number of keys. */
@@ -29,15 +31,24 @@ export class RateLimiter {
   /** Takes one token; answers 0, or the whole seconds after which one will be there. */
   take(key: string, limit: RateLimit): number {
     const now = this.#clock.monotonic();
-    const bucket = this.#buckets.get(key) ?? { tokens: limit.burst, at: now };
+    const bucket = this.#buckets.get(key) ?? { tokens: limit.burst, at: now, refusals: 0 };
     this.#buckets.delete(key);
     bucket.tokens = Math.min(limit.burst, bucket.tokens + ((now - bucket.at) / 1000) * limit.perSecond);
     bucket.at = now;
     if (this.#buckets.size >= this.#maxKeys) this.#forgetOldest();
     this.#buckets.set(key, bucket);
-    if (bucket.tokens < 1) return Math.max(1, Math.ceil((1 - bucket.tokens) / limit.perSecond));
+    if (bucket.tokens < 1) {
+      bucket.refusals += 1;
+      return Math.max(1, Math.ceil((1 - bucket.tokens) / limit.perSecond));
+    }
     bucket.tokens -= 1;
+    bucket.refusals = 0;
     return 0;
+  }
+
+  /** How often in a row {@link take} had nothing for this key. */
+  refusalsInARow(key: string): number {
+    return this.#buckets.get(key)?.refusals ?? 0;
   }
 
   get size(): number {

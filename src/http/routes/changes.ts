@@ -13,10 +13,13 @@ const MAX_LIMIT = 1000;
 const Limit = z
   .string()
   .regex(/^[1-9][0-9]{0,3}$/)
+  .refine((text) => Number(text) <= MAX_LIMIT)
   .optional()
   .openapi({ description: `1 to ${MAX_LIMIT}, default ${DEFAULT_LIMIT}.` });
 const Cursor = z.string().max(128).optional().openapi({ description: 'As an earlier answer gave it.' });
 const PageQuery = z.object({ cursor: Cursor, limit: Limit });
+/** The name of a log and a number in it, or the id of an entry of a stream; never longer than 64 bits hold. */
+const FEED_CURSOR = /^(?:\d{1,19}|[\w.-]{1,63}:[a-z\d]{1,32})-\d{1,19}$/;
 
 const EventsAnswer = z.object({
   events: z.array(
@@ -85,6 +88,11 @@ async function events(call: Call, streams: EventStreams): Promise<Outcome> {
   const isStream = call.context.req.header('accept')?.includes('text/event-stream') === true;
   const resumed = isStream ? call.context.req.header('last-event-id') : undefined;
   const cursor = resumed ?? page.value.cursor ?? FEED_START;
+  if (!FEED_CURSOR.test(cursor))
+    return refused(
+      'invalid-body',
+      fieldDetail(resumed === undefined ? 'cursor' : 'Last-Event-ID', call.language),
+    );
   const read = await askPresence(call, call.deps.presence.feed({ cursor, limit }));
   if (!read.ok) return read;
   if (read.value === undefined) return refused('cursor-expired');
@@ -127,6 +135,6 @@ function pageOf(
   const { cursor, limit } = query.value;
   return ok({
     cursor: cursor === '' ? undefined : cursor,
-    limit: Math.min(MAX_LIMIT, Number(limit ?? DEFAULT_LIMIT)),
+    limit: Number(limit ?? DEFAULT_LIMIT),
   });
 }

@@ -7,10 +7,17 @@ import { TimeMs, UserIdOut, UserIdParam } from '../schemas.ts';
 
 const TOKEN_LIFE_S = 86_400;
 const MAX_NAME_LENGTH = 64;
-const FORWARDING_HEADERS = ['forwarded', 'x-forwarded-for', 'via'] as const;
+/**
+ * Headers that proxies and content networks add, and browsers and command lines do not. A proxy on this machine makes a
+ * stranger look like a loopback client.
+ */
+const PROXY_HEADERS =
+  /^(?:forwarded|via|cdn-loop|x-real-ip|true-client-ip|client-ip|(?:x-(?:forwarded|forwarder|original|client|cluster-client|remote|envoy|amz|amzn|azure|arr|appengine|cloud-trace|vercel|nf|varnish|request-start|scheme|proxy)|cf|fly|fastly|akamai|incap|ali|eagleid)(?:-|$).*)$/;
 const LOOPBACK_PEER = /^(?:::ffff:)?127(?:\.\d{1,3}){3}$|^::1$/;
 /** Any other name may have been pointed at this machine by somebody's page. */
 const LOCAL_HOST = /^(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?$/i;
+/** A page that a developer serves on this machine, on whatever port. */
+const LOCAL_ORIGIN = /^https?:\/\/(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?$/;
 
 const NameQuery = z.object({
   name: z
@@ -51,12 +58,20 @@ function devToken(call: Call): Outcome {
     ...(name === undefined || name === '' ? {} : { name }),
   });
   const expiresAt = (Math.floor(call.deps.clock.now() / 1000) + TOKEN_LIFE_S) * 1000;
-  return ok(call.context.json({ token, userId: userId.value, expiresAt }));
+  const answer = call.context.json({ token, userId: userId.value, expiresAt });
+  answer.headers.set('vary', 'Origin');
+  const origin = req.header('origin');
+  if (origin !== undefined) answer.headers.set('access-control-allow-origin', origin);
+  return ok(answer);
 }
 
+/** Refuses on any sign that somebody else is behind the request: a proxy, another site, another name for this machine. */
 function isLocal(call: Call): boolean {
   const { req, env } = call.context;
-  if (FORWARDING_HEADERS.some((name) => req.header(name) !== undefined)) return false;
-  const host = req.header('host') ?? new URL(req.url).host;
-  return LOOPBACK_PEER.test(env.peer) && LOCAL_HOST.test(host);
+  for (const name of req.raw.headers.keys()) if (PROXY_HEADERS.test(name)) return false;
+  const origin = req.header('origin');
+  if (origin !== undefined && !LOCAL_ORIGIN.test(origin)) return false;
+  // Pages of another port of this machine are of the same site.
+  if (req.header('sec-fetch-site') === 'cross-site') return false;
+  return LOOPBACK_PEER.test(env.peer) && LOCAL_HOST.test(req.header('host') ?? '');
 }

@@ -9,6 +9,7 @@ const POLL_MS = 250;
 const PAGE = 500;
 /** A comment line at least this often, so that neither side nor a proxy takes the stream for dead. */
 const KEEP_ALIVE_MS = 5000;
+const COMMENT = ':\n\n';
 /** Bytes that may wait for a slow reader; beyond, reading pauses until some left. */
 const MAX_WAITING_BYTES = 262_144;
 
@@ -34,7 +35,8 @@ export class EventStreams {
       this.#open -= 1;
     });
     const strategy = new ByteLengthQueuingStrategy({ highWaterMark: MAX_WAITING_BYTES });
-    const headers = { 'content-type': 'text/event-stream; charset=utf-8' };
+    // nginx would hold the answer back until its buffer is full.
+    const headers = { 'content-type': 'text/event-stream; charset=utf-8', 'x-accel-buffering': 'no' };
     return ok(new Response(new ReadableStream<Uint8Array>(reader, strategy), { headers }));
   }
 }
@@ -45,7 +47,7 @@ class FeedReader {
   readonly #encoder = new TextEncoder();
   #cursor: string;
   #timer: Timer | undefined;
-  #saidAt = Number.NEGATIVE_INFINITY;
+  #saidAt = 0;
   #isOver = false;
 
   constructor(deps: FeedDeps, cursor: string, ended: () => void) {
@@ -54,7 +56,10 @@ class FeedReader {
     this.#ended = ended;
   }
 
+  /** The comment makes proxies pass the headers on at once, so that the reader knows that it is connected. */
   start(controller: ReadableStreamDefaultController<Uint8Array>): void {
+    controller.enqueue(this.#encoder.encode(COMMENT));
+    this.#saidAt = this.#deps.clock.monotonic();
     void this.#read(controller);
   }
 
@@ -78,7 +83,7 @@ class FeedReader {
     this.#cursor = changes.at(-1)?.cursor ?? this.#cursor;
     if (text !== '' || clock.monotonic() - this.#saidAt >= KEEP_ALIVE_MS) {
       this.#saidAt = clock.monotonic();
-      controller.enqueue(this.#encoder.encode(text === '' ? ':\n\n' : text));
+      controller.enqueue(this.#encoder.encode(text === '' ? COMMENT : text));
     }
     this.#timer = clock.after(changes.length === PAGE ? 0 : POLL_MS, () => void this.#read(controller));
   }

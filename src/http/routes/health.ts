@@ -15,7 +15,7 @@ const Readiness = z
   })
   .openapi('Readiness');
 
-const health = { access: 'anyone', tag: 'Operation', method: 'get', unlimited: true } as const;
+const health = { access: 'anyone', tag: 'Operation', method: 'get', ignoresCredential: true } as const;
 
 export function addHealthRoutes(table: RouteTable): void {
   for (const path of ['/healthz', '/health']) {

@@ -20,6 +20,17 @@ describe('notices', () => {
     expect(notices).toMatchObject([{ variable: 'LINGXI_LEGACY_OPEN_API', value: 'true' }]);
   });
 
+  it.each(['0.0.0.0', '::', '192.0.2.7', 'game.example'])('development on %s is said', (host) => {
+    const notices = noticesOf({ HOST: host });
+    expect(notices).toMatchObject([{ variable: 'HOST', value: host }]);
+    expect(notices[0]?.risk).toContain('NODE_ENV=production');
+  });
+
+  it.each(['localhost', '127.0.0.1', '127.1.2.3', '::1'])('development on %s needs no word', (host) => {
+    expect(noticesOf({ HOST: host })).toEqual([]);
+    expect(noticesOf({ ...PRODUCTION, HOST: '0.0.0.0' })).toEqual([]);
+  });
+
   it('production says what it was made to accept', () => {
     const env = {
       ...PRODUCTION,

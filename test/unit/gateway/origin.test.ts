@@ -33,6 +33,35 @@ describe('origins', () => {
     expect(check('https://', '')).toBe(false);
   });
 
+  test.each([
+    ['https://game.example', 'game.example:443'],
+    ['https://game.example', 'game.example:80'],
+    ['http://game.example', 'game.example:80'],
+    ['https://game.example:443', 'game.example'],
+    ['https://[::1]', '[::1]:443'],
+    ['https://[0:0:0:0:0:0:0:1]:8443', '[::1]:8443'],
+    ['https://game.example', 'game.example.'],
+    ['https://game.example.', 'game.example:443'],
+    ['https://GAME.example:8443', 'game.example.:8443'],
+  ])('same-origin takes %s for that of Host %s', (origin, host) => {
+    expect(createOriginCheck('same-origin')(origin, host)).toBe(true);
+  });
+
+  test.each([
+    ['https://game.example', 'game.example:8443'],
+    ['https://game.example:8080', 'game.example:80'],
+    ['https://game.example', 'game.example..'],
+    ['https://game.example', 'evil.example@game.example'],
+    ['https://game.example', 'game.example/x'],
+    ['https://game.example\\evil.example', 'game.example'],
+    ['https://game.example', 'game.example, evil.example'],
+    ['https://game.example:99999', 'game.example:99999'],
+    ['https://[::1', '[::1'],
+    ['https://.', '.'],
+  ])('same-origin does not take %s for that of Host %s', (origin, host) => {
+    expect(createOriginCheck('same-origin')(origin, host)).toBe(false);
+  });
+
   test('null passes only where any origin does', () => {
     expect(createOriginCheck('any')('null', undefined)).toBe(true);
   });

@@ -100,11 +100,15 @@ describe('rate limits', () => {
     expect((await ask('/api/online/player/42', { as: 42 })).status).toBe(404);
   });
 
-  it('an address without credentials is limited, health checks are not', async () => {
-    const { ask } = createHarness();
-    for (let count = 0; count < 2000; count += 1) await ask('/ws/stats');
-    expect((await ask('/ws/stats')).status).toBe(429);
+  it('an address without credentials is limited, whatever it asks for', async () => {
+    const { ask, clock } = createHarness();
+    const paths = ['/ws/stats', '/nothing', '/healthz', '/api/online/player/42', '/docs'];
+    for (let count = 0; count < 2000; count += 1) await ask(paths[count % paths.length] ?? '');
+    for (const path of paths) expect([path, (await ask(path)).status]).toEqual([path, 429]);
+    expect((await ask('/api/nothing', { method: 'OPTIONS' })).status).toBe(429);
+    expect((await ask('/healthz', { as: 'service' })).status).toBe(200);
     expect((await ask('/ws/stats', { peer: '203.0.113.1' })).status).toBe(200);
+    clock.advance(1000);
     expect((await ask('/healthz')).status).toBe(200);
   });
 
@@ -151,6 +155,16 @@ describe('rate limits', () => {
       { userId: 2, ip: PEER },
     ]);
     expect(presence.calls[1]).not.toHaveProperty('creator');
+  });
+
+  it('whoever asks on in spite of a 429 loses the connection', async () => {
+    const { ask, clock } = createHarness();
+    for (let count = 0; count < 2000; count += 1) await ask('/nothing');
+    const connection = async () => (await ask('/nothing')).headers.get('connection');
+    expect([await connection(), await connection(), await connection()]).toEqual([null, 'close', 'close']);
+    clock.advance(1);
+    expect((await ask('/nothing')).status).toBe(404);
+    expect(await connection()).toBeNull();
   });
 });
 

@@ -3,6 +3,7 @@ import type { ConnectionInfo } from '../../../src/connection/connection-info.ts'
 import type { PushRequest, Router } from '../../../src/connection/delivery.ts';
 import type { Credentials } from '../../../src/gateway/credentials.ts';
 import { FailedCredentials } from '../../../src/gateway/failed-credentials.ts';
+import { createOriginCheck } from '../../../src/gateway/origin.ts';
 import { createHttpApp } from '../../../src/http/app.ts';
 import type { HttpDeps } from '../../../src/http/deps.ts';
 import { FakeClock } from '../../../src/lib/fake-clock.ts';
@@ -160,6 +161,7 @@ const baseConfig: Config = {
   massTimeoutShare: 0.2,
   readTimeoutMs: 60_000,
   writeTimeoutMs: 10_000,
+  keepAliveTimeoutMs: 75_000,
   dispatchQueue: 256,
   sendQueue: 64,
   sendQueueBytes: 1_048_576,
@@ -256,6 +258,7 @@ export function createHarness(config: Partial<Config> = {}, deps: Partial<HttpDe
       },
     },
     clientAddress: (peer) => peer,
+    allowsOrigin: createOriginCheck(config.allowedOrigins ?? baseConfig.allowedOrigins),
     language: (accepted) => (accepted?.startsWith('zh') === true ? 'zh' : 'en'),
     ...deps,
   });

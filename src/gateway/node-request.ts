@@ -1,0 +1,42 @@
+import { IncomingMessage } from 'node:http';
+import { SOCKET_PATH } from './gateway-server.ts';
+import { pathOf } from './handshake.ts';
+import { unanswered } from './node-unanswered.ts';
+
+/**
+ * A request as Node's server makes it, which decides itself what becomes of an offer to upgrade. Node asks `upgrade`
+ * right after the headers: where it is true, Node reads no body and nothing behind it as HTTP, and emits `upgrade`.
+ *
+ * Java's HttpClient and `curl --http2` offer to upgrade each request to HTTP/2. An offer that is not taken leaves an
+ * ordinary request with its body (RFC 9110 section 7.8), so only the handshake of a WebSocket counts. A request beyond
+ * the limit of its connection counts too: nothing behind it is read.
+ */
+export class NodeRequest extends IncomingMessage {
+  /** The client offers to upgrade, to whatever protocol. Declared only: Node sets it inside the base constructor. */
+  declare offersUpgrade: boolean;
+  declare knownToExceed: boolean | undefined;
+
+  /** Whether the connection had as many unanswered requests as it may have when this one came. */
+  get isBeyondLimit(): boolean {
+    this.knownToExceed ??= unanswered.isFull(this.socket);
+    return this.knownToExceed;
+  }
+
+  get upgrade(): boolean {
+    if (this.isBeyondLimit) return true;
+    return this.offersUpgrade && (this.method === 'CONNECT' || isSocketUpgrade(this));
+  }
+
+  set upgrade(offered: boolean | null) {
+    this.offersUpgrade = offered === true;
+  }
+}
+
+/** A request for the path of sockets; whether it is a right handshake is for the admission to say. */
+export function isSocketRequest(incoming: IncomingMessage): boolean {
+  return incoming.method === 'GET' && pathOf(incoming.url ?? '') === SOCKET_PATH;
+}
+
+function isSocketUpgrade(incoming: IncomingMessage): boolean {
+  return isSocketRequest(incoming) && incoming.headers.upgrade?.toLowerCase() === 'websocket';
+}

@@ -1,0 +1,71 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { MAX_UNANSWERED } from './gateway-server.ts';
+
+interface Connection {
+  waiting: number;
+  /** Bytes that had arrived when the newest answer was complete and nothing else waited. */
+  bytesBefore: number;
+  onSettled: (() => void) | undefined;
+}
+
+/** Counts the requests of each connection that wait for their answers: Node hands over all of one read at once. */
+class Unanswered {
+  readonly #connections = new WeakMap<Socket, Connection>();
+
+  enter(socket: Socket, outgoing: ServerResponse): void {
+    const connection = this.#of(socket);
+    connection.waiting += 1;
+    outgoing.once('close', () => {
+      connection.waiting -= 1;
+      if (connection.waiting > 0) return;
+      connection.bytesBefore = socket.bytesRead;
+      connection.onSettled?.();
+    });
+  }
+
+  isFull(socket: Socket): boolean {
+    return (this.#connections.get(socket)?.waiting ?? 0) >= MAX_UNANSWERED;
+  }
+
+  /** Resolves once every request that has arrived is answered, or the connection ended. */
+  settled(socket: Socket): Promise<void> {
+    const connection = this.#of(socket);
+    if (connection.waiting === 0 || socket.destroyed) return Promise.resolve();
+    return new Promise((resolve) => {
+      connection.onSettled = resolve;
+      socket.once('close', resolve);
+    });
+  }
+
+  /**
+   * Whether the client may have sent more behind this request. Behind an offer to upgrade Node forgets the rest of the
+   * same read, because it might be in the new protocol. In doubt the answer is yes: the connection is then closed, and the
+   * client knows that it must ask again.
+   */
+  mayBeFollowed(incoming: IncomingMessage): boolean {
+    const connection = this.#of(incoming.socket);
+    if (connection.waiting > 1 || incoming.headers['transfer-encoding'] !== undefined) return true;
+    return incoming.socket.bytesRead - connection.bytesBefore > usualSize(incoming);
+  }
+
+  #of(socket: Socket): Connection {
+    const known = this.#connections.get(socket);
+    if (known !== undefined) return known;
+    const connection = { waiting: 0, bytesBefore: 0, onSettled: undefined };
+    this.#connections.set(socket, connection);
+    return connection;
+  }
+}
+
+/** One for all servers, since Node makes the requests that ask it; it holds nothing beyond the life of a connection. */
+export const unanswered = new Unanswered();
+
+/** Bytes of the request as clients usually write it, its body included. */
+function usualSize(incoming: IncomingMessage): number {
+  const { method, url, rawHeaders, headers } = incoming;
+  const firstLine = `${method} ${url} HTTP/1.1\r\n`.length;
+  const separators = (rawHeaders.length / 2) * ': \r\n'.length;
+  const lines = rawHeaders.reduce((sum, text) => sum + text.length, separators);
+  return firstLine + lines + '\r\n'.length + Number(headers['content-length'] ?? 0);
+}

@@ -1,0 +1,398 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { sleep } from '../support/ports.ts';
+import { askRaw, openHttp, requestText } from '../support/raw-http.ts';
+import { handshake } from '../support/raw-socket.ts';
+import { type Deployment, deploy, freshUser } from '../support/stores.ts';
+import { startWitness, type Witness } from '../support/witness.ts';
+import { connect } from '../support/ws-client.ts';
+
+const ORIGIN = 'https://game.example';
+/** Most requests of a connection that may wait for an answer, and the one that is refused. */
+const MOST_ANSWERS = 17;
+/** An idle machine keeps it under 20 ms; the tests share two cores. A loop that is held up takes 300 ms and more. */
+const WITNESS_LIMIT_MS = 200;
+/** Far more than both ends keep in their buffers, far less than what is offered. */
+const MOST_UPLOADED_BYTES = 32 * 1_048_576;
+const OFFERED_BYTES = 100 * 1_048_576;
+/** What would be answered is answered by then. */
+const SILENCE_MS = 300;
+/** What `curl --http2` and Java's HttpClient send with every request in clear text. */
+const OFFER = {
+  Connection: 'Upgrade, HTTP2-Settings',
+  Upgrade: 'h2c',
+  'HTTP2-Settings': 'AAMAAABkAAQCAAAAAAIAAAAA',
+} as const;
+
+describe.each(['bun', 'node'] as const)('hostile HTTP on %s', (runtime) => {
+  let deployment: Deployment;
+  let witness: Witness;
+  beforeAll(async () => {
+    deployment = await deploy({
+      runtime,
+      kind: 'embedded',
+      env: {
+        LINGXI_ALLOWED_ORIGINS: ORIGIN,
+        LINGXI_LEGACY_OPEN_API: 'true',
+        LINGXI_MAX_BODY_BYTES: '65536',
+      },
+    });
+    witness = await startWitness(deployment.gateway);
+  });
+  afterAll(async () => {
+    witness?.stop();
+    await deployment?.stop();
+  });
+  afterEach(async () => {
+    await witness.noticedNothing(Number.POSITIVE_INFINITY);
+  });
+
+  const port = () => deployment.gateway.port();
+  const service = () => ({ Authorization: `Bearer ${deployment.gateway.apiKey}` });
+  const push = (userId: number) => JSON.stringify({ to: { userId }, type: 'n', data: 1 });
+
+  describe('a flood of requests', () => {
+    const flood = (count: number) => requestText('GET', '/docs').repeat(count);
+
+    it.each([500, 2_000])('of %d at once gets 16 answers at most, and nobody else waits', async (count) => {
+      witness.forget();
+      const http = openHttp(port(), flood(count));
+      await http.ended;
+      await witness.noticedNothing(WITNESS_LIMIT_MS);
+      const answers = http.answers();
+      expect(answers.length).toBeLessThanOrEqual(MOST_ANSWERS);
+      const last = answers.at(-1);
+      expect([last?.status, last?.headers['connection']?.toLowerCase()]).toEqual([429, 'close']);
+      expect(last?.headers['retry-after']).toMatch(/^\d+$/);
+      expect(JSON.parse(last?.body ?? '')).toMatchObject({ code: 'rate-limited' });
+    });
+
+    it('from sockets that never read stops nobody else', async () => {
+      witness.forget();
+      const sockets = Array.from({ length: 5 }, () => {
+        const http = openHttp(port(), flood(500));
+        http.socket.pause();
+        return http;
+      });
+      const more = setInterval(() => {
+        for (const http of sockets) if (!http.socket.destroyed) http.write(flood(100));
+      }, 50);
+      await sleep(1_500);
+      clearInterval(more);
+      await witness.noticedNothing(WITNESS_LIMIT_MS);
+      for (const http of sockets) http.destroy();
+    });
+
+    it('of 16 at once is answered in order', async () => {
+      const paths = Array.from({ length: 16 }, (_, index) => (index % 2 === 0 ? '/healthz' : '/nothing'));
+      const http = openHttp(port(), paths.map((path) => requestText('GET', path)).join(''));
+      const answers = await http.settled(16);
+      expect(answers.map(({ status }) => status)).toEqual(
+        paths.map((path) => (path === '/healthz' ? 200 : 404)),
+      );
+      http.destroy();
+    });
+
+    it('for the pages of the interface costs no rendering', async () => {
+      const cpu = async () => {
+        const { text } = await deployment.gateway.call('GET', '/metrics');
+        return Number(/^process_cpu_seconds_total ([\d.]+)/m.exec(text)?.[1]);
+      };
+      for (const path of ['/docs', '/openapi.json']) await deployment.gateway.call('GET', path);
+      const before = await cpu();
+      for (let index = 0; index < 900; index += 1) await deployment.gateway.call('GET', '/docs');
+      expect((await cpu()) - before).toBeLessThan(1);
+    });
+  });
+
+  describe('an upload that nobody asked for', () => {
+    it.each<[string, string, string, Record<string, string>]>([
+      ['401', 'POST', '/api/messages', { 'Content-Length': String(OFFERED_BYTES) }],
+      ['401, in chunks', 'POST', '/api/messages', { 'Transfer-Encoding': 'chunked' }],
+      ['404', 'POST', '/nothing', { 'Content-Length': String(OFFERED_BYTES) }],
+      ['404, in chunks', 'POST', '/nothing', { 'Transfer-Encoding': 'chunked' }],
+      ['405', 'PUT', '/healthz', { 'Content-Length': String(OFFERED_BYTES) }],
+      ['413', 'POST', '/api/online/login', { 'Content-Length': String(OFFERED_BYTES) }],
+      ['200', 'GET', '/ws/stats', { 'Content-Length': String(OFFERED_BYTES) }],
+      ['426', 'GET', '/ws', { 'Content-Length': String(OFFERED_BYTES) }],
+    ])('is cut off after %s', async (outcome, method, path, headers) => {
+      witness.forget();
+      const http = openHttp(port(), requestText(method, path, { headers }));
+      const [answer] = await http.settled(1);
+      expect([answer?.status, answer?.headers['connection']?.toLowerCase()]).toEqual([
+        Number.parseInt(outcome, 10),
+        'close',
+      ]);
+      const uploaded = await upload(http, headers['Transfer-Encoding'] !== undefined);
+      expect(http.hasEnded()).toBe(true);
+      expect(uploaded).toBeLessThan(MOST_UPLOADED_BYTES);
+      await witness.noticedNothing(WITNESS_LIMIT_MS);
+    });
+
+    it('that is small leaves the connection open', async () => {
+      const refused = requestText('POST', '/api/messages', { body: 'x'.repeat(500) });
+      const http = openHttp(port(), refused);
+      expect((await http.settled(1))[0]?.status).toBe(401);
+      http.write(requestText('GET', '/healthz'));
+      expect((await http.settled(2))[1]?.status).toBe(200);
+      http.destroy();
+    });
+  });
+
+  describe('an offer to upgrade to anything but WebSocket', () => {
+    const drain = (body: string, headers: Record<string, string> = {}) =>
+      requestText('POST', '/api/drain', { headers: { ...service(), ...OFFER, ...headers }, body });
+    const NOBODY = '{"node":"game-2"}';
+
+    it('leaves the request its body, and the connection', async () => {
+      const http = openHttp(port(), drain(NOBODY));
+      await http.settled(1);
+      http.write(drain(NOBODY));
+      await http.settled(2);
+      const user = freshUser();
+      const message = requestText('POST', '/api/messages', {
+        headers: { ...service(), ...OFFER },
+        body: push(user),
+      });
+      http.write(message);
+      const answers = await http.settled(3);
+      // Drains no node but the one that is named.
+      expect(answers.map(({ status }) => status)).toEqual([404, 404, 200]);
+      expect(JSON.parse(answers[2]?.body ?? '')).toMatchObject({ results: [{ userId: user }] });
+      expect(http.hasEnded()).toBe(false);
+      http.destroy();
+    });
+
+    it.each<[string, string, Record<string, string>]>([
+      ['in chunks', '7\r\n{"node"\r\na\r\n:"game-2"}\r\n0\r\n\r\n', { 'Transfer-Encoding': 'chunked' }],
+      ['after 100-continue', NOBODY, { Expect: '100-continue' }],
+      ['to WebSocket elsewhere', NOBODY, { Connection: 'Upgrade', Upgrade: 'websocket' }],
+    ])('leaves a body %s', async (_name, body, headers) => {
+      expect((await askRaw(port(), drain(body, headers))).status).toBe(404);
+      expect((await deployment.gateway.call('GET', '/readyz')).status).toBe(200);
+    });
+
+    it('leaves a body that comes late and in pieces', async () => {
+      const [head = '', body = ''] = drain(NOBODY).split('\r\n\r\n');
+      const http = openHttp(port(), `${head}\r\n\r\n`);
+      for (const byte of body) {
+        await sleep(5);
+        http.write(byte);
+      }
+      expect((await http.settled(1))[0]?.status).toBe(404);
+      http.destroy();
+    });
+
+    it('blocks the user for as long as the body says', async () => {
+      const user = freshUser();
+      const { gateway } = deployment;
+      const client = await connect(gateway.wsUrl, { token: gateway.token(user) });
+      const body = '{"blockMs":600000}';
+      const kick = requestText('POST', `/api/users/${user}/disconnect`, {
+        headers: { ...service(), ...OFFER },
+        body,
+      });
+      const answer = await askRaw(port(), kick);
+      expect([answer.status, Object.keys(JSON.parse(answer.body))]).toEqual([
+        200,
+        expect.arrayContaining(['blockedUntil']),
+      ]);
+      expect((await client.closed).code).toBe(4002);
+    });
+
+    it('loses no request that was sent right behind: it is answered, or the connection is closed', async () => {
+      const http = openHttp(port(), drain(NOBODY) + requestText('GET', '/healthz'));
+      const answers = await http.settled(2);
+      expect(answers[0]?.status).toBe(404);
+      if (answers.length === 1) expect(answers[0]?.headers['connection']?.toLowerCase()).toBe('close');
+      else expect(answers[1]?.status).toBe(200);
+      http.destroy();
+    });
+
+    it.each([
+      ['TRACE', '/healthz', 405],
+      ['OPTIONS', '/api/online/login', 204],
+      ['GET', '/healthz', 200],
+      ['GET', '/ws', 426],
+      ['POST', '/ws', 405],
+      ['HEAD', '/healthz', 200],
+    ])('%s %s is answered %d', async (method, target, status) => {
+      const http = openHttp(port(), requestText(method, target, { headers: OFFER }));
+      await http.head;
+      expect((await http.head).status).toBe(status);
+      http.destroy();
+    });
+  });
+
+  describe('what smuggles requests', () => {
+    const behind = requestText('GET', '/healthz');
+    const login = 'POST /api/online/login HTTP/1.1\r\nHost: 127.0.0.1\r\n';
+    const expectNothing = (http: ReturnType<typeof openHttp>): void => {
+      expect(http.received().toString('latin1')).toMatch(/^(HTTP\/1\.1 4\d\d [^]*)?$/);
+      expect(http.received().toString('latin1')).not.toContain('HTTP/1.1 200');
+    };
+
+    it.each<[string, string]>([
+      ['both lengths', 'Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n'],
+      ['two lengths', 'Content-Length: 1\r\nContent-Length: 2\r\n\r\nab'],
+      ['a signed length', 'Content-Length: +2\r\n\r\nab'],
+      ['a length in hex', 'Content-Length: 0x2\r\n\r\nab'],
+      ['an unknown coding', 'Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n'],
+      ['chunked twice', 'Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n'],
+      ['chunked not last', 'Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n'],
+      ['a space before the colon', 'Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n'],
+      ['a folded line', 'X: a\r\n Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n'],
+    ])('is refused and nothing behind it is answered: %s', async (_name, rest) => {
+      for (const offer of ['', 'Connection: Upgrade\r\nUpgrade: h2c\r\n']) {
+        const http = openHttp(port(), `${login}${offer}${rest}${behind}`);
+        await http.ended;
+        expectNothing(http);
+      }
+    });
+
+    it.each<[string, string]>([
+      ['a chunk of no number', 'zz\r\nab\r\n0\r\n\r\n'],
+      ['a chunk longer than it says', '1\r\nabc\r\n0\r\n\r\n'],
+    ])('ends that connection, and nothing behind it is answered: %s', async (_name, chunks) => {
+      const chunked = `Transfer-Encoding: chunked\r\n\r\n${chunks}${behind}`;
+      const plain = openHttp(port(), login + chunked);
+      await plain.ended;
+      expectNothing(plain);
+      // Node does not tell of broken chunks behind an offer to upgrade: the request waits for its body until it is late.
+      const offered = openHttp(port(), `${login}Connection: Upgrade\r\nUpgrade: h2c\r\n${chunked}`);
+      await Promise.race([offered.ended, sleep(SILENCE_MS)]);
+      expectNothing(offered);
+      offered.destroy();
+    });
+
+    it('UPGRADE with a body opens a socket at most, and its body is no request', async () => {
+      const { gateway } = deployment;
+      const request = handshake('/ws', gateway.token(freshUser()), {
+        'Content-Length': String(behind.length),
+      });
+      const http = openHttp(port(), request + behind);
+      const { status } = await http.head;
+      expect([101, 400]).toContain(status);
+      http.destroy();
+      await http.ended;
+      expect(http.received().toString('latin1')).not.toContain('"status":"ok"');
+    });
+
+    it.each([
+      ['http://evil.example/healthz', 200],
+      ['http://evil.example/nothing', 404],
+      ['//evil.example/healthz', 404],
+      ['/../healthz', 200],
+      ['/healthz/../../nothing', 404],
+      ['*', 400],
+    ])('the target %s stays here', async (target, status) => {
+      expect((await askRaw(port(), requestText('GET', target))).status).toBe(status);
+    });
+
+    it.each<[string, string, readonly number[]]>([
+      ['Host', 'Host: a\r\nHost: b', [400]],
+      ['Authorization', 'Host: a\r\nAuthorization: Bearer x\r\nAuthorization: Bearer y', [401]],
+      ['Upgrade', 'Host: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nUpgrade: websocket', [401]],
+    ])('a doubled %s gives nobody more', async (_name, lines, statuses) => {
+      const answer = await askRaw(port(), `GET /api/nodes HTTP/1.1\r\n${lines}\r\n\r\n`);
+      expect(statuses).toContain(answer.status);
+    });
+  });
+
+  describe('a foreign page', () => {
+    const FOREIGN = ['https://evil.example', 'null', `${ORIGIN}.evil.example`, 'http://game.example'];
+    const change = async (verb: string, user: number, headers: Record<string, string>) => {
+      const answer = await deployment.gateway.call('POST', `/api/online/${verb}`, {
+        body: JSON.stringify({ playerId: user }),
+        headers: { 'content-type': 'text/plain', ...headers },
+      });
+      return [answer.status, (answer.json as { code?: string } | undefined)?.code];
+    };
+
+    it.each(FOREIGN)('[%s] changes nothing through the open API', async (origin) => {
+      const user = freshUser();
+      expect(await change('login', user, {})).toEqual([200, undefined]);
+      for (const verb of ['logout', 'login', 'heartbeat'])
+        expect(await change(verb, user, { origin })).toEqual([403, 'origin-not-allowed']);
+      const { body } = await deployment.gateway.service('GET', `/api/online/player/${user}`);
+      expect(body['status']).toBe('online');
+    });
+
+    it('may change with a credential, and an allowed page without one', async () => {
+      const user = freshUser();
+      const { gateway } = deployment;
+      expect(await change('login', user, { origin: ORIGIN })).toEqual([200, undefined]);
+      const key = { authorization: `Bearer ${gateway.apiKey}` };
+      expect(await change('heartbeat', user, { origin: 'https://evil.example', ...key })).toEqual([
+        200,
+        undefined,
+      ]);
+      expect(await change('logout', user, {})).toEqual([200, undefined]);
+    });
+  });
+
+  describe('/dev/token', () => {
+    const ask = (headers: Record<string, string>) =>
+      askRaw(
+        port(),
+        requestText('GET', '/dev/token?userId=77', {
+          headers: { Host: `localhost:${port()}`, ...headers },
+        }),
+      );
+
+    it.each<[string, Record<string, string>]>([
+      ['X-Forwarded-For', { 'X-Forwarded-For': '127.0.0.1' }],
+      ['X-Forwarded-Proto', { 'X-Forwarded-Proto': 'https' }],
+      ['any other X-Forwarded-', { 'X-Forwarded-Anything': '1' }],
+      ['X-Real-IP', { 'X-Real-IP': '127.0.0.1' }],
+      ['CF-Connecting-IP', { 'CF-Connecting-IP': '127.0.0.1' }],
+      ['CF-Ray', { 'CF-Ray': '1' }],
+      ['True-Client-IP', { 'True-Client-IP': '127.0.0.1' }],
+      ['X-Client-IP', { 'X-Client-IP': '127.0.0.1' }],
+      ['X-Cluster-Client-IP', { 'X-Cluster-Client-IP': '127.0.0.1' }],
+      ['Forwarded', { Forwarded: 'for=127.0.0.1' }],
+      ['Via', { Via: '1.1 proxy' }],
+      ['X-Amzn-Trace-Id', { 'X-Amzn-Trace-Id': 'Root=1' }],
+      ['a foreign Origin', { Origin: 'https://evil.example' }],
+      ['an Origin that begins as ours', { Origin: 'http://localhost.evil.example' }],
+      ['a local file', { Origin: 'null' }],
+      ['another site', { 'Sec-Fetch-Site': 'cross-site' }],
+      ['another site with our Origin', { Origin: 'http://localhost:5173', 'Sec-Fetch-Site': 'cross-site' }],
+      ['a name that was rebound', { Host: 'evil.example' }],
+    ])('is nothing to %s', async (_name, headers) => {
+      const answer = await ask(headers);
+      expect([answer.status, answer.headers['access-control-allow-origin']]).toEqual([404, undefined]);
+      expect(answer.body).not.toMatch(/eyJ/);
+    });
+
+    it.each(['http://localhost:5173', 'http://127.0.0.1:8080', 'http://[::1]:9000', 'https://localhost'])(
+      'serves the page of %s, which its browser lets read the answer',
+      async (origin) => {
+        const answer = await ask({ Origin: origin, 'Sec-Fetch-Site': 'same-site' });
+        expect([answer.status, answer.headers['access-control-allow-origin']]).toEqual([200, origin]);
+        expect(answer.headers['vary']?.toLowerCase()).toContain('origin');
+      },
+    );
+
+    it('serves the console of /docs', async () => {
+      const docs = await deployment.gateway.call('GET', '/docs');
+      expect(docs.headers.get('content-security-policy')).toContain("connect-src 'self'");
+      expect((await ask({ 'Sec-Fetch-Site': 'same-origin' })).status).toBe(200);
+      expect((await ask({ 'Sec-Fetch-Site': 'none' })).status).toBe(200);
+    });
+  });
+});
+
+/** Sends bytes until the server ends the connection or all are sent; answers how many were taken. */
+async function upload(http: ReturnType<typeof openHttp>, inChunks: boolean): Promise<number> {
+  const bytes = Buffer.alloc(65_536, 0x20);
+  const piece = inChunks ? Buffer.concat([Buffer.from('10000\r\n'), bytes, Buffer.from('\r\n')]) : bytes;
+  let sent = 0;
+  while (!http.hasEnded() && sent < OFFERED_BYTES) {
+    sent += bytes.length;
+    if (http.socket.write(piece)) continue;
+    const taken = new Promise<void>((resolve) => http.socket.once('drain', () => resolve()));
+    await Promise.race([taken, http.ended]);
+  }
+  await Promise.race([http.ended, sleep(3_000)]);
+  return sent;
+}
