@@ -1,5 +1,7 @@
 import type { Clock, Timer } from '../../lib/clock.ts';
 import { ok } from '../../lib/result.ts';
+import { logInternalError } from '../../logging/internal-error.ts';
+import type { Log } from '../../logging/log.ts';
 import type { Presence, StoredChange } from '../../presence/presence.ts';
 import { type Outcome, refused } from '../outcome.ts';
 
@@ -16,6 +18,7 @@ const MAX_WAITING_BYTES = 262_144;
 interface FeedDeps {
   readonly presence: Pick<Presence, 'feed'>;
   readonly clock: Clock;
+  readonly log: Log;
 }
 
 /** The feed as server-sent events (HTML Living Standard, section 9.2): `id` is the cursor. */
@@ -60,11 +63,20 @@ class FeedReader {
   start(controller: ReadableStreamDefaultController<Uint8Array>): void {
     controller.enqueue(this.#encoder.encode(COMMENT));
     this.#saidAt = this.#deps.clock.monotonic();
-    void this.#read(controller);
+    this.#go(controller);
   }
 
   cancel(): void {
     this.#stop();
+  }
+
+  /** Ends the stream where reading meets a bug: nobody waits for it, and the reader resumes. */
+  #go(controller: ReadableStreamDefaultController<Uint8Array>): void {
+    this.#read(controller).catch((error: unknown) => {
+      logInternalError(this.#deps.log, { where: 'background', error });
+      this.#stop();
+      controller.error(error);
+    });
   }
 
   async #read(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
@@ -85,7 +97,7 @@ class FeedReader {
       this.#saidAt = clock.monotonic();
       controller.enqueue(this.#encoder.encode(text === '' ? COMMENT : text));
     }
-    this.#timer = clock.after(changes.length === PAGE ? 0 : POLL_MS, () => void this.#read(controller));
+    this.#timer = clock.after(changes.length === PAGE ? 0 : POLL_MS, () => this.#go(controller));
   }
 
   #stop(): void {

@@ -68,6 +68,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'connection/delivery.ts',
     'gateway/credentials.ts',
     'lib/',
+    'logging/internal-error.ts',
     'logging/log.ts',
     'metrics/',
     'presence/presence.ts',
