@@ -1,6 +1,6 @@
 import { IncomingMessage } from 'node:http';
-import { SOCKET_PATH } from './gateway-server.ts';
-import { pathOf } from './handshake.ts';
+import { MAX_HEADER_LINES, SOCKET_PATH } from './gateway-server.ts';
+import { type HandshakeRequest, isHost, pathOf } from './handshake.ts';
 import { unanswered } from './node-unanswered.ts';
 
 /**
@@ -35,6 +35,44 @@ export class NodeRequest extends IncomingMessage {
 /** A request for the path of sockets; whether it is a right handshake is for the admission to say. */
 export function isSocketRequest(incoming: IncomingMessage): boolean {
   return incoming.method === 'GET' && pathOf(incoming.url ?? '') === SOCKET_PATH;
+}
+
+/** `rawHeaders` has a name and a value for each line. */
+export function hasTooManyHeaders(incoming: IncomingMessage): boolean {
+  return incoming.rawHeaders.length > 2 * MAX_HEADER_LINES;
+}
+
+/** HTTP/1.0, in which some proxies ask for health, has no `Host`; HTTP/1.1 has one (RFC 9112 section 3.2). */
+export function hasGoodHost(incoming: IncomingMessage): boolean {
+  const { host } = incoming.headers;
+  if (host === undefined) return incoming.httpVersion === '1.0';
+  // Node shows the first of several.
+  const names = incoming.rawHeaders.filter((text, index) => index % 2 === 0 && /^host$/i.test(text));
+  return names.length === 1 && isHost(host);
+}
+
+/** The listener makes a URL of `Host` and target; which `Host` it was matters to nobody behind it. */
+export function withoutOddHost(incoming: NodeRequest): NodeRequest {
+  const { url = '', headers } = incoming;
+  if (url.startsWith('/') && !/^[\w.-]+(?::\d{1,5})?$/.test(headers.host ?? ''))
+    incoming.url = `http://localhost${url}`;
+  return incoming;
+}
+
+export function peerOf(incoming: IncomingMessage): string {
+  return incoming.socket.remoteAddress ?? '';
+}
+
+export function handshakeOf(incoming: IncomingMessage): HandshakeRequest {
+  return {
+    method: incoming.method ?? '',
+    url: incoming.url ?? '',
+    peer: peerOf(incoming),
+    header: (name) => {
+      const value = incoming.headers[name];
+      return Array.isArray(value) ? value.join(', ') : value;
+    },
+  };
 }
 
 function isSocketUpgrade(incoming: IncomingMessage): boolean {

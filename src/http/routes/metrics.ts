@@ -3,13 +3,10 @@ import { ok } from '../../lib/result.ts';
 import { createMetricsPage, type MetricsPage } from '../../metrics/registry.ts';
 import { addRoute, type RouteTable } from '../route.ts';
 
-/** A page serves everybody who asks within this time: it costs milliseconds, and many may ask at once. */
-const PAGE_AGE_MS = 100;
-
 export function addMetricsRoute(table: RouteTable): void {
   const { counters, gauges, processMetrics, config, clock } = table.deps;
   const page = createMetricsPage({ counters, gauges, processMetrics });
-  const render = renderAtMostEach(page, clock);
+  const render = renderOnceATurn(page, clock);
   addRoute(table, {
     method: 'get',
     path: '/metrics',
@@ -20,11 +17,16 @@ export function addMetricsRoute(table: RouteTable): void {
   });
 }
 
-function renderAtMostEach(page: MetricsPage, clock: Clock): () => Promise<string> {
-  let newest: { readonly at: number; readonly text: Promise<string> } | undefined;
+/** Renders once for all who ask in one turn of the event loop: it costs milliseconds, and one write may ask many times. */
+function renderOnceATurn(page: MetricsPage, clock: Clock): () => Promise<string> {
+  let ofThisTurn: Promise<string> | undefined;
   return () => {
-    const at = clock.monotonic();
-    if (newest === undefined || at - newest.at >= PAGE_AGE_MS) newest = { at, text: page.render() };
-    return newest.text;
+    if (ofThisTurn === undefined) {
+      ofThisTurn = page.render();
+      clock.after(0, () => {
+        ofThisTurn = undefined;
+      });
+    }
+    return ofThisTurn;
   };
 }
