@@ -16,14 +16,20 @@ import {
   type GatewayServer,
   listenOnAll,
   MAX_HEADER_BYTES,
-  MAX_HEADER_LINES,
   type PlainCode,
   plainRefusal,
   type ServerOptions,
   tooManyUnanswered,
 } from './gateway-server.ts';
-import { type HandshakeRequest, isHost } from './handshake.ts';
-import { isSocketRequest, NodeRequest } from './node-request.ts';
+import {
+  handshakeOf,
+  hasGoodHost,
+  hasTooManyHeaders,
+  isSocketRequest,
+  NodeRequest,
+  peerOf,
+  withoutOddHost,
+} from './node-request.ts';
 import { NodeSocket } from './node-socket.ts';
 import { unanswered } from './node-unanswered.ts';
 
@@ -255,44 +261,6 @@ function closeServer(server: Server): Promise<void> {
     server.close(() => resolve());
     server.closeAllConnections();
   });
-}
-
-/** `rawHeaders` has a name and a value for each line. */
-function hasTooManyHeaders(incoming: IncomingMessage): boolean {
-  return incoming.rawHeaders.length > 2 * MAX_HEADER_LINES;
-}
-
-/** HTTP/1.0, in which some proxies ask for health, has no `Host`; HTTP/1.1 has one (RFC 9112 section 3.2). */
-function hasGoodHost(incoming: IncomingMessage): boolean {
-  const { host } = incoming.headers;
-  if (host === undefined) return incoming.httpVersion === '1.0';
-  // Node shows the first of several.
-  const names = incoming.rawHeaders.filter((text, index) => index % 2 === 0 && /^host$/i.test(text));
-  return names.length === 1 && isHost(host);
-}
-
-/** The listener makes a URL of `Host` and target; which `Host` it was matters to nobody behind it. */
-function withoutOddHost(incoming: NodeRequest): NodeRequest {
-  const { url = '', headers } = incoming;
-  if (url.startsWith('/') && !/^[\w.-]+(?::\d{1,5})?$/.test(headers.host ?? ''))
-    incoming.url = `http://localhost${url}`;
-  return incoming;
-}
-
-function peerOf(incoming: IncomingMessage): string {
-  return incoming.socket.remoteAddress ?? '';
-}
-
-function handshakeOf(incoming: IncomingMessage): HandshakeRequest {
-  return {
-    method: incoming.method ?? '',
-    url: incoming.url ?? '',
-    peer: peerOf(incoming),
-    header: (name) => {
-      const value = incoming.headers[name];
-      return Array.isArray(value) ? value.join(', ') : value;
-    },
-  };
 }
 
 /** Nobody reads while an upgrade is decided, so the end of the connection would go unnoticed; what comes is kept. */
