@@ -17,6 +17,9 @@ export function bannerLines(
   const url = base.endsWith('/') ? base.slice(0, -1) : base;
   const keyFile = loaded.secretFiles.get('apiKeys');
   const key = keyFile === undefined ? '$LINGXI_API_KEY' : `$(cat ${shellWord(shortPath(keyFile))})`;
+  // The commands find the development secrets in the data folder.
+  const { dataDir } = config;
+  const folder = shortPath(dataDir) === 'data' ? '' : `LINGXI_DATA_DIR=${shellWord(shortPath(dataDir))} `;
   return [
     '',
     `  Lingxi ${gateway.version} is listening on ${gateway.urls.join(', ')}`,
@@ -30,7 +33,7 @@ export function bannerLines(
     '',
     '    # a token for user 1, and a client that beats each second',
     `    curl -s '${url}/dev/token?userId=1'`,
-    `    npx lingxi probe --url ${url} --user 1`,
+    `    ${folder}npx lingxi probe --url ${url} --user 1`,
     '',
     '    # a message to that user',
     `    curl -s ${url}/api/messages -H "Authorization: Bearer ${key}" \\`,
@@ -38,7 +41,7 @@ export function bannerLines(
     `      -d '{"to":{"userId":1},"type":"system_notice","data":{"text":"hello"}}'`,
     '',
     '    # everything at once',
-    `    npx lingxi doctor --url ${url}`,
+    `    ${folder}npx lingxi doctor --url ${url}`,
     '',
   ];
 }

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { checkConfigCommand } from './check-config.ts';
 import { type Cli, processCli } from './cli.ts';
@@ -7,6 +8,10 @@ import { migrateCommand } from './migrate.ts';
 import { probeCommand } from './probe.ts';
 import { serveCommand } from './serve.ts';
 import { tokenCommand } from './token.ts';
+
+const VERSION = (
+  JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+).version;
 
 /** Runs the command line `argv`, without the runtime and the script. */
 export async function runCli(argv: readonly string[]): Promise<void> {
@@ -21,6 +26,7 @@ export async function runCli(argv: readonly string[]): Promise<void> {
 export function buildProgram(cli: Cli): Command {
   return new Command('lingxi')
     .description('WebSocket connection manager and presence gateway.')
+    .version(VERSION)
     .addCommand(serveCommand(cli))
     .addCommand(tokenCommand(cli))
     .addCommand(probeCommand(cli))

@@ -109,16 +109,24 @@ export class Nodes {
     draining: boolean,
   ): Promise<Result<{ readonly node: string; readonly draining: boolean }, NodeRefusal>> {
     const { node, calls, directory } = this.#options;
-    if (asked === undefined || isNamed(node, asked)) {
-      return ok({ node, draining: this.#drainHere(draining, node).draining });
-    }
-    const living = (await directory.list()).filter(({ silentMs }) => silentMs !== undefined);
+    const here = (): Result<{ readonly node: string; readonly draining: boolean }, NodeRefusal> =>
+      ok({ node, draining: this.#drainHere(draining, node).draining });
+    if (asked === undefined || asked === node || asked === incarnationOf(node)) return here();
+    const isOwnName = isNamed(node, asked);
+    if (calls === undefined) return isOwnName ? here() : err('not-found');
+    const sightings = await directory.list().catch((error: unknown) => {
+      // Nobody can say now whether another node has this name; who is asked has it.
+      if (isOwnName) return [{ node, silentMs: 0 }];
+      throw error;
+    });
+    const living = sightings.filter(({ silentMs }) => silentMs !== undefined);
     const named = living.filter((sighting) => isNamed(sighting.node, asked));
     const lively = named.filter(({ silentMs = 0 }) => silentMs < LIVELY_MS);
     // An earlier incarnation that has just died does not make a name ambiguous.
     const [target, second] = lively.length > 0 ? lively : named;
-    if (target === undefined || calls === undefined) return err('not-found');
+    if (target === undefined) return err('not-found');
     if (second !== undefined) return err('node-ambiguous');
+    if (target.node === node) return here();
     const answer = await calls.ask(target.node, { drain: draining }, DRAIN_ANSWER_MS);
     return answer.ok && isState(answer.value)
       ? ok({ node: target.node, draining: answer.value.draining })

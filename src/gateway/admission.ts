@@ -14,6 +14,7 @@ import type { FailedCredentials } from './failed-credentials.ts';
 import { formFault, type HandshakeRequest, type Offer, readOffer } from './handshake.ts';
 import { preferredLanguage } from './language.ts';
 import { createOriginCheck, type OriginCheck } from './origin.ts';
+import { RefusalLimits } from './refusal-limits.ts';
 import { RefusedProofs } from './refused-proofs.ts';
 
 export type { HandshakeRequest } from './handshake.ts';
@@ -82,6 +83,7 @@ export class Admission {
   readonly #allowsOrigin: OriginCheck;
   readonly #limits: ConnectionLimits;
   readonly #proofs: RefusedProofs;
+  readonly #refusals: RefusalLimits;
   #draining = false;
 
   constructor(options: AdmissionOptions) {
@@ -89,6 +91,7 @@ export class Admission {
     this.#allowsOrigin = createOriginCheck(options.config.allowedOrigins);
     this.#limits = new ConnectionLimits(options.config);
     this.#proofs = new RefusedProofs(options);
+    this.#refusals = new RefusalLimits(options.clock);
   }
 
   async decide(request: HandshakeRequest): Promise<Decision> {
@@ -209,21 +212,41 @@ export class Admission {
   }
 
   #refuse(request: HandshakeRequest, ip: string, reason: Reason): Refusal {
-    const { counters, log, random, config } = this.#options;
+    const { counters } = this.#options;
     const { code, userId } = reason;
-    this.#proofs.note({ code, request, ip, userId });
     counters.refused.set(code, (counters.refused.get(code) ?? 0) + 1);
+    this.#proofs.note({ code, request, ip, userId });
+    const waitS = this.#refusals.note(ip);
+    if (waitS > 0)
+      return this.#answer(request, {
+        code: 'rate-limited',
+        retryAfterS: waitS,
+        headers: { connection: 'close' },
+      });
+    this.#log(request, ip, reason);
+    return this.#answer(request, reason);
+  }
+
+  #log(request: HandshakeRequest, ip: string, { code, userId }: Reason): void {
+    const unlogged = this.#refusals.linesLost();
+    if (unlogged === undefined) return;
     const origin = code === 'origin-not-allowed' ? request.header('origin') : undefined;
-    log.info(
+    this.#options.log.info(
       {
         event: 'refused',
         code,
         ip: printable(ip),
         ...(userId === undefined ? {} : { userId }),
         ...(origin === undefined ? {} : { origin: printable(origin) }),
+        ...(unlogged === 0 ? {} : { unlogged }),
       },
       'upgrade refused',
     );
+  }
+
+  #answer(request: HandshakeRequest, reason: Reason): Refusal {
+    const { random, config } = this.#options;
+    const { code } = reason;
     const status = errorStatus(code);
     const language = preferredLanguage(request.header('accept-language'), config.language);
     const retryAfterS =

@@ -145,6 +145,8 @@ class NodeGateway implements GatewayServer {
     server.maxHeadersCount = 0;
     server.maxConnections = this.#maxConnections;
     server.on('request', (incoming, outgoing) => this.#request(incoming, outgoing));
+    // Node would answer 417 by itself, past every limit. What a client expects beyond 100 is not looked at.
+    server.on('checkExpectation', (incoming, outgoing) => this.#request(incoming, outgoing));
     server.on('upgrade', (incoming, stream, head) => void this.#upgrade(incoming, stream, head));
     return server;
   }

@@ -53,7 +53,7 @@ export function checkShape<Schema extends z.ZodType>(
   const parsed = schema.safeParse(input);
   if (parsed.success) return ok(parsed.data);
   const issue = parsed.error.issues[0];
-  const field = fieldName(issue?.path ?? []);
+  const field = issue?.code === 'unrecognized_keys' ? unknownField(issue.keys) : fieldName(issue?.path ?? []);
   const isUserId = issue?.code === 'custom' && issue.params?.['code'] === 'invalid-user-id';
   return refused(isUserId ? 'invalid-user-id' : 'invalid-body', fieldDetail(field, language));
 }
@@ -61,6 +61,12 @@ export function checkShape<Schema extends z.ZodType>(
 /** The part of a sentence that names a field. */
 export function fieldDetail(field: string, language: Language): string {
   return language === 'zh' ? `字段：${field}` : `Field: ${field}`;
+}
+
+/** A misspelt field must not pass for one that was left out: the call would do something else. */
+function unknownField(names: readonly string[]): string {
+  const [name = ''] = names;
+  return `${/^\w{1,32}$/.test(name) ? name : '(body)'} (unknown)`;
 }
 
 /** `['to', 'userIds', 3]` as `to.userIds[3]`. Names come from schemas, never from the client. */
@@ -71,32 +77,58 @@ function fieldName(path: readonly PropertyKey[]): string {
   return name === '' ? '(body)' : name;
 }
 
-/** Undefined where the body is larger than allowed, by its own word or by what arrives. */
+/**
+ * How many times the limit a refused body is read on, and thrown away. A client that is cut off while it sends loses the
+ * answer, and a proxy makes a 502 of it.
+ */
+const READ_ON_FACTOR = 4;
+
+/** A body may come in so many pieces, and one more for each {@link MIN_PIECE_BYTES}: each piece costs far more than its bytes. */
+const FREE_PIECES = 1024;
+const MIN_PIECE_BYTES = 64;
+/** A body of a declared length up to this is read by the runtime in one go. */
+const MAX_SMALL_BYTES = 16_384;
+
+/** Undefined where the body is larger than allowed, by its own word or by what arrives, or comes in too many pieces. */
 async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array | undefined> {
-  const declared = request.headers.get('content-length');
-  if (declared !== null && /^\d{1,15}$/.test(declared)) {
-    if (Number(declared) > maxBytes) return undefined;
+  const { body, headers } = request;
+  const length = headers.get('content-length');
+  const declared = length !== null && /^\d{1,15}$/.test(length) ? Number(length) : undefined;
+  if (declared !== undefined && declared > READ_ON_FACTOR * maxBytes) return undefined;
+  if (declared !== undefined && declared <= Math.min(maxBytes, MAX_SMALL_BYTES)) {
     const bytes = new Uint8Array(await request.arrayBuffer());
     return bytes.byteLength > maxBytes ? undefined : bytes;
   }
-  return request.body === null ? new Uint8Array(0) : readStream(request.body, maxBytes);
+  const bytes = body === null ? new Uint8Array(0) : await readStream(body, maxBytes);
+  return declared !== undefined && declared > maxBytes ? undefined : bytes;
 }
 
+/** Into one buffer that grows: a piece that is kept as it came would keep all that the runtime read with it. */
 async function readStream(
   stream: ReadableStream<Uint8Array>,
   maxBytes: number,
 ): Promise<Uint8Array | undefined> {
   const reader = stream.getReader();
-  const chunks: Uint8Array[] = [];
+  let kept = new Uint8Array(0);
   let total = 0;
-  for (;;) {
+  for (let pieces = 1; ; pieces += 1) {
     const { done, value } = await reader.read();
-    if (done) return Buffer.concat(chunks, total);
-    total += value.byteLength;
-    if (total > maxBytes) {
+    if (done) return total > maxBytes ? undefined : kept.subarray(0, total);
+    const end = total + value.byteLength;
+    if (end > READ_ON_FACTOR * maxBytes || pieces > FREE_PIECES + end / MIN_PIECE_BYTES) {
       await reader.cancel();
       return undefined;
     }
-    chunks.push(value);
+    if (end <= maxBytes) {
+      if (end > kept.byteLength) kept = grown(kept, Math.min(maxBytes, Math.max(end, 2 * kept.byteLength)));
+      kept.set(value, total);
+    }
+    total = end;
   }
+}
+
+function grown(bytes: Uint8Array<ArrayBuffer>, length: number): Uint8Array<ArrayBuffer> {
+  const larger = new Uint8Array(length);
+  larger.set(bytes);
+  return larger;
 }

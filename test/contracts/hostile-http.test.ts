@@ -102,6 +102,47 @@ describe.each(['bun', 'node'] as const)('hostile HTTP on %s', (runtime) => {
     });
   });
 
+  describe('what gets round the limits', () => {
+    it.each([
+      ['a request that expects something', requestText('GET', '/healthz', { headers: { Expect: 'x' } })],
+      ['a request for the path of sockets', requestText('GET', '/ws')],
+      ['a page of metrics', requestText('GET', '/metrics')],
+    ])('%s: 200 in one write get 16 answers, then 429 and the end', async (_name, request) => {
+      witness.forget();
+      const http = openHttp(port(), request.repeat(200));
+      await http.ended;
+      const answers =
+        http
+          .received()
+          .toString('latin1')
+          .match(/HTTP\/1\.1 \d{3}/g) ?? [];
+      expect(answers.length).toBeLessThanOrEqual(MOST_ANSWERS);
+      expect(answers.at(-1)).toBe('HTTP/1.1 429');
+      await witness.noticedNothing(WITNESS_LIMIT_MS);
+    });
+
+    it('a body in pieces of one byte is cut off after a thousand', async () => {
+      witness.forget();
+      const head = 'POST /api/online/login HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n';
+      const bodies = Array.from({ length: 8 }, () => openHttp(port(), head + '1\r\n \r\n'.repeat(100_000)));
+      for (const http of bodies) {
+        await http.ended;
+        expect(http.received().toString('latin1')).toMatch(/^(HTTP\/1\.1 413|$)/);
+      }
+      await witness.noticedNothing(WITNESS_LIMIT_MS);
+    });
+
+    it('a body over the limit is read on for a while, so that its sender sees the answer', async () => {
+      for (const size of [70_000, 200_000]) {
+        const { status } = await deployment.gateway.call('POST', '/api/messages', {
+          service: true,
+          body: `"${'x'.repeat(size)}"`,
+        });
+        expect(status).toBe(413);
+      }
+    });
+  });
+
   describe('an upload that nobody asked for', () => {
     it.each<[string, string, string, Record<string, string>]>([
       ['401', 'POST', '/api/messages', { 'Content-Length': String(OFFERED_BYTES) }],

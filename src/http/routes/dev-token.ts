@@ -72,6 +72,8 @@ function isLocal(call: Call): boolean {
   const origin = req.header('origin');
   if (origin !== undefined && !LOCAL_ORIGIN.test(origin)) return false;
   // Pages of another port of this machine are of the same site.
-  if (req.header('sec-fetch-site') === 'cross-site') return false;
+  if (req.header('sec-fetch-site')?.includes('cross-site') === true) return false;
+  // A target with a name of its own wins over `Host` (RFC 9112 section 3.2.2).
+  if (!LOCAL_HOST.test(new URL(req.url).host)) return false;
   return LOOPBACK_PEER.test(env.peer) && LOCAL_HOST.test(req.header('host') ?? '');
 }

@@ -4,7 +4,7 @@ import { type Outcome, refused, refusedExactly } from '../outcome.ts';
 import { addRoute, askPresence, audit, bodyOf, type Call, type RouteTable } from '../route.ts';
 
 const DrainBody = z
-  .object({
+  .strictObject({
     node: z.string().min(1).max(256).optional().openapi({
       description: 'Name, incarnation, or both as `<name>:<incarnation>`; absent: the node that is asked.',
     }),

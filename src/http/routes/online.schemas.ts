@@ -22,7 +22,9 @@ export const HeartbeatBody = z.object({ playerId: UserIdIn }).openapi('Heartbeat
 export const LogoutBody = z
   .object({ playerId: UserIdIn, epoch: EpochIn.nullish(), blockMs: BlockMsIn })
   .openapi('Logout');
-export const StatusBody = z.object({ userIds: z.array(UserIdIn).max(MAX_STATUS_IDS) }).openapi('StatusQuery');
+export const StatusBody = z
+  .strictObject({ userIds: z.array(UserIdIn).max(MAX_STATUS_IDS) })
+  .openapi('StatusQuery');
 
 export const PlayersQuery = z.object({
   limit: z

@@ -26,7 +26,7 @@ const ConnectionsAnswer = z.object({
 });
 
 const DisconnectBody = z
-  .object({
+  .strictObject({
     reason: z.string().max(MAX_REASON_LENGTH).optional().openapi({
       description: 'For the timeline, the audit line, and the close frame (its first 123 bytes).',
     }),

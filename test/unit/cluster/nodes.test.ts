@@ -74,6 +74,13 @@ describe('draining', () => {
     expect(await first.drain('b', true)).toEqual(err('not-found'));
   });
 
+  it('[DR1] by a name that this node shares with another is refused here too', async () => {
+    const { first, drained } = deployment('a:x1', 'a:x2');
+    expect(await first.drain('a', true)).toEqual(err('node-ambiguous'));
+    expect(drained).toEqual([]);
+    expect(await first.drain('x1', true)).toEqual(ok({ node: 'a:x1', draining: true }));
+  });
+
   it('[DR1] by a name that two living nodes have is refused, by incarnation it is done', async () => {
     const { first, state } = deployment('a:x1', 'b:x2', 'b:x3');
     expect(await first.drain('b', true)).toEqual(err('node-ambiguous'));

@@ -308,11 +308,29 @@ describe('a refused upgrade as a proof of life', () => {
   });
 });
 
+describe('a client that is refused and asks again at once', () => {
+  test('is told to wait beyond 2,000, leaves 200 lines, and keeps nobody out', async () => {
+    const hall = room();
+    const refused = async () => outcome(await hall.admission.decide(handshake(anonymous)));
+    for (let count = 0; count < 2_000; count += 1) expect(await refused()).toBe('400 missing-credentials');
+    expect(await refused()).toBe('429 rate-limited');
+    expect(hall.logged.filter(({ event }) => event === 'refused')).toHaveLength(200);
+    expect(outcome(await hall.admission.decide(handshake()))).toBe('accept');
+    expect(outcome(await hall.admission.decide(handshake(anonymous, '/ws', '192.0.2.10')))).toBe(
+      '400 missing-credentials',
+    );
+    hall.clock.advance(1_000);
+    expect(await refused()).toBe('400 missing-credentials');
+    expect(hall.logged.at(-1)).toMatchObject({ event: 'refused', unlogged: 1_801 });
+  });
+});
+
 describe('handshakes under way', () => {
   test('are counted until they are decided: 20,001 one after the other are all let in or refused for themselves', async () => {
     const hall = room();
     const codes = new Set<string>();
     for (let count = 0; count < 10_001; count += 1) {
+      hall.clock.advance(1);
       codes.add(outcome(await hall.admission.decide(handshake(anonymous))));
       const decision = await hall.admission.decide(handshake());
       codes.add(decision.kind);

@@ -281,7 +281,8 @@ function toRequest(path: string, options: Ask): Request {
   if (options.as !== undefined) headers.set('authorization', authorization(options.as));
   const body = options.raw ?? (options.body === undefined ? undefined : JSON.stringify(options.body));
   const method = options.method ?? (body === undefined ? 'GET' : 'POST');
-  return new Request(`http://gateway.test${path}`, {
+  // As the servers make it: the place of the URL is that of `Host`.
+  return new Request(`http://${headers.get('host') ?? 'gateway.test'}${path}`, {
     method,
     headers,
     ...(body === undefined ? {} : { body }),
