@@ -30,7 +30,8 @@ const runs = (name: ScriptName, user: number) => {
 describe.concurrent.each(KINDS)('the answer of a script is lost and the connection $how', ({ how }) => {
   let pair: StorePair;
   beforeAll(async () => {
-    pair = await startPair({ timeoutMs: TIMEOUT_MS });
+    // A login that is refused while Redis hangs proves life by HTTP (rule DR4).
+    pair = await startPair({ timeoutMs: TIMEOUT_MS, env: { LINGXI_HTTP_TIMEOUT_MS: String(TIMEOUT_MS) } });
   });
   afterAll(() => pair?.stop());
 
