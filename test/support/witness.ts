@@ -63,7 +63,7 @@ export async function startWitness(gateway: Gateway): Promise<Witness> {
       const before = number;
       const deadline = performance.now() + 5_000;
       while (closed === undefined && (number < before + 3 || sentAt.has(before + 1))) {
-        if (performance.now() > deadline) break;
+        if (performance.now() > deadline) throw new Error('the witness got no pong within 5 s');
         await sleep(5);
       }
       if (closed !== undefined) throw new Error(`the witness was closed: ${JSON.stringify(closed)}`);
