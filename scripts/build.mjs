@@ -10,7 +10,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const compiler = join(root, 'node_modules/typescript/bin/tsc');
 const dist = join(root, 'dist');
 /** Copied last: where it stands, everything before it went well. */
-const lastStep = join(dist, 'presence/scripts');
+const lastStep = join(dist, 'presence/store/redis/scripts');
 const ifNeeded = process.argv.includes('--if-needed');
 
 if (ifNeeded && isUpToDate()) process.exit(0);
@@ -29,7 +29,7 @@ function build() {
     stdio: 'inherit',
   });
   if (compiled.status !== 0) process.exit(compiled.status ?? 1);
-  cpSync(join(root, 'src/presence/scripts'), lastStep, { recursive: true });
+  cpSync(join(root, 'src/presence/store/redis/scripts'), lastStep, { recursive: true });
 }
 
 function isUpToDate() {

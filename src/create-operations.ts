@@ -1,14 +1,14 @@
 import { NodeCalls } from './cluster/node-calls.ts';
+import type { NodeDirectory, NodeState } from './cluster/node-directory.ts';
 import { Nodes } from './cluster/nodes.ts';
 import type { ConnectionManager } from './connection/connection-manager.ts';
-import type { PushRequest } from './connection/delivery.ts';
+import type { OpenedPresenceStore } from './create-presence.ts';
 import type { Clock } from './lib/clock.ts';
 import { Coalescer } from './lib/coalescer.ts';
 import type { Log } from './logging/log.ts';
 import type { Gauges } from './metrics/counters.ts';
-import type { OpenedPresenceStore } from './presence/create-presence-store.ts';
-import type { NodeDirectory, NodeState } from './presence/presence.ts';
-import type { PresenceTracker } from './presence/tracker.ts';
+import type { PresenceTracker } from './presence/node/tracker.ts';
+import type { PushRequest } from './protocol/delivery.ts';
 import type { Settler } from './settlement/settler.ts';
 
 /** What an operator sees of this node, and what it hears from others: pushes, drains, losses. */

@@ -2,7 +2,7 @@ import type { Config } from './config/config.ts';
 import type { Clock } from './lib/clock.ts';
 import type { Log } from './logging/log.ts';
 import type { Counters } from './metrics/counters.ts';
-import type { PresenceStore } from './presence/presence-store.ts';
+import type { PresenceStore } from './presence/store/port.ts';
 import { GroupCommit, groupCommitSize } from './settlement/group-commit.ts';
 import { LoginFailures } from './settlement/login-failures.ts';
 import { PresenceLedger } from './settlement/presence-ledger.ts';

@@ -1,7 +1,8 @@
 import type { ConnectionManager } from '../connection/connection-manager.ts';
-import type { Delivery, DeliveryStatus, PushReport, PushRequest, Router } from '../connection/delivery.ts';
 import { countDelivery, countMissed, type Outgoing } from '../connection/outgoing.ts';
+import type { Delivery, DeliveryStatus, PushReport, PushRequest } from '../protocol/delivery.ts';
 import type { PushRate } from './push-rate.ts';
+import type { Router } from './router.ts';
 
 const DEFAULT_ACK_TIMEOUT_MS = 5000;
 /** Lists up to this long are handed over at once; longer ones go through the dispatch queue, in slices. */

@@ -1,4 +1,4 @@
-import type { NodeSighting } from '../presence/presence.ts';
+import type { NodeSighting } from './node-directory.ts';
 import { nameOf } from './node-name.ts';
 
 /** Other incarnations of one's own name that are remembered as told. */

@@ -2,9 +2,9 @@ import type { Clock, Timer } from '../lib/clock.ts';
 import { err, ok, type Result } from '../lib/result.ts';
 import { inBackground } from '../logging/internal-error.ts';
 import type { Log } from '../logging/log.ts';
-import type { NodeDirectory, NodeSighting, NodeState } from '../presence/presence.ts';
 import { NameWatch } from './name-watch.ts';
 import type { NodeCalls } from './node-calls.ts';
+import type { NodeDirectory, NodeSighting, NodeState } from './node-directory.ts';
 import { incarnationOf, nameOf } from './node-name.ts';
 
 /** How often a node says what it has; what others show of it is at most this old. */

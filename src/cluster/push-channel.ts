@@ -1,6 +1,6 @@
-import type { PushRequest } from '../connection/delivery.ts';
 import { logInternalError } from '../logging/internal-error.ts';
 import type { Log } from '../logging/log.ts';
+import type { PushRequest } from '../protocol/delivery.ts';
 import { parsePushText } from './push-request.ts';
 
 /** The part of a Redis client that listening needs. */

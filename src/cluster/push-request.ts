@@ -1,5 +1,5 @@
-import type { PushRequest } from '../connection/delivery.ts';
 import { ok, type Result } from '../lib/result.ts';
+import type { PushRequest } from '../protocol/delivery.ts';
 import { PROTOCOL_TYPES } from '../protocol/envelope.ts';
 import { topLevelValues, topLevelValuesOfEach, type ValueTexts } from '../protocol/json-spans.ts';
 import { isTooDeep } from '../protocol/json-text.ts';

@@ -1,5 +1,5 @@
+import { parseRedisUrl } from '../redis/url.ts';
 import type { Config } from './config.ts';
-import { parseRedisUrl } from './redis-url.ts';
 import { isGuessable } from './secret-strength.ts';
 
 /** RFC 7518 section 3.2: a key of the same size as the hash output or larger. */

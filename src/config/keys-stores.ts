@@ -1,6 +1,6 @@
+import { REDIS_SCHEMES } from '../redis/url.ts';
 import { fixed, type Keys } from './key.ts';
 import { choice, columnName, flag, matching, tableName, url, whole } from './kinds.ts';
-import { REDIS_SCHEMES } from './redis-url.ts';
 
 /** Redis, SQL, and what is kept there for how long. */
 export const storeKeys = {

@@ -1,6 +1,6 @@
 import type { Clock, Timer } from '../lib/clock.ts';
+import type { Delivery, DeliveryCounts, DeliveryStatus } from '../protocol/delivery.ts';
 import type { ClientConnection } from './client-connection.ts';
-import type { Delivery, DeliveryCounts, DeliveryStatus } from './delivery.ts';
 
 /** Work done before the loop is given back: heartbeats and other sends wait no longer (rule DL5). */
 const SLICE_MS = 4;

@@ -1,7 +1,7 @@
 import type { Counters } from '../metrics/counters.ts';
+import type { Delivery } from '../protocol/delivery.ts';
 import type { EnvelopeEncoder } from '../protocol/envelope.ts';
 import type { ClientConnection } from './client-connection.ts';
-import type { Delivery } from './delivery.ts';
 import type { FrameOutcome } from './send-queue.ts';
 
 /** A message encoded once for any number of receivers (rule DL2). */

@@ -4,7 +4,7 @@ import { unreachable } from '../lib/assert.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../logging/log.ts';
 import type { Counters } from '../metrics/counters.ts';
-import { type Dial, type DialRefusal, loginRetryAfterS, type Presence } from '../presence/presence.ts';
+import { type Dial, type DialRefusal, loginRetryAfterS, type Presence } from '../presence/api.ts';
 import { SUBPROTOCOL } from '../protocol/envelope.ts';
 import { type ErrorCode, type Exactness, errorBody, errorStatus } from '../protocol/error-codes.ts';
 import type { ClientAddress } from './client-address.ts';

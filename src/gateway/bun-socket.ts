@@ -1,7 +1,7 @@
 import type { Registration } from '../connection/connection-info.ts';
 import type { Socket, SocketEvents, SocketWrite } from '../connection/socket.ts';
 import { logInternalError } from '../logging/internal-error.ts';
-import type { Dial } from '../presence/presence.ts';
+import type { Dial } from '../presence/api.ts';
 import { CloseCode } from '../protocol/close-codes.ts';
 import type { Acceptance } from './admission.ts';
 import type { BunSocketData, BunSocketHandlers, BunWebSocket } from './bun-types.ts';

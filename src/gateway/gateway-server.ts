@@ -2,7 +2,7 @@ import { networkInterfaces } from 'node:os';
 import type { Registration } from '../connection/connection-info.ts';
 import type { Socket, SocketEvents } from '../connection/socket.ts';
 import type { Log } from '../logging/log.ts';
-import type { Dial } from '../presence/presence.ts';
+import type { Dial } from '../presence/api.ts';
 import { type ErrorCode, errorBody, errorStatus, type Language } from '../protocol/error-codes.ts';
 import type { Decision, HandshakeRequest, Refusal } from './admission.ts';
 import { preferredLanguage } from './language.ts';

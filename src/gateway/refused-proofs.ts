@@ -1,5 +1,5 @@
 import type { Log } from '../logging/log.ts';
-import type { Presence } from '../presence/presence.ts';
+import type { Presence } from '../presence/api.ts';
 import type { ErrorCode } from '../protocol/error-codes.ts';
 import type { Credentials } from './credentials.ts';
 import type { FailedCredentials } from './failed-credentials.ts';

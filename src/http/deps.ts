@@ -1,13 +1,13 @@
 import type { NodeInfo, NodeRefusal } from '../cluster/nodes.ts';
+import type { Router } from '../cluster/router.ts';
 import type { Config } from '../config/config.ts';
 import type { ConnectionInfo } from '../connection/connection-info.ts';
-import type { Router } from '../connection/delivery.ts';
 import type { Credentials } from '../gateway/credentials.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Result } from '../lib/result.ts';
 import type { Log } from '../logging/log.ts';
 import type { Counters, Gauges } from '../metrics/counters.ts';
-import type { Presence } from '../presence/presence.ts';
+import type { Presence } from '../presence/api.ts';
 import type { Language } from '../protocol/error-codes.ts';
 
 /** Everything that the HTTP room needs of the others, by their ports. */

@@ -1,4 +1,4 @@
-import type { DeliveryStatus, DropReason } from '../connection/delivery.ts';
+import type { DeliveryStatus, DropReason } from '../protocol/delivery.ts';
 import { LOGOUT_REASONS, type LogoutReason } from '../protocol/reasons.ts';
 
 /** Upper bounds of the detection-lag histogram, in seconds. */

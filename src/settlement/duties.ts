@@ -1,4 +1,4 @@
-import type { Duty } from './user-store.ts';
+import type { Duty } from '../protocol/periods.ts';
 
 /** One duty per period, sorted by user and period: the later logout counts, and any reason beats `reconciled`. */
 export function mergeDuties(duties: readonly Duty[]): readonly Duty[] {

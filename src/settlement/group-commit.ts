@@ -1,9 +1,10 @@
 import { Batcher, type Ticket } from '../lib/batcher.ts';
 import type { Clock } from '../lib/clock.ts';
 import { err, ok, type Result } from '../lib/result.ts';
+import type { Opening, UserFacts } from '../protocol/periods.ts';
 import type { LoginFailures } from './login-failures.ts';
 import { splitOnPoison } from './split-on-poison.ts';
-import type { Opening, UserFacts, UserStore } from './user-store.ts';
+import type { UserStore } from './user-store.ts';
 
 export interface GroupCommitOptions {
   readonly store: Pick<UserStore, 'open' | 'lookup'>;

@@ -1,7 +1,7 @@
 import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../logging/log.ts';
+import type { Opening } from '../protocol/periods.ts';
 import { sqlErrorFields } from './sql-errors.ts';
-import type { Opening } from './user-store.ts';
 
 /** Lines a second at most: a storm of logins that fail must not be one of lines. Each refused user has a cause of their own. */
 const MAX_REFUSED_LINES = 20;

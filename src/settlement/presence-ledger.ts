@@ -1,11 +1,12 @@
 import type { Clock, Timer } from '../lib/clock.ts';
 import { sleep } from '../lib/clock.ts';
-import { type Ledger, RefusedForGood } from '../presence/ledger.ts';
+import { type Ledger, RefusedForGood } from '../presence/node/ledger.ts';
+import type { Duty, Opening, PeriodKey, PeriodRow, UserFacts } from '../protocol/periods.ts';
 import type { GroupCommit } from './group-commit.ts';
 import type { Reconciler } from './reconciler.ts';
 import type { Settler } from './settler.ts';
 import { describeError, isPermanentError } from './sql-errors.ts';
-import type { Duty, Opening, PeriodKey, PeriodRow, UserFacts, UserStore } from './user-store.ts';
+import type { UserStore } from './user-store.ts';
 
 /** Openings that wait for SQL to come back, at most; beyond, the oldest is left to the duty of its end. */
 const MAX_LATE_OPENINGS = 100_000;

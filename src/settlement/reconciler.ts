@@ -1,9 +1,10 @@
 import { type Clock, sleep, type Timer } from '../lib/clock.ts';
 import type { Log } from '../logging/log.ts';
+import type { Duty, PeriodRow } from '../protocol/periods.ts';
 import { splitOnPoison } from './split-on-poison.ts';
 import { describeError } from './sql-errors.ts';
 import { Suspects } from './suspects.ts';
-import type { Duty, PeriodRow, UserStore } from './user-store.ts';
+import type { UserStore } from './user-store.ts';
 
 export interface ReconcilerOptions {
   readonly store: Pick<

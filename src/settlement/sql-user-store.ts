@@ -1,8 +1,9 @@
 import { sql } from 'kysely';
+import type { Duty, Opening, PeriodKey, PeriodRow, UserFacts } from '../protocol/periods.ts';
 import type { LogoutReason } from '../protocol/reasons.ts';
 import { mergeDuties } from './duties.ts';
 import type { SqlConnection, SqlDialect, SqlExecutor, SqlExpression, UsersTable } from './sql-dialect.ts';
-import type { Duty, Opening, PeriodKey, PeriodRow, UserFacts, UserStore } from './user-store.ts';
+import type { UserStore } from './user-store.ts';
 
 export interface SqlUserStoreOptions {
   /** `undefined`: settle into `lingxi_periods` alone. */

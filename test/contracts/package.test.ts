@@ -41,8 +41,8 @@ afterAll(() => rmSync(work, { recursive: true, force: true }));
 describe('the package', () => {
   it('packed in a fresh clone holds what it runs, and neither sources nor tests', () => {
     const paths = packed.files.map(({ path }) => path);
-    const scripts = readdirSync(join(REPOSITORY, 'src/presence/scripts')).map(
-      (name) => `dist/presence/scripts/${name}`,
+    const scripts = readdirSync(join(REPOSITORY, 'src/presence/store/redis/scripts')).map(
+      (name) => `dist/presence/store/redis/scripts/${name}`,
     );
     expect(paths).toEqual(
       expect.arrayContaining([

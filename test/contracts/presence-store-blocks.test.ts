@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Claim, EndRequest, PresenceStore } from '../../src/presence/presence-store.ts';
+import type { Claim, EndRequest, PresenceStore } from '../../src/presence/store/port.ts';
 import { eventually } from '../support/ports.ts';
 import {
   claimOf,

@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RedisLink } from '../../src/presence/redis-link.ts';
+import { loadScripts } from '../../src/presence/store/redis/scripts.ts';
+import { RedisLink } from '../../src/redis/link.ts';
 import { PresenceModel } from '../support/presence-model.ts';
 import { grownUp, type PresenceSubject, redisSubject } from '../support/presence-subject.ts';
 
@@ -35,14 +36,14 @@ const RUNS = 30;
 /** `LINGXI_TEST_SEED` plays a failed run again; fast-check prints it with the shortest history that fails. */
 const SEED = Number(process.env['LINGXI_TEST_SEED'] ?? Date.now() % 2 ** 31);
 
-describe('[PR13] the scripts against the rules of src/presence/core', () => {
+describe('[PR13] the scripts against the rules of src/presence/rules', () => {
   let subject: PresenceSubject;
   let link: RedisLink;
   beforeAll(async () => {
     subject = await redisSubject();
     if (subject.redis === undefined) throw new Error('no Redis');
     await grownUp(await subject.open());
-    link = new RedisLink({ url: subject.redis.url, timeoutMs: 5000 });
+    link = new RedisLink({ url: subject.redis.url, timeoutMs: 5000, scripts: loadScripts() });
     await link.connect();
   });
   afterAll(async () => {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Claim, EndRequest, PresenceStore } from '../../src/presence/presence-store.ts';
-import type { Duty } from '../../src/settlement/user-store.ts';
+import type { Claim, EndRequest, PresenceStore } from '../../src/presence/store/port.ts';
+import type { Duty } from '../../src/protocol/periods.ts';
 import { eventually } from '../support/ports.ts';
 import {
   claimOf,

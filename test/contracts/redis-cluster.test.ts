@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CLUSTER_PREFIX, CLUSTER_SLOT } from '../../src/presence/redis-cluster.ts';
-import { RedisLink } from '../../src/presence/redis-link.ts';
+import { CLUSTER_PREFIX, CLUSTER_SLOT } from '../../src/redis/cluster.ts';
+import { RedisLink } from '../../src/redis/link.ts';
 import { startRedis } from '../support/redis.ts';
 import { type RedisCluster, startRedisCluster } from '../support/redis-cluster.ts';
 import { openSite, type Probe, type Site, startProbe, surviveFailover } from '../support/redis-failover.ts';

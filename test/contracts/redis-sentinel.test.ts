@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RedisLink } from '../../src/presence/redis-link.ts';
+import { RedisLink } from '../../src/redis/link.ts';
 import { openSite, type Probe, type Site, startProbe, surviveFailover } from '../support/redis-failover.ts';
 import { type RedisDeployment, startRedisSentinels } from '../support/redis-sentinel.ts';
 import { itServesPlayers } from '../support/redis-site-contract.ts';

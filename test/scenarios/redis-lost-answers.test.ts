@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadScripts, type ScriptName } from '../../src/presence/redis-scripts.ts';
+import { loadScripts, type ScriptName } from '../../src/presence/store/redis/scripts.ts';
 import { eventually } from '../support/ports.ts';
 import { welcomeOf } from '../support/presence-view.ts';
 import {

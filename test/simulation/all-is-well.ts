@@ -1,4 +1,4 @@
-import { isOnline } from '../../src/presence/core/records.ts';
+import { isOnline } from '../../src/presence/rules/record.ts';
 import type { Deployment } from './deployment.ts';
 
 /** Whether nothing has to happen any more for everybody who plays to be online, where they play. */

@@ -1,5 +1,5 @@
-import { isOnline } from '../../src/presence/core/records.ts';
-import type { PeriodRow } from '../../src/settlement/user-store.ts';
+import { isOnline } from '../../src/presence/rules/record.ts';
+import type { PeriodRow } from '../../src/protocol/periods.ts';
 import type { Deployment } from './deployment.ts';
 import { HEARTBEAT_TIMEOUT_MS } from './simulated-node.ts';
 

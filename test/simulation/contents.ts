@@ -1,6 +1,6 @@
-import type { PresenceWorld } from '../../src/presence/core/world.ts';
-import type { Claim, ClaimAnswer, EndAnswer, EndRequest } from '../../src/presence/presence-store.ts';
-import type { Duty } from '../../src/settlement/user-store.ts';
+import type { PresenceWorld } from '../../src/presence/rules/claims.ts';
+import type { Claim, ClaimAnswer, EndAnswer, EndRequest } from '../../src/presence/store/port.ts';
+import type { Duty } from '../../src/protocol/periods.ts';
 import type { DutyStream } from './duty-stream.ts';
 
 /** Who calls, and under what: as the first arguments of each script. */

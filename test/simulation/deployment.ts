@@ -1,4 +1,4 @@
-import type { Duty } from '../../src/settlement/user-store.ts';
+import type { Duty } from '../../src/protocol/periods.ts';
 import { isCalm, isSilent } from './all-is-well.ts';
 import { checkCalm, checkHealed } from './checks.ts';
 import { type ClientWorld, Device } from './client.ts';

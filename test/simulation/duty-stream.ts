@@ -1,4 +1,4 @@
-import type { Duty } from '../../src/settlement/user-store.ts';
+import type { Duty } from '../../src/protocol/periods.ts';
 
 interface Entry {
   readonly duty: Duty;

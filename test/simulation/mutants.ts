@@ -1,8 +1,8 @@
 import { ConnectionManager } from '../../src/connection/connection-manager.ts';
 import { ObservedTime } from '../../src/heartbeat/observed-time.ts';
-import { NodePresence } from '../../src/presence/node-presence.ts';
-import type { Loss } from '../../src/presence/presence-store.ts';
-import { UserHold } from '../../src/presence/user-hold.ts';
+import { UserHold } from '../../src/presence/node/hold.ts';
+import { NodePresence } from '../../src/presence/node/holds.ts';
+import type { Loss } from '../../src/presence/store/port.ts';
 import { PresenceLedger } from '../../src/settlement/presence-ledger.ts';
 import { Reconciler } from '../../src/settlement/reconciler.ts';
 import { Retrier } from '../../src/settlement/retrier.ts';

@@ -1,7 +1,7 @@
-import { LIVELY_MS } from '../../src/presence/core/session-policy.ts';
-import type { PresenceWorld } from '../../src/presence/core/world.ts';
-import type { Claim } from '../../src/presence/presence-store.ts';
-import type { Duty } from '../../src/settlement/user-store.ts';
+import type { PresenceWorld } from '../../src/presence/rules/claims.ts';
+import { LIVELY_MS } from '../../src/presence/rules/session-policy.ts';
+import type { Claim } from '../../src/presence/store/port.ts';
+import type { Duty } from '../../src/protocol/periods.ts';
 
 /** What a mutant of the stores does wrong; each one must be caught. Empty for the product as it is. */
 export interface Mutation {

@@ -1,18 +1,17 @@
-import { type Hold, isHolding, type Moment } from '../../src/presence/core/records.ts';
-import type { WorldRules } from '../../src/presence/core/session-policy.ts';
-import { PresenceWorld } from '../../src/presence/core/world.ts';
+import { PresenceWorld } from '../../src/presence/rules/claims.ts';
+import { type Hold, isHolding, type Moment } from '../../src/presence/rules/record.ts';
+import type { WorldRules } from '../../src/presence/rules/session-policy.ts';
 import type {
   Claim,
   ClaimAnswer,
   EndAnswer,
-  EndedPeriod,
   EndRequest,
   Loss,
   ReapAnswer,
   RenewAnswer,
   RenewRequest,
-} from '../../src/presence/presence-store.ts';
-import type { Duty } from '../../src/settlement/user-store.ts';
+} from '../../src/presence/store/port.ts';
+import type { Duty, EndedPeriod } from '../../src/protocol/periods.ts';
 import { type Caller, type Contents, copyOf, type Lease, type RedisEvents } from './contents.ts';
 import { DutyStream } from './duty-stream.ts';
 import { type Mutation, mutatedClaim, mutatedDuty } from './mutation.ts';
@@ -25,7 +24,7 @@ const DEAD_AFTER_MS = 11_000;
 /** A look tells of a death up to a renewal ahead, and is on its way for much less than the rest of this. */
 const IDLE_LOOK_MS = 600;
 
-/** One Redis: the scripts of `src/presence/scripts` over the rules of `src/presence/core`, and what may befall it. */
+/** One Redis: the scripts of `src/presence/store/redis/scripts` over the rules of `src/presence/rules`, and what may befall it. */
 export class SimulatedRedis {
   skewMs = 0;
   runId = 'run-1';

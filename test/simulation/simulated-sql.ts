@@ -1,5 +1,6 @@
+import type { Duty, Opening, PeriodRow, UserFacts } from '../../src/protocol/periods.ts';
 import { mergeDuties } from '../../src/settlement/duties.ts';
-import type { Duty, Opening, PeriodRow, UserFacts, UserStore } from '../../src/settlement/user-store.ts';
+import type { UserStore } from '../../src/settlement/user-store.ts';
 import type { Mutation } from './mutation.ts';
 import type { Random } from './random.ts';
 import type { NodeClock, Scheduler } from './scheduler.ts';

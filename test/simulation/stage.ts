@@ -1,4 +1,4 @@
-import type { Duty } from '../../src/settlement/user-store.ts';
+import type { Duty } from '../../src/protocol/periods.ts';
 import type { Device } from './client.ts';
 import { Deployment } from './deployment.ts';
 import { Random } from './random.ts';

@@ -1,6 +1,6 @@
 import type { Timer } from '../../src/lib/clock.ts';
-import { isOnline, type RecordState } from '../../src/presence/core/records.ts';
-import type { StoredChange } from '../../src/presence/presence.ts';
+import type { StoredChange } from '../../src/presence/api.ts';
+import { isOnline, type RecordState } from '../../src/presence/rules/record.ts';
 import type {
   Claim,
   ClaimAnswer,
@@ -11,8 +11,9 @@ import type {
   RenewAnswer,
   RenewRequest,
   UserRecord,
-} from '../../src/presence/presence-store.ts';
-import type { Duty, PendingDuties } from '../../src/settlement/user-store.ts';
+} from '../../src/presence/store/port.ts';
+import type { Duty } from '../../src/protocol/periods.ts';
+import type { PendingDuties } from '../../src/settlement/user-store.ts';
 import type { Caller } from './contents.ts';
 import { befalls, GOOD_LINE, type LineQuality, type RedisHost } from './network.ts';
 import type { Random } from './random.ts';

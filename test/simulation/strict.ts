@@ -1,7 +1,7 @@
-import { isOnline } from '../../src/presence/core/records.ts';
-import type { Dial } from '../../src/presence/presence.ts';
-import type { Claim, ClaimAnswer, EndAnswer, EndRequest } from '../../src/presence/presence-store.ts';
-import type { Duty } from '../../src/settlement/user-store.ts';
+import type { Dial } from '../../src/presence/api.ts';
+import { isOnline } from '../../src/presence/rules/record.ts';
+import type { Claim, ClaimAnswer, EndAnswer, EndRequest } from '../../src/presence/store/port.ts';
+import type { Duty } from '../../src/protocol/periods.ts';
 import type { ClientSocket } from './client.ts';
 import type { Caller, RedisEvents } from './contents.ts';
 import type { Fault } from './faults.ts';

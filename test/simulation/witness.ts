@@ -1,7 +1,7 @@
-import type { RecordState } from '../../src/presence/core/records.ts';
-import type { Dial } from '../../src/presence/presence.ts';
-import type { Claim, ClaimAnswer, EndAnswer, EndRequest } from '../../src/presence/presence-store.ts';
-import type { Duty } from '../../src/settlement/user-store.ts';
+import type { Dial } from '../../src/presence/api.ts';
+import type { RecordState } from '../../src/presence/rules/record.ts';
+import type { Claim, ClaimAnswer, EndAnswer, EndRequest } from '../../src/presence/store/port.ts';
+import type { Duty } from '../../src/protocol/periods.ts';
 import { type Scheduler, wallAt } from './scheduler.ts';
 import { HEARTBEAT_TIMEOUT_MS, HTTP_TIMEOUT_MS, type Rules, type SimulatedNode } from './simulated-node.ts';
 import type { SimulatedRedis } from './simulated-redis.ts';

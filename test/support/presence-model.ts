@@ -1,10 +1,10 @@
 import { expect } from 'vitest';
-import type { WorldRules } from '../../src/presence/core/session-policy.ts';
-import { PresenceWorld } from '../../src/presence/core/world.ts';
-import type { Claim, ClaimAnswer, EndAnswer, Loss } from '../../src/presence/presence-store.ts';
-import type { RedisLink } from '../../src/presence/redis-link.ts';
-import { RedisPresenceStore } from '../../src/presence/redis-store.ts';
-import type { Duty } from '../../src/settlement/user-store.ts';
+import { PresenceWorld } from '../../src/presence/rules/claims.ts';
+import type { WorldRules } from '../../src/presence/rules/session-policy.ts';
+import type { Claim, ClaimAnswer, EndAnswer, Loss } from '../../src/presence/store/port.ts';
+import { RedisPresenceStore } from '../../src/presence/store/redis/store.ts';
+import type { Duty } from '../../src/protocol/periods.ts';
+import type { RedisLink } from '../../src/redis/link.ts';
 import { claimOf, takeLease } from './presence-subject.ts';
 
 /** Longer than any run: whether a deadline has passed never depends on how fast the machine is. */

@@ -1,10 +1,11 @@
 import { ObservedTime } from '../../src/heartbeat/observed-time.ts';
 import { systemClock } from '../../src/lib/clock.ts';
-import type { WorldRules } from '../../src/presence/core/session-policy.ts';
-import { MemoryPresenceStore } from '../../src/presence/memory-store.ts';
-import type { Claim, ClaimAnswer, PresenceStore } from '../../src/presence/presence-store.ts';
-import { RedisLink } from '../../src/presence/redis-link.ts';
-import { RedisPresenceStore } from '../../src/presence/redis-store.ts';
+import type { WorldRules } from '../../src/presence/rules/session-policy.ts';
+import { MemoryPresenceStore } from '../../src/presence/store/memory/store.ts';
+import type { Claim, ClaimAnswer, PresenceStore } from '../../src/presence/store/port.ts';
+import { loadScripts } from '../../src/presence/store/redis/scripts.ts';
+import { RedisPresenceStore } from '../../src/presence/store/redis/store.ts';
+import { RedisLink } from '../../src/redis/link.ts';
 import { eventually } from './ports.ts';
 import { type RedisServer, startRedis } from './services.ts';
 
@@ -67,7 +68,7 @@ export async function openRedisStore(
   redis: RedisServer,
   options: SubjectOptions = {},
 ): Promise<PresenceStore> {
-  const link = new RedisLink({ url: redis.url, timeoutMs: 2000 });
+  const link = new RedisLink({ url: redis.url, timeoutMs: 2000, scripts: loadScripts() });
   await link.connect();
   return new RedisPresenceStore({
     ...{ link, node: options.node ?? 'node-a', prefix: '' },

@@ -1,5 +1,6 @@
 import { expect } from 'vitest';
-import { RedisLink } from '../../src/presence/redis-link.ts';
+import { loadScripts } from '../../src/presence/store/redis/scripts.ts';
+import { RedisLink } from '../../src/redis/link.ts';
 import { type Gateway, type Runtime, startGateway } from './gateway-process.ts';
 import { eventually, sleep } from './ports.ts';
 import { type PresenceView, viewPresence, type Welcome, welcomeOf } from './presence-view.ts';
@@ -133,7 +134,7 @@ export interface Probe {
 
 /** Calls many times a second, as a store calls its scripts; each call names a `run_id` and answers that of who ran it. */
 export async function startProbe(url: string): Promise<Probe> {
-  const link = new RedisLink({ url, timeoutMs: 1000 });
+  const link = new RedisLink({ url, timeoutMs: 1000, scripts: loadScripts() });
   await link.connect();
   const strays: string[] = [];
   const servers = new Set<string>();

@@ -2,9 +2,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'libsql';
+import type { Duty, Opening } from '../../src/protocol/periods.ts';
 import { createUserStore } from '../../src/settlement/create-user-store.ts';
 import type { UserStoreOptions } from '../../src/settlement/sql-dialect.ts';
-import type { Duty, Opening, UserStore } from '../../src/settlement/user-store.ts';
+import type { UserStore } from '../../src/settlement/user-store.ts';
 import type { PostgresDatabase, PostgresServer } from './services.ts';
 
 /** A database on which one test runs, with the operator's users table made and looked at from outside. */

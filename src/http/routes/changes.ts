@@ -1,6 +1,6 @@
 import { z } from '@hono/zod-openapi';
 import { ok, type Result } from '../../lib/result.ts';
-import { FEED_START } from '../../presence/presence.ts';
+import { FEED_START } from '../../presence/api.ts';
 import { checkShape, fieldDetail } from '../body.ts';
 import { type Outcome, type Refusal, refused } from '../outcome.ts';
 import { addRoute, askPresence, type Call, type RouteTable, userIdOf } from '../route.ts';

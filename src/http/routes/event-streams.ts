@@ -2,7 +2,7 @@ import type { Clock, Timer } from '../../lib/clock.ts';
 import { ok } from '../../lib/result.ts';
 import { logInternalError } from '../../logging/internal-error.ts';
 import type { Log } from '../../logging/log.ts';
-import type { Presence, StoredChange } from '../../presence/presence.ts';
+import type { Presence, StoredChange } from '../../presence/api.ts';
 import { type Outcome, refused } from '../outcome.ts';
 
 /** Readers that may listen to one node at a time; each asks the store for itself. */

@@ -1,5 +1,5 @@
 import { ok } from '../../lib/result.ts';
-import { type DialRefusal, loginRetryAfterS } from '../../presence/presence.ts';
+import { type DialRefusal, loginRetryAfterS } from '../../presence/api.ts';
 import type { Language } from '../../protocol/error-codes.ts';
 import { mayActFor } from '../access.ts';
 import { fieldDetail } from '../body.ts';

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { LocalRouter } from '../../../src/cluster/local-router.ts';
 import { PushRate } from '../../../src/cluster/push-rate.ts';
-import type { PushReport, PushRequest } from '../../../src/connection/delivery.ts';
+import type { PushReport, PushRequest } from '../../../src/protocol/delivery.ts';
 import { type Library, openLibrary } from '../connection/library.ts';
 
 type Known = { readonly status: 'online' | 'offline'; readonly socketsElsewhere: number };

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { NodeCalls } from '../../../src/cluster/node-calls.ts';
+import type { NodeSighting } from '../../../src/cluster/node-directory.ts';
 import { Nodes } from '../../../src/cluster/nodes.ts';
 import { FakeClock } from '../../../src/lib/fake-clock.ts';
 import { err, ok } from '../../../src/lib/result.ts';
 import type { LogFields } from '../../../src/logging/log.ts';
-import type { NodeSighting } from '../../../src/presence/presence.ts';
 import { Switchboard } from './switchboard.ts';
 
 const alive = (node: string, changed: Partial<NodeSighting> = {}): NodeSighting => ({

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { listenOnPushChannel } from '../../../src/cluster/push-channel.ts';
 import { parseBatch, parsePushText } from '../../../src/cluster/push-request.ts';
-import type { PushRequest } from '../../../src/connection/delivery.ts';
+import type { PushRequest } from '../../../src/protocol/delivery.ts';
 
 describe('the push channel', () => {
   it('carries pushes of foreign programs, and logs what is none', async () => {

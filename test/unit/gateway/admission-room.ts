@@ -7,7 +7,7 @@ import { FakeClock } from '../../../src/lib/fake-clock.ts';
 import { err, ok } from '../../../src/lib/result.ts';
 import type { LogFields } from '../../../src/logging/log.ts';
 import { Counters } from '../../../src/metrics/counters.ts';
-import type { Dial, DialRefusal, DialRequest, Presence } from '../../../src/presence/presence.ts';
+import type { Dial, DialRefusal, DialRequest, Presence } from '../../../src/presence/api.ts';
 
 export const GOOD = 'good-token-of-7';
 

@@ -1,6 +1,6 @@
+import type { Router } from '../../../src/cluster/router.ts';
 import type { Config } from '../../../src/config/config.ts';
 import type { ConnectionInfo } from '../../../src/connection/connection-info.ts';
-import type { PushRequest, Router } from '../../../src/connection/delivery.ts';
 import type { Credentials } from '../../../src/gateway/credentials.ts';
 import { FailedCredentials } from '../../../src/gateway/failed-credentials.ts';
 import { createOriginCheck } from '../../../src/gateway/origin.ts';
@@ -10,7 +10,8 @@ import { FakeClock } from '../../../src/lib/fake-clock.ts';
 import { err, ok } from '../../../src/lib/result.ts';
 import type { Log, LogFields } from '../../../src/logging/log.ts';
 import { Counters, type Gauges } from '../../../src/metrics/counters.ts';
-import type { DialRefusal, LogoutRequest, Presence, UserPresence } from '../../../src/presence/presence.ts';
+import type { DialRefusal, LogoutRequest, Presence, UserPresence } from '../../../src/presence/api.ts';
+import type { PushRequest } from '../../../src/protocol/delivery.ts';
 
 export const SERVICE_KEY = 'service-key-of-the-tests';
 export const PEER = '198.51.100.7';

@@ -6,8 +6,8 @@ import type {
   PresenceStore,
   RenewAnswer,
   RenewRequest,
-} from '../../../src/presence/presence-store.ts';
-import type { Duty } from '../../../src/settlement/user-store.ts';
+} from '../../../src/presence/store/port.ts';
+import type { Duty } from '../../../src/protocol/periods.ts';
 
 type Row = { readonly userId: number; readonly period: number };
 type Call = 'renew' | 'claim' | 'record' | 'withdraw' | 'end' | 'reap' | 'read' | 'knows';

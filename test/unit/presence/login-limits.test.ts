@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { FakeClock } from '../../../src/lib/fake-clock.ts';
-import { CREATED_USERS_RATE, LoginLimits } from '../../../src/presence/login-limits.ts';
+import { CREATED_USERS_RATE, LoginLimits } from '../../../src/presence/node/login-limits.ts';
 import { openRoom } from './room.ts';
 
 const USER = 7;

@@ -1,7 +1,7 @@
 import type { Clock } from '../../../src/lib/clock.ts';
-import type { Ledger } from '../../../src/presence/ledger.ts';
-import type { PresenceStore } from '../../../src/presence/presence-store.ts';
-import type { Duty, Opening, PeriodKey, PeriodRow, UserFacts } from '../../../src/settlement/user-store.ts';
+import type { Ledger } from '../../../src/presence/node/ledger.ts';
+import type { PresenceStore } from '../../../src/presence/store/port.ts';
+import type { Duty, Opening, PeriodKey, PeriodRow, UserFacts } from '../../../src/protocol/periods.ts';
 
 /** SQL as presence sees it, in memory: rows, and duties that are settled as soon as somebody wakes it. */
 export class MemoryLedger implements Ledger {

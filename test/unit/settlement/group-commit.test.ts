@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { FakeClock } from '../../../src/lib/fake-clock.ts';
 import { silentLog } from '../../../src/logging/log.ts';
+import type { Opening } from '../../../src/protocol/periods.ts';
 import { GroupCommit, SettlementTimeout } from '../../../src/settlement/group-commit.ts';
 import { LoginFailures } from '../../../src/settlement/login-failures.ts';
-import type { Opening, UserStore } from '../../../src/settlement/user-store.ts';
+import type { UserStore } from '../../../src/settlement/user-store.ts';
 import { opening, openStore, sqliteDatabase } from '../../support/user-stores.ts';
 
 type LoginStore = Pick<UserStore, 'open' | 'lookup'>;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { FakeClock } from '../../../src/lib/fake-clock.ts';
+import type { PeriodKey } from '../../../src/protocol/periods.ts';
 import { PresenceLedger, type PresenceLedgerOptions } from '../../../src/settlement/presence-ledger.ts';
-import type { PeriodKey } from '../../../src/settlement/user-store.ts';
 
 function ledger() {
   const clock = new FakeClock();

@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { FakeClock } from '../../../src/lib/fake-clock.ts';
 import { silentLog } from '../../../src/logging/log.ts';
+import type { Duty } from '../../../src/protocol/periods.ts';
 import { Reconciler } from '../../../src/settlement/reconciler.ts';
-import type { Duty, UserStore } from '../../../src/settlement/user-store.ts';
+import type { UserStore } from '../../../src/settlement/user-store.ts';
 import { opening, openStore, sqliteDatabase, type TestDatabase } from '../../support/user-stores.ts';
 
 const TIMEOUT_MS = 10_000;

@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { FakeClock } from '../../../src/lib/fake-clock.ts';
 import type { Log, LogFields } from '../../../src/logging/log.ts';
+import type { Duty } from '../../../src/protocol/periods.ts';
 import { Settler } from '../../../src/settlement/settler.ts';
-import type { Duty, UserStore } from '../../../src/settlement/user-store.ts';
+import type { UserStore } from '../../../src/settlement/user-store.ts';
 import { DutyQueue } from '../../support/duty-queue.ts';
 import { duty, openStore, sqliteDatabase, type TestDatabase } from '../../support/user-stores.ts';
 

@@ -9,9 +9,10 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   lib: [],
   protocol: [],
   heartbeat: ['lib/'],
-  config: ['lib/'],
+  config: ['lib/', 'redis/url.ts'],
   logging: ['config/config.ts'],
-  metrics: ['connection/delivery.ts', 'protocol/'],
+  metrics: ['protocol/'],
+  redis: ['lib/', 'logging/log.ts'],
   connection: [
     'heartbeat/',
     'lib/',
@@ -25,20 +26,8 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'config/make-folder.ts',
     'lib/',
     'logging/log.ts',
-    'presence/ledger.ts',
+    'presence/node/ledger.ts',
     'protocol/',
-  ],
-  presence: [
-    'config/config.ts',
-    'config/redis-url.ts',
-    'connection/',
-    'heartbeat/',
-    'lib/',
-    'logging/internal-error.ts',
-    'logging/log.ts',
-    'metrics/counters.ts',
-    'protocol/',
-    'settlement/user-store.ts',
   ],
   cluster: [
     'connection/',
@@ -46,8 +35,22 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'logging/internal-error.ts',
     'logging/log.ts',
     'metrics/counters.ts',
-    'presence/presence.ts',
+    'presence/api.ts',
     'protocol/',
+    'redis/',
+  ],
+  presence: [
+    'cluster/node-directory.ts',
+    'config/config.ts',
+    'connection/',
+    'heartbeat/',
+    'lib/',
+    'logging/internal-error.ts',
+    'logging/log.ts',
+    'metrics/counters.ts',
+    'protocol/',
+    'redis/',
+    'settlement/user-store.ts',
   ],
   gateway: [
     'config/config.ts',
@@ -57,21 +60,22 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'logging/internal-error.ts',
     'logging/log.ts',
     'metrics/counters.ts',
-    'presence/presence.ts',
+    'presence/api.ts',
     'protocol/',
   ],
   http: [
+    'cluster/node-directory.ts',
     'cluster/nodes.ts',
     'cluster/push-request.ts',
+    'cluster/router.ts',
     'config/config.ts',
     'connection/connection-info.ts',
-    'connection/delivery.ts',
     'gateway/credentials.ts',
     'lib/',
     'logging/internal-error.ts',
     'logging/log.ts',
     'metrics/',
-    'presence/presence.ts',
+    'presence/api.ts',
     'protocol/',
   ],
 };
@@ -82,16 +86,12 @@ const COMPOSITION = [
   'create-gateway.ts',
   'create-identification.ts',
   'create-operations.ts',
+  'create-presence.ts',
   'create-settlement.ts',
   'create-warnings.ts',
   'index.ts',
   'cli/',
 ];
-
-/** Files that join a store to its drivers for the room, and the one import beyond the room's that this needs. */
-const JOINTS: Readonly<Record<string, readonly string[]>> = {
-  'presence/create-presence-store.ts': ['cluster/push-channel.ts'],
-};
 
 /** Who may know each package. One that is not named here is not imported at all. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
@@ -103,12 +103,12 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'fast-jwt': ['gateway/token-credentials.ts'],
   hono: ['http/'],
   ioredis: [
-    'presence/redis-cluster.ts',
-    'presence/redis-connection.ts',
-    'presence/redis-connector.ts',
-    'presence/redis-link.ts',
-    'presence/redis-sentinel.ts',
-    'presence/redis-survey.ts',
+    'redis/cluster.ts',
+    'redis/connection.ts',
+    'redis/connector.ts',
+    'redis/link.ts',
+    'redis/sentinel.ts',
+    'redis/survey.ts',
   ],
   'ipaddr.js': ['config/kinds.ts', 'gateway/client-address.ts', 'lib/counted-address.ts'],
   kysely: ['settlement/'],
@@ -158,7 +158,7 @@ function mayImport(path: string, target: string): boolean {
   if (isAmong(path, COMPOSITION))
     return target !== 'index.ts' && (room === 'cli' || roomOf(target) !== 'cli');
   if (roomOf(target) === room) return true;
-  return isAmong(target, [...(ROOMS[room] ?? []), ...(JOINTS[path] ?? [])]);
+  return isAmong(target, ROOMS[room] ?? []);
 }
 
 function offenders(isForbidden: (path: string, target: string) => boolean): readonly string[] {

@@ -1,0 +1,38 @@
+import type { Clock } from '../../lib/clock.ts';
+import { countedAddress } from '../../lib/counted-address.ts';
+import { type RateLimit, RateLimiter } from '../../lib/rate-limiter.ts';
+import type { UserFacts } from '../../protocol/periods.ts';
+
+const SECONDS_PER_MINUTE = 60;
+
+/** Users that nobody knows and for whom nobody vouches, from one address: this many at once, then one a second. */
+export const CREATED_USERS_RATE: RateLimit = { burst: 100, perSecond: 1 };
+
+/**
+ * How often periods may open, for each is a row that is kept for months: so many a minute for each user, and so many
+ * new users for each address that needs no credential. Both are counted on this node alone.
+ */
+export class LoginLimits {
+  readonly #perUser: RateLimit | undefined;
+  readonly #users: RateLimiter;
+  readonly #creators: RateLimiter;
+
+  /** @param perMinute periods of one user; 0: any number */
+  constructor(clock: Clock, perMinute: number) {
+    this.#perUser =
+      perMinute === 0 ? undefined : { burst: perMinute, perSecond: perMinute / SECONDS_PER_MINUTE };
+    this.#users = new RateLimiter(clock);
+    this.#creators = new RateLimiter(clock);
+  }
+
+  /** Counts a period that is about to open for a user of whom SQL says `facts`. False where it is one too many. */
+  allows(
+    { userId, creator }: { readonly userId: number; readonly creator?: string },
+    facts?: Pick<UserFacts, 'exists'>,
+  ): boolean {
+    if (facts?.exists === false && creator !== undefined) {
+      if (this.#creators.take(countedAddress(creator), CREATED_USERS_RATE) > 0) return false;
+    }
+    return this.#perUser === undefined || this.#users.take(String(userId), this.#perUser) === 0;
+  }
+}

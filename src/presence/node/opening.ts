@@ -1,0 +1,84 @@
+import { sleep } from '../../lib/clock.ts';
+import { err, ok, type Result } from '../../lib/result.ts';
+import type { Opening, UserFacts } from '../../protocol/periods.ts';
+import type { Claim } from '../store/port.ts';
+import type { PresenceOptions } from './holds.ts';
+import { RefusedForGood } from './ledger.ts';
+
+/** How long a login waits for SQL where it may go on without (rule ST4). */
+const OPENING_WAIT_MS = 500;
+/** How long a login waits for the settlement of the user's earlier period (rule ST6). */
+const SETTLEMENT_WAIT_MS = 500;
+
+type OpeningOptions = Pick<PresenceOptions, 'ledger' | 'clock' | 'loginResetsTime'>;
+
+/** Whether the user has a row, or may come in without one, or with one that the login makes. */
+export function isAdmitted(
+  { exists, canExist }: UserFacts,
+  { unknownUsers }: Pick<PresenceOptions, 'unknownUsers'>,
+): boolean {
+  return exists || unknownUsers === 'ignore' || (unknownUsers === 'create' && canExist);
+}
+
+/** How a user comes in. */
+export interface Entrance {
+  readonly statement: (floor: number) => Claim;
+  readonly hasLeft?: (() => boolean) | undefined;
+  /** Whether one more period may open; absent: the user is here already, and any number may. */
+  readonly mayOpen?: (facts: UserFacts | undefined) => boolean;
+}
+
+/** Before a period opens, what went before it is settled, where that does not take too long (rules ST4, ST6). */
+export async function settleEarlier(
+  { ledger, clock }: OpeningOptions,
+  opened: {
+    readonly userId: number;
+    readonly period: number;
+    readonly loginTime: number;
+    readonly unsettled: number | undefined;
+  },
+  facts: UserFacts | undefined,
+): Promise<void> {
+  const { userId, period, unsettled, loginTime } = opened;
+  // An opening that is taken up may have its row already.
+  const newest = facts?.newest;
+  const open = newest?.settledAt === null && newest.period !== period ? newest : undefined;
+  if (unsettled !== undefined) {
+    await ledger.settled({ userId, period: unsettled }, SETTLEMENT_WAIT_MS);
+  } else if (open !== undefined) {
+    // Presence knows nothing of the open row: whoever held it is gone.
+    await Promise.race([ledger.reconcile(open, loginTime).catch(() => {}), sleep(clock, SETTLEMENT_WAIT_MS)]);
+  }
+}
+
+export type OpeningOutcome = 'written' | 'settlement-unavailable' | 'settlement-refused';
+
+/** Writes the row of an opening. `written`: the login may go on, for the row is committed, or need not be (rule ST4). */
+export async function writeOpening(
+  { ledger, clock, loginResetsTime }: OpeningOptions,
+  opening: Opening,
+): Promise<OpeningOutcome> {
+  const outcome = ledger.open(opening).then<OpeningOutcome, OpeningOutcome>(
+    () => 'written',
+    (error: unknown) => (error instanceof RefusedForGood ? 'settlement-refused' : 'settlement-unavailable'),
+  );
+  if (loginResetsTime) return outcome;
+  const late = sleep(clock, OPENING_WAIT_MS).then<OpeningOutcome>(() => 'settlement-unavailable');
+  const inTime = await Promise.race([outcome, late]);
+  if (inTime !== 'settlement-unavailable') return inTime;
+  ledger.openLater(opening);
+  return 'written';
+}
+
+/** What SQL says of a user. Where it does not answer, a login goes on only if nothing depends on it. */
+export async function lookUp(
+  options: Pick<PresenceOptions, 'ledger' | 'loginResetsTime' | 'unknownUsers'>,
+  userId: number,
+): Promise<Result<UserFacts | undefined, 'settlement-unavailable'>> {
+  const { ledger, loginResetsTime, unknownUsers } = options;
+  try {
+    return ok(await ledger.lookup(userId));
+  } catch {
+    return loginResetsTime || unknownUsers === 'reject' ? err('settlement-unavailable') : ok(undefined);
+  }
+}

@@ -1,0 +1,86 @@
+import type { PeriodRow } from '../../protocol/periods.ts';
+import type { UserPresence } from '../api.ts';
+import { MAX_BATCH, type UserRecord } from '../store/port.ts';
+import type { NodePresence } from './holds.ts';
+
+/** Presence as it is shown: the store's records, fresher where this node knows better, SQL's where the store forgot. */
+export class Readings {
+  readonly #presence: NodePresence;
+
+  constructor(presence: NodePresence) {
+    this.#presence = presence;
+  }
+
+  async read(userIds: readonly number[]): Promise<readonly (UserPresence | undefined)[]> {
+    const { ledger } = this.#presence.options;
+    const records = await this.records(userIds);
+    const unknown = userIds.filter((_, index) => records[index] === undefined);
+    // While SQL is away presence is still worth telling.
+    const rows =
+      unknown.length === 0
+        ? new Map<number, PeriodRow>()
+        : await ledger.newestPeriods(unknown).catch(() => new Map<number, PeriodRow>());
+    return userIds.map((userId, index) => this.#shown(userId, records[index], rows.get(userId)));
+  }
+
+  /** The store's records alone, in the order asked. */
+  async records(userIds: readonly number[]): Promise<readonly (UserRecord | undefined)[]> {
+    const records: (UserRecord | undefined)[] = [];
+    for (let start = 0; start < userIds.length; start += MAX_BATCH) {
+      records.push(...(await this.#presence.options.store.read(userIds.slice(start, start + MAX_BATCH))));
+    }
+    return records;
+  }
+
+  async online(page: {
+    readonly limit?: number;
+    readonly cursor?: string;
+  }): Promise<{ users: readonly UserPresence[]; cursor?: string }> {
+    const users: UserPresence[] = [];
+    let cursor = page.cursor;
+    do {
+      const limit = page.limit ?? MAX_BATCH;
+      const found = await this.#presence.options.store.onlinePage({ limit, cursor });
+      const shown = await this.read(found.userIds);
+      for (const user of shown) if (user?.status === 'online') users.push(user);
+      cursor = found.cursor;
+    } while (page.limit === undefined && cursor !== undefined);
+    return cursor === undefined ? { users } : { users, cursor };
+  }
+
+  async lastLogout(userId: number): Promise<number | undefined> {
+    const [user] = await this.read([userId]);
+    return user?.logoutTime;
+  }
+
+  #shown(
+    userId: number,
+    record: UserRecord | undefined,
+    row: PeriodRow | undefined,
+  ): UserPresence | undefined {
+    if (record !== undefined)
+      return { ...record, connections: record.sockets, lastHeartbeat: this.#newestProof(record) };
+    if (row === undefined) return undefined;
+    const { loginAt, lastSeenAt, logoutAt, period } = row;
+    const known = {
+      userId,
+      username: undefined,
+      status: 'offline',
+      loginTime: loginAt,
+      ip: '',
+      connections: 0,
+      epoch: undefined,
+      period,
+    } as const;
+    return { ...known, lastHeartbeat: lastSeenAt ?? undefined, logoutTime: logoutAt ?? undefined };
+  }
+
+  /** A node knows its own users' proofs to the millisecond; the store's are up to 5 s old. */
+  #newestProof(record: UserRecord): number {
+    const hold = this.#presence.holds.get(record.userId);
+    if (hold === undefined || record.status === 'offline' || hold.period !== record.period)
+      return record.lastHeartbeat;
+    const age = this.#presence.options.clock.monotonic() - hold.newestProof().monotonic;
+    return Math.max(record.lastHeartbeat, Math.round(this.#presence.options.clock.now() - age));
+  }
+}

@@ -1,0 +1,311 @@
+import type { Duty, EndedPeriod, PeriodKey } from '../../protocol/periods.ts';
+import type { LogoutReason } from '../../protocol/reasons.ts';
+import type { PresenceChange } from '../api.ts';
+import type { Claim, ClaimAnswer, EndAnswer, EndRequest, Loss } from '../store/port.ts';
+import {
+  accepted,
+  applyClaim,
+  isBeingOpened,
+  isHeldElsewhere,
+  isHolding,
+  isOnline,
+  isPast,
+  lose,
+  type Moment,
+  newestProof,
+  newHold,
+  newRecord,
+  noteUnsettled,
+  type RecordState,
+  removeHold,
+  settled,
+} from './record.ts';
+import { isTaken, type LoginStep, sessionRefusal, type WorldRules, withoutTaken } from './session-policy.ts';
+
+/**
+ * The rules of presence as a pure state: no I/O, time is an argument. The in-process store is this and a queue; the
+ * scripts of the Redis store follow it line by line and are held against it by the same tests (rule PR13).
+ */
+export class PresenceWorld {
+  readonly records = new Map<number, RecordState>();
+  /** Observed time of each node's last sign of life. */
+  readonly nodes = new Map<string, number>();
+  readonly losses = new Map<string, Map<number, Loss>>();
+  readonly #rules: WorldRules;
+  readonly #dutyRecorded: (duty: Omit<Duty, 'id'>) => void;
+  readonly #changed: (change: PresenceChange) => void;
+  /** No new epoch is at or below it. */
+  highestEpoch = 0;
+  onlineCount = 0;
+
+  constructor(
+    rules: WorldRules,
+    dutyRecorded: (duty: Omit<Duty, 'id'>) => void,
+    changed: (change: PresenceChange) => void = () => {},
+  ) {
+    this.#rules = rules;
+    this.#dutyRecorded = dutyRecorded;
+    this.#changed = changed;
+  }
+
+  claim(node: string, claim: Claim, moment: Moment): ClaimAnswer {
+    const record = this.records.get(claim.userId);
+    const held = record?.holds.get(node);
+    if (held !== undefined && claim.rev <= held.rev)
+      return claim.rev === held.rev ? held.answer : { kind: 'stale' };
+    const loss = this.losses.get(node)?.get(claim.userId);
+    if (loss !== undefined && claim.rev <= loss.rev) return { kind: 'lost' };
+    const step = { claim, record: record ?? newRecord(claim.userId), moment };
+    switch (claim.mode) {
+      case 'socket':
+      case 'http':
+        return this.#login(node, step);
+      case 'beat':
+        return this.#beat(node, step);
+      case 'state':
+        return this.#state(node, step);
+      case 'restate':
+        return this.#restate(node, step);
+    }
+  }
+
+  /** Answers whether the node still holds the period. */
+  record(node: string, { userId, period }: PeriodKey): boolean {
+    const record = this.records.get(userId);
+    if (record === undefined || record.period !== period || !record.holds.has(node)) return false;
+    if (record.recorded) return true;
+    this.reveal(record);
+    this.#note(record, { event: 'online', cause: 'login', at: record.loginTime, node });
+    return true;
+  }
+
+  /** A period that ran before becomes visible again: that is no change. */
+  reveal(record: RecordState): void {
+    if (!record.recorded) this.onlineCount += 1;
+    record.recorded = true;
+  }
+
+  /** The node gives its part in an opening back. False where another has recorded it: the node still holds the user. */
+  withdraw(node: string, { userId, period }: PeriodKey): boolean {
+    const record = this.records.get(userId);
+    if (record === undefined || record.period !== period || !record.holds.has(node)) return true;
+    if (record.recorded) return false;
+    if (record.holds.delete(node) && record.holds.size === 0) this.#forgetOpening(record);
+    return true;
+  }
+
+  end(request: EndRequest, moment: Moment): EndAnswer {
+    const record = this.records.get(request.userId) ?? newRecord(request.userId);
+    // Who has a newer connection than the one named keeps it, and may open others.
+    if (isOnline(record) && request.epoch > 0 && request.epoch < record.epoch) return { kind: 'superseded' };
+    if (request.blockMs !== undefined) this.#block(record, request.blockMs, moment);
+    if (record.holds.size === 0) return { kind: 'not-online' };
+    if (!record.recorded) return { kind: 'young' };
+    record.proof = newestProof(record);
+    if (request.proofAgeMs >= 0) record.proof = Math.max(record.proof, moment.wall - request.proofAgeMs);
+    const { userId, reason } = request;
+    const note = request.note === undefined ? {} : { note: request.note };
+    for (const [node, { rev }] of record.holds) lose(this.losses, node, { userId, rev, reason, ...note });
+    const logoutTime = Math.max(record.loginTime, moment.wall);
+    return { kind: 'ended', end: this.#end(record, { reason, logoutTime, node: '', ...note }) };
+  }
+
+  /** Drops the holds of a dead node whose deadlines have passed; at most `limit` users are looked at. */
+  reap(node: string, limit: number, moment: Moment): readonly EndedPeriod[] {
+    const ended: EndedPeriod[] = [];
+    let looked = 0;
+    for (const record of this.records.values()) {
+      const hold = record.holds.get(node);
+      if (hold === undefined || Math.max(hold.socketUntil, hold.httpUntil) > moment.observed) continue;
+      if (looked === limit) break;
+      looked += 1;
+      const end = this.#drop(record, { node, reason: 'node-lost', moment });
+      if (end !== undefined) ended.push(end);
+    }
+    return ended;
+  }
+
+  /** Users whom `node` holds, alone or with others, by statements up to `rev`. */
+  heldBy(node: string, rev = Number.POSITIVE_INFINITY): readonly number[] {
+    const held = [...this.records.values()].filter(
+      ({ holds }) => (holds.get(node)?.rev ?? Number.NaN) <= rev,
+    );
+    return held.map(({ userId }) => userId);
+  }
+
+  acknowledgeDuty(userId: number, period: number): void {
+    const record = this.records.get(userId);
+    if (record === undefined || !settled(record, period) || record.holds.size > 0) return;
+    // Its epochs must stay below those to come, also where the clock steps back meanwhile (rule PR3).
+    this.highestEpoch = Math.max(this.highestEpoch, record.epoch);
+    if (this.#rules.lastSeenTtlMs === 0 && record.blockedUntil === 0) this.records.delete(userId);
+  }
+
+  /** Refuses logins for `blockMs`; 0 lifts the block, and forgets a record that was kept for it alone. */
+  #block(record: RecordState, blockMs: number, { observed }: Moment): void {
+    record.blockedUntil = blockMs > 0 ? observed + blockMs : 0;
+    if (blockMs > 0) this.records.set(record.userId, record);
+    else if (record.holds.size === 0) this.#forgetOpening(record);
+  }
+
+  #login(node: string, step: LoginStep): ClaimAnswer {
+    const { claim, record, moment } = step;
+    if (record.blockedUntil > moment.observed) return { kind: 'refused', code: 'blocked' };
+    // SQL knows a later period: a failover has brought this opening back, and what came of it is told there.
+    if (!record.recorded && record.holds.size > 0 && record.period < claim.floor) {
+      record.holds.clear();
+      this.#forgetOpening(record);
+    }
+    if (isBeingOpened(record, node, moment)) return { kind: 'young' };
+    if (claim.mode === 'socket') {
+      if (isTaken(this.#rules, node, step)) return { kind: 'taken' };
+      const refusal = sessionRefusal({ rules: this.#rules, nodes: this.nodes }, node, step);
+      if (refusal !== undefined) return refusal;
+    }
+    this.records.set(claim.userId, record);
+    if (record.holds.size > 0) return this.#join(node, step);
+    const epoch = Math.max(moment.wall, record.epoch + 1, this.highestEpoch + 1, claim.floor + 1);
+    Object.assign(record, { epoch, period: epoch, loginTime: moment.wall, until: 0, proof: 0 });
+    Object.assign(record, { recorded: false, openedAt: moment.observed });
+    const answer = accepted(record);
+    return this.#hold(node, { ...step, answer, epoch: claim.mode === 'socket' ? epoch : 0 });
+  }
+
+  #beat(node: string, step: LoginStep): ClaimAnswer {
+    if (isOnline(step.record)) return this.#join(node, step);
+    return { kind: isHeldElsewhere(step.record, node) ? 'young' : 'not-online' };
+  }
+
+  #join(node: string, step: LoginStep): ClaimAnswer {
+    const { claim, record, moment } = step;
+    const mints = claim.mode === 'socket';
+    if (mints) {
+      record.epoch = Math.max(moment.wall, record.epoch + 1, this.highestEpoch + 1);
+      if (this.#rules.policy !== 'multi') this.#takeOver(node, record, moment);
+      if (record.recorded) this.#note(record, { event: 'connected', cause: 'socket', at: moment.wall, node });
+    }
+    if (!record.recorded) record.openedAt = moment.observed;
+    const epoch = mints ? record.epoch : (record.holds.get(node)?.epoch ?? 0);
+    return this.#hold(node, { ...withoutTaken(this.#rules, node, step), answer: accepted(record), epoch });
+  }
+
+  /**
+   * Takes sockets and lingers of other nodes, under `reject` sockets alone, which are silent then or of a dead node. An
+   * HTTP proof of theirs that has not run out stays a hold.
+   */
+  #takeOver(node: string, record: RecordState, moment: Moment): void {
+    for (const [other, hold] of record.holds) {
+      if (other === node || (this.#rules.policy === 'reject' && hold.sockets === 0)) continue;
+      lose(this.losses, other, { userId: record.userId, rev: hold.rev, reason: 'replaced' });
+      this.#note(record, { event: 'replaced', cause: 'newer-connection', at: moment.wall, node: other });
+      hold.sockets = 0;
+      hold.socketUntil = 0;
+      if (hold.httpUntil <= moment.observed) removeHold(record, other);
+    }
+  }
+
+  #hold(
+    node: string,
+    step: LoginStep & { readonly answer: ClaimAnswer; readonly epoch: number },
+  ): ClaimAnswer {
+    const { claim, record, moment, answer, epoch } = step;
+    const hold = record.holds.get(node) ?? newHold();
+    Object.assign(hold, { rev: claim.rev, answer, epoch });
+    record.holds.set(node, hold);
+    if (claim.username !== '') record.username = claim.username;
+    if (claim.ip !== '') record.ip = claim.ip;
+    applyClaim(hold, claim, moment);
+    return answer;
+  }
+
+  #state(node: string, step: LoginStep): ClaimAnswer {
+    const { claim, record, moment } = step;
+    const held = record.holds.get(node);
+    if (isTaken(this.#rules, node, step)) return { kind: 'taken' };
+    // What is not recorded is being opened: nobody was told of it, except by a world that was lost.
+    if (!record.recorded && isHolding(claim)) this.withdraw(node, record);
+    if (held === undefined || !record.holds.has(node)) return { kind: 'gone' };
+    applyClaim(held, claim, moment);
+    held.rev = claim.rev;
+    held.epoch = claim.epoch;
+    record.epoch = Math.max(record.epoch, claim.epoch);
+    if (claim.cause !== '')
+      this.#note(record, { event: 'disconnected', cause: claim.cause, at: moment.wall, node });
+    if (isHolding(claim)) {
+      held.answer = { kind: 'held' };
+      return held.answer;
+    }
+    const end = this.#drop(record, { node, reason: 'timeout', moment });
+    return end === undefined ? { kind: 'released' } : { kind: 'ended', end };
+  }
+
+  #restate(node: string, step: LoginStep): ClaimAnswer {
+    const { claim, record, moment } = step;
+    if (isPast(record, claim)) return { kind: 'gone' };
+    // Nobody was told of what is being opened in its place.
+    if (record.period > claim.period) record.holds.clear();
+    // Two nodes with sockets, after a rollback: the higher epoch stays.
+    if (isTaken(this.#rules, node, step)) return { kind: 'gone' };
+    const isNewest = claim.sockets > 0 && claim.epoch >= record.epoch;
+    if (isNewest && this.#rules.policy !== 'multi') this.#takeOver(node, record, moment);
+    this.records.set(claim.userId, record);
+    const epoch = Math.max(record.epoch, claim.epoch, claim.period);
+    Object.assign(record, { epoch, period: claim.period, loginTime: claim.loginTime });
+    this.reveal(record);
+    return this.#hold(node, { claim, record, moment, answer: accepted(record), epoch: claim.epoch });
+  }
+
+  /** Removes one hold; the last one ends the period. */
+  #drop(
+    record: RecordState,
+    cause: { node: string; reason: LogoutReason; moment: Moment },
+  ): EndedPeriod | undefined {
+    const { node, reason, moment } = cause;
+    removeHold(record, node);
+    if (record.holds.size > 0) {
+      this.#note(record, { event: 'released', cause: reason, at: moment.wall, node });
+      return undefined;
+    }
+    if (!record.recorded) {
+      this.#forgetOpening(record);
+      return undefined;
+    }
+    const { loginTime, until, proof } = record;
+    // A statement that was long on its way told its proof, and with it this end, as much too new: it is past already.
+    record.proof = Math.max(loginTime, proof - Math.max(0, until - moment.wall));
+    const logoutTime = Math.max(loginTime, Math.min(moment.wall, until));
+    return this.#end(record, { reason, logoutTime, node });
+  }
+
+  /** Status, online set, duty: one step (rule ST1). */
+  #end(
+    record: RecordState,
+    cause: { reason: LogoutReason; logoutTime: number; node: string; note?: string },
+  ): EndedPeriod {
+    const { userId, period, epoch, loginTime } = record;
+    const node = cause.node === '' ? (record.holds.keys().next().value ?? '') : cause.node;
+    this.onlineCount -= 1;
+    record.holds.clear();
+    record.recorded = false;
+    noteUnsettled(record);
+    const { reason, logoutTime } = cause;
+    record.last = { period, loginTime, lastHeartbeat: record.proof, logoutTime, reason };
+    const note = cause.note === undefined ? {} : { note: cause.note };
+    this.#note(record, { event: 'offline', cause: reason, at: logoutTime, node, ...note });
+    const times = { loginAt: loginTime, logoutAt: logoutTime, lastSeenAt: record.proof };
+    this.#dutyRecorded({ userId, period, ...times, reason, node });
+    return { userId, period, epoch, loginTime, logoutTime, reason };
+  }
+
+  /** Nobody was told of a period that was not recorded: a row of it that is open in SQL is reconciled. */
+  #forgetOpening(record: RecordState): void {
+    this.highestEpoch = Math.max(this.highestEpoch, record.epoch);
+    if (record.unsettled.length > 0 || record.blockedUntil > 0) return;
+    if (record.last === undefined || this.#rules.lastSeenTtlMs === 0) this.records.delete(record.userId);
+  }
+
+  #note(record: RecordState, change: Pick<PresenceChange, 'event' | 'cause' | 'at' | 'node' | 'note'>): void {
+    const { userId, epoch, period } = record;
+    this.#changed({ ...change, userId, epoch, period });
+  }
+}

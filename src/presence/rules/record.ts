@@ -1,0 +1,176 @@
+import type { LogoutReason } from '../../protocol/reasons.ts';
+import type { Claim, ClaimAnswer, Loss } from '../store/port.ts';
+
+/** The moment of one step: wall clock for what is shown or stored, observed clock for deadlines. Milliseconds. */
+export interface Moment {
+  readonly wall: number;
+  readonly observed: number;
+}
+
+/** What one node holds of one user. Deadlines are observed times; 0: none. */
+export interface Hold {
+  rev: number;
+  /** The answer to `rev`, for a repeated statement. */
+  answer: ClaimAnswer;
+  sockets: number;
+  epoch: number;
+  socketUntil: number;
+  httpUntil: number;
+  /**
+   * Newest proof of life that the node told, and that plus its timeout, wall clock. What it tells next takes their
+   * place, or makes them older where it goes by the same proofs: a statement that was long on its way made them as
+   * much too new.
+   */
+  proof: number;
+  until: number;
+  proofMark: string;
+}
+
+/** All that is known of one user. Wall-clock times in milliseconds. */
+export interface RecordState {
+  readonly userId: number;
+  username: string;
+  ip: string;
+  period: number;
+  loginTime: number;
+  /** Newest epoch ever minted for the user. */
+  epoch: number;
+  /** Whether the opening of the running period stands in SQL, so that others may see it. */
+  recorded: boolean;
+  /** Observed time at which a node last began to open the period, while it is not recorded. */
+  openedAt: number;
+  /** Newest proof of life of the holds that are gone, see {@link newestProof}. */
+  proof: number;
+  /** The same plus its timeout: once the last hold is gone, the logout time of a timeout (rule ST5). */
+  until: number;
+  readonly holds: Map<string, Hold>;
+  /** Observed times of the last take-overs, oldest first (rule PR4). */
+  takeovers: readonly number[];
+  /** Observed time until which logins are refused. */
+  blockedUntil: number;
+  /** How the last period ended, while that is remembered. */
+  last: LastPeriod | undefined;
+  /** Periods whose duties are not acknowledged, oldest first. */
+  unsettled: readonly number[];
+}
+
+export interface LastPeriod {
+  readonly period: number;
+  readonly loginTime: number;
+  readonly lastHeartbeat: number;
+  readonly logoutTime: number;
+  readonly reason: LogoutReason;
+}
+
+/** How long others wait for a node that opens a period; then they take the opening up. */
+const OPENING_MS = 1500;
+/** Ended periods of one user whose duties are known to wait; beyond, the oldest is left to its duty alone. */
+const MAX_UNSETTLED = 100;
+const NONE: readonly number[] = [];
+
+export function newRecord(userId: number): RecordState {
+  return {
+    userId,
+    username: '',
+    ip: '',
+    period: 0,
+    loginTime: 0,
+    epoch: 0,
+    recorded: false,
+    openedAt: 0,
+    proof: 0,
+    until: 0,
+    holds: new Map(),
+    takeovers: NONE,
+    blockedUntil: 0,
+    last: undefined,
+    unsettled: NONE,
+  };
+}
+
+export function newHold(): Hold {
+  const nothing = { rev: 0, sockets: 0, epoch: 0, socketUntil: 0, httpUntil: 0, proof: 0, until: 0 };
+  return { ...nothing, proofMark: '', answer: { kind: 'held' } };
+}
+
+export function isOnline(record: RecordState | undefined): record is RecordState {
+  return record !== undefined && record.holds.size > 0 && record.recorded;
+}
+
+/** Newest proof of life of a running period. */
+export function newestProof(record: RecordState): number {
+  let newest = record.proof;
+  for (const { proof } of record.holds.values()) newest = Math.max(newest, proof);
+  return newest;
+}
+
+/** Takes a hold away; what it proved stays known. */
+export function removeHold(record: RecordState, node: string): void {
+  const hold = record.holds.get(node);
+  if (hold === undefined) return;
+  record.proof = Math.max(record.proof, hold.proof);
+  record.until = Math.max(record.until, hold.until);
+  record.holds.delete(node);
+}
+
+/** Notes that the duty of the period that has just ended waits. */
+export function noteUnsettled(record: RecordState): void {
+  record.unsettled = [...record.unsettled, record.period].slice(-MAX_UNSETTLED);
+}
+
+/** Notes that a duty is done; answers whether it waited and was the last one. */
+export function settled(record: RecordState, period: number): boolean {
+  if (!record.unsettled.includes(period)) return false;
+  record.unsettled = record.unsettled.filter((waiting) => waiting !== period);
+  return record.unsettled.length === 0;
+}
+
+/** Notes that a node lost its hold, until the node acknowledges it. */
+export function lose(losses: Map<string, Map<number, Loss>>, node: string, loss: Loss): void {
+  const ofNode = losses.get(node) ?? new Map<number, Loss>();
+  ofNode.set(loss.userId, loss);
+  losses.set(node, ofNode);
+}
+
+/** Whether the statement says that anything is held. */
+export function isHolding({ sockets, socketMs, httpMs }: Claim): boolean {
+  return sockets > 0 || socketMs > 0 || httpMs > 0;
+}
+
+export function isHeldElsewhere({ holds }: RecordState, node: string): boolean {
+  return holds.size > (holds.has(node) ? 1 : 0);
+}
+
+/** Whether what is restated has ended, or is followed by a period that runs. */
+export function isPast(record: RecordState, { period }: Claim): boolean {
+  if (period === 0 || (record.last !== undefined && record.last.period >= period)) return true;
+  return record.recorded && record.holds.size > 0 && record.period > period;
+}
+
+/** Another node has begun to open the period, so lately that it may still be at it. */
+export function isBeingOpened(record: RecordState, node: string, { observed }: Moment): boolean {
+  if (record.recorded || record.holds.size === 0 || record.holds.has(node)) return false;
+  return observed - record.openedAt < OPENING_MS;
+}
+
+/** Puts what a node states in the place of what it stated before. */
+export function applyClaim(hold: Hold, claim: Claim, { wall, observed }: Moment): void {
+  hold.sockets = claim.sockets;
+  hold.socketUntil = claim.socketMs > 0 ? observed + claim.socketMs : 0;
+  hold.httpUntil = claim.httpMs > 0 ? observed + claim.httpMs : 0;
+  // A node that knows of no proof, as after a failover, takes nothing from what was known.
+  if (claim.proofMark === '') return;
+  const proof = Math.max(0, wall - claim.proofAgeMs);
+  const until = Math.max(0, wall + claim.untilMs);
+  const isSame = hold.proofMark === claim.proofMark;
+  hold.proof = isSame ? Math.min(hold.proof, proof) : proof;
+  hold.until = isSame ? Math.min(hold.until, until) : until;
+  hold.proofMark = claim.proofMark;
+}
+
+/** What a login is told. One whose answer was lost, or that takes an opening up, has the period's row to write. */
+export function accepted({ recorded, period, epoch, loginTime, unsettled }: RecordState): ClaimAnswer {
+  return recorded
+    ? { kind: 'joined', period, epoch, loginTime }
+    : { kind: 'opened', period, epoch, loginTime, unsettled: unsettled.at(-1) };
+}

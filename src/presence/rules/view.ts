@@ -1,0 +1,53 @@
+import type { UserRecord } from '../store/port.ts';
+import { isOnline, type LastPeriod, newestProof, type RecordState } from './record.ts';
+
+/** What is shown of a user to `node`; undefined where nothing is known. */
+export function visibleRecord(record: RecordState | undefined, node: string): UserRecord | undefined {
+  if (record === undefined) return undefined;
+  const { userId, ip, epoch, last } = record;
+  const username = record.username === '' ? undefined : record.username;
+  if (isOnline(record)) {
+    let sockets = 0;
+    for (const hold of record.holds.values()) sockets += hold.sockets;
+    const socketsElsewhere = sockets - (record.holds.get(node)?.sockets ?? 0);
+    const { loginTime, period } = record;
+    return {
+      userId,
+      username,
+      ip,
+      status: 'online',
+      loginTime,
+      lastHeartbeat: newestProof(record),
+      logoutTime: undefined,
+      sockets,
+      socketsElsewhere,
+      epoch,
+      period,
+    };
+  }
+  return last === undefined ? undefined : offline({ userId, username, ip, epoch, last });
+}
+
+function offline(known: {
+  userId: number;
+  username: string | undefined;
+  ip: string;
+  epoch: number;
+  last: LastPeriod;
+}): UserRecord {
+  const { userId, username, ip, epoch, last } = known;
+  const { loginTime, lastHeartbeat, logoutTime, period } = last;
+  return {
+    userId,
+    username,
+    ip,
+    status: 'offline',
+    loginTime,
+    lastHeartbeat,
+    logoutTime,
+    sockets: 0,
+    socketsElsewhere: 0,
+    epoch,
+    period,
+  };
+}

@@ -1,0 +1,252 @@
+import type { ObservedTime } from '../../../heartbeat/observed-time.ts';
+import type { Clock } from '../../../lib/clock.ts';
+import type { Duty, PeriodRow } from '../../../protocol/periods.ts';
+import type { PendingDuties } from '../../../settlement/user-store.ts';
+import type { PresenceChange, StoredChange } from '../../api.ts';
+import { PresenceWorld } from '../../rules/claims.ts';
+import { isOnline, type Moment, newHold, newRecord, type RecordState } from '../../rules/record.ts';
+import type { WorldRules } from '../../rules/session-policy.ts';
+import { visibleRecord } from '../../rules/view.ts';
+import type {
+  Claim,
+  ClaimAnswer,
+  EndAnswer,
+  EndRequest,
+  PresenceStore,
+  ReapAnswer,
+  RenewAnswer,
+  RenewRequest,
+  UserRecord,
+} from '../port.ts';
+import { ChangeLog } from './change-log.ts';
+import { MemoryDuties } from './duties.ts';
+
+/** Offline users that are remembered in memory, at most; SQL keeps the periods of all. */
+const MAX_OFFLINE_RECORDS = 100_000;
+const STILL_HELD = 'an opening was recorded meanwhile';
+const PRUNE_INTERVAL_MS = 60_000;
+
+export interface MemoryStoreOptions extends WorldRules {
+  readonly clock: Clock;
+  readonly time: ObservedTime;
+  /** This incarnation. */
+  readonly node: string;
+  /** Changes that are kept for the feed and the timelines (`LINGXI_FEED_LENGTH`). */
+  readonly feedLength: number;
+}
+
+/** Presence in this process: the rules, a queue of duties, and nothing that survives the process (SQL does). */
+export class MemoryPresenceStore implements PresenceStore {
+  readonly keepsDuties = false;
+  /** The node that asks is the node that knows. */
+  readonly renewalMs = undefined;
+  readonly #options: MemoryStoreOptions;
+  readonly #world: PresenceWorld;
+  readonly #duties: MemoryDuties;
+  readonly #changes: ChangeLog;
+  readonly #dead = new Set<string>();
+  #prunedAt: number;
+
+  constructor(options: MemoryStoreOptions) {
+    this.#options = options;
+    this.#prunedAt = options.clock.monotonic();
+    this.#duties = new MemoryDuties(() => options.clock.monotonic());
+    this.#changes = new ChangeLog(options.node, options.feedLength);
+    this.#world = new PresenceWorld(
+      options,
+      (duty) => this.#duties.add(duty),
+      (change) => this.#changes.add(change),
+    );
+  }
+
+  /**
+   * Takes over the open periods that a dead process left in SQL: their users linger for `lingerMs` and are then ended
+   * at `lastAliveAt` plus the timeout at most, unless they return (rule ST8).
+   */
+  adopt(
+    rows: readonly PeriodRow[],
+    linger: { readonly lingerMs: number; readonly lastAliveAt: ReadonlyMap<string, number> },
+  ): void {
+    const moment = this.#moment();
+    for (const row of rows) {
+      const lastAliveAt = Math.max(linger.lastAliveAt.get(row.node) ?? row.loginAt, row.loginAt);
+      const record = this.#world.records.get(row.userId) ?? newRecord(row.userId);
+      if (record.period > row.period) continue;
+      this.#world.records.set(row.userId, record);
+      Object.assign(record, {
+        period: row.period,
+        loginTime: row.loginAt,
+        epoch: row.period,
+        proof: lastAliveAt,
+      });
+      record.until = lastAliveAt + linger.lingerMs;
+      const socketUntil = moment.observed + linger.lingerMs;
+      record.holds.set(row.node, { ...newHold(), socketUntil });
+      this.#world.reveal(record);
+      this.#dead.add(row.node);
+    }
+  }
+
+  renew(request: RenewRequest): Promise<RenewAnswer> {
+    const { node } = this.#options;
+    this.#world.nodes.set(node, this.#moment().observed);
+    this.#world.highestEpoch = Math.max(this.#world.highestEpoch, request.highestEpoch);
+    const waiting = this.#world.losses.get(node);
+    for (const { userId, rev } of request.acknowledged) {
+      if (waiting?.get(userId)?.rev === rev) waiting.delete(userId);
+    }
+    this.#prune();
+    return Promise.resolve({
+      restore: false,
+      world: '',
+      losses: [...(waiting?.values() ?? [])],
+      onlineCount: this.#world.onlineCount,
+      foreign: [],
+    });
+  }
+
+  claim(batch: readonly Claim[]): Promise<readonly ClaimAnswer[]> {
+    const moment = this.#moment();
+    return Promise.resolve(batch.map((claim) => this.#world.claim(this.#options.node, claim, moment)));
+  }
+
+  record(
+    batch: readonly { readonly userId: number; readonly period: number }[],
+  ): Promise<readonly boolean[]> {
+    return Promise.resolve(batch.map((opening) => this.#world.record(this.#options.node, opening)));
+  }
+
+  withdraw(batch: readonly { readonly userId: number; readonly period: number }[]): Promise<void> {
+    const isDone = batch.map((opening) => this.#world.withdraw(this.#options.node, opening));
+    return isDone.every(Boolean) ? Promise.resolve() : Promise.reject(new Error(STILL_HELD));
+  }
+
+  end(batch: readonly EndRequest[]): Promise<readonly EndAnswer[]> {
+    const moment = this.#moment();
+    return Promise.resolve(batch.map((request) => this.#world.end(request, moment)));
+  }
+
+  /** What this process states is all that it holds. */
+  unstated(): Promise<readonly number[]> {
+    return Promise.resolve([]);
+  }
+
+  reap(limit: number): Promise<ReapAnswer> {
+    const moment = this.#moment();
+    const ended = [...this.#dead].flatMap((node) => [...this.#world.reap(node, limit, moment)]);
+    let ghosts = 0;
+    for (const node of this.#dead) {
+      const left = this.#world.heldBy(node).length;
+      if (left === 0) {
+        this.#dead.delete(node);
+        this.#world.losses.delete(node);
+      }
+      ghosts += left;
+    }
+    return Promise.resolve({ ended, ghosts, nextDeathMs: undefined });
+  }
+
+  read(userIds: readonly number[]): Promise<readonly (UserRecord | undefined)[]> {
+    const { node } = this.#options;
+    return Promise.resolve(userIds.map((userId) => visibleRecord(this.#world.records.get(userId), node)));
+  }
+
+  onlinePage(page: {
+    readonly limit: number;
+    readonly cursor: string | undefined;
+  }): Promise<{ userIds: readonly number[]; cursor: string | undefined }> {
+    const after = page.cursor === undefined ? -1 : Number(page.cursor);
+    const online: number[] = [];
+    for (const record of this.#world.records.values())
+      if (isOnline(record) && record.userId > after) online.push(record.userId);
+    online.sort((left, right) => left - right);
+    const userIds = online.slice(0, page.limit);
+    const last = userIds.at(-1);
+    return Promise.resolve({
+      userIds,
+      cursor: online.length > page.limit && last !== undefined ? String(last) : undefined,
+    });
+  }
+
+  feed(page: {
+    readonly cursor: string;
+    readonly limit: number;
+  }): Promise<readonly StoredChange[] | undefined> {
+    const { cursor, limit } = page;
+    return Promise.resolve(this.#changes.after(cursor, { limit, of: isFeedChange }));
+  }
+
+  timeline(
+    userId: number,
+    page: { readonly cursor: string | undefined; readonly limit: number },
+  ): Promise<readonly StoredChange[] | undefined> {
+    const { cursor, limit } = page;
+    return Promise.resolve(this.#changes.before(cursor, { limit, of: (change) => change.userId === userId }));
+  }
+
+  knows(rows: readonly { readonly userId: number; readonly period: number }[]): Promise<readonly boolean[]> {
+    return Promise.resolve(
+      rows.map((row) => {
+        const record = this.#world.records.get(row.userId);
+        const running = record !== undefined && record.holds.size > 0 && record.period === row.period;
+        return running || this.#duties.has(row);
+      }),
+    );
+  }
+
+  takeDuties(limit: number): Promise<readonly Duty[]> {
+    return Promise.resolve(this.#duties.take(limit));
+  }
+
+  ackDuties(duties: readonly Duty[]): Promise<void> {
+    for (const duty of duties) {
+      this.#duties.acknowledge(duty);
+      this.#world.acknowledgeDuty(duty.userId, duty.period);
+    }
+    return Promise.resolve();
+  }
+
+  setAside(duty: Duty, error: string): Promise<void> {
+    this.#duties.setAside(duty, error);
+    return this.ackDuties([duty]);
+  }
+
+  pendingDuties(): Promise<PendingDuties> {
+    return Promise.resolve(this.#duties.pending());
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  #moment(): Moment {
+    return { wall: this.#options.clock.now(), observed: this.#options.time.now() };
+  }
+
+  #prune(): void {
+    const now = this.#options.clock.monotonic();
+    if (now - this.#prunedAt < PRUNE_INTERVAL_MS) return;
+    this.#prunedAt = now;
+    const remembered: RecordState[] = [];
+    const expired = this.#options.clock.now() - this.#options.lastSeenTtlMs;
+    for (const record of this.#world.records.values()) {
+      if (
+        record.holds.size > 0 ||
+        record.unsettled.length > 0 ||
+        record.blockedUntil > this.#options.time.now()
+      )
+        continue;
+      if (record.last === undefined || record.last.logoutTime < expired)
+        this.#world.records.delete(record.userId);
+      else remembered.push(record);
+    }
+    if (remembered.length <= MAX_OFFLINE_RECORDS) return;
+    remembered.sort((left, right) => (left.last?.logoutTime ?? 0) - (right.last?.logoutTime ?? 0));
+    for (const record of remembered.slice(0, remembered.length - MAX_OFFLINE_RECORDS))
+      this.#world.records.delete(record.userId);
+  }
+}
+
+function isFeedChange({ event }: PresenceChange): boolean {
+  return event === 'online' || event === 'offline';
+}

@@ -1,0 +1,214 @@
+import type { Duty, EndedPeriod } from '../../protocol/periods.ts';
+import type { PendingDuties } from '../../settlement/user-store.ts';
+import type { StoredChange } from '../api.ts';
+
+/** Users that one call of a store may carry, at most. */
+export const MAX_BATCH = 500;
+
+/**
+ * What a node states of one user: not an event but what it *holds*. Stating it again, late or twice changes nothing,
+ * since `rev` rises with every statement. Times are ages and remainders in milliseconds, never clock readings.
+ */
+export interface Claim {
+  readonly userId: number;
+  /**
+   * - `socket`: a new connection. Opens a period or joins the running one; mints an epoch.
+   * - `http`: an HTTP login. Opens or joins; mints no epoch when joining and takes nothing from anybody.
+   * - `beat`: a proof of life by HTTP; `not-online` where nobody holds the user.
+   * - `state`: what is left after a change, or the regular renewal. Creates nothing.
+   * - `restate`: as `state`, but creates: only while the store asks to be restored.
+   */
+  readonly mode: 'socket' | 'http' | 'beat' | 'state' | 'restate';
+  /** Rises with every statement of this node about this user. */
+  readonly rev: number;
+  /** Sockets that the node has, for `socket` the new one included. */
+  readonly sockets: number;
+  /** Sockets here that a take-over would throw out; but for `multi` only lively ones (mode `socket`, rule PR4). */
+  readonly rivals: number;
+  /** Remainder of the deadline of the sockets, or of the linger after the last one; ≤ 0: none. */
+  readonly socketMs: number;
+  /** Remainder of the HTTP proof of life; ≤ 0: none. */
+  readonly httpMs: number;
+  /** Age of the newest proof of life. */
+  readonly proofAgeMs: number;
+  /** Newest proof plus its timeout, from now; negative once past. The logout time of a timeout (rule ST5). */
+  readonly untilMs: number;
+  /**
+   * Names the proofs that {@link proofAgeMs} and {@link untilMs} go by, of this node alone: of two statements of the
+   * same proofs the one that was on its way for longer makes them too new. No separator of a store: letters, digits, `_`.
+   */
+  readonly proofMark: string;
+  /** Epoch of the newest living socket, 0 where there is none; mode `socket`: 0 for a new one, else they come anew. */
+  readonly epoch: number;
+  /** The user's newest period that SQL knows of: a new one is greater. */
+  readonly floor: number;
+  /** What is restated; 0 in other modes. */
+  readonly period: number;
+  readonly loginTime: number;
+  readonly username: string;
+  readonly ip: string;
+  /** Mode `state`: why the newest socket that is gone was closed, since the statement before; empty: none was. */
+  readonly cause: string;
+}
+
+export type ClaimAnswer =
+  /** A period opened; it is not visible before `record`. `unsettled`: an earlier period whose duty still waits. */
+  | {
+      readonly kind: 'opened';
+      readonly period: number;
+      readonly epoch: number;
+      readonly loginTime: number;
+      readonly unsettled: number | undefined;
+    }
+  | { readonly kind: 'joined'; readonly period: number; readonly epoch: number; readonly loginTime: number }
+  /** The statement was taken; the node still holds the user. */
+  | { readonly kind: 'held' }
+  /** The node let go; another node still holds the user. */
+  | { readonly kind: 'released' }
+  /** The last hold went: the period ended by timeout. */
+  | { readonly kind: 'ended'; readonly end: EndedPeriod }
+  | { readonly kind: 'refused'; readonly code: 'session-exists' | 'session-flapping' | 'blocked' }
+  /** Nobody holds the user (`beat`), or this node does not (`state`), or what is restated has ended. */
+  | { readonly kind: 'not-online' | 'gone' }
+  /** The statement is older than the newest one, or than what took the hold away. */
+  | { readonly kind: 'stale' | 'lost' }
+  /** Sockets that were to come anew, or of which the store knows nothing, are older than one of another node (PR9). */
+  | { readonly kind: 'taken' }
+  /** The store is too young, or the period is being opened elsewhere: state it again soon. */
+  | { readonly kind: 'young' }
+  | { readonly kind: 'no-lease' };
+
+export interface EndRequest {
+  readonly userId: number;
+  readonly reason: 'logout' | 'kick';
+  /** 0: whatever the epoch. Otherwise only this one or an older one is ended (rule PR7). */
+  readonly epoch: number;
+  /** Refuse logins for this long from now; 0 lifts a block; absent: a block stays as it is. */
+  readonly blockMs?: number;
+  /** Age of the newest proof that the asking node has, -1 where it holds none: an offline user's is exact. */
+  readonly proofAgeMs: number;
+  /** What the service says of it: for the timeline, and for the nodes that close the sockets. */
+  readonly note?: string;
+}
+
+export type EndAnswer =
+  | { readonly kind: 'ended'; readonly end: EndedPeriod }
+  /** A newer epoch is held: nothing changed, no block either. */
+  | { readonly kind: 'superseded' }
+  | { readonly kind: 'not-online' }
+  | { readonly kind: 'young' | 'no-lease' };
+
+/** A hold that was taken from this node; told again until acknowledged. */
+export interface Loss {
+  readonly userId: number;
+  /** Statements up to this one are void. */
+  readonly rev: number;
+  readonly reason: 'replaced' | 'logout' | 'kick';
+  /** What the service said of a kick. */
+  readonly note?: string;
+}
+
+export interface RenewRequest {
+  /** Highest epoch that this node knows of (rule PR3). */
+  readonly highestEpoch: number;
+  /** True once the node has restated everything after being asked to. */
+  readonly restored: boolean;
+  readonly acknowledged: readonly Loss[];
+}
+
+export interface RenewAnswer {
+  /** The node must restate all that it holds, then renew with `restored`. */
+  readonly restore: boolean;
+  /** Names what the store remembers: another name after a wipe, a restart or a failover. */
+  readonly world: string;
+  readonly losses: readonly Loss[];
+  readonly onlineCount: number;
+  /** Keys under which the store found something that is not ours, and replaced it. */
+  readonly foreign: readonly string[];
+}
+
+/** What is known of a user; times are wall-clock milliseconds of the store. */
+export interface UserRecord {
+  readonly userId: number;
+  readonly username: string | undefined;
+  readonly ip: string;
+  readonly status: 'online' | 'offline';
+  readonly loginTime: number;
+  readonly lastHeartbeat: number;
+  readonly logoutTime: number | undefined;
+  readonly sockets: number;
+  /** Those of them that other nodes than the one that asks have. */
+  readonly socketsElsewhere: number;
+  readonly epoch: number | undefined;
+  readonly period: number | undefined;
+}
+
+/** What came of a look at the nodes that have died. */
+export interface ReapAnswer {
+  readonly ended: readonly EndedPeriod[];
+  /** Users of dead nodes who are left. */
+  readonly ghosts: number;
+  /** In how many ms the next node is dead unless it is heard of before; undefined where nothing can tell. */
+  readonly nextDeathMs: number | undefined;
+}
+
+/**
+ * Presence as a node sees it. A rejected promise means that the store is unreachable and that nothing is known of the
+ * call: stating again is always right.
+ *
+ * - A user is online exactly while a node holds them and the opening is recorded.
+ * - Ending a period and recording the duty to settle it are one atomic step (rule ST1).
+ * - Batches hold at most {@link MAX_BATCH} users, each user once; answers come in the order asked.
+ */
+export interface PresenceStore {
+  /** Whether a duty outlives this process: otherwise whoever asked for a logout hears of it once SQL has it (rule ST1). */
+  readonly keepsDuties: boolean;
+  /** How far the newest proof of life that the store knows may be behind, in ms; undefined: it need not know. */
+  readonly renewalMs: number | undefined;
+  renew(request: RenewRequest): Promise<RenewAnswer>;
+  claim(batch: readonly Claim[]): Promise<readonly ClaimAnswer[]>;
+  /** Makes opened periods visible: the id enters the online set. Answers whether the period was still held. */
+  record(batch: readonly { readonly userId: number; readonly period: number }[]): Promise<readonly boolean[]>;
+  /**
+   * Gives back opened periods that could not be written to SQL: as if they had never been. Rejects where another node
+   * has recorded one meanwhile: this node then holds the user, and states what is true.
+   */
+  withdraw(batch: readonly { readonly userId: number; readonly period: number }[]): Promise<void>;
+  end(batch: readonly EndRequest[]): Promise<readonly EndAnswer[]>;
+  /**
+   * Users whom the store has as held by this node by statements up to `rev`: after everything was restated, those of
+   * whom this node knows nothing (a failover brought them back).
+   */
+  unstated(rev: number): Promise<readonly number[]>;
+  /** Ends what dead nodes held and nobody else holds. */
+  reap(limit: number): Promise<ReapAnswer>;
+  read(userIds: readonly number[]): Promise<readonly (UserRecord | undefined)[]>;
+  onlinePage(page: {
+    readonly limit: number;
+    readonly cursor: string | undefined;
+  }): Promise<{ readonly userIds: readonly number[]; readonly cursor: string | undefined }>;
+  /**
+   * Changes to online and offline of everybody, oldest first, after `cursor` ({@link FEED_START}: the oldest kept), in
+   * order for one user. Undefined where entries after the cursor may be gone (rule PR12).
+   */
+  feed(page: {
+    readonly cursor: string;
+    readonly limit: number;
+  }): Promise<readonly StoredChange[] | undefined>;
+  /** Changes of one user, newest first, older than `cursor` (absent: the newest). Undefined where it is no cursor. */
+  timeline(
+    userId: number,
+    page: { readonly cursor: string | undefined; readonly limit: number },
+  ): Promise<readonly StoredChange[] | undefined>;
+  /** For each row: whether presence knows the period as running or its duty waits (rule ST4). */
+  knows(rows: readonly { readonly userId: number; readonly period: number }[]): Promise<readonly boolean[]>;
+  /** Whether claims of a crowd are under way: what can wait is not to be asked for meanwhile. */
+  readonly isCrowded?: boolean;
+  /** Takes duties to settle; a duty is given out again only after a restart or to another node once this one died. */
+  takeDuties(limit: number): Promise<readonly Duty[]>;
+  ackDuties(duties: readonly Duty[]): Promise<void>;
+  /** Keeps a duty that can never succeed apart, for a person to look at. */
+  setAside(duty: Duty, error: string): Promise<void>;
+  pendingDuties(): Promise<PendingDuties>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,185 @@
+import type { Duty } from '../../../protocol/periods.ts';
+import { LOGOUT_REASONS } from '../../../protocol/reasons.ts';
+import type { RedisLink } from '../../../redis/link.ts';
+import type { PendingDuties } from '../../../settlement/user-store.ts';
+import { MAX_BATCH } from '../port.ts';
+import type { ScriptName } from './scripts.ts';
+
+export interface RedisDutiesOptions {
+  readonly link: RedisLink;
+  readonly node: string;
+  readonly prefix: string;
+  readonly now: () => number;
+  readonly run: (name: ScriptName, args: readonly (string | number)[]) => Promise<unknown>;
+}
+
+const GROUP = 'settlers';
+/** Takes from one look at what counts as given to this node to the next: one a second, and more while duties come. */
+const RECHECK_EVERY = 16;
+/** A duty that a node has had for this long is taken by another: settling twice changes nothing (rule ST2). */
+const ABANDONED_AFTER_MS = 10_000;
+/** Duties set aside that are kept for a person to look at; their rows stay open in SQL whatever happens here. */
+const MAX_ASIDE = 10_000;
+
+type StreamEntry = readonly [id: string, fields: readonly string[]];
+
+/** The stream of duties, shared by the settlers of all nodes. */
+export class RedisDuties {
+  readonly #options: RedisDutiesOptions;
+  readonly #stream: string;
+  readonly #asideKey: string;
+  /** Given out here and not acknowledged. */
+  readonly #inHand = new Set<string>();
+  /** The connection on which all was read that counts as given to this node: an answer, or a failover, may hide more. */
+  #readOn: string | undefined;
+  #takes = 0;
+
+  constructor(options: RedisDutiesOptions) {
+    this.#options = options;
+    this.#stream = `${options.prefix}lingxi:duties`;
+    this.#asideKey = `${options.prefix}lingxi:aside`;
+  }
+
+  async take(limit: number): Promise<readonly Duty[]> {
+    try {
+      return await this.#take(limit);
+    } catch (error) {
+      this.#readOn = undefined;
+      if (!(error instanceof Error && error.message.startsWith('NOGROUP'))) throw error;
+      await this.#createGroup();
+      return this.#take(limit);
+    }
+  }
+
+  async acknowledge(duties: readonly Duty[]): Promise<void> {
+    for (let start = 0; start < duties.length; start += MAX_BATCH) {
+      const batch = duties.slice(start, start + MAX_BATCH);
+      await this.#forget(batch.map(({ id, userId, period }) => [id, String(userId), String(period)]));
+      for (const { id } of batch) this.#inHand.delete(id);
+    }
+  }
+
+  async setAside(duty: Duty, error: string): Promise<void> {
+    const { link } = this.#options;
+    await this.#ownAside();
+    if ((await link.guarded(link.client.hlen(this.#asideKey))) < MAX_ASIDE) {
+      await link.guarded(
+        link.client.hset(this.#asideKey, asideField(duty), JSON.stringify({ ...duty, error })),
+      );
+    }
+    await this.acknowledge([duty]);
+  }
+
+  async aside(
+    rows: readonly { readonly userId: number; readonly period: number }[],
+  ): Promise<readonly boolean[]> {
+    if (rows.length === 0) return [];
+    const { link } = this.#options;
+    await this.#ownAside();
+    const found = await link.guarded(link.client.hmget(this.#asideKey, ...rows.map(asideField)));
+    return found.map((value) => value !== null);
+  }
+
+  async pending(): Promise<PendingDuties> {
+    const { link, now } = this.#options;
+    const [count, setAside] = await Promise.all([
+      link.guarded(link.client.xlen(this.#stream)),
+      // A foreign value in its place holds nothing of ours.
+      link.guarded(link.client.hlen(this.#asideKey)).catch(() => 0),
+    ]);
+    if (count === 0) return { count, oldestAgeMs: 0, setAside };
+    const [oldest] = await link.guarded(link.client.xrange(this.#stream, '-', '+', 'COUNT', 1));
+    const since = Number(oldest?.[0].split('-')[0] ?? now());
+    return { count, oldestAgeMs: Math.max(0, now() - since), setAside };
+  }
+
+  async #take(limit: number): Promise<readonly Duty[]> {
+    const { connectionName } = this.#options.link;
+    this.#takes += 1;
+    // A call of an older connection may have taken duties after that.
+    const isRead = this.#readOn === connectionName && this.#takes % RECHECK_EVERY !== 0;
+    const entries = isRead ? [] : await this.#read('0', limit + this.#inHand.size);
+    this.#readOn = connectionName;
+    entries.push(...(await this.#read('>', limit)));
+    if (entries.length < limit) entries.push(...(await this.#abandoned(limit - entries.length)));
+    const duties: Duty[] = [];
+    for (const entry of entries) {
+      if (this.#inHand.has(entry[0])) continue;
+      const duty = toDuty(entry);
+      if (duty === undefined) await this.#discard(entry);
+      else duties.push(duty);
+    }
+    for (const { id } of duties) this.#inHand.add(id);
+    return duties;
+  }
+
+  /** Duties that nobody has had (`>`), or all that this node has had and not acknowledged (`0`). */
+  async #read(from: '0' | '>', limit: number): Promise<StreamEntry[]> {
+    const { link, node } = this.#options;
+    const reply = (await link.guarded(
+      link.client.xreadgroup('GROUP', GROUP, node, 'COUNT', limit, 'STREAMS', this.#stream, from),
+    )) as [string, (StreamEntry | readonly [string, null])[]][] | null;
+    return (reply?.[0]?.[1] ?? []).filter((entry): entry is StreamEntry => entry[1] !== null);
+  }
+
+  /** A foreign value in its place would stop settlements and the reconciler for good. */
+  async #ownAside(): Promise<void> {
+    const { link, prefix } = this.#options;
+    const type = await link.guarded(link.client.type(this.#asideKey));
+    if (type === 'hash' || type === 'none') return;
+    await link.guarded(link.client.rpush(`${prefix}lingxi:foreign`, this.#asideKey));
+    await link.guarded(link.client.del(this.#asideKey));
+  }
+
+  /** What is no duty of ours cannot be settled: it is kept for a person to look at, and told like every foreign value. */
+  async #discard([id, fields]: StreamEntry): Promise<void> {
+    const { link, prefix } = this.#options;
+    await this.#ownAside();
+    if ((await link.guarded(link.client.hlen(this.#asideKey))) < MAX_ASIDE)
+      await link.guarded(link.client.hset(this.#asideKey, `foreign:${id}`, JSON.stringify(fields)));
+    await link.guarded(link.client.rpush(`${prefix}lingxi:foreign`, this.#stream));
+    await this.#forget([[id, '0', '0']]);
+  }
+
+  async #forget(entries: readonly (readonly [id: string, userId: string, period: string])[]): Promise<void> {
+    await this.#options.run('acknowledge', [JSON.stringify(entries)]);
+  }
+
+  async #abandoned(limit: number): Promise<readonly StreamEntry[]> {
+    const { link, node } = this.#options;
+    const reply = (await link.guarded(
+      link.client.xautoclaim(this.#stream, GROUP, node, ABANDONED_AFTER_MS, '0-0', 'COUNT', limit),
+    )) as [string, (StreamEntry | null)[], ...unknown[]];
+    return reply[1].filter((entry): entry is StreamEntry => entry?.[1] != null);
+  }
+
+  async #createGroup(): Promise<void> {
+    const { link } = this.#options;
+    try {
+      await link.guarded(link.client.xgroup('CREATE', this.#stream, GROUP, '0', 'MKSTREAM'));
+    } catch (error) {
+      // Another node was first.
+      if (!(error instanceof Error && error.message.startsWith('BUSYGROUP'))) throw error;
+    }
+  }
+}
+
+function asideField({ userId, period }: { readonly userId: number; readonly period: number }): string {
+  return `${userId}:${period}`;
+}
+
+/** user|period|login|logout|newest proof|reason|node. Undefined where a part is missing or no number. */
+function toDuty([id, [name, value = '']]: StreamEntry): Duty | undefined {
+  const [userId, period, loginAt, logoutAt, lastSeenAt, given, ...node] = value.split('|');
+  const numbers = {
+    userId: Number.parseInt(userId ?? '', 10),
+    period: Number.parseInt(period ?? '', 10),
+    loginAt: Number.parseInt(loginAt ?? '', 10),
+    logoutAt: Number.parseInt(logoutAt ?? '', 10),
+    lastSeenAt: Number.parseInt(lastSeenAt ?? '', 10),
+  };
+  const reason = LOGOUT_REASONS.find((known) => known === given);
+  if (name !== 'd' || reason === undefined || !Object.values(numbers).every(Number.isSafeInteger))
+    return undefined;
+  return { id, ...numbers, reason, node: node.join('|') };
+}

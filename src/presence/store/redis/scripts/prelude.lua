@@ -1,0 +1,373 @@
+-- Prepended to every script: keys, the observed clock, records. Follows src/presence/rules line by line.
+--
+-- KEYS[1]  <prefix>lingxi:world; every other key shares its prefix, and on Redis Cluster its slot.
+-- ARGV[1]  prefix   ARGV[2] node (incarnation)   ARGV[3] lease   ARGV[4] run_id of this Redis
+-- ARGV[5]  LINGXI_LAST_SEEN_TTL_S in ms;LINGXI_FEED_LENGTH;how long a timeline is kept in ms;database number
+--
+-- Times are milliseconds. The wall clock is what is shown or stored; the observed clock carries deadlines: it moves
+-- by what TIME moved since the last script, 0 to 2,000 ms, so that a step, a suspend or an outage charges nobody.
+
+local prefix, node, lease, run_id = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local WORLD = KEYS[1]
+local NODES = prefix .. 'lingxi:nodes'
+local DEAD = prefix .. 'lingxi:dead'
+local DUTIES = prefix .. 'lingxi:duties'
+local FEED = prefix .. 'lingxi:feed'
+local ONLINE = prefix .. 'lingxi:online'
+local ONLINE_SET = prefix .. 'server:online:players'
+local FOREIGN = prefix .. 'lingxi:foreign'
+
+local YOUNG_MS = 2000
+local LOGINS_FIRST_MS = 500
+local MAX_CHARGED_MS = 2000
+local MIRROR_TTL_MS = 60000
+local TIMELINE_LENGTH = 100
+local MAX_FOREIGN = 100
+local MAX_UNSETTLED = 100
+local GROUP = 'settlers'
+
+-- A script writes the same times over and over: each is formatted once.
+local nums = {}
+local function num(n)
+  local text = nums[n]
+  if not text then
+    text = string.format('%.0f', n)
+    nums[n] = text
+  end
+  return text
+end
+local function user_key(id) return prefix .. 'lingxi:u:' .. id end
+local function node_key(n) return prefix .. 'lingxi:n:' .. n end
+local function lost_key(n) return prefix .. 'lingxi:lost:' .. n end
+local function timeline_key(id) return prefix .. 'lingxi:t:' .. id end
+local function mirror_key(id) return prefix .. 'player:online:' .. id end
+
+local function split(text, separator)
+  local parts, from = {}, 1
+  while true do
+    local at = string.find(text, separator, from, true)
+    if not at then
+      parts[#parts + 1] = string.sub(text, from)
+      return parts
+    end
+    parts[#parts + 1] = string.sub(text, from, at - 1)
+    from = at + 1
+  end
+end
+
+local settings = split(ARGV[5], ';')
+local last_seen_ttl, feed_length, timeline_ttl = tonumber(settings[1]), settings[2], tonumber(settings[3])
+
+-- What a foreign program left under one of our keys; the next renewal tells it to a log.
+local function note_foreign(key)
+  if redis.call('TYPE', FOREIGN).ok ~= 'list' then redis.call('DEL', FOREIGN) end
+  redis.call('RPUSH', FOREIGN, key)
+  redis.call('LTRIM', FOREIGN, -MAX_FOREIGN, -1)
+end
+
+-- As redis.call; a value of another type that is in the way is replaced by ours.
+local pcall = redis.pcall
+local function call(command, key, ...)
+  local answer = pcall(command, key, ...)
+  if type(answer) == 'table' and answer.err then
+    if string.find(answer.err, 'WRONGTYPE', 1, true) then
+      note_foreign(key)
+      redis.call('DEL', key)
+    end
+    return redis.call(command, key, ...)
+  end
+  return answer
+end
+
+-- Who is in which set, as the script leaves it: said at its end in one command a set, where a crowd comes or goes.
+local members = {}
+local function put(key, id)
+  members[key] = members[key] or {}
+  members[key][id] = true
+end
+local function take_out(key, id)
+  members[key] = members[key] or {}
+  members[key][id] = false
+end
+local function settle_members()
+  for key, ids in pairs(members) do
+    local added, removed = {}, {}
+    local is_sorted = key == ONLINE
+    for id, is_in in pairs(ids) do
+      if not is_in then
+        removed[#removed + 1] = id
+      else
+        if is_sorted then added[#added + 1] = id end
+        added[#added + 1] = id
+      end
+    end
+    if #added > 0 then call(is_sorted and 'ZADD' or 'SADD', key, unpack(added)) end
+    if #removed > 0 then call(is_sorted and 'ZREM' or 'SREM', key, unpack(removed)) end
+  end
+  members = {}
+end
+
+local time = redis.call('TIME')
+local wall = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local world = call('HMGET', WORLD, 'clock', 'reading', 'high', 'run', 'birth')
+local clock, reading = tonumber(world[1]), tonumber(world[2])
+local known_world = clock ~= nil and reading ~= nil and tonumber(world[5]) ~= nil
+local observed = known_world and clock + math.max(0, math.min(MAX_CHARGED_MS, wall - reading)) or wall
+local high = tonumber(world[3]) or 0
+local birth = tonumber(world[5]) or observed
+local function is_young(for_ends) return observed < birth + YOUNG_MS + (for_ends and LOGINS_FIRST_MS or 0) end
+local function keep_clock()
+  -- A stall is no time in which a node could have restored what it holds: the young window begins anew.
+  if known_world and wall - reading > MAX_CHARGED_MS and clock < birth + YOUNG_MS then
+    birth = observed
+    call('HSET', WORLD, 'birth', num(birth))
+  end
+  call('HSET', WORLD, 'clock', num(observed), 'reading', num(wall))
+end
+
+-- lease|seen|restored
+local function node_entry(n)
+  local parts = split(call('HGET', NODES, n) or '', '|')
+  local seen = tonumber(parts[2])
+  if not seen or not parts[3] then return nil end
+  return { lease = parts[1], seen = seen, restored = parts[3] }
+end
+local function keep_node(n, entry)
+  call('HSET', NODES, n, entry.lease .. '|' .. num(entry.seen) .. '|' .. entry.restored)
+end
+
+-- Every script under a valid lease is a sign of life.
+local function has_lease()
+  if not known_world or world[4] ~= run_id then return false end
+  local entry = node_entry(node)
+  if not entry or entry.lease ~= lease then return false end
+  keep_clock()
+  entry.seen = observed
+  keep_node(node, entry)
+  return true
+end
+
+-- rev|sockets|epoch|socketUntil|httpUntil|proof|till|proofMark|answer. Proof and till: wall clock, of the newest statement
+-- alone, for one that was long on its way makes them as much too new.
+local HOLD = '^(%-?%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|([^|]*)|([^|]*)'
+local function parse_hold(text)
+  local rev, sockets, epoch, socket_until, http_until, proof, till, mark, answer = string.match(text, HOLD)
+  return rev and {
+    rev = tonumber(rev), sockets = tonumber(sockets), epoch = epoch, socket_until = tonumber(socket_until), http_until = tonumber(http_until),
+    proof = tonumber(proof), till = tonumber(till), mark = mark, answer = answer,
+  }
+end
+local function format_hold(h)
+  return table.concat({ num(h.rev), num(h.sockets), h.epoch, num(h.socket_until), num(h.http_until), num(h.proof), num(h.till), h.mark, h.answer }, '|')
+end
+
+-- A time, a number of a period or an epoch.
+local function whole_number(text)
+  local n = tonumber(text)
+  return n and n >= 0 and n < 2 ^ 53 and n or nil
+end
+
+local function is_last(text)
+  local period, login, proof, at = string.match(text, '^(%d+)|(%d+)|(%d+)|(%d+)|')
+  return period and whole_number(period) and whole_number(login) and whole_number(proof) and whole_number(at)
+end
+local function are_periods(text)
+  if not string.find(text, ';', 1, true) then return whole_number(text) end
+  for _, period in ipairs(split(text, ';')) do
+    if not whole_number(period) then return false end
+  end
+  return true
+end
+local CHECKS = { last = is_last, un = are_periods }
+
+local NUMBERS = { per = 'period', login = 'login', epoch = 'epoch', proof = 'proof', till = 'till', op = 'opened_at', block = 'block' }
+
+local function load(id)
+  local key = user_key(id)
+  local flat = call('HGETALL', key)
+  local r = { id = id, f = {}, holds = {}, held = 0, period = 0, login = 0, epoch = 0, proof = 0, till = 0, opened_at = 0, block = 0 }
+  local whole = true
+  for i = 1, #flat, 2 do
+    local name, value = flat[i], flat[i + 1]
+    local short, check = NUMBERS[name], CHECKS[name]
+    local holder = not short and string.match(name, '^h:(.*)$')
+    local valid
+    if short then
+      valid = whole_number(value)
+      if valid then r[short] = valid end
+    elseif holder then
+      valid = parse_hold(value)
+      if valid then
+        r.holds[holder] = valid
+        r.held = r.held + 1
+      end
+    else
+      valid = not check or check(value)
+      if valid then r.f[name] = value end
+    end
+    if not valid then
+      whole = false
+      call('HDEL', key, name)
+    end
+  end
+  r.recorded = r.f.rec == '1'
+  -- Whoever holds the user of a record that is no longer whole opens a new period; SQL settles the old one.
+  if r.held > 0 and (r.period == 0 or r.login == 0) then
+    for n in pairs(r.holds) do
+      call('HDEL', key, 'h:' .. n)
+      take_out(node_key(n), id)
+    end
+    r.holds, r.held, whole = {}, 0, false
+  end
+  if not whole then
+    note_foreign(key)
+    if r.held == 0 then
+      take_out(ONLINE_SET, id)
+      take_out(ONLINE, id)
+    end
+  end
+  return r
+end
+
+-- Of the holds, and of those that are gone.
+local function newest_proof(r)
+  local newest = r.proof
+  for _, h in pairs(r.holds) do newest = math.max(newest, h.proof) end
+  return newest
+end
+
+local function keep(r)
+  call('HSET', user_key(r.id), 'per', num(r.period), 'login', num(r.login), 'epoch', num(r.epoch), 'rec', r.recorded and '1' or '0',
+    'proof', num(r.proof), 'till', num(r.till), 'op', num(r.opened_at), 'ip', r.f.ip or '', 'name', r.f.name or '')
+end
+local function keep_hold(r, n, h)
+  if not r.holds[n] then r.held = r.held + 1 end
+  r.holds[n] = h
+  call('HSET', user_key(r.id), 'h:' .. n, format_hold(h))
+  put(node_key(n), r.id)
+end
+local function drop_hold(r, n)
+  local h = r.holds[n]
+  if h then
+    r.proof = math.max(r.proof, h.proof)
+    r.till = math.max(r.till, h.till)
+    r.holds[n] = nil
+    r.held = r.held - 1
+  end
+  call('HDEL', user_key(r.id), 'h:' .. n)
+  take_out(node_key(n), r.id)
+end
+
+-- The seed's hash, whole.
+local function mirror(r)
+  local key = mirror_key(r.id)
+  call('HSET', key, 'playerId', r.id, 'loginTime', num(r.login), 'lastHeartbeat', num(newest_proof(r)), 'ip', r.f.ip or '', 'status', 'online')
+  call('HDEL', key, 'logoutTime')
+  call('PEXPIRE', key, MIRROR_TTL_MS)
+end
+
+-- Every change stands in the user's timeline; going online and offline also in the feed (rule PR12).
+local function change(r, event, cause, at, holder, note)
+  local key = timeline_key(r.id)
+  local entry = { 'a', num(at), 't', event, 'c', cause, 'n', holder, 'e', num(r.epoch) }
+  if note and note ~= '' then
+    entry[#entry + 1] = 'r'
+    entry[#entry + 1] = note
+  end
+  call('XADD', key, 'MAXLEN', TIMELINE_LENGTH, '*', unpack(entry))
+  -- Once for all that a script has to tell of the user.
+  if not r.is_kept then call('PEXPIRE', key, num(timeline_ttl)) end
+  r.is_kept = true
+  if event == 'online' or event == 'offline' then
+    call('XADD', FEED, 'MAXLEN', '~', feed_length, '*', 'u', r.id, 'a', num(at), 't', event, 'c', cause, 'n', holder, 'e', num(r.epoch), 'p', num(r.period))
+  end
+end
+
+local function show(r)
+  put(ONLINE_SET, r.id)
+  put(ONLINE, r.id)
+  mirror(r)
+end
+
+-- A record may go, its epochs must stay below those to come, also where the clock steps back meanwhile (rule PR3).
+local function outlive(r)
+  if r.epoch <= high then return end
+  high = r.epoch
+  call('HSET', WORLD, 'high', num(high))
+end
+
+-- The record of a user who is offline and settled goes in time.
+local function expire_offline(r)
+  outlive(r)
+  call('PEXPIRE', user_key(r.id), num(math.max(1, last_seen_ttl, r.block - observed)))
+end
+
+-- Nobody was told of a period that was not recorded: a row of it that is open in SQL is reconciled.
+local function forget_opening(r)
+  outlive(r)
+  if not r.f.last and not r.f.un and r.block == 0 then
+    call('DEL', user_key(r.id))
+  elseif not r.f.un then
+    expire_offline(r)
+  end
+end
+
+-- Periods whose duties wait, oldest first, apart by semicolons; beyond the bound the oldest is left to its duty alone.
+local function with_unsettled(r)
+  local all = r.f.un and split(r.f.un, ';') or {}
+  all[#all + 1] = num(r.period)
+  if #all > MAX_UNSETTLED then table.remove(all, 1) end
+  r.f.un = table.concat(all, ';')
+  return r.f.un
+end
+local function newest_unsettled(r) return r.f.un and string.match(r.f.un, '[^;]*$') or '' end
+
+-- END: status, online set, mirror, duty in one step (rule ST1).
+local function end_period(r, reason, logout, holder, note)
+  for n in pairs(r.holds) do drop_hold(r, n) end
+  take_out(ONLINE_SET, r.id)
+  take_out(ONLINE, r.id)
+  local key = mirror_key(r.id)
+  local period, login, proof, at = num(r.period), num(r.login), num(r.proof), num(logout)
+  if last_seen_ttl == 0 then
+    call('DEL', key)
+  else
+    call('HSET', key, 'playerId', r.id, 'loginTime', login, 'lastHeartbeat', proof, 'ip', r.f.ip or '', 'status', 'offline', 'logoutTime', at)
+    call('PEXPIRE', key, last_seen_ttl)
+  end
+  r.recorded = false
+  r.f.last = table.concat({ period, login, proof, at, reason }, '|')
+  -- What else the record has, it had before.
+  call('HSET', user_key(r.id), 'rec', '0', 'proof', proof, 'till', num(r.till), 'last', r.f.last, 'un', with_unsettled(r))
+  change(r, 'offline', reason, logout, holder, note)
+  -- One field: seven would be seven more texts for each reader of a crowd's.
+  call('XADD', DUTIES, '*', 'd', table.concat({ r.id, period, login, at, proof, reason, holder }, '|'))
+  return table.concat({ r.id, period, num(r.epoch), login, at, reason }, ',')
+end
+
+-- Removes one hold; the last one ends the period. Answers the end, or nil.
+local function drop_or_end(r, n, reason)
+  drop_hold(r, n)
+  if r.held > 0 then
+    call('HSET', user_key(r.id), 'proof', num(r.proof), 'till', num(r.till))
+    change(r, 'released', reason, wall, n)
+    return nil
+  end
+  if not r.recorded then
+    forget_opening(r)
+    return nil
+  end
+  -- A statement that was long on its way told its proof, and with it this end, as much too new: it is past already.
+  r.proof = math.max(r.login, r.proof - math.max(0, r.till - wall))
+  return end_period(r, reason, math.max(r.login, math.min(wall, r.till)), n)
+end
+
+-- Told at once, one notice a script; the node's next renewal tells it again (rule PR4).
+local told = {}
+local function lose(n, id, rev, reason)
+  call('HSET', lost_key(n), id, num(rev) .. '|' .. reason)
+  if told[n] or not settings[4] then return end
+  told[n] = true
+  -- Pub/sub ignores the database: the channel names it. Who may not publish is told by the renewal alone.
+  redis.pcall('PUBLISH', prefix .. 'lingxi:' .. settings[4] .. ':lost:' .. n, id)
+end

@@ -1,0 +1,275 @@
+import type { Duty } from '../../../protocol/periods.ts';
+import type { RedisLink } from '../../../redis/link.ts';
+import type { PendingDuties } from '../../../settlement/user-store.ts';
+import type { StoredChange } from '../../api.ts';
+import type { WorldRules } from '../../rules/session-policy.ts';
+import {
+  type Claim,
+  type ClaimAnswer,
+  type EndAnswer,
+  type EndRequest,
+  type Loss,
+  MAX_BATCH,
+  type PresenceStore,
+  type ReapAnswer,
+  type RenewAnswer,
+  type RenewRequest,
+  type UserRecord,
+} from '../port.ts';
+import { RedisChanges } from './changes.ts';
+import { RedisDuties } from './duties.ts';
+import { RedisNodes } from './nodes.ts';
+import {
+  parseClaimAnswer,
+  parseEndAnswer,
+  parseEndedPeriod,
+  parseLoss,
+  parseUserRecord,
+  type ReadReply,
+} from './replies.ts';
+import type { ScriptName } from './scripts.ts';
+
+export interface RedisStoreOptions extends WorldRules {
+  readonly link: RedisLink;
+  /** This incarnation. */
+  readonly node: string;
+  /** Silence after which a node is dead: the heartbeat timeout and 1 s (rule PR8). */
+  readonly deadAfterMs: number;
+  /** Before every key; `{lingxi}:` on Redis Cluster. */
+  readonly prefix: string;
+  /** Entries of the feed that are kept (`LINGXI_FEED_LENGTH`). */
+  readonly feedLength: number;
+  /** How long a user's timeline is kept after its last change. */
+  readonly timelineTtlMs: number;
+  /** Wall clock, for the age of duties. */
+  readonly now: () => number;
+  /** Told as each script is sent; what it answers is told whether a reply came. */
+  readonly sent?: (name: ScriptName) => (answered: boolean) => void;
+}
+
+/** Users in one claim that are a crowd. */
+const CROWD = MAX_BATCH / 2;
+/** What `end.lua` takes for "a block stays as it is". */
+const LEAVE_BLOCK = -1;
+const LONE_SURROGATES = /\p{Surrogate}/gu;
+const STILL_HELD = 'an opening was recorded by another node meanwhile';
+/** Pages of 500 users that one look at all that a node holds may take. */
+const MAX_UNSTATED_PAGES = 10_000;
+
+/** Presence over Redis: every change is one script, for up to 500 users. The rules are those of `core/`. */
+export class RedisPresenceStore implements PresenceStore {
+  readonly keepsDuties = true;
+  /** `lastHeartbeat` in Redis is at most 5 s old (contract section 5). */
+  readonly renewalMs = 3000;
+  readonly #options: RedisStoreOptions;
+  readonly #link: RedisLink;
+  readonly #duties: RedisDuties;
+  readonly #changes: RedisChanges;
+  /** The nodes that share this Redis. */
+  readonly nodes: RedisNodes;
+  /** The world of the newest renewal: what is restated, is restated in it. */
+  #birth: string | undefined;
+  /** Claims of many users that are under way. */
+  #crowds = 0;
+
+  constructor(options: RedisStoreOptions) {
+    this.#options = options;
+    this.#link = options.link;
+    const { prefix, node, link, now } = options;
+    this.#changes = new RedisChanges(link, prefix);
+    const run = (name: ScriptName, args: readonly (string | number)[]): Promise<unknown> =>
+      this.#run(name, args);
+    this.#duties = new RedisDuties({ link, node, prefix, now, run });
+    this.nodes = new RedisNodes({ link, node, prefix, run });
+  }
+
+  async renew(request: RenewRequest): Promise<RenewAnswer> {
+    const acknowledged = request.acknowledged.flatMap(({ userId, rev }) => [userId, rev]);
+    const reply = (await this.#run('renew', [
+      request.highestEpoch,
+      request.restored ? (this.#birth ?? '*') : '',
+      this.#birth?.split(':')[2] ?? 0,
+      ...acknowledged,
+    ])) as (number | string)[];
+    const [restore, onlineCount, birth, foreignCount = 0, ...rest] = reply;
+    const world = String(birth);
+    this.#birth = world;
+    const foreign = rest.slice(0, Number(foreignCount)).map(String);
+    const flat = rest.slice(foreign.length);
+    const losses: Loss[] = [];
+    for (let index = 0; index + 1 < flat.length; index += 2) {
+      losses.push(parseLoss(Number(flat[index]), String(flat[index + 1])));
+    }
+    return { restore: restore === 1, world, onlineCount: Number(onlineCount), losses, foreign };
+  }
+
+  get isCrowded(): boolean {
+    return this.#crowds > 0;
+  }
+
+  async claim(batch: readonly Claim[]): Promise<readonly ClaimAnswer[]> {
+    const isCrowd = batch.length >= CROWD;
+    if (isCrowd) this.#crowds += 1;
+    try {
+      return await this.#claim(batch);
+    } finally {
+      if (isCrowd) this.#crowds -= 1;
+    }
+  }
+
+  async #claim(batch: readonly Claim[]): Promise<readonly ClaimAnswer[]> {
+    const { policy, maxConnectionsPerUser, livelyLeftMs } = this.#options;
+    // One text: a client library works long on thousands of arguments.
+    const claims = JSON.stringify(batch.map(fieldsOf));
+    const args = [policy, maxConnectionsPerUser, claims, livelyLeftMs];
+    return ((await this.#run('claim', args)) as string[]).map(parseClaimAnswer);
+  }
+
+  async record(
+    batch: readonly { readonly userId: number; readonly period: number }[],
+  ): Promise<readonly boolean[]> {
+    const reply = (await this.#run('record', pairs(batch))) as number[];
+    return reply.map((held) => held === 1);
+  }
+
+  async withdraw(batch: readonly { readonly userId: number; readonly period: number }[]): Promise<void> {
+    if (Number(await this.#run('withdraw', pairs(batch))) > 0) throw new Error(STILL_HELD);
+  }
+
+  async end(batch: readonly EndRequest[]): Promise<readonly EndAnswer[]> {
+    const args = batch.flatMap(({ userId, reason, epoch, blockMs = LEAVE_BLOCK, proofAgeMs, note = '' }) => [
+      ...[userId, reason, epoch, blockMs, proofAgeMs],
+      wellFormed(note),
+    ]);
+    return ((await this.#run('end', args)) as string[]).map(parseEndAnswer);
+  }
+
+  async unstated(rev: number): Promise<readonly number[]> {
+    const userIds = new Set<number>();
+    let cursor = '0';
+    for (let page = 0; page < MAX_UNSTATED_PAGES; page += 1) {
+      const [next = '0', ...found] = (await this.#run('unstated', [rev, cursor, MAX_BATCH])) as string[];
+      for (const userId of found) userIds.add(Number(userId));
+      cursor = next;
+      if (cursor === '0') break;
+    }
+    return [...userIds];
+  }
+
+  async reap(limit: number): Promise<ReapAnswer> {
+    const [ghosts, next, ...ended] = (await this.#run('reap', [this.#options.deadAfterMs, limit])) as [
+      number,
+      number,
+      ...string[],
+    ];
+    return {
+      ghosts,
+      nextDeathMs: next < 0 ? undefined : next,
+      ended: ended.map((text) => parseEndedPeriod(text.split(','))),
+    };
+  }
+
+  async read(userIds: readonly number[]): Promise<readonly (UserRecord | undefined)[]> {
+    const replies = userIds.length === 0 ? [] : ((await this.#run('read', userIds)) as ReadReply[]);
+    return userIds.map((userId, index) => parseUserRecord(userId, replies[index]));
+  }
+
+  async onlinePage(page: {
+    readonly limit: number;
+    readonly cursor: string | undefined;
+  }): Promise<{ readonly userIds: readonly number[]; readonly cursor: string | undefined }> {
+    const from = page.cursor === undefined ? '-inf' : `(${page.cursor}`;
+    const key = `${this.#options.prefix}lingxi:online`;
+    const ids = await this.#link.guarded(
+      this.#link.client.zrangebyscore(key, from, '+inf', 'LIMIT', 0, page.limit),
+    );
+    return { userIds: ids.map(Number), cursor: ids.length === page.limit ? ids.at(-1) : undefined };
+  }
+
+  feed(page: {
+    readonly cursor: string;
+    readonly limit: number;
+  }): Promise<readonly StoredChange[] | undefined> {
+    return this.#changes.feed(page);
+  }
+
+  timeline(
+    userId: number,
+    page: { readonly cursor: string | undefined; readonly limit: number },
+  ): Promise<readonly StoredChange[] | undefined> {
+    return this.#changes.timeline(userId, page);
+  }
+
+  async knows(
+    rows: readonly { readonly userId: number; readonly period: number }[],
+  ): Promise<readonly boolean[]> {
+    if (rows.length === 0) return [];
+    const known = (await this.#run('knows', pairs(rows))) as number[];
+    const aside = await this.#duties.aside(rows);
+    return rows.map((_, index) => known[index] === 1 || aside[index] === true);
+  }
+
+  takeDuties(limit: number): Promise<readonly Duty[]> {
+    return this.#duties.take(limit);
+  }
+
+  ackDuties(duties: readonly Duty[]): Promise<void> {
+    return this.#duties.acknowledge(duties);
+  }
+
+  setAside(duty: Duty, error: string): Promise<void> {
+    return this.#duties.setAside(duty, error);
+  }
+
+  pendingDuties(): Promise<PendingDuties> {
+    return this.#duties.pending();
+  }
+
+  close(): Promise<void> {
+    return this.#link.close();
+  }
+
+  async #run(name: ScriptName, args: readonly (string | number)[]): Promise<unknown> {
+    const { prefix, node, lastSeenTtlMs, feedLength, timelineTtlMs } = this.#options;
+    const runId = await this.#link.runId();
+    const common = [
+      prefix,
+      node,
+      this.#link.connectionName,
+      runId,
+      `${lastSeenTtlMs};${feedLength};${timelineTtlMs};${this.#link.database}`,
+    ];
+    return this.#timed(name, this.#link.script(name, `${prefix}lingxi:world`, [...common, ...args]));
+  }
+
+  async #timed(name: ScriptName, call: Promise<unknown>): Promise<unknown> {
+    const done = this.#options.sent?.(name);
+    try {
+      const reply = await call;
+      done?.(true);
+      return reply;
+    } catch (error) {
+      done?.(false);
+      throw error;
+    }
+  }
+}
+
+/** In the order of `claim.lua`. */
+function fieldsOf(claim: Claim): readonly (string | number)[] {
+  return [
+    ...[String(claim.userId), claim.mode, claim.rev, claim.sockets, claim.rivals],
+    ...[claim.socketMs, claim.httpMs, claim.proofAgeMs, claim.untilMs],
+    ...[String(claim.epoch), claim.floor, claim.period, claim.loginTime],
+    ...[wellFormed(claim.username), wellFormed(claim.ip), claim.cause, claim.proofMark],
+  ];
+}
+
+/** Half of a surrogate pair has no JSON form that Redis takes: it is replaced, as an encoder to UTF-8 does. */
+function wellFormed(text: string): string {
+  return text.replace(LONE_SURROGATES, '\ufffd');
+}
+
+function pairs(batch: readonly { readonly userId: number; readonly period: number }[]): number[] {
+  return batch.flatMap(({ userId, period }) => [userId, period]);
+}

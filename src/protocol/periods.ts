@@ -1,0 +1,64 @@
+import type { LogoutReason } from './reasons.ts';
+
+/** A row of `lingxi_periods` as far as it is known. Times are wall-clock milliseconds. */
+export interface PeriodRow {
+  readonly userId: number;
+  /** Number of the period, in milliseconds, greater than any earlier one of the user (rule PR2). */
+  readonly period: number;
+  readonly loginAt: number;
+  /** Newest proof of life; `null` while the period is open. */
+  readonly lastSeenAt: number | null;
+  readonly logoutAt: number | null;
+  readonly reason: LogoutReason | null;
+  /** When the logout was written; `null` while the period is open. */
+  readonly settledAt: number | null;
+  /** Incarnation that holds or held the period. */
+  readonly node: string;
+}
+
+/** Names one period of one user. */
+export interface PeriodKey {
+  readonly userId: number;
+  readonly period: number;
+}
+
+/** The order to settle one ended period: the whole row, so that it can be written even if none exists (rule ST2). */
+export interface Duty {
+  /** Opaque handle with which the presence store is told that the duty is done. */
+  readonly id: string;
+  readonly userId: number;
+  readonly period: number;
+  readonly loginAt: number;
+  readonly logoutAt: number;
+  readonly lastSeenAt: number;
+  readonly reason: LogoutReason;
+  readonly node: string;
+}
+
+/** A period about to open (rules ST4, ST9). */
+export interface Opening {
+  readonly userId: number;
+  readonly period: number;
+  readonly loginAt: number;
+  readonly node: string;
+}
+
+/** What SQL knows of a user before a login. */
+export interface UserFacts {
+  readonly userId: number;
+  /** Whether the operator's users table has the row. Always true with `LINGXI_USERS_TABLE=none`. */
+  readonly exists: boolean;
+  /** False for an id that is too great for the id column, so that no row of it can be made. */
+  readonly canExist: boolean;
+  /** The newest period of the user, open or closed. */
+  readonly newest: PeriodRow | undefined;
+}
+
+export interface EndedPeriod {
+  readonly userId: number;
+  readonly period: number;
+  readonly epoch: number;
+  readonly loginTime: number;
+  readonly logoutTime: number;
+  readonly reason: LogoutReason;
+}
