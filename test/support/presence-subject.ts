@@ -27,6 +27,9 @@ export interface PresenceSubject {
   stop(): Promise<void>;
 }
 
+/** A name for the store, and how one is made. */
+export type SubjectCase = readonly [name: string, open: () => PresenceSubject | Promise<PresenceSubject>];
+
 export function memorySubject(): PresenceSubject {
   return {
     name: 'memory',

@@ -1,0 +1,94 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Claim, EndRequest, PresenceStore } from '../../src/presence/store/port.ts';
+import { eventually } from '../support/ports.ts';
+import {
+  claimOf,
+  grownUp,
+  login,
+  type PresenceSubject,
+  type SubjectCase,
+  type SubjectOptions,
+  state,
+} from '../support/presence-subject.ts';
+
+let users = 1000;
+let nodes = 0;
+const freshUser = (): number => ++users;
+const socketOf = (userId: number, rev: number, changed: Partial<Claim> = {}) =>
+  claimOf(userId, { mode: 'socket', rev, ...changed });
+const httpOf = (userId: number, rev: number, changed: Partial<Claim> = {}) =>
+  claimOf(userId, { mode: 'http', rev, ...changed });
+const endOf = (userId: number, changed: Partial<EndRequest> = {}): EndRequest => ({
+  ...{ userId, reason: 'logout', epoch: 0, proofAgeMs: -1 },
+  ...changed,
+});
+
+/** Kicks and blocks in every presence store (rule PR13). */
+export const presenceStoreBlocksContract = (cases: readonly SubjectCase[]): void =>
+  describe.each(cases)('[PR13] kicks and blocks in the presence store in %s', (_name, openSubject) => {
+    let subject: PresenceSubject;
+    const open = (options: SubjectOptions = {}): Promise<PresenceStore> =>
+      subject.open({ node: `node-${++nodes}`, ...options });
+    beforeAll(async () => {
+      subject = await openSubject();
+      await grownUp(await open());
+    });
+    afterAll(() => subject?.stop());
+
+    const read = async (store: PresenceStore, userId: number) => (await store.read([userId]))[0];
+    const end = async (store: PresenceStore, request: EndRequest) => (await store.end([request]))[0];
+
+    it('a block refuses logins for as long as it says, also of somebody who is offline', async () => {
+      const store = await open();
+      const user = freshUser();
+      expect(await end(store, endOf(user, { reason: 'kick', blockMs: 300 }))).toEqual({ kind: 'not-online' });
+      let rev = 0;
+      for (const claim of [socketOf, httpOf])
+        expect(await state(store, claim(user, ++rev))).toEqual({ kind: 'refused', code: 'blocked' });
+      await eventually(async () =>
+        expect(await state(store, socketOf(user, ++rev))).toMatchObject({ kind: 'opened' }),
+      );
+    });
+
+    it('a block of 0 lifts the block, of somebody never seen and of somebody who was', async () => {
+      const store = await open();
+      const [stranger, known] = [freshUser(), freshUser()];
+      await login(store, socketOf(known, 1));
+      await end(store, endOf(known, { reason: 'kick', blockMs: 600_000 }));
+      await end(store, endOf(stranger, { reason: 'kick', blockMs: 600_000 }));
+      for (const user of [stranger, known]) {
+        expect(await state(store, socketOf(user, 2))).toEqual({ kind: 'refused', code: 'blocked' });
+        // Who says nothing of the block leaves it.
+        expect(await end(store, endOf(user))).toEqual({ kind: 'not-online' });
+        expect(await state(store, socketOf(user, 3))).toEqual({ kind: 'refused', code: 'blocked' });
+        expect(await end(store, endOf(user, { reason: 'kick', blockMs: 0 }))).toEqual({ kind: 'not-online' });
+        expect(await state(store, socketOf(user, 4))).toMatchObject({ kind: 'opened' });
+      }
+      expect(await read(store, stranger)).toBeUndefined();
+      expect((await read(store, known))?.status).toBe('offline');
+    });
+
+    it('[PR7] a logout of an older epoch blocks nobody', async () => {
+      const store = await open({ policy: 'multi' });
+      const user = freshUser();
+      const older = await login(store, socketOf(user, 1));
+      await login(store, socketOf(user, 2, { sockets: 2, rivals: 1 }));
+      const late = endOf(user, { epoch: older.epoch, blockMs: 600_000 });
+      expect(await end(store, late)).toEqual({ kind: 'superseded' });
+      expect(await state(store, socketOf(user, 3, { sockets: 3, rivals: 2 }))).toMatchObject({
+        kind: 'joined',
+      });
+    });
+
+    it('what the service said of a kick stands in the timeline, whatever it holds', async () => {
+      const store = await open();
+      for (const note of ['作弊 | a;b,c', 'e', 'r']) {
+        const user = freshUser();
+        await login(store, socketOf(user, 1));
+        await end(store, endOf(user, { reason: 'kick', note }));
+        const [newest, ...older] = (await store.timeline(user, { cursor: undefined, limit: 10 })) ?? [];
+        expect(newest).toMatchObject({ event: 'offline', cause: 'kick', note, epoch: expect.any(Number) });
+        for (const entry of older) expect(entry.note).toBeUndefined();
+      }
+    });
+  });

@@ -1,0 +1,10 @@
+import { presenceStoreContract } from '../../suites/presence-store.ts';
+import { presenceStoreBlocksContract } from '../../suites/presence-store-blocks.ts';
+import { presenceStoreEndsContract } from '../../suites/presence-store-ends.ts';
+import { memorySubject, type SubjectCase } from '../../support/presence-subject.ts';
+
+const MEMORY: readonly SubjectCase[] = [['memory', memorySubject]];
+
+presenceStoreContract(MEMORY);
+presenceStoreEndsContract(MEMORY);
+presenceStoreBlocksContract(MEMORY);
