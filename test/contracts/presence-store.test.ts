@@ -1,4 +1,4 @@
-import { presenceStoreContract } from '../suites/presence-store.ts';
+import { presenceStoreContract, presenceStoreStatementsContract } from '../suites/presence-store.ts';
 import { presenceStoreBlocksContract } from '../suites/presence-store-blocks.ts';
 import { presenceStoreEndsContract } from '../suites/presence-store-ends.ts';
 import { redisSubject, type SubjectCase } from '../support/presence-subject.ts';
@@ -6,5 +6,6 @@ import { redisSubject, type SubjectCase } from '../support/presence-subject.ts';
 const REDIS: readonly SubjectCase[] = [['redis', redisSubject]];
 
 presenceStoreContract(REDIS);
+presenceStoreStatementsContract(REDIS);
 presenceStoreEndsContract(REDIS);
 presenceStoreBlocksContract(REDIS);

@@ -1,42 +1,12 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Claim, EndRequest, PresenceStore } from '../../src/presence/store/port.ts';
+import { describe, expect, it } from 'vitest';
 import { eventually } from '../support/ports.ts';
-import {
-  claimOf,
-  grownUp,
-  login,
-  type PresenceSubject,
-  type SubjectCase,
-  type SubjectOptions,
-  state,
-} from '../support/presence-subject.ts';
-
-let users = 1000;
-let nodes = 0;
-const freshUser = (): number => ++users;
-const socketOf = (userId: number, rev: number, changed: Partial<Claim> = {}) =>
-  claimOf(userId, { mode: 'socket', rev, ...changed });
-const httpOf = (userId: number, rev: number, changed: Partial<Claim> = {}) =>
-  claimOf(userId, { mode: 'http', rev, ...changed });
-const endOf = (userId: number, changed: Partial<EndRequest> = {}): EndRequest => ({
-  ...{ userId, reason: 'logout', epoch: 0, proofAgeMs: -1 },
-  ...changed,
-});
+import { login, type SubjectCase, state } from '../support/presence-subject.ts';
+import { endOf, freshUser, httpOf, socketOf, storeRoom } from './store-room.ts';
 
 /** Kicks and blocks in every presence store (rule PR13). */
 export const presenceStoreBlocksContract = (cases: readonly SubjectCase[]): void =>
   describe.each(cases)('[PR13] kicks and blocks in the presence store in %s', (_name, openSubject) => {
-    let subject: PresenceSubject;
-    const open = (options: SubjectOptions = {}): Promise<PresenceStore> =>
-      subject.open({ node: `node-${++nodes}`, ...options });
-    beforeAll(async () => {
-      subject = await openSubject();
-      await grownUp(await open());
-    });
-    afterAll(() => subject?.stop());
-
-    const read = async (store: PresenceStore, userId: number) => (await store.read([userId]))[0];
-    const end = async (store: PresenceStore, request: EndRequest) => (await store.end([request]))[0];
+    const { open, read, end } = storeRoom(openSubject);
 
     it('a block refuses logins for as long as it says, also of somebody who is offline', async () => {
       const store = await open();

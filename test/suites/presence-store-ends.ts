@@ -1,48 +1,13 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Claim, EndRequest, PresenceStore } from '../../src/presence/store/port.ts';
-import type { Duty } from '../../src/protocol/periods.ts';
+import { describe, expect, it } from 'vitest';
+import type { Claim } from '../../src/presence/store/port.ts';
 import { eventually } from '../support/ports.ts';
-import {
-  claimOf,
-  grownUp,
-  login,
-  nothingLeft,
-  type PresenceSubject,
-  type SubjectCase,
-  type SubjectOptions,
-  state,
-} from '../support/presence-subject.ts';
-
-let users = 1000;
-let nodes = 0;
-const freshUser = (): number => ++users;
-const socketOf = (userId: number, rev: number, changed: Partial<Claim> = {}) =>
-  claimOf(userId, { mode: 'socket', rev, ...changed });
-const httpOf = (userId: number, rev: number, changed: Partial<Claim> = {}) =>
-  claimOf(userId, { mode: 'http', rev, ...changed });
-const endOf = (userId: number, changed: Partial<EndRequest> = {}): EndRequest => ({
-  ...{ userId, reason: 'logout', epoch: 0, proofAgeMs: -1 },
-  ...changed,
-});
+import { claimOf, login, nothingLeft, type SubjectCase, state } from '../support/presence-subject.ts';
+import { endOf, freshUser, httpOf, socketOf, storeRoom } from './store-room.ts';
 
 /** How periods end, and what remains of them, in every presence store (rule PR13). */
 export const presenceStoreEndsContract = (cases: readonly SubjectCase[]): void =>
   describe.each(cases)('[PR13] the presence store in %s', (_name, openSubject) => {
-    let subject: PresenceSubject;
-    const open = (options: SubjectOptions = {}): Promise<PresenceStore> =>
-      subject.open({ node: `node-${++nodes}`, ...options });
-    beforeAll(async () => {
-      subject = await openSubject();
-      await grownUp(await open());
-    });
-    afterAll(() => subject?.stop());
-
-    const read = async (store: PresenceStore, userId: number) => (await store.read([userId]))[0];
-    const end = async (store: PresenceStore, request: EndRequest) => (await store.end([request]))[0];
-    const dutiesOf = async (store: PresenceStore, userId: number): Promise<readonly Duty[]> =>
-      (await store.takeDuties(10_000)).filter((duty) => duty.userId === userId);
-    const online = async (store: PresenceStore): Promise<readonly number[]> =>
-      (await store.onlinePage({ limit: 10_000, cursor: undefined })).userIds;
+    const { open, read, end, dutiesOf, online } = storeRoom(openSubject);
 
     describe('policies', () => {
       it('[PR4] reject refuses while a socket lives, and not a linger', async () => {

@@ -1,48 +1,12 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Claim, EndRequest, PresenceStore } from '../../src/presence/store/port.ts';
-import type { Duty } from '../../src/protocol/periods.ts';
+import { describe, expect, it } from 'vitest';
 import { eventually } from '../support/ports.ts';
-import {
-  claimOf,
-  grownUp,
-  login,
-  nothingLeft,
-  type PresenceSubject,
-  type SubjectCase,
-  type SubjectOptions,
-  state,
-} from '../support/presence-subject.ts';
-
-let users = 1000;
-let nodes = 0;
-const freshUser = (): number => ++users;
-const socketOf = (userId: number, rev: number, changed: Partial<Claim> = {}) =>
-  claimOf(userId, { mode: 'socket', rev, ...changed });
-const httpOf = (userId: number, rev: number, changed: Partial<Claim> = {}) =>
-  claimOf(userId, { mode: 'http', rev, ...changed });
-const endOf = (userId: number, changed: Partial<EndRequest> = {}): EndRequest => ({
-  ...{ userId, reason: 'logout', epoch: 0, proofAgeMs: -1 },
-  ...changed,
-});
+import { claimOf, login, nothingLeft, type SubjectCase, state } from '../support/presence-subject.ts';
+import { endOf, freshUser, httpOf, socketOf, storeRoom } from './store-room.ts';
 
 /** How periods open, and what statements do, in every presence store (rule PR13). */
 export const presenceStoreContract = (cases: readonly SubjectCase[]): void =>
   describe.each(cases)('[PR13] the presence store in %s', (_name, openSubject) => {
-    let subject: PresenceSubject;
-    const open = (options: SubjectOptions = {}): Promise<PresenceStore> =>
-      subject.open({ node: `node-${++nodes}`, ...options });
-    beforeAll(async () => {
-      subject = await openSubject();
-      await grownUp(await open());
-    });
-    afterAll(() => subject?.stop());
-
-    const read = async (store: PresenceStore, userId: number) => (await store.read([userId]))[0];
-    const end = async (store: PresenceStore, request: EndRequest) => (await store.end([request]))[0];
-    const dutiesOf = async (store: PresenceStore, userId: number): Promise<readonly Duty[]> =>
-      (await store.takeDuties(10_000)).filter((duty) => duty.userId === userId);
-    const online = async (store: PresenceStore): Promise<readonly number[]> =>
-      (await store.onlinePage({ limit: 10_000, cursor: undefined })).userIds;
+    const { open, read, end, online } = storeRoom(openSubject);
 
     describe('opening and joining', () => {
       it('[PR1] [PR2] a socket of a user whom nobody holds opens a period, numbered as its epoch', async () => {
@@ -193,6 +157,12 @@ export const presenceStoreContract = (cases: readonly SubjectCase[]): void =>
         expect(ended.every(({ kind }) => kind === 'ended')).toBe(true);
       });
     });
+  });
+
+/** Statements that are old, repeated or the last, in every presence store (rule PR13). */
+export const presenceStoreStatementsContract = (cases: readonly SubjectCase[]): void =>
+  describe.each(cases)('[PR13] statements to the presence store in %s', (_name, openSubject) => {
+    const { open, read, dutiesOf, online } = storeRoom(openSubject);
 
     describe('revisions', () => {
       it('the same revision answers what it answered before and changes nothing', async () => {

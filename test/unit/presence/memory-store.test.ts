@@ -1,4 +1,4 @@
-import { presenceStoreContract } from '../../suites/presence-store.ts';
+import { presenceStoreContract, presenceStoreStatementsContract } from '../../suites/presence-store.ts';
 import { presenceStoreBlocksContract } from '../../suites/presence-store-blocks.ts';
 import { presenceStoreEndsContract } from '../../suites/presence-store-ends.ts';
 import { memorySubject, type SubjectCase } from '../../support/presence-subject.ts';
@@ -6,5 +6,6 @@ import { memorySubject, type SubjectCase } from '../../support/presence-subject.
 const MEMORY: readonly SubjectCase[] = [['memory', memorySubject]];
 
 presenceStoreContract(MEMORY);
+presenceStoreStatementsContract(MEMORY);
 presenceStoreEndsContract(MEMORY);
 presenceStoreBlocksContract(MEMORY);

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { SCRIPT_NAMES } from '../../../src/presence/store/redis/scripts.ts';
 import { CloseCode } from '../../../src/protocol/close-codes.ts';
 import { ERRORS } from '../../../src/protocol/error-codes.ts';
 import { filesOf, textOf } from './repository.ts';
@@ -59,5 +60,58 @@ describe('docs/PROTOCOL.md', () => {
       (code) => !places.some((line) => new RegExp(`\\b${code}\\b`).test(line)),
     );
     expect(missing).toEqual([]);
+  });
+
+  /** Names in the first column of the tables of one section: `a`, `b`. */
+  function namesIn(heading: string): readonly string[] {
+    const [, section = ''] = (textOf('docs/PROTOCOL.md') ?? '').split(new RegExp(`^#+ ${heading}$`, 'm'));
+    const [body = ''] = section.split(/^## /m);
+    return [...body.matchAll(/^\| ([^|]*)\|/gm)].flatMap(([, cell = '']) =>
+      [...cell.matchAll(/`([\w-]+)[^`]*`/g)].map(([, name = '']) => name),
+    );
+  }
+
+  const SOURCES = filesOf(['src'], ['.ts']);
+  const found = (files: readonly string[], pattern: RegExp): readonly string[] => [
+    ...new Set(files.flatMap((text) => [...text.matchAll(pattern)].map(([, name = '']) => name))),
+  ];
+
+  it('describes every metric, and no other', () => {
+    const texts = SOURCES.filter(({ path }) => path.startsWith('src/metrics/')).map(({ text }) => text);
+    const names = found(texts, /'(lingxi_[a-z_]+)'/g);
+    expect(names.length).toBeGreaterThan(20);
+    expect([...namesIn('Metrics')].sort()).toEqual([...names].sort());
+  });
+
+  it('describes every log event, and no other', () => {
+    // A log takes an object that begins with its event; a timeline's entry has a cause right behind it.
+    const names = found(
+      SOURCES.map(({ text }) => text),
+      /event: '([a-z-]+)'(?!, cause: '(?:login|socket|newer-connection)')/g,
+    );
+    const timeline = ['offline', 'online', 'released', 'connected', 'replaced', 'disconnected', 'message'];
+    const logged = names.filter((name) => !timeline.includes(name));
+    expect(logged.length).toBeGreaterThan(15);
+    const described = namesIn('Log events');
+    expect(logged.filter((name) => !described.includes(name))).toEqual([]);
+    expect(described.filter((name) => !names.includes(name))).toEqual([]);
+  });
+
+  it('describes every frame between the server and a lingxi.v1 client, and no other', () => {
+    const wire = SOURCES.filter(({ path }) => /^src\/(connection|protocol|gateway)\//.test(path));
+    const [, section = ''] = (textOf('docs/PROTOCOL.md') ?? '').split(/^## WebSocket: frames$/m);
+    const rows = [...section.matchAll(/^\| (?:server|client) \| `([a-z]+)`/gm)].map(([, name = '']) => name);
+    const sent = found(
+      wire.map(({ text }) => text),
+      /(?:"type":"|\btype: '|case ')(welcome|pong|goodbye|error|token|logout|state|ack)\b/g,
+    );
+    expect([...new Set(rows)].sort()).toEqual([...sent].sort());
+    expect(rows.length).toBeGreaterThan(sent.length);
+  });
+
+  it('describes every script of Redis, and no other', () => {
+    const rows = namesIn('Scripts');
+    expect(SCRIPT_NAMES.filter((name) => !rows.includes(name))).toEqual([]);
+    expect(rows.slice(0, SCRIPT_NAMES.length).sort()).toEqual([...SCRIPT_NAMES].sort());
   });
 });

@@ -15,6 +15,7 @@ const TEXTS = [
   ...topLevel([
     'README.md',
     'README.zh-CN.md',
+    'CONTRIBUTING.md',
     'SECURITY.md',
     'CHANGELOG.md',
     'LICENSE',
