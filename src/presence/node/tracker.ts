@@ -138,7 +138,7 @@ export class PresenceTracker implements Presence, ManagerObserver {
     const answer = await this.#end(request);
     if (answer === undefined || answer.kind === 'young' || answer.kind === 'no-lease')
       return err('presence-unavailable');
-    // Without a named epoch it only means that the user came back again and again while this was tried.
+    // Without a named epoch it only means that another period, or many connections, began while this was tried.
     if (answer.kind === 'superseded')
       return err(request.epoch === undefined ? 'presence-unavailable' : 'superseded');
     if (answer.kind !== 'ended') return err('not-online');
@@ -255,13 +255,17 @@ export class PresenceTracker implements Presence, ManagerObserver {
     }
   }
 
-  /** A logout without an epoch reads it first, so that its retries cannot end a period that began meanwhile. */
+  /**
+   * A logout without an epoch reads it first, and its retries carry the same one: a period that began meanwhile is not
+   * meant. A newer connection of the period that was found does not save it (rule PR7).
+   */
   async #endOnce(request: LogoutRequest, hold: UserHold): Promise<EndAnswer> {
     const { userId, reason, epoch, blockMs, note } = request;
     const { store, clock } = this.#options;
+    const found = epoch === undefined ? await this.#newest(userId) : { epoch, period: undefined };
+    let named = found.epoch;
     let answer: EndAnswer = { kind: 'not-online' };
     for (let attempt = 0; attempt < MAX_END_ATTEMPTS; attempt += 1) {
-      const named = epoch ?? (await store.read([userId]))[0]?.epoch ?? NO_EPOCH;
       const [first] = await store.end([
         {
           ...{ userId, reason, epoch: named, proofAgeMs: this.#proofAge(hold) },
@@ -271,13 +275,22 @@ export class PresenceTracker implements Presence, ManagerObserver {
       ]);
       if (first !== undefined) answer = first;
       if (answer.kind === 'ended' || answer.kind === 'not-online') return answer;
-      if (answer.kind === 'superseded' && epoch !== undefined) return answer;
-      if (answer.kind !== 'superseded') {
+      if (answer.kind === 'superseded') {
+        // Nothing has happened yet, so this asks anew rather than again.
+        const newest = epoch === undefined ? await this.#newest(userId) : undefined;
+        if (newest?.period === undefined || newest.period !== found.period) return answer;
+        named = newest.epoch;
+      } else {
         this.#node?.leaseDoubtful();
         await sleep(clock, END_RETRY_MS);
       }
     }
     return answer;
+  }
+
+  async #newest(userId: number): Promise<{ readonly epoch: number; readonly period: number | undefined }> {
+    const [record] = await this.#options.store.read([userId]);
+    return { epoch: record?.epoch ?? NO_EPOCH, period: record?.period };
   }
 
   #proofAge(hold: UserHold): number {

@@ -1,6 +1,7 @@
 import type {
   Claim,
   ClaimAnswer,
+  EndAnswer,
   EndRequest,
   Loss,
   PresenceStore,
@@ -28,6 +29,8 @@ export class FragileStore implements PresenceStore {
   restoring = false;
   /** Replaces the answer to a claim. */
   answer: ((claim: Claim) => ClaimAnswer | undefined) | undefined;
+  /** Asked before each end reaches the store; what it answers takes the place of the store's answer. */
+  ending: ((request: EndRequest) => Promise<EndAnswer | undefined>) | undefined;
   /** When the next node is dead, as looks at dead nodes tell. */
   nextDeathMs: number | undefined;
   readonly #inner: PresenceStore;
@@ -71,7 +74,14 @@ export class FragileStore implements PresenceStore {
     return this.#inner.timeline(...asked);
   }
   end(batch: readonly EndRequest[]): ReturnType<PresenceStore['end']> {
-    return this.#call('end', () => this.#inner.end(batch));
+    return this.#call('end', async () => {
+      const answers: EndAnswer[] = [];
+      for (const request of batch) {
+        const replaced = await this.ending?.(request);
+        answers.push(...(replaced === undefined ? await this.#inner.end([request]) : [replaced]));
+      }
+      return answers;
+    });
   }
   unstated(rev: number): Promise<readonly number[]> {
     return this.#inner.unstated(rev);
