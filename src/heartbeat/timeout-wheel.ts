@@ -28,6 +28,8 @@ export class TimeoutWheel<Node extends WheelNode> {
   readonly #counts = new Uint32Array(SLOT_COUNT);
   /** Number of the next slot to look at, counted from time 0. */
   #next: number;
+  /** A slot is being emptied: what is added meanwhile goes beyond it, or it might never become empty. */
+  #advancing = false;
   #size = 0;
 
   constructor(now: number) {
@@ -41,7 +43,8 @@ export class TimeoutWheel<Node extends WheelNode> {
   add(node: Node): void {
     assert(node.wheelSlot === OFF_WHEEL, 'a node is on one wheel at most');
     const due = Math.ceil(node.dueAt() / SLOT_MS);
-    const slot = Math.min(Math.max(due, this.#next), this.#next + HORIZON_SLOTS) % SLOT_COUNT;
+    const first = this.#advancing ? this.#next + 1 : this.#next;
+    const slot = Math.min(Math.max(due, first), first + HORIZON_SLOTS) % SLOT_COUNT;
     const head = this.#slots[slot];
     node.wheelSlot = slot;
     node.wheelPrevious = undefined;
@@ -88,9 +91,19 @@ export class TimeoutWheel<Node extends WheelNode> {
 
   /**
    * Takes off the wheel and hands to `due` each node whose deadline has passed at `now`, `limit` nodes at most.
-   * Answers how many; where it is `limit`, more may wait for the next call.
+   * Answers how many; where it is `limit`, more may wait for the next call. A node that `due` puts back comes again
+   * with a later slot at the earliest, whatever its deadline is: each call ends.
    */
   advance(now: number, limit: number, due: (node: Node) => void): number {
+    this.#advancing = true;
+    try {
+      return this.#empty(now, limit, due);
+    } finally {
+      this.#advancing = false;
+    }
+  }
+
+  #empty(now: number, limit: number, due: (node: Node) => void): number {
     const last = Math.floor(now / SLOT_MS);
     let given = 0;
     // A gap of a whole turn or more visits each slot once.
@@ -106,7 +119,7 @@ export class TimeoutWheel<Node extends WheelNode> {
           given += 1;
           due(node);
         } else {
-          this.#addAfter(node, this.#next + 1);
+          this.add(node);
         }
         // `due` may have taken the follower off the wheel as well: start again from the head then.
         node =
@@ -122,13 +135,5 @@ export class TimeoutWheel<Node extends WheelNode> {
   /** Number of the slot in which a node due at `time` lies, within one turn. */
   #lastSlot(time: number): number {
     return Math.min(Math.ceil(time / SLOT_MS), this.#next + SLOT_COUNT - 1);
-  }
-
-  /** Adds a node that must not land in the slot that is being emptied. */
-  #addAfter(node: Node, earliest: number): void {
-    const current = this.#next;
-    this.#next = earliest;
-    this.add(node);
-    this.#next = current;
   }
 }

@@ -104,6 +104,58 @@ describe('TimeoutWheel', () => {
     expect(at).toEqual([50, 150, 250, 350, 450]);
   });
 
+  it.each([
+    ['on the edge of a slot', 100],
+    ['within a slot', 110],
+    ['long ago', 0],
+  ])('[HB4] a node that is put back with a deadline that has passed, %s, holds up nobody', (_, due) => {
+    const wheel = new TimeoutWheel<Watch>(0);
+    const [stubborn, other] = [new Watch(1, due), new Watch(2, 130)];
+    wheel.add(stubborn);
+    wheel.add(other);
+    const given: number[] = [];
+    const putBack = (node: Watch): void => {
+      // Without an end of its own this test would run for ever where the wheel does.
+      if (given.length > 100) throw new Error('the wheel makes no progress');
+      given.push(node.name);
+      if (node === stubborn) wheel.add(node);
+    };
+    for (const now of [0, 100, 125, 150, 150]) wheel.advance(now, 1000, putBack);
+    expect(given).toContain(2);
+    expect(wheel.size).toBe(1);
+    // Once for each slot that came up, at most, and again as soon as the next one does.
+    expect(given.filter((name) => name === 1).length).toBeLessThanOrEqual(7);
+    given.length = 0;
+    wheel.advance(175, 1000, putBack);
+    expect(given).toEqual([1]);
+  });
+
+  it('[HB4] many that are put back, a few at a time, end as well', () => {
+    const wheel = new TimeoutWheel<Watch>(0);
+    for (let name = 0; name < 25; name += 1) wheel.add(new Watch(name, 100));
+    let calls = 0;
+    for (let given = 10; given === 10; calls += 1) {
+      if (calls > 100) throw new Error('the wheel makes no progress');
+      given = wheel.advance(100, 10, (node) => wheel.add(node));
+    }
+    expect(wheel.size).toBe(25);
+  });
+
+  it('[HB5] put back in a gap of a whole turn, a node is handed out again and then kept', () => {
+    const wheel = new TimeoutWheel<Watch>(0);
+    const node = new Watch(1, 0);
+    wheel.add(node);
+    let given = 0;
+    wheel.advance(HORIZON_MS * 2, Number.POSITIVE_INFINITY, (due) => {
+      given += 1;
+      if (given > 5000) throw new Error('the wheel makes no progress');
+      due.due = HORIZON_MS * 2 + 5000;
+      wheel.add(due);
+    });
+    expect(given).toBe(1);
+    expect(advance(wheel, HORIZON_MS * 2 + 5000)).toEqual([1]);
+  });
+
   it('[HB4] agrees with a plain list: never early, at most a slot and a tick late', () => {
     const command = fc.oneof(
       {
