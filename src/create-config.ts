@@ -10,6 +10,7 @@ import { type Clock, systemClock } from './lib/clock.ts';
 import { err, ok, type Result } from './lib/result.ts';
 import type { Log } from './logging/log.ts';
 import { createLog } from './logging/pino-log.ts';
+import { redisUrlFault } from './redis/url.ts';
 
 /** What a program may give as configuration. */
 export type GatewayConfig = Partial<Config> | LoadedConfig | Result<LoadedConfig, ConfigError>;
@@ -43,6 +44,7 @@ export function loadConfig(options: LoadConfigOptions = {}): Result<LoadedConfig
     hostname: hostname(),
     readFile: readTextFile,
     secretStore: fileSecretStore(randomBytes),
+    redisUrlFault,
   });
 }
 
@@ -91,6 +93,7 @@ function readConfig(given: GatewayConfig): Result<Config, ConfigError> {
     hostname: hostname(),
     readFile: () => undefined,
     secretStore: fileSecretStore(randomBytes),
+    redisUrlFault,
   });
   return completed.ok ? ok({ ...completed.value.config, ...asIs }) : completed;
 }

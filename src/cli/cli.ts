@@ -6,6 +6,7 @@ import { readTextFile } from '../config/read-text-file.ts';
 import type { ConfigError } from '../config/sources.ts';
 import type { Clock, Timer } from '../lib/clock.ts';
 import type { Result } from '../lib/result.ts';
+import { redisUrlFault } from '../redis/url.ts';
 
 /** What a command may touch of the process it runs in. */
 export interface Cli {
@@ -57,6 +58,7 @@ export function readConfig(
     hostname: hostname(),
     needs,
     readFile: readTextFile,
+    redisUrlFault,
     secretStore: {
       obtain: (name, dataDir) => (make.includes(name) ? making : looking).obtain(name, dataDir),
     },

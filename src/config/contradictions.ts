@@ -1,4 +1,3 @@
-import { parseRedisUrl } from '../redis/url.ts';
 import type { Config } from './config.ts';
 import { isGuessable } from './secret-strength.ts';
 
@@ -9,19 +8,22 @@ const MIN_API_KEY_BYTES = 24;
 
 const OWN_TABLES = ['lingxi_periods', 'lingxi_nodes'];
 
-/**
- * What cannot be meant: each refuses the start. `given` holds the fields that some source set. A command that `needs` the
- * stores alone is not asked for keys.
- */
-export function findContradiction(
-  config: Config,
-  given: ReadonlySet<keyof Config>,
-  needs: 'everything' | 'stores' = 'everything',
-): string | undefined {
+export interface ContradictionOptions {
+  /** The fields that some source set. */
+  readonly given: ReadonlySet<keyof Config>;
+  /** A command that needs the stores alone is not asked for keys. */
+  readonly needs: 'everything' | 'stores';
+  /** What is wrong with a `REDIS_URL`; undefined where it can be used. */
+  readonly redisUrlFault: (url: string) => string | undefined;
+}
+
+/** What cannot be meant: each refuses the start. */
+export function findContradiction(config: Config, options: ContradictionOptions): string | undefined {
+  const { given, needs, redisUrlFault } = options;
   return (
     (needs === 'everything' ? credentialContradiction(config) : undefined) ??
     timingContradiction(config) ??
-    redisFault(config) ??
+    (config.redisUrl === undefined ? undefined : redisUrlFault(config.redisUrl)) ??
     storesContradiction(config) ??
     tableContradiction(config, given)
   );
@@ -77,12 +79,6 @@ function timingContradiction(config: Config): string | undefined {
     return `LINGXI_PING_INTERVAL_MS (${config.pingIntervalMs}) must be shorter than LINGXI_HEARTBEAT_TIMEOUT_MS (${config.heartbeatTimeoutMs}): a client could not answer in time.`;
   }
   return undefined;
-}
-
-function redisFault({ redisUrl }: Config): string | undefined {
-  if (redisUrl === undefined) return undefined;
-  const parsed = parseRedisUrl(redisUrl);
-  return parsed.ok ? undefined : parsed.error.message;
 }
 
 function tableContradiction(config: Config, given: ReadonlySet<keyof Config>): string | undefined {

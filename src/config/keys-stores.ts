@@ -1,6 +1,14 @@
-import { REDIS_SCHEMES } from '../redis/url.ts';
 import { fixed, type Keys } from './key.ts';
 import { choice, columnName, flag, matching, tableName, url, whole } from './kinds.ts';
+
+const REDIS_SCHEMES = [
+  'redis',
+  'rediss',
+  'redis+sentinel',
+  'rediss+sentinel',
+  'redis+cluster',
+  'rediss+cluster',
+];
 
 /** Redis, SQL, and what is kept there for how long. */
 export const storeKeys = {

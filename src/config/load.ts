@@ -12,6 +12,8 @@ import { type ConfigError, type Lookup, openSources, type SourceOptions } from '
 export interface LoadOptions extends SourceOptions {
   /** Name of this host, the default of `LINGXI_NODE_NAME`. Default: `localhost`. */
   readonly hostname?: string;
+  /** What is wrong with a `REDIS_URL`; undefined where it can be used. Redis is a module beside this one. */
+  readonly redisUrlFault: (url: string) => string | undefined;
   /** `stores`: keys that sign and check credentials may be missing. Default: `everything`. */
   readonly needs?: 'everything' | 'stores';
   /** Where development keeps its secrets. Without it, missing secrets stay missing. */
@@ -65,7 +67,11 @@ export function loadConfig(options: LoadOptions): Result<LoadedConfig, ConfigErr
   if (failure !== undefined) return err(failure);
   // Every field of KEYS was filled, and KEYS has every field of Config.
   const config = draft.values as unknown as Config;
-  const contradiction = findContradiction(config, draft.given, options.needs);
+  const contradiction = findContradiction(config, {
+    given: draft.given,
+    needs: options.needs ?? 'everything',
+    redisUrlFault: options.redisUrlFault,
+  });
   if (contradiction !== undefined) return err({ message: contradiction });
   return ok({
     config,

@@ -1,13 +1,14 @@
 import { type DestinationStream, destination as fileDestination, pino, stdTimeFunctions } from 'pino';
 import { prettyFactory } from 'pino-pretty';
-import type { Config } from '../config/config.ts';
 import { GatheredOutput } from './gathered-output.ts';
 import type { Log, LogFields } from './log.ts';
 import { scrubFields, scrubText } from './scrub.ts';
 
+type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
+
 export interface LogOptions {
   /** Default: `info`. */
-  readonly level?: Config['logLevel'];
+  readonly level?: LogLevel;
   /** Coloured lines for a terminal instead of one JSON object a line. Default: no. */
   readonly pretty?: boolean;
   /** Default: standard output. */

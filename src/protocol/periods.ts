@@ -43,6 +43,20 @@ export interface Opening {
   readonly node: string;
 }
 
+/** SQL refuses the row itself, by a constraint or a trigger: the same row fails for ever. */
+export class RefusedForGood extends Error {
+  override readonly name = 'RefusedForGood';
+}
+
+/** What waits for SQL. */
+export interface PendingDuties {
+  /** Duties not acknowledged, those given out included. */
+  readonly count: number;
+  readonly oldestAgeMs: number;
+  /** Duties that SQL refused for good, kept for an operator. */
+  readonly setAside: number;
+}
+
 /** What SQL knows of a user before a login. */
 export interface UserFacts {
   readonly userId: number;

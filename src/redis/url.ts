@@ -28,16 +28,6 @@ export type RedisAddress =
       readonly hosts: readonly HostAndPort[];
     });
 
-/** The schemes of `REDIS_URL`. */
-export const REDIS_SCHEMES = [
-  'redis',
-  'rediss',
-  'redis+sentinel',
-  'rediss+sentinel',
-  'redis+cluster',
-  'rediss+cluster',
-] as const;
-
 type Kind = RedisAddress['kind'];
 type Judged<Value> = Result<Value, { readonly message: string }>;
 
@@ -74,6 +64,12 @@ export function parseRedisUrl(url: string): Judged<RedisAddress> {
   if (!/^\/?0?$/.test(path)) return refused(kind, 'names a database, but a Redis Cluster has none but 0');
   if (query !== '') return refused(kind, 'has a query, which a Redis Cluster takes none of');
   return ok({ kind, ...common });
+}
+
+/** What is wrong with `REDIS_URL`, as one sentence; undefined where it can be used. */
+export function redisUrlFault(url: string): string | undefined {
+  const parsed = parseRedisUrl(url);
+  return parsed.ok ? undefined : parsed.error.message;
 }
 
 /** The URL without what is secret in it. */

@@ -1,7 +1,13 @@
 import type { Clock, Timer } from '../lib/clock.ts';
 import { sleep } from '../lib/clock.ts';
-import { type Ledger, RefusedForGood } from '../presence/node/ledger.ts';
-import type { Duty, Opening, PeriodKey, PeriodRow, UserFacts } from '../protocol/periods.ts';
+import {
+  type Duty,
+  type Opening,
+  type PeriodKey,
+  type PeriodRow,
+  RefusedForGood,
+  type UserFacts,
+} from '../protocol/periods.ts';
 import type { GroupCommit } from './group-commit.ts';
 import type { Reconciler } from './reconciler.ts';
 import type { Settler } from './settler.ts';
@@ -27,7 +33,7 @@ export interface PresenceLedgerOptions {
 }
 
 /** SQL as presence sees it: group commits, the settler's news, and openings that follow late. */
-export class PresenceLedger implements Ledger {
+export class PresenceLedger {
   readonly #options: PresenceLedgerOptions;
   readonly #late = new Map<string, Opening>();
   /** Who waits for the settlement of a period. */

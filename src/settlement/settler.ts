@@ -1,11 +1,11 @@
 import { type Clock, sleep, type Timer } from '../lib/clock.ts';
 import type { Log } from '../logging/log.ts';
-import type { Duty } from '../protocol/periods.ts';
+import type { Duty, PendingDuties } from '../protocol/periods.ts';
 import { mergeDuties } from './duties.ts';
 import { Retrier } from './retrier.ts';
 import { splitOnPoison } from './split-on-poison.ts';
 import { describeError } from './sql-errors.ts';
-import type { PendingDuties, UserStore } from './user-store.ts';
+import type { UserStore } from './user-store.ts';
 
 /** Where ended periods wait for SQL; kept by the presence store, so that an end and its duty are one step (rule ST1). */
 export interface DutySource {

@@ -1,14 +1,5 @@
 import type { Duty, Opening, PeriodKey, PeriodRow, UserFacts } from '../protocol/periods.ts';
 
-/** What waits for SQL. */
-export interface PendingDuties {
-  /** Duties not acknowledged, those given out included. */
-  readonly count: number;
-  readonly oldestAgeMs: number;
-  /** Duties that SQL refused for good, kept for an operator. */
-  readonly setAside: number;
-}
-
 /**
  * SQL as settlement needs it. Every write is one transaction for the whole batch; batches hold at most 1,000 rows.
  * A rejected promise means that nothing is known to be written and the call may be repeated: each one is

@@ -12,8 +12,7 @@ import type {
   RenewRequest,
   UserRecord,
 } from '../../src/presence/store/port.ts';
-import type { Duty } from '../../src/protocol/periods.ts';
-import type { PendingDuties } from '../../src/settlement/user-store.ts';
+import type { Duty, PendingDuties } from '../../src/protocol/periods.ts';
 import type { Caller } from './contents.ts';
 import { befalls, GOOD_LINE, type LineQuality, type RedisHost } from './network.ts';
 import type { Random } from './random.ts';

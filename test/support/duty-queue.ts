@@ -1,6 +1,5 @@
-import type { Duty } from '../../src/protocol/periods.ts';
+import type { Duty, PendingDuties } from '../../src/protocol/periods.ts';
 import type { DutySource } from '../../src/settlement/settler.ts';
-import type { PendingDuties } from '../../src/settlement/user-store.ts';
 
 /** A duty source of one process that a test may look into and break. */
 export class DutyQueue implements DutySource {

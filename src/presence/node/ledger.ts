@@ -1,10 +1,5 @@
 import type { Opening, PeriodKey, PeriodRow, UserFacts } from '../../protocol/periods.ts';
 
-/** SQL refuses the row itself, by a constraint or a trigger: the same row fails for ever. */
-export class RefusedForGood extends Error {
-  override readonly name = 'RefusedForGood';
-}
-
 /** SQL as presence needs it; joined to settlement by the composition root. Rejects where SQL does not answer. */
 export interface Ledger {
   /** Whether the user exists, and the newest period. */

@@ -1,9 +1,8 @@
 import { sleep } from '../../lib/clock.ts';
 import { err, ok, type Result } from '../../lib/result.ts';
-import type { Opening, UserFacts } from '../../protocol/periods.ts';
+import { type Opening, RefusedForGood, type UserFacts } from '../../protocol/periods.ts';
 import type { Claim } from '../store/port.ts';
 import type { PresenceOptions } from './holds.ts';
-import { RefusedForGood } from './ledger.ts';
 
 /** How long a login waits for SQL where it may go on without (rule ST4). */
 const OPENING_WAIT_MS = 500;

@@ -1,5 +1,4 @@
-import type { Duty, EndedPeriod } from '../../protocol/periods.ts';
-import type { PendingDuties } from '../../settlement/user-store.ts';
+import type { Duty, EndedPeriod, PendingDuties } from '../../protocol/periods.ts';
 import type { StoredChange } from '../api.ts';
 
 /** Users that one call of a store may carry, at most. */

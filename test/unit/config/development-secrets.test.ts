@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { fileSecretStore } from '../../../src/config/development-secrets.ts';
 import { loadConfig } from '../../../src/config/load.ts';
+import { redisUrlFault } from '../../../src/redis/url.ts';
 
 let folder: string;
 
@@ -21,6 +22,7 @@ function load(env: Record<string, string>, canMake = true) {
     env,
     cwd: folder,
     readFile: () => undefined,
+    redisUrlFault,
     secretStore: fileSecretStore(canMake ? randomBytes : undefined),
   });
 }

@@ -1,6 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { type LoadedConfig, type LoadOptions, loadConfig } from '../../../src/config/load.ts';
+import { redisUrlFault } from '../../../src/redis/url.ts';
 
 const SECRET = 'a-development-secret-of-32-bytes!';
 const API_KEY = 'service-key-of-24-bytes!';
@@ -18,6 +19,7 @@ function load({ env = {}, files = {}, secretStore }: Setup) {
     cwd: '/srv/game',
     hostname: 'node-7',
     readFile: (path) => files[path],
+    redisUrlFault,
     ...(secretStore === undefined ? {} : { secretStore }),
   });
 }
@@ -186,6 +188,7 @@ describe('sources', () => {
     const result = loadConfig({
       env: {},
       cwd: '/srv',
+      redisUrlFault,
       readFile() {
         throw Object.assign(new Error('denied'), { code: 'EACCES' });
       },

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../../src/config/load.ts';
+import { redisUrlFault } from '../../../src/redis/url.ts';
 
 const SECRET = 'a-development-secret-of-32-bytes!';
 const PRODUCTION = {
@@ -9,7 +10,7 @@ const PRODUCTION = {
 };
 
 function noticesOf(env: Record<string, string>) {
-  const result = loadConfig({ env, cwd: '/srv/game', readFile: () => undefined });
+  const result = loadConfig({ env, cwd: '/srv/game', readFile: () => undefined, redisUrlFault });
   if (!result.ok) throw new Error(result.error.message);
   return result.value.notices;
 }

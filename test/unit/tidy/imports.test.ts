@@ -1,18 +1,32 @@
 import { describe, expect, it } from 'vitest';
 import { filesOf, importsOf, textOf } from './repository.ts';
 
+/** The modules from the lowest to the highest. A module imports only from lower levels, never from its own. */
+const LEVELS: readonly (readonly string[])[] = [
+  ['lib'],
+  ['protocol'],
+  ['metrics', 'config', 'logging', 'heartbeat', 'redis'],
+  ['settlement', 'connection'],
+  ['cluster'],
+  ['presence'],
+  ['gateway'],
+  ['http'],
+  ['composition'],
+  ['cli'],
+];
+
 /**
- * What each room may import beside itself: a whole room (`lib/`), or one file of it. A file that two rooms share is a
- * port: types, and what belongs to them. Imports point down; circles between files are the linter's business.
+ * What each module may import: a whole module (`lib/`), or one file of it. A file that two modules share is a port:
+ * types, and what belongs to them. The linter looks for cycles between files.
  */
-const ROOMS: Readonly<Record<string, readonly string[]>> = {
+const MODULES: Readonly<Record<string, readonly string[]>> = {
   lib: [],
   protocol: [],
   heartbeat: ['lib/'],
-  config: ['lib/', 'redis/url.ts'],
-  logging: ['config/config.ts'],
+  config: ['lib/'],
+  logging: [],
   metrics: ['protocol/'],
-  redis: ['lib/', 'logging/log.ts'],
+  redis: ['lib/'],
   connection: [
     'heartbeat/',
     'lib/',
@@ -21,27 +35,17 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'metrics/counters.ts',
     'protocol/',
   ],
-  settlement: [
-    'config/config.ts',
-    'config/make-folder.ts',
-    'lib/',
-    'logging/log.ts',
-    'presence/node/ledger.ts',
-    'protocol/',
-  ],
+  settlement: ['config/config.ts', 'config/make-folder.ts', 'lib/', 'logging/log.ts', 'protocol/'],
   cluster: [
     'connection/',
     'lib/',
     'logging/internal-error.ts',
     'logging/log.ts',
-    'metrics/counters.ts',
-    'presence/api.ts',
     'protocol/',
-    'redis/',
+    'redis/link.ts',
   ],
   presence: [
     'cluster/node-directory.ts',
-    'config/config.ts',
     'connection/',
     'heartbeat/',
     'lib/',
@@ -49,8 +53,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'logging/log.ts',
     'metrics/counters.ts',
     'protocol/',
-    'redis/',
-    'settlement/user-store.ts',
+    'redis/link.ts',
   ],
   gateway: [
     'config/config.ts',
@@ -64,7 +67,6 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'protocol/',
   ],
   http: [
-    'cluster/node-directory.ts',
     'cluster/nodes.ts',
     'cluster/push-request.ts',
     'cluster/router.ts',
@@ -80,7 +82,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 
-/** The files outside all rooms, and the one room, that may know every other: what joins them, and the commands. */
+/** The files and the one folder that may know every module: what joins the modules, and the commands. */
 const COMPOSITION = [
   'create-config.ts',
   'create-gateway.ts',
@@ -121,8 +123,8 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   zod: ['http/'],
 };
 
-/** Rooms that are the same on every JavaScript runtime: they know neither Node nor Bun. */
-const PURE_ROOMS = ['lib', 'protocol', 'heartbeat', 'connection', 'metrics', 'cluster'];
+/** Modules that are the same on every JavaScript runtime: they know neither Node nor Bun. */
+const PURE_MODULES = ['lib', 'protocol', 'heartbeat', 'connection', 'metrics', 'cluster'];
 
 const FILES = filesOf(['src'], ['.ts']).map((file) => ({
   path: inSource(file.path),
@@ -133,8 +135,50 @@ function inSource(path: string): string {
   return path.replace(/^src\//, '');
 }
 
-function roomOf(path: string): string {
-  return path.includes('/') ? path.slice(0, path.indexOf('/')) : '';
+function moduleOf(path: string): string {
+  return path.includes('/') ? path.slice(0, path.indexOf('/')) : 'composition';
+}
+
+/** Which modules each module imports, with one example of each import. */
+type ModuleGraph = ReadonlyMap<string, ReadonlyMap<string, string>>;
+
+interface SourceImports {
+  readonly path: string;
+  readonly imports: readonly string[];
+}
+
+function moduleGraph(files: readonly SourceImports[]): ModuleGraph {
+  const graph = new Map<string, Map<string, string>>();
+  for (const { path, imports } of files) {
+    const from = moduleOf(path);
+    const arrows = graph.get(from) ?? new Map<string, string>();
+    graph.set(from, arrows);
+    for (const target of imports.filter(isOurs))
+      if (moduleOf(target) !== from) arrows.set(moduleOf(target), `${path} imports ${target}`);
+  }
+  return graph;
+}
+
+/** Imports that do not lead to a lower level. */
+function arrowsUp(graph: ModuleGraph): readonly string[] {
+  const levelOf = (module: string): number => LEVELS.findIndex((level) => level.includes(module));
+  return [...graph].flatMap(([from, arrows]) =>
+    [...arrows].filter(([to]) => levelOf(to) >= levelOf(from)).map(([, example]) => example),
+  );
+}
+
+/** Modules that lead back to themselves, each as the way that it takes. */
+function cyclesOf(graph: ModuleGraph): readonly string[] {
+  const found: string[] = [];
+  const done = new Set<string>();
+  const follow = (module: string, way: readonly string[]): void => {
+    if (way.includes(module)) found.push([...way.slice(way.indexOf(module)), module].join(' → '));
+    if (way.includes(module) || done.has(module)) return;
+    for (const next of graph.get(module)?.keys() ?? []) follow(next, [...way, module]);
+    done.add(module);
+  };
+  for (const module of graph.keys()) follow(module, []);
+  return found;
 }
 
 /** An entry is a file, or a folder with its closing slash. */
@@ -154,11 +198,11 @@ function packageOf(target: string): string {
 }
 
 function mayImport(path: string, target: string): boolean {
-  const room = roomOf(path);
+  const module = moduleOf(path);
   if (isAmong(path, COMPOSITION))
-    return target !== 'index.ts' && (room === 'cli' || roomOf(target) !== 'cli');
-  if (roomOf(target) === room) return true;
-  return isAmong(target, ROOMS[room] ?? []);
+    return target !== 'index.ts' && (module === 'cli' || moduleOf(target) !== 'cli');
+  if (moduleOf(target) === module) return true;
+  return isAmong(target, MODULES[module] ?? []);
 }
 
 function offenders(isForbidden: (path: string, target: string) => boolean): readonly string[] {
@@ -173,12 +217,39 @@ describe('imports', () => {
     expect(FILES.find(({ path }) => path === 'cli/serve.ts')?.imports).toContain('cli/run-server.ts');
   });
 
-  it('every folder is a room with its place', () => {
-    const rooms = new Set(FILES.map(({ path }) => roomOf(path)).filter((room) => room !== ''));
-    expect([...rooms].sort()).toEqual([...Object.keys(ROOMS), 'cli'].sort());
+  it('every folder is a module with its place in the table and its level', () => {
+    const modules = [...new Set(FILES.map(({ path }) => moduleOf(path)))].sort();
+    expect(modules).toEqual([...Object.keys(MODULES), 'composition', 'cli'].sort());
+    expect(modules).toEqual([...LEVELS.flat()].sort());
   });
 
-  it('point down, to ports of other rooms', () => {
+  it('point down between modules', () => {
+    expect(arrowsUp(moduleGraph(FILES))).toEqual([]);
+  });
+
+  it('form no cycle of modules', () => {
+    expect(cyclesOf(moduleGraph(FILES))).toEqual([]);
+  });
+
+  it('a planted import that points up, or to a module of the same level, is found', () => {
+    const up = { path: 'cluster/bus.ts', imports: ['presence/api.ts', 'lib/clock.ts'] };
+    const sideways = { path: 'settlement/settler.ts', imports: ['connection/socket.ts'] };
+    expect(arrowsUp(moduleGraph([up, sideways]))).toEqual([
+      'cluster/bus.ts imports presence/api.ts',
+      'settlement/settler.ts imports connection/socket.ts',
+    ]);
+  });
+
+  it('a planted cycle of modules is found, though no files form one', () => {
+    const planted = [
+      { path: 'redis/link.ts', imports: ['config/config.ts', 'lib/clock.ts'] },
+      { path: 'config/load.ts', imports: ['logging/log.ts'] },
+      { path: 'logging/pino-log.ts', imports: ['redis/url.ts'] },
+    ];
+    expect(cyclesOf(moduleGraph(planted))).toEqual(['redis → config → logging → redis']);
+  });
+
+  it('lead only to the ports of other modules', () => {
     expect(offenders((path, target) => isOurs(target) && !mayImport(path, target))).toEqual([]);
   });
 
@@ -189,14 +260,26 @@ describe('imports', () => {
     ).toEqual([]);
   });
 
-  it('leave the rooms without a network free of the runtime', () => {
+  it('leave the modules without a network free of the runtime', () => {
     expect(
-      offenders((path, target) => target.startsWith('node:') && PURE_ROOMS.includes(roomOf(path))),
+      offenders((path, target) => target.startsWith('node:') && PURE_MODULES.includes(moduleOf(path))),
     ).toEqual([]);
   });
 
+  it('the table allows nothing that is unused', () => {
+    const unused = Object.entries(MODULES).flatMap(([module, entries]) =>
+      entries
+        .filter((entry) => {
+          const own = FILES.filter(({ path }) => moduleOf(path) === module);
+          return !own.some(({ imports }) => imports.some((target) => isAmong(target, [entry])));
+        })
+        .map((entry) => `${module}: ${entry}`),
+    );
+    expect(unused).toEqual([]);
+  });
+
   it('the tables name nothing that is gone', () => {
-    const named = [...Object.values(ROOMS).flat(), ...COMPOSITION, ...Object.values(PACKAGES).flat()];
+    const named = [...Object.values(MODULES).flat(), ...COMPOSITION, ...Object.values(PACKAGES).flat()];
     const gone = named.filter((entry) => !entry.endsWith('/') && textOf(`src/${entry}`) === undefined);
     expect(gone).toEqual([]);
     const manifest = JSON.parse(textOf('package.json') ?? '{}') as { dependencies: Record<string, string> };

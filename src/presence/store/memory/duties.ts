@@ -1,5 +1,4 @@
-import type { Duty } from '../../../protocol/periods.ts';
-import type { PendingDuties } from '../../../settlement/user-store.ts';
+import type { Duty, PendingDuties } from '../../../protocol/periods.ts';
 
 /** Duties set aside; beyond, the oldest leaves memory: its row stays open in SQL and is tried again at the next start. */
 const MAX_ASIDE = 10_000;

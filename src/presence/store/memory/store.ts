@@ -1,7 +1,6 @@
 import type { ObservedTime } from '../../../heartbeat/observed-time.ts';
 import type { Clock } from '../../../lib/clock.ts';
-import type { Duty, PeriodRow } from '../../../protocol/periods.ts';
-import type { PendingDuties } from '../../../settlement/user-store.ts';
+import type { Duty, PendingDuties, PeriodRow } from '../../../protocol/periods.ts';
 import type { PresenceChange, StoredChange } from '../../api.ts';
 import { PresenceWorld } from '../../rules/claims.ts';
 import { isOnline, type Moment, newHold, newRecord, type RecordState } from '../../rules/record.ts';

@@ -1,7 +1,6 @@
-import type { Duty } from '../../../protocol/periods.ts';
+import type { Duty, PendingDuties } from '../../../protocol/periods.ts';
 import { LOGOUT_REASONS } from '../../../protocol/reasons.ts';
 import type { RedisLink } from '../../../redis/link.ts';
-import type { PendingDuties } from '../../../settlement/user-store.ts';
 import { MAX_BATCH } from '../port.ts';
 import type { ScriptName } from './scripts.ts';
 

@@ -1,6 +1,5 @@
-import type { Duty } from '../../../protocol/periods.ts';
+import type { Duty, PendingDuties } from '../../../protocol/periods.ts';
 import type { RedisLink } from '../../../redis/link.ts';
-import type { PendingDuties } from '../../../settlement/user-store.ts';
 import type { StoredChange } from '../../api.ts';
 import type { WorldRules } from '../../rules/session-policy.ts';
 import {
