@@ -1,7 +1,7 @@
 import type { Key } from './key.ts';
 import { CONFIG_FILE_VARIABLE, SECRET_FILE_SUFFIX, SECTIONS } from './keys.ts';
 
-/** The reference of all keys as Markdown: the whole content of `docs/CONFIGURATION.md`. */
+/** The reference of all keys as Markdown. It is the whole content of `docs/CONFIGURATION.md`. */
 export function configReference(): string {
   return [HEADER, ...SECTIONS.map(({ title, keys }) => section(title, keys)), seedSection()].join('\n');
 }
@@ -10,11 +10,18 @@ const HEADER = `# Configuration
 
 <!-- Made by \`lingxi config-docs\`; a test compares it with the code. Change the keys in src/config instead. -->
 
-Environment variables, \`.env\` in the working directory, or \`${CONFIG_FILE_VARIABLE}=file.json\` (a JSON object of the same
-names); the environment wins over \`.env\`, and \`.env\` over the file. An empty value counts as unset. An unknown
-\`LINGXI_*\` name, a bad value or a contradiction refuses the start with one sentence that names it. A variable
-marked *secret* is never shown, and may be given as \`<name>${SECRET_FILE_SUFFIX}\`, the path of a file that holds it.
-\`lingxi check-config\` prints what is in force and where it came from.
+Lingxi reads its settings from three places. An earlier one wins over a later one:
+
+1. environment variables;
+2. \`.env\` in the working directory;
+3. \`${CONFIG_FILE_VARIABLE}=file.json\`, a JSON object with the same names.
+
+- An empty value counts as unset.
+- Lingxi refuses to start if a \`LINGXI_*\` name is unknown, a value is bad, or two settings contradict each other. One sentence
+  names the fault.
+- Lingxi never shows a variable marked *secret*. You can give it as \`<name>${SECRET_FILE_SUFFIX}\`, the path of a file that holds the
+  value.
+- \`lingxi check-config\` prints the values in force and where each came from.
 `;
 
 function section(title: string, keys: readonly Key<unknown>[]): string {
@@ -40,16 +47,17 @@ function seedSection(): string {
       return `| \`${key.variable}\` | \`${String(key.seed?.value)}\`${only} | ${cell(key.seed?.risk ?? '')} |`;
     });
   return [
-    '## The seed profile',
+    '## The profile `seed`',
     '',
-    '`LINGXI_PROFILE=seed` sets, unless given otherwise:',
+    'This profile suits programs written for the Go server that Lingxi replaces. `LINGXI_PROFILE=seed` sets these values, unless you',
+    'set them yourself:',
     '',
     '| variable | value | risk |',
     '| --- | --- | --- |',
     ...rows,
     '| `JWT_SECRET` | may be shorter than 32 bytes | a short secret can be guessed from one token |',
     '',
-    'Logout of a user who is known to be offline answers 200 with the recorded `logoutTime`.',
+    'With this profile a logout of a user who is known to be offline gets 200 with the recorded `logoutTime`.',
     '',
   ].join('\n');
 }

@@ -12,7 +12,7 @@ import {
   whole,
 } from './kinds.ts';
 
-/** Where the server listens, how it runs, and whom it believes. */
+/** Where the server listens, how it runs, and which credentials it accepts. */
 export const serverKeys = {
   port: {
     variable: 'PORT',
@@ -32,34 +32,34 @@ export const serverKeys = {
     kind: choice('development', 'production', 'test'),
     ...fixed('development'),
     about:
-      '`production` refuses to start without a JWT key and `LINGXI_API_KEY`, with a secret that can be guessed, and with `REDIS_URL` but no `DATABASE_URL`; `test` has the defaults of development.',
+      '`production` refuses to start without a JWT key, without `LINGXI_API_KEY`, with a secret that can be guessed, or with `REDIS_URL` but no `DATABASE_URL`. `test` has the defaults of development.',
   },
   profile: {
     variable: 'LINGXI_PROFILE',
     kind: choice('none', 'seed'),
     ...fixed('none'),
     about:
-      '`seed` sets, unless given otherwise, what programs written for the seed’s Go server expect; each change is printed at start with its risk.',
+      '`seed` sets what programs written for the Go server that Lingxi replaces expect, unless you set it yourself. The start prints each change with its risk.',
   },
   runtime: {
     variable: 'LINGXI_RUNTIME',
     kind: choice('auto', 'bun', 'node'),
     ...fixed('auto'),
-    about: 'What `npm start` and `lingxi serve` run on; `auto` takes Bun where it is installed, else Node.',
+    about: 'The runtime of `npm start` and `lingxi serve`. `auto` takes Bun if it is installed, else Node.',
   },
   logLevel: {
     variable: 'LOG_LEVEL',
     kind: choice('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'),
     ...fixed('info'),
-    about: 'The least severe level that is logged.',
+    about: 'The server logs this level and all more severe ones.',
   },
   language: {
     variable: 'LINGXI_LANGUAGE',
     kind: choice('en', 'zh'),
     ...fixed('en'),
     about:
-      'Language of error sentences for a client that prefers neither, and of the name of a user whose token has none.',
-    seed: { value: 'zh', risk: 'clients that state no language get Chinese error sentences' },
+      'Language of error sentences if the client prefers neither. Also the language of the default name of a user whose token has no name.',
+    seed: { value: 'zh', risk: 'clients that send no language get Chinese error sentences' },
   },
   nodeName: {
     variable: 'LINGXI_NODE_NAME',
@@ -69,7 +69,7 @@ export const serverKeys = {
     ),
     defaultText: 'host name',
     defaultValue: ({ hostname }) => hostname.replace(/[^A-Za-z0-9._-]/g, '-').slice(0, 63) || 'node',
-    about: 'Name of this node; each start adds a fresh incarnation to it.',
+    about: 'Name of this node. Each start adds a new incarnation to it.',
   },
   shutdownDelayMs: {
     variable: 'LINGXI_SHUTDOWN_DELAY_MS',
@@ -77,23 +77,23 @@ export const serverKeys = {
     defaultText: '`0` in development, else `5000`',
     defaultValue: ({ environment }) => (isDevelopment(environment) ? 0 : 5000),
     about:
-      'Time after SIGTERM in which the node says that it is not ready but still serves and accepts connections, until load balancers have noticed.',
+      'For this time after SIGTERM the node reports that it is not ready but still serves and accepts connections, so that load balancers can notice.',
   },
   drainTimeoutMs: {
     variable: 'LINGXI_DRAIN_TIMEOUT_MS',
     kind: whole(0, 600_000, 'ms'),
     ...fixed(30_000),
     about:
-      'Time from the end of that delay to the exit, at most; connections are closed at an even pace over two thirds of it.',
+      'Longest time from the end of that delay to the exit. The node closes its connections at an even pace over two thirds of it.',
   },
   jwtSecrets: {
     variable: 'JWT_SECRET',
     kind: secretPair,
-    defaultText: 'development: made once and kept in the data folder',
+    defaultText: 'development: the server makes one and keeps it in the data folder',
     defaultValue: () => [],
     secret: true,
     about:
-      'HS256 secret of at least 32 bytes; two, comma separated, while rotating: the first signs, both verify.',
+      'HS256 secret of at least 32 bytes. Give two, separated by a comma, while you rotate: the server signs with the first and accepts both.',
   },
   jwtPublicKey: {
     variable: 'JWT_PUBLIC_KEY',
@@ -108,49 +108,50 @@ export const serverKeys = {
     ...unset,
     secret: true,
     about:
-      'Where the keys that verify RS256 or ES256 tokens are fetched. A user and a password in it are sent as `Authorization: Basic`.',
+      'The server fetches the keys that verify RS256 or ES256 tokens from here. It sends a user and password in the address as `Authorization: Basic`.',
   },
   jwtIssuer: {
     variable: 'JWT_ISSUER',
     kind: matching(/^[^\p{Cc}]{1,500}$/u, 'the text of the `iss` claim'),
     ...unset,
-    about: 'The `iss` that a token must carry; not checked where unset.',
+    about: 'The `iss` that a token must carry. Not checked if unset.',
   },
   jwtAudience: {
     variable: 'JWT_AUDIENCE',
     kind: matching(/^[^\p{Cc}]{1,500}$/u, 'the text of the `aud` claim'),
     ...unset,
-    about: 'The `aud` that a token must carry; not checked where unset.',
+    about: 'The `aud` that a token must carry. Not checked if unset.',
   },
   apiKeys: {
     variable: 'LINGXI_API_KEY',
     kind: secretPair,
     defaultText:
-      'development: made once and kept in the data folder; printed to a terminal once, else only its file’s path',
+      'development: the server makes one and keeps it in the data folder; it prints the key once to a terminal, otherwise only the path of its file',
     defaultValue: () => [],
     secret: true,
-    about: 'Service credential, in production of at least 24 bytes; two, comma separated, while rotating.',
+    about:
+      'Service key, in production of at least 24 bytes. Give two, separated by a comma, while you rotate.',
   },
   allowedOrigins: {
     variable: 'LINGXI_ALLOWED_ORIGINS',
     kind: origins,
     defaultText: 'same origin; any in development',
     defaultValue: ({ environment }) => (isDevelopment(environment) ? 'any' : 'same-origin'),
-    about: 'Exact list of origins that may connect, `*` for any; also CORS on `/api/*`.',
+    about: 'Exact list of origins that may connect; `*` allows any. Also used for CORS on `/api/*`.',
   },
   trustedProxies: {
     variable: 'LINGXI_TRUSTED_PROXIES',
     kind: cidrs,
     defaultText: 'none',
     defaultValue: () => [],
-    about: 'Address ranges whose `X-Forwarded-For` is believed.',
+    about: 'Address ranges of your proxies. The server believes `X-Forwarded-For` from these only.',
   },
   queryToken: {
     variable: 'LINGXI_QUERY_TOKEN',
     kind: flag,
     defaultText: '`true` in development, else `false`',
     defaultValue: ({ environment }) => isDevelopment(environment),
-    about: 'Whether `?token=` is accepted; it is never logged here.',
+    about: 'Whether the server accepts `?token=`. The server never logs it.',
     seed: { value: true, risk: 'tokens in addresses end up in the logs of proxies and in browser histories' },
   },
   legacyOpenApi: {
@@ -158,10 +159,10 @@ export const serverKeys = {
     kind: flag,
     ...fixed(false),
     about:
-      'The five `/api/online/` endpoints of the seed (login, heartbeat, logout, players, player) need no credential.',
+      'Five `/api/online/` endpoints (login, heartbeat, logout, players, player) need no credential, as in the Go server that Lingxi replaces.',
     seed: {
       value: true,
-      risk: 'whoever reaches the port can log any user in and out and list who is online',
+      risk: 'anybody who reaches the port can log any user in and out and list who is online',
     },
   },
   dataDir: {

@@ -10,7 +10,7 @@ const REDIS_SCHEMES = [
   'rediss+cluster',
 ];
 
-/** Redis, SQL, and what is kept there for how long. */
+/** Redis and SQL: how to reach them, and how long Lingxi keeps data there. */
 export const storeKeys = {
   redisUrl: {
     variable: 'REDIS_URL',
@@ -22,7 +22,7 @@ export const storeKeys = {
     defaultValue: () => undefined,
     secret: true,
     about:
-      'Redis 6.2 or later, or Valkey, for presence on several nodes: `redis://[user][:password]@host:6379/<database>`, `redis+sentinel://[user][:password]@s1:26379,s2:26379,s3:26379/<master name>/<database>?sentinelPassword=…` (user and password are those of the master and its replicas) or `redis+cluster://[user][:password]@r1:6379,r2:6379`. A Sentinel or Cluster address names all Sentinels, or some servers.',
+      'Redis 6.2 or later, or Valkey, for presence on several nodes: `redis://[user][:password]@host:6379/<database>`, `redis+sentinel://[user][:password]@s1:26379,s2:26379,s3:26379/<master name>/<database>?sentinelPassword=…` (user and password are those of the master and its replicas) or `redis+cluster://[user][:password]@r1:6379,r2:6379`. Name all Sentinels in a Sentinel address, and some servers in a Cluster address.',
   },
   databaseUrl: {
     variable: 'DATABASE_URL',
@@ -33,38 +33,39 @@ export const storeKeys = {
     defaultText: 'none: embedded SQLite file in the data folder',
     defaultValue: () => undefined,
     secret: true,
-    about: 'PostgreSQL 13 or later with the users table.',
+    about: 'PostgreSQL 13 or later, with the users table.',
   },
   redisTimeoutMs: {
     variable: 'LINGXI_REDIS_TIMEOUT_MS',
     kind: whole(50, 60_000, 'ms'),
     ...fixed(1000),
-    about: 'Time after which a Redis command counts as lost.',
+    about: 'A Redis command without an answer counts as lost after this time.',
   },
   sqlPool: {
     variable: 'LINGXI_SQL_POOL',
     kind: whole(1, 1000, 'connections'),
     ...fixed(10),
-    about: 'PostgreSQL connections of this process, at most.',
+    about: 'Largest number of PostgreSQL connections of this process.',
   },
   sqlTimeoutMs: {
     variable: 'LINGXI_SQL_TIMEOUT_MS',
     kind: whole(50, 600_000, 'ms'),
     ...fixed(2000),
-    about: 'Time after which a statement counts as failed.',
+    about: 'An SQL statement without an answer counts as failed after this time.',
   },
   migrate: {
     variable: 'LINGXI_MIGRATE',
     kind: choice('auto', 'check'),
     ...fixed('auto'),
     about:
-      '`auto` migrates at start, under a lock; `check` refuses to start on an old schema: `lingxi migrate` does it by hand.',
+      '`auto` migrates the database at start, under a lock. `check` refuses to start on an old schema; run `lingxi migrate` first.',
   },
   usersTable: {
     variable: 'LINGXI_USERS_TABLE',
     kind: tableName,
     ...fixed('users'),
-    about: 'Where settlements go; may carry a schema; `none` settles into `lingxi_periods` alone.',
+    about:
+      'Table to which settlements write the logout time. The name may include a schema. With `none` they write to `lingxi_periods` only.',
   },
   usersIdColumn: {
     variable: 'LINGXI_USERS_ID_COLUMN',
@@ -77,14 +78,14 @@ export const storeKeys = {
     kind: columnName,
     ...fixed('last_spirit_gain_time'),
     about:
-      'Column of the logout time: `timestamptz`, `timestamp` or `bigint` milliseconds, found out at start.',
+      'Column of the logout time: `timestamptz`, `timestamp` or `bigint` milliseconds. The server detects the type at start.',
   },
   unknownUsers: {
     variable: 'LINGXI_UNKNOWN_USERS',
     kind: choice('reject', 'create', 'ignore'),
     defaultText: '`create` on the embedded database, else `reject`',
     defaultValue: ({ given }) => (given.databaseUrl === undefined ? 'create' : 'reject'),
-    about: 'What happens to a login of a user without a row in the users table.',
+    about: 'What the server does with a login of a user who has no row in the users table.',
     seed: {
       value: 'reject',
       risk: 'users without a row in the users table cannot connect',
@@ -96,17 +97,16 @@ export const storeKeys = {
     variable: 'LINGXI_LOGIN_RESETS_TIME',
     kind: flag,
     ...fixed(true),
-    about:
-      'Whether a login that opens a period moves the user’s time to now before the user is shown online.',
+    about: 'Whether a login that opens a period sets the user’s time to now, before the user appears online.',
   },
   lastSeenTtlS: {
     variable: 'LINGXI_LAST_SEEN_TTL_S',
     kind: whole(0, 315_360_000, 's'),
     ...fixed(2_592_000),
-    about: 'How long an offline user’s record stays; 0 deletes it at logout.',
+    about: 'How long the record of an offline user stays. 0 deletes it at logout.',
     seed: {
       value: 0,
-      risk: 'nothing is kept of a user who is offline, so logout times are found in SQL alone',
+      risk: 'the server keeps nothing about offline users, so logout times are in SQL only',
     },
   },
   periodsRetentionDays: {
@@ -119,12 +119,12 @@ export const storeKeys = {
     variable: 'LINGXI_FEED_LENGTH',
     kind: whole(100, 10_000_000, 'entries'),
     ...fixed(100_000),
-    about: 'Changes of presence that a reader of the feed can go back.',
+    about: 'Number of presence changes in the feed. A reader can go back that far.',
   },
   pushChannel: {
     variable: 'LINGXI_PUSH_CHANNEL',
     kind: matching(/^[\x21-\x7e]{1,200}$/, 'a Redis channel name of at most 200 visible ASCII characters'),
     ...fixed('lingxi:push'),
-    about: 'Redis channel on which foreign programs publish messages.',
+    about: 'Redis channel on which other programs publish messages.',
   },
 } satisfies Partial<Keys>;
