@@ -1,7 +1,7 @@
 export type { Config } from './config/config.ts';
 export type { LoadedConfig } from './config/load.ts';
 export { ClientConnection } from './connection/client-connection.ts';
-export type { CloseCause, ConnectionInfo, Registration } from './connection/connection-info.ts';
+export type { ConnectionInfo, Registration } from './connection/connection-info.ts';
 export { ConnectionManager } from './connection/connection-manager.ts';
 export type { ManagerEvents } from './connection/events.ts';
 export type { ManagerObserver, ManagerOptions } from './connection/manager-options.ts';
@@ -18,7 +18,7 @@ export { FakeClock } from './lib/fake-clock.ts';
 export type { Result } from './lib/result.ts';
 export { type Log, type LogEvent, type LogFields, silentLog } from './logging/log.ts';
 export { createLog, type LogOptions } from './logging/pino-log.ts';
-export { CloseCode, mayReconnect } from './protocol/close-codes.ts';
+export { type CloseCause, CloseCode, mayReconnect } from './protocol/close-codes.ts';
 export type { Delivery, DeliveryStatus, DropReason, PushReport, PushRequest } from './protocol/delivery.ts';
 export type { Envelope } from './protocol/envelope.ts';
 export { ERRORS, type ErrorCode } from './protocol/error-codes.ts';

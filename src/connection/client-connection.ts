@@ -1,12 +1,11 @@
 import type { Watched } from '../heartbeat/monitor.ts';
 import { OFF_WHEEL, type WheelNode } from '../heartbeat/timeout-wheel.ts';
 import type { Timer } from '../lib/clock.ts';
-import { closeReason } from '../protocol/close-codes.ts';
+import { CLOSES, type CloseCause, closeReason } from '../protocol/close-codes.ts';
 import { matchPing, parseClientMessage, pingTimestamp } from '../protocol/codec.ts';
 import type { ErrorCode } from '../protocol/error-codes.ts';
-import { CAUSE_CODES, SAYS_GOODBYE } from './cause-codes.ts';
 import { type ConnectionHost, LATE_PROOF_MS } from './connection-host.ts';
-import type { CloseCause, ConnectionInfo, Registration } from './connection-info.ts';
+import type { ConnectionInfo, Registration } from './connection-info.ts';
 import {
   type Goodbye,
   goodbyeFrame,
@@ -174,7 +173,7 @@ export class ClientConnection implements SocketEvents, Watched {
   close(cause: CloseCause, reconnectAfterMs = 0, reason: string = cause): void {
     if (!this.#open || this.#cause !== undefined) return;
     this.#cause = cause;
-    const goodbye = { code: CAUSE_CODES[cause], reason: cause, reconnectAfterMs };
+    const goodbye = { code: CLOSES[cause].code, reason: cause, reconnectAfterMs };
     const shown = closeReason(reason);
     // A crowd that times out at once is told of in the stores while its sockets, which cost more, are closed one by one.
     if (cause === 'heartbeat-timeout') this.#host.paced(() => this.#closeSocket(goodbye, shown));
@@ -227,7 +226,7 @@ export class ClientConnection implements SocketEvents, Watched {
     this.#termination = clock.after(limits.closeTimeoutMs, () => this.#socket.terminate());
     try {
       // A socket that takes nothing carries no farewell.
-      if (this.speaksV1 && SAYS_GOODBYE.has(goodbye.reason) && !this.#writer.isBlocked)
+      if (this.speaksV1 && CLOSES[goodbye.reason].saysGoodbye && !this.#writer.isBlocked)
         this.#socket.send(goodbyeFrame(this, this.#host, goodbye));
       this.#socket.close(goodbye.code, reason);
     } catch (error) {

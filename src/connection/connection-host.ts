@@ -1,10 +1,10 @@
 import type { ObservedTime } from '../heartbeat/observed-time.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Counters } from '../metrics/counters.ts';
+import type { CloseCause } from '../protocol/close-codes.ts';
 import type { ClientMessage } from '../protocol/codec.ts';
 import type { DropReason } from '../protocol/delivery.ts';
 import type { ClientConnection } from './client-connection.ts';
-import type { CloseCause } from './connection-info.ts';
 import type { SendQueueLimits } from './send-queue.ts';
 
 /** Limits and timeouts that every connection shares. Times in milliseconds. */

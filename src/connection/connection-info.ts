@@ -28,21 +28,3 @@ export interface ConnectionInfo {
   readonly queue: number;
   readonly queueBytes: number;
 }
-
-/** Why a connection ended; every close carries one. */
-export type CloseCause =
-  | 'client-closed'
-  | 'connection-lost'
-  | 'transport-error'
-  | 'heartbeat-timeout'
-  | 'read-timeout'
-  | 'slow-consumer'
-  | 'replaced'
-  | 'logout'
-  | 'kick'
-  | 'token-expired'
-  | 'policy-violation'
-  | 'presence-lost'
-  /** A bug of ours in the handling of this connection. */
-  | 'internal-error'
-  | 'shutdown';

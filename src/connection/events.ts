@@ -1,7 +1,7 @@
+import type { CloseCause } from '../protocol/close-codes.ts';
 import type { ClientMessage } from '../protocol/codec.ts';
 import type { DropReason } from '../protocol/delivery.ts';
 import type { ClientConnection } from './client-connection.ts';
-import type { CloseCause } from './connection-info.ts';
 
 /** What a {@link ConnectionManager} tells its listeners, by name. */
 export interface ManagerEvents {

@@ -1,10 +1,10 @@
+import type { CloseCause } from '../protocol/close-codes.ts';
 import type { ClientMessage } from '../protocol/codec.ts';
 import { EnvelopeEncoder, jsonText } from '../protocol/envelope.ts';
 import type { ErrorCode } from '../protocol/error-codes.ts';
 import { ERRORS } from '../protocol/error-codes.ts';
 import type { ClientConnection } from './client-connection.ts';
 import type { ConnectionHost } from './connection-host.ts';
-import type { CloseCause } from './connection-info.ts';
 
 /** First frame of a `lingxi.v1` connection. Epoch and period are decimal strings. */
 export function sendWelcome(connection: ClientConnection, host: ConnectionHost): void {

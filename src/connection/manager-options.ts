@@ -2,9 +2,9 @@ import type { ObservedTime } from '../heartbeat/observed-time.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../logging/log.ts';
 import type { Counters } from '../metrics/counters.ts';
+import type { CloseCause } from '../protocol/close-codes.ts';
 import type { ClientConnection } from './client-connection.ts';
 import type { ConnectionLimits } from './connection-host.ts';
-import type { CloseCause } from './connection-info.ts';
 
 /** The one observer of a manager: presence. It is told synchronously and must not block. */
 export interface ManagerObserver {

@@ -42,6 +42,46 @@ export function mayReconnect(code: number): boolean {
   return !(code >= 4000 && code <= 4099);
 }
 
+/** What a close with one cause means to the client. */
+interface Close {
+  readonly code: CloseCode;
+  /** Whether the client should come back by itself; the range of the code says the same. */
+  readonly mayReconnect: boolean;
+  /** Whether a `lingxi.v1` client gets a `goodbye` first, which says when to come back. */
+  readonly saysGoodbye: boolean;
+}
+
+/** Why a connection ended, each cause with what it means to the client. Every close has one. */
+export const CLOSES = {
+  'client-closed': silent(CloseCode.normal),
+  // Nobody is left to see a code: this end was noticed, not made.
+  'connection-lost': silent(CloseCode.internalError),
+  'transport-error': silent(CloseCode.internalError),
+  'heartbeat-timeout': withGoodbye(CloseCode.heartbeatTimeout),
+  'read-timeout': withGoodbye(CloseCode.heartbeatTimeout),
+  'slow-consumer': withGoodbye(CloseCode.slowConsumer),
+  replaced: silent(CloseCode.replaced),
+  logout: silent(CloseCode.loggedOut),
+  kick: silent(CloseCode.kicked),
+  'token-expired': silent(CloseCode.tokenExpired),
+  'policy-violation': silent(CloseCode.policyViolation),
+  'presence-lost': withGoodbye(CloseCode.presenceLost),
+  // A bug of ours in the handling of this connection.
+  'internal-error': silent(CloseCode.internalError),
+  shutdown: withGoodbye(CloseCode.serviceRestart),
+} as const satisfies Readonly<Record<string, Close>>;
+
+/** Why a connection ended; every close carries one. */
+export type CloseCause = keyof typeof CLOSES;
+
+function silent(code: CloseCode): Close {
+  return { code, mayReconnect: mayReconnect(code), saysGoodbye: false };
+}
+
+function withGoodbye(code: CloseCode): Close {
+  return { code, mayReconnect: mayReconnect(code), saysGoodbye: true };
+}
+
 /** Bytes of UTF-8 that the reason of a close frame may have (RFC 6455 section 5.5). */
 const MAX_REASON_BYTES = 123;
 

@@ -1,4 +1,3 @@
-import type { CloseCause } from '../../connection/connection-info.ts';
 import type { ConnectionManager } from '../../connection/connection-manager.ts';
 import type { ObservedTime } from '../../heartbeat/observed-time.ts';
 import { Batcher } from '../../lib/batcher.ts';
@@ -6,6 +5,7 @@ import { type Clock, sleep } from '../../lib/clock.ts';
 import { ok, type Result } from '../../lib/result.ts';
 import type { Log } from '../../logging/log.ts';
 import type { Counters } from '../../metrics/counters.ts';
+import type { CloseCause } from '../../protocol/close-codes.ts';
 import type { EndedPeriod } from '../../protocol/periods.ts';
 import { type Claim, type ClaimAnswer, MAX_BATCH, type PresenceStore } from '../store/port.ts';
 import { UserHold } from './hold.ts';

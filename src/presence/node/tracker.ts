@@ -1,10 +1,10 @@
 import type { ClientConnection } from '../../connection/client-connection.ts';
-import type { CloseCause } from '../../connection/connection-info.ts';
 import type { ConnectionManager } from '../../connection/connection-manager.ts';
 import type { ManagerObserver } from '../../connection/manager-options.ts';
 import { sleep } from '../../lib/clock.ts';
 import { err, ok, type Result } from '../../lib/result.ts';
 import { inBackground } from '../../logging/internal-error.ts';
+import type { CloseCause } from '../../protocol/close-codes.ts';
 import type {
   Dial,
   DialRefusal,

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { CloseCode, closeReason, mayReconnect } from '../../../src/protocol/close-codes.ts';
+import { CLOSES, CloseCode, closeReason, mayReconnect } from '../../../src/protocol/close-codes.ts';
 import { matchPing, parseClientMessage, pingTimestamp } from '../../../src/protocol/codec.ts';
 import { EnvelopeEncoder, jsonText } from '../../../src/protocol/envelope.ts';
 import { isTooDeep, MAX_JSON_DEPTH, parseJson } from '../../../src/protocol/json-text.ts';
@@ -223,5 +223,28 @@ describe('close codes', () => {
     const staysAway = Object.entries(CloseCode).filter(([, code]) => !mayReconnect(code));
     expect(staysAway.map(([name]) => name)).toEqual(['loggedOut', 'replaced', 'kicked', 'tokenExpired']);
     expect([3999, 4000, 4099, 4100].map(mayReconnect)).toEqual([true, false, false, true]);
+  });
+
+  it('each cause carries its code, whether the client may come back, and whether it gets a goodbye', () => {
+    const closes = Object.entries(CLOSES).map(
+      ([cause, { code, mayReconnect: mayReturn, saysGoodbye }]) =>
+        `${code} ${cause}${mayReturn ? ', come back' : ''}${saysGoodbye ? ', goodbye' : ''}`,
+    );
+    expect(closes.sort()).toEqual([
+      '1000 client-closed, come back',
+      '1008 policy-violation, come back',
+      '1011 connection-lost, come back',
+      '1011 internal-error, come back',
+      '1011 transport-error, come back',
+      '1012 shutdown, come back, goodbye',
+      '4000 logout',
+      '4001 replaced',
+      '4002 kick',
+      '4003 token-expired',
+      '4100 heartbeat-timeout, come back, goodbye',
+      '4100 read-timeout, come back, goodbye',
+      '4101 slow-consumer, come back, goodbye',
+      '4102 presence-lost, come back, goodbye',
+    ]);
   });
 });
