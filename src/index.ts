@@ -20,5 +20,5 @@ export { type Log, type LogEvent, type LogFields, silentLog } from './logging/lo
 export { createLog, type LogOptions } from './logging/pino-log.ts';
 export { type CloseCause, CloseCode, mayReconnect } from './protocol/close-codes.ts';
 export type { Delivery, DeliveryStatus, DropReason, PushReport, PushRequest } from './protocol/delivery.ts';
-export type { Envelope } from './protocol/envelope.ts';
 export { ERRORS, type ErrorCode } from './protocol/error-codes.ts';
+export type { ClientMessage, Envelope } from './protocol/frames.ts';

@@ -1,6 +1,6 @@
 import { ok, type Result } from '../lib/result.ts';
 import type { PushRequest } from '../protocol/delivery.ts';
-import { PROTOCOL_TYPES } from '../protocol/envelope.ts';
+import { PROTOCOL_TYPES } from '../protocol/frames.ts';
 import { topLevelValues, topLevelValuesOfEach, type ValueTexts } from '../protocol/json-spans.ts';
 import { isTooDeep } from '../protocol/json-text.ts';
 import { parseUserId } from '../protocol/user-id.ts';

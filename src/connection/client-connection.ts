@@ -2,14 +2,14 @@ import type { Watched } from '../heartbeat/monitor.ts';
 import { OFF_WHEEL, type WheelNode } from '../heartbeat/timeout-wheel.ts';
 import type { Timer } from '../lib/clock.ts';
 import { CLOSES, type CloseCause, closeReason } from '../protocol/close-codes.ts';
-import { matchPing, parseClientMessage, pingTimestamp } from '../protocol/codec.ts';
+import { matchPing } from '../protocol/codec.ts';
 import type { ErrorCode } from '../protocol/error-codes.ts';
+import { parseClientFrame, type Refusable } from '../protocol/frames.ts';
 import { type ConnectionHost, LATE_PROOF_MS } from './connection-host.ts';
 import type { ConnectionInfo, Registration } from './connection-info.ts';
 import {
-  type Goodbye,
   goodbyeFrame,
-  handleProtocolMessage,
+  handleProtocolFrame,
   sendPong,
   sendRefusal,
   sendTokenAccepted,
@@ -124,7 +124,7 @@ export class ClientConnection implements SocketEvents, Watched {
   }
 
   /** Tells a `lingxi.v1` client that what it asked for was refused. */
-  refuse(about: string, code: ErrorCode): void {
+  refuse(about: Refusable, code: ErrorCode): void {
     if (this.speaksV1) sendRefusal(this, this.#host, { about, code });
   }
 
@@ -173,12 +173,12 @@ export class ClientConnection implements SocketEvents, Watched {
   close(cause: CloseCause, reconnectAfterMs = 0, reason: string = cause): void {
     if (!this.#open || this.#cause !== undefined) return;
     this.#cause = cause;
-    const goodbye = { code: CLOSES[cause].code, reason: cause, reconnectAfterMs };
     const shown = closeReason(reason);
     // A crowd that times out at once is told of in the stores while its sockets, which cost more, are closed one by one.
-    if (cause === 'heartbeat-timeout') this.#host.paced(() => this.#closeSocket(goodbye, shown));
-    else this.#closeSocket(goodbye, shown);
-    this.#end(cause, { code: goodbye.code, reason: shown });
+    if (cause === 'heartbeat-timeout')
+      this.#host.paced(() => this.#closeSocket(cause, shown, reconnectAfterMs));
+    else this.#closeSocket(cause, shown, reconnectAfterMs);
+    this.#end(cause, { code: CLOSES[cause].code, reason: shown });
   }
 
   timesOutAt(): number {
@@ -219,16 +219,17 @@ export class ClientConnection implements SocketEvents, Watched {
   }
 
   /** Never throws: whoever closes goes on to say in the stores that this connection has ended. */
-  #closeSocket(goodbye: Goodbye, reason: string): void {
+  #closeSocket(cause: CloseCause, shown: string, reconnectAfterMs: number): void {
     if (this.#socketEnded) return;
+    const { code, saysGoodbye } = CLOSES[cause];
     // A peer that is gone, or takes nothing, answers no close frame. A socket may call `closed` from within `close`.
     const { clock, limits } = this.#host;
     this.#termination = clock.after(limits.closeTimeoutMs, () => this.#socket.terminate());
     try {
       // A socket that takes nothing carries no farewell.
-      if (this.speaksV1 && CLOSES[goodbye.reason].saysGoodbye && !this.#writer.isBlocked)
-        this.#socket.send(goodbyeFrame(this, this.#host, goodbye));
-      this.#socket.close(goodbye.code, reason);
+      if (this.speaksV1 && saysGoodbye && !this.#writer.isBlocked)
+        this.#socket.send(goodbyeFrame(this, this.#host, { code, reason: cause, reconnectAfterMs }));
+      this.#socket.close(code, shown);
     } catch (error) {
       this.#host.failed(this, error);
     }
@@ -264,16 +265,14 @@ export class ClientConnection implements SocketEvents, Watched {
   }
 
   #handle(text: string, now: number): void {
-    const message = parseClientMessage(text);
-    if (message === undefined) return this.#host.malformed(this);
+    const frame = parseClientFrame(text, this.registration.protocol);
+    if (frame === undefined) return this.#host.malformed(this);
     this.#prove(now);
-    if (message.type === 'ping') {
+    if (frame.kind === 'ping') {
       this.#host.counters.heartbeats += 1;
-      if (this.speaksV1) sendPong(this, this.#host, pingTimestamp(text));
-      return;
-    }
-    if (this.speaksV1 && handleProtocolMessage(this, this.#host, message)) return;
-    this.#host.received(this, message);
+      if (this.speaksV1) sendPong(this, this.#host, frame.timestamp);
+    } else if (frame.kind === 'application') this.#host.received(this, frame.message);
+    else handleProtocolFrame(this, this.#host, frame);
   }
 
   #heard(): number {

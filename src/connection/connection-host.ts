@@ -2,8 +2,8 @@ import type { ObservedTime } from '../heartbeat/observed-time.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Counters } from '../metrics/counters.ts';
 import type { CloseCause } from '../protocol/close-codes.ts';
-import type { ClientMessage } from '../protocol/codec.ts';
 import type { DropReason } from '../protocol/delivery.ts';
+import type { ClientMessage } from '../protocol/frames.ts';
 import type { ClientConnection } from './client-connection.ts';
 import type { SendQueueLimits } from './send-queue.ts';
 

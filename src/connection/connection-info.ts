@@ -1,3 +1,5 @@
+import type { ClientProtocol } from '../protocol/frames.ts';
+
 /** A socket to be registered, with what its admission decided. */
 export interface Registration {
   readonly userId: number;
@@ -7,7 +9,7 @@ export interface Registration {
   readonly period: number;
   readonly resumed: boolean;
   readonly ip: string;
-  readonly protocol: 'seed' | 'lingxi.v1';
+  readonly protocol: ClientProtocol;
   /** Wall-clock ms at which the token runs out; absent: never. */
   readonly tokenExpiresAt?: number;
 }
@@ -21,7 +23,7 @@ export interface ConnectionInfo {
   /** Wall-clock ms. */
   readonly since: number;
   readonly ip: string;
-  readonly protocol: 'seed' | 'lingxi.v1';
+  readonly protocol: ClientProtocol;
   /** What the client said of itself by a `state` message. */
   readonly state: 'active' | 'background';
   /** Messages behind the socket, and their bytes. */

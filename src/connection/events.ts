@@ -1,6 +1,6 @@
 import type { CloseCause } from '../protocol/close-codes.ts';
-import type { ClientMessage } from '../protocol/codec.ts';
 import type { DropReason } from '../protocol/delivery.ts';
+import type { ClientMessage } from '../protocol/frames.ts';
 import type { ClientConnection } from './client-connection.ts';
 
 /** What a {@link ConnectionManager} tells its listeners, by name. */

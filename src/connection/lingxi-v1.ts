@@ -1,15 +1,19 @@
-import type { CloseCause } from '../protocol/close-codes.ts';
-import type { ClientMessage } from '../protocol/codec.ts';
-import { EnvelopeEncoder, jsonText } from '../protocol/envelope.ts';
 import type { ErrorCode } from '../protocol/error-codes.ts';
-import { ERRORS } from '../protocol/error-codes.ts';
+import {
+  encodeFrame,
+  encodePong,
+  type ProtocolFrame,
+  type Refusable,
+  refusalFrame,
+  type SystemFrame,
+} from '../protocol/frames.ts';
 import type { ClientConnection } from './client-connection.ts';
 import type { ConnectionHost } from './connection-host.ts';
 
-/** First frame of a `lingxi.v1` connection. Epoch and period are decimal strings. */
+/** The first frame of a `lingxi.v1` connection. */
 export function sendWelcome(connection: ClientConnection, host: ConnectionHost): void {
   const { connectionId, epoch, period, resumed } = connection.registration;
-  sendSystem(connection, host, {
+  send(connection, host, {
     type: 'welcome',
     data: {
       connectionId,
@@ -23,87 +27,67 @@ export function sendWelcome(connection: ClientConnection, host: ConnectionHost):
   });
 }
 
-/**
- * Answers a ping with the ping's own timestamp, given as JSON text (empty: it had none), so that digits which no
- * number can hold come back as they came.
- */
+/** Answers a ping with the ping's own timestamp, given as JSON text (empty: it had none). */
 export function sendPong(connection: ClientConnection, host: ConnectionHost, timestampJson: string): void {
-  const seconds = Math.floor(host.clock.now() / 1000);
-  const data = timestampJson === '' ? '{}' : `{"timestamp":${timestampJson}}`;
-  connection.send(
-    `{"type":"pong","userId":${connection.userId},"timestamp":${seconds},"data":${data}}`,
-    'pong',
-  );
+  connection.send(encodePong(timestampJson, addressOf(connection, host)), 'pong');
 }
 
-/** Why a connection ends, and when to come back. */
-export interface Goodbye {
-  readonly code: number;
-  readonly reason: CloseCause;
-  readonly reconnectAfterMs: number;
-}
-
-/** Before a close that one may come back from. */
-export function goodbyeFrame(connection: ClientConnection, host: ConnectionHost, goodbye: Goodbye): string {
-  return systemFrame(connection, host, { type: 'goodbye', data: goodbye });
+/** Before a close after which the client may come back. */
+export function goodbyeFrame(
+  connection: ClientConnection,
+  host: ConnectionHost,
+  goodbye: Extract<SystemFrame, { readonly type: 'goodbye' }>['data'],
+): string {
+  return encodeFrame({ type: 'goodbye', data: goodbye }, addressOf(connection, host));
 }
 
 /** Tells a `lingxi.v1` client that what it asked for was refused. */
 export function sendRefusal(
   connection: ClientConnection,
   host: ConnectionHost,
-  refusal: { readonly about: string; readonly code: ErrorCode },
+  refusal: { readonly about: Refusable; readonly code: ErrorCode },
 ): void {
-  const data = { ...refusal, message: ERRORS[refusal.code].en };
-  sendSystem(connection, host, { type: 'error', data });
+  send(connection, host, refusalFrame(refusal.about, refusal.code));
 }
 
 export function sendTokenAccepted(connection: ClientConnection, host: ConnectionHost): void {
-  const data = { expiresAt: connection.tokenExpiresAt ?? null };
-  sendSystem(connection, host, { type: 'token', data });
+  send(connection, host, { type: 'token', data: { expiresAt: connection.tokenExpiresAt ?? null } });
 }
 
-/** Handles what only `lingxi.v1` knows. False where the type belongs to the application. */
-export function handleProtocolMessage(
+/** Handles what only `lingxi.v1` clients send. */
+export function handleProtocolFrame(
   connection: ClientConnection,
   host: ConnectionHost,
-  message: ClientMessage,
-): boolean {
-  const data = message.data as { readonly value?: unknown; readonly token?: unknown } | null | undefined;
-  switch (message.type) {
+  frame: ProtocolFrame,
+): void {
+  switch (frame.kind) {
     case 'logout':
-      host.logoutRequested(connection);
-      return true;
+      return host.logoutRequested(connection);
     case 'state':
-      if (data?.value === 'active' || data?.value === 'background') connection.clientState = data.value;
-      else sendRefusal(connection, host, { about: 'state', code: 'invalid-body' });
-      return true;
+      connection.clientState = frame.value;
+      return;
     case 'token':
-      if (typeof data?.token === 'string') host.tokenOffered(connection, data.token);
-      else sendRefusal(connection, host, { about: 'token', code: 'invalid-body' });
-      return true;
+      return host.tokenOffered(connection, frame.token);
     case 'ack':
-      if (typeof message.id === 'string') host.acknowledged(connection, message.id);
-      return true;
-    default:
-      return false;
+      return host.acknowledged(connection, frame.id);
+    case 'unusable':
+      // Nobody waits for an acknowledgement without an id.
+      if (frame.type !== 'ack') sendRefusal(connection, host, { about: frame.type, code: 'invalid-body' });
+      return;
   }
 }
 
-interface SystemMessage {
-  readonly type: string;
-  readonly data: unknown;
+function send(
+  connection: ClientConnection,
+  host: ConnectionHost,
+  frame: Exclude<SystemFrame, { readonly type: 'pong' }>,
+): void {
+  connection.send(encodeFrame(frame, addressOf(connection, host)), frame.type);
 }
 
-function sendSystem(connection: ClientConnection, host: ConnectionHost, message: SystemMessage): void {
-  connection.send(systemFrame(connection, host, message), message.type);
-}
-
-function systemFrame(connection: ClientConnection, host: ConnectionHost, message: SystemMessage): string {
-  const encoder = new EnvelopeEncoder(
-    message.type,
-    jsonText(message.data),
-    Math.floor(host.clock.now() / 1000),
-  );
-  return encoder.forUser(connection.userId);
+function addressOf(
+  connection: ClientConnection,
+  host: ConnectionHost,
+): { readonly userId: number; readonly timestamp: number } {
+  return { userId: connection.userId, timestamp: Math.floor(host.clock.now() / 1000) };
 }

@@ -1,5 +1,6 @@
 import { BEARER_SUBPROTOCOL_PREFIX, SUBPROTOCOL } from '../protocol/envelope.ts';
 import type { ErrorCode } from '../protocol/error-codes.ts';
+import type { ClientProtocol } from '../protocol/frames.ts';
 import { parseUserId } from '../protocol/user-id.ts';
 
 /** An upgrade request as both runtimes can show it. Header names are given in lower case. */
@@ -36,7 +37,7 @@ export function formFault(request: HandshakeRequest): FormFault | undefined {
 /** What a client offered to be let in with. */
 export interface Offer {
   readonly token: string;
-  readonly protocol: 'seed' | 'lingxi.v1';
+  readonly protocol: ClientProtocol;
   /** The user that `?userId=` names. */
   readonly claimedUserId: number | undefined;
 }

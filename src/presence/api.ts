@@ -1,8 +1,6 @@
 import type { Result } from '../lib/result.ts';
 import type { ErrorCode } from '../protocol/error-codes.ts';
-
-/** Which of the two client dialects a connection speaks. */
-export type ClientProtocol = 'seed' | 'lingxi.v1';
+import type { ClientProtocol } from '../protocol/frames.ts';
 
 /** A request to be online by a new socket. */
 export interface DialRequest {

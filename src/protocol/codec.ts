@@ -1,13 +1,4 @@
 import { topLevelValues } from './json-spans.ts';
-import { parseJson } from './json-text.ts';
-
-/** A client message after parsing: only `type` is required, everything else has whatever JSON type it came with. */
-export interface ClientMessage {
-  readonly type: string;
-  readonly timestamp?: unknown;
-  readonly data?: unknown;
-  readonly id?: unknown;
-}
 
 const PING_START = '{"type":"ping"';
 const PING_TIMESTAMP = ',"timestamp":';
@@ -31,17 +22,6 @@ export function matchPing(text: string): string | undefined {
     if (code < 0x30 || code > 0x39) return undefined;
   }
   return text.slice(digitsAt, end);
-}
-
-/**
- * Parses a client message. Undefined where it is not JSON, nests deeper than 128, is not an object, or
- * has no string `type`.
- */
-export function parseClientMessage(text: string): ClientMessage | undefined {
-  const value = parseJson(text);
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
-  const message = value as Partial<Record<keyof ClientMessage, unknown>>;
-  return typeof message.type === 'string' ? (value as ClientMessage) : undefined;
 }
 
 /** The JSON text of the top-level `timestamp` of a ping that was parsed from `text`; empty where it has none. */

@@ -1,34 +1,8 @@
-/** The one shape of a server message: a JSON text frame. `timestamp` is in seconds, as in the seed. */
-export interface Envelope {
-  readonly type: string;
-  readonly userId: number;
-  readonly timestamp: number;
-  readonly data: unknown;
-  /** Present where the sender asks for an acknowledgement; only `lingxi.v1` clients get it. */
-  readonly id?: string;
-}
-
-/** Name of the subprotocol that clients offer to speak more than the seed's envelopes. */
+/** Name of the subprotocol that clients offer to speak more than envelopes. */
 export const SUBPROTOCOL = 'lingxi.v1';
 
 /** Prefix of the subprotocol offer that carries a token; never echoed. */
 export const BEARER_SUBPROTOCOL_PREFIX = 'bearer.';
-
-/**
- * Types with which the protocol itself speaks to clients, or they to it. Nobody may push them: a client could not tell
- * such a message from one of ours. The library's own `sendToUser` and `broadcast` do not look at the type.
- */
-export const PROTOCOL_TYPES: ReadonlySet<string> = new Set([
-  'ack',
-  'error',
-  'goodbye',
-  'logout',
-  'ping',
-  'pong',
-  'state',
-  'token',
-  'welcome',
-]);
 
 /** The JSON text of a value; what has no JSON form by itself (`undefined`, a function) is null. Throws for a BigInt. */
 export function jsonText(value: unknown): string {

@@ -40,6 +40,11 @@ export function parseJson(text: string): unknown {
   }
 }
 
+/** Whether a parsed value is an object, and no array. */
+export function isJsonObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 /** Index of the closing quote of the string that opens at `start`, or the end of an unfinished one. */
 export function endOfString(text: string, start: number): number {
   let index = start + 1;

@@ -1,7 +1,7 @@
 import type { ClientConnection } from '../../src/connection/client-connection.ts';
 import type { Socket, SocketWrite } from '../../src/connection/socket.ts';
-import type { ClientProtocol } from '../../src/presence/api.ts';
 import { CloseCode } from '../../src/protocol/close-codes.ts';
+import type { ClientProtocol } from '../../src/protocol/frames.ts';
 import type { Random } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
 import type { SimulatedNode } from './simulated-node.ts';

@@ -9,8 +9,8 @@ import {
   parsePush,
 } from '../../cluster/push-request.ts';
 import { ok } from '../../lib/result.ts';
-import { PROTOCOL_TYPES } from '../../protocol/envelope.ts';
 import type { Language } from '../../protocol/error-codes.ts';
+import { PROTOCOL_TYPES } from '../../protocol/frames.ts';
 import { fieldDetail, readJsonText } from '../body.ts';
 import { type Outcome, refused } from '../outcome.ts';
 import { addRoute, type Call, type RouteTable } from '../route.ts';

@@ -1,0 +1,174 @@
+import type { CloseCause } from './close-codes.ts';
+import { pingTimestamp } from './codec.ts';
+import { ERRORS, type ErrorCode } from './error-codes.ts';
+import { isJsonObject, parseJson } from './json-text.ts';
+
+/** Which of the two client dialects a connection speaks: the Go server's envelopes alone, or `lingxi.v1` as well. */
+export type ClientProtocol = 'seed' | 'lingxi.v1';
+
+/** A client message as the application sees it: `type` is a string, everything else has whatever JSON type it came with. */
+export interface ClientMessage {
+  readonly type: string;
+  readonly timestamp?: unknown;
+  readonly data?: unknown;
+  readonly id?: unknown;
+}
+
+/** Every frame from a client. */
+export type ClientFrame =
+  /** `timestamp` is JSON text, as the client wrote it; empty where the ping has none. */
+  | { readonly kind: 'ping'; readonly timestamp: string }
+  | { readonly kind: 'logout' }
+  | { readonly kind: 'state'; readonly value: 'active' | 'background' }
+  | { readonly kind: 'token'; readonly token: string }
+  | { readonly kind: 'ack'; readonly id: string }
+  /** A type of the protocol whose content is wrong. */
+  | { readonly kind: 'unusable'; readonly type: 'state' | 'token' | 'ack' }
+  /** A type that the protocol does not know in this dialect. */
+  | { readonly kind: 'application'; readonly message: ClientMessage };
+
+/** Those that only `lingxi.v1` clients send. */
+export type ProtocolFrame = Exclude<ClientFrame, { readonly kind: 'ping' | 'application' }>;
+
+/** Every frame of the protocol itself to a client; only `lingxi.v1` clients get them. */
+export type SystemFrame =
+  /** The first frame of a connection. Epoch and period are decimal strings. */
+  | {
+      readonly type: 'welcome';
+      readonly data: {
+        readonly connectionId: string;
+        readonly epoch: string;
+        readonly period: string;
+        /** False where this connection opened the period. */
+        readonly resumed: boolean;
+        readonly heartbeatTimeoutMs: number;
+        readonly pingIntervalMs: number;
+        readonly node: string;
+      };
+    }
+  /** Answers a ping. The encoder is {@link encodePong}, since its timestamp may be a number that JavaScript cannot hold. */
+  | { readonly type: 'pong'; readonly data: { readonly timestamp?: unknown } }
+  /** Precedes a close after which the client may come back. */
+  | {
+      readonly type: 'goodbye';
+      readonly data: {
+        readonly code: number;
+        readonly reason: CloseCause;
+        readonly reconnectAfterMs: number;
+      };
+    }
+  /** What the client asked for was refused. */
+  | {
+      readonly type: 'error';
+      readonly data: { readonly about: Refusable; readonly code: ErrorCode; readonly message: string };
+    }
+  /** A renewal was accepted; null where the token never runs out. */
+  | { readonly type: 'token'; readonly data: { readonly expiresAt: number | null } };
+
+/** A message of the application, to any client: the one shape that clients without `lingxi.v1` know. */
+export interface Envelope {
+  readonly type: string;
+  readonly userId: number;
+  /** Seconds since 1970. */
+  readonly timestamp: number;
+  readonly data: unknown;
+  /** Present where the sender asks for an acknowledgement; only `lingxi.v1` clients get it. */
+  readonly id?: string;
+}
+
+/** Every frame to a client, as it stands on the wire. */
+export type ServerFrame = Envelope | (SystemFrame & Pick<Envelope, 'userId' | 'timestamp'>);
+
+/** What a client may ask for, and be refused. */
+export type Refusable = 'state' | 'token';
+
+const TYPES: Readonly<Record<SystemFrame['type'] | 'logout' | 'ping' | 'state' | 'ack', true>> = {
+  ack: true,
+  error: true,
+  goodbye: true,
+  logout: true,
+  ping: true,
+  pong: true,
+  state: true,
+  token: true,
+  welcome: true,
+};
+
+/**
+ * Types with which the protocol itself speaks to clients, or they to it. Nobody may push them: a client could not tell
+ * such a message from one of ours. The library's own `sendToUser` and `broadcast` do not look at the type.
+ */
+export const PROTOCOL_TYPES: ReadonlySet<string> = new Set(Object.keys(TYPES));
+
+/**
+ * Parses and validates a frame from a client. Undefined where it is not JSON, nests deeper than 128, is not an object,
+ * or has no string `type`.
+ */
+export function parseClientFrame(text: string, protocol: ClientProtocol): ClientFrame | undefined {
+  const message = parseClientMessage(text);
+  if (message === undefined) return undefined;
+  if (message.type === 'ping') return { kind: 'ping', timestamp: pingTimestamp(text) };
+  const known = protocol === 'lingxi.v1' ? protocolFrame(message) : undefined;
+  return known ?? { kind: 'application', message };
+}
+
+/** The JSON text of a frame of the protocol. */
+export function encodeFrame(
+  frame: Exclude<SystemFrame, { readonly type: 'pong' }>,
+  to: { readonly userId: number; readonly timestamp: number },
+): string {
+  return JSON.stringify({
+    type: frame.type,
+    userId: to.userId,
+    timestamp: to.timestamp,
+    data: frame.data,
+  } satisfies ServerFrame);
+}
+
+/**
+ * The answer to a ping carries the ping's own timestamp, given as JSON text (empty: it had none). Digits that no number
+ * can hold so come back as they came.
+ */
+export function encodePong(
+  timestampJson: string,
+  to: { readonly userId: number; readonly timestamp: number },
+): string {
+  const data = timestampJson === '' ? '{}' : `{"timestamp":${timestampJson}}`;
+  return `{"type":"pong","userId":${to.userId},"timestamp":${to.timestamp},"data":${data}}`;
+}
+
+/** The frame that refuses what a client asked for. Its sentence is English: a frame knows no language of its reader. */
+export function refusalFrame(about: Refusable, code: ErrorCode): Extract<SystemFrame, { type: 'error' }> {
+  return { type: 'error', data: { about, code, message: ERRORS[code].en } };
+}
+
+function parseClientMessage(text: string): ClientMessage | undefined {
+  const value = parseJson(text);
+  return isClientMessage(value) ? value : undefined;
+}
+
+function isClientMessage(value: unknown): value is ClientMessage {
+  return isJsonObject(value) && typeof value['type'] === 'string';
+}
+
+function protocolFrame({ type, data, id }: ClientMessage): ProtocolFrame | undefined {
+  const content = isJsonObject(data) ? data : {};
+  switch (type) {
+    case 'logout':
+      return { kind: 'logout' };
+    case 'state': {
+      const value = content['value'];
+      return value === 'active' || value === 'background'
+        ? { kind: 'state', value }
+        : { kind: 'unusable', type };
+    }
+    case 'token': {
+      const token = content['token'];
+      return typeof token === 'string' ? { kind: 'token', token } : { kind: 'unusable', type };
+    }
+    case 'ack':
+      return typeof id === 'string' ? { kind: 'ack', id } : { kind: 'unusable', type };
+    default:
+      return undefined;
+  }
+}
