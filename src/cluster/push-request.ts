@@ -1,16 +1,56 @@
-import { ok, type Result } from '../lib/result.ts';
+import { z } from 'zod';
+import { err, ok, type Result } from '../lib/result.ts';
 import type { PushRequest } from '../protocol/delivery.ts';
 import { PROTOCOL_TYPES } from '../protocol/frames.ts';
 import { topLevelValues, topLevelValuesOfEach, type ValueTexts } from '../protocol/json-spans.ts';
-import { isTooDeep } from '../protocol/json-text.ts';
+import { isJsonObject, isTooDeep } from '../protocol/json-text.ts';
 import { parseUserId } from '../protocol/user-id.ts';
 
 /** Most messages in one batch. */
-export const MAX_BATCH = 1_000;
+export const MAX_MESSAGES = 1_000;
 /** Most users that one message may name. */
-export const MAX_RECEIVERS = 10_000;
-export const MAX_TYPE_LENGTH = 128;
-export const MAX_ACK_TIMEOUT_MS = 10_000;
+const MAX_RECEIVERS = 10_000;
+const MAX_TYPE_LENGTH = 128;
+const MAX_ACK_TIMEOUT_MS = 10_000;
+
+/** A user id as it comes in: a number, or a string of digits. */
+const UserId = z
+  .custom<string | number>((value) => parseUserId(value) !== undefined)
+  .transform(Number)
+  .meta({
+    type: ['string', 'integer'],
+    description: 'Unsigned integer below 2^53, as an integer or as a string of digits without leading zero.',
+    example: '42',
+  });
+
+/** What a message may name as its receivers, by the one key that it has. */
+const RECEIVERS = {
+  userId: z.strictObject({ userId: UserId }),
+  userIds: z.strictObject({ userIds: z.array(UserId).max(MAX_RECEIVERS) }),
+  all: z.strictObject({ all: z.literal(true) }),
+};
+
+/**
+ * A push as the service or another program writes it. This is its one definition: it validates every message, from HTTP
+ * and from the push channel, and HTTP shows it in the description of its interface.
+ */
+export const PushMessage = z.strictObject({
+  to: z.union([RECEIVERS.userId, RECEIVERS.userIds, RECEIVERS.all]),
+  type: z
+    .string()
+    .min(1)
+    .max(MAX_TYPE_LENGTH)
+    .refine((type) => !PROTOCOL_TYPES.has(type))
+    .meta({ description: `Not one that the protocol uses itself: ${[...PROTOCOL_TYPES].join(', ')}.` }),
+  data: z.unknown().optional().meta({ description: 'Any JSON, passed on byte for byte; absent: null.' }),
+  ack: z.boolean().optional().meta({ description: 'Ask `lingxi.v1` clients to acknowledge.' }),
+  timeoutMs: z
+    .int()
+    .min(1)
+    .max(MAX_ACK_TIMEOUT_MS)
+    .optional()
+    .meta({ description: 'How long to wait for the acknowledgement; 5000 where absent.' }),
+});
 
 /** Which field of a message is wrong; `unknown`: there is no such field; `reserved`: the protocol's own type. */
 export interface PushFault {
@@ -22,8 +62,6 @@ type Parsed<Value> = Result<Value, PushFault>;
 
 /** Longest unknown field name that is repeated to the caller. */
 const MAX_ECHOED_NAME = 32;
-
-const FIELDS: ReadonlySet<string> = new Set(['to', 'type', 'data', 'ack', 'timeoutMs']);
 
 /** Input that is JSON: its text, and what `JSON.parse` made of it. */
 export interface JsonInput {
@@ -52,7 +90,7 @@ export function parseBatch(input: {
   readonly text: string;
   readonly value: readonly unknown[];
 }): Parsed<readonly PushRequest[]> {
-  if (input.value.length > MAX_BATCH) return fault('(batch)', 'too-many');
+  if (input.value.length > MAX_MESSAGES) return fault('(batch)', 'too-many');
   const texts = topLevelValuesOfEach(input.text);
   const requests: PushRequest[] = [];
   for (const [index, item] of input.value.entries()) {
@@ -63,19 +101,13 @@ export function parseBatch(input: {
   return ok(requests);
 }
 
-/** By hand: this is the one body that arrives tens of thousands of times a second. */
+/** `data` is not taken from the parsed value but from the text, so that it goes on exactly as it was written. */
 function parseMessage(input: unknown, texts: ValueTexts | undefined): Parsed<PushRequest> {
-  if (!isObject(input)) return fault('(message)');
-  for (const name of Object.keys(input)) if (!FIELDS.has(name)) return fault(shown(name), 'unknown');
-  const to = parseTo(input['to']);
-  if (!to.ok) return to;
-  const { type, ack, timeoutMs } = input;
-  if (typeof type !== 'string' || type === '' || type.length > MAX_TYPE_LENGTH) return fault('type');
-  if (PROTOCOL_TYPES.has(type)) return fault('type', 'reserved');
-  if (ack !== undefined && typeof ack !== 'boolean') return fault('ack');
-  if (timeoutMs !== undefined && !isTimeout(timeoutMs)) return fault('timeoutMs');
+  const parsed = PushMessage.safeParse(input);
+  if (!parsed.success) return err(faultOf(input, parsed.error.issues));
+  const { to, type, ack, timeoutMs } = parsed.data;
   return ok({
-    to: to.value,
+    to,
     type,
     dataText: texts?.get('data') ?? 'null',
     ...(ack === undefined ? {} : { ack }),
@@ -83,43 +115,35 @@ function parseMessage(input: unknown, texts: ValueTexts | undefined): Parsed<Pus
   });
 }
 
-function parseTo(input: unknown): Parsed<PushRequest['to']> {
-  if (!isObject(input)) return fault('to');
-  const names = Object.keys(input);
-  const name = names[0];
-  if (names.length !== 1 || name === undefined) return fault('to');
-  switch (name) {
-    case 'userId': {
-      const userId = parseUserId(input[name]);
-      return userId === undefined ? fault('to.userId', 'invalid-user-id') : ok({ userId });
-    }
-    case 'userIds':
-      return parseReceivers(input[name]);
-    case 'all':
-      return input[name] === true ? ok({ all: true }) : fault('to.all');
+/** Of several faults an unknown field counts first, then the fields in the order of the schema. */
+function faultOf(input: unknown, issues: readonly z.core.$ZodIssue[]): PushFault {
+  if (!isJsonObject(input)) return { field: '(message)', kind: 'invalid' };
+  const unknown = Object.keys(input).find((name) => !Object.hasOwn(PushMessage.shape, name));
+  if (unknown !== undefined) return { field: shown(unknown), kind: 'unknown' };
+  const [issue] = issues;
+  const [field] = issue?.path ?? [];
+  switch (field) {
+    case 'to':
+      return receiversFault(input['to']);
+    case 'type':
+      return { field, kind: issue?.code === 'custom' ? 'reserved' : 'invalid' };
     default:
-      return fault(`to.${shown(name)}`, 'unknown');
+      return { field: String(field), kind: 'invalid' };
   }
 }
 
-function parseReceivers(input: unknown): Parsed<PushRequest['to']> {
-  if (!Array.isArray(input)) return fault('to.userIds');
-  if (input.length > MAX_RECEIVERS) return fault('to.userIds', 'too-many');
-  const userIds: number[] = [];
-  for (const [index, item] of input.entries()) {
-    const userId = parseUserId(item);
-    if (userId === undefined) return fault(`to.userIds[${index}]`, 'invalid-user-id');
-    userIds.push(userId);
-  }
-  return ok({ userIds });
-}
-
-function isTimeout(value: unknown): value is number {
-  return Number.isInteger(value) && (value as number) >= 1 && (value as number) <= MAX_ACK_TIMEOUT_MS;
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+function receiversFault(to: unknown): PushFault {
+  const names = isJsonObject(to) ? Object.keys(to) : [];
+  const [name] = names;
+  if (name === undefined || names.length !== 1) return { field: 'to', kind: 'invalid' };
+  if (name !== 'userId' && name !== 'userIds' && name !== 'all')
+    return { field: `to.${shown(name)}`, kind: 'unknown' };
+  const issues = RECEIVERS[name].safeParse(to).error?.issues ?? [];
+  const issue = issues.find(({ code }) => code === 'too_big') ?? issues[0];
+  const index = issue?.path[1];
+  const field = `to.${name}${index === undefined ? '' : `[${String(index)}]`}`;
+  if (issue?.code === 'too_big') return { field, kind: 'too-many' };
+  return { field, kind: issue?.code === 'custom' ? 'invalid-user-id' : 'invalid' };
 }
 
 /** A client's own field name, safe to repeat. */

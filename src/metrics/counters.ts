@@ -1,4 +1,9 @@
-import type { DeliveryStatus, DropReason } from '../protocol/delivery.ts';
+import {
+  DELIVERY_STATUSES,
+  type DeliveryStatus,
+  DROP_REASONS,
+  type DropReason,
+} from '../protocol/delivery.ts';
 import { LOGOUT_REASONS, type LogoutReason } from '../protocol/reasons.ts';
 
 /** Upper bounds of the detection-lag histogram, in seconds. */
@@ -39,23 +44,10 @@ export class Counters {
   /** Users granted one more timeout by the mass-timeout breaker (rule HB6). */
   massTimeoutsHeld = 0;
   stallCreditedMs = 0;
-  readonly logouts: Record<LogoutReason, number>;
+  readonly logouts: Record<LogoutReason, number> = zeros(LOGOUT_REASONS);
   /** Messages to users by what their senders were told; of those told `queued`, the ones lost since count as `dropped` too. */
-  readonly messages: Record<DeliveryStatus, number> = {
-    acked: 0,
-    written: 0,
-    queued: 0,
-    dropped: 0,
-    offline: 0,
-    unknown: 0,
-  };
-  readonly dropped: Record<DropReason, number> = {
-    'queue-full': 0,
-    'dispatch-full': 0,
-    rate: 0,
-    ttl: 0,
-    closed: 0,
-  };
+  readonly messages: Record<DeliveryStatus, number> = zeros(DELIVERY_STATUSES);
+  readonly dropped: Record<DropReason, number> = zeros(DROP_REASONS);
   /** Refused upgrades by error code. */
   readonly refused = new Map<string, number>();
   /** Exceptions that are bugs, by where they were caught. */
@@ -65,13 +57,11 @@ export class Counters {
   readonly scripts = new Map<string, Histogram>();
   /** Scripts that Redis did not answer, or refused, by their name. */
   readonly scriptFailures = new Map<string, number>();
+}
 
-  constructor() {
-    this.logouts = Object.fromEntries(LOGOUT_REASONS.map((reason) => [reason, 0])) as Record<
-      LogoutReason,
-      number
-    >;
-  }
+/** A counter for each name. */
+function zeros<Name extends string>(names: readonly Name[]): Record<Name, number> {
+  return Object.fromEntries(names.map((name) => [name, 0])) as Record<Name, number>;
 }
 
 /** One script was answered after `seconds`, or it failed. The names are few: they are those of our files. */

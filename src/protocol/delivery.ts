@@ -1,7 +1,11 @@
-/** What is known of one message to one user (rule DL1). */
-export type DeliveryStatus = 'acked' | 'written' | 'queued' | 'dropped' | 'offline' | 'unknown';
+export const DELIVERY_STATUSES = ['acked', 'written', 'queued', 'dropped', 'offline', 'unknown'] as const;
 
-export type DropReason = 'queue-full' | 'dispatch-full' | 'rate' | 'ttl' | 'closed';
+/** What is known of one message to one user (rule DL1). */
+export type DeliveryStatus = (typeof DELIVERY_STATUSES)[number];
+
+export const DROP_REASONS = ['queue-full', 'dispatch-full', 'rate', 'ttl', 'closed'] as const;
+
+export type DropReason = (typeof DROP_REASONS)[number];
 
 export interface Delivery {
   readonly userId: number;

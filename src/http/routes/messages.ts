@@ -1,45 +1,23 @@
 import { z } from '@hono/zod-openapi';
 import {
-  MAX_ACK_TIMEOUT_MS,
-  MAX_BATCH,
-  MAX_RECEIVERS,
-  MAX_TYPE_LENGTH,
+  MAX_MESSAGES,
   type PushFault,
+  PushMessage,
   parseBatch,
   parsePush,
 } from '../../cluster/push-request.ts';
 import { ok } from '../../lib/result.ts';
+import { DELIVERY_STATUSES, DROP_REASONS } from '../../protocol/delivery.ts';
 import type { Language } from '../../protocol/error-codes.ts';
-import { PROTOCOL_TYPES } from '../../protocol/frames.ts';
 import { fieldDetail, readJsonText } from '../body.ts';
 import { type Outcome, refused } from '../outcome.ts';
 import { addRoute, type Call, type RouteTable } from '../route.ts';
-import { UserIdIn, UserIdOut } from '../schemas.ts';
+import { UserIdOut } from '../schemas.ts';
 
-const Message = z
-  .strictObject({
-    to: z.union([
-      z.strictObject({ userId: UserIdIn }),
-      z.strictObject({ userIds: z.array(UserIdIn).max(MAX_RECEIVERS) }),
-      z.strictObject({ all: z.literal(true) }),
-    ]),
-    type: z
-      .string()
-      .min(1)
-      .max(MAX_TYPE_LENGTH)
-      .openapi({ description: `Not one that the protocol uses itself: ${[...PROTOCOL_TYPES].join(', ')}.` }),
-    data: z.unknown().openapi({ description: 'Any JSON, passed on byte for byte; absent: null.' }),
-    ack: z.boolean().optional().openapi({ description: 'Ask `lingxi.v1` clients to acknowledge.' }),
-    timeoutMs: z
-      .int()
-      .min(1)
-      .max(MAX_ACK_TIMEOUT_MS)
-      .optional()
-      .openapi({ description: 'How long to wait for the acknowledgement; 5000 where absent.' }),
-  })
-  .openapi('Message');
+/** A copy, since only schemas made by this module can be named in the description of the interface. */
+const Message = PushMessage.clone().openapi('Message');
 
-const Status = z.enum(['acked', 'written', 'queued', 'dropped', 'offline', 'unknown']);
+const Status = z.enum(DELIVERY_STATUSES);
 
 const Report = z
   .object({
@@ -49,9 +27,7 @@ const Report = z
           userId: UserIdOut,
           status: Status,
           connections: z.int(),
-          reason: z
-            .enum(['queue-full', 'dispatch-full', 'rate', 'ttl', 'closed', 'no-connection'])
-            .optional(),
+          reason: z.enum([...DROP_REASONS, 'no-connection']).optional(),
         }),
       )
       .optional()
@@ -68,13 +44,13 @@ export function addMessagesRoute(table: RouteTable): void {
     tag: 'Messages',
     summary: 'Pushes a message to users, or a batch of messages',
     description: [
-      `An array is a batch of at most ${MAX_BATCH}, answered by an array; one wrong message refuses the batch.`,
+      `An array is a batch of at most ${MAX_MESSAGES}, answered by an array; one wrong message refuses the batch.`,
       'A user who is named more than once gets one message and one result.',
       '`acked`: the client said so. `written`: handed to the socket. `queued`: behind a slow socket. `dropped`: see',
       'the reason. `offline`: not delivered; `no-connection` where the user is online without a socket. `unknown`:',
       'another node did not answer in time.',
     ].join(' '),
-    body: z.union([Message, z.array(Message).max(MAX_BATCH)]),
+    body: z.union([Message, z.array(Message).max(MAX_MESSAGES)]),
     answer: z.union([Report, z.array(Report)]),
     errors: ['invalid-user-id'],
     handle: push,

@@ -120,7 +120,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'pino-pretty': ['logging/pino-log.ts'],
   'prom-client': ['metrics/registry.ts'],
   ws: ['gateway/node-server.ts', 'gateway/node-socket.ts', 'cli/socket-client.ts'],
-  zod: ['http/'],
+  zod: ['cluster/push-request.ts'],
 };
 
 /** Modules that are the same on every JavaScript runtime: they know neither Node nor Bun. */
