@@ -1,5 +1,5 @@
 import type { ConnectionManager } from '../connection/connection-manager.ts';
-import { countDelivery, countMissed, type Outgoing } from '../connection/outgoing.ts';
+import { countDelivery, type Outgoing } from '../connection/outgoing.ts';
 import type { Delivery, DeliveryStatus, PushReport, PushRequest } from '../protocol/delivery.ts';
 import type { PushRate } from './push-rate.ts';
 import type { Router } from './router.ts';
@@ -60,11 +60,7 @@ export class LocalRouter implements Router {
   async #broadcast(message: Outgoing): Promise<PushReport> {
     const { manager } = this.#options;
     const dispatched = manager.broadcastPrepared(message);
-    if (dispatched === undefined) {
-      const missed = manager.onlineCount();
-      countMissed(manager.counters, missed);
-      return { counts: { dropped: missed } };
-    }
+    if (dispatched === undefined) return { counts: { dropped: manager.onlineCount() } };
     return { counts: (await dispatched).counts };
   }
 

@@ -16,7 +16,7 @@ import { ConnectionTable } from './connection-table.ts';
 import { Dispatcher, type DispatchReport } from './dispatcher.ts';
 import { Listeners, type ManagerEvents } from './events.ts';
 import { connectionLimits, type ManagerObserver, type ManagerOptions } from './manager-options.ts';
-import { countDelivery, deliver, type Outgoing, outgoing } from './outgoing.ts';
+import { countDelivery, countMissed, deliver, type Outgoing, outgoing } from './outgoing.ts';
 import { PacedWork } from './paced-work.ts';
 import type { Socket } from './socket.ts';
 
@@ -138,7 +138,7 @@ export class ConnectionManager {
     );
   }
 
-  /** As {@link sendToUser} with a prepared message; the caller counts the outcome by `countDelivery`, for it may still refine it. */
+  /** As {@link sendToUser} with a prepared message. Counts nothing: the caller has the last word, and counts it by `countDelivery`. */
   deliverTo(userId: number, message: Outgoing): Delivery {
     if (this.#dispatcher.depth > 0) this.#dispatcher.catchUp(userId);
     return deliver(message, userId, this.#table.of(userId));
@@ -150,7 +150,7 @@ export class ConnectionManager {
   }
 
   broadcastPrepared(message: Outgoing): Promise<DispatchReport> | undefined {
-    return this.#dispatcher.submit({
+    const dispatched = this.#dispatcher.submit({
       targets: this.#table.userIds(),
       isTarget: USER_LISTED,
       deliver: (userId, connections) => {
@@ -160,9 +160,11 @@ export class ConnectionManager {
       },
       wantResults: false,
     });
+    if (dispatched === undefined) countMissed(this.counters, this.#table.userCount);
+    return dispatched;
   }
 
-  /** A message to a list of users, in slices; the caller counts as there. Undefined where the dispatch queue is full. */
+  /** A message to a list of users, in slices; the caller counts as with {@link deliverTo}. Undefined where the dispatch queue is full. */
   sendToUsers(userIds: ReadonlySet<number>, message: Outgoing): Promise<DispatchReport> | undefined {
     return this.#dispatcher.submit({
       targets: userIds,

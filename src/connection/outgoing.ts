@@ -24,7 +24,7 @@ export function outgoing(encoder: EnvelopeEncoder, type: string, id: string | un
   };
 }
 
-/** Hands the message to each connection; what is told is the best of their outcomes. */
+/** Hands the message to each connection; the answer is the best of their outcomes. Counts nothing. */
 export function deliver(
   message: Outgoing,
   userId: number,
@@ -35,7 +35,7 @@ export function deliver(
     : handOver(message, userId, connections);
 }
 
-/** Counts what is finally known of one message to one user. */
+/** Counts the last word on one message to one user: for whoever gives that word to the sender. */
 export function countDelivery(counters: Counters, delivery: Delivery): void {
   counters.messages[delivery.status] += 1;
   // A full queue has counted its own losses.

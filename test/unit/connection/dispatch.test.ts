@@ -124,6 +124,9 @@ describe('messages to many', () => {
     expect(library.manager.broadcast('c', null)).toBeUndefined();
     expect(library.manager.sendToUsers(new Set([1]), library.manager.prepare('d', null))).toBeUndefined();
     expect(library.manager.dispatchQueueDepth).toBe(2);
+    // The manager has the last word on a broadcast, so it counts the one that nobody gets.
+    expect(library.manager.counters.messages.dropped).toBe(library.manager.onlineCount());
+    expect(library.manager.counters.dropped['dispatch-full']).toBe(library.manager.onlineCount());
     library.clock.advance(0);
     for (const report of taken) await report;
     expect(only?.socket.types).toEqual(['a', 'b']);
