@@ -43,7 +43,76 @@ function linesWith(files: readonly SourceFile[], pattern: RegExp): readonly stri
   );
 }
 
+/** Pages for users and operators. */
+const PAGES = [
+  ...filesOf(['docs', '.changeset'], ['.md']),
+  ...topLevel(['README.md', 'SECURITY.md', 'CHANGELOG.md', 'CONTRIBUTING.md']),
+];
+
+/** Inversions that a native reader has to decode, and words that this project invented. */
+const AWKWARD = [
+  /\bwhom\b/i,
+  /\bwhoever\b/i,
+  /\bof which\b/i,
+  /\b(is|are|was|were) told\b/i,
+  /\bthat waits\b/i,
+  /\bas much too\b/i,
+  /\bthat is none\b/i,
+  /\bseed(['’]s|s['’]| (clients?|page|server|programs?)\b)/i,
+  /\bthrow(s|n|ing)? (\w+ ){0,4}out\b/i,
+  /\bset(s|ting)? aside\b/i,
+  /\b(take|takes|taken|taking|took) (\w+ ){0,4}up\b/i,
+  /\blet(s|ting)? (\w+ ){0,2}go\b/i,
+  /\b(ghost|lane|crowd|birth|dial)s?\b/i,
+  /\brestat(e|es|ed|ing)\b/i,
+  /\breveal/i,
+  /\bpatient\b/i,
+  /\blively\b/i,
+];
+
+/** Without code, which has the names of the contract, without targets of links, and without quoted names of tests. */
+function proseOf(text: string): string {
+  const withoutBlocks = text.replaceAll(/^```[^]*?^```$/gm, (block) => block.replaceAll(/[^\n]/g, ''));
+  return withoutBlocks.replaceAll(/`[^`\n]*`|\]\([^)\n]*\)|"[^"\n]*"/g, '·');
+}
+
+function awkwardLines(files: readonly SourceFile[]): readonly string[] {
+  const prose = files.map(({ path, text }) => ({ path, text: proseOf(text) }));
+  return AWKWARD.flatMap((pattern) => linesWith(prose, pattern));
+}
+
 describe('words that stay out', () => {
+  it('inversions and invented words on the pages', () => {
+    expect(awkwardLines(PAGES)).toEqual([]);
+  });
+
+  it('each of these patterns finds its word in a sentence', () => {
+    const sentences = [
+      'users whom it holds',
+      'whoever reaches the port',
+      'the moment of which is known',
+      'the node is told',
+      'a push that waits',
+      'as much too late',
+      'a duty that is none',
+      "the seed's page",
+      'both nodes throw the user out',
+      'a logout was set aside',
+      'a login takes the opening up',
+      'the node let go',
+      'ghosts, a lane, a crowd, a birth, a dial',
+      'what it restates',
+      'reveal a period',
+      'a patient node',
+      'a lively socket',
+    ];
+    const pages = sentences.map((text) => ({ path: 'page.md', text }));
+    expect(pages.filter((page) => awkwardLines([page]).length === 0)).toEqual([]);
+    expect(
+      awkwardLines([{ path: 'page.md', text: '`lingxi_ghosts` and `birth`\n```\nwhom\n```\n' }]),
+    ).toEqual([]);
+  });
+
   it('paths of one machine', () => {
     expect(linesWith(TEXTS, /(^|[^\w.])\/(work|root|home|Users)\/\w/)).toEqual([]);
   });
