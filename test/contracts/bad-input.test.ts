@@ -91,13 +91,13 @@ describe.each(['bun', 'node'] as const)('bad input on %s', (runtime) => {
       expect([...codes, undefined]).toContain((await socket.ended).code);
     });
 
-    it('answers 1009 by name for a message over the limit', async () => {
+    it('the server closes a message over the limit with 1009', async () => {
       const socket = await raw();
       socket.send({ opcode: 1, payload: 'x'.repeat(LIMIT_BYTES + 1) });
       expect((await socket.ended).code).toBe(1009);
     });
 
-    it('51 a message of endless empty fragments is cut off, whatever control frames stand between them', async () => {
+    it('51 the server cuts off a message of endless empty fragments, with any control frames between them', async () => {
       const socket = await raw();
       const flood = Buffer.concat(
         Array.from({ length: 2_000 }, () => encodeFrame({ opcode: 0, fin: false })),
@@ -115,7 +115,7 @@ describe.each(['bun', 'node'] as const)('bad input on %s', (runtime) => {
       expect(code).toBe(runtime === 'bun' ? 4100 : 1008);
     });
 
-    it('54 a flood of pings is cut off with 1008', async () => {
+    it('54 the server closes a flood of pings with 1008', async () => {
       const socket = await raw();
       const flood = Buffer.concat(Array.from({ length: 500 }, () => encodeFrame({ opcode: 9 })));
       const timer = setInterval(() => socket.write(flood), 50);
@@ -124,7 +124,7 @@ describe.each(['bun', 'node'] as const)('bad input on %s', (runtime) => {
       expect([1008, undefined]).toContain(code);
     });
 
-    it('62 random bytes after the upgrade end that connection', async () => {
+    it('62 random bytes after the upgrade end only that connection', async () => {
       const socket = await raw();
       socket.write(Buffer.from(Array.from({ length: 512 }, (_, index) => (index * 197 + 131) & 0xff)));
       await socket.ended;
@@ -150,7 +150,7 @@ describe.each(['bun', 'node'] as const)('bad input on %s', (runtime) => {
       ['NUL in the type', '{"type":"a\\u0000b"}'],
       ['a lone surrogate', '{"type":"\\ud800"}'],
       ['a byte order mark', '\ufeff{"type":"ping"}'],
-    ])('%s is taken or ignored, and the connection lives', async (_name, text) => {
+    ])('%s is accepted or ignored, and the connection stays open', async (_name, text) => {
       const { gateway } = deployment;
       const client = await connect(gateway.wsUrl, {
         token: gateway.token(freshUser()),
@@ -199,7 +199,7 @@ describe.each(['bun', 'node'] as const)('bad input on %s', (runtime) => {
 
     // Bun's own limit is 10 s and nothing changes it; its timers run in steps of 4 s, so it comes after 8 to 12 s.
     const longestHeadMs = runtime === 'bun' ? 12_000 : 9_000;
-    it('57 one header byte a second is cut in time, 58 a silent socket too', async () => {
+    it('57 the server cuts a client that sends one header byte a second, 58 and a silent socket', async () => {
       const slow = withoutHandshake('GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ');
       const silent = withoutHandshake('');
       const started = performance.now();
@@ -209,7 +209,7 @@ describe.each(['bun', 'node'] as const)('bad input on %s', (runtime) => {
       for (const end of ends) expect(end.at - started).toBeLessThan(longestHeadMs + 1_000);
     }, 30_000);
 
-    it('63 a reset in mid-handshake is noticed by nobody', async () => {
+    it('63 a reset in mid-handshake affects no other connection', async () => {
       const socket = withoutHandshake('GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgr');
       await sleep(50);
       socket.socket.resetAndDestroy();

@@ -35,7 +35,7 @@ function openOf(outcome: Client | Refusal): Client {
 }
 
 describe.concurrent.each(['replace', 'reject'] as const)(
-  '%s, and a line that dies without a close',
+  '%s, after a line dies without a close',
   (policy) => {
     let cluster: Cluster;
     beforeAll(async () => {
@@ -56,7 +56,7 @@ describe.concurrent.each(['replace', 'reject'] as const)(
       ['both nodes in turn', 'lingxi.v1', [0, 1]],
     ];
     it.concurrent.each(lines)(
-      '[PR4] over %s (%s): the user is never refused, and never logged out',
+      '[PR4] over %s (%s): the server never refuses the user and never logs them out',
       async (_name, dialect, nodes) => {
         const [user = 0] = freshUsers(1);
         const clients: Client[] = [];
@@ -86,7 +86,7 @@ describe.concurrent.each(['replace', 'reject'] as const)(
       ['on two nodes', 'lingxi.v1', [1, 0]],
     ];
     it.concurrent.each(dances)(
-      '[PR4] two live tabs %s (%s) do not go on for ever',
+      '[PR4] two live tabs %s (%s) do not replace each other for ever',
       async (_name, dialect, nodes) => {
         const [user = 0] = freshUsers(1);
         let takeOvers = -1;

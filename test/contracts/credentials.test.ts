@@ -37,7 +37,7 @@ describe.each(['bun', 'node'] as const)('keys of a key server on %s', (runtime) 
   const tokenOf = (key = first, kid: string | null = 'first') =>
     key.sign({ sub: String(freshUser()), exp: seconds() + 600 }, kid === null ? {} : { kid });
 
-  it('while the key server is away from the start: 503, not held against the address', async () => {
+  it('if the key server is away from the start, a token gets 503 and does not count as forged', async () => {
     await eventually(() => expect(keys.asked.length).toBeGreaterThanOrEqual(3), { timeoutMs: 10_000 });
     const [begin = 0, next = 0, third = 0] = keys.asked;
     expect(next - begin).toBeGreaterThan(200);
@@ -58,26 +58,26 @@ describe.each(['bun', 'node'] as const)('keys of a key server on %s', (runtime) 
     expect((await gateway.service('GET', '/api/nodes')).status).toBe(200);
   });
 
-  it('the gateway asks again by itself, with the user and the password of the address', async () => {
+  it('the gateway retries by itself, with the user and password of the address', async () => {
     keys.answer = [first];
     await eventually(() => comesIn(tokenOf()), { timeoutMs: 12_000, intervalMs: 100 });
     expect(keys.authorization()).toBe(`Basic ${Buffer.from('issuer:p@ss').toString('base64')}`);
     expect(gateway.printed()).not.toContain('p%40ss');
   }, 30_000);
 
-  it('a key of a rotation gets in at once', async () => {
+  it('the gateway accepts a rotated key at once', async () => {
     keys.answer = [first, second];
     await comesIn(tokenOf(second, 'second'));
   });
 
-  it('a made-up key is refused, a forged signature under a known name too', async () => {
+  it('the gateway refuses an invented key, and a forged signature under a known key id', async () => {
     expect(await upgrade(tokenOf(second, 'made-up'))).toMatchObject({ status: 401, code: 'invalid-token' });
     const asked = keys.asked.length;
     expect(await upgrade(tokenOf(second, 'first'))).toMatchObject({ status: 401, code: 'invalid-token' });
     expect(keys.asked.length).toBe(asked);
   });
 
-  it('every key that fits is tried, whatever others have its name or none', async () => {
+  it('the gateway tries every key that fits, also if keys share an id or have none', async () => {
     const nameless = [issuerKey('RS256'), issuerKey('RS256'), issuerKey('ES256')];
     const namesakes = [issuerKey('RS256', 'same'), issuerKey('ES256', 'same')];
     keys.answer = [first, ...nameless, ...namesakes];
@@ -86,7 +86,7 @@ describe.each(['bun', 'node'] as const)('keys of a key server on %s', (runtime) 
     for (const key of nameless) await comesIn(tokenOf(key, 'named-by-the-token-alone'));
   });
 
-  it('the last good set is kept while the key server is away, and a fresh key waits', async () => {
+  it('while the key server is away, the gateway keeps the last good keys; a new key gets 503', async () => {
     const fresh = issuerKey('ES256', 'fresh');
     keys.answer = 500;
     const failing = tokenOf(fresh, 'fresh');
@@ -113,7 +113,7 @@ describe.each(['bun', 'node'] as const)('keys of a key server on %s', (runtime) 
     ['two users', { sub: '5', id: 6 }],
     ['no id beside sub', { sub: '5', id: null }],
     ['a list beside sub', { sub: '5', id: ['5'] }],
-  ])('a token that names its user twice and not alike is refused with 401: %s', async (_name, claims) => {
+  ])('a token with two different user ids gets 401: %s', async (_name, claims) => {
     const token = first.sign(claims, { kid: 'first' });
     expect(await upgrade(token)).toMatchObject({ status: 401, code: 'invalid-token' });
     const login = await gateway.call('POST', '/api/online/login', { token, body: { playerId: 5 } });
@@ -127,7 +127,7 @@ describe.each(['bun', 'node'] as const)('keys of a key server on %s', (runtime) 
     expect(await upgrade(beginning(9))).toMatchObject({ status: 401, code: 'invalid-token' });
   });
 
-  it('a user without a name is called as LINGXI_LANGUAGE says, by socket and by HTTP', async () => {
+  it('LINGXI_LANGUAGE decides the name of a user without one, by socket and by HTTP', async () => {
     const [bySocket, byHttp] = [freshUser(), freshUser()];
     const client = await connect(gateway.wsUrl, {
       token: first.sign({ sub: String(bySocket) }, { kid: 'first' }),
@@ -140,7 +140,7 @@ describe.each(['bun', 'node'] as const)('keys of a key server on %s', (runtime) 
     client.terminate();
   });
 
-  it('X-Forwarded-For of a peer that is no trusted proxy is said once', async () => {
+  it('the gateway warns once about X-Forwarded-For from a peer that is no trusted proxy', async () => {
     const headers = { 'X-Forwarded-For': '203.0.113.9' };
     await gateway.call('GET', '/ws/stats', { headers });
     await refusal(gateway.wsUrl, { headers });

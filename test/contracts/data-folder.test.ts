@@ -43,7 +43,7 @@ describe.each(['bun', 'node'] as const)('the data folder on %s', (runtime) => {
     return run(process.execPath, ['-e', program, ...names], { uid: NOBODY, cwd: '/' });
   }
 
-  it('is open to its owner alone, and so is every file in it, from the first start on', () => {
+  it('only its owner can open the folder and every file in it, from the first start on', () => {
     expect(rightsOf(folder)).toBe('700');
     expect(Object.keys(files())).toEqual(
       expect.arrayContaining(['api-key', 'lingxi.db', 'lingxi.db-shm', 'lingxi.db-wal', 'lock.db']),
@@ -51,7 +51,7 @@ describe.each(['bun', 'node'] as const)('the data folder on %s', (runtime) => {
     expect(new Set(Object.values(files()))).toEqual(new Set(['600']));
   });
 
-  it('is closed to others at the next start where it was open to them', async () => {
+  it('the next start closes a folder that was open to other users', async () => {
     const { gateway } = deployment;
     // A kill leaves the files beside the database there.
     await gateway.kill();
@@ -63,7 +63,7 @@ describe.each(['bun', 'node'] as const)('the data folder on %s', (runtime) => {
     expect(new Set(Object.values(files()))).toEqual(new Set(['600']));
   });
 
-  it('gives another user of the machine nothing to lock', async () => {
+  it('another user of the machine cannot lock the database', async () => {
     chmodSync(deployment.gateway.dataDir, ENTERED_BY_ALL);
     expect(await openedByAnother()).toBe('');
     // The rights of the files hold where those of the folder were changed while it runs.
@@ -72,7 +72,7 @@ describe.each(['bun', 'node'] as const)('the data folder on %s', (runtime) => {
     chmodSync(folder, 0o700);
   });
 
-  it('/readyz says degraded while another program locks the database, and who is online notices nothing', async () => {
+  it('/readyz says degraded while another program locks the database, and online users notice nothing', async () => {
     const { gateway } = deployment;
     const witness = await startWitness(gateway);
     const other = new Database(join(folder, 'lingxi.db'));
@@ -102,7 +102,7 @@ describe.each(['bun', 'node'] as const)('the data folder on %s', (runtime) => {
 });
 
 describe.each(['bun', 'node'] as const)('PostgreSQL away, on %s', (runtime) => {
-  it('[ST9] leaves the node ready, degraded, also while it answers and takes no writes', async () => {
+  it('[ST9] the node stays ready but degraded, also while PostgreSQL answers but takes no writes', async () => {
     const { gateway, stores, stop } = await deploy({ runtime, kind: 'redis+postgres' });
     const { postgres } = stores;
     try {

@@ -38,7 +38,7 @@ describe.each(['bun', 'node'] as const)('few descriptors on %s', (runtime) => {
   });
   afterAll(() => gateway?.stop());
 
-  it('sockets are refused with 503 before the descriptors run out', async () => {
+  it('the server refuses sockets with 503 before the descriptors run out', async () => {
     const allowed = DESCRIPTORS - OTHER_DESCRIPTORS;
     const clients: Client[] = [];
     try {
@@ -55,7 +55,7 @@ describe.each(['bun', 'node'] as const)('few descriptors on %s', (runtime) => {
     );
   });
 
-  it('600 half-open connections cost a log line, no processor, and nobody who is connected', async () => {
+  it('600 half-open connections cost one log line and no CPU, and affect no open connection', async () => {
     const witness = await startWitness(gateway);
     const sockets: RawSocket[] = [];
     try {
@@ -85,7 +85,7 @@ describe.each(['bun', 'node'] as const)('few descriptors on %s', (runtime) => {
     }
   }, 60_000);
 
-  it('[DR1] drains as ever after it had stopped taking connections', async () => {
+  it('[DR1] a node that had stopped accepting connections still drains', async () => {
     const witness = await startWitness(gateway);
     const exit = gateway.terminate();
     expect((await witness.client.closed).code).toBe(1012);

@@ -34,14 +34,14 @@ describe('lingxi doctor', () => {
     },
   );
 
-  it.concurrent('exits 1 and says what it saw where a check fails', async () => {
+  it.concurrent('exits 1 and prints what it saw if a check fails', async () => {
     const gateway = deployments[0]?.gateway ?? expect.fail('no gateway');
     const { code, output } = await examine(gateway.url, `${gateway.apiKey}-wrong`, gateway.dataDir);
     expect(code).toBe(1);
     expect(output).toMatch(/✗|401/);
   });
 
-  it.concurrent('probe refuses a token of another user than the one it was asked for', async () => {
+  it.concurrent('probe refuses a token of another user than --user', async () => {
     const gateway = deployments[0]?.gateway ?? expect.fail('no gateway');
     const probe = [join(REPOSITORY, 'bin/lingxi.js'), 'probe', '--url', gateway.url, '--user', '104'];
     const child = startChild(process.execPath, [...probe, '--token', gateway.token(103)], {

@@ -36,7 +36,7 @@ describe.each(['bun', 'node'] as const)('pages of other sites on %s', (runtime) 
       expect(body['status']).toBe('online');
     });
 
-    it('may change with a credential, and an allowed page without one', async () => {
+    it('a foreign page with a credential may change things, and an allowed page without one', async () => {
       const user = freshUser();
       const { gateway } = deployment;
       expect(await change('login', user, { origin: ORIGIN })).toEqual([200, undefined]);
@@ -77,14 +77,14 @@ describe.each(['bun', 'node'] as const)('pages of other sites on %s', (runtime) 
       ['another site', { 'Sec-Fetch-Site': 'cross-site' }],
       ['another site with our Origin', { Origin: 'http://localhost:5173', 'Sec-Fetch-Site': 'cross-site' }],
       ['a name that was rebound', { Host: 'evil.example' }],
-    ])('is nothing to %s', async (_name, headers) => {
+    ])('answers 404 to %s', async (_name, headers) => {
       const answer = await ask(headers);
       expect([answer.status, answer.headers['access-control-allow-origin']]).toEqual([404, undefined]);
       expect(answer.body).not.toMatch(/eyJ/);
     });
 
     it.each(['http://localhost:5173', 'http://127.0.0.1:8080', 'http://[::1]:9000', 'https://localhost'])(
-      'serves the page of %s, which its browser lets read the answer',
+      'serves the page of %s, and CORS lets that page read the answer',
       async (origin) => {
         const answer = await ask({ Origin: origin, 'Sec-Fetch-Site': 'same-site' });
         expect([answer.status, answer.headers['access-control-allow-origin']]).toEqual([200, origin]);

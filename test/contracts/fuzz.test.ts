@@ -25,7 +25,7 @@ function settingsFor(runtime: RunSettings['runtime']): RunSettings {
 
 describe.concurrent(`random inputs of seed ${SEED}`, () => {
   it.each(['bun', 'node'] as const)(
-    'end no process on %s, hold nobody up, and leave nothing behind',
+    'end no process on %s, delay no other client, and leave nothing behind',
     { timeout: 300_000 },
     async (runtime) => {
       const settings = settingsFor(runtime);

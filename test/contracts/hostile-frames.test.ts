@@ -64,7 +64,7 @@ describe.each(['bun', 'node'] as const)('one hostile client beside others on %s'
     await asking.next(({ type, data }) => type === 'pong' && JSON.stringify(data).includes(mark));
   };
 
-  describe('frames that nest deep', () => {
+  describe('frames with deeply nested JSON', () => {
     it.each([
       ['4,500 arrays as the timestamp of a ping', `{"type":"ping","timestamp":${nested(4_500)}}`],
       ['60,000 arrays as the timestamp of a ping', `{"type":"ping","timestamp":${nested(60_000)}}`],
@@ -72,7 +72,7 @@ describe.each(['bun', 'node'] as const)('one hostile client beside others on %s'
       ['100,000 arrays as the data of a message', `{"type":"note","data":${nested(100_000)}}`],
       ['200,000 opening brackets', '['.repeat(200_000)],
       ['one level too many', `{"type":"ping","timestamp":${nested(128)}}`],
-    ])('%s are ignored and counted', async (_name, text) => {
+    ])('the server ignores and counts %s', async (_name, text) => {
       const before = (await readMetrics(deployment.gateway))('lingxi_malformed_messages_total');
       const hostile = await client();
       hostile.send(text);
@@ -84,7 +84,7 @@ describe.each(['bun', 'node'] as const)('one hostile client beside others on %s'
       await alive();
     });
 
-    it('128 levels are read', async () => {
+    it('the server reads 128 levels', async () => {
       const deep = nested(127);
       const raw = await openRawWebSocketV1();
       raw.send({ opcode: 1, payload: `{"type":"ping","timestamp":${deep}}` });
@@ -119,7 +119,7 @@ describe.each(['bun', 'node'] as const)('one hostile client beside others on %s'
       ['a doubled name: the last counts', '{"timestamp":1,"type":"ping","timestamp":2.50}', '2.50'],
       ['a name with escapes', String.raw`{"type":"ping","\u0074imestamp":3.10}`, '3.10'],
       ['spaces within', '{"type":"ping","timestamp": [ 1 , { "b" : 1.0 } ] }', '[ 1 , { "b" : 1.0 } ]'],
-    ])('brings the timestamp back digit for digit: %s', async (_name, text, digits) => {
+    ])('returns the timestamp digit for digit: %s', async (_name, text, digits) => {
       const raw = await openRawWebSocketV1();
       raw.send({ opcode: 1, payload: text });
       const pong = await eventually(() => {
@@ -132,7 +132,7 @@ describe.each(['bun', 'node'] as const)('one hostile client beside others on %s'
     });
   });
 
-  describe('texts from Redis that nest deep', () => {
+  describe('deeply nested JSON from Redis', () => {
     it.each([
       ['10,000 arrays', `{"to":{"all":true},"type":"x","data":${nested(10_000)}}`],
       ['20,000 objects', `{"to":{"all":true},"type":"x","data":${nestedObject(20_000)}}`],
@@ -149,7 +149,7 @@ describe.each(['bun', 'node'] as const)('one hostile client beside others on %s'
       await alive();
     });
 
-    it('what a node is told, and what a node tells of itself, too', async () => {
+    it('in calls from other nodes, and in their reports about themselves, is ignored too', async () => {
       const { gateway, stores } = deployment;
       const nodes = JSON.parse((await gateway.service('GET', '/api/nodes')).text) as {
         nodes: { node: string }[];
@@ -169,8 +169,8 @@ describe.each(['bun', 'node'] as const)('one hostile client beside others on %s'
     });
   });
 
-  describe('a bug in the handling', () => {
-    it('of a frame closes that connection with 1011, logs and counts it, and ends nothing else', async () => {
+  describe('a bug in the work for', () => {
+    it('a frame closes only that connection with 1011, and is logged and counted', async () => {
       const before = await errorsAt('socket');
       const hostile = await client();
       hostile.send(`{"type":${FAULT}}`);
@@ -181,7 +181,7 @@ describe.each(['bun', 'node'] as const)('one hostile client beside others on %s'
       await alive();
     });
 
-    it('of a text on the push channel drops that text, logs and counts it', async () => {
+    it('a message on the push channel drops only that message, and is logged and counted', async () => {
       const before = await errorsAt('bus');
       await publish(`{"to":{"all":true},"type":${FAULT}}`);
       await deployment.gateway.waitForLog('internal-error', ({ where }) => where === 'bus');
@@ -193,7 +193,7 @@ describe.each(['bun', 'node'] as const)('one hostile client beside others on %s'
   });
 
   describe('the rate of messages', () => {
-    it('[HB5] charges nobody for what queued up while the process stood still', async () => {
+    it('[HB5] closes nobody for messages that queued up while the process stood still', async () => {
       const { gateway } = deployment;
       witness.stop();
       const honest = await client();

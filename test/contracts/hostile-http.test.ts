@@ -48,7 +48,7 @@ describe.each(['bun', 'node'] as const)('hostile HTTP on %s', (runtime) => {
   describe('a flood of requests', () => {
     const flood = (count: number) => requestText('GET', '/docs').repeat(count);
 
-    it.each([500, 2_000])('of %d at once gets 16 answers at most, and nobody else waits', async (count) => {
+    it.each([500, 2_000])('of %d at once gets at most 16 answers and delays nobody', async (count) => {
       witness.forget();
       const http = openHttp(port(), flood(count));
       await http.ended;
@@ -61,7 +61,7 @@ describe.each(['bun', 'node'] as const)('hostile HTTP on %s', (runtime) => {
       expect(JSON.parse(last?.body ?? '')).toMatchObject({ code: 'rate-limited' });
     });
 
-    it('from sockets that never read stops nobody else', async () => {
+    it('from sockets that never read delays no other client', async () => {
       witness.forget();
       const sockets = Array.from({ length: 5 }, () => {
         const http = openHttp(port(), flood(500));
@@ -77,7 +77,7 @@ describe.each(['bun', 'node'] as const)('hostile HTTP on %s', (runtime) => {
       for (const http of sockets) http.destroy();
     });
 
-    it('of 16 at once is answered in order', async () => {
+    it('of 16 at once gets its answers in order', async () => {
       const paths = Array.from({ length: 16 }, (_, index) => (index % 2 === 0 ? '/healthz' : '/nothing'));
       const http = openHttp(port(), paths.map((path) => requestText('GET', path)).join(''));
       const answers = await http.settled(16);
@@ -87,7 +87,7 @@ describe.each(['bun', 'node'] as const)('hostile HTTP on %s', (runtime) => {
       http.destroy();
     });
 
-    it('for the pages of the interface costs no rendering', async () => {
+    it('for the interface pages renders each page once', async () => {
       const cpu = async () => {
         const { text } = await deployment.gateway.call('GET', '/metrics');
         return Number(/^process_cpu_seconds_total ([\d.]+)/m.exec(text)?.[1]);
@@ -99,7 +99,7 @@ describe.each(['bun', 'node'] as const)('hostile HTTP on %s', (runtime) => {
     });
   });
 
-  describe('what gets round the limits', () => {
+  describe('attempts to bypass the limits', () => {
     it.each([
       ['a request that expects something', requestText('GET', '/healthz', { headers: { Expect: 'x' } })],
       ['a request for the path of sockets', requestText('GET', '/ws')],
@@ -118,7 +118,7 @@ describe.each(['bun', 'node'] as const)('hostile HTTP on %s', (runtime) => {
       await witness.noticedNothing(WITNESS_LIMIT_MS);
     });
 
-    it('a body in pieces of one byte is cut off after a thousand', async () => {
+    it('the server cuts off a body in pieces of one byte after a thousand pieces', async () => {
       witness.forget();
       const head = 'POST /api/online/login HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n';
       const bodies = Array.from({ length: 8 }, () => openHttp(port(), head + '1\r\n \r\n'.repeat(100_000)));
@@ -129,7 +129,7 @@ describe.each(['bun', 'node'] as const)('hostile HTTP on %s', (runtime) => {
       await witness.noticedNothing(WITNESS_LIMIT_MS);
     });
 
-    it('a body over the limit is read on for a while, so that its sender sees the answer', async () => {
+    it('the server reads on a body over the limit for a while, so that its sender sees the answer', async () => {
       for (const size of [70_000, 200_000]) {
         const { status } = await deployment.gateway.call('POST', '/api/messages', {
           service: true,
@@ -140,7 +140,7 @@ describe.each(['bun', 'node'] as const)('hostile HTTP on %s', (runtime) => {
     });
   });
 
-  describe('an upload that nobody asked for', () => {
+  describe('an unwanted upload', () => {
     it.each<[string, string, string, Record<string, string>]>([
       ['401', 'POST', '/api/messages', { 'Content-Length': String(OFFERED_BYTES) }],
       ['401, in chunks', 'POST', '/api/messages', { 'Transfer-Encoding': 'chunked' }],
@@ -164,7 +164,7 @@ describe.each(['bun', 'node'] as const)('hostile HTTP on %s', (runtime) => {
       await witness.noticedNothing(WITNESS_LIMIT_MS);
     });
 
-    it('that is small leaves the connection open', async () => {
+    it('keeps the connection open if it is small', async () => {
       const refused = requestText('POST', '/api/messages', { body: 'x'.repeat(500) });
       const http = openHttp(port(), refused);
       expect((await http.settled(1))[0]?.status).toBe(401);
@@ -179,7 +179,7 @@ describe.each(['bun', 'node'] as const)('hostile HTTP on %s', (runtime) => {
       requestText('POST', '/api/drain', { headers: { ...service(), ...OFFER, ...headers }, body });
     const NOBODY = '{"node":"game-2"}';
 
-    it('leaves the request its body, and the connection', async () => {
+    it('keeps the body of the request and the connection', async () => {
       const http = openHttp(port(), drain(NOBODY));
       await http.settled(1);
       http.write(drain(NOBODY));
@@ -202,12 +202,12 @@ describe.each(['bun', 'node'] as const)('hostile HTTP on %s', (runtime) => {
       ['in chunks', '7\r\n{"node"\r\na\r\n:"game-2"}\r\n0\r\n\r\n', { 'Transfer-Encoding': 'chunked' }],
       ['after 100-continue', NOBODY, { Expect: '100-continue' }],
       ['to WebSocket elsewhere', NOBODY, { Connection: 'Upgrade', Upgrade: 'websocket' }],
-    ])('leaves a body %s', async (_name, body, headers) => {
+    ])('keeps a body %s', async (_name, body, headers) => {
       expect((await askRaw(port(), drain(body, headers))).status).toBe(404);
       expect((await deployment.gateway.call('GET', '/readyz')).status).toBe(200);
     });
 
-    it('leaves a body that comes late and in pieces', async () => {
+    it('keeps a body that comes late and in pieces', async () => {
       const [head = '', body = ''] = drain(NOBODY).split('\r\n\r\n');
       const http = openHttp(port(), `${head}\r\n\r\n`);
       for (const byte of body) {
@@ -218,7 +218,7 @@ describe.each(['bun', 'node'] as const)('hostile HTTP on %s', (runtime) => {
       http.destroy();
     });
 
-    it('blocks the user for as long as the body says', async () => {
+    it('blocks the user for the time in the body', async () => {
       const user = freshUser();
       const { gateway } = deployment;
       const client = await connect(gateway.wsUrl, { token: gateway.token(user) });
@@ -235,7 +235,7 @@ describe.each(['bun', 'node'] as const)('hostile HTTP on %s', (runtime) => {
       expect((await client.closed).code).toBe(4002);
     });
 
-    it('loses no request that was sent right behind: it is answered, or the connection is closed', async () => {
+    it('loses no request right behind it: the server answers it or closes the connection', async () => {
       const http = openHttp(port(), drain(NOBODY) + requestText('GET', '/healthz'));
       const answers = await http.settled(2);
       expect(answers[0]?.status).toBe(404);
@@ -251,7 +251,7 @@ describe.each(['bun', 'node'] as const)('hostile HTTP on %s', (runtime) => {
       ['GET', '/ws', 426],
       ['POST', '/ws', 405],
       ['HEAD', '/healthz', 200],
-    ])('%s %s is answered %d', async (method, target, status) => {
+    ])('%s %s gets %d', async (method, target, status) => {
       const http = openHttp(port(), requestText(method, target, { headers: OFFER }));
       await http.head;
       expect((await http.head).status).toBe(status);

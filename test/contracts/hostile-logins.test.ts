@@ -70,7 +70,7 @@ describe.each(['bun', 'node'] as const)('hostile logins on %s', (runtime) => {
     return statuses;
   };
 
-  it('forged tokens of one IPv6 /64 are told to wait, and valid ones from there get in', async () => {
+  it('forged tokens from one IPv6 /64 get 429, and valid ones from there still pass', async () => {
     const from = network();
     const statuses = await repeated(ATTEMPTS, () =>
       upgradeStatus({ token: forge(freshUser()), headers: from() }),
@@ -92,7 +92,7 @@ describe.each(['bun', 'node'] as const)('hostile logins on %s', (runtime) => {
     expect(await upgradeStatus({ token: forge(1), headers: network()() })).toBe(401);
   });
 
-  it('tokens that we signed and that have expired are no attack', async () => {
+  it('expired tokens that the server signed do not count as forged', async () => {
     const headers = network()();
     const expired = await repeated(ATTEMPTS, () =>
       upgradeStatus({ token: deployment.gateway.token(freshUser(), { expiresInS: -5 }), headers }),
@@ -101,7 +101,7 @@ describe.each(['bun', 'node'] as const)('hostile logins on %s', (runtime) => {
     expect(await upgradeStatus({ token: deployment.gateway.token(freshUser()), headers })).toBe(101);
   });
 
-  it('wrong service keys are locked out; the right one and valid tokens from there get in', async () => {
+  it('wrong service keys get 429; the right key and valid tokens from the same address still pass', async () => {
     const from = network();
     const answers = await Promise.all(
       Array.from({ length: ATTEMPTS }, (_, index) => service(from(), `wrong-service-key-${index}`)),

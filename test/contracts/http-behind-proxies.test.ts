@@ -62,7 +62,7 @@ describe.each(['bun', 'node'] as const)('HTTP behind proxies on %s', (runtime) =
   });
 
   describe('an idle connection', () => {
-    it('is kept for LINGXI_KEEPALIVE_TIMEOUT_MS after an answer, and then ended', async () => {
+    it('the server keeps it for LINGXI_KEEPALIVE_TIMEOUT_MS after an answer, then ends it', async () => {
       const requests = [
         requestText('GET', '/healthz'),
         // What a request was given to arrive is not what the connection may idle.
@@ -105,7 +105,7 @@ describe.each(['bun', 'node'] as const)('HTTP behind proxies on %s', (runtime) =
       ['https://game.example', 'game.example.'],
       ['https://game.example.', 'Game.Example:443'],
       ['https://game.example:8443', 'game.example.:8443'],
-    ])('%s is that of Host %s', async (origin, host) => {
+    ])('%s has the same origin as Host %s', async (origin, host) => {
       expect(await upgrade(origin, host)).toBe(101);
     });
 
@@ -116,12 +116,12 @@ describe.each(['bun', 'node'] as const)('HTTP behind proxies on %s', (runtime) =
       ['https://game.example.evil.example', 'game.example'],
       ['null', 'null'],
       ['https://game.example', ''],
-    ])('%s is not that of Host %j', async (origin, host) => {
+    ])('%s has another origin than Host %j', async (origin, host) => {
       expect([400, 403]).toContain(await upgrade(origin, host));
     });
   });
 
-  it('the feed begins at once, and no proxy holds it back', async () => {
+  it('the feed begins at once, and no proxy buffers it', async () => {
     const started = performance.now();
     const headers = { ...service(), Accept: 'text/event-stream' };
     const raw = openHttp(port(), requestText('GET', '/api/online/events', { headers }));
@@ -136,7 +136,7 @@ describe.each(['bun', 'node'] as const)('HTTP behind proxies on %s', (runtime) =
   describe('pages', () => {
     const paths = ['/api/online/events', '/api/users/1/timeline'] as const;
 
-    it.each(paths)('%s takes a limit of 1 to 1,000', async (path) => {
+    it.each(paths)('%s accepts a limit of 1 to 1,000', async (path) => {
       const { gateway } = deployment;
       for (const limit of ['1', '1000'])
         expect((await gateway.service('GET', `${path}?limit=${limit}`)).status).toBe(200);
@@ -148,7 +148,7 @@ describe.each(['bun', 'node'] as const)('HTTP behind proxies on %s', (runtime) =
     });
 
     it.each(['zzz', '1', '-', '0-', '1-x', '%00', 'x'.repeat(200)])(
-      'the feed refuses the cursor %s, which no answer ever gave',
+      'the feed refuses the cursor %s, which the server never returned',
       async (cursor) => {
         for (const headers of [{}, { accept: 'text/event-stream' }]) {
           const path = `/api/online/events?cursor=${cursor}`;

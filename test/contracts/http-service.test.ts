@@ -23,7 +23,7 @@ describe.each(['bun', 'node'] as const)('service endpoints on %s', (runtime) => 
   describe('messages', () => {
     const push = (body: unknown) => gateway.service('POST', '/api/messages', body);
 
-    it('[DL1] says what is known of each receiver', async () => {
+    it('[DL1] returns the status of each receiver', async () => {
       const [connected, lingering, absent] = [freshUser(), freshUser(), freshUser()];
       const client = await view.seed(connected);
       await view.login(lingering);
@@ -42,7 +42,7 @@ describe.each(['bun', 'node'] as const)('service endpoints on %s', (runtime) => 
       client.terminate();
     });
 
-    it('reaches everybody with {all: true} and answers counts alone', async () => {
+    it('reaches everybody with {all: true} and returns only counts', async () => {
       const clients = [await view.seed(freshUser()), await view.v1(freshUser())];
       const { body } = await push({ to: { all: true }, type: 'world', data: 'tick' });
       expect(body).not.toHaveProperty('results');
@@ -53,7 +53,7 @@ describe.each(['bun', 'node'] as const)('service endpoints on %s', (runtime) => 
       }
     });
 
-    it('answers a batch by an array in its order', async () => {
+    it('answers a batch with an array in the same order', async () => {
       const user = freshUser();
       const client = await view.seed(user);
       const answer = await push([
@@ -97,7 +97,7 @@ describe.each(['bun', 'node'] as const)('service endpoints on %s', (runtime) => 
       client.terminate();
     });
 
-    it('leaves an audit line when the service disconnects somebody', async () => {
+    it('logs an audit line when the service disconnects a user', async () => {
       const user = freshUser();
       const client = await view.seed(user);
       await gateway.service('POST', `/api/users/${user}/disconnect`, { reason: 'cheating' });
@@ -114,7 +114,7 @@ describe.each(['bun', 'node'] as const)('service endpoints on %s', (runtime) => 
       expect(answer.body).toMatchObject({ status: 'ok' });
     });
 
-    it('GET /metrics names what is stable', async () => {
+    it('GET /metrics has all stable names', async () => {
       const { status, text, headers } = await gateway.call('GET', '/metrics');
       expect(status).toBe(200);
       expect(headers.get('content-type')).toMatch(/text\/plain/);
@@ -191,7 +191,7 @@ describe.each(['bun', 'node'] as const)('service endpoints on %s', (runtime) => 
     });
   });
 
-  it('listens on both loopback addresses in development where no HOST is given', async () => {
+  it('listens on both loopback addresses in development without HOST', async () => {
     const local = await startGateway({ runtime, stores: 'embedded', env: { HOST: undefined } });
     try {
       const families = Object.values(networkInterfaces()).flatMap((entries) => entries ?? []);
@@ -219,7 +219,7 @@ describe.each(['bun', 'node'] as const)('service endpoints on %s', (runtime) => 
       expect(answer.headers.get('access-control-allow-headers')?.toLowerCase()).toMatch(/authorization/);
     });
 
-    it('names the listed origin in answers and no other', async () => {
+    it('names only the listed origin in answers', async () => {
       const allowed = async (origin: string) =>
         (
           await gateway.call('GET', '/api/online/players', { service: true, headers: { origin } })

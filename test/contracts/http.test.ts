@@ -42,7 +42,7 @@ describe.each(PAIRS)('HTTP on %s with %s', (runtime, kind) => {
       await view.logout(user);
     });
 
-    it('GET /ws/stats tells the service more', async () => {
+    it('GET /ws/stats returns more with the service key', async () => {
       const answer = await deployment.gateway.service('GET', '/ws/stats');
       expect(answer.body).toMatchObject({
         onlineCount: expect.any(Number),
@@ -53,7 +53,7 @@ describe.each(PAIRS)('HTTP on %s with %s', (runtime, kind) => {
   });
 
   describe('online', () => {
-    it('takes playerId as digits or as an integer, and ip from the service only', async () => {
+    it('accepts playerId as digits or as an integer, and ip with the service key only', async () => {
       const [first, second] = [freshUser(), freshUser()];
       const { gateway } = deployment;
       const body = { playerId: first, ip: '198.51.100.7' };
@@ -88,7 +88,7 @@ describe.each(PAIRS)('HTTP on %s with %s', (runtime, kind) => {
       expect(answer.body).toEqual({ error: expect.any(String), code: expect.any(String) });
     });
 
-    it('lists the players who are online, in whole and in pages', async () => {
+    it('lists the players online, all at once and in pages', async () => {
       const users = Array.from({ length: 5 }, freshUser);
       for (const user of users) await view.login(user);
       const ids = (json: unknown) =>
@@ -118,7 +118,7 @@ describe.each(PAIRS)('HTTP on %s with %s', (runtime, kind) => {
       for (const user of users) await view.logout(user);
     });
 
-    it('answers one player to that user and to the service, 404 for one never seen', async () => {
+    it('returns one player to that user and to the service, and 404 for an unknown one', async () => {
       const { gateway } = deployment;
       const user = freshUser();
       await view.login(user);
@@ -141,7 +141,7 @@ describe.each(PAIRS)('HTTP on %s with %s', (runtime, kind) => {
       expect((await gateway.service('GET', '/api/online/player/abc')).status).toBe(400);
     });
 
-    it('answers the status of many in the order asked', async () => {
+    it('returns the status of many users in the order of the request', async () => {
       const [online, never] = [freshUser(), freshUser()];
       await view.login(online);
       const { body } = await deployment.gateway.service('POST', '/api/online/status', {
@@ -200,7 +200,7 @@ describe.each(PAIRS)('HTTP on %s with %s', (runtime, kind) => {
       },
     );
 
-    it('takes no service key that is nearly right', async () => {
+    it('refuses a service key that is nearly right', async () => {
       const { gateway } = deployment;
       const key = gateway.apiKey.slice(0, -1);
       expect((await gateway.call('GET', '/api/online/players', { token: key })).status).toBe(401);
@@ -226,7 +226,7 @@ describe.each(PAIRS)('HTTP on %s with %s', (runtime, kind) => {
       });
     });
 
-    it('speaks Chinese where Accept-Language prefers zh', async () => {
+    it('answers in Chinese if Accept-Language prefers zh', async () => {
       const answer = await deployment.gateway.call('GET', '/api/online/players', {
         headers: { 'accept-language': 'zh-CN,zh;q=0.9' },
       });

@@ -47,7 +47,7 @@ describe.each(COMBINATIONS)('kicks and blocks on $runtime over $kind', ({ runtim
       await eventually(async () => expect((await deployment.periods(user)).at(-1)?.reason).toBe('kick'));
     });
 
-    it('is "kick" where none was given, or an empty one', async () => {
+    it('is "kick" if the service gave none, or an empty one', async () => {
       for (const body of [{}, { reason: '' }]) {
         const user = freshUser();
         const client = await view.seed(user);
@@ -59,7 +59,7 @@ describe.each(COMBINATIONS)('kicks and blocks on $runtime over $kind', ({ runtim
   });
 
   describe.concurrent('a block', () => {
-    it('is lifted by blockMs 0, though the user is offline', async () => {
+    it('blockMs 0 lifts it, also if the user is offline', async () => {
       const user = freshUser();
       const client = await view.seed(user);
       await disconnect(user, { blockMs: BLOCK_MS });
@@ -70,7 +70,7 @@ describe.each(COMBINATIONS)('kicks and blocks on $runtime over $kind', ({ runtim
       (await view.seed(user)).terminate();
     });
 
-    it('holds for a user never seen, who is as unknown as before once it is lifted', async () => {
+    it('works for an unknown user, who is unknown again once it is lifted', async () => {
       const user = freshUser();
       const blocked = await disconnect(user, { blockMs: BLOCK_MS });
       expect(blocked.body).toEqual({ userId: user, blockedUntil: expect.any(Number) });
@@ -83,7 +83,7 @@ describe.each(COMBINATIONS)('kicks and blocks on $runtime over $kind', ({ runtim
       expect((await view.login(user)).status).toBe(200);
     });
 
-    it('comes with a logout over HTTP too, and the user stays away', async () => {
+    it('works with a logout over HTTP too, and keeps the user out', async () => {
       const user = freshUser();
       const client = await view.seed(user);
       const answer = await logout(user, { blockMs: BLOCK_MS });
@@ -103,7 +103,7 @@ describe.each(COMBINATIONS)('kicks and blocks on $runtime over $kind', ({ runtim
       expect((await view.login(user)).status).toBe(200);
     });
 
-    it('of a user who is offline holds by logout too, and without it that stays 404', async () => {
+    it('of an offline user works with logout too; without blockMs that logout stays 404', async () => {
       const user = freshUser();
       expect((await logout(user, {})).status).toBe(404);
       const blocked = await logout(user, { blockMs: BLOCK_MS });
@@ -114,7 +114,7 @@ describe.each(COMBINATIONS)('kicks and blocks on $runtime over $kind', ({ runtim
       expect(await dial(user)).toEqual([403, 'blocked']);
     });
 
-    it("is refused to a user's own token, which ends nothing then", async () => {
+    it("gets 403 with a user's own token, and that request ends nothing", async () => {
       const user = freshUser();
       await view.login(user);
       const { gateway } = deployment;
@@ -126,7 +126,7 @@ describe.each(COMBINATIONS)('kicks and blocks on $runtime over $kind', ({ runtim
       expect(await view.status(user)).toBe('online');
     });
 
-    it('has its bounds', async () => {
+    it('must be within its bounds', async () => {
       for (const blockMs of [-1, 1.5, '5', 2_592_000_001]) {
         const answer = await logout(freshUser(), { blockMs });
         expect([answer.status, answer.body['code']]).toEqual([400, 'invalid-body']);

@@ -25,7 +25,7 @@ async function played(runtime: Runtime, text: string, env?: Readonly<Record<stri
 }
 
 describe.each(['bun', 'node'] as const)('the package as a library on %s', (runtime) => {
-  it('[contract 7] answers a wrong call with one sentence, and throws nothing', async () => {
+  it('[contract 7] returns one sentence for a wrong call, and never throws', async () => {
     const sentences = await played(
       runtime,
       `import { createGateway, loadConfig, silentLog } from 'lingxi';
@@ -66,7 +66,7 @@ describe.each(['bun', 'node'] as const)('the package as a library on %s', (runti
     ]);
   });
 
-  it('[contract 7] starts from what loadConfig answers, from fields, and again after a stop', async () => {
+  it('[contract 7] starts from the result of loadConfig, from fields, and again after a stop', async () => {
     const told = await played(
       runtime,
       `import { createGateway, loadConfig, silentLog } from 'lingxi';
@@ -85,7 +85,7 @@ describe.each(['bun', 'node'] as const)('the package as a library on %s', (runti
     expect(told).toEqual(Array.from({ length: 4 }, () => [200, 'offline', true]));
   });
 
-  it('writes its log to standard output unless told otherwise, and takes NODE_ENV from the environment', async () => {
+  it('writes its log to standard output by default, and takes NODE_ENV from the environment', async () => {
     const told = await played(
       runtime,
       `import { createGateway } from 'lingxi';

@@ -48,7 +48,7 @@ describe.each(['bun', 'node'] as const)('a login that SQL refuses on %s', (runti
     return { status, code: body['code'], error: String(body['error']) };
   };
 
-  it('[ST9] for good, by a check, is 409 with a sentence of its own, and the log names the constraint', async () => {
+  it('[ST9] for good, by a check, gets 409 with its own sentence, and the log names the constraint', async () => {
     const [refused, neighbour] = await Promise.all([
       dial(REFUSED),
       connect(gateway.wsUrl, { token: gateway.token(1) }),
@@ -67,13 +67,13 @@ describe.each(['bun', 'node'] as const)('a login that SQL refuses on %s', (runti
     expect(await postgres.query(`SELECT * FROM lingxi_periods WHERE user_id = ${REFUSED}`)).toEqual([]);
   });
 
-  it('for good, by a trigger when the user would be made, is 409 too', async () => {
+  it('for good, by a trigger on the creation of the user, gets 409 too', async () => {
     expect(await dial(UNWANTED)).toMatchObject({ status: 409, code: 'settlement-refused' });
     const line = await gateway.waitForLog('settlement-refused', ({ userId }) => userId === UNWANTED);
     expect(line).toMatchObject({ sqlState: 'P0001', error: 'no such player' });
   });
 
-  it('[ST9] for now, by a row that another program holds, is 503, and the log says what SQL said', async () => {
+  it("[ST9] for now, because another program locks the row, gets 503, and the log has SQL's error", async () => {
     const user = 2;
     await postgres.rival(async (query) => {
       await query('SELECT id FROM users WHERE id = $1 FOR UPDATE', [user]);
@@ -89,7 +89,7 @@ describe.each(['bun', 'node'] as const)('a login that SQL refuses on %s', (runti
     client.terminate();
   });
 
-  it('of an id that is too great for the column is that of an unknown user, where users are made as well', async () => {
+  it('with an id too large for the column gets the answer of an unknown user, also under create', async () => {
     const made = await connect(gateway.wsUrl, { token: gateway.token(2_147_483_647) });
     made.terminate();
     expect(await dial(BEYOND_INT4)).toMatchObject({ status: 404, code: 'unknown-user' });
@@ -98,7 +98,7 @@ describe.each(['bun', 'node'] as const)('a login that SQL refuses on %s', (runti
     expect(await postgres.query(`SELECT * FROM lingxi_periods WHERE user_id = ${BEYOND_INT4}`)).toEqual([]);
   });
 
-  it('[ST4] where logins need not wait for SQL, holds no other row back once SQL is back', async () => {
+  it('[ST4] delays no other row once SQL is back, if logins need not wait for SQL', async () => {
     const patient = await startGateway({
       runtime,
       stores: 'embedded',

@@ -26,7 +26,7 @@ describe.each(COMBINATIONS)('what an operator sees on $runtime with $kind', ({ r
     return raw;
   }
 
-  it('[HB2] a client that only answers pings counts as heartbeats', async () => {
+  it('[HB2] the pongs of a client that only answers pings count as heartbeats', async () => {
     const before = await metric('lingxi_heartbeats_total');
     const raw = await openV1(freshUser());
     for (let sent = 0; sent < 5; sent += 1) raw.send({ opcode: PONG });
@@ -34,7 +34,7 @@ describe.each(COMBINATIONS)('what an operator sees on $runtime with $kind', ({ r
     raw.destroy();
   });
 
-  it('[HB2] a pong of a seed client proves nothing, and is none', async () => {
+  it('[HB2] a pong of a client without lingxi.v1 proves nothing and does not count', async () => {
     const { gateway } = deployment;
     const before = await metric('lingxi_heartbeats_total');
     const raw = openRaw(gateway.port(), handshake('/ws', gateway.token(freshUser())));
@@ -60,7 +60,7 @@ describe.each(COMBINATIONS)('what an operator sees on $runtime with $kind', ({ r
     });
   });
 
-  it('[ST7] a logout that SQL refuses for good is shown as set aside', async () => {
+  it('[ST7] a logout that SQL rejects for good appears as a dead letter', async () => {
     const { gateway, stores } = deployment;
     const user = freshUser();
     const client = await connect(gateway.wsUrl, {

@@ -39,7 +39,7 @@ const shared = (gateway: Gateway): readonly unknown[] =>
 
 describe('two nodes', () => {
   it.concurrent.each(RUNTIMES)(
-    '[PR8] GET /api/nodes shows a killed node as silent, then as dead with its users until they are ended, on %s',
+    '[PR8] GET /api/nodes shows a killed node as silent, then as dead until its users are logged out, on %s',
     { timeout: TIMEOUT_MS },
     async (runtime) => {
       const env = { LINGXI_HEARTBEAT_TIMEOUT_MS: '4000', LINGXI_HTTP_TIMEOUT_MS: '9000' };
@@ -62,7 +62,7 @@ describe('two nodes', () => {
   );
 
   it.concurrent.each(RUNTIMES)(
-    'a name that two of them have is told to both, and to nobody else, on %s',
+    'two nodes with one name both log it, and no other node does, on %s',
     { timeout: TIMEOUT_MS },
     async (runtime) => {
       await withNodes({ runtime, names: ['a', 'b'] }, async (a, b, more) => {

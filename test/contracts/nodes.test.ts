@@ -25,7 +25,7 @@ describe.each(RUNTIMES)('two nodes on %s', (runtime) => {
     await stores?.stop();
   });
 
-  it('GET /api/nodes shows every node from each, with its users and connections', async () => {
+  it('GET /api/nodes of each node shows every node with its users and connections', async () => {
     const user = freshUser();
     const before = await entryOf(a, 'b');
     const client = await viewPresence({ gateway: b }).seed(user);
@@ -45,7 +45,7 @@ describe.each(RUNTIMES)('two nodes on %s', (runtime) => {
     client.terminate();
   });
 
-  it('GET /api/nodes is for the service alone', async () => {
+  it('GET /api/nodes needs the service key', async () => {
     expect((await a.call('GET', '/api/nodes')).status).toBe(401);
     expect((await a.call('GET', '/api/nodes', { token: a.token(freshUser()) })).status).toBe(403);
   });
@@ -61,7 +61,7 @@ describe.each(RUNTIMES)('two nodes on %s', (runtime) => {
     expect((body['entries'] as unknown[])[0]).toMatchObject({ event: 'offline', cause: 'kick', reason });
   });
 
-  it('[PR4] a take-over on another node is told at once', async () => {
+  it('[PR4] a node learns at once of a take-over on another node', async () => {
     const waits: number[] = [];
     for (let round = 0; round < 12; round += 1) {
       const user = freshUser();
@@ -79,7 +79,7 @@ describe.each(RUNTIMES)('two nodes on %s', (runtime) => {
     expect(waits.filter((ms) => ms < 100).length).toBeGreaterThanOrEqual(9);
   });
 
-  it('[scenario 12] [PR4] a take-over whose notice is lost is told by the next renewal', async () => {
+  it('[scenario 12] [PR4] a node that missed the notice of a take-over learns of it with its next renewal', async () => {
     const user = freshUser();
     const old = await viewPresence({ gateway: a }).seed(user);
     await stores.redis?.cli('CLIENT', 'KILL', 'TYPE', 'pubsub');
@@ -119,13 +119,13 @@ describe.each(RUNTIMES)('two nodes on %s', (runtime) => {
     await eventually(async () => expect((await entryOf(a, 'b')).draining).toBe(false));
   });
 
-  it('the drain of a node that is not there names it, not the address', async () => {
+  it('the refusal of a drain of an unknown node names the node, not the address', async () => {
     const answer = await a.service('POST', '/api/drain', { node: 'nobody' });
     expect([answer.status, answer.body['code']]).toEqual([404, 'not-found']);
     expect(answer.body['error']).toMatch(/^No living node has this name.* \(this node is a:/);
   });
 
-  it('[DR1] the other node knows of a drain at once, not with the next regular announcement', async () => {
+  it('[DR1] the other node knows of a drain at once, not with the next regular report', async () => {
     // Announcements come each 2 s: one of these would fall into its pause.
     for (const draining of [true, false, true, false, true, false]) {
       await b.service(draining ? 'POST' : 'DELETE', '/api/drain', {});
@@ -136,7 +136,7 @@ describe.each(RUNTIMES)('two nodes on %s', (runtime) => {
     }
   });
 
-  it('[PR12] a take-over by another node stands in the timeline with both sockets', async () => {
+  it('[PR12] the timeline shows a take-over by another node with both sockets', async () => {
     const user = freshUser();
     const first = await viewPresence({ gateway: a }).v1(user);
     const second = await viewPresence({ gateway: b }).v1(user);
@@ -154,7 +154,7 @@ describe.each(RUNTIMES)('two nodes on %s', (runtime) => {
     second.terminate();
   });
 
-  it('[DR1] POST /api/drain of a node that nobody knows is 404, of one that is silent 504 after 1 s', async () => {
+  it('[DR1] POST /api/drain of an unknown node gets 404, of a silent one 504 after 1 s', async () => {
     const unknown = await a.service('POST', '/api/drain', { node: 'c' });
     expect([unknown.status, unknown.body['code']]).toEqual([404, 'not-found']);
     b.signalAll('SIGSTOP');

@@ -202,7 +202,7 @@ async function ghosts({ view, gateway, stores, shows }: Followed): Promise<void>
 
 describe('GET /metrics', () => {
   it.concurrent.each(COMBINATIONS)(
-    '[HB5] [HB6] [ST7] moves each number with what it counts, on $runtime with $kind',
+    '[HB5] [HB6] [ST7] each metric follows what it counts, on $runtime with $kind',
     { timeout: 90_000 },
     async ({ runtime, kind }) => {
       const deployment = await deploy({ runtime, kind, env: ENV });

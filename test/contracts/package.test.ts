@@ -39,7 +39,7 @@ beforeAll(async () => {
 afterAll(() => rmSync(work, { recursive: true, force: true }));
 
 describe('the package', () => {
-  it('packed in a fresh clone holds what it runs, and neither sources nor tests', () => {
+  it('packed in a fresh clone has all that it needs to run, and neither sources nor tests', () => {
     const paths = packed.files.map(({ path }) => path);
     const scripts = readdirSync(join(REPOSITORY, 'src/presence/store/redis/scripts')).map(
       (name) => `dist/presence/store/redis/scripts/${name}`,
@@ -58,7 +58,7 @@ describe('the package', () => {
     expect(paths.filter((path) => /^(src|test|scripts|data|node_modules)\//.test(path))).toEqual([]);
   });
 
-  it('runs from where it was unpacked', async () => {
+  it('runs from the folder to which it was unpacked', async () => {
     const folder = join(work, 'installed');
     await run('tar', ['-xzf', join(work, packed.filename), '-C', work], {});
     cpSync(join(work, 'package'), folder, { recursive: true });
@@ -69,7 +69,7 @@ describe('the package', () => {
     for (const file of packed.files) expect(existsSync(join(folder, file.path)), file.path).toBe(true);
   });
 
-  it('without development dependencies is installed all the same, and its build says what is missing', async () => {
+  it('installs without development dependencies, and its build says what is missing', async () => {
     const folder = clone('bare', false);
     // What `npm ci --omit=dev` runs at its end.
     const prepared = await ended('npm', ['run', 'prepare'], folder);

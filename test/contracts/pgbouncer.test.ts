@@ -9,7 +9,7 @@ import { connect, refusal } from '../support/ws-client.ts';
 
 const SQL_TIMEOUT_MS = 700;
 
-describe.each(['bun', 'node'] as const)('PostgreSQL by way of PgBouncer on %s', (runtime) => {
+describe.each(['bun', 'node'] as const)('PostgreSQL through PgBouncer on %s', (runtime) => {
   let postgres: PostgresServer;
   let game: PostgresDatabase;
   let pooler: PgBouncer;
@@ -43,7 +43,7 @@ describe.each(['bun', 'node'] as const)('PostgreSQL by way of PgBouncer on %s', 
   const periodsOf = (user: number) =>
     game.query('SELECT settled_at FROM lingxi_periods WHERE user_id = $1', [user]);
 
-  it('with pool_mode=transaction it migrates, lets users in, and settles their logouts', async () => {
+  it('with pool_mode=transaction the gateway migrates, accepts users, and settles their logouts', async () => {
     const user = freshUser();
     const client = await connect(gateway.wsUrl, {
       token: gateway.token(user),
@@ -58,7 +58,7 @@ describe.each(['bun', 'node'] as const)('PostgreSQL by way of PgBouncer on %s', 
     expect(row?.['at']).toBeInstanceOf(Date);
   });
 
-  it('a row that is locked holds a login no longer than the time-out, on the server too', async () => {
+  it('a locked row delays a login no longer than the timeout, on the server too', async () => {
     const user = freshUser();
     await game.rival(async (query) => {
       await query('SELECT id FROM users WHERE id = $1 FOR UPDATE', [user]);
@@ -75,14 +75,14 @@ describe.each(['bun', 'node'] as const)('PostgreSQL by way of PgBouncer on %s', 
     client.terminate();
   });
 
-  it('leaves no setting behind on connections that other programs share', async () => {
+  it('the gateway leaves no setting behind on connections that other programs share', async () => {
     for (let round = 0; round < 8; round += 1) {
       const found = await ask(pooler.url('game'), "SELECT current_setting('statement_timeout') AS t");
       expect(found).toEqual([{ t: '0' }]);
     }
   });
 
-  it('with pool_mode=session, and where PgBouncer ignores the parameters in silence, it works the same', async () => {
+  it('the gateway works the same with pool_mode=session, and if PgBouncer silently ignores the parameters', async () => {
     const session = await startPgBouncer({
       postgresPort: postgres.port,
       poolMode: 'session',

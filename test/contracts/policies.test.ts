@@ -41,7 +41,7 @@ describe.each(COMBINATIONS)('session policies on $runtime with $kind', ({ runtim
   };
 
   describe.concurrent('replace', () => {
-    it('[PR4] the newer connection wins and the older is closed 4001 within a second', async () => {
+    it('[PR4] the newer connection wins, and the older is closed with 4001 within a second', async () => {
       const user = freshUser();
       const older = await open(replace, user);
       const first = (await older.next('welcome')).data as Record<string, string>;
@@ -60,7 +60,7 @@ describe.each(COMBINATIONS)('session policies on $runtime with $kind', ({ runtim
       newer.terminate();
     });
 
-    it('[PR4] refuses the newcomer 409 session-flapping after more than five take-overs in a minute', async () => {
+    it('[PR4] refuses the newcomer with 409 session-flapping after more than five take-overs in a minute', async () => {
       const user = freshUser();
       let holder = await open(replace, user);
       for (let takeOver = 1; takeOver <= 5; takeOver += 1) {
@@ -74,7 +74,7 @@ describe.each(COMBINATIONS)('session policies on $runtime with $kind', ({ runtim
       holder.terminate();
     });
 
-    it('[PR4] does not count returns of a user whose socket was gone as take-overs', async () => {
+    it('[PR4] does not count the return of a user without a socket as a take-over', async () => {
       const user = freshUser();
       for (let time = 1; time <= 8; time += 1) {
         const client = await open(replace, user);
@@ -86,7 +86,7 @@ describe.each(COMBINATIONS)('session policies on $runtime with $kind', ({ runtim
   });
 
   describe.concurrent('reject', () => {
-    it('[PR4] refuses the newer 409 while the older lives', async () => {
+    it('[PR4] refuses the newer connection with 409 while the older lives', async () => {
       const user = freshUser();
       const older = await open(reject, user);
       expect(await refused(reject, user)).toEqual({ status: 409, code: 'session-exists' });
@@ -94,7 +94,7 @@ describe.each(COMBINATIONS)('session policies on $runtime with $kind', ({ runtim
       older.terminate();
     });
 
-    it('[PR4] a linger refuses nobody', async () => {
+    it('[PR4] a user who lingers can connect', async () => {
       const user = freshUser();
       const older = await open(reject, user);
       const { period } = (await older.next('welcome')).data as { period: string };
@@ -105,7 +105,7 @@ describe.each(COMBINATIONS)('session policies on $runtime with $kind', ({ runtim
       newer.terminate();
     });
 
-    it('[PR1] an HTTP login is never refused 409, and refuses nobody', async () => {
+    it('[PR1] an HTTP login never gets 409, and blocks no connection', async () => {
       const user = freshUser();
       const login = () => reject.gateway.service('POST', '/api/online/login', { playerId: user });
       expect((await login()).status).toBe(200);
@@ -117,7 +117,7 @@ describe.each(COMBINATIONS)('session policies on $runtime with $kind', ({ runtim
   });
 
   describe.concurrent('multi', () => {
-    it('[PR4] keeps up to N connections, refuses one more, and delivers to all', async () => {
+    it('[PR4] accepts up to N connections, refuses one more, and delivers to all', async () => {
       const user = freshUser();
       const clients = [await open(multi, user), await open(multi, user)];
       expect(await refused(multi, user)).toEqual({ status: 409, code: 'session-exists' });
@@ -140,7 +140,7 @@ describe.each(COMBINATIONS)('session policies on $runtime with $kind', ({ runtim
       older.terminate();
     });
 
-    it('[PR7] the logout message of a socket that is not the newest closes that socket alone', async () => {
+    it('[PR7] the logout message of a socket that is not the newest closes only that socket', async () => {
       const user = freshUser();
       const [older, newer] = [await open(multi, user), await open(multi, user)];
       older.send({ type: 'logout' });
@@ -152,7 +152,7 @@ describe.each(COMBINATIONS)('session policies on $runtime with $kind', ({ runtim
       await eventually(async () => expect(await status(multi, user)).toBe('offline'));
     });
 
-    it('[PR7] a logout without an epoch ends the period and closes every socket 4000', async () => {
+    it('[PR7] a logout without an epoch ends the period and closes every socket with 4000', async () => {
       const user = freshUser();
       const clients = [await open(multi, user), await open(multi, user)];
       const answer = await multi.gateway.service('POST', '/api/online/logout', { playerId: user });

@@ -40,7 +40,7 @@ async function ended(command: readonly string[], env: Readonly<Record<string, st
 const MIGRATE = [join(REPOSITORY, 'bin/lingxi.js'), 'migrate'];
 
 describe.each(['bun', 'node'] as const)(
-  'setting up PostgreSQL for a role of the server’s own on %s',
+  'setting up PostgreSQL with a separate role for the server on %s',
   (runtime) => {
     let postgres: PostgresServer;
     let game: PostgresDatabase;
@@ -64,7 +64,7 @@ describe.each(['bun', 'node'] as const)(
       await postgres?.stop();
     });
 
-    it('refuses, migrates with no key at all, prints grants that are right, and then lets users in', async () => {
+    it('the start is refused; migrate needs no key and prints correct grants; then users can log in', async () => {
       const serve = { LOG_LEVEL: 'error', DATABASE_URL: as('game-server') };
       const early = await ended(GATEWAY_COMMAND, serve, runtime);
       expect(early.code).toBe(1);

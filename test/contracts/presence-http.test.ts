@@ -31,7 +31,7 @@ describe.each(COMBINATIONS)('presence by HTTP on $runtime with $kind', ({ runtim
     });
 
   describe.concurrent('login and heartbeat', () => {
-    it('[PR1] a login is online until its timeout, then logged out at proof + timeout', async () => {
+    it('[PR1] after a login the user is online until the timeout, then logged out at proof + timeout', async () => {
       const user = freshUser();
       // On a Redis that was empty a moment ago the first login waits until every node had time to restore (PR11).
       const login = await view.login(user);
@@ -70,7 +70,7 @@ describe.each(COMBINATIONS)('presence by HTTP on $runtime with $kind', ({ runtim
       expect(await deployment.periods(user)).toHaveLength(1);
     });
 
-    it('[PR1] a login of a user who is online answers the running period and closes no socket', async () => {
+    it('[PR1] a login of an online user returns the running period and closes no socket', async () => {
       const user = freshUser();
       const client = await view.v1(user);
       client.keepAlive(300);
@@ -83,7 +83,7 @@ describe.each(COMBINATIONS)('presence by HTTP on $runtime with $kind', ({ runtim
       client.terminate();
     });
 
-    it('[PR1] a silent socket is closed 4100 while HTTP heartbeats keep the user online', async () => {
+    it('[PR1] a silent socket is closed with 4100 while HTTP heartbeats keep the user online', async () => {
       const user = freshUser();
       const client = await view.seed(user);
       const first = (await view.player(user))['loginTime'];
@@ -98,7 +98,7 @@ describe.each(COMBINATIONS)('presence by HTTP on $runtime with $kind', ({ runtim
       clearInterval(beats);
     });
 
-    it('[PR1] the pings of a socket keep online whom HTTP has forgotten', async () => {
+    it('[PR1] the pings of a socket keep the user online after the HTTP proof has expired', async () => {
       const user = freshUser();
       await view.login(user);
       const client = await view.seed(user);
@@ -109,7 +109,7 @@ describe.each(COMBINATIONS)('presence by HTTP on $runtime with $kind', ({ runtim
       client.terminate();
     });
 
-    it('[PR1] no take-over takes an HTTP proof away', async () => {
+    it('[PR1] a take-over keeps the HTTP proof', async () => {
       const user = freshUser();
       await view.login(user);
       const client = await view.v1(user);
@@ -120,7 +120,7 @@ describe.each(COMBINATIONS)('presence by HTTP on $runtime with $kind', ({ runtim
       expect(await view.status(user)).toBe('online');
     });
 
-    it('answers a heartbeat of a user who is not online with 404', async () => {
+    it('a heartbeat of an offline user gets 404', async () => {
       const answer = await view.heartbeat(freshUser());
       expect({ status: answer.status, code: answer.body['code'] }).toEqual({
         status: 404,
@@ -130,7 +130,7 @@ describe.each(COMBINATIONS)('presence by HTTP on $runtime with $kind', ({ runtim
   });
 
   describe.concurrent('logout', () => {
-    it('[PR6] ends the period, closes the socket 4000, and settles the answered time', async () => {
+    it('[PR6] ends the period, closes the socket with 4000, and settles the time of the answer', async () => {
       const user = freshUser();
       const client = await view.seed(user);
       const answer = await view.logout(user);
@@ -163,7 +163,7 @@ describe.each(COMBINATIONS)('presence by HTTP on $runtime with $kind', ({ runtim
       expect(await deployment.periods(user)).toHaveLength(1);
     });
 
-    it('[PR7] a late end for an old epoch changes nothing', async () => {
+    it('[PR7] a late end with an old epoch changes nothing', async () => {
       const user = freshUser();
       const older = await view.v1(user);
       const { epoch } = await welcomeOf(older);
@@ -178,7 +178,7 @@ describe.each(COMBINATIONS)('presence by HTTP on $runtime with $kind', ({ runtim
       newer.terminate();
     });
 
-    it('[PR7] an end for the epoch held, or a newer one, ends it', async () => {
+    it('[PR7] an end with the present epoch, or a newer one, ends the period', async () => {
       for (const add of [0, 1]) {
         const user = freshUser();
         const client = await view.v1(user);
@@ -188,7 +188,7 @@ describe.each(COMBINATIONS)('presence by HTTP on $runtime with $kind', ({ runtim
       }
     });
 
-    it('[PR7] an end for an epoch of an ended period leaves the next period alone', async () => {
+    it('[PR7] an end with an epoch of an ended period does not affect the next period', async () => {
       const user = freshUser();
       const client = await view.v1(user);
       const { epoch } = await welcomeOf(client);

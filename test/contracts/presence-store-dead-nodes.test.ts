@@ -38,7 +38,7 @@ describe('[PR8] dead nodes in Redis', () => {
   });
   afterAll(() => subject?.stop());
 
-  it('[PR8] a look at dead nodes tells when the next is one, and a look then finds it', async () => {
+  it('[PR8] a reap says when the next node is dead, and a reap at that time finds it', async () => {
     const [dead, user] = [await open(), freshUser()];
     await login(dead, socketOf(user, 1, { socketMs: 300, untilMs: 300 }));
     await renew(peer);
@@ -50,7 +50,7 @@ describe('[PR8] dead nodes in Redis', () => {
     expect((await peer.reap(500)).ended.map(({ userId }) => userId)).toContain(user);
   });
 
-  it('[PR8] a dead node loses its lease at once and its users as their deadlines pass, each once', async () => {
+  it('[PR8] a dead node loses its lease at once, and each of its users once, as the deadline passes', async () => {
     const node = 'node-that-dies';
     const dead = await open({ node });
     const [gone, held, lingering] = [freshUser(), freshUser(), freshUser()];

@@ -46,7 +46,7 @@ describe('the presence store in Redis', () => {
   });
   afterAll(() => subject?.stop());
 
-  describe("the seed's keys (contract section 5)", () => {
+  describe('the keys that other programs read (contract section 5)', () => {
     let store: PresenceStore;
     let user: number;
     beforeEach(async () => {
@@ -56,7 +56,7 @@ describe('the presence store in Redis', () => {
     const TTL_TOLERANCE_MS = 5000;
     const ttl = async () => Number(await redis.cli('PTTL', `player:online:${user}`));
 
-    it('are exactly these while somebody is online', async () => {
+    it('are exactly these while a user is online', async () => {
       const { loginTime } = await login(store, socketOf(user, 1));
       const entry = await hash(user);
       expect(entry).toEqual({
@@ -71,20 +71,20 @@ describe('the presence store in Redis', () => {
       expect(Math.abs((await ttl()) - 60_000)).toBeLessThan(TTL_TOLERANCE_MS);
     });
 
-    it('take a name that is half a character, which no text of Redis can hold', async () => {
+    it('accept a name with half a character, which no Redis text can hold', async () => {
       const other = freshUser();
       const answers = await store.claim([socketOf(user, 1, { username: 'a\ud83d' }), socketOf(other, 2)]);
       expect(answers.map(({ kind }) => kind)).toEqual(['opened', 'opened']);
       expect(await redis.cli('HGET', `lingxi:u:${user}`, 'name')).toBe('a\ufffd');
     });
 
-    it('show nobody whose period is not recorded', async () => {
+    it('show no user whose period is not recorded', async () => {
       await state(store, socketOf(user, 1));
       expect(await redis.cli('EXISTS', `player:online:${user}`)).toBe('0');
       expect(await inSet(user)).toBe(false);
     });
 
-    it('say offline and leave the set in one step, with the time of the logout', async () => {
+    it('change to offline and leave the set in one step, with the logout time', async () => {
       await login(store, socketOf(user, 1));
       const [answer] = await store.end([logout(user)]);
       if (answer?.kind !== 'ended') throw new Error(answer?.kind);
@@ -95,14 +95,14 @@ describe('the presence store in Redis', () => {
       expect(await hash(user)).not.toHaveProperty('logoutTime');
     });
 
-    it('are gone after a logout where nothing is to be remembered', async () => {
+    it('are deleted at logout if the last-seen time is 0', async () => {
       const forgetful = await open({ lastSeenTtlMs: 0 });
       await login(forgetful, socketOf(user, 1));
       await forgetful.end([logout(user)]);
       expect(await redis.cli('EXISTS', `player:online:${user}`)).toBe('0');
     });
 
-    it('are renewed by a statement, and written whole where they are missing', async () => {
+    it('are renewed by a claim, and written completely if they are missing', async () => {
       await login(store, socketOf(user, 1, { proofAgeMs: 3000 }));
       const before = await hash(user);
       await redis.cli('PEXPIRE', `player:online:${user}`, '9000');
@@ -119,7 +119,7 @@ describe('the presence store in Redis', () => {
     it.each([
       ['a statement', async () => void (await state(store, claimOf(user, { mode: 'state', rev: 2 })))],
       ['a joining login', async () => void (await login(store, socketOf(user, 2)))],
-    ])('are healed whole by %s where another type took the place', async (_name, act) => {
+    ])('are repaired completely by %s if another type was there', async (_name, act) => {
       await login(store, socketOf(user, 1));
       const before = await hash(user);
       await redis.cli('DEL', `player:online:${user}`);
@@ -129,7 +129,7 @@ describe('the presence store in Redis', () => {
       expect(await ttl()).toBeGreaterThan(50_000);
     });
 
-    it('are healed by a login and by a logout as well', async () => {
+    it('are repaired by a login and by a logout too', async () => {
       await redis.cli('RPUSH', `player:online:${user}`, 'of another program');
       await login(store, socketOf(user, 1));
       expect((await hash(user))['status']).toBe('online');
@@ -139,7 +139,7 @@ describe('the presence store in Redis', () => {
       expect((await hash(user))['status']).toBe('offline');
     });
 
-    it('a set of another type keeps nobody from renewing, logging out, or being settled', async () => {
+    it('a key of another type in place of the set stops no renewal, logout or settlement', async () => {
       await login(store, socketOf(user, 1));
       await redis.cli('RENAME', 'server:online:players', 'aside');
       await redis.cli('SET', 'server:online:players', 'of another program');
@@ -150,7 +150,7 @@ describe('the presence store in Redis', () => {
       expect(await inSet(user)).toBe(true);
     });
 
-    it('leave no record behind for an opening that was withdrawn, and a mortal one for who was here before', async () => {
+    it('leave no record behind for a withdrawn opening, and one with an expiry for a user who was there before', async () => {
       const answer = await state(store, socketOf(user, 1));
       const withdraw = async (period: number) => store.withdraw([{ userId: user, period }]);
       await withdraw(answer.kind === 'opened' ? answer.period : 0);
@@ -167,7 +167,7 @@ describe('the presence store in Redis', () => {
   });
 
   describe('several nodes', () => {
-    it("[PR4] replace takes the other's socket, which is told until it acknowledges, and whose statements are void", async () => {
+    it("[PR4] replace takes the other node's socket; that node learns it until it acknowledges, and its claims are void", async () => {
       const [a, b] = [await open(), await open()];
       const user = freshUser();
       const first = await login(a, socketOf(user, 7));
@@ -196,7 +196,7 @@ describe('the presence store in Redis', () => {
       expect((await renew(a, losses)).losses).toEqual([{ userId: user, rev: 5, reason: 'replaced' }]);
     });
 
-    it('[PR1] no take-over takes an HTTP proof away: the user is online until it runs out', async () => {
+    it('[PR1] a take-over keeps the HTTP proof: the user is online until it expires', async () => {
       const [a, b] = [await open(), await open()];
       const user = freshUser();
       await login(a, claimOf(user, { mode: 'http', rev: 1 }));
@@ -207,7 +207,7 @@ describe('the presence store in Redis', () => {
       expect(last.kind).toBe('ended');
     });
 
-    it('[PR4] reject refuses while a socket lives on another node that lives, and takes nothing', async () => {
+    it('[PR4] reject refuses while a living node has a live socket, and takes nothing from it', async () => {
       const [a, b] = [await open({ policy: 'reject' }), await open({ policy: 'reject' })];
       const user = freshUser();
       await login(a, socketOf(user, 1));
@@ -217,7 +217,7 @@ describe('the presence store in Redis', () => {
       expect((await renew(a)).losses).toEqual([]);
     });
 
-    it('[PR4] reject is not refused by a silent socket of another node, and takes it away', async () => {
+    it("[PR4] reject accepts the newcomer if the other node's socket is silent, and takes that socket over", async () => {
       const [a, b] = [await open({ policy: 'reject' }), await open({ policy: 'reject' })];
       const user = freshUser();
       await login(a, socketOf(user, 1));
@@ -230,7 +230,7 @@ describe('the presence store in Redis', () => {
       expect((await b.read([user]))[0]?.sockets).toBe(1);
     });
 
-    it('[PR4] replace counts take-overs of lively sockets of other nodes, and none of silent ones', async () => {
+    it('[PR4] replace counts take-overs of responsive sockets of other nodes, and none of silent ones', async () => {
       const [a, b] = [await open(), await open()];
       const dance = async (user: number, socketMs: number): Promise<readonly string[]> => {
         const kinds: string[] = [];
@@ -255,7 +255,7 @@ describe('the presence store in Redis', () => {
       ]);
     });
 
-    it('[PR4] multi counts the sockets of all nodes, and the last one to go ends the period', async () => {
+    it('[PR4] multi counts the sockets of all nodes, and the last one to close ends the period', async () => {
       const multi = { policy: 'multi', maxConnectionsPerUser: 3 } as const;
       const [a, b] = [await open(multi), await open(multi)];
       const user = freshUser();
@@ -271,7 +271,7 @@ describe('the presence store in Redis', () => {
       expect(await state(b, nothingLeft(user, 3))).toMatchObject({ kind: 'ended' });
     });
 
-    it('[PR6] a logout anywhere tells all nodes, and kills no statement that comes later', async () => {
+    it('[PR6] a logout on any node reaches all nodes, and does not void later claims', async () => {
       const [a, b, c] = [await open({ policy: 'multi' }), await open({ policy: 'multi' }), await open()];
       const user = freshUser();
       await login(a, socketOf(user, 1));
@@ -283,7 +283,7 @@ describe('the presence store in Redis', () => {
       expect((await a.takeDuties(1000)).filter(({ userId }) => userId === user)).toHaveLength(1);
     });
 
-    it('a period that another node is opening is waited for', async () => {
+    it('a node waits for a period that another node is opening', async () => {
       const [a, b] = [await open(), await open()];
       const user = freshUser();
       const first = await state(a, socketOf(user, 1));
@@ -292,7 +292,7 @@ describe('the presence store in Redis', () => {
       expect(await state(b, socketOf(user, 1))).toMatchObject({ kind: 'joined' });
     });
 
-    it('a duty that a node took and never did is given to another', async () => {
+    it('the store gives a duty that a node took and did not settle to another node', async () => {
       const [a, b] = [await open(), await open()];
       const user = freshUser();
       await login(a, socketOf(user, 1));
@@ -345,7 +345,7 @@ describe('[PR11] a Redis that was restarted or emptied', () => {
   const asked = (store: PresenceStore): Promise<RenewAnswer> =>
     eventually(() => store.renew({ highestEpoch: 0, restored: false, acknowledged: [] }));
 
-  it('asks each node to restore, lets nobody in before, and keeps period, login time and epoch', async () => {
+  it('asks each node to restore, accepts no login before, and keeps period, login time and epoch', async () => {
     const store = await open();
     await grownUp(store);
     const [back, late] = [freshUser(), freshUser()];
@@ -365,7 +365,7 @@ describe('[PR11] a Redis that was restarted or emptied', () => {
     expect(await state(store, socketOf(late, 4))).toMatchObject({ kind: 'opened' });
   });
 
-  it('credits nobody with what was restated in a world that was lost before the report of it', async () => {
+  it('does not count a restore if its world was lost before the node reported it', async () => {
     const store = await open();
     await redis.cli('FLUSHALL');
     expect((await asked(store)).restore).toBe(true);
@@ -374,7 +374,7 @@ describe('[PR11] a Redis that was restarted or emptied', () => {
     expect((await renew(store)).restore).toBe(false);
   });
 
-  it('opens nothing for a node that has yet to restore, also where everybody else may open', async () => {
+  it('opens nothing for a node that has not restored yet, also when other nodes may open', async () => {
     const [late, peer] = [await open(), await open()];
     await redis.cli('FLUSHALL');
     expect((await asked(late)).restore).toBe(true);
@@ -387,7 +387,7 @@ describe('[PR11] a Redis that was restarted or emptied', () => {
     expect(await state(late, socketOf(user, 2))).toMatchObject({ kind: 'opened' });
   });
 
-  it('a restart voids all leases; what was saved stands, and who does not come back is reaped', async () => {
+  it('a restart voids all leases; saved holds stay, and nodes that do not return are reaped', async () => {
     const [survivor, lost] = [await open(1500), await open()];
     await grownUp(survivor);
     const [kept, orphan] = [freshUser(), freshUser()];

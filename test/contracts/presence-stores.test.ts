@@ -7,7 +7,7 @@ import { connect, refusal } from '../support/ws-client.ts';
 const TIMEOUT_MS = 1_500;
 const LONG_AGO = Date.parse('2020-01-01T00:00:00Z');
 
-describe.each(['bun', 'node'] as const)('what stands in Redis and PostgreSQL on %s', (runtime) => {
+describe.each(['bun', 'node'] as const)('the contents of Redis and PostgreSQL on %s', (runtime) => {
   let deployment: Deployment;
   let view: PresenceView;
   beforeAll(async () => {
@@ -38,7 +38,7 @@ describe.each(['bun', 'node'] as const)('what stands in Redis and PostgreSQL on 
     );
 
   describe.concurrent('Redis', () => {
-    it("holds the seed's keys for a user who is online and offline", async () => {
+    it('has the keys that other programs read, for a user online and offline', async () => {
       const user = freshUser();
       const client = await view.seed(user);
       const stop = client.keepAlive(300);
@@ -82,7 +82,7 @@ describe.each(['bun', 'node'] as const)('what stands in Redis and PostgreSQL on 
       client.terminate();
     });
 
-    it('[PR1] holds the same for an HTTP login', async () => {
+    it('[PR1] has the same for an HTTP login', async () => {
       const user = freshUser();
       await view.login(user);
       expect(await hash(user)).toMatchObject({ playerId: String(user), status: 'online' });
@@ -92,7 +92,7 @@ describe.each(['bun', 'node'] as const)('what stands in Redis and PostgreSQL on 
       expect(await inSet(user)).toBe(false);
     });
 
-    it('shows no user as online who lingers out, and every user who lingers', async () => {
+    it('shows every user who lingers as online, and none whose linger is over', async () => {
       const user = freshUser();
       const client = await view.seed(user);
       client.terminate();
@@ -105,7 +105,7 @@ describe.each(['bun', 'node'] as const)('what stands in Redis and PostgreSQL on 
 
   describe.concurrent('PostgreSQL', () => {
     it.each(['WebSocket', 'HTTP'] as const)(
-      "[ST9] opening a period by %s moves the user's time to now, joining one resets nothing",
+      "[ST9] opening a period by %s sets the user's time to now; joining one resets nothing",
       async (way) => {
         const user = freshUser();
         await setTime(user, LONG_AGO);
@@ -123,7 +123,7 @@ describe.each(['bun', 'node'] as const)('what stands in Redis and PostgreSQL on 
       },
     );
 
-    it('[ST9] the row and its time are right before the id is in the set', async () => {
+    it('[ST9] the row and its time are written before the id is in the set', async () => {
       const users = Array.from({ length: 20 }, freshUser);
       for (const user of users) await setTime(user, LONG_AGO);
       let done = false;
@@ -169,7 +169,7 @@ describe.each(['bun', 'node'] as const)('what stands in Redis and PostgreSQL on 
       await eventually(async () => expect(await deployment.userTime(user)).toBe(body['logoutTime']));
     });
 
-    it('[ST2] a user whose row is gone is settled all the same', async () => {
+    it('[ST2] a user without a row is settled too', async () => {
       const user = freshUser();
       await view.login(user);
       await deployment.stores.postgres?.query('DELETE FROM users WHERE id = $1', [user]);
@@ -197,7 +197,7 @@ describe.each([
   });
   afterAll(() => deployment?.stop());
 
-  it('treats a user without a row as it says', async () => {
+  it('decides about a user without a row', async () => {
     const { gateway, stores } = deployment;
     const [byHttp, bySocket] = [KNOWN_USERS + 1, KNOWN_USERS + 2];
     const login = await gateway.service('POST', '/api/online/login', { playerId: byHttp });

@@ -31,7 +31,7 @@ describe.each(COMBINATIONS)('presence on $runtime with $kind', ({ runtime, kind 
     });
 
   describe.concurrent('heartbeat', () => {
-    it('[HB1] [HB4] a seed client that stops pinging is logged out after the timeout, never early', async () => {
+    it('[HB1] [HB4] a client without lingxi.v1 that stops pinging is logged out after the timeout, never early', async () => {
       const user = freshUser();
       const client = await view.seed(user);
       const stop = client.keepAlive(300);
@@ -64,7 +64,7 @@ describe.each(COMBINATIONS)('presence on $runtime with $kind', ({ runtime, kind 
       expect((await client.closed).code).toBe(4100);
     });
 
-    it('[HB2] protocol pongs do not keep a seed client online', async () => {
+    it('[HB2] protocol pongs do not keep a client without lingxi.v1 online', async () => {
       const client = await view.seed(freshUser());
       const last = client.ping();
       const pong = setInterval(() => client.socket.pong(), 200);
@@ -125,7 +125,7 @@ describe.each(COMBINATIONS)('presence on $runtime with $kind', ({ runtime, kind 
       newer.terminate();
     });
 
-    it('[PR5] who is back before the timeout was never offline', async () => {
+    it('[PR5] a user who is back before the timeout was never offline', async () => {
       const user = freshUser();
       const client = await view.v1(user);
       const first = await welcomeOf(client);
@@ -178,7 +178,7 @@ describe.each(COMBINATIONS)('presence on $runtime with $kind', ({ runtime, kind 
       expect(await deployment.userTime(user)).toBe(row?.logoutAt);
     });
 
-    it('[PR6] a kick ends the period with that reason, closes 4002 and blocks for as long as asked', async () => {
+    it('[PR6] a kick ends the period with that reason, closes with 4002 and blocks for the given time', async () => {
       const user = freshUser();
       const client = await view.seed(user);
       const answer = await deployment.gateway.service('POST', `/api/users/${user}/disconnect`, {
@@ -194,7 +194,7 @@ describe.each(COMBINATIONS)('presence on $runtime with $kind', ({ runtime, kind 
       again.terminate();
     });
 
-    it('[ST6] a logout and an instant login give one settlement and a user who is online', async () => {
+    it('[ST6] a logout and an immediate login give one settlement and an online user', async () => {
       const user = freshUser();
       const client = await view.v1(user);
       const first = await welcomeOf(client);
@@ -209,7 +209,7 @@ describe.each(COMBINATIONS)('presence on $runtime with $kind', ({ runtime, kind 
       again.terminate();
     });
 
-    it('[PR3] of many logins of one user at once one stays, and the epochs are all different', async () => {
+    it('[PR3] of many simultaneous logins of one user one stays, and all epochs differ', async () => {
       const user = freshUser();
       const clients = await Promise.all(Array.from({ length: 5 }, () => view.v1(user)));
       const welcomes = await Promise.all(clients.map(welcomeOf));

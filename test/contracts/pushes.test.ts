@@ -43,7 +43,7 @@ describe.each(COMBINATIONS)('pushes on $runtime over $kind', ({ runtime, kind })
   const push = (body: unknown) => deployment.gateway.service('POST', '/api/messages', body);
 
   describe('the text of data', () => {
-    it('travels byte for byte, of one message and of a batch', async () => {
+    it('arrives byte for byte, from one message and from a batch', async () => {
       const user = freshUser();
       const { client, frames } = await join(user);
       const one = (data: string): string => `{"data":${data},"type":"t","to":{"userId":${user}}}`;
@@ -57,7 +57,7 @@ describe.each(COMBINATIONS)('pushes on $runtime over $kind', ({ runtime, kind })
       client.terminate();
     });
 
-    it('is null where it is missing, and the last one where it is doubled or escaped', async () => {
+    it('is null if it is missing, and the last one counts if the name is doubled or escaped', async () => {
       const user = freshUser();
       const { client, frames } = await join(user);
       const to = `"to":{"userId":${user}},"type":"t"`;
@@ -74,7 +74,7 @@ describe.each(COMBINATIONS)('pushes on $runtime over $kind', ({ runtime, kind })
       ['a control character', '"\u0001"', 'invalid-json'],
       ['half a number', '1e', 'invalid-json'],
       ['nesting over 128', nested(128), 'invalid-json'],
-    ])('is refused where it is %s', async (_name, data, code) => {
+    ])('is refused if it is %s', async (_name, data, code) => {
       const answer = await push(`{"to":{"userId":1},"type":"t","data":${data}}`);
       expect([answer.status, answer.body['code']]).toEqual([400, code]);
     });
@@ -86,7 +86,7 @@ describe.each(COMBINATIONS)('pushes on $runtime over $kind', ({ runtime, kind })
       ['64 times', 64],
       ['65 times', 65],
       ['1,000 times', 1000],
-    ])('a user who is named often gets one message and one result: %s', async (_name, times) => {
+    ])('a user named more than once gets one message and one result: %s', async (_name, times) => {
       const [user, absent] = [freshUser(), freshUser()];
       const { client, frames } = await join(user);
       const userIds = [absent, ...new Array(times).fill(user), String(absent)];
@@ -121,7 +121,7 @@ describe.each(COMBINATIONS)('pushes on $runtime over $kind', ({ runtime, kind })
     });
   });
 
-  describe('a socket that has just ended', () => {
+  describe('a socket that has just closed', () => {
     const outcome = async (user: number): Promise<Readonly<Record<string, unknown>>> => {
       const { results } = (await push({ to: { userId: user }, type: 't', data: 1 })).body;
       return (results as Record<string, unknown>[])[0] ?? {};
@@ -144,7 +144,7 @@ describe.each(COMBINATIONS)('pushes on $runtime over $kind', ({ runtime, kind })
       expect(seen.filter((each) => !allowed.includes(each))).toEqual([]);
     });
 
-    it('[DL3] an overflow under disconnect drops, then the user is without a connection, and all of it is counted', async () => {
+    it('[DL3] an overflow under disconnect drops the queue and the connection, and the metrics count all of it', async () => {
       const user = freshUser();
       const socket = await openRawWebSocket(deployment.gateway.port(), deployment.gateway.token(user));
       socket.socket.pause();
@@ -176,7 +176,7 @@ describe.each(COMBINATIONS)('pushes on $runtime over $kind', ({ runtime, kind })
     });
   });
 
-  it('the capacity of the queues is shown beside what is in them', async () => {
+  it('the metrics show the capacity of the queues and their depth', async () => {
     const metrics = await readMetrics(deployment.gateway);
     expect(metrics('lingxi_dispatch_queue_capacity')).toBe(7);
     expect(metrics('lingxi_send_queue_capacity')).toBe(4);
@@ -202,7 +202,7 @@ describe.each(['bun', 'node'] as const)('the push channel on %s', (runtime) => {
   const publish = (body: string) => deployment.stores.redis?.cli('PUBLISH', channel, body);
   const join = (user: number) => joinAt(deployment.gateway, user);
 
-  it('the text of data travels byte for byte', async () => {
+  it('the text of data arrives byte for byte', async () => {
     const user = freshUser();
     const { client, frames } = await join(user);
     for (const [, data] of DATA_TEXTS) await publish(`{"to":{"userId":${user}},"type":"t","data":${data}}`);

@@ -154,7 +154,7 @@ describe.each(['bun', 'node'] as const)('what the pages show, on %s', (runtime) 
 });
 
 describe.concurrent.each(PAGES)('%s', (page) => {
-  it('the clients outlive a server that is down: one tells it, the other tries again', async () => {
+  it('the clients survive a server that is down: one reports it, the other tries again', async () => {
     const [seed = '', lingxi = ''] = blocks(page, 'js');
     const closed = folder.start('node', played(seed, await freePort(), 'x'));
     let tries = 0;

@@ -20,7 +20,7 @@ describe('Redis Cluster', () => {
 
   itServesPlayers(() => site, 'node');
 
-  it('[contract 5] every key is in the one slot of its prefix', async () => {
+  it('[contract 5] every key is in the slot of its prefix', async () => {
     const { redis } = site;
     expect(await redis.cli('CLUSTER', 'KEYSLOT', CLUSTER_PREFIX)).toBe(String(CLUSTER_SLOT));
     const keys = (await Promise.all(redis.servers.map((server) => server.cli('KEYS', '*')))).flatMap(
@@ -30,7 +30,7 @@ describe('Redis Cluster', () => {
     expect(keys.filter((key) => !key.startsWith(CLUSTER_PREFIX))).toEqual([]);
   });
 
-  it('[PR11] nobody is logged out when the master hangs, and none goes back when it runs on', async () => {
+  it('[PR11] nobody is logged out when the master hangs, and no node returns to it when it goes on', async () => {
     const former = await surviveFailover(site, async (master) => master.freeze());
     former.thaw();
     await site.redis.rejoin(former);
@@ -49,12 +49,12 @@ describe('Redis Cluster', () => {
     await surviveFailover(site, () => site.redis.moveSlot());
   });
 
-  it('[PR11] no call ran on another server than the one it was meant for', () => {
+  it('[PR11] every call ran on the server that it named', () => {
     expect(probe.strays).toEqual([]);
     expect(probe.servers.size).toBe(3);
   });
 
-  it('a server that is in no cluster is told at start', async () => {
+  it('the start reports a server that is in no cluster', async () => {
     const single = await startRedis();
     const link = new RedisLink({ url: `redis+cluster://127.0.0.1:${single.port}`, timeoutMs: 1000 });
     await expect(link.connect()).rejects.toThrow(/cluster support disabled/);

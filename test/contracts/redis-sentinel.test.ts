@@ -22,7 +22,7 @@ describe('Redis behind Sentinels', () => {
     ['another master', /lingxi-test/, 'nobody', /this Sentinel knows no master nobody/],
     ['a wrong password of the Sentinels', /sentinelPassword=.*/, 'sentinelPassword=hunter2', /WRONGPASS/],
     ['a wrong password of the master', /:of%3Athe%40master@/, ':hunter2@', /WRONGPASS/],
-  ])('%s is told at start', async (_, right, wrong, sentence) => {
+  ])('the start reports %s', async (_, right, wrong, sentence) => {
     const link = new RedisLink({ url: site.redis.url.replace(right, wrong), timeoutMs: 1000 });
     const told = await link.connect().catch((error: Error) => error.message);
     link.disconnect();
@@ -45,7 +45,7 @@ describe('Redis behind Sentinels', () => {
     await surviveFailover(site, (master) => master.kill());
   });
 
-  it('[PR11] no call ran on another server than the one it was meant for', () => {
+  it('[PR11] every call ran on the server that it named', () => {
     expect(probe.strays).toEqual([]);
     expect(probe.servers.size).toBe(2);
   });

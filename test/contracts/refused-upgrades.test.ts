@@ -33,7 +33,7 @@ async function expectBack(view: PresenceView, user: number, period: number): Pro
   again.terminate();
 }
 
-describe.each(['bun', 'node'] as const)('a user whom we refuse, on %s', (runtime) => {
+describe.each(['bun', 'node'] as const)('a user with a refused upgrade, on %s', (runtime) => {
   let cluster: Cluster;
   let small: Deployment;
   beforeAll(async () => {
@@ -45,7 +45,7 @@ describe.each(['bun', 'node'] as const)('a user whom we refuse, on %s', (runtime
   });
   afterAll(() => Promise.all([cluster?.stop(), small?.stop()]));
 
-  it('[DR4] is not logged out by a node that drains, whichever node holds them', async () => {
+  it('[DR4] is not logged out by a node that drains, whichever node has the hold', async () => {
     const [other, draining] = [cluster.node(0), cluster.node(1)];
     const [here, there] = [freshUser(), freshUser()];
     const [periodHere, periodThere] = await Promise.all(
@@ -73,7 +73,7 @@ describe.each(['bun', 'node'] as const)('a user whom we refuse, on %s', (runtime
     expect((await draining.gateway.service('DELETE', '/api/drain')).status).toBe(200);
   });
 
-  it('[DR4] is not brought online by being refused', async () => {
+  it('[DR4] does not become online by the refusal', async () => {
     const { gateway, view } = cluster.node(0);
     const stranger = freshUser();
     expect((await gateway.service('POST', '/api/drain')).status).toBe(200);

@@ -8,7 +8,7 @@ import { startWitness, type Witness } from '../support/witness.ts';
 /** What would be answered is answered by then. */
 const SILENCE_MS = 300;
 
-describe.each(['bun', 'node'] as const)('one request in another on %s', (runtime) => {
+describe.each(['bun', 'node'] as const)('a request inside another on %s', (runtime) => {
   let deployment: Deployment;
   let witness: Witness;
   beforeAll(async () => {
@@ -25,7 +25,7 @@ describe.each(['bun', 'node'] as const)('one request in another on %s', (runtime
 
   const port = () => deployment.gateway.port();
 
-  describe('what smuggles requests', () => {
+  describe('request smuggling', () => {
     const behind = requestText('GET', '/healthz');
     const login = 'POST /api/online/login HTTP/1.1\r\nHost: 127.0.0.1\r\n';
     const expectNothing = (http: ReturnType<typeof openHttp>): void => {
@@ -43,7 +43,7 @@ describe.each(['bun', 'node'] as const)('one request in another on %s', (runtime
       ['chunked not last', 'Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n'],
       ['a space before the colon', 'Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n'],
       ['a folded line', 'X: a\r\n Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n'],
-    ])('is refused and nothing behind it is answered: %s', async (_name, rest) => {
+    ])('is refused, and the server answers nothing behind it: %s', async (_name, rest) => {
       for (const offer of ['', 'Connection: Upgrade\r\nUpgrade: h2c\r\n']) {
         const http = openHttp(port(), `${login}${offer}${rest}${behind}`);
         await http.ended;
@@ -54,7 +54,7 @@ describe.each(['bun', 'node'] as const)('one request in another on %s', (runtime
     it.each<[string, string]>([
       ['a chunk of no number', 'zz\r\nab\r\n0\r\n\r\n'],
       ['a chunk longer than it says', '1\r\nabc\r\n0\r\n\r\n'],
-    ])('ends that connection, and nothing behind it is answered: %s', async (_name, chunks) => {
+    ])('ends that connection, and the server answers nothing behind it: %s', async (_name, chunks) => {
       const chunked = `Transfer-Encoding: chunked\r\n\r\n${chunks}${behind}`;
       const plain = openHttp(port(), login + chunked);
       await plain.ended;
@@ -66,7 +66,7 @@ describe.each(['bun', 'node'] as const)('one request in another on %s', (runtime
       offered.destroy();
     });
 
-    it('UPGRADE with a body opens a socket at most, and its body is no request', async () => {
+    it('an upgrade with a body opens at most one socket, and the server does not read its body as a request', async () => {
       const { gateway } = deployment;
       const request = handshake('/ws', gateway.token(freshUser()), {
         'Content-Length': String(behind.length),
@@ -86,7 +86,7 @@ describe.each(['bun', 'node'] as const)('one request in another on %s', (runtime
       ['/../healthz', 200],
       ['/healthz/../../nothing', 404],
       ['*', 400],
-    ])('the target %s stays here', async (target, status) => {
+    ])('the server handles the target %s itself', async (target, status) => {
       expect((await askRaw(port(), requestText('GET', target))).status).toBe(status);
     });
 
@@ -94,7 +94,7 @@ describe.each(['bun', 'node'] as const)('one request in another on %s', (runtime
       ['Host', 'Host: a\r\nHost: b', [400]],
       ['Authorization', 'Host: a\r\nAuthorization: Bearer x\r\nAuthorization: Bearer y', [401]],
       ['Upgrade', 'Host: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nUpgrade: websocket', [401]],
-    ])('a doubled %s gives nobody more', async (_name, lines, statuses) => {
+    ])('a doubled %s gives no extra rights', async (_name, lines, statuses) => {
       const answer = await askRaw(port(), `GET /api/nodes HTTP/1.1\r\n${lines}\r\n\r\n`);
       expect(statuses).toContain(answer.status);
     });

@@ -12,7 +12,7 @@ import { refusal } from '../support/ws-client.ts';
 const WEAK_SECRET = 'secret';
 const CHINESE = /[\u4e00-\u9fff]/;
 
-describe.each(['bun', 'node'] as const)("the seed's programs under LINGXI_PROFILE=seed on %s", (runtime) => {
+describe.each(['bun', 'node'] as const)('programs of the Go server, profile seed, on %s', (runtime) => {
   let deployment: Deployment;
   beforeAll(async () => {
     deployment = await deploy({
@@ -46,7 +46,7 @@ describe.each(['bun', 'node'] as const)("the seed's programs under LINGXI_PROFIL
     return { socket, types, closed };
   };
 
-  it('says every setting of the profile with its risk at start', () => {
+  it('prints every setting of the profile with its risk at start', () => {
     const printed = deployment.gateway.printed();
     for (const name of [
       'LINGXI_LEGACY_OPEN_API',
@@ -89,7 +89,7 @@ describe.each(['bun', 'node'] as const)("the seed's programs under LINGXI_PROFIL
       third.socket.terminate();
     });
 
-    it('has two tabs open and neither throws the other out', async () => {
+    it('has two tabs open, and neither closes the other', async () => {
       const user = freshUser();
       const pages = [await openPage(user), await openPage(user)];
       await sleep(1_500);
@@ -120,7 +120,7 @@ describe.each(['bun', 'node'] as const)("the seed's programs under LINGXI_PROFIL
       expect(second.body['logoutTime']).toBe(first.body['logoutTime']);
     });
 
-    it('is refused in Chinese, with 400, where the game does not know it', async () => {
+    it('is refused in Chinese with 400 if the game does not know the user', async () => {
       const answer = await online('login', { playerId: KNOWN_USERS + 1 });
       expect(answer.status).toBe(400);
       expect(String(answer.body['error'])).toMatch(CHINESE);
@@ -140,14 +140,14 @@ describe.each(['bun', 'node'] as const)("the seed's programs under LINGXI_PROFIL
     expect((await gateway.call('POST', '/api/messages', { body: push })).status).toBe(401);
   });
 
-  it('takes the ip of a body from the open API when it is not empty', async () => {
+  it('the open API accepts the ip of a body if it is not empty', async () => {
     const user = freshUser();
     await online('login', { playerId: user, ip: '198.51.100.9' });
     expect((await player(user)).body['ip']).toBe('198.51.100.9');
     await online('logout', { playerId: user });
   });
 
-  it('keeps no record of a user who is offline', async () => {
+  it('the server keeps no record of an offline user', async () => {
     const user = freshUser();
     await online('login', { playerId: user });
     await online('logout', { playerId: user });
@@ -157,7 +157,7 @@ describe.each(['bun', 'node'] as const)("the seed's programs under LINGXI_PROFIL
     expect(await inSet(user)).toBe(false);
   });
 
-  it('lets a growth job credit nobody for time before the login', async () => {
+  it('a growth job credits nobody for time before the login', async () => {
     const user = freshUser();
     await deployment.stores.postgres?.query(
       "UPDATE users SET last_spirit_gain_time = now() - interval '1 year' WHERE id = $1",
@@ -227,7 +227,7 @@ describe.each(COMBINATIONS)('LINGXI_PROFILE=seed on $runtime over $kind', ({ run
     };
   };
 
-  it('lets the page in, on whatever store', async () => {
+  it('accepts the page on every store', async () => {
     const user = freshUser();
     const { page, close } = openPage(user);
     await eventually(() => expect(page.opened).toBe(1));
@@ -236,7 +236,7 @@ describe.each(COMBINATIONS)('LINGXI_PROFILE=seed on $runtime over $kind', ({ run
     close();
   });
 
-  it('shows nothing of a user who is offline, at once and once the logout is settled', async () => {
+  it('shows nothing of an offline user, before and after the logout is settled', async () => {
     const user = freshUser();
     await ask('login', { playerId: user });
     const logout = await ask('logout', { playerId: user });
@@ -251,7 +251,7 @@ describe.each(COMBINATIONS)('LINGXI_PROFILE=seed on $runtime over $kind', ({ run
     expect((await ask('logout', { playerId: user })).body['logoutTime']).toBe(logout.body['logoutTime']);
   });
 
-  it('a page that is logged out comes back by itself, unless the logout blocks it for a while', async () => {
+  it('a page reconnects by itself after a logout, unless the logout blocks it for a while', async () => {
     const user = freshUser();
     const { page, close } = openPage(user);
     const logout = (body: object) =>
@@ -296,12 +296,12 @@ describe.each(COMBINATIONS)('LINGXI_PROFILE=seed on $runtime over $kind', ({ run
     for (const { close } of pages) close();
   });
 
-  it('may be told to block by the service alone, also where the rest is open', async () => {
+  it('only the service can block, even with the open API', async () => {
     const answer = await ask('logout', { playerId: freshUser(), blockMs: 1000 });
     expect([answer.status, answer.body['code']]).toEqual([403, 'forbidden']);
   });
 
-  it('names ?token= to who sends none', async () => {
+  it('the refusal of a client without a token names ?token=', async () => {
     const { gateway } = deployment;
     const { status, body } = await refusal(gateway.wsUrl, { query: '?userId=1' });
     expect([status, body['code']]).toEqual([400, 'missing-credentials']);

@@ -31,7 +31,7 @@ describe.each(['bun', 'node'] as const)('signals to the server on %s', (runtime)
   });
   afterAll(() => gateway?.stop());
 
-  it('SIGUSR1 and SIGUSR2 do nothing: no debugger, no end, and nobody is disconnected', async () => {
+  it('SIGUSR1 and SIGUSR2 do nothing: no debugger, no exit, no disconnect', async () => {
     const witness = await startWitness(gateway);
     try {
       for (const signal of ['SIGUSR1', 'SIGUSR2', 'SIGUSR1'] as const) {
@@ -46,7 +46,7 @@ describe.each(['bun', 'node'] as const)('signals to the server on %s', (runtime)
     }
   });
 
-  it('[DR1] SIGHUP drains as SIGTERM does, be it sent to the command or to the whole group', async () => {
+  it('[DR1] SIGHUP drains as SIGTERM does, to the command or to the whole group', async () => {
     for (const send of ['command', 'group'] as const) {
       const own = await startGateway({ runtime, stores: 'embedded' });
       try {
@@ -97,7 +97,7 @@ describe.each<Runtime>(['bun', 'node'])('npm start on %s', (runtime) => {
   });
 
   it.each(['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGKILL'] as const)(
-    '[DR1] %s to npm alone drains the server and leaves no process behind',
+    '[DR1] %s to npm only drains the server and leaves no process behind',
     async (signal) => {
       child.signal(signal);
       const exit = await ends(child);

@@ -12,7 +12,7 @@ const BYTES_PER_SECOND = 2_500_000;
 /** A machine that others use as well reads more slowly than asked. */
 const PATIENCE_MS = 50_000;
 
-describe.each(['bun', 'node'] as const)('receivers that are slow on %s', { timeout: 60_000 }, (runtime) => {
+describe.each(['bun', 'node'] as const)('slow receivers on %s', { timeout: 60_000 }, (runtime) => {
   let deployment: Deployment;
   let witness: Witness;
   beforeAll(async () => {
@@ -54,7 +54,7 @@ describe.each(['bun', 'node'] as const)('receivers that are slow on %s', { timeo
       { timeoutMs: PATIENCE_MS, intervalMs: 50 },
     );
 
-  it.concurrent('[DL3] one that keeps taking bytes is not cut, however long a message takes', async () => {
+  it.concurrent('[DL3] the server does not cut one that keeps taking bytes, however long a message takes', async () => {
     const userId = freshUser();
     const receiver = await openSlowReceiver(deployment.gateway, {
       userId,
@@ -88,7 +88,7 @@ describe.each(['bun', 'node'] as const)('receivers that are slow on %s', { timeo
     receiver.destroy();
   });
 
-  it.concurrent('[DL3] one that takes nothing is closed as a slow consumer after the write timeout', async () => {
+  it.concurrent('[DL3] the server closes one that takes nothing as a slow consumer after the write timeout', async () => {
     const userId = freshUser();
     const receiver = await openSlowReceiver(deployment.gateway, {
       userId,
@@ -110,5 +110,5 @@ describe.each(['bun', 'node'] as const)('receivers that are slow on %s', { timeo
     receiver.destroy();
   });
 
-  it('[DL3] and nobody else notices', () => witness.noticedNothing(2_000));
+  it('[DL3] no other connection notices', () => witness.noticedNothing(2_000));
 });

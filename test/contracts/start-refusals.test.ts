@@ -65,7 +65,7 @@ describe.each(['bun', 'node'] as const)('a start that cannot succeed on %s', (ru
     return output;
   };
 
-  it('names a port that is taken', () => refuses({ PORT: String(takenPort) }, new RegExp(String(takenPort))));
+  it('names a port in use', () => refuses({ PORT: String(takenPort) }, new RegExp(String(takenPort))));
 
   it('names a Redis that cannot be reached', async () => {
     const port = await freePort();
@@ -149,7 +149,7 @@ describe.each(['bun', 'node'] as const)('a start that cannot succeed on %s', (ru
     expect(output).not.toContain(env['JWT_SECRET'] === 'short' ? '"short"' : 'test-jwt-secret');
   });
 
-  it('a data folder that another process uses: it would end the periods that run there', async () => {
+  it('refuses a data folder that another process uses, because it would end the running periods there', async () => {
     const first = await startGateway({ runtime, stores: 'embedded', env: {} });
     try {
       const view = viewPresence({ gateway: first });

@@ -39,7 +39,7 @@ describe.each(['bun', 'node'] as const)('upgrade limits in production on %s', (r
     await Promise.all(clients.map((client) => client.closed));
   };
 
-  it('says at start what runs, as which node, on which stores, and no password', async () => {
+  it('logs version, runtime, node and stores at start, and no password', async () => {
     const { gateway, stores } = deployment;
     const started = await gateway.waitForLog('started');
     expect(started['version']).toMatch(/^\d+\.\d+\.\d+/);
@@ -61,7 +61,7 @@ describe.each(['bun', 'node'] as const)('upgrade limits in production on %s', (r
     await end(await open({ token: token(user, OLD_SECRET) }));
   });
 
-  it('takes no token from the query in production', async () => {
+  it('ignores a token in the query in production', async () => {
     await refused({ query: `?token=${token(freshUser())}` }, 400, 'missing-credentials');
   });
 
@@ -75,13 +75,13 @@ describe.each(['bun', 'node'] as const)('upgrade limits in production on %s', (r
     );
   });
 
-  it('answers in LINGXI_LANGUAGE where the client prefers neither', async () => {
+  it('answers in LINGXI_LANGUAGE if the client prefers neither language', async () => {
     expect(String((await refused({}, 400, 'missing-credentials')).body['error'])).toMatch(CHINESE);
     const english = await refused({ headers: { 'Accept-Language': 'en' } }, 400, 'missing-credentials');
     expect(String(english.body['error'])).not.toMatch(CHINESE);
   });
 
-  it('refuses a user whom the users table does not know with 404, after a mismatch', async () => {
+  it('refuses a user without a row in the users table with 404, after the check for a mismatch', async () => {
     const stranger = KNOWN_USERS + 7;
     await refused({ token: token(stranger) }, 404, 'unknown-user');
     await refused({ token: token(stranger), query: '?userId=1' }, 403, 'user-mismatch');
@@ -89,7 +89,7 @@ describe.each(['bun', 'node'] as const)('upgrade limits in production on %s', (r
     expect(await deployment.stores.redis?.cli('EXISTS', `player:online:${stranger}`)).toBe('0');
   });
 
-  it('refuses one address beyond its limit with 429 and the whole beyond its own with 503', async () => {
+  it("refuses one address beyond its limit with 429, and all beyond the node's limit with 503", async () => {
     const clients = [await open(), await open(), await open()];
     const tooMany = await refused({ token: token(freshUser()) }, 429, 'rate-limited');
     expect(Number(tooMany.headers['retry-after'])).toBeGreaterThanOrEqual(1);
@@ -103,7 +103,7 @@ describe.each(['bun', 'node'] as const)('upgrade limits in production on %s', (r
     await end(await open());
   });
 
-  it('refuses a user who opened too many periods with 429, and gives the opening back', async () => {
+  it('refuses a user who opened too many periods with 429, and withdraws the opening', async () => {
     const { gateway, stores } = deployment;
     const user = freshUser();
     for (let count = 0; count < 3; count += 1) {
@@ -117,7 +117,7 @@ describe.each(['bun', 'node'] as const)('upgrade limits in production on %s', (r
     expect(await stores.redis?.cli('HGET', `player:online:${user}`, 'status')).toBe('offline');
   });
 
-  it('shows the address that a trusted proxy forwards', async () => {
+  it('shows the address from a trusted proxy', async () => {
     const user = freshUser();
     const client = await open({ token: token(user), headers: { 'X-Forwarded-For': '203.0.113.9' } });
     const player = await deployment.gateway.service('GET', `/api/online/player/${user}`);

@@ -73,7 +73,7 @@ describe.each(['bun', 'node'] as const)('upgrade on %s', (runtime) => {
       client.terminate();
     });
 
-    it('lets the header win over the subprotocol and that over the query', async () => {
+    it('prefers the header to the subprotocol, and that to the query', async () => {
       const good = gateway.token(freshUser());
       const first = await connect(gateway.wsUrl, { token: good, query: '?token=bad' });
       first.terminate();
@@ -90,13 +90,13 @@ describe.each(['bun', 'node'] as const)('upgrade on %s', (runtime) => {
       );
     });
 
-    it('accepts ?userId= where it is the user of the token', async () => {
+    it('accepts ?userId= if it is the user of the token', async () => {
       const user = freshUser();
       const client = await connect(gateway.wsUrl, { token: gateway.token(user), query: `?userId=${user}` });
       client.terminate();
     });
 
-    it('shows the name of the token, else Player <id>', async () => {
+    it('shows the name in the token, else Player <id>', async () => {
       const [named, unnamed] = [freshUser(), freshUser()];
       const first = await connect(gateway.wsUrl, { token: gateway.token(named, { name: '青莲' }) });
       const second = await connect(gateway.wsUrl, { token: gateway.token(unnamed) });
@@ -118,7 +118,7 @@ describe.each(['bun', 'node'] as const)('upgrade on %s', (runtime) => {
       });
     });
 
-    it('answers a plain GET with 426 before it looks at the origin', async () => {
+    it('answers a plain GET with 426 before it checks the origin', async () => {
       const answer = await gateway.call('GET', '/ws', { headers: { origin: 'https://evil.example' } });
       expect(answer.status).toBe(426);
     });
@@ -144,7 +144,7 @@ describe.each(['bun', 'node'] as const)('upgrade on %s', (runtime) => {
       (await connect(gateway.wsUrl, options)).terminate();
     });
 
-    it('looks at the origin before the credentials', async () => {
+    it('checks the origin before the credentials', async () => {
       await refused({ headers: { Origin: 'https://evil.example' } }, 403, 'origin-not-allowed');
     });
 
@@ -158,7 +158,7 @@ describe.each(['bun', 'node'] as const)('upgrade on %s', (runtime) => {
     });
 
     it.each(['abc', '-1', '+1', '01', '1.5', '1e3', '9007199254740992'])(
-      'refuses ?userId=%s with 400, before the token is judged',
+      'refuses ?userId=%s with 400 before it verifies the token',
       async (id) => {
         const query = `?userId=${encodeURIComponent(id)}`;
         await refused({ token: gateway.token(5), query }, 400, 'invalid-user-id');
@@ -193,7 +193,7 @@ describe.each(['bun', 'node'] as const)('upgrade on %s', (runtime) => {
       await refused({ token }, 401, 'invalid-token');
     });
 
-    it('refuses another ?userId= than the token names with 403, after the token is verified', async () => {
+    it("refuses a ?userId= other than the token's with 403, after it verifies the token", async () => {
       const token = gateway.token(7, { expiresInS: -5 });
       await refused({ token: gateway.token(7), query: '?userId=8' }, 403, 'user-mismatch');
       await refused({ token, query: '?userId=8' }, 401, 'invalid-token');
@@ -207,7 +207,7 @@ describe.each(['bun', 'node'] as const)('upgrade on %s', (runtime) => {
       await refused({ token: gateway.token(user) }, 403, 'blocked');
     });
 
-    it('speaks Chinese where Accept-Language prefers zh, else English', async () => {
+    it('answers in Chinese if Accept-Language prefers zh, else in English', async () => {
       const sentence = async (language: string) => {
         const answer = await refusal(gateway.wsUrl, { headers: { 'Accept-Language': language } });
         return String(answer.body['error']);
@@ -228,7 +228,7 @@ describe.each(['bun', 'node'] as const)('upgrade on %s', (runtime) => {
     });
   });
 
-  it('writes no token into the log and says why it refused', async () => {
+  it('logs why it refused, and no token', async () => {
     const secretive = gateway.token(7, { expiresInS: -5, name: 'leak-probe' });
     await refused({ query: `?token=${secretive}` }, 401, 'invalid-token');
     await gateway.waitForLog('refused', (line) => line['code'] === 'invalid-token');

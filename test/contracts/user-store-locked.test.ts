@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { duty, opening, openStore, sqliteDatabase } from '../support/user-stores.ts';
 
 describe('the embedded user store', () => {
-  it('[ST7] writes again after another program had locked the file, whatever was refused meanwhile', async () => {
+  it('[ST7] writes again after another program had locked the file, whatever failed meanwhile', async () => {
     const files = sqliteDatabase();
     const store = await openStore({ ...files.options, unknownUsers: 'create', sqlTimeoutMs: 50 });
     const period = { userId: 1, period: 1_000 };

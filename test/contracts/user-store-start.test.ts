@@ -60,7 +60,7 @@ describe.each([
     await (await openStore({ ...options, migrate: 'check' })).close();
   });
 
-  test('[contract 2] a database that a newer program has migrated is refused, by `auto`, `check` and `migrate`', async () => {
+  test('[contract 2] `auto`, `check` and `migrate` refuse a database that a newer program has migrated', async () => {
     const { options, run, rows } = await fresh(make);
     await (await openStore(options)).close();
     await run("insert into lingxi_migrations (name) values ('999-from-the-future')");
@@ -74,14 +74,14 @@ describe.each([
     expect(await rows('select name from lingxi_migrations')).toHaveLength(2);
   });
 
-  test('two that start at once migrate once', async () => {
+  test('two programs that start at once migrate once', async () => {
     const { options, rows } = await fresh(make);
     const stores = await Promise.all([1, 2, 3].map(() => openStore(options)));
     await Promise.all(stores.map((store) => store.close()));
     expect(await rows('select name from lingxi_migrations')).toHaveLength(1);
   });
 
-  test('a users table without its columns, or with others of a wrong type, refuses the start', async () => {
+  test('the start is refused if the users table lacks columns or has wrong types', async () => {
     const { options, run } = await fresh(make);
     await run('create table if not exists players (id integer primary key, name text)');
     const players = { ...options, usersTable: 'players' };
@@ -93,7 +93,7 @@ describe.each([
     expect(await failure({ ...players, usersTable: 'a.b.c' })).toContain('LINGXI_USERS_TABLE');
   });
 
-  test('names of tables and columns are quoted', async () => {
+  test('SQL has the names of tables and columns in quotes', async () => {
     const { options, run, rows } = await fresh(make);
     await run('create table "Odd ""users" ("the id" integer primary key, "time""; --" bigint)');
     await run('insert into "Odd ""users" values (7, null)');
@@ -108,7 +108,7 @@ describe.each([
 });
 
 describe('the embedded database', () => {
-  test('makes the users table where it is missing, by its configured names', async () => {
+  test('creates a missing users table with the configured names', async () => {
     const { options, rows } = await fresh(sqliteDatabase);
     await (
       await openStore({ ...options, usersTable: 'players', usersIdColumn: 'uid', usersTimeColumn: 'seen' })
@@ -119,7 +119,7 @@ describe('the embedded database', () => {
     ]);
   });
 
-  test('names the folder that cannot be used', async () => {
+  test('names the unusable folder', async () => {
     const { options } = await fresh(sqliteDatabase);
     writeFileSync(join(options.dataDir, 'file'), 'x');
     expect(await failure({ ...options, dataDir: join(options.dataDir, 'file', 'data') })).toMatch(
@@ -134,7 +134,7 @@ describe('the embedded database', () => {
 });
 
 describe('PostgreSQL', () => {
-  test('that cannot be reached, or refuses, is one sentence without the password', async () => {
+  test('gives one sentence without the password if it cannot be reached, or refuses', async () => {
     const { options } = await fresh(() => postgresDatabase(server));
     const at = (databaseUrl: string): Promise<string> => failure({ ...options, databaseUrl });
     const unreachable = await at('postgres://u:s3cret@127.0.0.1:1/game');
@@ -146,7 +146,7 @@ describe('PostgreSQL', () => {
     );
   });
 
-  test('that refuses a connection is one sentence with the real cause', async () => {
+  test('gives one sentence with the real cause if it refuses a connection', async () => {
     const { options, run } = await fresh(() => postgresDatabase(server));
     const at = (databaseUrl: string): Promise<string> => failure({ ...options, databaseUrl });
     const direct = (user: string, rest: string) => `postgres://${user}@127.0.0.1:${server.port}/${rest}`;
@@ -184,7 +184,7 @@ describe('PostgreSQL', () => {
     for (const text of ['drop database closed', 'drop role outsider', 'drop role crowded']) await run(text);
   });
 
-  test('behind a PgBouncer that refuses is one sentence with the real cause, though it has one code for all', async () => {
+  test('gives one sentence with the real cause behind PgBouncer, which has one code for all refusals', async () => {
     const { options } = await fresh(() => postgresDatabase(server));
     const at = (databaseUrl: string): Promise<string> => failure({ ...options, databaseUrl });
     const pooler = await startPgBouncer({
@@ -211,7 +211,7 @@ describe('PostgreSQL', () => {
     }
   });
 
-  test('two that start at once behind a PgBouncer migrate once', async () => {
+  test('two programs that start at once behind a PgBouncer migrate once', async () => {
     const { options, rows } = await fresh(() => postgresDatabase(server));
     const pooler = await startPgBouncer({ postgresPort: server.port, poolMode: 'transaction' });
     const url = new URL(options.databaseUrl ?? '');
@@ -223,7 +223,7 @@ describe('PostgreSQL', () => {
     expect(await rows('select name from lingxi_migrations')).toHaveLength(1);
   });
 
-  test('never gets a users table made, nor a NOT NULL column left empty', async () => {
+  test('never gets a users table from Lingxi, nor an empty NOT NULL column', async () => {
     const { options, run } = await fresh(() => postgresDatabase(server));
     expect(await failure({ ...options, usersTable: 'players' })).toMatch(/players does not exist/);
     await run('alter table users add column email text not null');
@@ -235,7 +235,7 @@ describe('PostgreSQL', () => {
     await store.close();
   });
 
-  test('a role with the grants printed by `lingxi migrate` runs a gateway; without them it is told which', async () => {
+  test('a role with the grants of `lingxi migrate` runs a gateway; without them the start prints them', async () => {
     const { options, run } = await fresh(() => postgresDatabase(server, { table: 'game.users' }));
     await run('drop role if exists small');
     await run('create role small login');
@@ -271,7 +271,7 @@ describe('PostgreSQL lost and found', () => {
   });
   afterAll(() => own.stop());
 
-  test('[ST7] frozen, killed and back: calls fail in time with an error that may pass, then work again', async () => {
+  test('[ST7] frozen, killed and back: calls fail in time with a temporary error, then work again', async () => {
     const database = await postgresDatabase(own);
     const store = await openStore({ ...database.options, sqlTimeoutMs: 400, sqlPool: 2 });
     const settle = (): Promise<void> => store.settle([duty({ userId: 7, period: T, loginAt: T })], T);

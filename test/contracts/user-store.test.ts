@@ -71,7 +71,7 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     await database.remove();
   });
 
-  test('[ST4] an opened period is found as open and as the newest of its user', async () => {
+  test('[ST4] an opened period is open and the newest of its user', async () => {
     await database.putUser(7, null);
     await store.open([opening({ userId: 7, period: T, loginAt: T })]);
     const row = {
@@ -104,7 +104,7 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     expect(await database.userTime(7)).toBe(T + 5);
   });
 
-  test('[ST9] opening moves the time of the user up, never back, and counts NULL and year 1 as never', async () => {
+  test("[ST9] opening moves the user's time forward, never back, and treats NULL and year 1 as never", async () => {
     await database.putUser(1, null);
     await database.putUser(2, YEAR_1);
     await database.putUser(3, T + 50);
@@ -112,7 +112,7 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     expect(await Promise.all([1, 2, 3].map((id) => database.userTime(id)))).toEqual([T, T, T + 50]);
   });
 
-  test('[ST9] without LINGXI_LOGIN_RESETS_TIME opening leaves the time alone', async () => {
+  test('[ST9] without LINGXI_LOGIN_RESETS_TIME opening keeps the time', async () => {
     await reopen({ loginResetsTime: false });
     await database.putUser(1, T - 5);
     await store.open([opening({ userId: 1, period: T, loginAt: T })]);
@@ -120,7 +120,7 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     expect(await store.openPeriods({ limit: 10 })).toHaveLength(1);
   });
 
-  test('[ST2] settling closes the row and moves the time up; twice, late and at once change nothing more', async () => {
+  test('[ST2] settling closes the row and moves the time forward; to repeat it late or at once changes nothing', async () => {
     await database.putUser(7, null);
     await database.putUser(8, YEAR_1);
     await store.open([opening({ userId: 7, period: T, loginAt: T })]);
@@ -146,7 +146,7 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     expect(await store.openPeriods({ limit: 10 })).toEqual([]);
   });
 
-  test('[ST2] of two logout times of one period the later counts, in whatever order they come', async () => {
+  test('[ST2] of two logout times of one period the later counts, in any order', async () => {
     await database.putUser(7, null);
     await database.putUser(8, null);
     const early = { period: T, loginAt: T, logoutAt: T + 5, lastSeenAt: T + 5, reason: 'logout' } as const;
@@ -203,13 +203,13 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     expect(periods).toEqual([{ reason: 'logout' }]);
   });
 
-  test('[ST2] a user row that is gone: the period is closed all the same', async () => {
+  test("[ST2] settling closes the period even if the user's row is gone", async () => {
     await store.settle([duty({ userId: 7, period: T, loginAt: T, logoutAt: T + 5 })], T + 10);
     expect((await store.newestPeriods([7])).get(7)?.settledAt).toBe(T + 10);
     expect(await database.userTime(7)).toBeUndefined();
   });
 
-  test('[ST2] ids beyond int4 exist nowhere and harm nobody in their batch', async () => {
+  test('[ST2] ids beyond int4 are unknown and do not affect others in their batch', async () => {
     await database.putUser(7, null);
     const max = Number.MAX_SAFE_INTEGER;
     const facts = await store.lookup([BEYOND_INT4, 7, max]);
@@ -227,7 +227,7 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     expect((await store.newestPeriods([max])).get(max)?.logoutAt).toBe(T + 5);
   });
 
-  test('unknown users: `create` makes the row at login and only there, `reject` and `ignore` never', async () => {
+  test('unknown users: `create` makes the row at login only, `reject` and `ignore` never', async () => {
     for (const unknownUsers of ['reject', 'ignore'] as const) {
       await reopen({ unknownUsers });
       await store.open([opening({ userId: 7, period: T, loginAt: T })]);
@@ -244,7 +244,7 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     expect(await database.userTime(11)).toBeNull();
   });
 
-  test('LINGXI_USERS_TABLE=none: everyone exists, periods alone are written', async () => {
+  test('LINGXI_USERS_TABLE=none: every user exists, and only periods are written', async () => {
     await reopen({ usersTable: 'none', unknownUsers: 'create' });
     expect((await store.lookup([7]))[0]?.exists).toBe(true);
     await store.open([opening({ userId: 7, period: T, loginAt: T })]);
@@ -295,7 +295,7 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     expect(await store.withReconcilerLock(() => Promise.resolve())).toBe(true);
   });
 
-  test('retention deletes closed periods alone, at most so many, and lines of nodes nobody needs', async () => {
+  test('retention deletes only closed periods, a limited number, and unneeded rows of nodes', async () => {
     await store.noteNodeAlive('gone#1', T);
     await store.noteNodeAlive('node-a#1', T);
     await store.open([opening({ userId: 1, period: T, loginAt: T })]);
@@ -309,7 +309,7 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     expect([...(await store.nodeLives(['gone#1', 'node-a#1'])).keys()]).toEqual(['node-a#1']);
   });
 
-  test('empty batches ask nothing', async () => {
+  test('empty batches send no SQL', async () => {
     await store.open([]);
     await store.settle([], T);
     expect(await store.lookup([])).toEqual([]);
@@ -365,8 +365,8 @@ async function poison(database: TestDatabase): Promise<void> {
   );
 }
 
-describe.each(subjects)('periods that move: user store on $name', ({ make }) => {
-  test('[PR11] which periods are closed: by their own row, not by a newer one', async () => {
+describe.each(subjects)('periods that move between nodes: user store on $name', ({ make }) => {
+  test('[PR11] a period counts as closed by its own row, not by a newer one', async () => {
     const database = await make();
     const store = await openStore(database.options);
     const both = [7, 8].map((userId) => opening({ userId, period: T, loginAt: T }));
@@ -384,7 +384,7 @@ describe.each(subjects)('periods that move: user store on $name', ({ make }) => 
     await database.remove();
   });
 
-  test('[ST5] a period that moved goes by the life of the node that has it; a closed one stays as it was', async () => {
+  test('[ST5] the node that now has a period decides its last sign of life; a closed period stays as it was', async () => {
     const database = await make();
     const store = await openStore(database.options);
     await store.open([

@@ -55,7 +55,7 @@ describe.each(['bun', 'node'] as const)('WebSocket on %s', (runtime) => {
       client.terminate();
     });
 
-    it('[DL4] keeps the order of one sender to one user', async () => {
+    it('[DL4] keeps the order from one sender to one user', async () => {
       const user = freshUser();
       const client = await seed(user);
       const batch = Array.from({ length: 50 }, (_, index) => ({
@@ -69,7 +69,7 @@ describe.each(['bun', 'node'] as const)('WebSocket on %s', (runtime) => {
       client.terminate();
     });
 
-    it('shows a seed client nothing but what was sent to it', async () => {
+    it('sends a client without lingxi.v1 only envelopes addressed to it', async () => {
       const user = freshUser();
       const client = await seed(user);
       for (const type of ['ping', 'state', 'token', 'logout', 'ack', 'chat']) {
@@ -85,7 +85,7 @@ describe.each(['bun', 'node'] as const)('WebSocket on %s', (runtime) => {
   });
 
   describe.concurrent('lingxi.v1', () => {
-    it('is welcomed in its first frame', async () => {
+    it('gets welcome as its first frame', async () => {
       const user = freshUser();
       const client = await v1(user);
       const welcome = await client.next();
@@ -112,7 +112,7 @@ describe.each(['bun', 'node'] as const)('WebSocket on %s', (runtime) => {
       },
     );
 
-    it('ends its period by logout and is closed 4000 without a goodbye', async () => {
+    it('ends its period by logout and is closed with 4000 without a goodbye', async () => {
       const user = freshUser();
       const client = await v1(user);
       client.send({ type: 'logout' });
@@ -144,7 +144,7 @@ describe.each(['bun', 'node'] as const)('WebSocket on %s', (runtime) => {
       client.terminate();
     });
 
-    it('answers written where no acknowledgement came in time', async () => {
+    it('returns written if no acknowledgement came in time', async () => {
       const user = freshUser();
       const client = await v1(user);
       const before = performance.now();
@@ -155,7 +155,7 @@ describe.each(['bun', 'node'] as const)('WebSocket on %s', (runtime) => {
       client.terminate();
     });
 
-    it('hears goodbye before it is closed 4100', async () => {
+    it('gets goodbye before it is closed with 4100', async () => {
       const client = await v1(freshUser(), { autoPong: false });
       const goodbye = await client.next('goodbye', TIMEOUT_MS + 2_000);
       expect(goodbye.data).toMatchObject({
@@ -175,7 +175,7 @@ describe.each(['bun', 'node'] as const)('WebSocket on %s', (runtime) => {
       return client;
     };
 
-    it('closes a connection 4003 when its token runs out', async () => {
+    it('closes a connection with 4003 when its token expires', async () => {
       const client = await beating(freshUser(), {});
       expect((await client.closed).code).toBe(4003);
     });
@@ -210,13 +210,13 @@ describe.each(['bun', 'node'] as const)('WebSocket on %s', (runtime) => {
       client.terminate();
     });
 
-    it('closes 1009 on one byte more', async () => {
+    it('closes with 1009 on one byte more', async () => {
       const client = await seed(freshUser());
       client.send(padded(LIMIT_BYTES + 1));
       expect((await client.closed).code).toBe(1009);
     });
 
-    it('closes 1008 on more messages a second than allowed', async () => {
+    it('closes with 1008 on more messages a second than allowed', async () => {
       const client = await seed(freshUser());
       for (let index = 0; index < 200; index += 1) client.send({ type: 'n', data: index });
       expect((await client.closed).code).toBe(1008);
@@ -240,7 +240,7 @@ describe.each(['bun', 'node'] as const)('WebSocket on %s', (runtime) => {
       expect(metrics.text).toMatch(/^lingxi_\w*malformed\w*(\{[^}]*\})? [1-9]/m);
     });
 
-    it('reads a binary frame as text, and closes 1007 where it is none', async () => {
+    it('reads a binary frame as text, and closes with 1007 if it is not text', async () => {
       const client = await v1(freshUser());
       client.socket.send(Buffer.from('{"type":"ping","timestamp":3}'));
       expect((await client.next('pong')).data).toEqual({ timestamp: 3 });
@@ -248,7 +248,7 @@ describe.each(['bun', 'node'] as const)('WebSocket on %s', (runtime) => {
       expect((await client.closed).code).toBe(1007);
     });
 
-    it('[HB2] takes nothing malformed as a proof of life of a seed client', async () => {
+    it('[HB2] accepts no malformed message as a proof of life of a client without lingxi.v1', async () => {
       const client = await seed(freshUser());
       const last = client.ping();
       const noise = setInterval(() => client.send('not json'), 200);
@@ -259,7 +259,7 @@ describe.each(['bun', 'node'] as const)('WebSocket on %s', (runtime) => {
     });
   });
 
-  it('writes connected and disconnected with user, connection and cause', async () => {
+  it('logs connected and disconnected with user, connection and cause', async () => {
     const user = freshUser();
     const client = await v1(user);
     client.close();

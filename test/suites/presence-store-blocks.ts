@@ -8,7 +8,7 @@ export const presenceStoreBlocksContract = (cases: readonly SubjectCase[]): void
   describe.each(cases)('[PR13] kicks and blocks in the presence store in %s', (_name, openSubject) => {
     const { open, read, end } = storeRoom(openSubject);
 
-    it('a block refuses logins for as long as it says, also of somebody who is offline', async () => {
+    it('a block refuses logins for its time, also of an offline user', async () => {
       const store = await open();
       const user = freshUser();
       expect(await end(store, endOf(user, { reason: 'kick', blockMs: 300 }))).toEqual({ kind: 'not-online' });
@@ -20,7 +20,7 @@ export const presenceStoreBlocksContract = (cases: readonly SubjectCase[]): void
       );
     });
 
-    it('a block of 0 lifts the block, of somebody never seen and of somebody who was', async () => {
+    it('a block of 0 lifts the block, of an unknown user and of a known one', async () => {
       const store = await open();
       const [stranger, known] = [freshUser(), freshUser()];
       await login(store, socketOf(known, 1));
@@ -38,7 +38,7 @@ export const presenceStoreBlocksContract = (cases: readonly SubjectCase[]): void
       expect((await read(store, known))?.status).toBe('offline');
     });
 
-    it('[PR7] a logout of an older epoch blocks nobody', async () => {
+    it('[PR7] a logout with an older epoch blocks nobody', async () => {
       const store = await open({ policy: 'multi' });
       const user = freshUser();
       const older = await login(store, socketOf(user, 1));
@@ -50,7 +50,7 @@ export const presenceStoreBlocksContract = (cases: readonly SubjectCase[]): void
       });
     });
 
-    it('what the service said of a kick stands in the timeline, whatever it holds', async () => {
+    it("the timeline has the service's reason of a kick, whatever characters it has", async () => {
       const store = await open();
       for (const note of ['作弊 | a;b,c', 'e', 'r']) {
         const user = freshUser();

@@ -10,7 +10,7 @@ export const presenceStoreEndsContract = (cases: readonly SubjectCase[]): void =
     const { open, read, end, dutiesOf, online } = storeRoom(openSubject);
 
     describe('policies', () => {
-      it('[PR4] reject refuses while a socket lives, and not a linger', async () => {
+      it('[PR4] reject refuses while a socket lives, but not while the user lingers', async () => {
         const store = await open({ policy: 'reject' });
         const user = freshUser();
         await login(store, socketOf(user, 1));
@@ -39,7 +39,7 @@ export const presenceStoreEndsContract = (cases: readonly SubjectCase[]): void =
         expect((await read(store, user))?.sockets).toBe(3);
       });
 
-      it('[PR4] replace refuses the sixth take-over of a minute, and counts nothing but live sockets thrown out', async () => {
+      it('[PR4] replace refuses the sixth take-over of a minute, and counts only closed live sockets', async () => {
         const store = await open({ policy: 'replace' });
         const user = freshUser();
         for (let rev = 1; rev <= 10; rev += 1) await login(store, socketOf(user, rev));
@@ -60,7 +60,7 @@ export const presenceStoreEndsContract = (cases: readonly SubjectCase[]): void =
     });
 
     describe('ends', () => {
-      it('[PR6] [ST1] logout and kick end at the moment itself and record the duty in the same step', async () => {
+      it('[PR6] [ST1] logout and kick end the period now and record the duty in the same step', async () => {
         const store = await open();
         for (const reason of ['logout', 'kick'] as const) {
           const user = freshUser();
@@ -76,7 +76,7 @@ export const presenceStoreEndsContract = (cases: readonly SubjectCase[]): void =
         }
       });
 
-      it('[PR7] an older epoch changes nothing, the newest or a newer one ends', async () => {
+      it('[PR7] an older epoch changes nothing; the newest or a newer one ends the period', async () => {
         const store = await open({ policy: 'multi' });
         const user = freshUser();
         const older = await login(store, socketOf(user, 1));
@@ -88,7 +88,7 @@ export const presenceStoreEndsContract = (cases: readonly SubjectCase[]): void =
         expect(await end(store, endOf(user, { epoch: again.epoch + 1 }))).toMatchObject({ kind: 'ended' });
       });
 
-      it('nobody is not online, and what is being opened is too young to end', async () => {
+      it('an unknown user is not online, and a period that is being opened is too young to end', async () => {
         const store = await open();
         const user = freshUser();
         expect(await end(store, endOf(user))).toEqual({ kind: 'not-online' });
@@ -96,7 +96,7 @@ export const presenceStoreEndsContract = (cases: readonly SubjectCase[]): void =
         expect(await end(store, endOf(user))).toEqual({ kind: 'young' });
       });
 
-      it('an offline user shows the newest proof that the asking node had', async () => {
+      it('the record of an offline user shows the newest proof of the node that ended the period', async () => {
         const store = await open();
         const user = freshUser();
         await login(store, socketOf(user, 1, { proofAgeMs: 5000 }));
@@ -105,7 +105,7 @@ export const presenceStoreEndsContract = (cases: readonly SubjectCase[]): void =
         expect(Math.abs(logoutTime - lastHeartbeat - 20)).toBeLessThanOrEqual(2);
       });
 
-      it('a withdrawn opening is as if it had never been; what is recorded stays', async () => {
+      it('withdraw removes an opening without a trace, and keeps a recorded period', async () => {
         const store = await open();
         const [user, recorded] = [freshUser(), freshUser()];
         const answer = await state(store, socketOf(user, 1));
@@ -124,7 +124,7 @@ export const presenceStoreEndsContract = (cases: readonly SubjectCase[]): void =
     });
 
     describe('duties', () => {
-      it('[ST1] one is given out once, and is pending until it is acknowledged', async () => {
+      it('[ST1] the store gives out a duty once, and it is pending until it is acknowledged', async () => {
         const store = await open();
         const user = freshUser();
         const { period } = await login(store, socketOf(user, 1));
@@ -142,7 +142,7 @@ export const presenceStoreEndsContract = (cases: readonly SubjectCase[]): void =
         expect(await store.knows([{ userId: user, period }])).toEqual([false]);
       });
 
-      it('[ST4] [ST6] of several periods of a user each is acknowledged by itself, in any order, beside a running one', async () => {
+      it('[ST4] [ST6] duties of several periods of a user are acknowledged one by one, in any order, beside a running period', async () => {
         const store = await open();
         const user = freshUser();
         const periods: number[] = [];
@@ -180,7 +180,7 @@ export const presenceStoreEndsContract = (cases: readonly SubjectCase[]): void =
         expect(await state(store, socketOf(user, 3))).toMatchObject({ kind: 'opened', unsettled: undefined });
       });
 
-      it('[ST7] one that can never succeed is kept apart and known, and nobody waits for it', async () => {
+      it('[ST7] the store keeps a duty that can never succeed as a dead letter, and no login waits for it', async () => {
         const store = await open();
         const user = freshUser();
         const { period } = await login(store, socketOf(user, 1));
@@ -195,7 +195,7 @@ export const presenceStoreEndsContract = (cases: readonly SubjectCase[]): void =
         expect(await state(store, socketOf(user, 2))).toMatchObject({ kind: 'opened', unsettled: undefined });
       });
 
-      it('with a remembrance of 0 an offline user is forgotten once settled', async () => {
+      it('with a last-seen time of 0 the store deletes an offline user once settled', async () => {
         const store = await open({ lastSeenTtlMs: 0 });
         const user = freshUser();
         await login(store, socketOf(user, 1));
@@ -206,11 +206,11 @@ export const presenceStoreEndsContract = (cases: readonly SubjectCase[]): void =
       });
     });
 
-    describe('restating', () => {
+    describe('claims in mode restate', () => {
       const restated = (user: number, rev: number, period: number, changed: Partial<Claim> = {}) =>
         claimOf(user, { mode: 'restate', rev, period, loginTime: period, epoch: period + 7, ...changed });
 
-      it('[PR11] keeps period, login time and epoch as they were, and is visible at once', async () => {
+      it('[PR11] keep period, login time and epoch, and are visible at once', async () => {
         const store = await open();
         const user = freshUser();
         const period = Date.now() - 500_000;
@@ -228,7 +228,7 @@ export const presenceStoreEndsContract = (cases: readonly SubjectCase[]): void =
         expect(next).toMatchObject({ kind: 'joined', period });
       });
 
-      it('[PR11] what has ended does not come back, nor does what a newer period followed', async () => {
+      it('[PR11] do not bring back a period that has ended, or that a newer one followed', async () => {
         const store = await open();
         const [ended, followed] = [freshUser(), freshUser()];
         const { period } = await login(store, socketOf(ended, 1));
@@ -242,7 +242,7 @@ export const presenceStoreEndsContract = (cases: readonly SubjectCase[]): void =
     });
 
     describe('reading', () => {
-      it('answers in the order asked and knows nothing of strangers', async () => {
+      it('answers in the order of the request, and nothing for unknown users', async () => {
         const store = await open();
         const [first, second, stranger] = [freshUser(), freshUser(), freshUser()];
         for (const user of [first, second]) await login(store, socketOf(user, 1));
@@ -251,7 +251,7 @@ export const presenceStoreEndsContract = (cases: readonly SubjectCase[]): void =
         expect(await store.read([])).toEqual([]);
       });
 
-      it('knows by period: running, waiting, ended and never', async () => {
+      it('distinguishes periods: running, waiting, ended and unknown', async () => {
         const store = await open();
         const user = freshUser();
         const { period } = await login(store, socketOf(user, 1));
@@ -260,7 +260,7 @@ export const presenceStoreEndsContract = (cases: readonly SubjectCase[]): void =
         expect(await store.knows([])).toEqual([]);
       });
 
-      it('pages through who is online, each once, in order of the id', async () => {
+      it('pages through the users online, each once, in order of the id', async () => {
         const store = await open();
         const some = Array.from({ length: 25 }, freshUser);
         for (const user of some) await login(store, socketOf(user, 1));

@@ -9,7 +9,7 @@ export const presenceStoreContract = (cases: readonly SubjectCase[]): void =>
     const { open, read, end, online } = storeRoom(openSubject);
 
     describe('opening and joining', () => {
-      it('[PR1] [PR2] a socket of a user whom nobody holds opens a period, numbered as its epoch', async () => {
+      it('[PR1] [PR2] the first socket of a user opens a period with the number of its epoch', async () => {
         const store = await open();
         const user = freshUser();
         const before = Date.now();
@@ -22,7 +22,7 @@ export const presenceStoreContract = (cases: readonly SubjectCase[]): void =>
         }
       });
 
-      it('[ST4] nobody sees it before it is recorded, and then everybody', async () => {
+      it('[ST4] nobody sees a period before it is recorded; then everybody does', async () => {
         const store = await open();
         const user = freshUser();
         const answer = await state(store, socketOf(user, 1));
@@ -46,7 +46,7 @@ export const presenceStoreContract = (cases: readonly SubjectCase[]): void =>
         });
       });
 
-      it('records once: doing it again counts nobody twice, and another period is none of it', async () => {
+      it('a second record counts nobody twice, and does not record another period', async () => {
         const store = await open();
         const user = freshUser();
         const { period } = await login(store, socketOf(user, 1));
@@ -59,7 +59,7 @@ export const presenceStoreContract = (cases: readonly SubjectCase[]): void =>
         expect(await count()).toBe(before);
       });
 
-      it('[PR2] [PR3] a further socket joins: same period and login time, a greater epoch', async () => {
+      it('[PR2] [PR3] a further socket joins with the same period and login time and a greater epoch', async () => {
         const store = await open({ policy: 'multi' });
         const user = freshUser();
         const first = await login(store, socketOf(user, 1));
@@ -69,7 +69,7 @@ export const presenceStoreContract = (cases: readonly SubjectCase[]): void =>
         expect((await read(store, user))?.sockets).toBe(2);
       });
 
-      it('a login whose answer was lost states itself again and is told to write the row again', async () => {
+      it('after a lost answer the login claims again, and the store asks it to write the row again', async () => {
         const store = await open();
         const user = freshUser();
         const first = await state(store, socketOf(user, 1));
@@ -94,7 +94,7 @@ export const presenceStoreContract = (cases: readonly SubjectCase[]): void =>
         });
       });
 
-      it('a beat joins who is online and creates nobody, not even of an opening', async () => {
+      it('a beat joins an online user and creates no period, not even from an opening', async () => {
         const store = await open();
         const user = freshUser();
         const beat = (rev: number) => claimOf(user, { mode: 'beat', rev });
@@ -107,7 +107,7 @@ export const presenceStoreContract = (cases: readonly SubjectCase[]): void =>
         });
       });
 
-      it('[PR3] a period is greater than the newest that SQL knows, and epochs than the highest that nodes know', async () => {
+      it('[PR3] a new period is above the newest in SQL, and a new epoch above the highest that nodes know', async () => {
         const store = await open();
         const [user, other] = [freshUser(), freshUser()];
         const floor = Date.now() + 1_000_000;
@@ -116,7 +116,7 @@ export const presenceStoreContract = (cases: readonly SubjectCase[]): void =>
         expect((await login(store, socketOf(other, 1))).epoch).toBeGreaterThan(floor + 500);
       });
 
-      it('[PR2] an opening of a period before the newest that SQL knows is not taken up', async () => {
+      it('[PR2] no node completes an opening of a period before the newest in SQL', async () => {
         const store = await open();
         const user = freshUser();
         const stale = await state(store, socketOf(user, 1));
@@ -129,7 +129,7 @@ export const presenceStoreContract = (cases: readonly SubjectCase[]): void =>
         expect(await store.record([{ userId: user, period: opened.period }])).toEqual([true]);
       });
 
-      it('an empty name or address keeps the earlier one; strange ones come back as they are', async () => {
+      it('an empty name or address keeps the earlier one; unusual ones come back unchanged', async () => {
         const store = await open();
         const user = freshUser();
         const username = 'a,b|c;d\n"\\ \u0000 灵犀 😀';
@@ -138,7 +138,7 @@ export const presenceStoreContract = (cases: readonly SubjectCase[]): void =>
         expect(await read(store, user)).toMatchObject({ username, ip: '2001:db8::1' });
       });
 
-      it('takes the largest user ids, and five hundred users in one call', async () => {
+      it('accepts the largest user ids, and five hundred users in one call', async () => {
         const store = await open();
         const largest = Number.MAX_SAFE_INTEGER;
         const { period } = await login(store, socketOf(largest, 1));
@@ -165,7 +165,7 @@ export const presenceStoreStatementsContract = (cases: readonly SubjectCase[]): 
     const { open, read, dutiesOf, online } = storeRoom(openSubject);
 
     describe('revisions', () => {
-      it('the same revision answers what it answered before and changes nothing', async () => {
+      it('the same revision gets the same answer and changes nothing', async () => {
         const store = await open();
         const user = freshUser();
         const first = await state(store, socketOf(user, 5));
@@ -191,14 +191,14 @@ export const presenceStoreStatementsContract = (cases: readonly SubjectCase[]): 
     });
 
     describe('what is left', () => {
-      it('a state of a user who is not held is gone, and creates nothing', async () => {
+      it('a state claim for a user without a hold is gone, and creates nothing', async () => {
         const store = await open();
         const user = freshUser();
         expect(await state(store, claimOf(user, { mode: 'state', rev: 1 }))).toEqual({ kind: 'gone' });
         expect(await read(store, user)).toBeUndefined();
       });
 
-      it('[ST5] nothing left: the period ends at the newest proof and its timeout, with the whole row as its duty', async () => {
+      it('[ST5] with nothing left the period ends at the newest proof and its timeout, and the duty has the whole row', async () => {
         const store = await open();
         const user = freshUser();
         const { period, loginTime, epoch } = await login(store, socketOf(user, 1, { untilMs: 5 }));
@@ -232,7 +232,7 @@ export const presenceStoreStatementsContract = (cases: readonly SubjectCase[]): 
         expect(await online(store)).not.toContain(user);
       });
 
-      it('[ST5] no logout lies before its login, nor in the future', async () => {
+      it('[ST5] no logout is before its login or in the future', async () => {
         const store = await open();
         const [early, late] = [freshUser(), freshUser()];
         const { loginTime } = await login(store, socketOf(early, 1, { untilMs: -3_600_000 }));
@@ -244,7 +244,7 @@ export const presenceStoreStatementsContract = (cases: readonly SubjectCase[]): 
         expect(second.end.logoutTime).toBeLessThanOrEqual(Date.now() + 2);
       });
 
-      it('[PR5] a linger or an HTTP proof alone still holds', async () => {
+      it('[PR5] a linger or an HTTP proof alone still keeps the user online', async () => {
         const store = await open();
         const user = freshUser();
         await login(store, socketOf(user, 1));
@@ -253,7 +253,7 @@ export const presenceStoreStatementsContract = (cases: readonly SubjectCase[]): 
         expect(await read(store, user)).toMatchObject({ status: 'online', sockets: 0 });
       });
 
-      it('what was never recorded leaves no trace', async () => {
+      it('a period that was never recorded leaves no trace', async () => {
         const store = await open();
         const user = freshUser();
         const answer = await state(store, socketOf(user, 1));
@@ -264,7 +264,7 @@ export const presenceStoreStatementsContract = (cases: readonly SubjectCase[]): 
         expect(await dutiesOf(store, user)).toEqual([]);
       });
 
-      it('[ST5] the same proof told again, by a statement that was long on its way, is not taken for a newer one', async () => {
+      it('[ST5] a late claim with the same proof does not make the proof newer', async () => {
         const store = await open();
         const user = freshUser();
         await login(store, socketOf(user, 1));
@@ -278,7 +278,7 @@ export const presenceStoreStatementsContract = (cases: readonly SubjectCase[]): 
         expect(duty?.lastSeenAt).toBeLessThanOrEqual(Math.max(first, duty?.loginAt ?? 0));
       });
 
-      it('[ST5] a node that knows of no proof takes nothing from what was known', async () => {
+      it('[ST5] a claim without a proof keeps the known proof', async () => {
         const store = await open();
         const user = freshUser();
         const { loginTime } = await login(store, socketOf(user, 1));
@@ -297,7 +297,7 @@ export const presenceStoreStatementsContract = (cases: readonly SubjectCase[]): 
         expect(duty?.logoutAt).toBeGreaterThan(loginTime);
       });
 
-      it('lastHeartbeat follows the newest proof that the node told', async () => {
+      it('lastHeartbeat follows the newest claimed proof', async () => {
         const store = await open();
         const user = freshUser();
         await login(store, socketOf(user, 1));
