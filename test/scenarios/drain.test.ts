@@ -40,7 +40,7 @@ const readiness = async (gateway: Gateway): Promise<readonly unknown[]> => {
 };
 
 describe.each(COMBINATIONS)('SIGTERM on $runtime with $kind', ({ runtime, kind }) => {
-  it.concurrent('[DR1] [DR2] says goodbye, closes 1012, exits 0, and logs nobody out who comes back', async () => {
+  it.concurrent('[DR1] [DR2] sends goodbye, closes with 1012, exits with 0, and logs out nobody who returns', async () => {
     const deployment = await deploy({ runtime, kind });
     try {
       const { gateway } = deployment;
@@ -81,7 +81,7 @@ describe.each(COMBINATIONS)('SIGTERM on $runtime with $kind', ({ runtime, kind }
     }
   });
 
-  it.concurrent('[DR1] POST /api/drain is SIGTERM without the exit, DELETE takes the node back', async () => {
+  it.concurrent('[DR1] POST /api/drain does the same as SIGTERM without the exit, and DELETE takes the node back', async () => {
     const deployment = await deploy({ runtime, kind });
     try {
       const { gateway } = deployment;
@@ -139,7 +139,7 @@ describe.each(COMBINATIONS)('SIGTERM on $runtime with $kind', ({ runtime, kind }
     }
   });
 
-  it.concurrent('[DR1] for the shutdown delay it is not ready, but serves and accepts as before', async () => {
+  it.concurrent('[DR1] for the shutdown delay the node is not ready, but serves and accepts as before', async () => {
     const delayMs = 1_500;
     const env = { LINGXI_SHUTDOWN_DELAY_MS: String(delayMs), LINGXI_DRAIN_TIMEOUT_MS: '1500' };
     const deployment = await deploy({ runtime, kind, env });

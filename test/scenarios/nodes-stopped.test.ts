@@ -23,7 +23,7 @@ const WIRED: readonly NodeOptions[] = [
 ];
 
 describe.concurrent('a node stands still', () => {
-  it('[scenario 16] [HB5] [PR8] stopped 8 s of 10: no logout', () =>
+  it('[scenario 16] [HB5] [PR8] stopped for 0.8 of the timeout: no logout', () =>
     withCluster({ nodes: BUN_AND_NODE, timeoutMs: TIMEOUT_MS }, async (cluster) => {
       for (const place of [0, 1])
         await standsStill(
@@ -33,7 +33,7 @@ describe.concurrent('a node stands still', () => {
         );
     }));
 
-  it('[scenario 17] [PR8] [PR9] stopped 20 s of 10 with a peer alive: one logout each, then connected anew', () =>
+  it('[scenario 17] [PR8] [PR9] stopped for twice the timeout with a living peer: one logout each, then connected anew', () =>
     withCluster({ nodes: BUN_AND_NODE, timeoutMs: TIMEOUT_MS }, async (cluster) => {
       const { gateway } = cluster.node(0);
       await looksDead(
@@ -84,12 +84,12 @@ describe.concurrent('a node stands still', () => {
     },
   );
 
-  it('[scenario 19] [HB5] [PR10] all nodes stand still for long: nobody is logged out who is there', () =>
+  it('[scenario 19] [HB5] [PR10] all nodes stand still for long: no connected user is logged out', () =>
     withCluster({ nodes: NODE_AND_BUN, timeoutMs: TIMEOUT_MS }, (cluster) =>
       everybodyStandsStill(cluster, { users: 20, timeoutMs: TIMEOUT_MS, awayMs: TIMEOUT_MS * 3 }),
     ));
 
-  it('[scenario 19] [PR8] [ST5] all nodes are killed and start long after: time to return, then settled', () =>
+  it('[scenario 19] [PR8] [ST5] all nodes are killed and start long after: users have time to return, the others are settled', () =>
     withCluster({ nodes: NODE_AND_BUN, timeoutMs: 4_000 }, (cluster) =>
       everybodyIsGone(cluster, {
         users: 40,
@@ -116,7 +116,7 @@ describe.concurrent('a node does not reach Redis', () => {
     }));
 
   it.each(['hang', 'cut'] as const)(
-    '[scenario 20] [PR8] [PR9] [PR10] alone (%s), three times the timeout: looks dead, serves on, heals',
+    '[scenario 20] [PR8] [PR9] [PR10] alone (%s), for three times the timeout: it looks dead, serves on, and recovers',
     (how) =>
       withCluster({ nodes: WIRED, timeoutMs: TIMEOUT_MS }, async (cluster) => {
         const { gateway } = cluster.node(0);
@@ -145,15 +145,15 @@ describe.concurrent('a node does not reach Redis', () => {
       }),
   );
 
-  it('[scenario 20] [PR10] nobody reaches it, two and a half times the timeout: nobody is logged out', () =>
+  it('[scenario 20] [PR10] no node reaches it for two and a half times the timeout: nobody is logged out', () =>
     withCluster({ nodes: WIRED, timeoutMs: TIMEOUT_MS }, async (cluster) => {
       for (const how of ['hang', 'cut'] as const)
         await everybodyIsCutOff(cluster, { users: 20, timeoutMs: TIMEOUT_MS, awayMs: TIMEOUT_MS * 2.5 }, how);
     }));
 });
 
-describe.concurrent('what an old node still says', () => {
-  it('[scenario 12] [PR4] the notice to the old node is lost: its next renewal tells it', () =>
+describe.concurrent('late messages of an old node', () => {
+  it('[scenario 12] [PR4] the notice to the old node is lost: the node learns of the loss with its next renewal', () =>
     withCluster({ nodes: BUN_AND_NODE, timeoutMs: TIMEOUT_MS }, async (cluster) => {
       for (const place of [0, 1]) {
         const { gateway } = cluster.node(place);
@@ -181,7 +181,7 @@ describe.concurrent('what an old node still says', () => {
       }
     }));
 
-  it('[scenario 21] [PR7] [PR8] killed and started under the same name: what it had sent before arrives late and is ignored', () =>
+  it('[scenario 21] [PR7] [PR8] killed and started under the same name: its earlier messages arrive late and are ignored', () =>
     withCluster(
       { nodes: [{ runtime: 'node', wires: ['redis'] }, { runtime: 'bun' }], timeoutMs: LONG_TIMEOUT_MS },
       async (cluster) => {
@@ -208,7 +208,7 @@ describe.concurrent('what an old node still says', () => {
       },
     ));
 
-  it('[scenario 21] [PR4] [PR8] started under the same name while the old one stands still: it finds its users taken', () =>
+  it('[scenario 21] [PR4] [PR8] started under the same name while the old one stands still: the old one finds its users taken over', () =>
     withCluster(
       { nodes: [{ runtime: 'bun' }, { runtime: 'node' }], timeoutMs: LONG_TIMEOUT_MS },
       async (cluster) => {

@@ -22,7 +22,7 @@ const TAKEN_BY_A_PEER_MS = 10_000 + 4_000;
 const duties = (cluster: Cluster) => cluster.redis.cli('XLEN', 'lingxi:duties');
 
 describe.concurrent('a node dies, a peer lives', () => {
-  it('[scenario 13] [PR8] [ST5] kill -9 with 200 users: ended by the peer within the timeout + 2 s, each once', () =>
+  it('[scenario 13] [PR8] [ST5] kill -9 with 200 users: the peer logs each out once, within the timeout + 2 s', () =>
     withCluster({ nodes: BUN_AND_NODE, timeoutMs: TIMEOUT_MS }, (cluster) =>
       nodeDies(
         cluster,
@@ -34,7 +34,7 @@ describe.concurrent('a node dies, a peer lives', () => {
   it.each([
     ['an uncaught exception', 'bun', 'throw'],
     ['out of memory', 'node', 'out-of-memory'],
-  ] as const)('[scenario 22] [PR8] %s on %s: as by kill -9', async (what, runtime, breakDown) => {
+  ] as const)('[scenario 22] [PR8] %s on %s: as after kill -9', async (what, runtime, breakDown) => {
     const misbehaviour = prepareMisbehaviour({ runtime, breakDown });
     try {
       await withCluster(
@@ -51,7 +51,7 @@ describe.concurrent('a node dies, a peer lives', () => {
     }
   });
 
-  it('[scenario 4] [PR2] [PR8] the reaping of a dead node races a connect: either order, online, one settlement at most', () =>
+  it('[scenario 4] [PR2] [PR8] the reaping of a dead node races a connection: in either order the user is online, with at most one settlement', () =>
     withCluster(
       { nodes: [{ runtime: 'node' }, { runtime: 'bun' }], timeoutMs: TIMEOUT_MS },
       async (cluster) => {
@@ -116,7 +116,7 @@ describe.concurrent('a node dies while it settles', () => {
       await eventually(async () => expect(await duties(cluster)).toBe('0'));
     }));
 
-  it('[scenario 15] [ST2] killed after SQL, before the acknowledgement: the peer does it again, a no-op', () =>
+  it('[scenario 15] [ST2] killed after SQL, before the acknowledgement: the peer repeats the settlement, which changes nothing', () =>
     withCluster(
       { nodes: [{ runtime: 'node', wires: ['sql'] }, { runtime: 'bun' }], timeoutMs: LONG_TIMEOUT_MS },
       async (cluster) => {
@@ -157,7 +157,7 @@ describe.concurrent('a node dies while it settles', () => {
 });
 
 describe.concurrent('a node is stopped while its peer goes on', () => {
-  it('[scenario 23] [DR1] [DR2] drain with 500 users: no settlement for who returns in time', () =>
+  it('[scenario 23] [DR1] [DR2] drain with 500 users: no settlement for users who return in time', () =>
     withCluster({ nodes: [{ runtime: 'node' }, { runtime: 'bun' }], timeoutMs: 8_000 }, (cluster) =>
       drains(cluster, { users: 500, timeoutMs: 8_000, leastInTime: 0.95 }),
     ));

@@ -84,7 +84,7 @@ describe('a PostgreSQL that does not take settlements', () => {
   });
   afterAll(() => pair?.stop());
 
-  it('[scenario 35] [ST7] down for many retries: hundreds of duties are kept, grow old, and drain at once', async () => {
+  it('[scenario 35] [ST7] down for many retries: hundreds of duties are kept, grow old, and are settled at once', async () => {
     const visitors = await enterBoth(pair, fresh(8));
     const leaving = await enterBoth(pair, fresh(200));
     await pair.postgres.kill();
@@ -137,7 +137,7 @@ describe('a PostgreSQL that does not take settlements', () => {
     leaveAll(visitors);
   });
 
-  it('[scenario 38] [ST7] PostgreSQL gives no more connections: presence is unaffected', async () => {
+  it('[scenario 38] [ST7] PostgreSQL accepts no more connections: presence is unaffected', async () => {
     const visitors = await enterBoth(pair, fresh(8));
     await pair.postgres.query('ALTER ROLE game CONNECTION LIMIT 0');
     await dropConnections(pair);
@@ -147,7 +147,7 @@ describe('a PostgreSQL that does not take settlements', () => {
     leaveAll(visitors);
   });
 
-  it('[scenario 41] [ST7] a failover to a read-only server: backoff, then as if nothing had been', async () => {
+  it('[scenario 41] [ST7] a failover to a read-only server: backoff, then back to normal', async () => {
     const visitors = await enterBoth(pair, fresh(8));
     const marks = pair.both.map((node) => node.mark());
     await pair.postgres.query('ALTER DATABASE postgres SET default_transaction_read_only = on');

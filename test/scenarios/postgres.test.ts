@@ -19,7 +19,7 @@ const commitOfOpening = (): ((request: string) => boolean) => {
   };
 };
 
-describe('settlements that PostgreSQL makes hard', () => {
+describe('settlements with faults of PostgreSQL', () => {
   let pair: StorePair;
   beforeAll(async () => {
     pair = await startPair({ timeoutMs: TIMEOUT_MS, env: { LINGXI_REDIS_TIMEOUT_MS: '5000' } });
@@ -82,7 +82,7 @@ describe('settlements that PostgreSQL makes hard', () => {
     await sleep(100);
   }
 
-  describe.each(KINDS)('the answer to COMMIT is lost, the connection $how', ({ how }) => {
+  describe.each(KINDS)('the answer to COMMIT is lost, and the connection $how', ({ how }) => {
     it('[scenario 36] [ST2] of a settlement: settled once, the time moved once', async () => {
       const user = freshUser();
       await pair.bun.login(user);
@@ -95,7 +95,7 @@ describe('settlements that PostgreSQL makes hard', () => {
       expect(await changes(user)).toEqual([...before, logoutTime]);
     });
 
-    it('[scenario 36] [ST4] [ST9] of an opening: one period in the end, what nobody was told of is reconciled', async () => {
+    it('[scenario 36] [ST4] [ST9] of an opening: one period in the end, and the unconfirmed one is reconciled', async () => {
       const user = freshUser();
       const lost = pair.postgresProxy.loseAnswer(commitOfOpening(), how);
       const first = await pair.bun.login(user);
@@ -168,7 +168,7 @@ describe('settlements that PostgreSQL makes hard', () => {
     expect(await userTime(byLogout ?? 0)).toBeUndefined();
   });
 
-  it('[scenario 40] [ST3] [ST7] one poison row among 500: the other 499 settle, it is set aside, told and kept', async () => {
+  it('[scenario 40] [ST3] [ST7] one poison row among 500: the other 499 settle; its duty is a dead letter, reported and kept', async () => {
     const users = fresh(500);
     await eachOf(users, async (user) => expect((await pair.bun.login(user)).status).toBe(200));
     const poison = users[250] ?? 0;

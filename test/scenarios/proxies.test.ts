@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, it } from 'vitest';
 import { ProxyScenario } from '../support/proxy-scenario.ts';
 
-describe('nginx, HAProxy and Caddy as docs/BEHIND-A-PROXY.md has them, in front of two nodes', () => {
+describe('nginx, HAProxy and Caddy, configured as in docs/BEHIND-A-PROXY.md, in front of two nodes', () => {
   let scenario: ProxyScenario;
   beforeAll(async () => {
     // Load balancers look each second: two looks of HAProxy fall into the delay.

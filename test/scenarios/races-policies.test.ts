@@ -77,7 +77,7 @@ describe.concurrent.each(['replace', 'reject'] as const)(
     };
 
     it.each([0, 1])(
-      '[scenario 10] [PR4] Redis answers node %i in vain, its clients give up and come back, here or there: the retry wins',
+      "[scenario 10] [PR4] Redis's answer to node %i is lost; its clients give up and return, here or there: the retry wins",
       (place) =>
         withCluster(options, async (cluster) => {
           const [here, there] = freshUsers(2);
@@ -98,7 +98,7 @@ describe.concurrent.each(['replace', 'reject'] as const)(
         }),
     );
 
-    it('[scenario 10] [PR4] the client leaves before the reply and dials again at once, here or there: the retry wins', () =>
+    it('[scenario 10] [PR4] the client leaves before the reply and reconnects at once, here or there: the retry wins', () =>
       withCluster(options, async (cluster) => {
         const users = freshUsers(TRIES);
         const dials = await Promise.all(

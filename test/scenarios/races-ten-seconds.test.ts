@@ -16,7 +16,7 @@ interface Return {
   readonly rows: readonly PeriodRow[];
 }
 
-describe('back at the tenth second, on the other of two nodes, with the default timeout', () => {
+describe('a user returns at the tenth second, to the other of two nodes, with the default timeout', () => {
   let cluster: Cluster;
   beforeAll(async () => {
     cluster = await startCluster({
@@ -73,7 +73,7 @@ describe('back at the tenth second, on the other of two nodes, with the default 
 
   const eachRose = ({ first, second }: Return): void => expect(second.epoch).toBeGreaterThan(first.epoch);
 
-  it.concurrent('[scenario 4] [HB1] [PR2] reaping races a connect at 10.000 s: either order, online, one settlement at most', async () => {
+  it.concurrent('[scenario 4] [HB1] [PR2] reaping races a connection at 10.000 s: in either order the user is online, with at most one settlement', async () => {
     // 10 ms apart, from 10.000 s - 150 ms to 10.000 s + 140 ms.
     const tries = Array.from({ length: 30 }, (_, index) => comeBack(index, TIMEOUT_MS - 150 + index * 10));
     const returns = await Promise.all(tries);

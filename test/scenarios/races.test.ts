@@ -46,7 +46,7 @@ describe('races of one user on two nodes, policy `replace`', () => {
   }
 
   it.concurrent.each(both)(
-    '[scenario 1] [PR7] old close after new connect on node $here: nothing changes',
+    '[scenario 1] [PR7] a late close after a new connection on node $here changes nothing',
     async ({ here }) => {
       const { gateway, view } = cluster.node(here);
       const user = freshUser();
@@ -66,7 +66,7 @@ describe('races of one user on two nodes, policy `replace`', () => {
     },
   );
 
-  it.concurrent('[scenario 2] [PR4] [PR7] the same across nodes: the old socket is closed 4001 within 1 s', async () => {
+  it.concurrent('[scenario 2] [PR4] [PR7] the same across nodes: the old socket is closed with 4001 within 1 s', async () => {
     const user = freshUser();
     let old = await cluster.node(0).view.v1(user);
     const { period } = await welcomeOf(old);
@@ -168,7 +168,7 @@ describe('races of one user on two nodes, policy `replace`', () => {
   });
 
   it.concurrent.each(both)(
-    '[scenario 10] [PR4] the client leaves node $here before the reply and dials node $there: the retry wins',
+    '[scenario 10] [PR4] the client leaves node $here before the reply and connects to node $there: the retry wins',
     async ({ here, there }) => {
       const users = Array.from({ length: TRIES }, freshUser);
       const clients = await Promise.all(

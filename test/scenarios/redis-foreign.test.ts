@@ -18,7 +18,7 @@ const HEALED_MS = 6_000;
 
 const fresh = (count: number): readonly number[] => Array.from({ length: count }, freshUser);
 
-describe('a foreign program writes under our keys', () => {
+describe('a foreign program writes to our keys', () => {
   let pair: StorePair;
   let visitors: readonly Visitor[];
   /** Whose records were overwritten: their former periods are found by the reconciler. */
@@ -93,7 +93,7 @@ describe('a foreign program writes under our keys', () => {
     await expectInOrder();
   });
 
-  it('[PR13] lingxi:u:<id> overwritten: the user stays online, others notice nothing', async () => {
+  it('[PR13] lingxi:u:<id> overwritten: the user stays online, and others are not affected', async () => {
     const writes: readonly ((key: string) => readonly (readonly string[])[])[] = [
       (key) => [['SET', key, 'foreign']],
       (key) => [['HDEL', key, 'per', 'login']],
@@ -130,7 +130,7 @@ describe('a foreign program writes under our keys', () => {
     await expectInOrder();
   });
 
-  it('[ST1] [ST7] duties that nobody wrote: set aside or dropped with a warning, the others settle', async () => {
+  it('[ST1] [ST7] foreign entries among the duties: kept as dead letters or dropped with a warning; the others settle', async () => {
     const marks = pair.both.map((node) => node.mark());
     await cli('XADD', 'lingxi:duties', '*', 'foreign', '1');
     await cli('XADD', 'lingxi:duties', '*', 'd', 'x|1.5||nan|-|whim|');
@@ -147,7 +147,7 @@ describe('a foreign program writes under our keys', () => {
     expect(await pair.periods(7)).not.toContainEqual(expect.objectContaining({ period: 1 }));
   });
 
-  it('[PR11] [PR13] each key of the protocol as a string: healed, nobody logged out', async () => {
+  it('[PR11] [PR13] each key of the protocol as a string: repaired, nobody logged out', async () => {
     const [name = ''] = await nodeNames();
     const keys = [
       ...['world', 'nodes', 'dead', 'duties', 'feed', 'online', 'aside'],
@@ -168,7 +168,7 @@ describe('a foreign program writes under our keys', () => {
     expect(failures).toEqual([]);
   });
 
-  it('[PR8] [PR13] garbage in the world and among the nodes: healed, nobody logged out', async () => {
+  it('[PR8] [PR13] garbage in the world and among the nodes: repaired, nobody logged out', async () => {
     await cli('HSET', 'lingxi:world', 'clock', 'x', 'reading', '', 'high', 'x', 'birth', 'x');
     await expectInOrder();
     await expectTold('lingxi:world');
@@ -179,7 +179,7 @@ describe('a foreign program writes under our keys', () => {
     await expectTold('lingxi:nodes');
   });
 
-  it('[ST4] what no record tells of any more is settled within 17 s', async () => {
+  it('[ST4] a period without a record is settled within 17 s', async () => {
     expect(reopened).not.toEqual([]);
     for (const user of reopened) {
       await eventually(

@@ -27,7 +27,7 @@ const runs = (name: ScriptName, user: number) => {
   return (request: string): boolean => isScript(request) && named.test(request);
 };
 
-describe.concurrent.each(KINDS)('the answer of a script is lost and the connection $how', ({ how }) => {
+describe.concurrent.each(KINDS)('the answer of a script is lost, and the connection $how', ({ how }) => {
   let pair: StorePair;
   beforeAll(async () => {
     // A login that is refused while Redis hangs proves life by HTTP (rule DR4).

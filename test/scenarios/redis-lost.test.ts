@@ -91,7 +91,7 @@ describe('a Redis that does not answer', () => {
     leaveAll(visitors);
   });
 
-  it('[scenario 29] [PR10] a Redis that hangs: noticed after the command timeout, found again when it goes on', async () => {
+  it('[scenario 29] [PR10] a Redis that hangs: the node notices after the command timeout, and reconnects when Redis goes on', async () => {
     const visitors = await enterBoth(pair, fresh(40));
     const [silent] = await enter(pair.bun, fresh(1));
     silent?.silence();
@@ -112,7 +112,7 @@ describe('a Redis that does not answer', () => {
     leaveAll(visitors);
   });
 
-  it('[scenario 29] half-open TCP: the node connects anew by itself, commands and the push channel alike', async () => {
+  it('[scenario 29] half-open TCP: the node reconnects by itself, for commands and for the push channel', async () => {
     const visitors = await enterBoth(pair, fresh(40));
     const marks = pair.both.map((node) => node.mark());
     pair.redisProxy.hangAll();

@@ -57,7 +57,7 @@ describe('a Redis that answers and refuses', () => {
   }
 
   it.concurrent.each(TROUBLES)(
-    '[scenario 33] [PR10] [ST7] $name: degraded, told, nothing dropped, healed by itself',
+    '[scenario 33] [PR10] [ST7] $name: degraded and reported, nothing dropped, recovers by itself',
     (trouble) =>
       withPair({ timeoutMs: TIMEOUT_MS }, async (pair) => {
         const visitors = await enterBoth(pair, fresh(20));
@@ -112,7 +112,7 @@ describe('a Redis that answers and refuses', () => {
       }),
   );
 
-  it.concurrent('[scenario 30] [PR10] SCRIPT FLUSH: the scripts are loaded again, nobody notices', () =>
+  it.concurrent('[scenario 30] [PR10] SCRIPT FLUSH: the node loads the scripts again, and no user is affected', () =>
     withPair({ timeoutMs: TIMEOUT_MS }, async (pair) => {
       const visitors = await enterBoth(pair, fresh(20));
       const marks = pair.both.map((node) => node.mark());

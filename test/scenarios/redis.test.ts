@@ -61,7 +61,7 @@ async function expectTakeOver(visitor: Visitor | undefined, at: PairNode): Promi
   newer.terminate();
 }
 
-describe('a Redis that comes back as it was, behind, or empty', () => {
+describe('a Redis that returns unchanged, with older data, or empty', () => {
   let pair: StorePair;
   beforeAll(async () => {
     pair = await startPair(OPTIONS);
@@ -116,7 +116,7 @@ describe('a Redis that comes back as it was, behind, or empty', () => {
     again.terminate();
   });
 
-  it('[scenario 26] [PR11] [PR3] restored within 2 s, lost ends come again, the ledger is exact', async () => {
+  it('[scenario 26] [PR11] [PR3] failover: restored within 2 s, lost ends come again, the ledger is exact', async () => {
     const replica = await startRedis({ args: ['--replicaof', '127.0.0.1', String(pair.redis.port)] });
     try {
       const staying = await enterBoth(pair, fresh(100));

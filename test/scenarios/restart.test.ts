@@ -19,7 +19,7 @@ const settledRow = (deployment: Deployment, user: number, timeoutMs = TIMEOUT_MS
   );
 
 describe.each(COMBINATIONS)('kill -9 and restart on $runtime with $kind', ({ runtime, kind }) => {
-  it.concurrent('[ST8] [PR8] who returns keeps the period, who does not is settled once, at the right time', async () => {
+  it.concurrent('[ST8] [PR8] a user who returns keeps the period; one who does not is settled once, at the right time', async () => {
     const deployment = await deploy({ runtime, kind, env: ENV });
     try {
       const view = viewPresence(deployment);
@@ -57,7 +57,7 @@ describe.each(COMBINATIONS)('kill -9 and restart on $runtime with $kind', ({ run
     }
   });
 
-  it.concurrent('[ST8] the time in which nobody ran is not charged: users linger one timeout after the start', async () => {
+  it.concurrent('[ST8] time without a process is not charged: users linger for one timeout after the start', async () => {
     const deployment = await deploy({ runtime, kind, env: ENV });
     try {
       const view = viewPresence(deployment);
@@ -77,7 +77,7 @@ describe.each(COMBINATIONS)('kill -9 and restart on $runtime with $kind', ({ run
     }
   });
 
-  it.concurrent('[ST5] [ST8] killed twice: the logout goes by the life of the process that had the user last', async () => {
+  it.concurrent('[ST5] [ST8] killed twice: the logout time comes from the last process that held the user', async () => {
     const deployment = await deploy({ runtime, kind, env: ENV });
     try {
       const view = viewPresence(deployment);
@@ -102,7 +102,7 @@ describe.each(COMBINATIONS)('kill -9 and restart on $runtime with $kind', ({ run
     }
   });
 
-  it.concurrent('[ST1] a logout that was answered is settled even if the server dies at once', async () => {
+  it.concurrent('[ST1] a confirmed logout is settled even if the server dies at once', async () => {
     const deployment = await deploy({ runtime, kind, env: ENV });
     try {
       const view = viewPresence(deployment);

@@ -16,7 +16,7 @@ describe.each(['bun', 'node'] as const)('a gateway that stands still on %s', (ru
   });
   afterAll(() => deployment?.stop());
 
-  it('[HB5] logs nobody out for a time that nobody could observe, and who stays silent still times out', async () => {
+  it('[HB5] logs nobody out for unobserved time, and a user who stays silent still times out', async () => {
     const view = viewPresence(deployment);
     const [alive, silent] = [freshUser(), freshUser()];
     const client = await view.seed(alive);

@@ -3,7 +3,7 @@ import { eventually, sleep } from '../support/ports.ts';
 import { COMBINATIONS, type Deployment, deploy, freshUser } from '../support/stores.ts';
 import { connect } from '../support/ws-client.ts';
 
-describe("the seed's promise with default settings", () => {
+describe('the promise of the Go server with default settings', () => {
   const deployments: Deployment[] = [];
   beforeAll(async () => {
     deployments.push(...(await Promise.all(COMBINATIONS.map((combination) => deploy(combination)))));

@@ -24,7 +24,7 @@ const LATE_MS = 1_000;
 
 const fresh = (count: number): readonly number[] => Array.from({ length: count }, freshUser);
 
-describe('the clock of Redis is moved under it', () => {
+describe('the clock of Redis jumps', () => {
   let folder: string;
   let clock: FakeClock;
   let pair: StorePair;

@@ -4,7 +4,7 @@ import { runLedger } from '../../support/ledger/run-ledger.ts';
 /** The plan is replayed by its seed; how the processes answer to it is not. */
 const SEED = Number(process.env['LEDGER_SEED'] ?? 20_260_801);
 
-describe('the ledger of a deployment that is hurt', () => {
+describe('the ledger of a deployment under faults', () => {
   it('[PR8] [PR9] [PR10] [PR11] [ST1] [ST2] [ST5] nothing is missing, double or stale, on two and three nodes', {
     timeout: 240_000,
   }, async () => {

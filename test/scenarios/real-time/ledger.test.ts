@@ -29,7 +29,7 @@ function roundOf(seed: number): LedgerOptions {
 }
 
 describe('the ledger, for minutes', () => {
-  it('[PR8] [PR9] [PR10] [PR11] [ST1] [ST2] [ST5] round after round nothing is missing, double or stale', {
+  it('[PR8] [PR9] [PR10] [PR11] [ST1] [ST2] [ST5] in each round nothing is missing, double or stale', {
     timeout: (MINUTES + 5) * 60_000,
   }, async () => {
     const until = Date.now() + MINUTES * 60_000;

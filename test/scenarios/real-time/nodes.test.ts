@@ -37,7 +37,7 @@ describe.each([
   const cluster: ClusterOptions = { nodes, timeoutMs: TIMEOUT_MS };
 
   it(
-    '[scenario 13] [PR8] [ST5] kill -9 with 5,000 users: ended by the peer at most 12 s later, each once',
+    '[scenario 13] [PR8] [ST5] kill -9 with 5,000 users: the peer logs each out once, at most 12 s later',
     () =>
       withCluster(cluster, (running) =>
         nodeDies(
@@ -54,7 +54,7 @@ describe.each([
   );
 
   it(
-    '[scenario 16] [HB5] [PR8] stopped 8 s: no logout',
+    '[scenario 16] [HB5] [PR8] stopped for 8 s: no logout',
     () =>
       withCluster(cluster, (running) =>
         standsStill(
@@ -67,7 +67,7 @@ describe.each([
   );
 
   it(
-    '[scenario 17] [PR8] [PR9] stopped 20 s with a peer alive: one logout each, then connected anew',
+    '[scenario 17] [PR8] [PR9] stopped for 20 s with a living peer: one logout each, then connected anew',
     () =>
       withCluster(cluster, (running) => {
         const { gateway } = running.node(0);
@@ -88,7 +88,7 @@ describe.each([
   );
 
   it(
-    '[scenario 18] [HB5] loop blocked 5 s: no logout',
+    '[scenario 18] [HB5] loop blocked for 5 s: no logout',
     async () => {
       const misbehaviour = prepareMisbehaviour({ runtime, blockMs: 5_000 });
       const prepared = nodes.map((node, place) => (place === 0 ? { ...node, env: misbehaviour.env } : node));
@@ -114,7 +114,7 @@ describe.each([
   );
 
   it(
-    '[scenario 23] [DR1] [DR2] drain with 10,000 users: no settlement for who returns in time',
+    '[scenario 23] [DR1] [DR2] drain with 10,000 users: no settlement for users who return in time',
     () =>
       withCluster({ ...cluster, env: { ...cluster.env, LINGXI_DRAIN_TIMEOUT_MS: '30000' } }, (running) =>
         drains(running, { users: 10_000, timeoutMs: TIMEOUT_MS, leastInTime: 0.1 }),
@@ -125,7 +125,7 @@ describe.each([
 
 describe('all nodes in real time', () => {
   it(
-    '[scenario 19] [PR8] [ST5] all nodes are gone for a minute: everyone has time to return, then settled',
+    '[scenario 19] [PR8] [ST5] all nodes are gone for a minute: users have time to return, the others are settled',
     () =>
       withCluster({ nodes: BUN_AND_NODE, timeoutMs: TIMEOUT_MS }, (running) =>
         everybodyIsGone(running, {
@@ -139,7 +139,7 @@ describe('all nodes in real time', () => {
   );
 
   it(
-    '[scenario 19] [HB5] [PR10] all nodes stand still for a minute: nobody is logged out who is there',
+    '[scenario 19] [HB5] [PR10] all nodes stand still for a minute: no connected user is logged out',
     () =>
       withCluster({ nodes: BUN_AND_NODE, timeoutMs: TIMEOUT_MS }, (running) =>
         everybodyStandsStill(running, { users: 500, timeoutMs: TIMEOUT_MS, awayMs: MINUTE_MS }),
@@ -148,7 +148,7 @@ describe('all nodes in real time', () => {
   );
 
   it.each(['hang', 'cut'] as const)(
-    '[scenario 20] [PR8] [PR9] cut off from Redis 30 s alone (%s): looks dead, heals',
+    '[scenario 20] [PR8] [PR9] one node is cut off from Redis for 30 s (%s): it looks dead, then recovers',
     (how) =>
       withCluster(WIRED, (running) => {
         const wire = wireOf(running.node(0), 'redis');
@@ -169,7 +169,7 @@ describe('all nodes in real time', () => {
   );
 
   it.each(['hang', 'cut'] as const)(
-    '[scenario 20] [PR10] all cut off from Redis 30 s (%s): nobody is logged out',
+    '[scenario 20] [PR10] all nodes are cut off from Redis for 30 s (%s): nobody is logged out',
     (how) =>
       withCluster(WIRED, (running) =>
         everybodyIsCutOff(running, { users: 500, timeoutMs: TIMEOUT_MS, awayMs: 30_000 }, how),

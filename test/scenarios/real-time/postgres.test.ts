@@ -15,7 +15,7 @@ describe('PostgreSQL in real time', () => {
   });
   afterAll(() => pair?.stop());
 
-  it('[scenario 35] [ST7] down for two minutes with 5,000 logouts: kept, older and older, drained quickly', async () => {
+  it('[scenario 35] [ST7] down for two minutes with 5,000 logouts: kept, with a growing age, and settled quickly', async () => {
     const users = Array.from({ length: USERS }, freshUser);
     await eachOf(users, async (user) => {
       const node = pair.both[user % 2] ?? pair.bun;

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, it } from 'vitest';
 import { ProxyScenario } from '../../support/proxy-scenario.ts';
 
-describe('nginx, HAProxy and Caddy in front of two nodes that are stopped as by default', () => {
+describe('nginx, HAProxy and Caddy in front of two nodes with the default stop times', () => {
   let scenario: ProxyScenario;
   beforeAll(async () => {
     // The defaults of production.

@@ -14,7 +14,7 @@ const UNREACHABLE_MS = 60_000;
 
 const fresh = (count: number): readonly number[] => Array.from({ length: count }, freshUser);
 
-describe('Redis in real time, with the timeouts that are set by default', () => {
+describe('Redis in real time, with the default timeouts', () => {
   let pair: StorePair;
   beforeAll(async () => {
     pair = await startPair({ timeoutMs: 10_000, env: { LINGXI_PING_INTERVAL_MS: '3000' } });
