@@ -1,14 +1,9 @@
+import type { PresenceChange } from '../../src/presence/api.ts';
 import type { PresenceWorld } from '../../src/presence/rules/claims.ts';
+import type { Caller } from '../../src/presence/rules/lease.ts';
 import type { Claim, ClaimAnswer, EndAnswer, EndRequest } from '../../src/presence/store/port.ts';
 import type { Duty } from '../../src/protocol/periods.ts';
 import type { DutyStream } from './duty-stream.ts';
-
-/** Who calls, and under what: as the first arguments of each script. */
-export interface Caller {
-  readonly node: string;
-  readonly lease: string;
-  readonly runId: string;
-}
 
 export interface RedisEvents {
   /** A script opened a period or minted an epoch. */
@@ -20,47 +15,24 @@ export interface RedisEvents {
   endAsked(request: EndRequest, answer: EndAnswer): void;
 }
 
-export interface Lease {
-  readonly lease: string;
-  readonly seen: number;
-  readonly restored: boolean;
-}
-
 /** Everything that a wipe takes and a snapshot keeps. */
 export interface Contents {
   readonly world: PresenceWorld;
   readonly duties: DutyStream;
-  readonly leases: Map<string, Lease>;
-  readonly dead: Set<string>;
-  /** Wall time at which the record of an offline user goes. */
-  readonly expiries: Map<number, number>;
-  known: boolean;
-  clock: number;
-  reading: number;
-  run: string;
-  birth: number;
-  /** Rises with every birth. */
-  generation: number;
-  /** Of the present birth, as `renew.lua` names it. */
-  name: string;
+  /** Entries of the timelines, those of the feed among them, oldest first; empty where nobody asked for them. */
+  readonly changes: PresenceChange[];
 }
 
-/** A copy that nobody else changes, in a `world` that is still empty. */
-export function copyOf(contents: Contents, world: PresenceWorld): Contents {
-  for (const [userId, record] of contents.world.records) {
+/** Puts a copy of `from` into contents that are still empty. */
+export function copyInto(into: Contents, { world, duties, changes }: Contents): Contents {
+  for (const [userId, record] of world.records) {
     const holds = new Map([...record.holds].map(([node, hold]) => [node, { ...hold }]));
-    world.records.set(userId, { ...record, holds });
+    into.world.records.set(userId, { ...record, holds });
   }
-  for (const [node, seen] of contents.world.nodes) world.nodes.set(node, seen);
-  for (const [node, losses] of contents.world.losses) world.losses.set(node, new Map(losses));
-  world.highestEpoch = contents.world.highestEpoch;
-  world.onlineCount = contents.world.onlineCount;
-  return {
-    ...contents,
-    world,
-    duties: contents.duties.copy(),
-    leases: new Map(contents.leases),
-    dead: new Set(contents.dead),
-    expiries: new Map(contents.expiries),
-  };
+  into.world.leases.copyFrom(world.leases);
+  into.world.losses.copyFrom(world.losses);
+  into.world.onlineCount = world.onlineCount;
+  into.duties.copyFrom(duties);
+  into.changes.push(...changes);
+  return into;
 }

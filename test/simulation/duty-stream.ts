@@ -8,6 +8,8 @@ interface Entry {
 
 /** As in `redis-duties.ts`. */
 const ABANDONED_AFTER_MS = 10_000;
+/** As in `reap.lua`. */
+const MAX_REQUEUED = 500;
 
 /** The stream of duties with its one consumer group. */
 export class DutyStream {
@@ -42,23 +44,31 @@ export class DutyStream {
     return [...this.#entries.values()].filter((entry) => entry.consumer === consumer).map(({ duty }) => duty);
   }
 
-  /** What a dead consumer had goes to whoever takes next. */
-  requeue(consumer: string, wall: number): void {
-    for (const [id, entry] of this.#entries) {
-      if (entry.deliveredAt === undefined || entry.consumer !== consumer) continue;
-      this.#entries.delete(id);
-      this.append(entry.duty, wall);
+  /** What a dead consumer had goes to whoever takes next; answers how much that was. */
+  requeue(consumer: string, wall: number): number {
+    const had = [...this.#entries.values()].filter((entry) => entry.consumer === consumer);
+    const given = had.slice(0, MAX_REQUEUED);
+    for (const { duty } of given) {
+      this.#entries.delete(duty.id);
+      this.append(duty, wall);
     }
+    return given.length;
   }
 
-  remove(id: string): void {
-    this.#entries.delete(id);
+  /** After a rollback another duty may bear the id: that one stays. */
+  remove({ id, userId, period }: Duty): void {
+    const duty = this.#entries.get(id)?.duty;
+    if (duty?.userId === userId && duty.period === period) this.#entries.delete(id);
   }
 
-  copy(): DutyStream {
-    const copy = new DutyStream();
-    copy.#serial = this.#serial;
-    for (const [id, entry] of this.#entries) copy.#entries.set(id, { ...entry });
-    return copy;
+  /** Oldest first. */
+  get all(): readonly Duty[] {
+    return [...this.#entries.values()].map(({ duty }) => duty);
+  }
+
+  copyFrom(other: DutyStream): void {
+    this.#serial = other.#serial;
+    this.#entries.clear();
+    for (const [id, entry] of other.#entries) this.#entries.set(id, { ...entry });
   }
 }

@@ -1,4 +1,5 @@
 import type { PresenceWorld } from '../../src/presence/rules/claims.ts';
+import type { Leases } from '../../src/presence/rules/lease.ts';
 import { LIVELY_MS } from '../../src/presence/rules/session-policy.ts';
 import type { Claim } from '../../src/presence/store/port.ts';
 import type { Duty } from '../../src/protocol/periods.ts';
@@ -49,6 +50,30 @@ export interface Mutation {
   readonly opensOverwrite?: boolean;
 }
 
+/** Breaks the rules of the leases of one world. */
+export function mutateLeases(mutation: Mutation, leases: Leases): void {
+  const delays = leases.delays.bind(leases);
+  const signOfLife = leases.signOfLife.bind(leases);
+  const { youngMs, chargesWholeGaps, unrestoredMayOpen, ignoresLeases, leasesOfAnyConnection } = mutation;
+  if (youngMs !== undefined) leases.limits = { ...leases.limits, youngMs };
+  if (chargesWholeGaps)
+    leases.momentAt = (wall) => {
+      const { clock, reading } = leases.world ?? { clock: wall, reading: wall };
+      return { wall, observed: clock + wall - reading };
+    };
+  if (unrestoredMayOpen)
+    leases.delays = (node, claim, moment) => delays(node, claim, moment) && leases.isYoung(moment);
+  if (ignoresLeases)
+    leases.signOfLife = (caller, moment) => {
+      return (leases.world !== undefined && leases.nodes.has(caller.node)) || signOfLife(caller, moment);
+    };
+  if (leasesOfAnyConnection)
+    leases.signOfLife = (caller, moment) => {
+      const lease = leases.nodes.get(caller.node)?.lease ?? '';
+      return lease !== '' && signOfLife({ ...caller, lease }, moment);
+    };
+}
+
 /** Puts a world out of order just before it takes a claim; answers the claim that it takes. */
 export function mutatedClaim(
   mutation: Mutation,
@@ -59,9 +84,9 @@ export function mutatedClaim(
   const { userId, mode } = claim;
   const record = world.records.get(userId);
   const held = record?.holds.get(node);
-  if (mutation.ignoresLosses) world.losses.get(node)?.delete(userId);
+  if (mutation.ignoresLosses) world.losses.forget(node, userId);
   if (mutation.repeatsAreNew && held?.rev === claim.rev) held.rev -= 1;
-  if (mutation.mintsBelowHighest) world.highestEpoch = 0;
+  if (mutation.mintsBelowHighest) world.leases.highestEpoch = 0;
   if (mode === 'socket') {
     for (const [other, hold] of record?.holds ?? []) {
       if (other === node) continue;
@@ -70,9 +95,9 @@ export function mutatedClaim(
     }
   }
   if (mode === 'socket' && (mutation.silentSocketsRefuse || mutation.deadNodesRefuse)) {
-    const newestSign = Math.max(...world.nodes.values());
+    const newestSign = Math.max(...[...world.leases.nodes.values()].map(({ seen }) => seen));
     const others = [...(record?.holds ?? [])].filter(([other, { sockets }]) => {
-      const isDead = (world.nodes.get(other) ?? 0) < newestSign - LIVELY_MS;
+      const isDead = (world.leases.nodes.get(other)?.seen ?? 0) < newestSign - LIVELY_MS;
       return other !== node && sockets > 0 && (mutation.silentSocketsRefuse || isDead);
     });
     return { ...claim, rivals: claim.rivals + others.length };

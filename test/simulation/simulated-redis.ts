@@ -1,48 +1,51 @@
+import type { PresenceChange } from '../../src/presence/api.ts';
 import { PresenceWorld } from '../../src/presence/rules/claims.ts';
-import { type Hold, isHolding, type Moment } from '../../src/presence/rules/record.ts';
+import { ANY_WORLD, type Caller, type Sighting } from '../../src/presence/rules/lease.ts';
+import type { Hold, Moment } from '../../src/presence/rules/record.ts';
 import type { WorldRules } from '../../src/presence/rules/session-policy.ts';
+import { visibleRecord } from '../../src/presence/rules/view.ts';
 import type {
   Claim,
   ClaimAnswer,
   EndAnswer,
   EndRequest,
-  Loss,
   ReapAnswer,
   RenewAnswer,
   RenewRequest,
+  UserRecord,
 } from '../../src/presence/store/port.ts';
-import type { Duty, EndedPeriod } from '../../src/protocol/periods.ts';
-import { type Caller, type Contents, copyOf, type Lease, type RedisEvents } from './contents.ts';
+import type { Duty, PeriodKey } from '../../src/protocol/periods.ts';
+import { type Contents, copyInto, type RedisEvents } from './contents.ts';
 import { DutyStream } from './duty-stream.ts';
-import { type Mutation, mutatedClaim, mutatedDuty } from './mutation.ts';
+import { type Mutation, mutatedClaim, mutatedDuty, mutateLeases } from './mutation.ts';
 import { type Scheduler, wallAt } from './scheduler.ts';
 
-const YOUNG_MS = 2000;
-const LOGINS_FIRST_MS = 500;
-const MAX_CHARGED_MS = 2000;
 const DEAD_AFTER_MS = 11_000;
 /** A look tells of a death up to a renewal ahead, and is on its way for much less than the rest of this. */
 const IDLE_LOOK_MS = 600;
 
-/** One Redis: the scripts of `src/presence/store/redis/scripts` over the rules of `src/presence/rules`, and what may befall it. */
+export interface SimulatedRedisOptions {
+  readonly scheduler: Pick<Scheduler, 'now'>;
+  readonly rules: WorldRules;
+  readonly mutation: Mutation;
+  readonly events: RedisEvents;
+  /** Whether the entries of the timelines are kept. */
+  readonly keepsChanges?: boolean;
+  readonly deadAfterMs?: number;
+}
+
+/** One Redis: the scripts of `src/presence/store/redis/scripts` as the rules of `src/presence/rules` compute them, and what may befall it. */
 export class SimulatedRedis {
   skewMs = 0;
   runId = 'run-1';
   #runs = 1;
   #contents: Contents;
-  readonly #scheduler: Scheduler;
-  readonly #rules: WorldRules;
+  readonly #options: SimulatedRedisOptions;
   readonly #mutation: Mutation;
   readonly #events: RedisEvents;
 
-  constructor(options: {
-    scheduler: Scheduler;
-    rules: WorldRules;
-    mutation: Mutation;
-    events: RedisEvents;
-  }) {
-    this.#scheduler = options.scheduler;
-    this.#rules = options.rules;
+  constructor(options: SimulatedRedisOptions) {
+    this.#options = options;
     this.#mutation = options.mutation;
     this.#events = options.events;
     this.#contents = this.#empty();
@@ -56,8 +59,13 @@ export class SimulatedRedis {
     return this.#contents.duties;
   }
 
+  /** Entries of the timelines, those of the feed among them, oldest first. */
+  get changes(): readonly PresenceChange[] {
+    return this.#contents.changes;
+  }
+
   get wall(): number {
-    return wallAt(this.#scheduler.now, this.skewMs);
+    return wallAt(this.#options.scheduler.now, this.skewMs);
   }
 
   /** FLUSHALL: the same server without a memory. */
@@ -66,9 +74,9 @@ export class SimulatedRedis {
   }
 
   snapshot(): () => void {
-    const kept = copyOf(this.#contents, this.#createWorld());
+    const kept = copyInto(this.#empty(), this.#contents);
     return () => {
-      this.#contents = copyOf(kept, this.#createWorld());
+      this.#contents = copyInto(this.#empty(), kept);
     };
   }
 
@@ -78,49 +86,29 @@ export class SimulatedRedis {
     this.runId = `run-${this.#runs}`;
   }
 
-  renew(
-    caller: Caller,
-    request: RenewRequest,
-    restatedIn: string | undefined,
-  ): RenewAnswer & { readonly birth: string } {
-    const contents = this.#contents;
-    const { world, leases } = contents;
-    const moment = this.#moment();
-    if (Number(leases.get(caller.node)?.lease ?? 0) > Number(caller.lease))
-      return { restore: false, losses: [], world: '', onlineCount: 0, foreign: [], birth: '' };
-    const lived = restatedIn === contents.name ? contents.generation : Number(restatedIn?.split(':')[2] ?? 0);
-    if (!contents.known || contents.run !== caller.runId || contents.generation < lived) {
-      contents.generation = Math.max(contents.generation, lived) + 1;
-      for (const node of leases.keys())
-        this.#keepLease(node, { lease: '', seen: moment.observed, restored: false });
-      contents.birth = moment.observed;
-      contents.run = caller.runId;
-      contents.known = true;
-      contents.name = `${caller.runId}:${contents.birth}:${contents.generation}`;
-    }
-    this.#keepClock(moment);
-    if (!this.#mutation.forgetsHighestEpoch)
-      world.highestEpoch = Math.max(world.highestEpoch, request.highestEpoch);
-    const birth = contents.name;
-    const credited = request.restored && (restatedIn ?? birth) === birth;
-    const restored =
-      credited || leases.get(caller.node)?.restored === true || this.#mutation.neverRestores === true;
-    this.#keepLease(caller.node, { lease: caller.lease, seen: moment.observed, restored });
-    contents.dead.delete(caller.node);
-    const waiting = world.losses.get(caller.node);
-    for (const { userId, rev } of request.acknowledged) {
-      if (waiting?.get(userId)?.rev === rev) waiting.delete(userId);
-    }
-    const losses = [...(waiting?.values() ?? [])];
-    if (this.#mutation.lossesToldOnce) waiting?.clear();
-    return { restore: !restored, losses, world: birth, onlineCount: world.onlineCount, foreign: [], birth };
+  /** `birth` names the newest world of the node. Undefined: it has renewed on a newer connection. */
+  renew(caller: Caller, request: RenewRequest, birth: string | undefined): RenewAnswer | undefined {
+    const { leases, losses, onlineCount } = this.world;
+    const { wall } = this;
+    const { neverRestores, forgetsHighestEpoch } = this.#mutation;
+    const restated = request.restored ? (birth ?? ANY_WORLD) : undefined;
+    const renewal = {
+      restatedIn: neverRestores ? ANY_WORLD : restated,
+      lived: Number(birth?.split(':')[2] ?? 0),
+      highestEpoch: forgetsHighestEpoch ? 0 : request.highestEpoch,
+    };
+    const renewed = leases.renew(caller, renewal, leases.momentAt(wall));
+    if (renewed.kind === 'stale') return undefined;
+    const waiting = losses.renewed(caller.node, request.acknowledged, wall);
+    if (this.#mutation.lossesToldOnce) losses.renewed(caller.node, waiting, wall);
+    return { restore: renewed.restore, world: renewed.world, losses: waiting, onlineCount, foreign: [] };
   }
 
   claim(caller: Caller, batch: readonly Claim[]): readonly ClaimAnswer[] {
-    const moment = this.#moment();
-    if (!this.#hasLease(caller, moment)) return batch.map(() => ({ kind: 'no-lease' }));
+    const moment = this.#leased(caller);
+    if (moment === undefined) return batch.map(() => ({ kind: 'no-lease' }));
     return batch.map((claim) => {
-      const before = this.world.records.get(claim.userId)?.epoch;
+      const before = this.world.recordOf(claim.userId, moment.wall)?.epoch;
       const answer = this.#take(caller, claim, moment);
       const minted = answer.kind === 'opened' || (answer.kind === 'joined' && claim.mode === 'socket');
       // A repeated statement gets its old answer.
@@ -131,37 +119,30 @@ export class SimulatedRedis {
     });
   }
 
-  record(caller: Caller, batch: readonly { userId: number; period: number }[]): readonly boolean[] {
-    const valid = this.#hasLease(caller, this.#moment());
-    return batch.map(({ userId, period }) => {
-      return valid && this.world.record(caller.node, { userId, period });
-    });
+  record(caller: Caller, batch: readonly PeriodKey[]): readonly boolean[] {
+    const valid = this.#leased(caller) !== undefined;
+    return batch.map((opening) => valid && this.world.record(caller.node, opening));
   }
 
-  /** False where some are still held. */
-  withdraw(caller: Caller, batch: readonly { userId: number; period: number }[]): boolean {
-    if (!this.#hasLease(caller, this.#moment())) return false;
-    let isDone = true;
+  /** How many are still held. */
+  withdraw(caller: Caller, batch: readonly PeriodKey[]): number | 'no-lease' {
+    const moment = this.#leased(caller);
+    if (moment === undefined) return 'no-lease';
+    let left = 0;
     for (const opening of batch) {
-      if (this.world.withdraw(caller.node, opening)) this.#events.withdrawn(opening.userId, caller);
-      else isDone = false;
-      this.#expireOffline(opening.userId);
+      if (this.world.withdraw(caller.node, opening, moment)) this.#events.withdrawn(opening.userId, caller);
+      else left += 1;
     }
-    return isDone;
+    return left;
   }
 
   end(caller: Caller, batch: readonly EndRequest[]): readonly EndAnswer[] {
-    const moment = this.#moment();
-    const valid = this.#hasLease(caller, moment);
+    const moment = this.#leased(caller);
+    if (moment === undefined) return batch.map(() => ({ kind: 'no-lease' }));
     return batch.map((request) => {
-      if (!valid) return { kind: 'no-lease' };
-      if (this.#isYoung(moment)) return { kind: 'young' };
-      const own = this.world.losses.get(caller.node)?.get(request.userId);
       const epoch = this.#mutation.endIgnoresEpoch ? 0 : request.epoch;
-      const asked =
-        this.#mutation.strictEnd && epoch > 0 ? { ...request, epoch: epoch - 1 } : { ...request, epoch };
-      const answer = this.world.end(asked, moment);
-      this.#restoreLoss(caller.node, request.userId, own);
+      const asked = { ...request, epoch: this.#mutation.strictEnd && epoch > 0 ? epoch - 1 : epoch };
+      const answer = this.world.end(caller.node, asked, moment);
       this.#events.endAsked(request, answer);
       return answer;
     });
@@ -169,83 +150,77 @@ export class SimulatedRedis {
 
   /** Whether a look at dead nodes would find none, now and for as long as one is on its way. */
   hasNothingToReap(): boolean {
-    const { leases, dead } = this.#contents;
-    if (dead.size > 0) return false;
-    const { observed } = this.#moment();
-    for (const { seen } of leases.values()) if (observed - seen >= this.#silence - IDLE_LOOK_MS) return false;
+    const { leases } = this.world;
+    if (leases.dead.size > 0) return false;
+    const { observed } = leases.momentAt(this.wall);
+    for (const { seen } of leases.nodes.values())
+      if (observed - seen >= this.#silence - IDLE_LOOK_MS) return false;
     return true;
   }
 
   /** Whether a renewal changes nothing but the time of the last sign of life. */
   isSettledIn({ node, lease, runId }: Caller): boolean {
-    const { known, run, leases } = this.#contents;
-    const held = leases.get(node);
-    return known && run === runId && held?.lease === lease && held.restored;
+    const { world, nodes } = this.world.leases;
+    const held = nodes.get(node);
+    return world?.run === runId && held?.lease === lease && held.restored;
   }
 
   reap(caller: Caller, limit: number): ReapAnswer {
-    const moment = this.#moment();
-    const { world, leases, dead } = this.#contents;
-    if (!this.#hasLease(caller, moment) || this.#isYoung(moment, true))
+    const { world } = this;
+    const moment = this.#leased(caller);
+    if (moment === undefined || world.leases.isYoung(moment, true))
       return { ended: [], ghosts: 0, nextDeathMs: undefined };
-    let nextDeathMs: number | undefined;
-    for (const [node, { seen }] of leases) {
-      const rest = this.#silence - (moment.observed - seen);
-      if (rest > 0) {
-        nextDeathMs = Math.min(rest, nextDeathMs ?? rest);
-        continue;
-      }
-      leases.delete(node);
-      world.nodes.delete(node);
-      dead.add(node);
-    }
-    const ended: EndedPeriod[] = [];
-    let ghosts = 0;
-    for (const node of dead) {
-      const { reapIgnoresDeadlines, reapIgnoresHttp } = this.#mutation;
+    const { nextDeathMs } = world.leases.buryDead(this.#silence, moment);
+    const { reapIgnoresDeadlines, reapIgnoresHttp, neverReaps } = this.#mutation;
+    for (const node of world.leases.dead) {
       if (reapIgnoresDeadlines) this.#passDeadlines(node, { socketUntil: 0, httpUntil: 0 });
       if (reapIgnoresHttp) this.#passDeadlines(node, { httpUntil: 0 });
-      if (!this.#mutation.neverReaps) ended.push(...world.reap(node, limit, moment));
-      const left = world.heldBy(node).length;
-      this.duties.requeue(node, this.wall);
-      // What it lost it must hear if it was only frozen.
-      if (left === 0) dead.delete(node);
-      ghosts += left;
     }
-    return { ended, ghosts, nextDeathMs };
+    const reaped = world.reap(neverReaps ? 0 : limit, moment, (node) =>
+      this.duties.requeue(node, moment.wall),
+    );
+    return { ...reaped, nextDeathMs };
   }
 
   unstated(caller: Caller, rev: number): readonly number[] {
-    return this.#hasLease(caller, this.#moment()) ? this.world.heldBy(caller.node, rev) : [];
+    return this.#leased(caller) === undefined ? [] : this.world.heldBy(caller.node, rev);
+  }
+
+  read(node: string, userIds: readonly number[]): readonly (UserRecord | undefined)[] {
+    return userIds.map((userId) => visibleRecord(this.world.recordOf(userId, this.wall), node));
+  }
+
+  knows(rows: readonly PeriodKey[]): readonly boolean[] {
+    return rows.map((row) => this.world.knows(row, this.wall));
+  }
+
+  /** Who takes part, and how many users each holds. */
+  nodes(): readonly (Sighting & { readonly users: number })[] {
+    const { leases } = this.world;
+    return leases
+      .sightings(leases.momentAt(this.wall))
+      .map((sighting) => ({ ...sighting, users: this.world.heldBy(sighting.node).length }));
   }
 
   acknowledge(duties: readonly Duty[]): void {
-    for (const { id, userId, period } of duties) {
-      this.duties.remove(id);
-      this.world.acknowledgeDuty(userId, period);
-      this.#expireOffline(userId);
+    const moment = this.world.leases.momentAt(this.wall);
+    for (const duty of duties) {
+      this.duties.remove(duty);
+      this.world.acknowledgeDuty(duty, moment);
     }
   }
 
   #take(caller: Caller, asked: Claim, moment: Moment): ClaimAnswer {
-    const { world, expiries } = this.#contents;
-    this.#expire(asked.userId);
-    const call = { node: caller.node, claim: asked, wall: moment.wall };
-    const claim = mutatedClaim(this.#mutation, world, call);
-    const held = world.records.get(claim.userId)?.holds.get(caller.node);
-    const loss = world.losses.get(caller.node)?.get(claim.userId);
-    const decided =
-      (held !== undefined && claim.rev <= held.rev) || (loss !== undefined && claim.rev <= loss.rev);
-    const isEnd = claim.mode === 'state' && !isHolding(claim);
-    const mustWait = this.#isYoung(moment, isEnd) || (claim.mode !== 'state' && this.#hasToRestore(caller));
-    if (!decided && claim.mode !== 'restate' && mustWait) return { kind: 'young' };
+    const { world } = this;
+    const claim = mutatedClaim(this.#mutation, world, {
+      node: caller.node,
+      claim: asked,
+      wall: moment.wall,
+    });
     const answer = world.claim(caller.node, claim, moment);
-    const opened = world.records.get(claim.userId);
     if (this.#mutation.takeOverTellsNobody && claim.mode === 'socket') {
-      for (const [node, losses] of world.losses) if (node !== caller.node) losses.delete(claim.userId);
+      for (const [node] of world.losses) if (node !== caller.node) world.losses.forget(node, claim.userId);
     }
-    if (opened !== undefined && opened.holds.size > 0) expiries.delete(claim.userId);
-    else this.#expireOffline(claim.userId);
     return answer;
   }
 
@@ -256,97 +231,31 @@ export class SimulatedRedis {
     }
   }
 
-  #restoreLoss(node: string, userId: number, loss: Loss | undefined): void {
-    const losses = this.world.losses.get(node);
-    if (loss === undefined) losses?.delete(userId);
-    else losses?.set(userId, loss);
-  }
-
-  #moment(): Moment {
-    const { clock, reading, known } = this.#contents;
-    const { wall } = this;
-    if (!known) return { wall, observed: wall };
-    const gap = wall - reading;
-    const charged = this.#mutation.chargesWholeGaps ? gap : Math.max(0, Math.min(MAX_CHARGED_MS, gap));
-    return { wall, observed: clock + charged };
-  }
-
-  #keepClock(moment: Moment): void {
-    const { wall, observed } = moment;
-    const { known, clock, reading, birth } = this.#contents;
-    if (known && wall - reading > MAX_CHARGED_MS && clock < birth + YOUNG_MS) this.#contents.birth = observed;
-    this.#contents.clock = observed;
-    this.#contents.reading = wall;
+  /** The moment of a script under a valid lease; undefined without one. */
+  #leased(caller: Caller): Moment | undefined {
+    const { leases } = this.world;
+    const moment = leases.momentAt(this.wall);
+    return leases.signOfLife(caller, moment) ? moment : undefined;
   }
 
   get #silence(): number {
-    return this.#mutation.reapsWithoutGrace ? DEAD_AFTER_MS - 6000 : DEAD_AFTER_MS;
-  }
-
-  #isYoung({ observed }: Moment, forEnds = false): boolean {
-    const youngMs = this.#mutation.youngMs ?? YOUNG_MS;
-    return observed < this.#contents.birth + youngMs + (forEnds ? LOGINS_FIRST_MS : 0);
-  }
-
-  #hasLease(caller: Caller, moment: Moment): boolean {
-    const { known, run, leases } = this.#contents;
-    const lease = leases.get(caller.node);
-    if (this.#mutation.ignoresLeases && known && lease !== undefined) return true;
-    if (!known || run !== caller.runId) return false;
-    if (lease === undefined) return false;
-    if (lease.lease !== caller.lease && (!this.#mutation.leasesOfAnyConnection || lease.lease === ''))
-      return false;
-    this.#keepClock(moment);
-    this.#keepLease(caller.node, { ...lease, seen: moment.observed });
-    return true;
-  }
-
-  #hasToRestore({ node }: Caller): boolean {
-    return !this.#mutation.unrestoredMayOpen && this.#contents.leases.get(node)?.restored === false;
-  }
-
-  #keepLease(node: string, lease: Lease): void {
-    this.#contents.leases.set(node, lease);
-    this.world.nodes.set(node, lease.seen);
-  }
-
-  #expire(userId: number): void {
-    const at = this.#contents.expiries.get(userId);
-    if (at === undefined || at > this.wall) return;
-    this.#contents.expiries.delete(userId);
-    this.world.records.delete(userId);
-  }
-
-  #expireOffline(userId: number): void {
-    const record = this.world.records.get(userId);
-    if (record === undefined || record.holds.size > 0 || record.unsettled.length > 0) return;
-    this.world.highestEpoch = Math.max(this.world.highestEpoch, record.epoch);
-    const { expiries } = this.#contents;
-    if (!expiries.has(userId)) expiries.set(userId, this.wall + Math.max(1, this.#rules.lastSeenTtlMs));
+    const { deadAfterMs = DEAD_AFTER_MS } = this.#options;
+    return this.#mutation.reapsWithoutGrace ? deadAfterMs - 6000 : deadAfterMs;
   }
 
   #empty(): Contents {
-    const contents: Contents = {
-      ...{ world: this.#createWorld(), duties: new DutyStream(), leases: new Map(), dead: new Set() },
-      ...{
-        expiries: new Map(),
-        known: false,
-        clock: 0,
-        reading: 0,
-        run: '',
-        birth: 0,
-        generation: 0,
-        name: '',
-      },
-    };
-    return contents;
-  }
-
-  #createWorld(): PresenceWorld {
-    return new PresenceWorld(this.#rules, (duty) => {
+    const changes: PresenceChange[] = [];
+    const { rules, keepsChanges } = this.#options;
+    const duties = new DutyStream();
+    const record = (duty: Omit<Duty, 'id'>): void => {
       const recorded = mutatedDuty(this.#mutation, duty, this.wall);
       this.#events.ended(recorded ?? duty);
-      if (recorded !== undefined) this.duties.append(recorded, this.wall);
+      if (recorded !== undefined) duties.append(recorded, this.wall);
+    };
+    const world = new PresenceWorld(rules, record, (change) => {
+      if (keepsChanges) changes.push(change);
     });
+    mutateLeases(this.#mutation, world.leases);
+    return { world, duties, changes };
   }
 }

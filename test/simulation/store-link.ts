@@ -1,6 +1,6 @@
 import type { Timer } from '../../src/lib/clock.ts';
 import type { StoredChange } from '../../src/presence/api.ts';
-import { isOnline, type RecordState } from '../../src/presence/rules/record.ts';
+import type { Caller } from '../../src/presence/rules/lease.ts';
 import type {
   Claim,
   ClaimAnswer,
@@ -13,7 +13,6 @@ import type {
   UserRecord,
 } from '../../src/presence/store/port.ts';
 import type { Duty, PendingDuties } from '../../src/protocol/periods.ts';
-import type { Caller } from './contents.ts';
 import { befalls, GOOD_LINE, type LineQuality, type RedisHost } from './network.ts';
 import type { Random } from './random.ts';
 import type { NodeClock, Scheduler } from './scheduler.ts';
@@ -85,7 +84,8 @@ export class StoreLink implements PresenceStore {
       known !== undefined && this.#host.redis.isSettledIn(known)
         ? this.#host.redis.renew(known, request, restatedIn)
         : await this.#script((redis, caller) => redis.renew(caller, request, restatedIn));
-    this.#birth = answer.birth;
+    if (answer === undefined) throw new Error('STALE this node has renewed on a newer connection');
+    this.#birth = answer.world;
     return answer;
   }
   claim(batch: readonly Claim[]): Promise<readonly ClaimAnswer[]> {
@@ -95,7 +95,7 @@ export class StoreLink implements PresenceStore {
     return this.#script((redis, caller) => redis.record(caller, batch));
   }
   async withdraw(batch: readonly Row[]): Promise<void> {
-    if (!(await this.#script((redis, caller) => redis.withdraw(caller, batch))))
+    if ((await this.#script((redis, caller) => redis.withdraw(caller, batch))) !== 0)
       throw new Error('still held');
   }
   end(batch: readonly EndRequest[]): Promise<readonly EndAnswer[]> {
@@ -109,7 +109,7 @@ export class StoreLink implements PresenceStore {
     return this.#script((redis, caller) => redis.reap(caller, limit));
   }
   read(userIds: readonly number[]): Promise<readonly (UserRecord | undefined)[]> {
-    return this.#script((redis) => userIds.map((userId) => visible(redis.world.records.get(userId))));
+    return this.#script((redis) => redis.read(this.#node, userIds));
   }
   onlinePage(): ReturnType<PresenceStore['onlinePage']> {
     return Promise.resolve({ userIds: [], cursor: undefined });
@@ -121,13 +121,7 @@ export class StoreLink implements PresenceStore {
     return Promise.resolve([]);
   }
   knows(rows: readonly Row[]): Promise<readonly boolean[]> {
-    return this.#script((redis) =>
-      rows.map(({ userId, period }) => {
-        const record = redis.world.records.get(userId);
-        if (record === undefined) return false;
-        return (record.holds.size > 0 && record.period === period) || record.unsettled.includes(period);
-      }),
-    );
+    return this.#script((redis) => redis.knows(rows));
   }
   async takeDuties(limit: number): Promise<readonly Duty[]> {
     this.#takes += 1;
@@ -302,13 +296,4 @@ class Call<Value> {
     this.isOpen = false;
     this.#settle.reject(new Error(why));
   }
-}
-
-function visible(record: RecordState | undefined): UserRecord | undefined {
-  if (record === undefined) return undefined;
-  const { userId, username, ip, epoch, last, loginTime, proof, period } = record;
-  const known = { userId, username, ip, epoch, sockets: 0, socketsElsewhere: 0 };
-  if (isOnline(record))
-    return { ...known, status: 'online', loginTime, lastHeartbeat: proof, logoutTime: undefined, period };
-  return last === undefined ? undefined : { ...known, ...last, status: 'offline' };
 }

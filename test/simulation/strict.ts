@@ -1,9 +1,10 @@
 import type { Dial } from '../../src/presence/api.ts';
+import type { Caller } from '../../src/presence/rules/lease.ts';
 import { isOnline } from '../../src/presence/rules/record.ts';
 import type { Claim, ClaimAnswer, EndAnswer, EndRequest } from '../../src/presence/store/port.ts';
 import type { Duty } from '../../src/protocol/periods.ts';
 import type { ClientSocket } from './client.ts';
-import type { Caller, RedisEvents } from './contents.ts';
+import type { RedisEvents } from './contents.ts';
 import type { Fault } from './faults.ts';
 import { type Scheduler, wallAt } from './scheduler.ts';
 import {

@@ -1,5 +1,6 @@
 import { expect } from 'vitest';
 import { PresenceWorld } from '../../src/presence/rules/claims.ts';
+import type { Moment } from '../../src/presence/rules/record.ts';
 import type { WorldRules } from '../../src/presence/rules/session-policy.ts';
 import type { Claim, ClaimAnswer, EndAnswer, Loss } from '../../src/presence/store/port.ts';
 import { RedisPresenceStore } from '../../src/presence/store/redis/store.ts';
@@ -32,6 +33,10 @@ export interface ModelCommand {
 interface Numbered {
   readonly world: number;
   readonly redis: number;
+}
+
+function momentNow(): Moment {
+  return { wall: Date.now(), observed: performance.now() };
 }
 
 /** The rules of presence and the scripts of Redis, given the same commands. Throws where they disagree. */
@@ -80,7 +85,7 @@ export class PresenceModel {
 
   async apply(command: ModelCommand): Promise<void> {
     const user = this.#user(command);
-    for (const node of this.#nodes) this.#world.nodes.set(node, performance.now());
+    for (const node of this.#nodes) this.#world.leases.note(node, momentNow());
     switch (command.operation) {
       case 'socket':
       case 'http':
@@ -193,8 +198,7 @@ export class PresenceModel {
     command: ModelCommand,
     claims: { readonly world: Claim; readonly redis: Claim },
   ): Promise<void> {
-    const moment = { wall: Date.now(), observed: performance.now() };
-    const ours = this.#world.claim(this.#node(command), claims.world, moment);
+    const ours = this.#world.claim(this.#node(command), claims.world, momentNow());
     const [theirs] = await this.#store(command).claim([claims.redis]);
     this.#last.set(`${command.node}:${command.user}`, claims.world);
     this.#agree(claims.world.userId, ours, theirs);
@@ -212,7 +216,7 @@ export class PresenceModel {
   async #withdraw(command: ModelCommand, userId: number): Promise<void> {
     const period = this.#periodOf(userId, command.pick);
     if (period === undefined) return;
-    const isDone = this.#world.withdraw(this.#node(command), { userId, period: period.world });
+    const isDone = this.#world.withdraw(this.#node(command), { userId, period: period.world }, momentNow());
     const given = this.#store(command).withdraw([{ userId, period: period.redis }]);
     expect(
       await given.then(
@@ -244,14 +248,7 @@ export class PresenceModel {
       proofAgeMs: -1,
     });
     const node = this.#node(command);
-    const before = this.#world.losses.get(node)?.get(userId);
-    const moment = { wall: Date.now(), observed: performance.now() };
-    const ours = this.#world.end(ask(this.forgetEpochs ? 0 : epoch?.world), moment);
-    // The node that asks knows: the scripts tell the others alone.
-    if (ours.kind === 'ended') {
-      if (before === undefined) this.#world.losses.get(node)?.delete(userId);
-      else this.#world.losses.get(node)?.set(userId, before);
-    }
+    const ours = this.#world.end(node, ask(this.forgetEpochs ? 0 : epoch?.world), momentNow());
     const [theirs] = await this.#store(command).end([ask(epoch?.redis)]);
     this.#agree(userId, ours, theirs);
     await this.#compare(userId);
@@ -259,13 +256,13 @@ export class PresenceModel {
 
   async #renew(command: ModelCommand): Promise<void> {
     const store = this.#store(command);
-    const waiting = this.#world.losses.get(this.#node(command)) ?? new Map<number, Loss>();
+    const told = this.#world.losses.renewed(this.#node(command), [], Date.now());
     const { losses } = await store.renew({ highestEpoch: 0, restored: true, acknowledged: [] });
     const sorted = (list: Iterable<Loss>) => [...list].sort((left, right) => left.userId - right.userId);
-    expect(sorted(losses)).toEqual(sorted(waiting.values()));
+    expect(sorted(losses)).toEqual(sorted(told));
     if (command.pick % 2 === 0) return;
     await store.renew({ highestEpoch: 0, restored: true, acknowledged: losses });
-    waiting.clear();
+    this.#world.losses.renewed(this.#node(command), told, Date.now());
   }
 
   async #acknowledge(command: ModelCommand): Promise<void> {
@@ -275,7 +272,7 @@ export class PresenceModel {
     const index = command.pick % Math.max(1, mine.length);
     const [theirs, own] = [mine[index], this.#worldDuties[index]];
     if (theirs === undefined || own === undefined) return;
-    this.#world.acknowledgeDuty(own.userId, own.period);
+    this.#world.acknowledgeDuty(own, momentNow());
     await this.#store(command).ackDuties([theirs]);
     await this.#compare(own.userId);
   }

@@ -1,16 +1,18 @@
 import type { Duty, EndedPeriod, PeriodKey } from '../../protocol/periods.ts';
 import type { LogoutReason } from '../../protocol/reasons.ts';
 import type { PresenceChange } from '../api.ts';
-import type { Claim, ClaimAnswer, EndAnswer, EndRequest, Loss } from '../store/port.ts';
+import type { Claim, ClaimAnswer, EndAnswer, EndRequest } from '../store/port.ts';
+import { Leases } from './lease.ts';
+import { Losses } from './losses.ts';
 import {
   accepted,
   applyClaim,
+  expireOffline,
   isBeingOpened,
   isHeldElsewhere,
   isHolding,
   isOnline,
   isPast,
-  lose,
   type Moment,
   newestProof,
   newHold,
@@ -28,14 +30,11 @@ import { isTaken, type LoginStep, sessionRefusal, type WorldRules, withoutTaken 
  */
 export class PresenceWorld {
   readonly records = new Map<number, RecordState>();
-  /** Observed time of each node's last sign of life. */
-  readonly nodes = new Map<string, number>();
-  readonly losses = new Map<string, Map<number, Loss>>();
+  readonly leases = new Leases();
+  readonly losses = new Losses();
   readonly #rules: WorldRules;
   readonly #dutyRecorded: (duty: Omit<Duty, 'id'>) => void;
   readonly #changed: (change: PresenceChange) => void;
-  /** No new epoch is at or below it. */
-  highestEpoch = 0;
   onlineCount = 0;
 
   constructor(
@@ -48,13 +47,23 @@ export class PresenceWorld {
     this.#changed = changed;
   }
 
+  /** What is known of a user at `wall`. */
+  recordOf(userId: number, wall: number): RecordState | undefined {
+    const record = this.records.get(userId);
+    if (record?.expiresAt === undefined || wall <= record.expiresAt) return record;
+    this.records.delete(userId);
+    return undefined;
+  }
+
+  /** The caller has a valid lease: who has none is answered `no-lease` by the store. */
   claim(node: string, claim: Claim, moment: Moment): ClaimAnswer {
-    const record = this.records.get(claim.userId);
+    const record = this.recordOf(claim.userId, moment.wall);
     const held = record?.holds.get(node);
     if (held !== undefined && claim.rev <= held.rev)
       return claim.rev === held.rev ? held.answer : { kind: 'stale' };
     const loss = this.losses.get(node)?.get(claim.userId);
     if (loss !== undefined && claim.rev <= loss.rev) return { kind: 'lost' };
+    if (this.leases.delays(node, claim, moment)) return { kind: 'young' };
     const step = { claim, record: record ?? newRecord(claim.userId), moment };
     switch (claim.mode) {
       case 'socket':
@@ -86,16 +95,18 @@ export class PresenceWorld {
   }
 
   /** The node gives its part in an opening back. False where another has recorded it: the node still holds the user. */
-  withdraw(node: string, { userId, period }: PeriodKey): boolean {
+  withdraw(node: string, { userId, period }: PeriodKey, moment: Moment): boolean {
     const record = this.records.get(userId);
     if (record === undefined || record.period !== period || !record.holds.has(node)) return true;
     if (record.recorded) return false;
-    if (record.holds.delete(node) && record.holds.size === 0) this.#forgetOpening(record);
+    this.#giveUp(record, node, moment);
     return true;
   }
 
-  end(request: EndRequest, moment: Moment): EndAnswer {
-    const record = this.records.get(request.userId) ?? newRecord(request.userId);
+  /** `node` is who asks: it knows, and the others are told that they lost the user. */
+  end(node: string, request: EndRequest, moment: Moment): EndAnswer {
+    if (this.leases.isYoung(moment)) return { kind: 'young' };
+    const record = this.recordOf(request.userId, moment.wall) ?? newRecord(request.userId);
     // Who has a newer connection than the one named keeps it, and may open others.
     if (isOnline(record) && request.epoch > 0 && request.epoch < record.epoch) return { kind: 'superseded' };
     if (request.blockMs !== undefined) this.#block(record, request.blockMs, moment);
@@ -105,24 +116,40 @@ export class PresenceWorld {
     if (request.proofAgeMs >= 0) record.proof = Math.max(record.proof, moment.wall - request.proofAgeMs);
     const { userId, reason } = request;
     const note = request.note === undefined ? {} : { note: request.note };
-    for (const [node, { rev }] of record.holds) lose(this.losses, node, { userId, rev, reason, ...note });
+    for (const [other, { rev }] of record.holds)
+      if (other !== node) this.losses.add(other, { userId, rev, reason, ...note });
     const logoutTime = Math.max(record.loginTime, moment.wall);
     return { kind: 'ended', end: this.#end(record, { reason, logoutTime, node: '', ...note }) };
   }
 
-  /** Drops the holds of a dead node whose deadlines have passed; at most `limit` users are looked at. */
-  reap(node: string, limit: number, moment: Moment): readonly EndedPeriod[] {
+  /**
+   * Drops the holds of dead nodes whose deadlines have passed, `limit` at most. A dead node is forgotten once it holds
+   * nobody and had no duties in hand, which `requeue` gives to others and counts.
+   */
+  reap(
+    limit: number,
+    moment: Moment,
+    requeue: (node: string) => number = () => 0,
+  ): { readonly ended: readonly EndedPeriod[]; readonly ghosts: number } {
     const ended: EndedPeriod[] = [];
-    let looked = 0;
-    for (const record of this.records.values()) {
-      const hold = record.holds.get(node);
-      if (hold === undefined || Math.max(hold.socketUntil, hold.httpUntil) > moment.observed) continue;
-      if (looked === limit) break;
-      looked += 1;
-      const end = this.#drop(record, { node, reason: 'node-lost', moment });
-      if (end !== undefined) ended.push(end);
+    let ghosts = 0;
+    let rest = limit;
+    for (const node of this.leases.dead) {
+      const due = this.heldBy(node).filter((userId) => this.#isDue(userId, node, moment));
+      for (const userId of due.slice(0, rest)) {
+        const record = this.records.get(userId);
+        const end = record && this.#drop(record, { node, reason: 'node-lost', moment });
+        if (end !== undefined) ended.push(end);
+      }
+      rest = Math.max(0, rest - due.length);
+      const left = this.heldBy(node).length;
+      if (requeue(node) === 0 && left === 0) {
+        this.leases.dead.delete(node);
+        this.losses.ofDead(node, moment.wall);
+      }
+      ghosts += left;
     }
-    return ended;
+    return { ended, ghosts };
   }
 
   /** Users whom `node` holds, alone or with others, by statements up to `rev`. */
@@ -133,19 +160,29 @@ export class PresenceWorld {
     return held.map(({ userId }) => userId);
   }
 
-  acknowledgeDuty(userId: number, period: number): void {
-    const record = this.records.get(userId);
+  /** Whether a period runs, or its duty waits (rule ST4). */
+  knows({ userId, period }: PeriodKey, wall: number): boolean {
+    const record = this.recordOf(userId, wall);
+    if (record === undefined) return false;
+    return (record.holds.size > 0 && record.period === period) || record.unsettled.includes(period);
+  }
+
+  acknowledgeDuty({ userId, period }: PeriodKey, moment: Moment): void {
+    const record = this.recordOf(userId, moment.wall);
     if (record === undefined || !settled(record, period) || record.holds.size > 0) return;
-    // Its epochs must stay below those to come, also where the clock steps back meanwhile (rule PR3).
-    this.highestEpoch = Math.max(this.highestEpoch, record.epoch);
-    if (this.#rules.lastSeenTtlMs === 0 && record.blockedUntil === 0) this.records.delete(userId);
+    this.#expireOffline(record, moment);
+  }
+
+  #isDue(userId: number, node: string, { observed }: Moment): boolean {
+    const hold = this.records.get(userId)?.holds.get(node);
+    return hold !== undefined && Math.max(hold.socketUntil, hold.httpUntil) <= observed;
   }
 
   /** Refuses logins for `blockMs`; 0 lifts the block, and forgets a record that was kept for it alone. */
-  #block(record: RecordState, blockMs: number, { observed }: Moment): void {
-    record.blockedUntil = blockMs > 0 ? observed + blockMs : 0;
+  #block(record: RecordState, blockMs: number, moment: Moment): void {
+    record.blockedUntil = blockMs > 0 ? moment.observed + blockMs : 0;
     if (blockMs > 0) this.records.set(record.userId, record);
-    else if (record.holds.size === 0) this.#forgetOpening(record);
+    if (record.holds.size === 0) this.#forgetOpening(record, moment);
   }
 
   #login(node: string, step: LoginStep): ClaimAnswer {
@@ -154,19 +191,19 @@ export class PresenceWorld {
     // SQL knows a later period: a failover has brought this opening back, and what came of it is told there.
     if (!record.recorded && record.holds.size > 0 && record.period < claim.floor) {
       record.holds.clear();
-      this.#forgetOpening(record);
+      this.#forgetOpening(record, moment);
     }
     if (isBeingOpened(record, node, moment)) return { kind: 'young' };
     if (claim.mode === 'socket') {
       if (isTaken(this.#rules, node, step)) return { kind: 'taken' };
-      const refusal = sessionRefusal({ rules: this.#rules, nodes: this.nodes }, node, step);
+      const refusal = sessionRefusal({ rules: this.#rules, nodes: this.leases.nodes }, node, step);
       if (refusal !== undefined) return refusal;
     }
     this.records.set(claim.userId, record);
     if (record.holds.size > 0) return this.#join(node, step);
-    const epoch = Math.max(moment.wall, record.epoch + 1, this.highestEpoch + 1, claim.floor + 1);
+    const epoch = Math.max(moment.wall, record.epoch + 1, this.leases.highestEpoch + 1, claim.floor + 1);
     Object.assign(record, { epoch, period: epoch, loginTime: moment.wall, until: 0, proof: 0 });
-    Object.assign(record, { recorded: false, openedAt: moment.observed });
+    Object.assign(record, { recorded: false, openedAt: moment.observed, expiresAt: undefined });
     const answer = accepted(record);
     return this.#hold(node, { ...step, answer, epoch: claim.mode === 'socket' ? epoch : 0 });
   }
@@ -180,7 +217,7 @@ export class PresenceWorld {
     const { claim, record, moment } = step;
     const mints = claim.mode === 'socket';
     if (mints) {
-      record.epoch = Math.max(moment.wall, record.epoch + 1, this.highestEpoch + 1);
+      record.epoch = Math.max(moment.wall, record.epoch + 1, this.leases.highestEpoch + 1);
       if (this.#rules.policy !== 'multi') this.#takeOver(node, record, moment);
       if (record.recorded) this.#note(record, { event: 'connected', cause: 'socket', at: moment.wall, node });
     }
@@ -196,7 +233,7 @@ export class PresenceWorld {
   #takeOver(node: string, record: RecordState, moment: Moment): void {
     for (const [other, hold] of record.holds) {
       if (other === node || (this.#rules.policy === 'reject' && hold.sockets === 0)) continue;
-      lose(this.losses, other, { userId: record.userId, rev: hold.rev, reason: 'replaced' });
+      this.losses.add(other, { userId: record.userId, rev: hold.rev, reason: 'replaced' });
       this.#note(record, { event: 'replaced', cause: 'newer-connection', at: moment.wall, node: other });
       hold.sockets = 0;
       hold.socketUntil = 0;
@@ -223,7 +260,7 @@ export class PresenceWorld {
     const held = record.holds.get(node);
     if (isTaken(this.#rules, node, step)) return { kind: 'taken' };
     // What is not recorded is being opened: nobody was told of it, except by a world that was lost.
-    if (!record.recorded && isHolding(claim)) this.withdraw(node, record);
+    if (!record.recorded && isHolding(claim)) this.#giveUp(record, node, moment);
     if (held === undefined || !record.holds.has(node)) return { kind: 'gone' };
     applyClaim(held, claim, moment);
     held.rev = claim.rev;
@@ -244,13 +281,16 @@ export class PresenceWorld {
     if (isPast(record, claim)) return { kind: 'gone' };
     // Nobody was told of what is being opened in its place.
     if (record.period > claim.period) record.holds.clear();
+    // What was proved of another period is no proof of this one.
+    if (record.holds.size === 0) Object.assign(record, { proof: 0, until: 0 });
     // Two nodes with sockets, after a rollback: the higher epoch stays.
     if (isTaken(this.#rules, node, step)) return { kind: 'gone' };
     const isNewest = claim.sockets > 0 && claim.epoch >= record.epoch;
     if (isNewest && this.#rules.policy !== 'multi') this.#takeOver(node, record, moment);
     this.records.set(claim.userId, record);
     const epoch = Math.max(record.epoch, claim.epoch, claim.period);
-    Object.assign(record, { epoch, period: claim.period, loginTime: claim.loginTime });
+    const { period, loginTime } = claim;
+    Object.assign(record, { epoch, period, loginTime, expiresAt: undefined });
     this.reveal(record);
     return this.#hold(node, { claim, record, moment, answer: accepted(record), epoch: claim.epoch });
   }
@@ -261,13 +301,13 @@ export class PresenceWorld {
     cause: { node: string; reason: LogoutReason; moment: Moment },
   ): EndedPeriod | undefined {
     const { node, reason, moment } = cause;
+    if (!record.recorded && !isHeldElsewhere(record, node)) {
+      this.#giveUp(record, node, moment);
+      return undefined;
+    }
     removeHold(record, node);
     if (record.holds.size > 0) {
       this.#note(record, { event: 'released', cause: reason, at: moment.wall, node });
-      return undefined;
-    }
-    if (!record.recorded) {
-      this.#forgetOpening(record);
       return undefined;
     }
     const { loginTime, until, proof } = record;
@@ -285,7 +325,7 @@ export class PresenceWorld {
     const { userId, period, epoch, loginTime } = record;
     const node = cause.node === '' ? (record.holds.keys().next().value ?? '') : cause.node;
     this.onlineCount -= 1;
-    record.holds.clear();
+    for (const holder of record.holds.keys()) removeHold(record, holder);
     record.recorded = false;
     noteUnsettled(record);
     const { reason, logoutTime } = cause;
@@ -297,11 +337,24 @@ export class PresenceWorld {
     return { userId, period, epoch, loginTime, logoutTime, reason };
   }
 
+  /** Drops the part of a node in an opening, as if it had never been: what it proved counts for nothing. */
+  #giveUp(record: RecordState, node: string, moment: Moment): void {
+    if (record.holds.delete(node) && record.holds.size === 0) this.#forgetOpening(record, moment);
+  }
+
   /** Nobody was told of a period that was not recorded: a row of it that is open in SQL is reconciled. */
-  #forgetOpening(record: RecordState): void {
-    this.highestEpoch = Math.max(this.highestEpoch, record.epoch);
-    if (record.unsettled.length > 0 || record.blockedUntil > 0) return;
-    if (record.last === undefined || this.#rules.lastSeenTtlMs === 0) this.records.delete(record.userId);
+  #forgetOpening(record: RecordState, moment: Moment): void {
+    this.leases.raiseEpoch(record.epoch);
+    if (record.unsettled.length > 0) return;
+    if (record.last !== undefined || record.blockedUntil > 0) return this.#expireOffline(record, moment);
+    record.takeovers = [];
+    this.records.delete(record.userId);
+  }
+
+  #expireOffline(record: RecordState, moment: Moment): void {
+    // Its epochs must stay below those to come, also where the clock steps back meanwhile (rule PR3).
+    this.leases.raiseEpoch(record.epoch);
+    expireOffline(record, this.#rules.lastSeenTtlMs, moment);
   }
 
   #note(record: RecordState, change: Pick<PresenceChange, 'event' | 'cause' | 'at' | 'node' | 'note'>): void {

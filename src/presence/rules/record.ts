@@ -1,5 +1,5 @@
 import type { LogoutReason } from '../../protocol/reasons.ts';
-import type { Claim, ClaimAnswer, Loss } from '../store/port.ts';
+import type { Claim, ClaimAnswer } from '../store/port.ts';
 
 /** The moment of one step: wall clock for what is shown or stored, observed clock for deadlines. Milliseconds. */
 export interface Moment {
@@ -52,6 +52,8 @@ export interface RecordState {
   last: LastPeriod | undefined;
   /** Periods whose duties are not acknowledged, oldest first. */
   unsettled: readonly number[];
+  /** Wall clock after which the record of a settled offline user is gone; undefined: it stays. */
+  expiresAt: number | undefined;
 }
 
 export interface LastPeriod {
@@ -85,6 +87,7 @@ export function newRecord(userId: number): RecordState {
     blockedUntil: 0,
     last: undefined,
     unsettled: NONE,
+    expiresAt: undefined,
   };
 }
 
@@ -113,6 +116,11 @@ export function removeHold(record: RecordState, node: string): void {
   record.holds.delete(node);
 }
 
+/** The record of an offline user whose periods are all settled goes in time; a block outlives what is remembered. */
+export function expireOffline(record: RecordState, lastSeenTtlMs: number, { wall, observed }: Moment): void {
+  record.expiresAt = wall + Math.max(1, lastSeenTtlMs, record.blockedUntil - observed);
+}
+
 /** Notes that the duty of the period that has just ended waits. */
 export function noteUnsettled(record: RecordState): void {
   record.unsettled = [...record.unsettled, record.period].slice(-MAX_UNSETTLED);
@@ -123,13 +131,6 @@ export function settled(record: RecordState, period: number): boolean {
   if (!record.unsettled.includes(period)) return false;
   record.unsettled = record.unsettled.filter((waiting) => waiting !== period);
   return record.unsettled.length === 0;
-}
-
-/** Notes that a node lost its hold, until the node acknowledges it. */
-export function lose(losses: Map<string, Map<number, Loss>>, node: string, loss: Loss): void {
-  const ofNode = losses.get(node) ?? new Map<number, Loss>();
-  ofNode.set(loss.userId, loss);
-  losses.set(node, ofNode);
 }
 
 /** Whether the statement says that anything is held. */

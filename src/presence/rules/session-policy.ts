@@ -34,7 +34,7 @@ export interface LoginStep {
 
 /** Whether the session policy turns a new socket away (rule PR4). A take-over that it lets pass is noted. */
 export function sessionRefusal(
-  world: { readonly rules: WorldRules; readonly nodes: ReadonlyMap<string, number> },
+  world: { readonly rules: WorldRules; readonly nodes: ReadonlyMap<string, { readonly seen: number }> },
   node: string,
   step: LoginStep,
 ): ClaimAnswer | undefined {
@@ -43,7 +43,7 @@ export function sessionRefusal(
   let elsewhere = 0;
   for (const [other, hold] of record.holds) {
     if (other === node) continue;
-    const lives = moment.observed - (world.nodes.get(other) ?? Number.NEGATIVE_INFINITY) < LIVELY_MS;
+    const lives = moment.observed - (world.nodes.get(other)?.seen ?? Number.NEGATIVE_INFINITY) < LIVELY_MS;
     const isLively = hold.socketUntil - moment.observed > livelyLeftMs;
     // Silent or not, it takes one of the places that a user has under `multi`.
     if (lives && (isLively || policy === 'multi')) elsewhere += hold.sockets;

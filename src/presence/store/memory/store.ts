@@ -43,7 +43,6 @@ export class MemoryPresenceStore implements PresenceStore {
   readonly #world: PresenceWorld;
   readonly #duties: MemoryDuties;
   readonly #changes: ChangeLog;
-  readonly #dead = new Set<string>();
   #prunedAt: number;
 
   constructor(options: MemoryStoreOptions) {
@@ -69,7 +68,7 @@ export class MemoryPresenceStore implements PresenceStore {
     const moment = this.#moment();
     for (const row of rows) {
       const lastAliveAt = Math.max(linger.lastAliveAt.get(row.node) ?? row.loginAt, row.loginAt);
-      const record = this.#world.records.get(row.userId) ?? newRecord(row.userId);
+      const record = this.#world.recordOf(row.userId, moment.wall) ?? newRecord(row.userId);
       if (record.period > row.period) continue;
       this.#world.records.set(row.userId, record);
       Object.assign(record, {
@@ -77,28 +76,28 @@ export class MemoryPresenceStore implements PresenceStore {
         loginTime: row.loginAt,
         epoch: row.period,
         proof: lastAliveAt,
+        expiresAt: undefined,
       });
       record.until = lastAliveAt + linger.lingerMs;
       const socketUntil = moment.observed + linger.lingerMs;
       record.holds.set(row.node, { ...newHold(), socketUntil });
       this.#world.reveal(record);
-      this.#dead.add(row.node);
+      this.#world.leases.dead.add(row.node);
     }
   }
 
   renew(request: RenewRequest): Promise<RenewAnswer> {
     const { node } = this.#options;
-    this.#world.nodes.set(node, this.#moment().observed);
-    this.#world.highestEpoch = Math.max(this.#world.highestEpoch, request.highestEpoch);
-    const waiting = this.#world.losses.get(node);
-    for (const { userId, rev } of request.acknowledged) {
-      if (waiting?.get(userId)?.rev === rev) waiting.delete(userId);
-    }
+    const { leases, losses } = this.#world;
+    const moment = this.#moment();
+    leases.note(node, moment);
+    leases.raiseEpoch(request.highestEpoch);
+    const waiting = losses.renewed(node, request.acknowledged, moment.wall);
     this.#prune();
     return Promise.resolve({
       restore: false,
       world: '',
-      losses: [...(waiting?.values() ?? [])],
+      losses: waiting,
       onlineCount: this.#world.onlineCount,
       foreign: [],
     });
@@ -116,13 +115,14 @@ export class MemoryPresenceStore implements PresenceStore {
   }
 
   withdraw(batch: readonly { readonly userId: number; readonly period: number }[]): Promise<void> {
-    const isDone = batch.map((opening) => this.#world.withdraw(this.#options.node, opening));
+    const moment = this.#moment();
+    const isDone = batch.map((opening) => this.#world.withdraw(this.#options.node, opening, moment));
     return isDone.every(Boolean) ? Promise.resolve() : Promise.reject(new Error(STILL_HELD));
   }
 
   end(batch: readonly EndRequest[]): Promise<readonly EndAnswer[]> {
     const moment = this.#moment();
-    return Promise.resolve(batch.map((request) => this.#world.end(request, moment)));
+    return Promise.resolve(batch.map((request) => this.#world.end(this.#options.node, request, moment)));
   }
 
   /** What this process states is all that it holds. */
@@ -131,23 +131,14 @@ export class MemoryPresenceStore implements PresenceStore {
   }
 
   reap(limit: number): Promise<ReapAnswer> {
-    const moment = this.#moment();
-    const ended = [...this.#dead].flatMap((node) => [...this.#world.reap(node, limit, moment)]);
-    let ghosts = 0;
-    for (const node of this.#dead) {
-      const left = this.#world.heldBy(node).length;
-      if (left === 0) {
-        this.#dead.delete(node);
-        this.#world.losses.delete(node);
-      }
-      ghosts += left;
-    }
-    return Promise.resolve({ ended, ghosts, nextDeathMs: undefined });
+    const reaped = this.#world.reap(limit, this.#moment());
+    return Promise.resolve({ ...reaped, nextDeathMs: undefined });
   }
 
   read(userIds: readonly number[]): Promise<readonly (UserRecord | undefined)[]> {
     const { node } = this.#options;
-    return Promise.resolve(userIds.map((userId) => visibleRecord(this.#world.records.get(userId), node)));
+    const { wall } = this.#moment();
+    return Promise.resolve(userIds.map((userId) => visibleRecord(this.#world.recordOf(userId, wall), node)));
   }
 
   onlinePage(page: {
@@ -184,13 +175,8 @@ export class MemoryPresenceStore implements PresenceStore {
   }
 
   knows(rows: readonly { readonly userId: number; readonly period: number }[]): Promise<readonly boolean[]> {
-    return Promise.resolve(
-      rows.map((row) => {
-        const record = this.#world.records.get(row.userId);
-        const running = record !== undefined && record.holds.size > 0 && record.period === row.period;
-        return running || this.#duties.has(row);
-      }),
-    );
+    const { wall } = this.#moment();
+    return Promise.resolve(rows.map((row) => this.#world.knows(row, wall) || this.#duties.has(row)));
   }
 
   takeDuties(limit: number): Promise<readonly Duty[]> {
@@ -198,9 +184,10 @@ export class MemoryPresenceStore implements PresenceStore {
   }
 
   ackDuties(duties: readonly Duty[]): Promise<void> {
+    const moment = this.#moment();
     for (const duty of duties) {
       this.#duties.acknowledge(duty);
-      this.#world.acknowledgeDuty(duty.userId, duty.period);
+      this.#world.acknowledgeDuty(duty, moment);
     }
     return Promise.resolve();
   }
@@ -227,17 +214,10 @@ export class MemoryPresenceStore implements PresenceStore {
     if (now - this.#prunedAt < PRUNE_INTERVAL_MS) return;
     this.#prunedAt = now;
     const remembered: RecordState[] = [];
-    const expired = this.#options.clock.now() - this.#options.lastSeenTtlMs;
-    for (const record of this.#world.records.values()) {
-      if (
-        record.holds.size > 0 ||
-        record.unsettled.length > 0 ||
-        record.blockedUntil > this.#options.time.now()
-      )
-        continue;
-      if (record.last === undefined || record.last.logoutTime < expired)
-        this.#world.records.delete(record.userId);
-      else remembered.push(record);
+    const { wall, observed } = this.#moment();
+    for (const { userId } of this.#world.records.values()) {
+      const record = this.#world.recordOf(userId, wall);
+      if (record?.expiresAt !== undefined && record.blockedUntil <= observed) remembered.push(record);
     }
     if (remembered.length <= MAX_OFFLINE_RECORDS) return;
     remembered.sort((left, right) => (left.last?.logoutTime ?? 0) - (right.last?.logoutTime ?? 0));
