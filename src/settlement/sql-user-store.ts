@@ -146,7 +146,8 @@ export class SqlUserStore implements UserStore {
     if (periods.length === 0) return;
     const sorted = [...periods].sort((a, b) => a.userId - b.userId || a.period - b.period);
     await sql`update lingxi_periods as p set node = ${node} from ${this.#periods(sorted)}
-      where p.user_id = batch.user_id and p.period = batch.period and p.settled_at is null`.execute(this.#db);
+      where p.user_id = batch.user_id and p.period = batch.period and p.settled_at is null
+        and p.node <> ${node}`.execute(this.#db);
   }
 
   async noteNodeAlive(node: string, at: number): Promise<void> {

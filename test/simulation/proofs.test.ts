@@ -4,6 +4,36 @@ import { nodesOf, onStage } from './stage.ts';
 /** A tick, the way to Redis, and a renewal. */
 const FOUND_WITHIN_MS = 1200;
 
+const HOUR_MS = 3_600_000;
+
+describe('the row of a user whom two nodes hold', () => {
+  it(
+    '[trap 15] [ST5] names the one that is left: its life counts where Redis is lost later',
+    onStage({}, (stage) => {
+      const [n1, n2] = nodesOf(stage);
+      const device = stage.device(1);
+      stage.connect(device, n1);
+      const period = stage.period(1);
+      // It comes later, and so the row is of this node.
+      stage.loginByHttp(n2, 1);
+      stage.advance(1000);
+      expect(stage.sql.rows.get(`1:${period}`)?.node).toBe(n2.name);
+      void n2.stop();
+      stage.advance(HOUR_MS);
+      expect(stage.period(1)).toBe(period);
+      expect(stage.sql.rows.get(`1:${period}`)?.node).toBe(n1.name);
+      const diedAt = stage.redis.wall;
+      n1.kill();
+      stage.redis.wipe();
+      stage.startNode();
+      stage.advance(30_000);
+      const row = stage.sql.rows.get(`1:${period}`);
+      expect(row).toMatchObject({ reason: 'reconciled' });
+      expect(row?.logoutAt ?? 0).toBeGreaterThan(diedAt + 10_000 - 5500);
+    }),
+  );
+});
+
 describe('proofs of life after a logout elsewhere', () => {
   it.each(['logout', 'kick'] as const)(
     '[PR7] a %s elsewhere voids the proof by HTTP here: it does not keep the next period alive',

@@ -57,6 +57,8 @@ export class UserHold implements Watched {
   endAsked: { readonly reason: 'logout' | 'kick'; readonly note: string | undefined } | undefined;
   /** Monotonic time at which the store was found to have no hold of the user here, until that is settled. */
   goneAt: number | undefined;
+  /** Monotonic time at which SQL was last told that the period is here; undefined: not since it came. */
+  rowToldAt: number | undefined;
   /** Why the newest socket that is gone ended, until the store was told; empty: it was. */
   closeCause = '';
 

@@ -17,6 +17,9 @@ const LOOKS = 6;
 /** A statement may be on its way for this long before a socket that lives would seem silent (rule PR4, ADR 0012). */
 const ON_THE_WAY_MS = 500;
 
+/** Two nodes may hold a user, and SQL names one of them: the other tells its part so often, or it would never be named. */
+const ROW_TOLD_MS = 60_000;
+
 /** Batches under way at a time: the store works on one while this node takes the answer to another. */
 const LANES = 3;
 
@@ -95,9 +98,19 @@ export class Statements {
     if (!this.#presence.available) return;
     const now = this.#presence.options.clock.monotonic();
     for (const hold of this.#presence.holds.values()) {
-      if (hold.period > 0 && hold.isUntold(now, oldMs)) this.#presence.dirty.add(hold);
+      if (hold.period === 0) continue;
+      this.#tellRow(hold, now);
+      if (hold.isUntold(now, oldMs)) this.#presence.dirty.add(hold);
     }
     if (this.#presence.dirty.size > 0) this.soon();
+  }
+
+  /** Rule ST5: should Redis be lost, the life of a node that still holds the user is what counts. */
+  #tellRow(hold: UserHold, now: number): void {
+    hold.rowToldAt ??= now;
+    if (now - hold.rowToldAt < ROW_TOLD_MS) return;
+    hold.rowToldAt = now;
+    this.#presence.options.ledger.moved({ userId: hold.userId, period: hold.period });
   }
 
   #takeBatch(): UserHold[] {

@@ -9,6 +9,8 @@ export class MemoryLedger implements Ledger {
   readonly settlements: Duty[] = [];
   readonly late: Opening[] = [];
   readonly reconciled: PeriodRow[] = [];
+  /** Periods that the node has told are its own now. */
+  readonly moves: PeriodKey[] = [];
   readonly missing = new Set<number>();
   /** Every call fails. */
   down = false;
@@ -79,7 +81,9 @@ export class MemoryLedger implements Ledger {
     );
   }
 
-  moved(): void {}
+  moved(period: PeriodKey): void {
+    this.moves.push(period);
+  }
   wake(): void {
     if (!this.idle) void this.#settleAll();
   }

@@ -1,0 +1,28 @@
+import { describe, expect, it } from 'vitest';
+import { openRoom } from './room.ts';
+
+const USER = 7;
+
+describe('[ST5] SQL is told again that a period is here', () => {
+  it('each minute while this node holds the user, and no longer', async () => {
+    const room = await openRoom({ renewalMs: 3000 });
+    const player = await room.enter(USER);
+    await room.play(player, 55_000);
+    expect(room.ledger.moves).toEqual([]);
+    await room.play(player, 10_000);
+    const told = { userId: USER, period: player.dial.period };
+    expect(room.ledger.moves).toEqual([told]);
+    await room.play(player, 60_000);
+    expect(room.ledger.moves).toEqual([told, told]);
+    player.socket.end();
+    await room.clock.advanceAsync(120_000, 50);
+    expect(room.ledger.moves).toEqual([told, told]);
+  });
+
+  it('never where the store is in this process: there is no other node', async () => {
+    const room = await openRoom();
+    const player = await room.enter(USER);
+    await room.play(player, 130_000);
+    expect(room.ledger.moves).toEqual([]);
+  });
+});
