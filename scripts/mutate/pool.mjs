@@ -1,0 +1,137 @@
+// Plays mutants on worker processes. A worker that needs too long is ended with all that it started; so is every worker
+// that is left when this process ends.
+import { fork } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const WORKER = fileURLToPath(new URL('./worker.mjs', import.meta.url));
+/** For the first run, which also reads and compiles the tests. */
+const START_LIMIT_MS = 120_000;
+
+export class Pool {
+  #root;
+  #timeLimitMs;
+  #workers = new Set();
+  /** Workers that are ended cannot clear up: their temporary files go with this folder. */
+  #scratch = mkdtempSync(join(tmpdir(), 'lingxi-mutate-'));
+
+  constructor({ root, timeLimitMs }) {
+    this.#root = root;
+    this.#timeLimitMs = timeLimitMs;
+    process.on('exit', () => this.close());
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
+      process.on(signal, () => process.exit(signal === 'SIGINT' ? 130 : 143));
+  }
+
+  /** Plays the jobs on `count` workers; `hear` gets each verdict. A job: `{ file, groups, mutants }`. */
+  async play(jobs, { count, hear }) {
+    // Long files first and in parts, so that no worker is left alone with one at the end.
+    const waiting = jobs.flatMap((job) => parts(job, count));
+    const lane = async () => {
+      for (let job = waiting.shift(); job !== undefined; job = waiting.shift())
+        await this.#playJob(job, hear);
+    };
+    await Promise.all(Array.from({ length: Math.min(count, waiting.length) }, lane));
+  }
+
+  close() {
+    for (const worker of this.#workers) endGroup(worker);
+    this.#workers.clear();
+    rmSync(this.#scratch, { recursive: true, force: true, maxRetries: 5 });
+  }
+
+  async #playJob(job, hear) {
+    let session = await this.#begin(job);
+    if (session.tests === 0) {
+      for (const mutant of job.mutants) hear(mutant, { kind: 'untested' });
+      this.#end(session.worker);
+      return;
+    }
+    const limitMs = this.#timeLimitMs ?? 5000 + 5 * session.ms;
+    for (const mutant of job.mutants) {
+      const answer = await this.#ask(session.worker, { kind: 'mutant', ...mutant }, limitMs);
+      if (answer.kind === 'late') {
+        hear(mutant, { kind: 'killed', by: `the time limit of ${limitMs} ms` });
+        session = { ...session, ...(await this.#start(job, true)) };
+      } else {
+        hear(
+          mutant,
+          answer.failure === undefined ? { kind: 'alive' } : { kind: 'killed', by: answer.failure },
+        );
+      }
+    }
+    this.#end(session.worker);
+  }
+
+  async #begin(job) {
+    const { worker, answer } = await this.#start(job, false);
+    if (answer.kind === 'late') throw new Error(`the tests of ${job.file} do not end without any mutant.`);
+    if (answer.failure !== undefined)
+      throw new Error(`the tests of ${job.file} fail without any mutant: ${answer.failure}.`);
+    return { worker, ...answer };
+  }
+
+  /** `isKnown`: the tests have already passed without a mutant. */
+  async #start({ file, groups }, isKnown) {
+    const worker = fork(WORKER, [], {
+      detached: true,
+      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+      env: { ...process.env, TMPDIR: this.#scratch, NODE_ENV: 'test' },
+    });
+    this.#workers.add(worker);
+    return {
+      worker,
+      answer: await this.#ask(worker, { kind: 'file', file, groups, isKnown }, START_LIMIT_MS),
+    };
+  }
+
+  /** Sends one message and awaits the answer to it. */
+  #ask(worker, message, limitMs) {
+    return new Promise((resolve, reject) => {
+      const settle = (act) => {
+        clearTimeout(timer);
+        worker.off('message', hear);
+        worker.off('exit', gone);
+        act();
+      };
+      const hear = (answer) => {
+        if (answer.kind === 'failed') settle(() => reject(new Error(answer.reason)));
+        else settle(() => resolve(answer));
+      };
+      // A mutant may end the process that tests it.
+      const gone = () => settle(() => resolve({ kind: 'late' }));
+      const timer = setTimeout(() => {
+        settle(() => {
+          this.#end(worker);
+          resolve({ kind: 'late' });
+        });
+      }, limitMs);
+      worker.on('message', hear);
+      worker.on('exit', gone);
+      worker.send({ root: this.#root, ...message });
+    });
+  }
+
+  #end(worker) {
+    this.#workers.delete(worker);
+    endGroup(worker);
+  }
+}
+
+function parts({ mutants, ...job }, count) {
+  const size = Math.max(10, Math.ceil(mutants.length / count));
+  const all = [];
+  for (let from = 0; from < mutants.length; from += size)
+    all.push({ ...job, mutants: mutants.slice(from, from + size) });
+  return all;
+}
+
+function endGroup(worker) {
+  try {
+    process.kill(-worker.pid, 'SIGKILL');
+  } catch (error) {
+    if (error.code !== 'ESRCH') throw error;
+  }
+}
