@@ -5,7 +5,7 @@ import { CLOSES, type CloseCause, closeReason } from '../protocol/close-codes.ts
 import { matchPing } from '../protocol/codec.ts';
 import type { ErrorCode } from '../protocol/error-codes.ts';
 import { parseClientFrame, type Refusable } from '../protocol/frames.ts';
-import { type ConnectionHost, LATE_PROOF_MS } from './connection-host.ts';
+import { type ConnectionHost, HEARTBEAT, LATE_PROOF_MS, PROVEN_LATE } from './connection-host.ts';
 import type { ConnectionInfo, Registration } from './connection-info.ts';
 import {
   goodbyeFrame,
@@ -60,11 +60,14 @@ export class ClientConnection implements SocketEvents, Watched {
   #termination: Timer | undefined;
   #lossLog: LossLog | undefined;
 
-  constructor(host: ConnectionHost, registration: Registration, socket: Socket) {
+  constructor(
+    host: ConnectionHost,
+    { registration, serial, socket }: { registration: Registration; serial: number; socket: Socket },
+  ) {
     this.#host = host;
     this.#socket = socket;
     this.registration = registration;
-    this.serial = host.nextSerial();
+    this.serial = serial;
     this.since = host.clock.now();
     this.tokenExpiresAt = registration.tokenExpiresAt;
     const mode = host.limits.heartbeatMode;
@@ -150,7 +153,7 @@ export class ClientConnection implements SocketEvents, Watched {
       if (!this.#open) return;
       this.#heard();
       if (this.#overRate()) return;
-      if (this.#anyFrameProves) this.#host.counters.heartbeats += 1;
+      if (this.#anyFrameProves) this.#host.happened(this, HEARTBEAT);
     });
   }
 
@@ -204,7 +207,7 @@ export class ClientConnection implements SocketEvents, Watched {
     // The pong is stuck behind what this server sent: the bytes that the client takes prove its life (rule HB2).
     if (progress === 'moving' && this.#anyFrameProves) this.#heard();
     if (now >= this.timesOutAt()) {
-      this.#host.counters.detectionLag.observe((now - this.timesOutAt()) / 1000);
+      this.#host.happened(this, { kind: 'timed-out', lagMs: now - this.timesOutAt() });
       this.close('heartbeat-timeout');
     } else if (now >= this.#heardAt + readTimeoutMs) {
       this.close('read-timeout');
@@ -231,7 +234,7 @@ export class ClientConnection implements SocketEvents, Watched {
         this.#socket.send(goodbyeFrame(this, this.#host, { code, reason: cause, reconnectAfterMs }));
       this.#socket.close(code, shown);
     } catch (error) {
-      this.#host.failed(this, error);
+      this.#host.happened(this, { kind: 'failed', error });
     }
   }
 
@@ -245,11 +248,11 @@ export class ClientConnection implements SocketEvents, Watched {
 
   /** A bug broke off what this connection was doing. */
   #failed(error: unknown): void {
-    this.#host.failed(this, error);
+    this.#host.happened(this, { kind: 'failed', error });
     try {
       this.close('internal-error');
     } catch (another) {
-      this.#host.failed(this, another);
+      this.#host.happened(this, { kind: 'failed', error: another });
     }
   }
 
@@ -260,18 +263,19 @@ export class ClientConnection implements SocketEvents, Watched {
     const stamp = matchPing(text);
     if (stamp === undefined) return this.#handle(text, now);
     this.#prove(now);
-    this.#host.counters.heartbeats += 1;
+    this.#host.happened(this, HEARTBEAT);
     if (this.speaksV1) sendPong(this, this.#host, stamp);
   }
 
   #handle(text: string, now: number): void {
     const frame = parseClientFrame(text, this.registration.protocol);
-    if (frame === undefined) return this.#host.malformed(this);
+    if (frame === undefined) return this.#host.happened(this, { kind: 'malformed' });
     this.#prove(now);
     if (frame.kind === 'ping') {
-      this.#host.counters.heartbeats += 1;
+      this.#host.happened(this, HEARTBEAT);
       if (this.speaksV1) sendPong(this, this.#host, frame.timestamp);
-    } else if (frame.kind === 'application') this.#host.received(this, frame.message);
+    } else if (frame.kind === 'application')
+      this.#host.happened(this, { kind: 'message', message: frame.message });
     else handleProtocolFrame(this, this.#host, frame);
   }
 
@@ -283,7 +287,7 @@ export class ClientConnection implements SocketEvents, Watched {
   }
 
   #prove(now: number): void {
-    if (now - this.provenAt > LATE_PROOF_MS) this.#host.provenLate(this);
+    if (now - this.provenAt > LATE_PROOF_MS) this.#host.happened(this, PROVEN_LATE);
     this.provenAt = now;
     this.provenAtMonotonic = this.#host.time.monotonic;
     this.isHeld = false;
@@ -306,6 +310,6 @@ export class ClientConnection implements SocketEvents, Watched {
     if (!this.#open) return;
     this.#open = false;
     this.#writer.clear();
-    this.#host.ended(this, cause, closing);
+    this.#host.happened(this, { kind: 'ended', cause, code: closing.code, reason: closing.reason });
   }
 }

@@ -1,6 +1,5 @@
 import type { ObservedTime } from '../heartbeat/observed-time.ts';
 import type { Clock } from '../lib/clock.ts';
-import type { Counters } from '../metrics/counters.ts';
 import type { CloseCause } from '../protocol/close-codes.ts';
 import type { DropReason } from '../protocol/delivery.ts';
 import type { ClientMessage } from '../protocol/frames.ts';
@@ -23,35 +22,46 @@ export interface ConnectionLimits {
 /** Proofs of life that are further apart are told one by one: what is told regularly would be too old (rule ST5). */
 export const LATE_PROOF_MS = 3250;
 
+/** What happened to a connection, as it tells whoever owns it. */
+export type ConnectionEvent =
+  /** A ping, or a control frame where these prove life. */
+  | { readonly kind: 'heartbeat' }
+  /** A proof of life long after the one before it. */
+  | { readonly kind: 'proven-late' }
+  /** Its heartbeat deadline passed `lagMs` before anybody noticed. */
+  | { readonly kind: 'timed-out'; readonly lagMs: number }
+  | { readonly kind: 'malformed' }
+  /** A message of a type that the protocol does not know. */
+  | { readonly kind: 'message'; readonly message: ClientMessage }
+  | { readonly kind: 'logout-requested' }
+  | { readonly kind: 'token-offered'; readonly token: string }
+  | { readonly kind: 'acknowledged'; readonly id: string }
+  /** Messages that will not reach the client. `wasQueued`: their senders heard `queued`. */
+  | {
+      readonly kind: 'dropped';
+      readonly count: number;
+      readonly reason: DropReason;
+      readonly wasQueued: boolean;
+    }
+  /** A bug broke off what the connection was doing. */
+  | { readonly kind: 'failed'; readonly error: unknown }
+  | { readonly kind: 'ended'; readonly cause: CloseCause; readonly code: number; readonly reason: string };
+
 /** What a connection needs of whoever owns it. */
 export interface ConnectionHost {
   readonly clock: Clock;
   readonly time: ObservedTime;
   readonly limits: ConnectionLimits;
-  readonly counters: Counters;
   /** Shown to `lingxi.v1` clients in `welcome`. */
   readonly node: string;
-  nextSerial(): number;
   /** Does it now, or where it is one of a crowd a little later. */
   paced(work: () => void): void;
   /** The deadline of a connection may have come nearer. */
   rewatch(connection: ClientConnection): void;
-  /** A proof of life long after the one before it. */
-  provenLate(connection: ClientConnection): void;
-  malformed(connection: ClientConnection): void;
-  /** A bug broke off what the connection was doing. Must not throw. */
-  failed(connection: ClientConnection, error: unknown): void;
-  /** A message of a type that the protocol does not know. */
-  received(connection: ClientConnection, message: ClientMessage): void;
-  dropped(connection: ClientConnection, count: number, reason: DropReason): void;
-  /** As {@link dropped}, of messages whose sender was told that they are `queued`. */
-  droppedLater(connection: ClientConnection, count: number, reason: DropReason): void;
-  logoutRequested(connection: ClientConnection): void;
-  tokenOffered(connection: ClientConnection, token: string): void;
-  acknowledged(connection: ClientConnection, id: string): void;
-  ended(
-    connection: ClientConnection,
-    cause: CloseCause,
-    closing: { readonly code: number; readonly reason: string },
-  ): void;
+  /** Must not throw for `failed`. */
+  happened(connection: ClientConnection, event: ConnectionEvent): void;
 }
+
+// Those that say nothing but their kind: a ping costs no object.
+export const HEARTBEAT: ConnectionEvent = { kind: 'heartbeat' };
+export const PROVEN_LATE: ConnectionEvent = { kind: 'proven-late' };

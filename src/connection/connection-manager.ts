@@ -6,11 +6,11 @@ import { logInternalError } from '../logging/internal-error.ts';
 import { type Log, silentLog } from '../logging/log.ts';
 import { Counters } from '../metrics/counters.ts';
 import type { CloseCause } from '../protocol/close-codes.ts';
-import type { Delivery, DropReason } from '../protocol/delivery.ts';
+import type { Delivery } from '../protocol/delivery.ts';
 import { EnvelopeEncoder, jsonText } from '../protocol/envelope.ts';
 import { Acknowledgements } from './acknowledgements.ts';
 import { ClientConnection } from './client-connection.ts';
-import type { ConnectionHost } from './connection-host.ts';
+import type { ConnectionEvent, ConnectionHost } from './connection-host.ts';
 import type { ConnectionInfo, Registration } from './connection-info.ts';
 import { ConnectionTable } from './connection-table.ts';
 import { Dispatcher, type DispatchReport } from './dispatcher.ts';
@@ -93,7 +93,8 @@ export class ConnectionManager {
 
   /** As {@link registerClient}, with what an admission decided. A connection older than one that is here is closed 4001. */
   register(registration: Registration, socket: Socket): ClientConnection {
-    const connection = new ClientConnection(this.#host, registration, socket);
+    this.#serial += 1;
+    const connection = new ClientConnection(this.#host, { registration, serial: this.#serial, socket });
     const others = this.#policy === 'replace' ? [...this.#table.of(registration.userId)] : [];
     this.#table.add(connection);
     this.monitor.watch(connection);
@@ -260,31 +261,41 @@ export class ConnectionManager {
       clock: this.#clock,
       time: this.time,
       limits,
-      counters: this.counters,
       node: options.node ?? 'local',
-      nextSerial: () => {
-        this.#serial += 1;
-        return this.#serial;
-      },
       paced: (work) => closings.run(work),
       rewatch: (connection) => this.monitor.watch(connection),
-      provenLate: (connection) => this.#observer?.provenLate?.(connection),
-      malformed: (connection) => this.#malformed(connection),
-      failed: (connection, error) => this.#failed(connection, error),
-      received: (connection, message) => this.#listeners.emit('message', { connection, message }),
-      dropped: (connection, count, reason) => this.#dropped(connection, { count, reason }),
-      droppedLater: (connection, count, reason) => {
-        this.counters.messages.dropped += count;
-        this.#dropped(connection, { count, reason });
-      },
-      logoutRequested: (connection) => {
-        if (this.#observer === undefined) connection.close('logout');
-        else this.#observer.logoutRequested(connection);
-      },
-      tokenOffered: (connection, token) => this.#observer?.tokenOffered(connection, token),
-      acknowledged: (connection, id) => this.#acknowledgements.acknowledge(connection.userId, id),
-      ended: (connection, cause, closing) => this.#ended(connection, { cause, ...closing }),
+      happened: (connection, event) => this.#happened(connection, event),
     };
+  }
+
+  #happened(connection: ClientConnection, event: ConnectionEvent): void {
+    switch (event.kind) {
+      case 'heartbeat':
+        this.counters.heartbeats += 1;
+        return;
+      case 'proven-late':
+        return this.#observer?.provenLate?.(connection);
+      case 'timed-out':
+        return this.counters.detectionLag.observe(event.lagMs / 1000);
+      case 'malformed':
+        return this.#malformed(connection);
+      case 'message':
+        return this.#listeners.emit('message', { connection, message: event.message });
+      case 'logout-requested':
+        return this.#observer === undefined
+          ? connection.close('logout')
+          : this.#observer.logoutRequested(connection);
+      case 'token-offered':
+        return this.#observer?.tokenOffered(connection, event.token);
+      case 'acknowledged':
+        return this.#acknowledgements.acknowledge(connection.userId, event.id);
+      case 'dropped':
+        return this.#dropped(connection, event);
+      case 'failed':
+        return this.#failed(connection, event.error);
+      case 'ended':
+        return this.#ended(connection, event);
+    }
   }
 
   #massTimeoutHeld(held: number): void {
@@ -311,29 +322,31 @@ export class ConnectionManager {
 
   #dropped(
     connection: ClientConnection,
-    drop: { readonly count: number; readonly reason: DropReason },
+    { count, reason, wasQueued }: Extract<ConnectionEvent, { readonly kind: 'dropped' }>,
   ): void {
-    this.counters.dropped[drop.reason] += drop.count;
-    const unlogged = connection.lossToLog(drop.count);
+    // Otherwise the answer to the sender is `dropped`, and counted as one.
+    if (wasQueued) this.counters.messages.dropped += count;
+    this.counters.dropped[reason] += count;
+    const unlogged = connection.lossToLog(count);
     if (unlogged > 0) {
       const { userId, registration } = connection;
-      const fields = { userId, connectionId: registration.connectionId, cause: drop.reason, count: unlogged };
+      const fields = { userId, connectionId: registration.connectionId, cause: reason, count: unlogged };
       this.#log.warn({ event: 'message-dropped', ...fields }, 'messages were dropped');
     }
-    this.#listeners.emit('dropped', { connection, ...drop });
+    this.#listeners.emit('dropped', { connection, count, reason });
   }
 
   #ended(
     connection: ClientConnection,
-    end: { readonly cause: CloseCause; readonly code: number; readonly reason: string },
+    { cause, code, reason }: Extract<ConnectionEvent, { readonly kind: 'ended' }>,
   ): void {
     this.monitor.unwatch(connection);
     this.#table.remove(connection);
     try {
-      this.#observer?.ended(connection, end.cause);
+      this.#observer?.ended(connection, cause);
     } catch (error) {
       this.#failed(connection, error);
     }
-    if (connection.announced) this.#listeners.emit('disconnected', { connection, ...end });
+    if (connection.announced) this.#listeners.emit('disconnected', { connection, cause, code, reason });
   }
 }

@@ -62,14 +62,14 @@ export function handleProtocolFrame(
 ): void {
   switch (frame.kind) {
     case 'logout':
-      return host.logoutRequested(connection);
+      return host.happened(connection, { kind: 'logout-requested' });
     case 'state':
       connection.clientState = frame.value;
       return;
     case 'token':
-      return host.tokenOffered(connection, frame.token);
+      return host.happened(connection, { kind: 'token-offered', token: frame.token });
     case 'ack':
-      return host.acknowledged(connection, frame.id);
+      return host.happened(connection, { kind: 'acknowledged', id: frame.id });
     case 'unusable':
       // Nobody waits for an acknowledgement without an id.
       if (frame.type !== 'ack') sendRefusal(connection, host, { about: frame.type, code: 'invalid-body' });

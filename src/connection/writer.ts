@@ -1,3 +1,4 @@
+import type { DropReason } from '../protocol/delivery.ts';
 import type { ClientConnection } from './client-connection.ts';
 import type { ConnectionHost } from './connection-host.ts';
 import { type FrameOutcome, SendQueue } from './send-queue.ts';
@@ -5,6 +6,8 @@ import type { Socket } from './socket.ts';
 
 /** How often it is looked whether a socket that holds bytes back has taken some. */
 const LOOK_MS = 500;
+
+type WriterHost = Pick<ConnectionHost, 'limits' | 'time' | 'rewatch' | 'happened'>;
 
 /** What a look found; `stuck`: the socket took nothing for the write timeout. */
 export type Progress = 'free' | 'moving' | 'waiting' | 'stuck';
@@ -14,7 +17,7 @@ export type Progress = 'free' | 'moving' | 'waiting' | 'stuck';
  * knows whether it takes any (rule DL3). Times are observed ms.
  */
 export class Writer {
-  readonly #host: ConnectionHost;
+  readonly #host: WriterHost;
   readonly #owner: ClientConnection;
   readonly #socket: Socket;
   #queue: SendQueue | undefined;
@@ -24,7 +27,7 @@ export class Writer {
   /** Bytes that it held back at the newest look. */
   #heldBytes = 0;
 
-  constructor(host: ConnectionHost, owner: ClientConnection, socket: Socket) {
+  constructor(host: WriterHost, owner: ClientConnection, socket: Socket) {
     this.#host = host;
     this.#owner = owner;
     this.#socket = socket;
@@ -65,7 +68,7 @@ export class Writer {
       }
       const written = this.#socket.send(frame.text);
       if (written === 'failed') {
-        this.#host.droppedLater(this.#owner, 1, 'closed');
+        this.#dropped(1, 'closed', true);
         return this.#owner.close('transport-error');
       }
       if (written === 'buffered') return this.#block();
@@ -96,17 +99,21 @@ export class Writer {
   clear(): void {
     const lost = this.#queue?.clear() ?? 0;
     this.#queue = undefined;
-    if (lost > 0) this.#host.droppedLater(this.#owner, lost, 'closed');
+    if (lost > 0) this.#dropped(lost, 'closed', true);
   }
 
   #enqueue(text: string, kind: string): FrameOutcome {
     this.#queue ??= new SendQueue(this.#host.limits.sendQueue);
     const { outcome, evicted } = this.#queue.push({ text, kind });
-    if (evicted > 0) this.#host.droppedLater(this.#owner, evicted, 'queue-full');
+    if (evicted > 0) this.#dropped(evicted, 'queue-full', true);
     if (outcome === 'queued') return 'queued';
-    this.#host.dropped(this.#owner, 1, 'queue-full');
+    this.#dropped(1, 'queue-full', false);
     if (outcome === 'disconnect') this.#owner.close('slow-consumer');
     return 'queue-full';
+  }
+
+  #dropped(count: number, reason: DropReason, wasQueued: boolean): void {
+    this.#host.happened(this.#owner, { kind: 'dropped', count, reason, wasQueued });
   }
 
   #block(): void {
