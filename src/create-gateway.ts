@@ -31,6 +31,7 @@ import { PresenceTracker } from './presence/node/tracker.ts';
 import { ownUserStore } from './settlement/own-user-store.ts';
 import { describeError } from './settlement/sql-errors.ts';
 import type { UserStore } from './settlement/user-store.ts';
+import { StopList } from './stop-list.ts';
 
 /** A running gateway. */
 export interface Gateway {
@@ -65,7 +66,7 @@ const VERSION = (
 ).version;
 
 /**
- * Joins all rooms to a gateway and starts it on the runtime that runs this. It never throws: a wrong call, a taken port
+ * Joins all modules to a gateway and starts it on the runtime that runs this. It never throws: a wrong call, a taken port
  * or an unreachable store is one sentence that says what to do.
  */
 export async function createGateway(options: GatewayOptions): Promise<Result<Gateway, { message: string }>> {
@@ -95,20 +96,24 @@ async function openGateway(call: GatewayCall): Promise<Result<Gateway, { message
   });
   const users = await ownUserStore(config);
   if (!users.ok) return users;
-  warnOfSurroundings(config, log);
-  const rooms = { config, clock, time, node, log, counters, users: users.value };
-  const presence = await createPresenceStore(rooms).catch((error: unknown) =>
-    err({ message: `The periods left open cannot be read: ${describeError(error)}` }),
-  );
-  if (!presence.ok) {
-    await users.value.close();
-    return presence;
-  }
+  const running = new StopList(log);
+  running.started('user store', () => users.value.close());
   try {
-    return await new Assembly({ ...rooms, presence: presence.value }).start();
+    warnOfSurroundings(config, log);
+    const modules = { config, clock, time, node, log, counters, users: users.value };
+    const presence = await createPresenceStore(modules).catch((error: unknown) =>
+      err({ message: `The periods left open cannot be read: ${describeError(error)}` }),
+    );
+    if (presence.ok) {
+      running.started('presence store', () => presence.value.store.close());
+      return await new Assembly({ ...modules, presence: presence.value, running }).start();
+    }
+    await running.stop();
+    return presence;
   } catch (error) {
-    await Promise.allSettled([presence.value.store.close(), users.value.close()]);
-    return err({ message: `The gateway cannot start: ${describeError(error)}` });
+    await running.stop();
+    const message = error instanceof ListenError ? error.message : undefined;
+    return err({ message: message ?? `The gateway cannot start: ${describeError(error)}` });
   }
 }
 
@@ -121,9 +126,10 @@ interface Parts {
   readonly time: ObservedTime;
   readonly users: UserStore;
   readonly presence: OpenedPresenceStore;
+  readonly running: StopList;
 }
 
-/** The rooms of one gateway, in the order in which they start and stop. */
+/** The modules of one gateway, joined; {@link StopList} has the order in which they stop. */
 class Assembly {
   readonly #parts: Parts;
   readonly #settlement: Settlement;
@@ -143,6 +149,7 @@ class Assembly {
     const { config, clock, log, counters, users, presence } = parts;
     this.#parts = parts;
     this.#identification = createIdentification(parts);
+    parts.running.started('credentials', () => this.#identification.credentials.stop());
     this.#settlement = createSettlement({
       ...parts,
       store: users,
@@ -182,53 +189,57 @@ class Assembly {
     });
   }
 
+  /** Rejects where the gateway cannot start, with a {@link ListenError} where it has no address. */
   async start(): Promise<Result<Gateway, { message: string }>> {
-    await this.#settlement.reconciler.start();
+    const { running, log, node, config, users, clock } = this.#parts;
+    const { reconciler, settler, health, ledger } = this.#settlement;
+    running.started('reconciler', () => reconciler.stop());
+    await reconciler.start();
+    running.started('presence', () => this.#tracker.stop());
+    running.started('ledger', () => ledger.stop());
+    // Whoever does not come back is settled by this moment, not by one up to 5 s older (rule ST5).
+    running.started('last sign of life', () => users.noteNodeAlive(node, clock.now()).catch(() => {}));
     await this.#tracker.start(this.#manager);
-    this.#settlement.settler.start();
-    this.#settlement.health.start();
+    running.started('settler', () => settler.stop());
+    settler.start();
+    running.started('SQL health', () => health.stop());
+    health.start();
+    running.started('heartbeat', () => this.#manager.monitor.stop());
     this.#manager.start();
+    running.started('operations', () => this.#operations.stop());
     this.#operations.start();
     this.#app().prepare();
-    try {
-      const { port, addresses } = await this.#server.listen();
-      this.#descriptors.start();
-      const urls = addresses.map(
-        (address) => `http://${shownHost(this.#parts.config.host, address)}:${port}`,
-      );
-      const stop = (): Promise<void> => (this.#stopped ??= this.#stop());
-      const rejected = (error: unknown): void =>
-        logInternalError(this.#parts.log, { where: 'background', error });
-      const { node } = this.#parts;
-      return ok({
-        version: VERSION,
-        node,
-        port,
-        urls: [...new Set(urls)],
-        manager: this.#manager,
-        rejected,
-        stop,
-      });
-    } catch (error) {
-      await this.#stopStores();
-      if (!(error instanceof ListenError)) throw error;
-      return err({ message: error.message });
-    }
+    const { port, addresses } = await this.#server.listen();
+    running.started('server', () => this.#closeServer());
+    running.started('descriptor watch', () => this.#descriptors.stop());
+    this.#descriptors.start();
+    const urls = addresses.map((address) => `http://${shownHost(config.host, address)}:${port}`);
+    return ok({
+      version: VERSION,
+      node,
+      port,
+      urls: [...new Set(urls)],
+      manager: this.#manager,
+      rejected: (error) => logInternalError(log, { where: 'background', error }),
+      stop: () => (this.#stopped ??= this.#stop()),
+    });
   }
 
   async #stop(): Promise<void> {
-    const { log, clock, config } = this.#parts;
+    const { log, clock, config, running } = this.#parts;
     const endAt = clock.monotonic() + config.shutdownDelayMs + config.drainTimeoutMs;
     // Until its sockets are gone the node answers: not ready, and after the delay 503 to who would connect.
     await this.#setDraining(true);
     this.#manager.close();
     await sleep(clock, CLOSE_GRACE_MS);
     await this.#settlement.settler.flush(Math.max(0, endAt - clock.monotonic()));
-    this.#descriptors.stop();
+    await running.stop();
+    log.info({ event: 'stopped' }, 'stopped');
+  }
+
+  async #closeServer(): Promise<void> {
     this.#server.stopAccepting();
     await this.#server.close();
-    await this.#stopStores();
-    log.info({ event: 'stopped' }, 'stopped');
   }
 
   /** Resolves once the node is empty. */
@@ -247,21 +258,6 @@ class Assembly {
       this.#operations.nodes.announce();
     }
     await emptied;
-  }
-
-  async #stopStores(): Promise<void> {
-    this.#operations.stop();
-    this.#identification.credentials.stop();
-    this.#manager.monitor.stop();
-    await this.#tracker.stop();
-    await this.#settlement.settler.stop();
-    await this.#settlement.reconciler.stop();
-    await this.#settlement.health.stop();
-    await this.#settlement.ledger.stop();
-    // Whoever does not come back is settled by this moment, not by one up to 5 s older (rule ST5).
-    await this.#parts.users.noteNodeAlive(this.#parts.node, this.#parts.clock.now()).catch(() => {});
-    await this.#parts.presence.store.close();
-    await this.#parts.users.close();
   }
 
   #createTracker(): PresenceTracker {

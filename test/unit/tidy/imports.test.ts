@@ -92,6 +92,7 @@ const COMPOSITION = [
   'create-settlement.ts',
   'create-warnings.ts',
   'index.ts',
+  'stop-list.ts',
   'cli/',
 ];
 

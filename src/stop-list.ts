@@ -1,0 +1,52 @@
+import { logInternalError } from './logging/internal-error.ts';
+import type { Log } from './logging/log.ts';
+
+/**
+ * What a gateway stops, in this order. First what brings new work in, then what works, then what the work is written to;
+ * SQL comes last, for presence writes to it until the end.
+ */
+const STOP_ORDER = [
+  'descriptor watch',
+  'server',
+  'operations',
+  'credentials',
+  'heartbeat',
+  'presence',
+  'settler',
+  'reconciler',
+  'SQL health',
+  'ledger',
+  'last sign of life',
+  'presence store',
+  'user store',
+] as const;
+
+export type Stoppable = (typeof STOP_ORDER)[number];
+
+/** Everything of one gateway that runs and must be stopped. What was not started is not stopped. */
+export class StopList {
+  readonly #log: Log;
+  readonly #stops = new Map<Stoppable, () => void | Promise<void>>();
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  /** To be called as soon as `name` runs. */
+  started(name: Stoppable, stop: () => void | Promise<void>): void {
+    this.#stops.set(name, stop);
+  }
+
+  /** Stops each, one after the other. One that fails does not keep the others running. */
+  async stop(): Promise<void> {
+    for (const name of STOP_ORDER) {
+      const stop = this.#stops.get(name);
+      this.#stops.delete(name);
+      try {
+        await stop?.();
+      } catch (error) {
+        logInternalError(this.#log, { where: 'background', error, fields: { stopping: name } });
+      }
+    }
+  }
+}

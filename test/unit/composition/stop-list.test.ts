@@ -1,0 +1,42 @@
+import { describe, expect, it } from 'vitest';
+import { type Log, type LogFields, silentLog } from '../../../src/logging/log.ts';
+import { StopList, type Stoppable } from '../../../src/stop-list.ts';
+
+const NAMES: readonly Stoppable[] = ['user store', 'presence', 'settler', 'server', 'heartbeat'];
+const IN_ORDER = ['server', 'heartbeat', 'presence', 'settler', 'user store'];
+
+function listOf(broken?: Stoppable) {
+  const errors: LogFields[] = [];
+  const log: Log = { ...silentLog, error: (fields) => errors.push(fields) };
+  const list = new StopList(log);
+  const stopped: string[] = [];
+  for (const name of NAMES)
+    list.started(name, async () => {
+      await Promise.resolve();
+      stopped.push(name);
+      if (name === broken) throw new Error('a bug');
+    });
+  return { list, stopped, errors };
+}
+
+describe('what must be stopped', () => {
+  it('is stopped in the documented order, whatever the order of the start', async () => {
+    const { list, stopped, errors } = listOf();
+    await list.stop();
+    expect(stopped).toEqual(IN_ORDER);
+    expect(errors).toEqual([]);
+  });
+
+  it('is stopped once', async () => {
+    const { list, stopped } = listOf();
+    await Promise.all([list.stop(), list.stop()]);
+    expect([...stopped].sort()).toEqual([...IN_ORDER].sort());
+  });
+
+  it('a failure is logged and does not keep the others running', async () => {
+    const { list, stopped, errors } = listOf('heartbeat');
+    await list.stop();
+    expect(stopped).toEqual(IN_ORDER);
+    expect(errors).toMatchObject([{ event: 'internal-error', where: 'background', stopping: 'heartbeat' }]);
+  });
+});
