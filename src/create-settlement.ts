@@ -2,7 +2,7 @@ import type { Config } from './config/config.ts';
 import type { Clock } from './lib/clock.ts';
 import type { Log } from './logging/log.ts';
 import type { Counters } from './metrics/counters.ts';
-import type { PresenceStore } from './presence/store/port.ts';
+import type { DutyStore } from './presence/store/port.ts';
 import { GroupCommit, groupCommitSize } from './settlement/group-commit.ts';
 import { LoginFailures } from './settlement/login-failures.ts';
 import { PresenceLedger } from './settlement/presence-ledger.ts';
@@ -27,7 +27,7 @@ interface SettlementParts {
   readonly node: string;
   readonly counters: Counters;
   readonly store: UserStore;
-  readonly duties: PresenceStore;
+  readonly duties: DutyStore;
 }
 
 /** Joins the SQL store to the presence store, whose duties it settles. */
@@ -55,14 +55,7 @@ type OnSettled = PresenceLedger['onSettled'];
 
 function createSettler(parts: SettlementParts, onSettled: OnSettled): Settler {
   const { store, duties, clock, log, random } = parts;
-  const source = {
-    take: (limit: number) => duties.takeDuties(limit),
-    isCrowded: () => duties.isCrowded === true,
-    ack: (settled: Parameters<typeof duties.ackDuties>[0]) => duties.ackDuties(settled),
-    setAside: (duty: Parameters<typeof duties.setAside>[0], error: string) => duties.setAside(duty, error),
-    pending: () => duties.pendingDuties(),
-  };
-  return new Settler({ store, source, clock, log, random, onSettled });
+  return new Settler({ store, source: duties, clock, log, random, onSettled });
 }
 
 function createReconciler(

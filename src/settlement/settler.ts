@@ -13,13 +13,13 @@ export interface DutySource {
    * Oldest duties first, at most `limit`. A duty given out is not given out again to this process before it was
    * acknowledged; one that a dead process held comes back by the source's own means.
    */
-  take(limit: number): Promise<readonly Duty[]>;
+  takeDuties(limit: number): Promise<readonly Duty[]>;
   /** Whether it is busy with a crowd that is to be taken offline: that comes first. */
-  isCrowded(): boolean;
-  ack(duties: readonly Duty[]): Promise<void>;
+  readonly isCrowded?: boolean;
+  ackDuties(duties: readonly Duty[]): Promise<void>;
   /** Keeps a duty that can never succeed where an operator finds it, and acknowledges it. */
   setAside(duty: Duty, error: string): Promise<void>;
-  pending(): Promise<PendingDuties>;
+  pendingDuties(): Promise<PendingDuties>;
 }
 
 export interface SettlerOptions {
@@ -127,7 +127,7 @@ export class Settler {
     while (clock.monotonic() < deadline && !this.#stopped) {
       this.#drainSoon(0);
       await this.#drainedOr(deadline - clock.monotonic());
-      const left = await source.pending().catch(() => undefined);
+      const left = await source.pendingDuties().catch(() => undefined);
       if (left?.count === 0) return true;
       // A source that refuses at once must not turn this into a spin.
       await sleep(clock, FLUSH_POLL_MS);
@@ -186,9 +186,9 @@ export class Settler {
     let settled = false;
     try {
       for (;;) {
-        for (let waits = 0; source.isCrowded() && waits < MAX_WAITS && !this.#stopped; waits += 1)
+        for (let waits = 0; source.isCrowded === true && waits < MAX_WAITS && !this.#stopped; waits += 1)
           await sleep(clock, WAIT_MS);
-        const batch = this.#stopped ? [] : await source.take(SETTLE_BATCH);
+        const batch = this.#stopped ? [] : await source.takeDuties(SETTLE_BATCH);
         if (batch.length === 0) break;
         settled = true;
         if (batch.length >= SETTLE_BATCH && this.#lanes < LANES) beside.push(this.#lane());
@@ -243,13 +243,13 @@ export class Settler {
       );
       await this.#retrier.until(() => source.setAside(duty, describeError(error)));
     }
-    if (done.length > 0) await this.#retrier.until(() => source.ack(done));
+    if (done.length > 0) await this.#retrier.until(() => source.ackDuties(done));
   }
 
   /** Keeps the last known numbers, and lets the age grow on, while the source does not answer. */
   async #refreshPending(): Promise<void> {
     const { source, clock } = this.#options;
-    const pending = await source.pending().catch(() => undefined);
+    const pending = await source.pendingDuties().catch(() => undefined);
     if (pending !== undefined) this.#pending = { ...pending, at: clock.monotonic() };
   }
 }

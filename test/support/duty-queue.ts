@@ -12,7 +12,7 @@ export class DutyQueue implements DutySource {
   oldestAgeMs = 0;
   crowded = false;
 
-  isCrowded(): boolean {
+  get isCrowded(): boolean {
     return this.crowded;
   }
 
@@ -20,7 +20,7 @@ export class DutyQueue implements DutySource {
     this.waiting.push(...duties);
   }
 
-  take(limit: number): Promise<readonly Duty[]> {
+  takeDuties(limit: number): Promise<readonly Duty[]> {
     if (this.down) return Promise.reject(new Error('queue down'));
     const batch = this.waiting.splice(0, limit);
     if (batch.length > 0) this.takes.push(batch.length);
@@ -28,7 +28,7 @@ export class DutyQueue implements DutySource {
     return Promise.resolve(batch);
   }
 
-  ack(duties: readonly Duty[]): Promise<void> {
+  ackDuties(duties: readonly Duty[]): Promise<void> {
     if (this.down) return Promise.reject(new Error('queue down'));
     for (const duty of duties) this.given.delete(duty);
     return Promise.resolve();
@@ -40,7 +40,7 @@ export class DutyQueue implements DutySource {
     return Promise.resolve();
   }
 
-  pending(): Promise<PendingDuties> {
+  pendingDuties(): Promise<PendingDuties> {
     if (this.down) return Promise.reject(new Error('queue down'));
     const count = this.waiting.length + this.given.size;
     return Promise.resolve({ count, oldestAgeMs: this.oldestAgeMs, setAside: this.aside.length });

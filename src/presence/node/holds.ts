@@ -7,7 +7,14 @@ import type { Log } from '../../logging/log.ts';
 import type { Counters } from '../../metrics/counters.ts';
 import type { CloseCause } from '../../protocol/close-codes.ts';
 import type { EndedPeriod } from '../../protocol/periods.ts';
-import { type Claim, type ClaimAnswer, MAX_BATCH, type PresenceStore } from '../store/port.ts';
+import {
+  type ChangeReader,
+  type Claim,
+  type ClaimAnswer,
+  type ClaimStore,
+  MAX_BATCH,
+  type RecordReader,
+} from '../store/port.ts';
 import { UserHold } from './hold.ts';
 import type { Ledger } from './ledger.ts';
 
@@ -21,7 +28,7 @@ export interface PresenceOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly counters: Counters;
-  readonly store: PresenceStore;
+  readonly store: ClaimStore & RecordReader & ChangeReader;
   readonly ledger: Ledger;
   /** This incarnation: fresh at each start. */
   readonly node: string;

@@ -1,4 +1,4 @@
-import type { Duty, EndedPeriod, PendingDuties } from '../../protocol/periods.ts';
+import type { Duty, EndedPeriod, PendingDuties, PeriodKey } from '../../protocol/periods.ts';
 import type { StoredChange } from '../api.ts';
 
 /** Users that one call of a store may carry, at most. */
@@ -152,14 +152,12 @@ export interface ReapAnswer {
 }
 
 /**
- * Presence as a node sees it. A rejected promise means that the store is unreachable and that nothing is known of the
- * call: stating again is always right.
+ * What this node holds, stated to the store, and its lease.
  *
  * - A user is online exactly while a node holds them and the opening is recorded.
  * - Ending a period and recording the duty to settle it are one atomic step (rule ST1).
- * - Batches hold at most {@link MAX_BATCH} users, each user once; answers come in the order asked.
  */
-export interface PresenceStore {
+export interface ClaimStore {
   /** Whether a duty outlives this process: otherwise whoever asked for a logout hears of it once SQL has it (rule ST1). */
   readonly keepsDuties: boolean;
   /** How far the newest proof of life that the store knows may be behind, in ms; undefined: it need not know. */
@@ -167,12 +165,12 @@ export interface PresenceStore {
   renew(request: RenewRequest): Promise<RenewAnswer>;
   claim(batch: readonly Claim[]): Promise<readonly ClaimAnswer[]>;
   /** Makes opened periods visible: the id enters the online set. Answers whether the period was still held. */
-  record(batch: readonly { readonly userId: number; readonly period: number }[]): Promise<readonly boolean[]>;
+  record(batch: readonly PeriodKey[]): Promise<readonly boolean[]>;
   /**
    * Gives back opened periods that could not be written to SQL: as if they had never been. Rejects where another node
    * has recorded one meanwhile: this node then holds the user, and states what is true.
    */
-  withdraw(batch: readonly { readonly userId: number; readonly period: number }[]): Promise<void>;
+  withdraw(batch: readonly PeriodKey[]): Promise<void>;
   end(batch: readonly EndRequest[]): Promise<readonly EndAnswer[]>;
   /**
    * Users whom the store has as held by this node by statements up to `rev`: after everything was restated, those of
@@ -181,11 +179,19 @@ export interface PresenceStore {
   unstated(rev: number): Promise<readonly number[]>;
   /** Ends what dead nodes held and nobody else holds. */
   reap(limit: number): Promise<ReapAnswer>;
+}
+
+/** What is known of users. */
+export interface RecordReader {
   read(userIds: readonly number[]): Promise<readonly (UserRecord | undefined)[]>;
   onlinePage(page: {
     readonly limit: number;
     readonly cursor: string | undefined;
   }): Promise<{ readonly userIds: readonly number[]; readonly cursor: string | undefined }>;
+}
+
+/** What changed, for those who follow it. */
+export interface ChangeReader {
   /**
    * Changes to online and offline of everybody, oldest first, after `cursor` ({@link FEED_START}: the oldest kept), in
    * order for one user. Undefined where entries after the cursor may be gone (rule PR12).
@@ -199,8 +205,12 @@ export interface PresenceStore {
     userId: number,
     page: { readonly cursor: string | undefined; readonly limit: number },
   ): Promise<readonly StoredChange[] | undefined>;
+}
+
+/** Ended periods that wait for SQL, for those who settle them. */
+export interface DutyStore {
   /** For each row: whether presence knows the period as running or its duty waits (rule ST4). */
-  knows(rows: readonly { readonly userId: number; readonly period: number }[]): Promise<readonly boolean[]>;
+  knows(rows: readonly PeriodKey[]): Promise<readonly boolean[]>;
   /** Whether claims of a crowd are under way: what can wait is not to be asked for meanwhile. */
   readonly isCrowded?: boolean;
   /** Takes duties to settle; a duty is given out again only after a restart or to another node once this one died. */
@@ -209,5 +219,13 @@ export interface PresenceStore {
   /** Keeps a duty that can never succeed apart, for a person to look at. */
   setAside(duty: Duty, error: string): Promise<void>;
   pendingDuties(): Promise<PendingDuties>;
+}
+
+/**
+ * A whole store, as the composition opens it. Whoever uses it takes the part that it needs. A rejected promise means that
+ * the store is unreachable and that nothing is known of the call: stating again is always right. Batches hold at most
+ * {@link MAX_BATCH} users, each user once; answers come in the order asked.
+ */
+export interface PresenceStore extends ClaimStore, RecordReader, ChangeReader, DutyStore {
   close(): Promise<void>;
 }

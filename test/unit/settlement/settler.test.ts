@@ -128,9 +128,9 @@ describe('Settler', () => {
 
   test('[ST2] an acknowledgement that fails is repeated, the settlement is not', async () => {
     queue.add(duty({ userId: 1 }));
-    const ack = queue.ack.bind(queue);
+    const ack = queue.ackDuties.bind(queue);
     let failures = 2;
-    queue.ack = (duties) => (failures-- > 0 ? Promise.reject(new Error('queue down')) : ack(duties));
+    queue.ackDuties = (duties) => (failures-- > 0 ? Promise.reject(new Error('queue down')) : ack(duties));
     settler.start();
     await clock.advanceAsync(1000);
     expect(settles).toBe(1);
@@ -139,9 +139,9 @@ describe('Settler', () => {
 
   test('[ST3] of a crowd three batches are under way at a time, and no more', async () => {
     queue.add(...Array.from({ length: 2500 }, (_, n) => duty({ userId: n + 1 })));
-    const ack = queue.ack.bind(queue);
+    const ack = queue.ackDuties.bind(queue);
     const waiting: (() => void)[] = [];
-    queue.ack = async (duties) => {
+    queue.ackDuties = async (duties) => {
       await new Promise<void>((resolve) => waiting.push(resolve));
       return ack(duties);
     };
