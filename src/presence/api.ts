@@ -130,6 +130,11 @@ export interface Presence {
   }): Promise<{ users: readonly UserPresence[]; cursor?: string }>;
   /** Presence of each id in the order asked; never-seen users are `undefined`. Rejects while the store is unreachable. */
   read(userIds: readonly number[]): Promise<readonly (UserPresence | undefined)[]>;
+  /**
+   * One user as by {@link read}; `settlement-unavailable` where only SQL could know the user, and does not answer.
+   * Rejects while the store is unreachable.
+   */
+  find(userId: number): Promise<Result<UserPresence | undefined, 'settlement-unavailable'>>;
   /** Changes to online and offline of everybody after `cursor`; undefined where the cursor is expired (rule PR12). */
   feed(page: {
     readonly cursor: string;

@@ -2,7 +2,7 @@ import { z } from '@hono/zod-openapi';
 import { ok } from '../../lib/result.ts';
 import { defaultUsername } from '../../protocol/user-name.ts';
 import { checkShape } from '../body.ts';
-import { type Outcome, refusedExactly } from '../outcome.ts';
+import { type Outcome, refused, refusedExactly } from '../outcome.ts';
 import { addRoute, askPresence, bodyOf, type Call, type RouteTable, userIdOf } from '../route.ts';
 import { UserIdParam } from '../schemas.ts';
 import { PlayerAnswer, PlayersAnswer, PlayersQuery, StatusAnswer, StatusBody } from './online.schemas.ts';
@@ -29,10 +29,10 @@ export function addPlayersRoutes(table: RouteTable): void {
     access: 'open-user',
     summary: 'What is known of one user',
     description:
-      '404 `unknown-user` where nothing is known of the user; with LINGXI_LAST_SEEN_TTL_S=0 also for one who is offline.',
+      '404 `unknown-user` where nothing is known of the user; with LINGXI_LAST_SEEN_TTL_S=0 also for one who is offline. 503 `settlement-unavailable` where only the database could know the user, and it does not answer.',
     params: z.object({ playerId: UserIdParam }),
     answer: PlayerAnswer,
-    errors: ['invalid-user-id', 'unknown-user', ...presenceRead.errors],
+    errors: ['invalid-user-id', 'unknown-user', 'settlement-unavailable', ...presenceRead.errors],
     handle: player,
   });
   addRoute(table, {
@@ -77,12 +77,15 @@ async function player(call: Call): Promise<Outcome> {
   const userId = userIdOf(call, 'playerId', call.context.req.param('playerId'));
   if (!userId.ok) return userId;
   // Where presence forgot a user (`LINGXI_LAST_SEEN_TTL_S`), this is what SQL knows.
-  const read = await askPresence(call, call.deps.presence.read([userId.value]));
-  if (!read.ok) return read;
-  const user = read.value[0];
+  const asked = await askPresence(call, call.deps.presence.find(userId.value));
+  if (!asked.ok) return asked;
+  const found = asked.value;
+  const tellsOffline = call.deps.config.lastSeenTtlS > 0;
+  if (!found.ok && tellsOffline) return refused(found.error);
+  const user = found.ok ? found.value : undefined;
   // With a time to live of 0 nothing is told of who is offline, not even what SQL still knows.
-  const isForgotten = call.deps.config.lastSeenTtlS === 0 && user?.status !== 'online';
-  if (user === undefined || isForgotten) return refusedExactly('unknown-user', { sentence: 'never-online' });
+  if (user === undefined || (user.status === 'offline' && !tellsOffline))
+    return refusedExactly('unknown-user', { sentence: 'never-online' });
   return ok(
     call.context.json({
       playerId: String(userId.value),

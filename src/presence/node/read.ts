@@ -1,3 +1,4 @@
+import { err, ok, type Result } from '../../lib/result.ts';
 import type { PeriodRow } from '../../protocol/periods.ts';
 import type { UserPresence } from '../api.ts';
 import { MAX_BATCH, type UserRecord } from '../store/port.ts';
@@ -21,6 +22,18 @@ export class Readings {
         ? new Map<number, PeriodRow>()
         : await ledger.newestPeriods(unknown).catch(() => new Map<number, PeriodRow>());
     return userIds.map((userId, index) => this.#shown(userId, records[index], rows.get(userId)));
+  }
+
+  /** One user. What nobody could look up is no user who was never seen. */
+  async find(userId: number): Promise<Result<UserPresence | undefined, 'settlement-unavailable'>> {
+    const [record] = await this.records([userId]);
+    if (record !== undefined) return ok(this.#shown(userId, record, undefined));
+    try {
+      const rows = await this.#presence.options.ledger.newestPeriods([userId]);
+      return ok(this.#shown(userId, undefined, rows.get(userId)));
+    } catch {
+      return err('settlement-unavailable');
+    }
   }
 
   /** The store's records alone, in the order asked. */

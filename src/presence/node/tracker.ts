@@ -162,6 +162,10 @@ export class PresenceTracker implements Presence, ManagerObserver {
     return this.#running().readings.read(userIds);
   }
 
+  find(userId: number): Promise<Result<UserPresence | undefined, 'settlement-unavailable'>> {
+    return this.#running().readings.find(userId);
+  }
+
   feed(page: {
     readonly cursor: string;
     readonly limit: number;

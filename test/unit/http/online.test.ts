@@ -160,6 +160,15 @@ describe('reading presence', () => {
     expect((await ask('/api/online/player/042', { as: 'service' })).body['code']).toBe('invalid-user-id');
   });
 
+  it('a user whom only the database could know is not said to be unknown while it is away', async () => {
+    const { ask, presence } = createHarness();
+    await ask('/api/online/login', { as: 42, body: { playerId: 42 } });
+    presence.sqlDown = true;
+    expect((await ask('/api/online/player/42', { as: 'service' })).status).toBe(200);
+    const away = await ask('/api/online/player/43', { as: 'service' });
+    expect([away.status, away.body['code']]).toEqual([503, 'settlement-unavailable']);
+  });
+
   it('answers the status of many in the order asked, never-seen ones offline without times', async () => {
     const { ask, clock } = createHarness();
     await ask('/api/online/login', { as: 42, body: { playerId: 42 } });

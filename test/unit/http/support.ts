@@ -20,6 +20,8 @@ export const PEER = '198.51.100.7';
 export class MemoryPresence implements Presence {
   available = true;
   refusal: DialRefusal | undefined;
+  /** Users who are not in the store cannot be looked up. */
+  sqlDown = false;
   unreachable = false;
   /** Every call that carries a user id, in order. */
   readonly calls: { readonly call: string; readonly userId: number; readonly [field: string]: unknown }[] =
@@ -100,6 +102,12 @@ export class MemoryPresence implements Presence {
     const from = Number(page.cursor ?? 0);
     const to = page.limit === undefined ? all.length : from + page.limit;
     return { users: all.slice(from, to), ...(to < all.length ? { cursor: String(to) } : {}) };
+  }
+
+  async find(userId: number): ReturnType<Presence['find']> {
+    if (this.unreachable) throw new Error('store unreachable');
+    const user = this.users.get(userId);
+    return user === undefined && this.sqlDown ? err('settlement-unavailable') : ok(user);
   }
 
   async read(userIds: readonly number[]): ReturnType<Presence['read']> {

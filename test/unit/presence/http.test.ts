@@ -22,6 +22,18 @@ describe('presence by HTTP', () => {
     expect(logoutAt - before).toBeLessThanOrEqual(15_010);
   });
 
+  it('a user whom the store does not know is looked up in SQL once, and not called unknown while SQL is away', async () => {
+    const room = await openRoom();
+    const find = (userId: number) => room.during(room.tracker.find(userId));
+    expect(await find(8)).toEqual({ ok: true, value: undefined });
+    await room.enter(USER);
+    room.ledger.down = true;
+    expect(await find(USER)).toMatchObject({ ok: true, value: { status: 'online' } });
+    expect(await find(8)).toEqual({ ok: false, error: 'settlement-unavailable' });
+    // Of many, those that nobody could look up are offline without times.
+    expect(await room.during(room.tracker.read([8]))).toEqual([undefined]);
+  });
+
   it('[PR1] a login of a user who is online joins: same login time, no epoch, a proof of life', async () => {
     const room = await openRoom();
     const player = await room.enter(USER);
