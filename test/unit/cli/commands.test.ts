@@ -90,7 +90,7 @@ describe('lingxi', () => {
     expect(verified).toMatchObject({ ok: true, value: { userId: 42, username: '云中子' } });
   });
 
-  it('token in a fresh folder makes the signing secret and leaves the service key to serve', async () => {
+  it('token in a fresh folder makes the signing secret, but not the service key', async () => {
     await run(['token', '--user', '1']);
     expect(existsSync(join(folder, 'data/jwt-secret'))).toBe(true);
     expect(existsSync(join(folder, 'data/api-key'))).toBe(false);
@@ -160,7 +160,7 @@ describe('lingxi', () => {
     expect(served.errors[0]).toMatch(/^JWT_SECRET is missing/);
   });
 
-  it('doctor where nothing listens says what to do', async () => {
+  it('doctor says what to do if nothing listens', async () => {
     const { out, code } = await run(['doctor', '--url', 'http://127.0.0.1:1', '--api-key', 'x']);
     expect(code).toBe(1);
     expect(out).toHaveLength(1);
@@ -173,7 +173,7 @@ describe('lingxi', () => {
     expect(errors[0]).toMatch(/^LINGXI_API_KEY is not known here: .*--api-key\.$/);
   });
 
-  it('probe without a user says who is missing', async () => {
+  it('probe without a user asks for one', async () => {
     const { errors, code } = await run(['probe']);
     expect({ errors, code }).toEqual({
       errors: ['Say who to connect as: --user <id> or --token <token>.'],
@@ -196,7 +196,7 @@ describe('the address of a server', () => {
     expect(baseUrl(given, undefined)).toBe(base);
   });
 
-  it('its socket is beside it', () => {
+  it('the address of its socket follows from it', () => {
     expect(webSocketUrl('https://game.example')).toBe('wss://game.example/ws');
   });
 });

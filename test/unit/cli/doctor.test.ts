@@ -14,7 +14,7 @@ describe('doctor', () => {
     return check.run({ api } as unknown as Patient);
   }
 
-  it('readiness is what the server says of itself, not the status alone', async () => {
+  it('doctor reads readiness from the body, not only from the status', async () => {
     expect(await readiness(200, { status: 'ok' })).toContain('200');
     await expect(readiness(200, { status: 'degraded' })).rejects.toThrow(Mismatch);
     await expect(readiness(200, {})).rejects.toThrow(Mismatch);

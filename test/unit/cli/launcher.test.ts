@@ -46,7 +46,7 @@ function inFolder(file: string, text: string): string {
 }
 
 describe('bin/lingxi.js', () => {
-  it('[contract 2] serves on Bun where it is installed', () => {
+  it('[contract 2] serves on Bun if it is installed', () => {
     expect(launch(['serve'])).toEqual({ out: '{"bun":true,"argv":["serve"]}', error: '', code: 0 });
   });
 
@@ -76,7 +76,7 @@ describe('bin/lingxi.js', () => {
     expect(launch(['serve'], { PATH: join(app, 'nothing') }).out).toBe('{"bun":false,"argv":["serve"]}');
   });
 
-  it('says what to do where nothing is built', () => {
+  it('says what to do if nothing is built', () => {
     rmSync(join(app, 'dist'), { recursive: true });
     expect(launch(['serve'])).toEqual({
       out: '',

@@ -23,7 +23,7 @@ function createRoom(options: { connections: number; shutdownDelayMs?: number; dr
 }
 
 describe('Drain', () => {
-  it('[DR1] closes the first at once and the last after two thirds of the drain timeout, evenly between', () => {
+  it('[DR1] closes the first at once, the last after two thirds of the drain timeout, the others evenly between', () => {
     const { clock, drain, room } = createRoom({ connections: 11 });
     void drain.start();
     clock.advance(20_000);
@@ -33,7 +33,7 @@ describe('Drain', () => {
       expect(Math.abs(at - (even[index] ?? 0))).toBeLessThan(50);
   });
 
-  it('[DR1] keeps its pace with a crowd, and with who leaves or is still let in meanwhile', () => {
+  it('[DR1] keeps its pace with many clients, and if some leave or connect meanwhile', () => {
     const { clock, drain, room } = createRoom({ connections: 100_000, drainTimeoutMs: 30_000 });
     void drain.start();
     clock.advance(10_000);
@@ -67,7 +67,7 @@ describe('Drain', () => {
     expect(room.connections).toBe(0);
   });
 
-  it.each([1000, 6000])('is taken back after %i ms: nobody else is closed, and it can begin again', (ms) => {
+  it.each([1000, 6000])('is taken back after %i ms: no further close, and it can begin again', (ms) => {
     const { clock, drain, room } = createRoom({ connections: 40, shutdownDelayMs: 5000 });
     void drain.start();
     clock.advance(ms);
@@ -81,7 +81,7 @@ describe('Drain', () => {
     expect(room.connections).toBe(0);
   });
 
-  it('[DR1] whoever asks again waits for the same drain', async () => {
+  it('[DR1] a second request waits for the same drain', async () => {
     const { clock, drain, room } = createRoom({ connections: 3, drainTimeoutMs: 3000 });
     const first = drain.start();
     clock.advance(500);

@@ -35,7 +35,7 @@ describe('LocalRouter', () => {
     return report;
   }
 
-  it('[DL1] says what is known of each: written, offline, online without a socket, on another node', async () => {
+  it('[DL1] returns the outcome of each: written, offline, online without a socket, on another node', async () => {
     library.connect({ userId: 1 });
     known.set(3, { status: 'online', socketsElsewhere: 0 });
     known.set(4, { status: 'online', socketsElsewhere: 2 });
@@ -69,12 +69,12 @@ describe('LocalRouter', () => {
     },
   );
 
-  it('[DL6] nobody is called offline while presence cannot say', async () => {
+  it('[DL6] no user is reported offline while presence does not answer', async () => {
     unreachable = true;
     expect((await push(router(), { to: { userId: 2 } })).counts).toEqual({ unknown: 1 });
   });
 
-  it('[DL4] pushes keep the order in which they were made, whatever each waits for', async () => {
+  it('[DL4] pushes keep their order, whatever each waits for', async () => {
     const { socket } = library.connect({ userId: 1 });
     const to = router();
     const many = Array.from({ length: 200 }, (_, index) => index);
@@ -88,7 +88,7 @@ describe('LocalRouter', () => {
     expect(socket.types).toEqual(['a', 'b', 'c']);
   });
 
-  it('[DL3] a full dispatch queue is told and counted, for lists and for all', async () => {
+  it('[DL3] a full dispatch queue is reported and counted, for lists and for all', async () => {
     library.connect({ userId: 1 });
     const to = router();
     for (let count = 0; count < 2; count += 1) void library.manager.broadcast('x', null);
@@ -104,7 +104,7 @@ describe('LocalRouter', () => {
     expect(library.manager.counters.dropped['dispatch-full']).toBe(101);
   });
 
-  it('[DL3] beyond the rate a user gets no more, and the next second begins anew', async () => {
+  it('[DL3] beyond the rate a user gets no message; the next second begins anew', async () => {
     library.connect({ userId: 1 });
     const to = router({ perSecond: 2 });
     const statuses = async () => {
@@ -119,7 +119,7 @@ describe('LocalRouter', () => {
   });
 
   describe('acknowledgements', () => {
-    it('acked where the client says so, written where it does not in time or cannot', async () => {
+    it('acked if the client acknowledges, written if it does not in time or cannot', async () => {
       const [says, silent] = [
         library.connect({ userId: 1, protocol: 'lingxi.v1' }),
         library.connect({ userId: 2, protocol: 'lingxi.v1' }),
@@ -138,7 +138,7 @@ describe('LocalRouter', () => {
       expect((await report).results?.map(({ status }) => status)).toEqual(['acked', 'written', 'written']);
     });
 
-    it('a user who is named twice keeps nobody waiting for ever', async () => {
+    it('a user named twice does not make the answer wait for ever', async () => {
       library.connect({ userId: 1, protocol: 'lingxi.v1' });
       const report = await push(router(), { to: { userIds: [1, 1] }, ack: true, timeoutMs: 500 });
       expect(report.results?.map(({ status }) => status)).toEqual(['written']);

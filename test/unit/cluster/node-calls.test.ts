@@ -17,7 +17,7 @@ function build() {
 }
 
 describe('calls between nodes', () => {
-  it('bring the answer of the node that was asked, and say who asks', async () => {
+  it('return the answer of the called node, and name the caller', async () => {
     const { a, b } = build();
     await a.listen(() => undefined);
     await b.listen((call, from) => ({ heard: call, from }));
@@ -31,7 +31,7 @@ describe('calls between nodes', () => {
       async ({ b, bus }) => b.listen(() => 'late').then(() => void (bus.lossy = true)),
     ],
     ['the call is not known there', async ({ b }) => b.listen(() => undefined)],
-  ])('are given up after their time where %s', async (_name, prepare) => {
+  ])('end after their timeout if %s', async (_name, prepare) => {
     const parts = build();
     await parts.a.listen(() => undefined);
     await prepare(parts);
@@ -43,13 +43,13 @@ describe('calls between nodes', () => {
     expect(answer).toEqual(err('no-answer'));
   });
 
-  it('are given up at once where the way is cut', async () => {
+  it('end at once if the bus is down', async () => {
     const { a, bus } = build();
     bus.cut = true;
     expect(await a.ask('b', {}, 1000)).toEqual(err('no-answer'));
   });
 
-  it('take one answer, for the call that it belongs to, and in its time', async () => {
+  it('accept one answer, for the right call, and in time', async () => {
     const { a, bus, clock } = build();
     await a.listen(() => undefined);
     const asked = a.ask('b', {}, 1000);
@@ -64,7 +64,7 @@ describe('calls between nodes', () => {
     expect(await late).toEqual(err('no-answer'));
   });
 
-  it('never throw over what else is told on their topic, and log it', async () => {
+  it('never throw for other texts on their topic, and log them', async () => {
     const { a, bus, warned } = build();
     const heard: unknown[] = [];
     await a.listen((call) => void heard.push(call));
@@ -83,7 +83,7 @@ describe('calls between nodes', () => {
     expect(warned).toHaveLength(texts.length);
   });
 
-  it('wait in a bounded number', async () => {
+  it('are bounded in number', async () => {
     const { a, bus } = build();
     const waiting = Array.from({ length: 1000 }, () => a.ask('b', {}, 1000));
     expect(await a.ask('b', {}, 1000)).toEqual(err('no-answer'));

@@ -49,7 +49,7 @@ function deployment(...names: readonly string[]) {
 }
 
 describe('draining', () => {
-  it.each([undefined, 'a', 'x1', 'a:x1'])('[DR1] of this node itself asks nobody: %s', async (asked) => {
+  it.each([undefined, 'a', 'x1', 'a:x1'])('[DR1] of this node asks no other node: %s', async (asked) => {
     const { first, drained, state } = deployment('a:x1', 'b:x2');
     state.reachable = false;
     expect(await first.drain(asked, true)).toEqual(ok({ node: 'a:x1', draining: true }));
@@ -57,7 +57,7 @@ describe('draining', () => {
     expect(drained).toEqual([{ node: 'a:x1', draining: true, by: 'a:x1' }]);
   });
 
-  it.each(['b', 'x2', 'b:x2'])('[DR1] of another is told to it, and back: %s', async (asked) => {
+  it.each(['b', 'x2', 'b:x2'])('[DR1] of another node reaches it, and back: %s', async (asked) => {
     const { first, drained } = deployment('a:x1', 'b:x2');
     expect(await first.drain(asked, true)).toEqual(ok({ node: 'b:x2', draining: true }));
     expect(await first.drain(asked, false)).toEqual(ok({ node: 'b:x2', draining: false }));
@@ -67,7 +67,7 @@ describe('draining', () => {
     ]);
   });
 
-  it('[DR1] of a node that nobody knows, or that is dead, is not found', async () => {
+  it('[DR1] of an unknown or dead node is not found', async () => {
     const { first, state } = deployment('a:x1', 'b:x2');
     expect(await first.drain('c', true)).toEqual(err('not-found'));
     state.sightings = [alive('a:x1'), alive('b:x2', { silentMs: undefined })];
@@ -81,7 +81,7 @@ describe('draining', () => {
     expect(await first.drain('x1', true)).toEqual(ok({ node: 'a:x1', draining: true }));
   });
 
-  it('[DR1] by a name that two living nodes have is refused, by incarnation it is done', async () => {
+  it('[DR1] by a name of two living nodes is refused, by incarnation it works', async () => {
     const { first, state } = deployment('a:x1', 'b:x2', 'b:x3');
     expect(await first.drain('b', true)).toEqual(err('node-ambiguous'));
     expect(await first.drain('x3', true)).toEqual(ok({ node: 'b:x3', draining: true }));
@@ -89,7 +89,7 @@ describe('draining', () => {
     expect(await first.drain('b', true)).toEqual(ok({ node: 'b:x3', draining: true }));
   });
 
-  it('[DR1] of a node that says nothing for 1 s is honestly unknown', async () => {
+  it('[DR1] of a node that is silent for 1 s has an unknown outcome', async () => {
     const { first, bus, clock } = deployment('a:x1', 'b:x2');
     bus.lossy = true;
     let answer: unknown;
@@ -102,7 +102,7 @@ describe('draining', () => {
 });
 
 describe('the list of nodes', () => {
-  it('says who lives, who is silent and who is dead, in order', async () => {
+  it('shows living, silent and dead nodes, in order', async () => {
     const { first, state } = deployment('b:x2');
     state.sightings = [
       alive('c:x3', { silentMs: 3000 }),
@@ -130,7 +130,7 @@ describe('the list of nodes', () => {
     ]);
   });
 
-  it('is fed every 2 s, and after a change at once', async () => {
+  it('each node reports every 2 s, and at once after a change', async () => {
     const { announced, clock, first } = deployment('a:x1');
     await clock.advanceAsync(6000);
     expect(announced).toHaveLength(4);
@@ -142,11 +142,11 @@ describe('the list of nodes', () => {
   });
 });
 
-describe('a name that two nodes have', () => {
+describe('a name of two nodes', () => {
   const told = (logged: readonly LogFields[]) =>
     logged.filter(({ event }) => event === 'node-name-shared').map(({ other }) => other);
 
-  it('is told after 1 s, where the other still renews, and once', async () => {
+  it('is reported once, after 1 s, if the other still renews', async () => {
     const { state, clock, logged } = deployment('a:x1', 'a:x2');
     await clock.advanceAsync(0);
     state.sightings = [alive('a:x1'), alive('a:x2', { sign: '6' })];
@@ -160,7 +160,7 @@ describe('a name that two nodes have', () => {
     expect(told(logged)).toEqual(['a:x2']);
   });
 
-  it('is not told of an earlier start that was killed, nor after the store began anew', async () => {
+  it('is not reported for a killed earlier start, nor after the store began anew', async () => {
     const { state, clock, logged } = deployment('a:x1');
     state.sightings = [alive('a:x1'), alive('a:x0', { sign: '5' }), alive('b:x0', { sign: '5' })];
     await clock.advanceAsync(10_000);
@@ -172,7 +172,7 @@ describe('a name that two nodes have', () => {
     expect(told(logged)).toEqual([]);
   });
 
-  it('is told when the other comes later', async () => {
+  it('is reported when the other starts later', async () => {
     const { state, clock, logged } = deployment('a:x1');
     await clock.advanceAsync(30_000);
     let sign = 0;

@@ -4,7 +4,7 @@ import { parseBatch, parsePushText } from '../../../src/cluster/push-request.ts'
 import type { PushRequest } from '../../../src/protocol/delivery.ts';
 
 describe('the push channel', () => {
-  it('carries pushes of foreign programs, and logs what is none', async () => {
+  it('carries pushes of other programs, and logs invalid ones', async () => {
     const pushed: PushRequest[] = [];
     const warned: unknown[] = [];
     const subscribed: string[] = [];
@@ -37,11 +37,11 @@ describe('the push channel', () => {
   });
 });
 
-describe('a push as the service states it', () => {
+describe('the push of a service', () => {
   it.each([
     [{ to: { userIds: [1, '2'] }, type: 'x', data: 0, ack: true, timeoutMs: 10_000 }, { userIds: [1, 2] }],
     [{ to: { userIds: [] }, type: 'x' }, { userIds: [] }],
-  ])('%j is one', (input, to) => {
+  ])('%j is valid', (input, to) => {
     expect(parsePushText(JSON.stringify(input))).toMatchObject({ ok: true, value: { to } });
   });
 
@@ -83,11 +83,11 @@ describe('a push as the service states it', () => {
     [{ to: { userId: 1 }, type: 'x', ack: 1 }, 'ack', 'invalid'],
     [{ to: { userId: 1 }, type: 'x', timeoutMs: 10_001 }, 'timeoutMs', 'invalid'],
     [{ to: { userId: 1 }, type: 'x', timeoutMs: 0 }, 'timeoutMs', 'invalid'],
-  ])('is refused by the name of its fault (%#)', (input, field, kind) => {
+  ])('is refused with the faulty field (%#)', (input, field, kind) => {
     expect(parsePushText(JSON.stringify(input))).toEqual({ ok: false, error: { field, kind } });
   });
 
-  it('a batch names the message at fault and has its bound', () => {
+  it('a batch is bounded, and its error names the faulty message', () => {
     const good = { to: { userId: 1 }, type: 'x' };
     const batch = (value: readonly unknown[]) => parseBatch({ text: JSON.stringify(value), value });
     expect(batch([good, good])).toMatchObject({ ok: true });

@@ -28,7 +28,7 @@ function load(env: Record<string, string>, canMake = true) {
 }
 
 describe('development secrets', () => {
-  it('[contract 2] are made once and kept, readable by their owner alone', () => {
+  it('[contract 2] are made once and kept, and only their owner can read them', () => {
     const first = load({});
     const second = load({});
     if (!first.ok || !second.ok) throw new Error('refused');
@@ -44,7 +44,7 @@ describe('development secrets', () => {
     expect(second.value.secretFiles.get('apiKeys')).toBe(join(folder, 'data/api-key'));
   });
 
-  it('of another process that was quicker are taken over', () => {
+  it('of another process that was quicker are used', () => {
     const path = join(folder, 'jwt-secret');
     const theirs = 'x'.repeat(43);
     const store = fileSecretStore((bytes) => {
@@ -59,7 +59,7 @@ describe('development secrets', () => {
     expect(readdirSync(folder)).toEqual(['jwt-secret']);
   });
 
-  it('are not made where they are given, where a public key verifies, or in production', () => {
+  it('are not made if they are given, if a public key verifies, or in production', () => {
     const given = {
       JWT_SECRET: 'a-secret-of-at-least-32-bytes-long',
       LINGXI_API_KEY: 'given-key-of-at-least-24-bytes',
@@ -72,13 +72,13 @@ describe('development secrets', () => {
     expect(existsSync(join(folder, 'data'))).toBe(false);
   });
 
-  it('are not made by a command that only looks', () => {
+  it('are not made by a command that only reads', () => {
     const looked = load({}, false);
     expect(looked.ok && looked.value.config.apiKeys).toEqual([]);
     expect(existsSync(join(folder, 'data'))).toBe(false);
   });
 
-  it('in a folder that cannot be one are refused with one sentence', () => {
+  it('in an impossible folder are refused with one sentence', () => {
     writeFileSync(join(folder, 'file'), '');
     const result = load({ LINGXI_DATA_DIR: 'file' });
     expect(result).toEqual({
@@ -89,7 +89,7 @@ describe('development secrets', () => {
     });
   });
 
-  it('that were emptied are refused, not replaced', () => {
+  it('that are empty are refused, not replaced', () => {
     load({});
     const path = join(folder, 'data/api-key');
     writeFileSync(path, '');

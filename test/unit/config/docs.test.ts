@@ -15,7 +15,7 @@ describe('the reference of keys', () => {
     expect(new Set(variables).size).toBe(variables.length);
   });
 
-  it('a default is a value that may be given', () => {
+  it('every default is a valid value', () => {
     for (const field of FIELDS) {
       const { variable, defaultText, kind } = KEYS[field];
       const literal = /^`([^`]*)`$/.exec(defaultText)?.[1];

@@ -95,16 +95,16 @@ describe('defaults', () => {
     expect(notices).toEqual([]);
   });
 
-  it('[contract 2] production listens everywhere, takes no query token and only its own origin', () => {
+  it('[contract 2] production listens everywhere, and accepts no query token and only its own origin', () => {
     const { config } = loaded({ env: PRODUCTION });
     expect(config).toMatchObject({ host: '0.0.0.0', queryToken: false, allowedOrigins: 'same-origin' });
   });
 
-  it('[contract 2] unknown users are refused where the database is not embedded', () => {
+  it('[contract 2] unknown users are refused if the database is not embedded', () => {
     expect(loaded({ env: { DATABASE_URL: 'postgres://u:p@db/game' } }).config.unknownUsers).toBe('reject');
   });
 
-  it('the default ping interval gives way to a short heartbeat timeout', () => {
+  it('the default ping interval shrinks with a short heartbeat timeout', () => {
     expect(loaded({ env: { LINGXI_HEARTBEAT_TIMEOUT_MS: '2000' } }).config.pingIntervalMs).toBe(600);
   });
 });
@@ -216,7 +216,7 @@ describe('unknown names', () => {
     );
   });
 
-  it('names of other programs are theirs', () => {
+  it('variables of other programs are ignored', () => {
     expect(load({ env: { PATH: '/bin', JWT_OTHER: 'x', LINGXIA: 'x' } }).ok).toBe(true);
   });
 });
@@ -295,7 +295,7 @@ describe('bad values', () => {
     ['JWT_PUBLIC_KEY', 'hunter2'],
     ['JWT_JWKS_URL', 'ftp://u:hunter2@keys.example/jwks'],
     ['JWT_JWKS_URL', 'https://u:hunter2@a.example,b.example:x/jwks'],
-  ])('a bad %s is not repeated', (variable, value) => {
+  ])('the sentence does not repeat a bad %s', (variable, value) => {
     const sentence = refusal({ env: { [variable]: value } });
     expect(sentence).toMatch(new RegExp(`^${variable} must be .*\\.$`));
     expect(sentence).not.toContain('hunter2');
@@ -325,7 +325,7 @@ describe('bad values', () => {
     expect(refusal({ env: { JWT_PUBLIC_KEY: secret } })).toMatch(/^JWT_PUBLIC_KEY must be a public key/);
   });
 
-  it('a single address is the range that holds it alone', () => {
+  it('a single address is a range of one', () => {
     const { config } = loaded({ env: { LINGXI_TRUSTED_PROXIES: '10.1.2.3, ::1, fd00::/8' } });
     expect(config.trustedProxies).toEqual(['10.1.2.3/32', '::1/128', 'fd00::/8']);
   });
@@ -398,8 +398,8 @@ describe('contradictions', () => {
   });
 });
 
-describe('the seed profile', () => {
-  it('[contract 8] changes defaults, accepts a short secret, and says each with its risk', () => {
+describe('the profile seed', () => {
+  it('[contract 8] changes defaults, accepts a short secret, and gives a notice of each with its risk', () => {
     const { config, notices, origins } = loaded({
       env: { LINGXI_PROFILE: 'seed', JWT_SECRET: 'xiuxian', DATABASE_URL: 'postgres://localhost/game' },
     });
@@ -427,7 +427,7 @@ describe('the seed profile', () => {
     expect(notices.every(({ risk }) => risk.length > 20)).toBe(true);
   });
 
-  it('lets users in without a row on the embedded database, where nobody has made rows', () => {
+  it('accepts users without a row on the embedded database, which begins empty', () => {
     const { config, notices, origins } = loaded({ env: { LINGXI_PROFILE: 'seed' } });
     expect([config.unknownUsers, origins.get('unknownUsers')]).toEqual(['create', 'default']);
     expect(notices.map(({ variable }) => variable)).not.toContain('LINGXI_UNKNOWN_USERS');
@@ -435,7 +435,7 @@ describe('the seed profile', () => {
     expect(chosen.config.unknownUsers).toBe('reject');
   });
 
-  it('[contract 8] gives way to what is given otherwise', () => {
+  it('[contract 8] does not override explicit settings', () => {
     const env = {
       ...PRODUCTION,
       LINGXI_PROFILE: 'seed',

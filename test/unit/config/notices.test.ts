@@ -16,23 +16,23 @@ function noticesOf(env: Record<string, string>) {
 }
 
 describe('notices', () => {
-  it('the open API is said loudly wherever it is on', () => {
+  it('the open API gives a notice wherever it is on', () => {
     const notices = noticesOf({ LINGXI_LEGACY_OPEN_API: 'true' });
     expect(notices).toMatchObject([{ variable: 'LINGXI_LEGACY_OPEN_API', value: 'true' }]);
   });
 
-  it.each(['0.0.0.0', '::', '192.0.2.7', 'game.example'])('development on %s is said', (host) => {
+  it.each(['0.0.0.0', '::', '192.0.2.7', 'game.example'])('development on %s gives a notice', (host) => {
     const notices = noticesOf({ HOST: host });
     expect(notices).toMatchObject([{ variable: 'HOST', value: host }]);
     expect(notices[0]?.risk).toContain('NODE_ENV=production');
   });
 
-  it.each(['localhost', '127.0.0.1', '127.1.2.3', '::1'])('development on %s needs no word', (host) => {
+  it.each(['localhost', '127.0.0.1', '127.1.2.3', '::1'])('development on %s gives no notice', (host) => {
     expect(noticesOf({ HOST: host })).toEqual([]);
     expect(noticesOf({ ...PRODUCTION, HOST: '0.0.0.0' })).toEqual([]);
   });
 
-  it('production says what it was made to accept', () => {
+  it('production gives a notice of each risk that it accepts', () => {
     const env = {
       ...PRODUCTION,
       LINGXI_ALLOWED_ORIGINS: '*',
@@ -50,7 +50,7 @@ describe('notices', () => {
     expect(notices.every(({ risk }) => risk.length > 20)).toBe(true);
   });
 
-  it('a key server on this machine and ranges of one operator need no word', () => {
+  it('a key server on this machine and ranges of one operator give no notice', () => {
     const env = {
       ...PRODUCTION,
       JWT_JWKS_URL: 'http://127.0.0.1:8080/jwks',
@@ -59,7 +59,7 @@ describe('notices', () => {
     expect(noticesOf(env)).toEqual([]);
   });
 
-  it('Redis without PostgreSQL is said in development', () => {
+  it('Redis without PostgreSQL gives a notice in development', () => {
     const notices = noticesOf({ REDIS_URL: 'redis://user:hunter2@r:6379/1' });
     expect(notices).toMatchObject([
       { variable: 'REDIS_URL', value: 'redis://r:6379/1 without DATABASE_URL' },
@@ -68,7 +68,7 @@ describe('notices', () => {
     expect(noticesOf(both)).toEqual([]);
   });
 
-  it('the seed profile may have a secret that can be guessed, and says so', () => {
+  it('the profile seed accepts a secret that can be guessed, and gives a notice', () => {
     const env = { ...PRODUCTION, LINGXI_PROFILE: 'seed', JWT_SECRET: 'x'.repeat(48) };
     expect(noticesOf(env)).toContainEqual(
       expect.objectContaining({ variable: 'JWT_SECRET', value: 'a few characters again and again' }),

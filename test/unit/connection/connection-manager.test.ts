@@ -38,7 +38,7 @@ describe('ConnectionManager as a library', () => {
     expect(manager.counters.messages.offline).toBe(1);
   });
 
-  it('[PR4] a newer connection closes the older one 4001', () => {
+  it('[PR4] a newer connection closes the older one with 4001', () => {
     const { connect, manager } = openLibrary();
     const older = connect();
     const newer = connect();
@@ -49,7 +49,7 @@ describe('ConnectionManager as a library', () => {
     expect([older.socket.frames.length, newer.socket.frames.length]).toEqual([0, 1]);
   });
 
-  it('[PR4] a connection with an older epoch than the present one is closed itself', () => {
+  it('[PR4] a connection with an older epoch than the present one is closed', () => {
     const { connect, manager } = openLibrary();
     const newer = connect({ epoch: 5000 });
     const late = connect({ epoch: 4000 });
@@ -58,7 +58,7 @@ describe('ConnectionManager as a library', () => {
     expect(manager.connectionCount).toBe(1);
   });
 
-  it('[PR7] the late end of a replaced connection changes nothing for its successor', () => {
+  it('[PR7] the late end of a replaced connection does not affect the newer one', () => {
     const { connect, manager } = openLibrary();
     const ends: string[] = [];
     manager.on('disconnected', ({ connection, cause }) =>
@@ -96,7 +96,7 @@ describe('ConnectionManager as a library', () => {
     expect(epochs).toEqual([...new Set(epochs)].sort((a, b) => a - b));
   });
 
-  it('closeUser closes up to an epoch and no newer connection', () => {
+  it('closeUser closes connections up to an epoch and no newer one', () => {
     const { connect, manager } = openLibrary({ policy: 'multi' });
     const [first, second] = [connect({ epoch: 1 }), connect({ epoch: 2 })];
     manager.closeUser(7, 'kick', { epoch: 1 });
@@ -124,7 +124,7 @@ describe('ConnectionManager as a library', () => {
     expect(ended).toEqual(['kick']);
   });
 
-  it('drops a socket whose client answers no close frame, and leaves one alone that does', () => {
+  it('drops a socket without an answer to the close frame, and no other', () => {
     const { connect, clock } = openLibrary();
     const [silent, polite] = [connect({ userId: 1 }), connect({ userId: 2 })];
     silent.connection.close('kick');
@@ -134,7 +134,7 @@ describe('ConnectionManager as a library', () => {
     expect([silent.socket.terminated, polite.socket.terminated]).toEqual([true, false]);
   });
 
-  it('tells listeners of connections, messages and ends, with their causes', () => {
+  it('listeners get connections, messages and ends, with their causes', () => {
     const { connect, manager } = openLibrary();
     const told: string[] = [];
     const stop = manager.on('connected', ({ connection }) => told.push(`connected ${connection.userId}`));
@@ -149,7 +149,7 @@ describe('ConnectionManager as a library', () => {
     expect(told).toEqual(['connected 7', 'message chat', 'disconnected connection-lost 1006']);
   });
 
-  it('a listener that throws keeps nobody else from being told', () => {
+  it('a listener that throws does not stop the other listeners', () => {
     const { connect, manager } = openLibrary();
     const told: ManagerEvents['connected'][] = [];
     manager.on('connected', () => {
@@ -177,7 +177,7 @@ describe('ConnectionManager as a library', () => {
     expect(manager.connectionCount).toBe(0);
   });
 
-  it('[DR1] close ends everyone 1012 and stops the heartbeat', () => {
+  it('[DR1] close ends all connections with 1012 and stops the heartbeat', () => {
     const { connect, manager, clock } = openLibrary();
     const sockets = [connect({ userId: 1 }), connect({ userId: 2, protocol: 'lingxi.v1' })].map(
       ({ socket }) => socket,

@@ -19,7 +19,7 @@ function costly({ clock }: Library, crowded: readonly Connected[], ms: number): 
 }
 
 describe('messages to many', () => {
-  it('[DL2] a broadcast reaches everyone once and says how', async () => {
+  it('[DL2] a broadcast reaches every user once and returns the outcome', async () => {
     const library = openLibrary({ policy: 'multi' });
     const everyone = crowd(library, 100);
     everyone.push(library.connect({ userId: 1, connectionId: 'second' }));
@@ -64,7 +64,7 @@ describe('messages to many', () => {
     expect(everyone[0]?.socket.types).toEqual(['first', 'second', 'fourth']);
   });
 
-  it('[DL4] nor an earlier list that names the user; one that does not is none of theirs', () => {
+  it('[DL4] a message to one user never overtakes an earlier list with the user, but may overtake others', () => {
     const library = openLibrary();
     const everyone = crowd(library, 3);
     const { manager } = library;
@@ -75,7 +75,7 @@ describe('messages to many', () => {
     expect(everyone.map(({ socket }) => socket.types)).toEqual([['list'], ['list', 'direct'], ['direct']]);
   });
 
-  it('who comes after a broadcast does not get it, under the same user id neither', async () => {
+  it('a client that connects after a broadcast does not get it, not even with the same user id', async () => {
     const library = openLibrary();
     crowd(library, 2);
     const report = library.manager.broadcast('news', null);
@@ -88,7 +88,7 @@ describe('messages to many', () => {
     expect((await report)?.counts).toEqual({ written: 1 });
   });
 
-  it('users who leave while a broadcast runs are passed over, and those who stay get it once', async () => {
+  it('a broadcast skips users who leave while it runs, and those who stay get it once', async () => {
     const library = openLibrary();
     const everyone = crowd(library, 300);
     costly(library, everyone, 0.5);
@@ -101,7 +101,7 @@ describe('messages to many', () => {
     expect((await report)?.counts.written).toBeGreaterThanOrEqual(150);
   });
 
-  it('[DL1] a list answers for each user, absent and duplicate ones included', async () => {
+  it('[DL1] a list returns an outcome for each user, absent and duplicate ones included', async () => {
     const library = openLibrary();
     const [, slow] = crowd(library, 2);
     slow?.socket.block();
@@ -117,7 +117,7 @@ describe('messages to many', () => {
     expect(counts).toEqual({ written: 1, queued: 1, offline: 1 });
   });
 
-  it('[DL3] the dispatch queue is bounded: beyond it nobody gets the message and the caller is told', async () => {
+  it('[DL3] the dispatch queue is bounded: beyond it nobody gets the message, and the caller learns it', async () => {
     const library = openLibrary({ dispatchQueue: 2 });
     const [only] = crowd(library, 1);
     const taken = [library.manager.broadcast('a', null), library.manager.broadcast('b', null)];
@@ -143,7 +143,7 @@ describe('messages to many', () => {
     expect(taken).toHaveLength(256);
   });
 
-  it('what has no JSON form is an error of the caller, and reaches nobody', () => {
+  it('data without a JSON form is an error of the caller, and reaches nobody', () => {
     const library = openLibrary();
     const [only] = crowd(library, 1);
     const circular: Record<string, unknown> = {};

@@ -27,7 +27,7 @@ function expectClosed({ connection, socket }: Connected, errors: readonly LogFie
   });
 }
 
-describe('an exception in the handling of one connection', () => {
+describe('an exception in the work for one connection', () => {
   const observed: ManagerObserver = {
     registered: () => undefined,
     ended: () => undefined,
@@ -54,7 +54,7 @@ describe('an exception in the handling of one connection', () => {
         socket.drain();
       },
     ],
-  ])('by %s closes it with 1011, logged, and nobody else notices', (_name, act) => {
+  ])('in %s closes it with 1011, is logged, and affects no other', (_name, act) => {
     const { connect, errors, neighbour, manager } = guarded({ observer: observed });
     const client = connect({ userId: 2, protocol: 'lingxi.v1' });
     act(client);
@@ -64,7 +64,7 @@ describe('an exception in the handling of one connection', () => {
     expect(neighbour.socket.types).toEqual(['welcome', 'pong']);
   });
 
-  it('by a push closes it with 1011, and the push goes on to the others', () => {
+  it('in a push closes it with 1011, and the push goes on to the others', () => {
     const { connect, errors, neighbour, manager, clock } = guarded();
     const client = connect({ userId: 2 });
     const last = connect({ userId: 3 });
@@ -75,7 +75,7 @@ describe('an exception in the handling of one connection', () => {
     expect([neighbour.socket.types, last.socket.types]).toEqual([['welcome', 'news'], ['news']]);
   });
 
-  it('by a look of the wheel closes it with 1011, and the others are watched on', () => {
+  it('in the timeout check closes it with 1011, and the others are still checked', () => {
     const { connect, errors, neighbour, clock } = guarded();
     const client = connect({ userId: 2, protocol: 'lingxi.v1' });
     client.socket.ping = broken;
@@ -86,7 +86,7 @@ describe('an exception in the handling of one connection', () => {
     expect(neighbour.socket.code).toBe(4100);
   });
 
-  it('by its close does not keep it here', () => {
+  it('in its close does not keep it open', () => {
     const { connect, errors, manager, clock } = guarded();
     const client = connect({ userId: 2 });
     client.socket.close = broken;
@@ -97,7 +97,7 @@ describe('an exception in the handling of one connection', () => {
     expect(client.socket.terminated).toBe(true);
   });
 
-  it('by who is told of its end ends nothing', () => {
+  it('in a listener of its end ends nothing', () => {
     const { connect, errors, manager } = guarded({ observer: { ...observed, ended: broken } });
     const ends: number[] = [];
     manager.on('disconnected', ({ connection }) => ends.push(connection.userId));
@@ -125,7 +125,7 @@ describe('an exception of the application', () => {
     expect(socket.code).toBeUndefined();
   });
 
-  it('in its log does not come back', () => {
+  it('in its log is not passed on', () => {
     const none = (): void => undefined;
     const { connect } = openLibrary({ log: { debug: broken, info: none, warn: none, error: broken } });
     const { socket } = connect();

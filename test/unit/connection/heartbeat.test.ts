@@ -20,7 +20,7 @@ function while_({ clock }: Library, forMs: number, each: () => void): void {
 
 describe('heartbeat of connections', () => {
   it.each(['seed', 'lingxi.v1'] as const)(
-    '[HB1] [HB4] a silent %s client is closed 4100 after 10.0 to 10.1 s',
+    '[HB1] [HB4] a silent %s client is closed with 4100 after 10.0 to 10.1 s',
     (protocol) => {
       const library = openLibrary();
       const client = library.connect({ protocol });
@@ -42,14 +42,14 @@ describe('heartbeat of connections', () => {
     expect(library.manager.counters.heartbeats).toBe(120);
   });
 
-  it('[HB2] any well-formed message of a seed client counts as a ping', () => {
+  it('[HB2] any well-formed message of a client without lingxi.v1 counts as a ping', () => {
     const library = openLibrary();
     const { socket } = library.connect();
     while_(library, 60_000, () => socket.hear({ type: 'chat' }));
     expect(socket.code).toBeUndefined();
   });
 
-  it('[HB2] pongs do not keep a seed client that stopped pinging, nor do malformed messages', () => {
+  it('[HB2] neither pongs nor malformed messages keep a client without lingxi.v1 that stopped pinging', () => {
     const library = openLibrary();
     const { socket } = library.connect();
     while_(library, 11_000, () => {
@@ -82,7 +82,7 @@ describe('heartbeat of connections', () => {
     expect(answered).toBeLessThanOrEqual(21);
   });
 
-  it('[HB2] the bytes that a lingxi.v1 client takes prove its life, while it takes some', () => {
+  it('[HB2] the bytes that a lingxi.v1 client takes prove its life', () => {
     const library = openLibrary({ readTimeoutMs: 15_000, writeTimeoutMs: 60_000 });
     const { socket } = library.connect({ protocol: 'lingxi.v1' });
     socket.block();
@@ -93,7 +93,7 @@ describe('heartbeat of connections', () => {
     expect(socket.closes).toEqual([{ code: 4100, reason: 'heartbeat-timeout' }]);
   });
 
-  it('[HB2] the bytes that a seed client takes prove nothing: its own messages must', () => {
+  it('[HB2] the bytes that a client without lingxi.v1 takes prove nothing', () => {
     const library = openLibrary({ writeTimeoutMs: 60_000 });
     const { socket } = library.connect();
     socket.block();
@@ -102,7 +102,7 @@ describe('heartbeat of connections', () => {
     expect(socket.closes).toEqual([{ code: 4100, reason: 'heartbeat-timeout' }]);
   });
 
-  it('[HB4] the sockets of a crowd that times out are closed some each turn, after all have been told of', () => {
+  it('[HB4] in a burst of timeouts all are reported first, then some sockets are closed in each turn', () => {
     const library = openLibrary();
     const { clock, manager } = library;
     const clients = Array.from({ length: 95 }, (_, index) => library.connect({ userId: index + 1 }));
@@ -126,14 +126,14 @@ describe('heartbeat of connections', () => {
     expect(closing[0]?.ended).toBe(95);
   });
 
-  it('[HB3] who speaks is not pinged', () => {
+  it('[HB3] the server does not ping a client that sends', () => {
     const library = openLibrary();
     const { socket } = library.connect({ protocol: 'lingxi.v1' });
     while_(library, 30_000, () => socket.hear(PING));
     expect(socket.pings).toBe(0);
   });
 
-  it('[HB2] mode any: pongs prove life for seed clients as well', () => {
+  it('[HB2] mode any: pongs prove life for clients without lingxi.v1 too', () => {
     const library = openLibrary({ heartbeatMode: 'any' });
     const { socket } = library.connect();
     while_(library, 30_000, () => socket.pong());
@@ -142,7 +142,7 @@ describe('heartbeat of connections', () => {
     expect(socket.pings).toBe(1);
   });
 
-  it('[HB2] mode client: messages only, for lingxi.v1 as well', () => {
+  it('[HB2] mode client: messages only, for lingxi.v1 too', () => {
     const library = openLibrary({ heartbeatMode: 'client' });
     const silent = library.connect({ userId: 1, protocol: 'lingxi.v1' });
     const speaking = library.connect({ userId: 2, protocol: 'lingxi.v1' });
@@ -154,14 +154,14 @@ describe('heartbeat of connections', () => {
     expect(silent.socket.pings).toBe(0);
   });
 
-  it('closes by the read timeout where it is the nearer one', () => {
+  it('closes by the read timeout if that comes first', () => {
     const library = openLibrary({ readTimeoutMs: 4000 });
     const client = library.connect();
     expect(closedAfter(library, client)).toBeLessThanOrEqual(4100);
     expect(client.socket.closes).toEqual([{ code: 4100, reason: 'read-timeout' }]);
   });
 
-  it('the read timeout hears what proves nothing', () => {
+  it('bytes that prove no life reset the read timeout', () => {
     const library = openLibrary({ heartbeatTimeoutMs: 600_000, readTimeoutMs: 60_000 });
     const { socket } = library.connect();
     while_(library, 90_000, () => socket.pong());
@@ -170,7 +170,7 @@ describe('heartbeat of connections', () => {
     expect(socket.closes).toEqual([{ code: 4100, reason: 'read-timeout' }]);
   });
 
-  it('[HB5] a loop that stands for 5 s logs nobody out', () => {
+  it('[HB5] a loop that is blocked for 5 s logs nobody out', () => {
     const library = openLibrary();
     const { socket } = library.connect();
     library.clock.advance(8000);
@@ -182,7 +182,7 @@ describe('heartbeat of connections', () => {
     expect(socket.code).toBe(4100);
   });
 
-  it('closes 4003 when the token runs out, and not before', () => {
+  it('closes with 4003 when the token expires, and not before', () => {
     const library = openLibrary();
     const tokenExpiresAt = library.clock.now() + 20_000;
     const client = library.connect({ tokenExpiresAt });
@@ -193,7 +193,7 @@ describe('heartbeat of connections', () => {
     expect(client.socket.closes).toEqual([{ code: 4003, reason: 'token-expired' }]);
   });
 
-  it('finds a token that ran out on a clock that never stands still', () => {
+  it('an expired token is found even while observed time is frozen', () => {
     const library = openLibrary();
     const { clock } = library;
     const standing = clock.monotonic.bind(clock);
@@ -210,7 +210,7 @@ describe('heartbeat of connections', () => {
     expect(client.socket.code).toBe(4003);
   });
 
-  it('a renewed token moves the end, also to nearer than it was', () => {
+  it('a renewed token moves the end, also to an earlier time', () => {
     const library = openLibrary();
     const { connection, socket } = library.connect({ tokenExpiresAt: library.clock.now() + 5000 });
     connection.renewToken(library.clock.now() + 15_000);
@@ -224,7 +224,7 @@ describe('heartbeat of connections', () => {
     expect(socket.code).toBe(4003);
   });
 
-  it('a token that never ends asks nothing of the wheel', () => {
+  it('a token without expiry is not on the wheel', () => {
     const library = openLibrary();
     const { socket } = library.connect({ tokenExpiresAt: Number.MAX_SAFE_INTEGER });
     while_(library, 60_000, () => socket.hear(PING));

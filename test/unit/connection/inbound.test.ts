@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { openLibrary, PING } from './library.ts';
 
 describe('what clients send', () => {
-  it('closes 1008 beyond the allowed messages a second, control frames included', () => {
+  it('is closed with 1008 beyond the allowed messages a second, control frames included', () => {
     const { connect, clock } = openLibrary({ maxMessagesPerSecond: 5 });
     const [chatty, pongs, calm] = [connect({ userId: 1 }), connect({ userId: 2 }), connect({ userId: 3 })];
     for (let count = 0; count < 6; count += 1) {
@@ -17,7 +17,7 @@ describe('what clients send', () => {
     expect(chatty.socket.closes[0]?.reason).toBe('policy-violation');
   });
 
-  it('[PR10] counts by real time: while time is frozen for others nobody pays for pinging on', () => {
+  it('[PR10] counts by real time: pings during frozen time close nobody', () => {
     const { connect, clock, manager } = openLibrary({ maxMessagesPerSecond: 5 });
     const { socket } = connect();
     manager.time.freeze();
@@ -28,7 +28,7 @@ describe('what clients send', () => {
     expect(socket.code).toBeUndefined();
   });
 
-  it('[HB5] what queued up while the process stood still is charged to nobody', () => {
+  it('[HB5] messages that queued up while the process stood still close nobody', () => {
     const { connect, clock } = openLibrary({ maxMessagesPerSecond: 10 });
     const { socket } = connect();
     const second = (): void => {
@@ -46,7 +46,7 @@ describe('what clients send', () => {
     expect(socket.code).toBeUndefined();
   });
 
-  it('a stall gives the credit of its time and no more, and it is gone when as much time has passed', () => {
+  it('a stall gives credit for its length and no more, and the credit expires after the same time', () => {
     const { connect, clock } = openLibrary({ maxMessagesPerSecond: 10 });
     const [greedy, late] = [connect({ userId: 1 }), connect({ userId: 2 })];
     late.socket.hear(PING);
@@ -77,7 +77,7 @@ describe('what clients send', () => {
     expect([steady.socket.code, above.socket.code]).toEqual([undefined, 1008]);
   });
 
-  it('counts malformed messages and gives them to nobody', () => {
+  it('malformed messages are counted and reach no listener', () => {
     const { connect, manager } = openLibrary();
     const { socket } = connect();
     const heard: string[] = [];
@@ -91,7 +91,7 @@ describe('what clients send', () => {
     expect(socket.frames).toEqual([]);
   });
 
-  it('hears nothing after the close', () => {
+  it('is ignored after the close', () => {
     const { connect, manager } = openLibrary();
     const { connection, socket } = connect();
     const heard: string[] = [];
@@ -104,7 +104,7 @@ describe('what clients send', () => {
     expect(manager.counters.heartbeats).toBe(0);
   });
 
-  it("what only lingxi.v1 knows is the application's where a seed client sends it", () => {
+  it('a lingxi.v1 message of a client without lingxi.v1 goes to the application', () => {
     const { connect, manager } = openLibrary();
     const { socket } = connect();
     const heard: string[] = [];

@@ -5,7 +5,7 @@ import { openLibrary } from './library.ts';
 const V1 = { protocol: 'lingxi.v1' } as const;
 
 describe('lingxi.v1 on a connection', () => {
-  it('welcome is the first frame and tells who one is', () => {
+  it('welcome is the first frame and has the identity of the connection', () => {
     const { connect, manager } = openLibrary({ node: 'n1', pingIntervalMs: 2500 });
     const { socket } = connect({ ...V1, epoch: 1_767_225_600_123, period: 1_767_225_600_001, resumed: true });
     manager.sendToUser(7, 'x', null);
@@ -26,7 +26,7 @@ describe('lingxi.v1 on a connection', () => {
     expect(socket.types).toEqual(['welcome', 'x']);
   });
 
-  it('a seed client gets no frame of its own accord, whatever happens', () => {
+  it('a client without lingxi.v1 gets no frame that nobody sent to it', () => {
     const { connect, clock } = openLibrary();
     const { socket } = connect();
     socket.hear('{"type":"ping","timestamp":1}');
@@ -50,7 +50,7 @@ describe('lingxi.v1 on a connection', () => {
     ['null', '{"type":"ping","timestamp":null}', '{"timestamp":null}'],
     ['an object', '{"type":"ping","timestamp":{"a":[1]}}', '{"timestamp":{"a":[1]}}'],
     ['another order and spaces', '{ "data": 1, "timestamp": 42, "type": "ping" }', '{"timestamp":42}'],
-  ])('pong brings back %s', (_name, ping, data) => {
+  ])('pong returns %s', (_name, ping, data) => {
     const { connect } = openLibrary();
     const { socket } = connect(V1);
     socket.hear(ping);
@@ -61,7 +61,7 @@ describe('lingxi.v1 on a connection', () => {
     '{"type":"ping","timestamp":01}',
     '{"type":"ping","timestamp":1}}',
     '{"type":"ping","timestamp":}',
-  ])('what only looks like a ping is malformed: %s', (text) => {
+  ])('a text that only looks like a ping is malformed: %s', (text) => {
     const { connect, manager } = openLibrary();
     const { socket } = connect(V1);
     socket.hear(text);
@@ -102,7 +102,7 @@ describe('lingxi.v1 on a connection', () => {
     expect(socket.code).toBe(code);
   });
 
-  it('no goodbye is queued behind a socket that takes nothing: it would count as a lost message', () => {
+  it('no goodbye is queued behind a socket that takes nothing, because it would count as a lost message', () => {
     const { connect, manager } = openLibrary();
     const { connection, socket } = connect(V1);
     socket.block();
@@ -112,7 +112,7 @@ describe('lingxi.v1 on a connection', () => {
     expect(manager.counters.dropped.closed).toBe(0);
   });
 
-  it('state is shown, and anything but active and background refused', () => {
+  it('state is shown, and any value but active and background is refused', () => {
     const { connect } = openLibrary();
     const { connection, socket } = connect(V1);
     socket.hear({ type: 'state', data: { value: 'background' } });
@@ -124,14 +124,14 @@ describe('lingxi.v1 on a connection', () => {
     expect(socket.envelopes[1]).toMatchObject({ data: { about: 'state', code: 'invalid-body' } });
   });
 
-  it('logout closes 4000 where nobody keeps presence', () => {
+  it('logout closes with 4000 without presence', () => {
     const { connect } = openLibrary();
     const { socket } = connect(V1);
     socket.hear({ type: 'logout' });
     expect(socket.closes).toEqual([{ code: 4000, reason: 'logout' }]);
   });
 
-  it('logout and token are handed to the observer', () => {
+  it('logout and token go to the observer', () => {
     const asked: string[] = [];
     const observer: ManagerObserver = {
       registered: () => undefined,
@@ -197,14 +197,14 @@ describe('lingxi.v1 on a connection', () => {
       expect(await Promise.all(waits)).toEqual([false, false]);
     });
 
-    it('a seed client is asked for nothing', () => {
+    it('a client without lingxi.v1 gets no request for an ack', () => {
       const { connect, manager } = openLibrary();
       const { socket } = connect();
       manager.deliverTo(7, manager.prepare('offer', 1, true));
       expect(socket.envelopes[0]).not.toHaveProperty('id');
     });
 
-    it('each user has an id of their own from one encoding', () => {
+    it('each user gets an own id from one encoding', () => {
       const { connect, manager } = openLibrary();
       const clients = [connect(V1), connect({ ...V1, userId: 8 })];
       const message = manager.prepare('offer', 1, true);

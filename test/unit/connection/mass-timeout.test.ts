@@ -22,7 +22,7 @@ const closed = (clients: readonly Connected[]): number =>
   clients.filter(({ socket }) => socket.code === 4100).length;
 
 describe('mass-timeout breaker', () => {
-  it('[HB6] more than the share falling silent within one second are held for one more timeout, then logged out', () => {
+  it('[HB6] more than the share going silent within one second are held back for one more timeout, then logged out', () => {
     const library = openLibrary({ massTimeoutShare: SHARE });
     const clients = crowd(library, 300);
     const silent = clients.slice(0, 100);
@@ -35,7 +35,7 @@ describe('mass-timeout breaker', () => {
     expect(library.manager.counters.massTimeoutsHeld).toBe(100);
   });
 
-  it('[HB6] all who fall silent within one second are held, the last of them too', () => {
+  it('[HB6] all users who go silent within one second are held back, the last of them too', () => {
     const library = openLibrary({ massTimeoutShare: SHARE });
     const clients: Connected[] = [];
     for (let index = 0; index < 450; index += 1) {
@@ -47,7 +47,7 @@ describe('mass-timeout breaker', () => {
     expect(library.manager.counters.massTimeoutsHeld).toBe(450);
   });
 
-  it('[HB6] who beats again while held stays, and times out after the ordinary timeout the next time', () => {
+  it('[HB6] a user who sends a heartbeat while held back stays, and times out as usual the next time', () => {
     const library = openLibrary({ massTimeoutShare: SHARE });
     const clients = crowd(library, 300);
     beat(library, 12, clients.slice(100));
@@ -63,7 +63,7 @@ describe('mass-timeout breaker', () => {
     { what: 'fewer than fifty, whatever their share', users: 60, silent: 49, share: SHARE },
     { what: 'not more than the share', users: 400, silent: 80, share: SHARE },
     { what: 'switched off', users: 300, silent: 300, share: 0 },
-  ])('[HB6] nobody is held: $what', ({ users, silent, share }) => {
+  ])('[HB6] nobody is held back: $what', ({ users, silent, share }) => {
     const library = openLibrary({ massTimeoutShare: share });
     const clients = crowd(library, users);
     beat(library, 11, clients.slice(silent));

@@ -3,7 +3,7 @@ import { PacedWork } from '../../../src/connection/paced-work.ts';
 import { FakeClock } from '../../../src/lib/fake-clock.ts';
 
 describe('PacedWork', () => {
-  it('[HB4] does the first of a crowd at once and the rest in order, some each turn', () => {
+  it('[HB4] does the first of a burst at once and the rest in order, some each turn', () => {
     const turns: (() => void)[] = [];
     const clock = new FakeClock();
     clock.defer = (turn) => {

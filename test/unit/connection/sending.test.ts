@@ -35,7 +35,7 @@ function sendEach(
 const received = (socket: FakeSocket): unknown[] => socket.envelopes.map(({ data }) => data);
 
 describe('sending to a slow socket', () => {
-  it('[DL1] says written, then queued, then why it was dropped', () => {
+  it('[DL1] returns written, then queued, then the reason of a drop', () => {
     const library = bounded('drop-newest');
     const { socket } = library.connect();
     socket.block(1);
@@ -64,7 +64,7 @@ describe('sending to a slow socket', () => {
     expect(library.manager.queuedMessages()).toBe(0);
   });
 
-  it('[DL3] drop-newest keeps what waits', () => {
+  it('[DL3] drop-newest keeps the waiting messages', () => {
     const library = bounded('drop-newest');
     const { socket } = library.connect();
     socket.block();
@@ -73,7 +73,7 @@ describe('sending to a slow socket', () => {
     expect(received(socket)).toEqual([0, 1, 2, 3]);
   });
 
-  it('[DL3] drop-oldest keeps what came last, and counts who gave way', () => {
+  it('[DL3] drop-oldest keeps the newest messages, and counts the dropped ones', () => {
     const library = bounded('drop-oldest');
     const { socket } = library.connect();
     socket.block();
@@ -98,7 +98,7 @@ describe('sending to a slow socket', () => {
     expect(library.manager.counters.dropped['queue-full']).toBe(3);
   });
 
-  it('[DL3] disconnect closes 4101 and counts what waited', () => {
+  it('[DL3] disconnect closes with 4101 and counts the waiting messages', () => {
     const library = bounded('disconnect');
     const { socket } = library.connect();
     socket.block();
@@ -122,7 +122,7 @@ describe('sending to a slow socket', () => {
     expect(losses(library.manager)).toBeGreaterThan(policy === 'disconnect' ? 5 : 30);
   });
 
-  it('[DL3] what has left makes room again, in messages and in bytes', () => {
+  it('[DL3] sent messages make room again, in messages and in bytes', () => {
     const library = bounded('drop-newest', { messages: 4, bytes: 1000 });
     const { connection, socket } = library.connect();
     socket.block();
@@ -136,7 +136,7 @@ describe('sending to a slow socket', () => {
     }
   });
 
-  it.each(POLICIES)('[DL3] %s never takes a message that is larger than the whole queue', (policy) => {
+  it.each(POLICIES)('[DL3] %s never accepts a message larger than the whole queue', (policy) => {
     const library = bounded(policy, { bytes: 500 });
     const { socket } = library.connect();
     socket.block();
@@ -149,7 +149,7 @@ describe('sending to a slow socket', () => {
     if (policy !== 'disconnect') expect(library.manager.queuedMessages()).toBe(1);
   });
 
-  it('[DL3] one that takes nothing for the write timeout is closed 4101, one that takes something is not', () => {
+  it('[DL3] a receiver that takes nothing for the write timeout is closed with 4101, another is not', () => {
     const library = openLibrary({ writeTimeoutMs: 4000 });
     const [stuck, slow] = [library.connect({ userId: 1 }), library.connect({ userId: 2 })];
     for (const { socket } of [stuck, slow]) socket.block();
@@ -165,7 +165,7 @@ describe('sending to a slow socket', () => {
     expect(library.manager.counters.dropped.closed).toBe(5);
   });
 
-  it('[DL3] what the socket takes of one large frame counts, however small it is', () => {
+  it('[DL3] any progress within one large frame counts, however small', () => {
     const library = openLibrary({ writeTimeoutMs: 4000 });
     const { socket } = library.connect();
     socket.block();
@@ -182,7 +182,7 @@ describe('sending to a slow socket', () => {
     expect(socket.closes).toEqual([{ code: 4101, reason: 'slow-consumer' }]);
   });
 
-  it('[DL3] what is put behind a frame that the socket does not take is no progress', () => {
+  it('[DL3] messages queued behind a stuck frame are no progress', () => {
     const library = openLibrary({ writeTimeoutMs: 4000 });
     const { socket } = library.connect();
     socket.block();
@@ -206,7 +206,7 @@ describe('sending to a slow socket', () => {
     expect(quick.socket.frames).toHaveLength(500);
   });
 
-  it('[DL3] a failed write closes the socket and is dropped: closed', () => {
+  it('[DL3] a failed write closes the socket, and its message is dropped: closed', () => {
     const library = openLibrary();
     const { socket } = library.connect();
     socket.broken = true;
@@ -221,7 +221,7 @@ describe('sending to a slow socket', () => {
     expect(library.manager.counters.dropped.closed).toBe(1);
   });
 
-  it('[DL3] a write that fails while the queue is flushed loses nothing uncounted', () => {
+  it('[DL3] a write that fails during a flush loses no message without a count', () => {
     const library = openLibrary();
     const { socket } = library.connect();
     socket.block();
@@ -232,7 +232,7 @@ describe('sending to a slow socket', () => {
     expect(library.manager.isUserOnline(7)).toBe(false);
   });
 
-  it('says one line a second of a client that loses a thousand', () => {
+  it('logs one line a second for a client that loses a thousand messages', () => {
     const lines: unknown[] = [];
     const none = (): void => undefined;
     const library = openLibrary({
@@ -250,7 +250,7 @@ describe('sending to a slow socket', () => {
     ]);
   });
 
-  it('[DL3] no message vanishes uncounted, whatever the socket does', () => {
+  it('[DL3] no message vanishes without a count, whatever the socket does', () => {
     const command = fc.oneof(
       {
         weight: 12,

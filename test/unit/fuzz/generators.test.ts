@@ -33,7 +33,7 @@ function contentOf(cases: readonly Case[]): string {
 }
 
 describe.each(GENERATORS)('the generator of %s', (_name, make) => {
-  it('makes the same cases of the same seed, and others of another', () => {
+  it('makes the same cases from the same seed, and others from another', () => {
     const first = contentOf(casesOf(make, 7));
     expect(contentOf(casesOf(make, 7))).toBe(first);
     expect(contentOf(casesOf(make, 8))).not.toBe(first);

@@ -7,7 +7,7 @@ const anonymous = { authorization: undefined };
 
 describe('the checks of contract section 3', () => {
   /** Every fault, worst first: each line has its own fault and all those below it. */
-  test('come in the given order', async () => {
+  test('run in the given order', async () => {
     const full = room({ maxConnections: 0 });
     full.available = false;
     const everything = { origin: 'https://evil.example', authorization: undefined };
@@ -47,7 +47,7 @@ describe('the checks of contract section 3', () => {
     ['presence-unavailable', '503 presence-unavailable'],
     ['settlement-unavailable', '503 settlement-unavailable'],
     ['settlement-refused', '409 settlement-refused'],
-  ] as const)('pass on what presence refuses: %s', async (refusal, expected) => {
+  ] as const)('pass on the refusal of presence: %s', async (refusal, expected) => {
     const state = room();
     state.answer = refusal;
     expect(outcome(await state.admission.decide(handshake()))).toBe(expected);
@@ -76,7 +76,7 @@ describe('the checks of contract section 3', () => {
     '1\r\nSET x',
     '7\0',
     '1'.repeat(10_000),
-  ])('refuse ?userId=%j with 400 and touch nothing', async (userId) => {
+  ])('refuse ?userId=%j with 400 and change nothing', async (userId) => {
     const state = room();
     const decision = await state.admission.decide(handshake({}, `/ws?userId=${encodeURIComponent(userId)}`));
     expect(outcome(decision)).toBe('400 invalid-user-id');
@@ -86,7 +86,7 @@ describe('the checks of contract section 3', () => {
 });
 
 describe('credentials', () => {
-  test('the header wins over the subprotocol, and that over the query', async () => {
+  test('the header comes before the subprotocol, and that before the query', async () => {
     const { admission } = room();
     const offer = { 'sec-websocket-protocol': `lingxi.v1, bearer.${GOOD}` };
     expect(outcome(await admission.decide(handshake({ ...offer, authorization: 'Bearer nonsense' })))).toBe(
@@ -98,14 +98,14 @@ describe('credentials', () => {
     expect(outcome(await admission.decide(handshake(anonymous, `/ws?token=${GOOD}`)))).toBe('accept');
   });
 
-  test('a query token counts only where it is allowed', async () => {
+  test('a query token counts only if it is allowed', async () => {
     const { admission } = room({ queryToken: false });
     expect(outcome(await admission.decide(handshake(anonymous, `/ws?token=${GOOD}`)))).toBe(
       '400 missing-credentials',
     );
   });
 
-  test('lingxi.v1 is selected only where it was offered, and never the token', async () => {
+  test('lingxi.v1 is selected only if it was offered, and the token never', async () => {
     const { admission } = room();
     const offered = await admission.decide(
       handshake({ ...anonymous, 'sec-websocket-protocol': `bearer.${GOOD}, lingxi.v1` }),
@@ -115,7 +115,7 @@ describe('credentials', () => {
     expect(other).toMatchObject({ kind: 'accept', protocol: undefined, registration: { protocol: 'seed' } });
   });
 
-  test('an accepted socket is registered as its dial and its token say', async () => {
+  test('an accepted socket is registered with the data of its login and its token', async () => {
     const state = room();
     const decision = await state.admission.decide(handshake({}, 'http://gateway.example/ws?userId=7'));
     expect(state.dialled).toMatchObject([{ userId: 7, username: '韩立', ip: '192.0.2.9', protocol: 'seed' }]);
@@ -154,7 +154,7 @@ describe('limits', () => {
     expect(outcome(await admission.decide(handshake({}, '/ws', '192.0.2.10')))).toBe('accept');
   });
 
-  test('a handshake that is still being decided counts, and a refused one gives its place back', async () => {
+  test('a handshake in progress counts, and a refused one frees its place', async () => {
     const { admission } = room({ maxConnections: 1 });
     const refused = admission.decide(handshake({ authorization: 'Bearer nonsense' }));
     expect(outcome(await admission.decide(handshake()))).toBe('503 overloaded');
@@ -173,7 +173,7 @@ describe('limits', () => {
     expect(outcome(await from('2001:db8:0:1:ffff::2'))).toBe('accept');
   });
 
-  test('an address that guesses tokens is told to wait, and its valid tokens get in', async () => {
+  test('an address that guesses tokens gets 429, and its valid tokens pass', async () => {
     const { admission, clock } = room();
     const guess = handshake({ authorization: 'Bearer guess' });
     for (let count = 0; count < MAX_FAILURES_PER_WINDOW; count += 1)
@@ -188,7 +188,7 @@ describe('limits', () => {
     expect(outcome(await admission.decide(guess))).toBe('401 invalid-token');
   });
 
-  test('tokens that are merely expired, or cannot be verified now, count against nobody', async () => {
+  test('expired tokens, and those that cannot be verified now, do not count', async () => {
     const { admission } = room();
     for (let count = 0; count < 3 * MAX_FAILURES_PER_WINDOW; count += 1) {
       const expired = await admission.decide(handshake({ authorization: 'Bearer expired' }));
@@ -210,7 +210,7 @@ describe('limits', () => {
     });
   });
 
-  test('while draining upgrades get 503, also those that presence was asked for before', async () => {
+  test('while draining upgrades get 503, also those that already wait for presence', async () => {
     const state = room();
     state.beforeDialAnswer = () => state.admission.setDraining(true);
     expect(outcome(await state.admission.decide(handshake()))).toBe('503 draining');
@@ -236,7 +236,7 @@ describe('refusals', () => {
     expect(logged).toEqual([{ event: 'refused', code: 'invalid-token', ip: '192.0.2.9' }]);
   });
 
-  test('name the user once the token is believed, and a foreign origin cut and escaped', async () => {
+  test('name the user once the token is verified, and a foreign origin cut and escaped', async () => {
     const { admission, logged } = room();
     await admission.decide(handshake({}, '/ws?userId=8'));
     await admission.decide(handshake({ origin: `https://evil\n${'x'.repeat(500)}` }));
@@ -283,7 +283,7 @@ describe('a refused upgrade as a proof of life', () => {
     ['presence-unavailable', () => Object.assign(room(), { available: false })],
   ];
   describe.each(refusing)('%s', (_code, refusingRoom) => {
-    test('[DR4] proves life by HTTP, though the token was not looked at before', async () => {
+    test('[DR4] proves life by HTTP, although the token was not verified before', async () => {
       expect(await provenBy(refusingRoom(), handshake())).toEqual([7]);
       expect(await provenBy(refusingRoom(), handshake({}, '/ws?userId=7'))).toEqual([7]);
     });
@@ -297,7 +297,7 @@ describe('a refused upgrade as a proof of life', () => {
       expect(await provenBy(refusingRoom(), handshake(headers, url))).toEqual([]);
     });
 
-    test('[DR4] is no way to guess tokens: a guess counts against its address, and a right token still proves life', async () => {
+    test('[DR4] does not help to guess tokens: a guess counts for its address, and a valid token still proves life', async () => {
       const state = refusingRoom();
       const guess = handshake({ authorization: 'Bearer guess' });
       for (let count = 0; count < MAX_FAILURES_PER_WINDOW; count += 1) await provenBy(state, guess);
@@ -308,8 +308,8 @@ describe('a refused upgrade as a proof of life', () => {
   });
 });
 
-describe('a client that is refused and asks again at once', () => {
-  test('is told to wait beyond 2,000, leaves 200 lines, and keeps nobody out', async () => {
+describe('a client that retries at once after a refusal', () => {
+  test('gets 429 beyond 2,000, leaves 200 log lines, and affects no other client', async () => {
     const hall = room();
     const refused = async () => outcome(await hall.admission.decide(handshake(anonymous)));
     for (let count = 0; count < 2_000; count += 1) expect(await refused()).toBe('400 missing-credentials');
@@ -325,8 +325,8 @@ describe('a client that is refused and asks again at once', () => {
   });
 });
 
-describe('handshakes under way', () => {
-  test('are counted until they are decided: 20,001 one after the other are all let in or refused for themselves', async () => {
+describe('handshakes in progress', () => {
+  test('count until they are decided: 20,001 one after the other are decided one by one', async () => {
     const hall = room();
     const codes = new Set<string>();
     for (let count = 0; count < 10_001; count += 1) {

@@ -24,7 +24,7 @@ describe('client address', () => {
     expect(createClientAddress(['10.0.0.0/8', '2001:db8::/32'])(peer, forwarded)).toBe(expected);
   });
 
-  test('a header that is not believed is told, one that is missing or believed is not', () => {
+  test('an untrusted header is reported, a missing or trusted one is not', () => {
     const ignored: string[] = [];
     const address = createClientAddress(['10.0.0.0/8'], (peer) => void ignored.push(peer));
     address('10.0.0.1', '1.2.3.4');

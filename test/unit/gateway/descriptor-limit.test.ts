@@ -11,7 +11,7 @@ function said(options: Parameters<typeof sayDescriptorLimit>[2]): string[] {
 }
 
 describe('fewer descriptors than connections', () => {
-  it('are a warning where somebody relies on the number of connections', () => {
+  it('are a warning if the number of connections is configured', () => {
     expect(said({ isReliedOn: true, limit: 1_024 })).toEqual([expect.stringMatching(/^warn .*1024.*10000/)]);
   });
 
@@ -19,7 +19,7 @@ describe('fewer descriptors than connections', () => {
     expect(said({ isReliedOn: false, limit: 1_024 })).toEqual([expect.stringMatching(/^info /)]);
   });
 
-  it('are not said where there are enough', () => {
+  it('are not logged if there are enough', () => {
     expect(said({ isReliedOn: true, limit: 20_000 })).toEqual([]);
   });
 });

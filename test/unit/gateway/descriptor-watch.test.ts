@@ -3,7 +3,7 @@ import { DescriptorWatch } from '../../../src/gateway/descriptor-watch.ts';
 import { FakeClock } from '../../../src/lib/fake-clock.ts';
 import { type LogFields, silentLog } from '../../../src/logging/log.ts';
 
-describe('the watch over descriptors', () => {
+describe('the descriptor watch', () => {
   function watching() {
     const clock = new FakeClock();
     const lines: LogFields[] = [];
@@ -26,7 +26,7 @@ describe('the watch over descriptors', () => {
     return { clock, lines, calls, state, watch };
   }
 
-  it('pauses the server once before nothing is left, and resumes it when there is enough again', () => {
+  it('pauses the server once when few are left, and resumes it when there are enough', () => {
     const { clock, calls, state, lines } = watching();
     clock.advance(2_000);
     expect(calls).toEqual([]);
@@ -42,7 +42,7 @@ describe('the watch over descriptors', () => {
     expect(calls).toEqual(['pause', 'resume']);
   });
 
-  it('tries on where the server cannot listen again yet', () => {
+  it('retries if the server cannot listen again yet', () => {
     const { clock, calls, state } = watching();
     state.left = 0;
     clock.advance(200);
@@ -54,7 +54,7 @@ describe('the watch over descriptors', () => {
     expect(calls).toEqual(['pause', 'cannot listen', 'cannot listen', 'resume']);
   });
 
-  it('says it once a minute, however long and however often it happens', () => {
+  it('logs once a minute, however long and however often it happens', () => {
     const { clock, state, lines, watch } = watching();
     for (let second = 0; second < 59; second += 1) {
       state.left = second % 2 === 0 ? 0 : 100;

@@ -43,7 +43,7 @@ describe('origins', () => {
     ['https://game.example', 'game.example.'],
     ['https://game.example.', 'game.example:443'],
     ['https://GAME.example:8443', 'game.example.:8443'],
-  ])('same-origin takes %s for that of Host %s', (origin, host) => {
+  ])('same-origin accepts %s for Host %s', (origin, host) => {
     expect(createOriginCheck('same-origin')(origin, host)).toBe(true);
   });
 
@@ -58,11 +58,11 @@ describe('origins', () => {
     ['https://game.example:99999', 'game.example:99999'],
     ['https://[::1', '[::1'],
     ['https://.', '.'],
-  ])('same-origin does not take %s for that of Host %s', (origin, host) => {
+  ])('same-origin refuses %s for Host %s', (origin, host) => {
     expect(createOriginCheck('same-origin')(origin, host)).toBe(false);
   });
 
-  test('null passes only where any origin does', () => {
+  test('null passes only if every origin passes', () => {
     expect(createOriginCheck('any')('null', undefined)).toBe(true);
   });
 });

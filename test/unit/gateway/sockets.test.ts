@@ -72,8 +72,8 @@ async function overWs(options: SocketOptions): Promise<{ client: WebSocket; code
   return { client, code };
 }
 
-describe('what the engine of a runtime calls', () => {
-  it.each(['message', 'control'] as const)('on Bun: a bug by "%s" closes that socket with 1011', (event) => {
+describe("callbacks of the runtime's engine", () => {
+  it.each(['message', 'control'] as const)('on Bun: a bug in "%s" closes that socket with 1011', (event) => {
     const { options, errors } = watched({ [event]: broken });
     const socket = new BunSocket(options, ACCEPTED);
     const { ws, closes } = fakeBunSocket(socket);
@@ -85,7 +85,7 @@ describe('what the engine of a runtime calls', () => {
     expect(errors).toMatchObject([{ event: 'internal-error', where: 'socket' }]);
   });
 
-  it('on Bun: a socket that cannot be registered is closed with 1011 and given back', () => {
+  it('on Bun: a socket that cannot be registered is closed with 1011 and released', () => {
     const { options, errors, told } = watched({}, broken);
     const socket = new BunSocket(options, ACCEPTED);
     const { ws, closes } = fakeBunSocket(socket);
@@ -96,7 +96,7 @@ describe('what the engine of a runtime calls', () => {
     expect(errors).toHaveLength(1);
   });
 
-  it('on Bun: what breaks at the end of a socket keeps nothing else from being given back', () => {
+  it('on Bun: an error at the end of a socket still releases everything else', () => {
     const { options, told } = watched({ closed: broken });
     const socket = new BunSocket(options, ACCEPTED);
     socket.onOpen(fakeBunSocket(socket).ws);
@@ -107,7 +107,7 @@ describe('what the engine of a runtime calls', () => {
   it.each<[string, (client: WebSocket) => void]>([
     ['message', (client) => client.send('x')],
     ['control', (client) => client.ping()],
-  ])('on Node: a bug by "%s" closes that socket with 1011', async (event, act) => {
+  ])('on Node: a bug in "%s" closes that socket with 1011', async (event, act) => {
     const { options, errors } = watched({ [event]: broken });
     const { client, code } = await overWs(options);
     act(client);
@@ -115,7 +115,7 @@ describe('what the engine of a runtime calls', () => {
     expect(errors).toMatchObject([{ event: 'internal-error', where: 'socket' }]);
   });
 
-  it('on Node: a socket that cannot be registered is closed with 1011 and given back', async () => {
+  it('on Node: a socket that cannot be registered is closed with 1011 and released', async () => {
     const { options, told } = watched({}, broken);
     const { code } = await overWs(options);
     expect(await code).toBe(1011);
@@ -127,11 +127,11 @@ describe('the idle timeout of Bun', () => {
   const idle = (readTimeoutMs: number): number =>
     bunSocketHandlers({ readTimeoutMs, maxMessageBytes: 1000 }).idleTimeout;
 
-  it('stands behind the read timeout', () => {
+  it('is longer than the read timeout', () => {
     expect([idle(200), idle(60_000), idle(940_000)]).toEqual([21, 80, 960]);
   });
 
-  it('is off where the read timeout is longer than Bun can wait', () => {
+  it('is off if the read timeout is longer than Bun supports', () => {
     expect([idle(940_001), idle(960_000), idle(3_600_000)]).toEqual([0, 0, 0]);
   });
 });

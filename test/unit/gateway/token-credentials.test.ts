@@ -90,14 +90,14 @@ describe('the user of a token', () => {
     expect(result.ok && result.value.username).toBe(expected);
   });
 
-  test('without a name is called in the language of the gateway', async () => {
+  test('without a name gets a default name in the language of the gateway', async () => {
     const result = await room({ language: 'zh' }).credentials.verifyUser(hs256({ sub: '7' }));
     expect(result.ok && result.value.username).toBe('玩家7');
   });
 });
 
 describe('the time of a token', () => {
-  test('it ends at exp and begins 5 s before nbf, for the clock of the issuer may run ahead', async () => {
+  test("it ends at exp and begins 5 s before nbf, because the issuer's clock may run ahead", async () => {
     const { verify, clock, seconds } = room();
     const token = hs256({ sub: '7', nbf: seconds + 10, exp: seconds + 20 });
     clock.advance(4_999);
@@ -110,7 +110,7 @@ describe('the time of a token', () => {
     expect(await verify(token)).toBe('invalid-claims');
   });
 
-  test('exp and iat are given on in milliseconds', async () => {
+  test('exp and iat are passed on in milliseconds', async () => {
     const { credentials, seconds } = room();
     const result = await credentials.verifyUser(hs256({ sub: '7', iat: seconds, exp: seconds + 60 }));
     expect(result).toMatchObject({ value: { issuedAt: seconds * 1000, expiresAt: (seconds + 60) * 1000 } });
@@ -123,14 +123,14 @@ describe('the time of a token', () => {
     },
   );
 
-  test('a forged token is a guess whatever its claims say', async () => {
+  test('a forged token counts as a guess, whatever its claims', async () => {
     const { verify, seconds } = room({ jwtIssuer: 'shop' });
     expect(await verify(hs256({ sub: '7', iss: 'shop', exp: seconds - 1 }, OTHER))).toBe('invalid-token');
     expect(await verify(hs256({ sub: '7', iss: 'else' }, OTHER))).toBe('invalid-token');
   });
 });
 
-describe('what is no token', () => {
+describe('invalid tokens', () => {
   const good = hs256({ sub: '7' });
   const [head, body, signature] = good.split('.') as [string, string, string];
   test.each([
@@ -157,7 +157,7 @@ describe('what is no token', () => {
 });
 
 describe('keys', () => {
-  test('either of two secrets verifies while rotating, and the first signs', async () => {
+  test('during a rotation both secrets verify, and the first signs', async () => {
     const { verify, credentials } = room({ jwtSecrets: [OTHER, SECRET] });
     expect(await verify(hs256({ sub: '7' }, SECRET))).toBe(7);
     expect(await verify(hs256({ sub: '7' }, OTHER))).toBe(7);
@@ -174,7 +174,7 @@ describe('keys', () => {
     });
   });
 
-  test('issuer and audience must be there where they are configured', async () => {
+  test('issuer and audience must be there if they are configured', async () => {
     const { verify } = room({ jwtIssuer: 'shop', jwtAudience: 'game' });
     expect(await verify(hs256({ sub: '7', iss: 'shop', aud: ['other', 'game'] }))).toBe(7);
     expect(await verify(hs256({ sub: '7', iss: 'shop' }))).toBe('invalid-claims');
@@ -196,7 +196,7 @@ describe('keys', () => {
     expect(await both.verify(hs256({ sub: '7' }))).toBe(7);
   });
 
-  test('a public key that cannot be used refuses the start', () => {
+  test('the start is refused for an unusable public key', () => {
     const weak = generateKeyPairSync('rsa', { modulusLength: 1024 }).publicKey;
     const pem = weak.export({ type: 'spki', format: 'pem' }).toString();
     expect(() => room({ jwtPublicKey: pem })).toThrow(/JWT_PUBLIC_KEY.*2048/);
@@ -228,7 +228,7 @@ describe('JWKS', () => {
   };
   const SET = JSON.stringify({ keys: [jwk] });
 
-  test('keys come from the configured address alone, are fetched at start, and are kept', async () => {
+  test('keys come only from the configured address, are fetched at start, and are kept', async () => {
     const { verify, credentials } = jwksRoom(SET);
     credentials.start();
     const foreign = { jku: 'https://evil.example/jwks', x5u: 'https://evil.example/cert', jwk };
@@ -239,7 +239,7 @@ describe('JWKS', () => {
     expect(await verify(hs256({ sub: '7' }, RSA_PEM, { alg: 'HS256', kid: 'k1' }))).toBe('invalid-token');
   });
 
-  test('made-up keys ask five times at once, then once in 10 s; meanwhile nobody can tell', async () => {
+  test('invented key ids trigger five fetches at once, then one in 10 s; meanwhile the answer is unknown', async () => {
     const { verify, credentials, clock } = jwksRoom(SET);
     credentials.start();
     const made = async (count: number) => {
@@ -267,7 +267,7 @@ describe('JWKS', () => {
     }
   });
 
-  test('after a failure it is asked again after 250 ms, then ever later, up to each 10 s', async () => {
+  test('after a failure the gateway retries after 250 ms, then later and later, up to every 10 s', async () => {
     const { credentials, clock } = jwksRoom('nonsense');
     credentials.start();
     const at = [clock.monotonic()];
@@ -284,7 +284,7 @@ describe('JWKS', () => {
     expect(answer.calls.length).toBe(asked);
   });
 
-  test('known keys outlive a key server that stopped answering, for a day', async () => {
+  test('known keys stay valid for a day if the key server stops answering', async () => {
     const { verify, clock } = jwksRoom(SET);
     expect(await verify(token({ kid: 'k1' }))).toBe(7);
     answer.body = 'nonsense';

@@ -73,7 +73,7 @@ describe('HeartbeatMonitor', () => {
     monitor.start();
   });
 
-  it('[HB4] finds what is due within 100 ms and never early', () => {
+  it('[HB4] finds due nodes within 100 ms and never early', () => {
     const patients = Array.from({ length: 200 }, (_, index) => new Patient(10_000 + index * 3.7));
     for (const patient of patients) monitor.watch(patient);
     clock.advance(12_000);
@@ -84,7 +84,7 @@ describe('HeartbeatMonitor', () => {
     }
   });
 
-  it('[HB4] more than one tick may handle follow in the next turn of the loop', () => {
+  it('[HB4] the rest of a large tick follows in the next turn of the loop', () => {
     const patients = Array.from({ length: 9000 }, () => new Patient(1000));
     for (const patient of patients) monitor.watch(patient);
     clock.advance(1100);
@@ -105,7 +105,7 @@ describe('HeartbeatMonitor', () => {
     expect(far.attended).toHaveLength(1);
   });
 
-  it('[PR10] judges nobody while time is frozen', () => {
+  it('[PR10] times out nobody while time is frozen', () => {
     const time = new ObservedTime(clock);
     const frozen = new HeartbeatMonitor(clock, time);
     frozen.start();
@@ -144,13 +144,13 @@ describe('HeartbeatMonitor', () => {
       patient.due += 10_000;
     };
 
-    it('[HB5] reads of the same turn come before the judgement', () => {
+    it('[HB5] reads of the same turn come before the check of deadlines', () => {
       loop.time = 1010;
       loop.turn(heartbeat);
       expect(patient.attended).toEqual([]);
     });
 
-    it('[HB5] a late tick waits a turn more, so that what arrived during the stall is read first', () => {
+    it('[HB5] a late tick waits one more turn, so that the loop first reads what arrived during the stall', () => {
       loop.time = 1600;
       loop.turn();
       expect(patient.attended).toEqual([]);
@@ -159,7 +159,7 @@ describe('HeartbeatMonitor', () => {
       expect(patient.attended).toEqual([]);
     });
 
-    it('[HB5] so does a loop that a reader held up between the tick and the judgement', () => {
+    it('[HB5] so does a loop that a reader delays between the tick and the check', () => {
       loop.time = 985;
       loop.turn(() => {
         loop.time = 1500;
@@ -169,7 +169,7 @@ describe('HeartbeatMonitor', () => {
       expect(patient.attended).toEqual([]);
     });
 
-    it('[HB4] a loop that is always late still finds who is silent', () => {
+    it('[HB4] a loop that is always late still finds silent users', () => {
       for (let turn = 0; turn < 12; turn += 1) {
         loop.time += 150;
         loop.turn(() => {

@@ -11,7 +11,7 @@ describe('ObservedTime', () => {
     expect(time.now()).toBe(1000);
   });
 
-  it('[HB5] credits what a stall takes beyond a second', () => {
+  it('[HB5] credits the part of a stall beyond a second', () => {
     const clock = new FakeClock();
     const credits: number[] = [];
     const time = new ObservedTime(clock, (ms) => credits.push(ms));
@@ -40,7 +40,7 @@ describe('ObservedTime', () => {
     expect(time.now()).toBe(100);
   });
 
-  it('[PR10] stands still while frozen and goes on from there', () => {
+  it('[PR10] stands still while frozen and then goes on', () => {
     const clock = new FakeClock();
     const credits: number[] = [];
     const time = new ObservedTime(clock, (ms) => credits.push(ms));
@@ -61,7 +61,7 @@ describe('ObservedTime', () => {
     expect(credits).toEqual([]);
   });
 
-  it('[HB5] names the real time of its last look, stalls included', () => {
+  it('[HB5] gives the real time of its last reading, stalls included', () => {
     const clock = new FakeClock();
     const time = new ObservedTime(clock);
     clock.stall(5000);

@@ -29,7 +29,7 @@ function advance(wheel: TimeoutWheel<Watch>, now: number, limit = Number.POSITIV
 }
 
 describe('TimeoutWheel', () => {
-  it('[HB4] gives a node out not before its deadline and at most a slot after', () => {
+  it('[HB4] returns a node not before its deadline, and at most one slot later', () => {
     const wheel = new TimeoutWheel<Watch>(0);
     wheel.add(new Watch(1, 10_001));
     expect(advance(wheel, 10_000)).toEqual([]);
@@ -37,7 +37,7 @@ describe('TimeoutWheel', () => {
     expect(wheel.size).toBe(0);
   });
 
-  it('[HB4] a deadline that moved on without a word is found at its new place', () => {
+  it('[HB4] a deadline that moved silently is found at its new place', () => {
     const wheel = new TimeoutWheel<Watch>(0);
     const node = new Watch(1, 100);
     wheel.add(node);
@@ -54,7 +54,7 @@ describe('TimeoutWheel', () => {
     expect(advance(wheel, HORIZON_MS * 3 + 7 + SLOT_MS)).toEqual([1]);
   });
 
-  it('[HB5] a gap of several turns finds everything that is due, once', () => {
+  it('[HB5] after a gap of several turns each due node is found once', () => {
     const wheel = new TimeoutWheel<Watch>(0);
     const due = [0, 40, 9000, HORIZON_MS - 1, HORIZON_MS + 10, HORIZON_MS * 4];
     for (const [name, at] of due.entries()) wheel.add(new Watch(name, at));
@@ -64,7 +64,7 @@ describe('TimeoutWheel', () => {
     expect(wheel.size).toBe(1);
   });
 
-  it('[HB4] hands out `limit` nodes a call and forgets none of the rest', () => {
+  it('[HB4] returns `limit` nodes a call and keeps the rest', () => {
     const wheel = new TimeoutWheel<Watch>(0);
     for (let name = 0; name < 25; name += 1) wheel.add(new Watch(name, 100));
     const given: number[] = [];
@@ -76,7 +76,7 @@ describe('TimeoutWheel', () => {
     expect(new Set(given).size).toBe(25);
   });
 
-  it('[HB4] survives a node that takes others off the wheel while it is handed out', () => {
+  it('[HB4] works if a returned node removes others from the wheel', () => {
     const wheel = new TimeoutWheel<Watch>(0);
     const nodes = Array.from({ length: 6 }, (_, name) => new Watch(name, 100));
     for (const node of nodes) wheel.add(node);
@@ -89,7 +89,7 @@ describe('TimeoutWheel', () => {
     expect(wheel.size).toBe(0);
   });
 
-  it('[HB4] a node that is put back while it is handed out is found at its next deadline', () => {
+  it('[HB4] a node that is put back while it is returned is found at its next deadline', () => {
     const wheel = new TimeoutWheel<Watch>(0);
     const node = new Watch(1, 50);
     wheel.add(node);
@@ -156,7 +156,7 @@ describe('TimeoutWheel', () => {
     expect(advance(wheel, HORIZON_MS * 2 + 5000)).toEqual([1]);
   });
 
-  it('[HB4] agrees with a plain list: never early, at most a slot and a tick late', () => {
+  it('[HB4] agrees with a plain list: never early, at most one slot and one tick late', () => {
     const command = fc.oneof(
       {
         weight: 3,

@@ -19,7 +19,7 @@ const USER_ROUTES = [
 
 describe('credentials', () => {
   it.each([...SERVICE_ROUTES, ...USER_ROUTES])(
-    '%s %s wants one, before it looks at the body',
+    '%s %s needs one, before it checks the body',
     async (method, path) => {
       const { ask } = createHarness();
       const raw = method === 'POST' ? { raw: 'not json' } : {};
@@ -33,13 +33,13 @@ describe('credentials', () => {
     },
   );
 
-  it.each(SERVICE_ROUTES)("%s %s is forbidden to a user's token", async (method, path) => {
+  it.each(SERVICE_ROUTES)("%s %s refuses a user's token", async (method, path) => {
     const { ask } = createHarness();
     const answer = await ask(path, { method, as: 42, ...(method === 'POST' ? { raw: 'not json' } : {}) });
     expect([answer.status, answer.body['code']]).toEqual([403, 'forbidden']);
   });
 
-  it.each(USER_ROUTES)("%s %s is refused to another user's token", async (method, path) => {
+  it.each(USER_ROUTES)("%s %s refuses another user's token", async (method, path) => {
     const { ask, presence } = createHarness();
     const body = method === 'POST' ? { body: { playerId: 42 } } : {};
     const answer = await ask(path, { method, as: 7, ...body });
@@ -84,7 +84,7 @@ describe('credentials', () => {
 });
 
 describe('rate limits', () => {
-  it('a user is told to wait, others and the service are not troubled', async () => {
+  it('a user gets 429, others and the service are not affected', async () => {
     const { ask, clock } = createHarness();
     const flood = async (as: number | string, times: number) => {
       let last = await ask('/api/online/player/42', { as });
@@ -100,7 +100,7 @@ describe('rate limits', () => {
     expect((await ask('/api/online/player/42', { as: 42 })).status).toBe(404);
   });
 
-  it('an address without credentials is limited, whatever it asks for', async () => {
+  it('an address without credentials is limited on every route', async () => {
     const { ask, clock } = createHarness();
     const paths = ['/ws/stats', '/nothing', '/healthz', '/api/online/player/42', '/docs'];
     for (let count = 0; count < 2000; count += 1) await ask(paths[count % paths.length] ?? '');
@@ -120,7 +120,7 @@ describe('rate limits', () => {
     expect((await ask('/ws/stats', { peer: '2001:db8:0:2::1' })).status).toBe(200);
   });
 
-  it('wrong keys are locked out, on every route where the key counts for something', async () => {
+  it('wrong keys get 429 on every route that uses the key', async () => {
     const { ask } = createHarness();
     for (let count = 0; count < 100; count += 1)
       expect((await ask('/api/nodes', { as: `Bearer wrong${count}` })).status).toBe(401);
@@ -135,7 +135,7 @@ describe('rate limits', () => {
     expect((await ask('/api/online/player/42', { as: 42 })).status).toBe(404);
   });
 
-  it('a login above the limit of its user says when the next may be', async () => {
+  it('a login above the limit of its user says when the next one may come', async () => {
     const { ask, presence } = createHarness({ loginsPerMinute: 4 });
     presence.refusal = 'rate-limited';
     const answer = await ask('/api/online/login', { as: 42, body: { playerId: 42 } });
@@ -146,7 +146,7 @@ describe('rate limits', () => {
     ]);
   });
 
-  it('only a caller without a credential is held to the users that it creates', async () => {
+  it('the limit of created users applies only to callers without a credential', async () => {
     const { ask, presence } = createHarness({ legacyOpenApi: true });
     await ask('/api/online/login', { body: { playerId: 1, ip: '192.0.2.77' } });
     await ask('/api/online/login', { as: 'service', body: { playerId: 2 } });
@@ -157,7 +157,7 @@ describe('rate limits', () => {
     expect(presence.calls[1]).not.toHaveProperty('creator');
   });
 
-  it('whoever asks on in spite of a 429 loses the connection', async () => {
+  it('the server closes the connection of a client that continues after a 429', async () => {
     const { ask, clock } = createHarness();
     for (let count = 0; count < 2000; count += 1) await ask('/nothing');
     const connection = async () => (await ask('/nothing')).headers.get('connection');
@@ -185,7 +185,7 @@ describe('CORS on /api/*', () => {
   });
 
   it.each(['https://game.example.evil', 'https://evil-game.example', 'null', 'http://game.example'])(
-    'says nothing to the foreign origin %s',
+    'sends no header to the foreign origin %s',
     async (foreign) => {
       const { ask } = createHarness({ allowedOrigins: [origin] });
       const before = await ask('/api/messages', { ...preflight, headers: { origin: foreign } });
@@ -199,7 +199,7 @@ describe('CORS on /api/*', () => {
     },
   );
 
-  it('lets any origin in where that was said, none where same-origin holds', async () => {
+  it('allows any origin with `*`, and no other origin by default', async () => {
     const any = createHarness({ allowedOrigins: 'any' });
     expect((await any.ask('/api/messages', preflight)).headers.get('access-control-allow-origin')).toBe('*');
     const same = createHarness({ allowedOrigins: 'same-origin' });

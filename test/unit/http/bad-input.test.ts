@@ -25,7 +25,7 @@ const BAD_IDS: readonly unknown[] = [
 ];
 
 describe('bad input', () => {
-  it('[61] ids that are none are 400 and reach neither presence nor the log', async () => {
+  it('[61] invalid ids get 400 and reach neither presence nor the log', async () => {
     const { ask, presence, logged, pushed } = createHarness();
     for (const playerId of BAD_IDS) {
       for (const path of ['login', 'heartbeat', 'logout']) {
@@ -48,7 +48,7 @@ describe('bad input', () => {
     expect([presence.calls, pushed, logged]).toEqual([[], [], []]);
   });
 
-  it('bodies that are not JSON are 400 invalid-json', async () => {
+  it('bodies that are not JSON get 400 invalid-json', async () => {
     const { ask } = createHarness();
     for (const raw of ['', '{', 'null x', '{"playerId":1,}', "{'a':1}", '\ufeff\ufeff{}', '[1', '"\u0001"']) {
       const answer = await ask('/api/online/login', { as: 42, raw, method: 'POST' });
@@ -64,7 +64,7 @@ describe('bad input', () => {
     expect(answer.body['code']).toBe('invalid-json');
   });
 
-  it('bodies of the wrong shape are 400 invalid-body', async () => {
+  it('bodies of the wrong shape get 400 invalid-body', async () => {
     const { ask } = createHarness();
     for (const raw of ['null', '[]', '"x"', '7', 'true'])
       expect((await ask('/api/online/login', { as: 42, raw, method: 'POST' })).body['code']).toBe(
@@ -75,7 +75,7 @@ describe('bad input', () => {
     expect(ip.body['error']).toContain('ip');
   });
 
-  it('[59] deep nesting is refused before it is parsed, brackets in strings do not count', async () => {
+  it('[59] deep nesting is refused before parsing; brackets in strings do not count', async () => {
     const { ask, pushed } = createHarness({ maxBodyBytes: 1_048_576 });
     for (const depth of [129, 10_000, 500_000]) {
       const raw = `{"to":{"all":true},"type":"x","data":${'['.repeat(depth)}${']'.repeat(depth)}}`;
@@ -88,7 +88,7 @@ describe('bad input', () => {
     expect(pushed).toEqual([{ to: { all: true }, type: 'x', dataText: JSON.stringify(data) }]);
   });
 
-  it('[60] __proto__ leaves every prototype as it was', async () => {
+  it('[60] __proto__ changes no prototype', async () => {
     const { ask, presence } = createHarness();
     const raw = '{"playerId":42,"__proto__":{"polluted":true},"constructor":{"prototype":{"polluted":true}}}';
     expect((await ask('/api/online/login', { as: 42, raw, method: 'POST' })).status).toBe(200);
@@ -98,7 +98,7 @@ describe('bad input', () => {
     expect(({} as Record<string, unknown>)['polluted']).toBeUndefined();
   });
 
-  it('a body over the limit is 413 by its declared and by its real size', async () => {
+  it('a body over the limit gets 413, by its declared and by its real size', async () => {
     const { ask, presence } = createHarness({ maxBodyBytes: 1000 });
     const declared = { 'content-length': '1001' };
     const body = { playerId: 42 };
@@ -139,7 +139,7 @@ describe('bad input', () => {
     expect(presence.calls).toEqual([]);
   });
 
-  it('an unknown field of a service call is refused by its name, for it may be a misspelt one', async () => {
+  it('an unknown field of a service call is refused by name, because it may be misspelt', async () => {
     const { ask, presence } = createHarness();
     for (const [path, body, field] of [
       ['/api/drain', { nodes: 'b' }, 'nodes'],
@@ -153,7 +153,7 @@ describe('bad input', () => {
     expect(presence.calls).toEqual([]);
   });
 
-  it('an exception is a 500 without its text, and one line in the log', async () => {
+  it('an exception gives 500 without its text, and one line in the log', async () => {
     const { ask, presence, logged } = createHarness();
     presence.login = () => Promise.reject(new Error('secret detail'));
     const answer = await ask('/api/online/login', { as: 42, body: { playerId: 42 } });

@@ -28,7 +28,7 @@ describe('POST /api/messages', () => {
     ]);
   });
 
-  it('[DL4] answers a batch by an array and hands it over in its order', async () => {
+  it('[DL4] answers a batch with an array and handles it in its order', async () => {
     const { ask, pushed } = createHarness();
     const batch = Array.from({ length: 1000 }, (_, index) => ({ ...message, data: index }));
     const answer = await ask('/api/messages', { as: 'service', body: batch });
@@ -72,7 +72,7 @@ describe('POST /api/messages', () => {
     expect(pushed).toEqual([]);
   });
 
-  it('repeats an unknown field name only where it is harmless', async () => {
+  it('repeats an unknown field name only if it is harmless', async () => {
     const { ask } = createHarness();
     const answer = await ask('/api/messages', { as: 'service', body: { ...message, '<b>\r\n\u0000': 1 } });
     expect(answer.body['error']).toContain('Field: ?b???? (not supported)');

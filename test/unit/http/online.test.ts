@@ -27,7 +27,7 @@ describe('login, heartbeat and logout', () => {
     expect([late.status, late.body['code']]).toEqual([404, 'not-online']);
   });
 
-  it('answer in Chinese where the client prefers it', async () => {
+  it('answer in Chinese if the client prefers it', async () => {
     const { ask } = createHarness();
     const headers = { 'accept-language': 'zh-CN' };
     const login = await ask('/api/online/login', { as: 42, headers, body: { playerId: 42 } });
@@ -62,13 +62,13 @@ describe('login, heartbeat and logout', () => {
     expect(answer.headers.get('retry-after')).toBe(status === 503 ? '1' : null);
   });
 
-  it('[PR1] [DR1] serve a login while draining: it is no connection', async () => {
+  it('[PR1] [DR1] serve a login while draining, because it is no connection', async () => {
     const { ask, state } = createHarness();
     state.draining = true;
     expect((await ask('/api/online/login', { as: 42, body: { playerId: 42 } })).status).toBe(200);
   });
 
-  it("take the body's ip from the service or the open API when not empty, else the peer's", async () => {
+  it("take the body's ip from the service or the open API if not empty, else the peer's", async () => {
     const login = async (
       harness: ReturnType<typeof createHarness>,
       as: number | string,
@@ -88,7 +88,7 @@ describe('login, heartbeat and logout', () => {
   });
 });
 
-describe('the seed profile', () => {
+describe('the profile seed', () => {
   it('answers a logout of a user known to be offline with the recorded time', async () => {
     const { ask, clock } = createHarness({ profile: 'seed', legacyOpenApi: true });
     await ask('/api/online/login', { body: { playerId: 42, ip: '' } });
@@ -100,7 +100,7 @@ describe('the seed profile', () => {
     expect((await ask('/api/online/logout', { body: { playerId: 43 } })).status).toBe(404);
   });
 
-  it('opens the five endpoints of the seed, and no other, ignoring a stale token', async () => {
+  it('opens the five endpoints of the Go server and no other, and ignores a stale token', async () => {
     const { ask } = createHarness({ legacyOpenApi: true });
     for (const as of ['', 'Bearer stale', 'Bearer user-7']) {
       expect((await ask('/api/online/login', { as, body: { playerId: 42 } })).status).toBe(200);
@@ -113,7 +113,7 @@ describe('the seed profile', () => {
     expect((await ask('/api/messages', { body: {} })).status).toBe(401);
   });
 
-  it('takes a body of any content type, as a page sends it while it closes', async () => {
+  it('accepts a body of any content type, as a closing page sends it', async () => {
     const { ask } = createHarness({ legacyOpenApi: true });
     await ask('/api/online/login', { body: { playerId: 42 } });
     const headers = { 'content-type': 'text/plain;charset=UTF-8' };
@@ -142,7 +142,7 @@ describe('reading presence', () => {
     }
   });
 
-  it('shows one user, and 404 for a user never seen', async () => {
+  it('shows one user, and 404 for an unknown one', async () => {
     const { ask, clock } = createHarness();
     await ask('/api/online/login', { as: 42, body: { playerId: 42 } });
     const shown = await ask('/api/online/player/42', { as: 42 });
@@ -169,7 +169,7 @@ describe('reading presence', () => {
     expect([away.status, away.body['code']]).toEqual([503, 'settlement-unavailable']);
   });
 
-  it('answers the status of many in the order asked, never-seen ones offline without times', async () => {
+  it('returns the status of many users in the order of the request, unknown ones offline without times', async () => {
     const { ask, clock } = createHarness();
     await ask('/api/online/login', { as: 42, body: { playerId: 42 } });
     const answer = await ask('/api/online/status', { as: 'service', body: { userIds: [9, '42', 9] } });

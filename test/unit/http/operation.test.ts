@@ -4,7 +4,7 @@ import { err } from '../../../src/lib/result.ts';
 import { createHarness } from './support.ts';
 
 describe('statistics, health and metrics', () => {
-  it('tells anyone how many are online, and the service what the node does', async () => {
+  it('shows anyone the number of users online, and the service the figures of the node', async () => {
     const { ask, clock, counters } = createHarness();
     counters.heartbeats = 11;
     const timestamp = Math.floor(clock.now() / 1000);
@@ -36,7 +36,7 @@ describe('statistics, health and metrics', () => {
     for (const path of ['/healthz', '/health']) expect((await ask(path)).body).toEqual({ status: 'ok' });
   });
 
-  it('[DR1] stays ready where the database alone is away, and says that it is degraded', async () => {
+  it('[DR1] stays ready but degraded if only the database is away', async () => {
     const { ask, presence } = createHarness({}, { settlementAvailable: () => false });
     const answer = await ask('/readyz');
     expect([answer.status, answer.body['status'], answer.body['code']]).toEqual([
@@ -60,7 +60,7 @@ describe('statistics, health and metrics', () => {
 describe('the nodes', () => {
   const nodes = (answering: HttpDeps['nodes']) => createHarness({}, { nodes: answering });
 
-  it('are listed for the service alone, and not while their store is away', async () => {
+  it('are listed for the service only, and not while their store is away', async () => {
     const harness = createHarness();
     expect((await harness.ask('/api/nodes')).status).toBe(401);
     expect((await harness.ask('/api/nodes', { as: 42 })).status).toBe(403);
@@ -83,7 +83,7 @@ describe('the nodes', () => {
     ['node-ambiguous', 409],
     ['node-silent', 504],
   ] as const)(
-    '[DR1] are not said to be drained where it is %s, and who asked is audited',
+    '[DR1] are not reported as drained if the answer is %s, and the request is audited',
     async (code, status) => {
       const { ask, logged } = nodes({
         list: () => Promise.resolve([]),
@@ -98,7 +98,7 @@ describe('the nodes', () => {
   );
 
   it.each([{ node: '' }, { node: 7 }, { node: 'x'.repeat(257) }])(
-    '[DR1] are not drained by a body such as %j',
+    '[DR1] are not drained by the body %j',
     async (body) => {
       const { ask, state } = createHarness();
       const answer = await ask('/api/drain', { as: 'service', body });
@@ -200,7 +200,7 @@ describe('documentation', () => {
 describe('GET /dev/token', () => {
   const local = { peer: '127.0.0.1', headers: { host: 'localhost:3000' } };
 
-  it('hands a token to a local developer', async () => {
+  it('gives a token to a local developer', async () => {
     const { ask, clock } = createHarness({ environment: 'development' });
     for (const [peer, host] of [
       ['127.0.0.1', 'localhost:3000'],
@@ -228,7 +228,7 @@ describe('GET /dev/token', () => {
     ],
     ['a proxy (Forwarded)', { ...local, headers: { ...local.headers, forwarded: 'for=127.0.0.1' } }],
     ['a proxy (Via)', { ...local, headers: { ...local.headers, via: '1.1 x' } }],
-  ])('is nothing to %s', async (_who, options) => {
+  ])('answers 404 to %s', async (_who, options) => {
     const { ask } = createHarness({ environment: 'development' });
     expect((await ask('/dev/token?userId=42', options)).status).toBe(404);
   });

@@ -33,7 +33,7 @@ describe('Batcher', () => {
     expect(await Promise.all(tickets.map(({ result }) => result))).toEqual([2, 4, 6].map((n) => ok(n)));
   });
 
-  test('as many batches are under way as allowed', async () => {
+  test('the allowed number of batches runs at a time', async () => {
     const { clock, batches, batcher } = build({ maxBatch: 1, maxWaiting: 10, concurrency: 2 });
     for (const n of [1, 2, 3]) batcher.submit(n);
     await clock.advanceAsync(1);
@@ -41,7 +41,7 @@ describe('Batcher', () => {
     expect(batcher.waiting).toBe(1);
   });
 
-  test('beyond the bound a request fails at once; a taken-back one makes room and is never run', async () => {
+  test('beyond the bound a request fails at once; a withdrawn one makes room and never runs', async () => {
     const { clock, batches, batcher } = build({ maxBatch: 5, maxWaiting: 2 });
     const first = batcher.submit(1);
     batcher.submit(2);

@@ -18,7 +18,7 @@ function build(spacingMs = 20) {
 }
 
 describe('Coalescer', () => {
-  it('runs at once for the first call, and once more for all that come while it runs', async () => {
+  it('runs at once for the first call, and once more for all calls during that run', async () => {
     const { clock, began, coalescer, finish } = build();
     coalescer.ask();
     expect(began).toEqual([0]);
@@ -33,7 +33,7 @@ describe('Coalescer', () => {
     expect(began).toEqual([0, 50]);
   });
 
-  it('a storm of calls gets one run in each spacing', async () => {
+  it('a burst of calls gets one run in each interval', async () => {
     const { clock, began, coalescer, finish } = build(20);
     for (let ms = 0; ms < 95; ms += 1) {
       coalescer.ask();
@@ -43,7 +43,7 @@ describe('Coalescer', () => {
     expect(began).toEqual([0, 20, 40, 60, 80]);
   });
 
-  it('a call after a quiet time waits for nothing', async () => {
+  it('a call after a quiet time runs at once', async () => {
     const { clock, began, coalescer, finish } = build(20);
     coalescer.ask();
     finish();
@@ -52,7 +52,7 @@ describe('Coalescer', () => {
     expect(began).toEqual([0, 500]);
   });
 
-  it('begins nothing after it was stopped', async () => {
+  it('starts no run after a stop', async () => {
     const { clock, began, coalescer, finish } = build(20);
     coalescer.ask();
     coalescer.ask();

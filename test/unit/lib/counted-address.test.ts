@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { countedAddress } from '../../../src/lib/counted-address.ts';
 
-describe('what an address is counted as', () => {
+describe('counted addresses', () => {
   it.each([
     ['203.0.113.5', '203.0.113.5'],
     ['::ffff:203.0.113.5', '203.0.113.5'],
@@ -12,7 +12,7 @@ describe('what an address is counted as', () => {
     ['::1', '0:0:0:0::/64'],
     ['no:address', 'no:address'],
     ['', ''],
-  ])('%s is counted as %s', (address, expected) => {
+  ])('%s counts as %s', (address, expected) => {
     expect(countedAddress(address)).toBe(expected);
   });
 });

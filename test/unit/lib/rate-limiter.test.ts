@@ -3,7 +3,7 @@ import { FakeClock } from '../../../src/lib/fake-clock.ts';
 import { RateLimiter } from '../../../src/lib/rate-limiter.ts';
 
 describe('RateLimiter', () => {
-  it('lets a burst through, then so many a second, for each key alone', () => {
+  it('allows a burst, then a number a second, for each key separately', () => {
     const clock = new FakeClock();
     const limiter = new RateLimiter(clock);
     const limit = { perSecond: 0.5, burst: 2 };
@@ -15,7 +15,7 @@ describe('RateLimiter', () => {
     expect(limiter.take('a', limit)).toBe(0);
   });
 
-  it('remembers a bounded number of keys and forgets the one that was longest idle', () => {
+  it('remembers a bounded number of keys and forgets the longest idle one', () => {
     const limiter = new RateLimiter(new FakeClock(), 2);
     const limit = { perSecond: 1, burst: 1 };
     limiter.take('a', limit);

@@ -7,7 +7,7 @@ function build() {
 }
 
 describe('gathered output', () => {
-  it('hands on the lines of one turn together, in order, and those of the next apart', async () => {
+  it('passes on the lines of one turn together, in order, and those of the next turn separately', async () => {
     const { written, output } = build();
     for (const line of ['a\n', 'b\n', 'c\n']) output.write(line);
     expect(written).toEqual([]);
@@ -18,7 +18,7 @@ describe('gathered output', () => {
     expect(written).toEqual(['a\nb\nc\n', 'd\n']);
   });
 
-  it('gathers a bounded amount', async () => {
+  it('gathers a limited amount', async () => {
     const { written, output } = build();
     const line = `${'x'.repeat(999)}\n`;
     for (let count = 0; count < 200; count += 1) output.write(line);
@@ -27,7 +27,7 @@ describe('gathered output', () => {
     expect(written.join('')).toBe(line.repeat(200));
   });
 
-  it('gives at once what the process would take with it', async () => {
+  it('writes at once what would be lost with the process', async () => {
     const { written, output } = build();
     output.write('last\n');
     output.flush();

@@ -14,8 +14,8 @@ function recorder() {
   return { lines, clock, counts, log: counting };
 }
 
-describe('bugs that were caught', () => {
-  it('are counted by their place, also those that other lines tell of', () => {
+describe('caught bugs', () => {
+  it('are counted by their place, also those in other log lines', () => {
     const { log, counts, lines } = recorder();
     logInternalError(log, { where: 'bus', error: 1, fields: { channel: 'c' } });
     log.error({ event: 'internal-error' }, 'elsewhere');
@@ -39,7 +39,7 @@ describe('bugs that were caught', () => {
     expect(counts.get('socket')).toBe(501);
   });
 
-  it('in work that nobody waits for are logged', async () => {
+  it('in background work are logged', async () => {
     const { log, lines } = recorder();
     inBackground(log, Promise.reject(new Error('a bug')));
     inBackground(log, Promise.resolve());
@@ -47,7 +47,7 @@ describe('bugs that were caught', () => {
     expect(lines).toMatchObject([{ where: 'background', err: { message: 'a bug' } }]);
   });
 
-  it('in timers go to the guard, and what repeats goes on', () => {
+  it('in timers go to the guard, and repeated work goes on', () => {
     const real = new FakeClock();
     const failed: unknown[] = [];
     const clock = guardedClock(real, (error) => failed.push(error));

@@ -20,7 +20,7 @@ describe('the log', () => {
     expect(new Date(line.time).toISOString()).toBe(line.time);
   });
 
-  it('says nothing below its level', () => {
+  it('writes nothing below its level', () => {
     const { log, lines } = record({ level: 'warn' });
     log.info({ event: 'connected' }, 'x');
     log.debug({ event: 'connected' }, 'x');
@@ -28,7 +28,7 @@ describe('the log', () => {
     expect(lines).toHaveLength(1);
   });
 
-  it('[security] never shows a token, whatever field or text it hides in', () => {
+  it('[security] never shows a token, in any field or text', () => {
     for (const pretty of [false, true]) {
       const { log, lines } = record({ pretty });
       const headers = {
@@ -59,7 +59,7 @@ describe('the log', () => {
     }
   });
 
-  it('[security] writes control characters as escapes, so that nobody forges a line or moves a cursor', () => {
+  it('[security] writes control characters as escapes, so that nobody can forge a line or move a cursor', () => {
     for (const pretty of [false, true]) {
       const { log, lines } = record({ pretty });
       const forged = 'x\n{"level":"info","event":"connected"}\u001b[2J\u009b31m\u0000';
@@ -82,7 +82,7 @@ describe('the log', () => {
     });
   });
 
-  it('cuts what is endless', () => {
+  it('cuts endless values', () => {
     const { log, lines } = record();
     const loop: Record<string, unknown> = {};
     loop['loop'] = loop;

@@ -18,7 +18,7 @@ const gauges = {
 };
 
 describe('the metrics page', () => {
-  it('shows every stable name with the value of this moment', async () => {
+  it('shows every stable name with its present value', async () => {
     const counters = new Counters();
     const page = createMetricsPage({ counters, gauges, processMetrics: false });
     await page.render();
@@ -67,7 +67,7 @@ describe('the metrics page', () => {
     expect(text).toContain('lingxi_detection_lag_seconds_count 4\n');
   });
 
-  it('writes the latency of scripts, each in a series of its own, and what failed', async () => {
+  it('writes the latency and the failures of each script in its own series', async () => {
     const counters = new Counters();
     for (const seconds of [0.0004, 0.003, 2])
       countScript(counters, { name: 'claim', seconds, answered: true });
@@ -91,7 +91,7 @@ describe('the metrics page', () => {
     );
   });
 
-  it('adds the process where that is asked for', async () => {
+  it('adds process metrics on request', async () => {
     const page = createMetricsPage({ counters: new Counters(), gauges, processMetrics: true });
     expect(await page.render()).toContain('process_cpu_user_seconds_total');
   });

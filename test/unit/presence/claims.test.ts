@@ -27,7 +27,7 @@ describe('[PR12] the timeline of one user', () => {
     return { present, claim, told: () => changes.map(({ event, cause, node }) => [event, cause, node]) };
   }
 
-  it('tells of a login, a further socket, a take-over and a close', () => {
+  it('has a login, a further socket, a take-over and a close', () => {
     const { present, claim, told } = world();
     const opened = claim('a', { mode: 'socket', rev: 1 });
     if (opened.kind !== 'opened') throw new Error(opened.kind);

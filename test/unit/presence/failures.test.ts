@@ -5,7 +5,7 @@ import { NODE, openRoom, settlementOf } from './room.ts';
 const USER = 7;
 
 describe('[PR10] a store that cannot be reached', () => {
-  it('keeps connections, freezes timeouts, refuses logins, and goes on where it stopped', async () => {
+  it('keeps connections, freezes timeouts, refuses logins, and resumes afterwards', async () => {
     const room = await openRoom();
     const player = await room.enter(USER);
     const silent = await room.enter(8);
@@ -55,7 +55,7 @@ describe('[PR10] a store that cannot be reached', () => {
     expect(await room.status(USER)).toBe('offline');
   });
 
-  it('says so once, and once that it is back', async () => {
+  it('logs the loss once, and the return once', async () => {
     const room = await openRoom();
     await room.enter(USER);
     room.store.down = true;
@@ -67,7 +67,7 @@ describe('[PR10] a store that cannot be reached', () => {
     expect(events.filter((event) => event === 'presence-restored')).toHaveLength(1);
   });
 
-  it('a socket that ends meanwhile is stated afterwards', async () => {
+  it('the node claims the end of a socket afterwards', async () => {
     const room = await openRoom();
     const player = await room.enter(USER);
     room.store.down = true;
@@ -85,7 +85,7 @@ describe('[PR10] a store that cannot be reached', () => {
     expect(room.tracker.heldUsers).toBe(0);
   });
 
-  it('[PR11] restates everything when the store asks, before anyone may log in', async () => {
+  it('[PR11] claims everything again when the store asks, before any login', async () => {
     const room = await openRoom();
     await room.enter(USER);
     await room.enter(8);
@@ -102,9 +102,9 @@ describe('[PR10] a store that cannot be reached', () => {
   });
 });
 
-describe('answers that are lost on their way', () => {
+describe('lost answers', () => {
   it.each(['claim', 'record'] as const)(
-    'of %s: the client is refused or let in, and no ghost stays',
+    'of %s: the client is refused or accepted, and no user stays online by mistake',
     async (call) => {
       const room = await openRoom();
       room.store.repliesLost.set(call, 2);
@@ -118,7 +118,7 @@ describe('answers that are lost on their way', () => {
   );
 
   it.each(['claim', 'record'] as const)(
-    'of %s: a retry of the client gets in and is counted once',
+    'of %s: a retry of the client is accepted and counts once',
     async (call) => {
       const room = await openRoom();
       room.store.repliesLost.set(call, 2);
@@ -130,7 +130,7 @@ describe('answers that are lost on their way', () => {
     },
   );
 
-  it('of a heartbeat: no proof stays that nobody knows of', async () => {
+  it('of a heartbeat: the node keeps no proof that the client does not know of', async () => {
     const room = await openRoom();
     // Online without a hold that this node knows of, as a user whom another node holds.
     const [opened] = await room.store.claim([claimOf(USER, { mode: 'http', rev: 0, httpMs: 3_600_000 })]);
@@ -144,7 +144,7 @@ describe('answers that are lost on their way', () => {
     expect(room.tracker.heldUsers).toBe(0);
   });
 
-  it('[ST5] of a statement that nothing is left: no heartbeat by HTTP is taken for a period that may be over', async () => {
+  it('[ST5] of a claim with nothing left: a heartbeat by HTTP does not count for a period that may be over', async () => {
     const room = await openRoom();
     const player = await room.enter(USER);
     player.socket.end();
@@ -163,7 +163,7 @@ describe('answers that are lost on their way', () => {
     expect((await room.during(room.tracker.heartbeat(USER))).ok).toBe(true);
   });
 
-  it('[ST5] of a logout: nor for one whose logout was asked for', async () => {
+  it('[ST5] of a logout: a heartbeat by HTTP does not count for that period', async () => {
     const room = await openRoom();
     await room.enter(USER);
     const end = room.store.end.bind(room.store);
@@ -180,7 +180,7 @@ describe('answers that are lost on their way', () => {
     expect(await room.during(room.tracker.heartbeat(USER))).toMatchObject({ error: 'not-online' });
   });
 
-  it('of a kick: its reason is told all the same, once the kick is found to have happened', async () => {
+  it('of a kick: the client gets the reason once the node learns that the kick happened', async () => {
     const room = await openRoom();
     const player = await room.enter(USER);
     const end = room.store.end.bind(room.store);
@@ -201,7 +201,7 @@ describe('answers that are lost on their way', () => {
     expect(player.socket.closes).toEqual([{ code: 4002, reason: 'cheating' }]);
   });
 
-  it('of a withdrawal: the period that nobody wanted goes', async () => {
+  it('of a withdrawal: the unwanted period goes', async () => {
     const room = await openRoom({ unknownUsers: 'ignore' });
     room.ledger.open = () => Promise.reject(new Error('SQL down'));
     room.store.withdraw = () => Promise.reject(new Error('store down'));
@@ -215,7 +215,7 @@ describe('answers that are lost on their way', () => {
 });
 
 describe('losses', () => {
-  it('[PR4] [PR9] what another node took is closed 4001, what came later stands', async () => {
+  it('[PR4] [PR9] a socket that another node took over is closed with 4001, a later one stays', async () => {
     const room = await openRoom();
     const lost = await room.enter(USER);
     room.store.losses.push({ userId: USER, rev: 1_000_000, reason: 'replaced' });
@@ -227,7 +227,7 @@ describe('losses', () => {
     expect(room.ledger.settlements).toEqual([]);
   });
 
-  it('[PR9] a loss takes exactly what was stated up to its revision', async () => {
+  it('[PR9] a loss takes exactly what was claimed up to its revision', async () => {
     const room = await openRoom({ sessionPolicy: 'multi' });
     const older = await room.enter(USER);
     const newer = await room.enter(USER);
@@ -241,7 +241,7 @@ describe('losses', () => {
   it.each([
     ['logout', 4000],
     ['kick', 4002],
-  ] as const)('[PR6] %s told by another node closes %d', async (reason, code) => {
+  ] as const)('[PR6] %s on another node closes with %d', async (reason, code) => {
     const room = await openRoom();
     const player = await room.enter(USER);
     room.store.losses.push({ userId: USER, rev: 1_000_000, reason, note: 'a note' });
@@ -251,7 +251,7 @@ describe('losses', () => {
     expect(room.tracker.heldUsers).toBe(0);
   });
 
-  it('[PR9] a hold that the store no longer has is connected anew once its socket shows life; its logout still counts', async () => {
+  it('[PR9] a user without a hold is connected anew once the socket shows life; the logout still counts', async () => {
     const room = await openRoom({ sessionPolicy: 'multi' });
     const extra = await room.enter(USER, 'lingxi.v1');
     const player = await room.enter(USER, 'lingxi.v1');
@@ -285,14 +285,14 @@ describe('token renewal', () => {
   });
 });
 
-describe('[ST8] what a dead process left open', () => {
+describe('[ST8] open periods of a dead process', () => {
   const at = Date.UTC(2026, 0, 1) - 60_000;
   const row = {
     ...{ userId: USER, period: at, loginAt: at, node: 'dead' },
     ...{ lastSeenAt: null, logoutAt: null, reason: null, settledAt: null },
   };
 
-  it('lingers one timeout and is settled at the last moment the dead is known to have lived, and the timeout', async () => {
+  it('linger for one timeout and are settled at the last sign of life of the dead process plus the timeout', async () => {
     const room = await openRoom({ adopt: [row], lastAliveAt: at + 42_000 });
     expect(await room.status(USER)).toBe('online');
     expect(room.tracker.onlineCount()).toBe(1);
@@ -306,14 +306,14 @@ describe('[ST8] what a dead process left open', () => {
     expect(room.tracker.ghosts).toBe(0);
   });
 
-  it('a logout time that lies ahead is now at most', async () => {
+  it('a logout time in the future becomes now', async () => {
     const room = await openRoom({ adopt: [row], lastAliveAt: Date.UTC(2027, 0, 1) });
     await room.clock.advanceAsync(11_000);
     expect(settlementOf(room, USER)?.logoutAt).toBeLessThanOrEqual(room.clock.now());
   });
 
   it.each(['replace', 'reject', 'multi'] as const)(
-    'who returns keeps the period, and times out like anybody (%s)',
+    'a user who returns keeps the period, and times out as usual (%s)',
     async (sessionPolicy) => {
       const room = await openRoom({ adopt: [row], sessionPolicy });
       const player = await room.enter(USER);
@@ -332,7 +332,7 @@ describe('[ST8] what a dead process left open', () => {
   );
 
   it.each(['replace', 'multi'] as const)(
-    'who returns at once and goes at once is not kept for ever (%s)',
+    'a user who returns and leaves at once is not kept for ever (%s)',
     async (sessionPolicy) => {
       const room = await openRoom({ adopt: [row], sessionPolicy });
       await room.during(room.tracker.login({ userId: USER, ip: '' }));
@@ -343,8 +343,8 @@ describe('[ST8] what a dead process left open', () => {
   );
 });
 
-describe('[PR4] a client that leaves before its dial is done', () => {
-  it('is not claimed, also where it left while its claim waited for the one before', async () => {
+describe('[PR4] a client that leaves before its login is done', () => {
+  it('is not claimed, also if it left while its claim waited for the one before', async () => {
     const room = await openRoom();
     let looks = 0;
     const hasLeft = (): boolean => ++looks > 1;

@@ -4,7 +4,7 @@ import { openRoom, settlementOf } from './room.ts';
 const USER = 7;
 
 describe('presence by HTTP', () => {
-  it('[PR1] a login opens a period whose number is its epoch, good for 15 s', async () => {
+  it('[PR1] a login opens a period with its epoch as the number, and proves life for 15 s', async () => {
     const room = await openRoom();
     const before = room.clock.now();
     const login = await room.during(room.tracker.login({ userId: USER, ip: '198.51.100.7' }));
@@ -34,7 +34,7 @@ describe('presence by HTTP', () => {
     expect(await room.during(room.tracker.read([8]))).toEqual([undefined]);
   });
 
-  it('[PR1] a login of a user who is online joins: same login time, no epoch, a proof of life', async () => {
+  it('[PR1] a login of an online user joins: same login time, no epoch, a proof of life', async () => {
     const room = await openRoom();
     const player = await room.enter(USER);
     await room.clock.advanceAsync(3000);
@@ -45,7 +45,7 @@ describe('presence by HTTP', () => {
     expect(player.socket.code).toBeUndefined();
   });
 
-  it('[PR1] HTTP proofs live for the user, not for a socket: the silent one is closed, the user stays', async () => {
+  it('[PR1] HTTP proves life for the user, not for a socket: the silent socket is closed, the user stays', async () => {
     const room = await openRoom();
     const player = await room.enter(USER);
     await room.during(room.tracker.login({ userId: USER, ip: '' }));
@@ -74,14 +74,14 @@ describe('presence by HTTP', () => {
     expect(Math.abs(logoutAt - byHttp - 15_000)).toBeLessThanOrEqual(5);
   });
 
-  it('a heartbeat of a user who is not online is told so, and creates nothing', async () => {
+  it('a heartbeat of an offline user gets not-online, and creates nothing', async () => {
     const room = await openRoom();
     expect(await room.during(room.tracker.heartbeat(USER))).toEqual({ ok: false, error: 'not-online' });
     expect(await room.status(USER)).toBeUndefined();
     expect(room.tracker.heldUsers).toBe(0);
   });
 
-  it('a heartbeat in the moment of the timeout does not bring an ended period back', async () => {
+  it('a heartbeat at the moment of the timeout does not bring an ended period back', async () => {
     const room = await openRoom();
     await room.during(room.tracker.login({ userId: USER, ip: '' }));
     room.store.answer = undefined;
@@ -95,7 +95,7 @@ describe('presence by HTTP', () => {
 });
 
 describe('logout and kick', () => {
-  it('[PR6] [ST5] logout ends at the moment itself, closes 4000, and leaves nobody behind', async () => {
+  it('[PR6] [ST5] a logout ends the period now, closes with 4000, and leaves no hold', async () => {
     const room = await openRoom();
     const player = await room.enter(USER);
     await room.play(player, 2000);
@@ -125,7 +125,7 @@ describe('logout and kick', () => {
     expect(await room.status(USER)).toBe('online');
   });
 
-  it('[PR7] a logout that names an older epoch changes nothing', async () => {
+  it('[PR7] a logout with an older epoch changes nothing', async () => {
     const room = await openRoom();
     const older = await room.enter(USER);
     const newer = await room.enter(USER);
@@ -137,7 +137,7 @@ describe('logout and kick', () => {
     expect((await room.during(room.tracker.logout(right))).ok).toBe(true);
   });
 
-  it('[PR7] a logout retried after its answer was lost and the user came back ends nothing', async () => {
+  it("[PR7] a logout that is retried after a lost answer and the user's return ends nothing", async () => {
     const room = await openRoom();
     const first = await room.enter(USER);
     room.store.repliesLost.set('end', 1);
@@ -149,7 +149,7 @@ describe('logout and kick', () => {
     expect(await room.status(USER)).toBe('online');
   });
 
-  it('[PR6] a kick closes 4002 and blocks as long as it says', async () => {
+  it('[PR6] a kick closes with 4002 and blocks for its time', async () => {
     const room = await openRoom();
     const player = await room.enter(USER);
     await room.during(room.tracker.logout({ userId: USER, reason: 'kick', blockMs: 5000 }));
@@ -164,7 +164,7 @@ describe('logout and kick', () => {
     expect(settlementOf(room, USER)?.reason).toBe('kick');
   });
 
-  it('a kick of somebody who is offline blocks all the same', async () => {
+  it('a kick of an offline user blocks too', async () => {
     const room = await openRoom();
     await room.during(room.tracker.logout({ userId: USER, reason: 'kick', blockMs: 5000 }));
     expect(await room.during(room.dial(USER))).toEqual({ ok: false, error: 'blocked' });
@@ -179,7 +179,7 @@ describe('logout and kick', () => {
     expect(settlementOf(room, USER)?.reason).toBe('logout');
   });
 
-  it('[PR7] multi: the logout message of a socket that is not the newest closes that socket alone', async () => {
+  it('[PR7] multi: the logout message of a socket that is not the newest closes only that socket', async () => {
     const room = await openRoom({ sessionPolicy: 'multi' });
     const older = await room.enter(USER, 'lingxi.v1');
     const newer = await room.enter(USER, 'lingxi.v1');
@@ -192,7 +192,7 @@ describe('logout and kick', () => {
     expect(await room.status(USER)).toBe('offline');
   });
 
-  it('[ST5] no logout before its login, though the clock stepped back in between', async () => {
+  it('[ST5] no logout is before its login, even if the clock stepped back in between', async () => {
     const room = await openRoom();
     const player = await room.enter(USER);
     room.clock.stepWall(-3_600_000);
@@ -202,7 +202,7 @@ describe('logout and kick', () => {
 });
 
 describe('opening a period', () => {
-  it('[ST9] SQL that does not answer: refused, and as if it had never been', async () => {
+  it('[ST9] SQL does not answer: the login is refused and leaves no trace', async () => {
     const room = await openRoom({ unknownUsers: 'ignore' });
     const lookup = room.ledger.lookup.bind(room.ledger);
     room.ledger.lookup = (userId) => {
@@ -247,7 +247,7 @@ describe('opening a period', () => {
     expect(await room.status(USER)).toBe('online');
   });
 
-  it('a user whom SQL does not know is refused under the policy reject', async () => {
+  it('a user without a row is refused under `reject`', async () => {
     const room = await openRoom({ unknownUsers: 'reject' });
     room.ledger.missing.add(USER);
     expect(await room.during(room.dial(USER))).toEqual({ ok: false, error: 'unknown-user' });
@@ -255,7 +255,7 @@ describe('opening a period', () => {
     expect(room.tracker.heldUsers).toBe(0);
   });
 
-  it('[ST6] a login waits for the settlement of the earlier period, 500 ms at most', async () => {
+  it('[ST6] a login waits for the settlement of the earlier period, for at most 500 ms', async () => {
     const room = await openRoom();
     await room.enter(USER);
     room.ledger.idle = true;

@@ -35,8 +35,8 @@ describe('periods of one user', () => {
   });
 });
 
-describe('users that one address creates', () => {
-  it('are limited by address and IPv6 /64, where nobody vouches for them', () => {
+describe('unknown users from one address', () => {
+  it('are limited by address and IPv6 /64 if they have no credential', () => {
     const clock = new FakeClock();
     const limits = new LoginLimits(clock, 60);
     const unknown = { exists: false };

@@ -18,7 +18,7 @@ async function online(room: Room): Promise<number> {
 }
 
 describe('users who linger when many time out together', () => {
-  it('[HB6] [ST5] are held for one more timeout, and their logout time is not moved by it', async () => {
+  it('[HB6] [ST5] are held back for one more timeout, and their logout time does not move', async () => {
     const room = await openRoom({ massTimeoutShare: 0.2 });
     const players = await crowd(room);
     const proof = room.clock.now();
@@ -36,7 +36,7 @@ describe('users who linger when many time out together', () => {
     expect(settlementOf(room, 2)).toMatchObject({ reason: 'timeout', logoutAt: proof + TIMEOUT_MS });
   });
 
-  it('[HB6] whose sockets end while these are held keep what is left of that time', async () => {
+  it('[HB6] keep the rest of that time if their sockets close meanwhile', async () => {
     const room = await openRoom({ massTimeoutShare: 0.2 });
     const players = await crowd(room);
     await room.clock.advanceAsync(TIMEOUT_MS + 2000);
@@ -48,7 +48,7 @@ describe('users who linger when many time out together', () => {
     expect(await online(room)).toBe(0);
   });
 
-  it('[HB6] are not held where the breaker is off', async () => {
+  it('[HB6] are not held back if the breaker is off', async () => {
     const room = await openRoom();
     const players = await crowd(room);
     for (const { socket } of players) socket.end(1006);

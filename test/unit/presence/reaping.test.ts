@@ -3,8 +3,8 @@ import { openRoom, type Room } from './room.ts';
 
 const looks = ({ store }: Room): number => store.calls.filter((call) => call === 'reap').length;
 
-describe('[PR8] looks at dead nodes', () => {
-  it('come with each renewal, and in between when a node is about to be dead', async () => {
+describe('[PR8] reaps', () => {
+  it("come with each renewal, and also at the time of a node's death", async () => {
     const room = await openRoom();
     const before = looks(room);
     await room.clock.advanceAsync(1000);
@@ -19,7 +19,7 @@ describe('[PR8] looks at dead nodes', () => {
     expect(looks(room)).toBe(told + 1);
   });
 
-  it('are not repeated at once where the time of a death stands still', async () => {
+  it('are not repeated at once if the time of a death does not advance', async () => {
     const room = await openRoom();
     room.store.nextDeathMs = 0;
     await room.clock.advanceAsync(500);
@@ -28,7 +28,7 @@ describe('[PR8] looks at dead nodes', () => {
     expect(looks(room) - before).toBeLessThanOrEqual(102);
   });
 
-  it('end with the node', async () => {
+  it('end when the node stops', async () => {
     const room = await openRoom();
     room.store.nextDeathMs = 300;
     await room.clock.advanceAsync(500);

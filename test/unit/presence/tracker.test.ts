@@ -17,7 +17,7 @@ describe('presence of one node: connections and linger', () => {
     expect(room.tracker.isHeldHere(USER)).toBe(true);
   });
 
-  it('[ST4] [ST9] the row is committed before anyone sees the user', async () => {
+  it('[ST4] [ST9] the row is committed before anybody sees the user', async () => {
     const room = await openRoom();
     const seen: unknown[] = [];
     room.ledger.opened = ({ userId }) => {
@@ -28,7 +28,7 @@ describe('presence of one node: connections and linger', () => {
     expect(seen).toEqual([false, 0]);
   });
 
-  it('[HB1] [PR6] [ST5] silence: the socket is closed 4100 and the logout time is the last proof and its timeout', async () => {
+  it('[HB1] [PR6] [ST5] silence: the socket is closed with 4100, and the logout time is the last proof and its timeout', async () => {
     const room = await openRoom();
     const player = await room.enter(USER);
     await room.play(player, 5000);
@@ -51,7 +51,7 @@ describe('presence of one node: connections and linger', () => {
     expect(room.tracker.heldUsers).toBe(0);
   });
 
-  it('[PR5] a closed socket is no logout: who is back in time was never offline', async () => {
+  it('[PR5] a closed socket is no logout: a user who is back in time was never offline', async () => {
     const room = await openRoom();
     const first = await room.enter(USER);
     await room.play(first, 3000);
@@ -70,7 +70,7 @@ describe('presence of one node: connections and linger', () => {
     expect(room.ledger.settlements).toEqual([]);
   });
 
-  it('[PR5] [ST5] who is not back is out when the newest proof is a timeout old', async () => {
+  it('[PR5] [ST5] a user who does not return is logged out when the newest proof is a timeout old', async () => {
     const room = await openRoom();
     const player = await room.enter(USER);
     await room.play(player, 3000);
@@ -96,7 +96,7 @@ describe('presence of one node: connections and linger', () => {
     expect(settlementOf(room, USER)?.logoutAt).toBeLessThanOrEqual(proof + 10_005);
   });
 
-  it('[PR4] a newer connection throws out the older, whose late end changes nothing', async () => {
+  it('[PR4] a newer connection closes the older, and the late end of the older changes nothing', async () => {
     const room = await openRoom();
     const older = await room.enter(USER);
     const newer = await room.enter(USER);
@@ -108,7 +108,7 @@ describe('presence of one node: connections and linger', () => {
     expect(room.ledger.settlements).toEqual([]);
   });
 
-  it('[PR3] [PR4] of two dials at once both are let in, one after the other, and the newer socket stays', async () => {
+  it('[PR3] [PR4] two simultaneous logins are accepted one after the other, and the newer socket stays', async () => {
     const room = await openRoom();
     const [first, second] = await room.during(Promise.all([room.dial(USER), room.dial(USER)]));
     if (!first.ok || !second.ok) throw new Error('refused');
@@ -122,7 +122,7 @@ describe('presence of one node: connections and linger', () => {
     expect(await room.status(USER)).toBe('online');
   });
 
-  it('many dials of many users at once share their calls', async () => {
+  it('many simultaneous logins of many users share their calls', async () => {
     const room = await openRoom();
     const dials = await room.during(Promise.all(Array.from({ length: 300 }, (_, index) => room.dial(index))));
     expect(dials.every(({ ok }) => ok)).toBe(true);
@@ -130,7 +130,7 @@ describe('presence of one node: connections and linger', () => {
     expect(room.tracker.onlineCount()).toBe(300);
   });
 
-  it('a dial whose client left lingers and goes, and leaves nothing behind', async () => {
+  it('a login whose client left lingers, ends, and leaves nothing behind', async () => {
     const room = await openRoom();
     const accepted = await room.during(room.dial(USER));
     if (!accepted.ok) throw new Error('refused');
@@ -142,7 +142,7 @@ describe('presence of one node: connections and linger', () => {
     expect(room.tracker.heldUsers).toBe(0);
   });
 
-  it('[PR3] epochs rise though the clock steps back and the record is gone', async () => {
+  it('[PR3] epochs rise even if the clock steps back and the record is gone', async () => {
     const room = await openRoom({ lastSeenTtlMs: 0 });
     const epochs: number[] = [];
     for (let round = 0; round < 3; round += 1) {
@@ -156,7 +156,7 @@ describe('presence of one node: connections and linger', () => {
     expect(epochs).toEqual([...new Set(epochs)].sort((a, b) => a - b));
   });
 
-  it('says each step by its stable event', async () => {
+  it('logs each step with its stable event', async () => {
     const room = await openRoom();
     await room.enter(USER);
     await room.enter(USER);
@@ -173,7 +173,7 @@ describe('presence of one node: connections and linger', () => {
     ]);
   });
 
-  it('[ST5] a proof of life long after the one before is stated at once, not with the next renewal', async () => {
+  it('[ST5] a proof of life long after the last one is claimed at once, not with the next renewal', async () => {
     const room = await openRoom({ renewalMs: 60_000 });
     const { socket } = await room.enter(USER);
     const statements = () => room.store.calls.filter((call) => call === `state ${USER}`).length;
@@ -188,7 +188,7 @@ describe('presence of one node: connections and linger', () => {
     expect(statements()).toBe(before + 1);
   });
 
-  it('[PR12] a close stands in the timeline once, however often the user is stated afterwards', async () => {
+  it('[PR12] the timeline has a close once, however often the node claims the user afterwards', async () => {
     const room = await openRoom({ renewalMs: 3_000 });
     const first = await room.enter(USER);
     await room.clock.advanceAsync(1_000, 100);
@@ -215,7 +215,7 @@ describe('presence of one node: connections and linger', () => {
 });
 
 describe('session policies', () => {
-  it('[PR4] reject: refused while a socket lives, not by a linger', async () => {
+  it('[PR4] reject: refused while a socket lives, but not while the user lingers', async () => {
     const room = await openRoom({ sessionPolicy: 'reject' });
     const player = await room.enter(USER);
     expect(await room.during(room.dial(USER))).toEqual({ ok: false, error: 'session-exists' });
@@ -233,7 +233,7 @@ describe('session policies', () => {
     expect(player.socket.code).toBeUndefined();
   });
 
-  it('[PR4] multi: up to N side by side, the next is refused, the user is online while one lives', async () => {
+  it('[PR4] multi: up to N side by side, the next is refused, and the user is online while one lives', async () => {
     const room = await openRoom({ sessionPolicy: 'multi' });
     const players = [await room.enter(USER), await room.enter(USER), await room.enter(USER)];
     expect(await room.during(room.dial(USER))).toEqual({ ok: false, error: 'session-exists' });
@@ -261,7 +261,7 @@ describe('session policies', () => {
     expect((await room.during(room.dial(USER))).ok).toBe(true);
   });
 
-  it('[PR4] a silent socket is taken over without a count, one that is lively is counted', async () => {
+  it('[PR4] the take-over of a responsive socket counts, that of a silent one does not', async () => {
     const room = await openRoom();
     // The ping interval of 3 s and 1 s more.
     for (let count = 0; count < 12; count += 1) {
@@ -276,7 +276,7 @@ describe('session policies', () => {
     expect(await room.during(room.dial(USER))).toEqual({ ok: false, error: 'session-flapping' });
   });
 
-  it('[PR4] reject: a silent socket is closed 4001 and refuses nobody, whatever proves life by HTTP', async () => {
+  it('[PR4] reject: a silent socket is closed with 4001 and blocks nobody, whatever proves life by HTTP', async () => {
     const room = await openRoom({ sessionPolicy: 'reject' });
     const player = await room.enter(USER);
     await room.clock.advanceAsync(3_900, 50);

@@ -28,7 +28,7 @@ describe('the text of top-level values', () => {
     ]);
   });
 
-  it('has no members where there is no object', () => {
+  it('has no members if there is no object', () => {
     for (const text of ['1', '"data"', '[]', ' null ', '{}', '[{"data":1}]'])
       expect([...topLevelValues(text)]).toEqual([]);
     expect(topLevelValuesOfEach(' [ ] ')).toEqual([]);
@@ -37,7 +37,7 @@ describe('the text of top-level values', () => {
     );
   });
 
-  it('agrees with JSON.parse about every object, however it is written', () => {
+  it('agrees with JSON.parse about every object in any spelling', () => {
     fc.assert(
       fc.property(object, fc.constantFrom(undefined, 1, '\t', '\n '), (value, indent) => {
         const text = JSON.stringify(value, undefined, indent);
@@ -58,7 +58,7 @@ describe('the text of top-level values', () => {
     );
   });
 
-  it('finds out what nests too deep, and is not misled by strings', () => {
+  it('detects nesting that is too deep, and ignores strings', () => {
     const nested = (depth: number) => `${'['.repeat(depth)}${']'.repeat(depth)}`;
     expect(isTooDeep(nested(MAX_JSON_DEPTH))).toBe(false);
     expect(isTooDeep(nested(MAX_JSON_DEPTH + 1))).toBe(true);

@@ -22,11 +22,11 @@ describe('pings', () => {
     '{"type":"ping","timestamp":}',
     '{"type":"ping"}}',
     'ping',
-  ])('and nothing else is: %s', (text) => {
+  ])('no other text is one: %s', (text) => {
     expect(matchPing(text)).toBeUndefined();
   });
 
-  it('never take for a ping what JSON does not, nor change its timestamp', () => {
+  it('agree with JSON on what a ping is, and do not change its timestamp', () => {
     const text = fc.oneof(
       fc.string().map((tail) => `{"type":"ping"${tail}}`),
       fc
@@ -47,7 +47,7 @@ describe('pings', () => {
 });
 
 describe('the timestamp of a ping', () => {
-  it('is the text that JSON.parse reads, whatever stands around it', () => {
+  it('is the text that JSON.parse reads, whatever is around it', () => {
     const space = fc.string({ unit: fc.constantFrom(' ', '\t', '\n', '\r'), maxLength: 3 });
     const value = fc.oneof(
       fc.jsonValue().map((any) => JSON.stringify(any)),
@@ -70,14 +70,14 @@ describe('the timestamp of a ping', () => {
 describe('JSON from outside', () => {
   const nested = (depth: number) => '['.repeat(depth) + ']'.repeat(depth);
 
-  it('is read 128 deep and no deeper', () => {
+  it('is read 128 levels deep and no deeper', () => {
     expect(parseJson(nested(MAX_JSON_DEPTH))).toBeInstanceOf(Array);
     expect(parseJson(nested(MAX_JSON_DEPTH + 1))).toBeUndefined();
     expect(parseClientFrame(`{"type":"x","data":${nested(127)}}`, 'seed')).toBeDefined();
     expect(parseClientFrame(`{"type":"x","data":${nested(128)}}`, 'seed')).toBeUndefined();
   });
 
-  it('brackets within strings are none, and neighbours are not nested', () => {
+  it('brackets within strings do not count, and neighbours are not nested', () => {
     expect(isTooDeep(JSON.stringify({ text: '[{'.repeat(500), quote: '\\"[[' }))).toBe(false);
     expect(isTooDeep(`[${Array.from({ length: 500 }, () => '[]').join(',')}]`)).toBe(false);
     expect(isTooDeep(`["a\\"b",${nested(128)}]`)).toBe(true);
@@ -103,7 +103,7 @@ describe('envelopes', () => {
     expect(JSON.parse(encoder.forUserWithId(8, 'a"b'))).toMatchObject({ userId: 8, id: 'a"b' });
   });
 
-  it('are what JSON would make of them', () => {
+  it('equal the output of JSON.stringify', () => {
     const envelope = fc.record({
       type: fc.string(),
       userId: fc.nat(),
@@ -120,7 +120,7 @@ describe('envelopes', () => {
     );
   });
 
-  it('carry null where there is nothing to say', () => {
+  it('carry null without data', () => {
     expect(new EnvelopeEncoder('x', jsonText(undefined), 1).forUser(1)).toContain('"data":null}');
     expect(() => jsonText(1n)).toThrow(TypeError);
   });
@@ -138,7 +138,7 @@ describe('close reasons', () => {
     expect(closeReason(text)).toBe(shown);
   });
 
-  it('always fit a close frame, and are the beginning of what was said', () => {
+  it('always fit a close frame, and are the beginning of the given reason', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary', maxLength: 200 }), (text) => {
         const shown = closeReason(text);
@@ -180,13 +180,13 @@ describe('user ids', () => {
       '',
     ],
     ...['9007199254740992', '99999999999999999999', '0x10', '１', '1\n', null, undefined, true, [], {}, [1]],
-  ])('%j is none', (input) => {
+  ])('%j is not a user id', (input) => {
     expect(parseUserId(input)).toBeUndefined();
   });
 });
 
 describe('close codes', () => {
-  it('4000 to 4099 tell the client to stay away, everything else lets it come back', () => {
+  it('4000 to 4099 tell the client to stay away, all others let it reconnect', () => {
     const staysAway = Object.entries(CloseCode).filter(([, code]) => !mayReconnect(code));
     expect(staysAway.map(([name]) => name)).toEqual(['loggedOut', 'replaced', 'kicked', 'tokenExpired']);
     expect([3999, 4000, 4099, 4100].map(mayReconnect)).toEqual([true, false, false, true]);

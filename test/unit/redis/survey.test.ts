@@ -15,17 +15,17 @@ function survey(...answers: readonly Promise<Opinion>[]): { clock: FakeClock; fo
   return { clock, found };
 }
 
-describe('where the master is (ADR 0007)', () => {
-  it('says the newest configuration, not the one that is named most or first', async () => {
+describe('finding the master (ADR 0007)', () => {
+  it('takes the newest configuration, not the most frequent or the first', async () => {
     expect(await survey(says(7, 4), says(8, 5), refuses()).found).toEqual(at(8));
     expect(await survey(says(8, 5), says(7, 4), refuses()).found).toEqual(at(8));
   });
 
-  it('is known once more than half have answered', async () => {
+  it('decides once more than half have answered', async () => {
     expect(await survey(says(7, 1), says(7, 1), silent).found).toEqual(at(7));
   });
 
-  it('is known 0.1 s after the first answer where the others hang', async () => {
+  it('decides 0.1 s after the first answer if the others hang', async () => {
     const { clock, found } = survey(says(7, 1), silent, silent);
     let known: HostAndPort | undefined;
     void found.then((master) => {
@@ -40,11 +40,11 @@ describe('where the master is (ADR 0007)', () => {
     expect(await found).toEqual(at(7));
   });
 
-  it('is known from one answer where all others refuse', async () => {
+  it('decides from one answer if all others refuse', async () => {
     expect(await survey(refuses(), refuses(), says(7, 1)).found).toEqual(at(7));
   });
 
-  it('is unknown where nobody answers: the sentence says why', async () => {
+  it('fails if nobody answers, and the sentence says why', async () => {
     await expect(survey(refuses(), refuses()).found).rejects.toThrow(/^r:\d: connect ECONNREFUSED$/);
     await expect(survey().found).rejects.toThrow('no host is known');
   });

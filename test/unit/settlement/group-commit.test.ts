@@ -23,7 +23,7 @@ function build(store: LoginStore, clock = new FakeClock()): { clock: FakeClock; 
 }
 
 describe('GroupCommit', () => {
-  test('[ST4] logins of one moment share a transaction; one that comes meanwhile goes with the next', async () => {
+  test('[ST4] simultaneous logins share a transaction; a later one goes with the next', async () => {
     const batches: number[] = [];
     let finish: () => void = () => undefined;
     const { clock, commit } = build({
@@ -49,7 +49,7 @@ describe('GroupCommit', () => {
     await second;
   });
 
-  test('[ST9] a login whose deadline passes is refused, and not written later if it had not begun', async () => {
+  test('[ST9] a login past its deadline is refused, and not written later if it had not begun', async () => {
     const written: Opening[] = [];
     let finish: () => void = () => undefined;
     const { clock, commit } = build({
@@ -75,7 +75,7 @@ describe('GroupCommit', () => {
     expect(await lookup).toMatchObject({ message: 'connection lost' });
   });
 
-  test('[ST4] one login that the database refuses for good refuses none of its batch', async () => {
+  test('[ST4] a login that the database rejects for good does not affect others of its batch', async () => {
     const database = sqliteDatabase();
     const store = await openStore({ ...database.options, unknownUsers: 'create' });
     await database.run(

@@ -21,7 +21,7 @@ function ledger(failures = 0) {
 }
 
 describe('periods that came to this node', () => {
-  test('[ST5] are moved to it in SQL soon, those of one moment together', async () => {
+  test('[ST5] are moved to it in SQL soon, simultaneous ones together', async () => {
     const room = ledger();
     room.ledger.moved({ userId: 1, period: 10 });
     room.ledger.moved({ userId: 2, period: 20 });
@@ -34,7 +34,7 @@ describe('periods that came to this node', () => {
     expect(room.moved).toEqual([['me#2', periods]]);
   });
 
-  test('[ST5] are moved at a stop as well, where it comes first', async () => {
+  test('[ST5] are moved at a stop, if that comes first', async () => {
     const room = ledger();
     room.ledger.moved({ userId: 1, period: 10 });
     await room.ledger.stop();

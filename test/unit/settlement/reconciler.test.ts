@@ -53,7 +53,7 @@ describe('Reconciler', () => {
   const open = (userId: number, loginAt: number, node = 'dead#1'): Promise<void> =>
     store.open([opening({ userId, period: loginAt, loginAt, node })]);
 
-  test('[ST4] an open row is settled once presence has not known it for 12 s, not sooner', async () => {
+  test('[ST4] an open row is settled once presence has not known it for 12 s, no earlier', async () => {
     await open(1, start - 60_000);
     await open(2, start - 60_000);
     known = new Set([2]);
@@ -67,7 +67,7 @@ describe('Reconciler', () => {
     expect(settled).toHaveLength(1);
   });
 
-  test('[ST5] the logout time is the last life of the node plus the timeout, not before the login, not after now', async () => {
+  test("[ST5] the logout time is the node's last sign of life plus the timeout, not before the login, not after now", async () => {
     await store.noteNodeAlive('dead#1', start - 40_000);
     await open(1, start - 60_000);
     await open(2, start - 60_000, 'never-seen#1');
@@ -88,7 +88,7 @@ describe('Reconciler', () => {
     expect((await store.newestPeriods([1])).get(1)?.lastSeenAt).toBe(start - 40_000);
   });
 
-  test('[ST4] never later than the next login of the user', async () => {
+  test("[ST4] the logout time is never later than the user's next login", async () => {
     await store.noteNodeAlive('dead#1', start - 10_000);
     await open(1, start - 60_000);
     await open(1, start - 15_000, 'me#2');
@@ -102,7 +102,7 @@ describe('Reconciler', () => {
     expect(await database.userTime(1)).toBe(start - 15_000);
   });
 
-  test('[ST4] while presence does not answer nothing is settled, and known again means start anew', async () => {
+  test('[ST4] while presence does not answer nothing is settled, and the 12 s begin anew afterwards', async () => {
     await open(1, start - 60_000);
     await reconciler.start();
     await clock.advanceAsync(6000, 100);
@@ -118,7 +118,7 @@ describe('Reconciler', () => {
     expect(settled).toHaveLength(1);
   });
 
-  test('[ST4] a row that presence knew in between is unknown anew: 12 s begin again', async () => {
+  test('[ST4] if presence knew a row in between, the 12 s begin again', async () => {
     await open(1, start - 60_000);
     await reconciler.start();
     await clock.advanceAsync(11_000, 100);
@@ -132,7 +132,7 @@ describe('Reconciler', () => {
     expect(settled).toMatchObject([{ userId: 1, reason: 'reconciled' }]);
   });
 
-  test('[ST4] a pass stands back behind the logouts of a crowd, but not for ever', async () => {
+  test('[ST4] a pass waits behind a burst of logouts, but not for ever', async () => {
     await open(1, start - 60_000);
     await reconciler.start();
     await clock.advanceAsync(16_000, 100);
@@ -144,7 +144,7 @@ describe('Reconciler', () => {
     expect(settled).toHaveLength(1);
   });
 
-  test('[ST4] a time in which presence does not answer is none in which it knows nothing', async () => {
+  test('[ST4] time in which presence does not answer does not count', async () => {
     await open(1, start - 60_000);
     await reconciler.start();
     await clock.advanceAsync(6000, 100);
@@ -157,7 +157,7 @@ describe('Reconciler', () => {
     expect(settled).toHaveLength(1);
   });
 
-  test('[ST4] nor is one in which nobody could ask', async () => {
+  test('[ST4] time in which this node could not ask does not count', async () => {
     await open(1, start - 60_000);
     await reconciler.start();
     await clock.advanceAsync(6000, 100);
@@ -168,7 +168,7 @@ describe('Reconciler', () => {
     expect(settled).toHaveLength(1);
   });
 
-  test('[ST4] another node holds the lock: this one looks at nothing', async () => {
+  test('[ST4] if another node holds the lock, this one does nothing', async () => {
     await open(1, start - 60_000);
     let release: () => void = () => undefined;
     const other = store.withReconcilerLock(
@@ -186,7 +186,7 @@ describe('Reconciler', () => {
     expect(settled).toHaveLength(1);
   });
 
-  test('[ST4] more open rows than a page are all looked at', async () => {
+  test('[ST4] the reconciler looks at more open rows than one page', async () => {
     const ids = Array.from({ length: 1234 }, (_, n) => n + 1);
     await store.open(
       ids.map((userId) => opening({ userId, period: start - 60_000, loginAt: start - 60_000 })),
@@ -199,7 +199,7 @@ describe('Reconciler', () => {
     ]);
   });
 
-  test('[ST4] a row that can never be settled stays open and holds nobody up', async () => {
+  test('[ST4] a row that can never be settled stays open and delays no other', async () => {
     await open(1, start - 60_000);
     await open(13, start - 60_000);
     await database.run(
@@ -211,14 +211,14 @@ describe('Reconciler', () => {
     expect((await store.openPeriods({ limit: 10 })).map(({ userId }) => userId)).toEqual([13]);
   });
 
-  test('[ST5] the node notes that it lives at start and every 5 s', async () => {
+  test('[ST5] the node records its sign of life at start and every 5 s', async () => {
     await reconciler.start();
     expect((await store.nodeLives(['me#2'])).get('me#2')).toBe(start);
     await clock.advanceAsync(11_000, 100);
     expect((await store.nodeLives(['me#2'])).get('me#2')).toBe(start + 10_000);
   });
 
-  test('closed periods past retention go', async () => {
+  test('closed periods past their retention are deleted', async () => {
     await open(1, start - 100 * DAY_MS);
     await open(2, start - 80 * DAY_MS);
     const [old, young] = await store.openPeriods({ limit: 2 });

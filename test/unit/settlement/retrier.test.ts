@@ -19,13 +19,13 @@ async function triesWith(random: () => number, forMs: number): Promise<readonly 
 }
 
 describe('Retrier', () => {
-  test('[ST7] waits a random part of 100, 200, 400 … ms, so that nodes do not come back together', async () => {
+  test('[ST7] waits a random part of 100, 200, 400 … ms, so that nodes do not retry together', async () => {
     expect(await triesWith(() => 1 - Number.EPSILON, 1_600)).toEqual([0, 100, 300, 700, 1_500]);
     expect(await triesWith(() => 0.5, 800)).toEqual([0, 50, 150, 350, 750]);
     expect(await triesWith(() => 0.1, 160)).toEqual([0, 10, 30, 70, 150]);
   });
 
-  test('[ST7] each wait has a number of its own', async () => {
+  test('[ST7] each wait has its own random number', async () => {
     const numbers = [0.5, 0.1, 0.25];
     expect(await triesWith(() => numbers.shift() ?? 1, 200)).toEqual([0, 50, 70, 170]);
   });

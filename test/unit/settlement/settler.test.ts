@@ -53,7 +53,7 @@ describe('Settler', () => {
   const events = (name: string): LogFields[] => logged.filter(({ event }) => event === name);
   const lost = (): Error => Object.assign(new Error('connection lost'), { code: '57P01' });
 
-  test('[ST3] ends of one moment share a transaction, sorted by user, within 200 ms', async () => {
+  test('[ST3] simultaneous ends share a transaction, sorted by user, within 200 ms', async () => {
     settler.start();
     await clock.advanceAsync(50);
     queue.add(...[9, 3, 5].map((userId) => duty({ userId })));
@@ -72,7 +72,7 @@ describe('Settler', () => {
     expect([...(await store.newestPeriods([3, 5, 9])).keys()]).toEqual([3, 5, 9]);
   });
 
-  test('[ST3] 1,200 duties go in batches of 500 at most', async () => {
+  test('[ST3] 1,200 duties go in batches of at most 500', async () => {
     queue.add(...Array.from({ length: 1200 }, (_, n) => duty({ userId: n + 1 })));
     settler.start();
     await clock.advanceAsync(500);
@@ -80,7 +80,7 @@ describe('Settler', () => {
     expect(settler.pendingCount).toBe(0);
   });
 
-  test('[ST7] duties that came without a wake-up are found within a second', async () => {
+  test('[ST7] the settler finds duties without a wake-up within a second', async () => {
     settler.start();
     await clock.advanceAsync(500);
     queue.add(duty({ userId: 1 }));
@@ -88,7 +88,7 @@ describe('Settler', () => {
     expect(settled).toHaveLength(1);
   });
 
-  test('[ST7] with SQL down duties wait with their age, tries back off, and all drain afterwards', async () => {
+  test('[ST7] while SQL is down duties wait with their age, retries back off, and all are settled afterwards', async () => {
     settler.start();
     broken = lost();
     queue.add(duty({ userId: 1 }));
@@ -110,7 +110,7 @@ describe('Settler', () => {
     expect([settler.pendingCount, settler.oldestAgeMs]).toEqual([0, 0]);
   });
 
-  test('[ST7] one row that can never succeed is set aside with an alert, the other 499 settle', async () => {
+  test('[ST7] a row that can never succeed becomes a dead letter with an alert, the other 499 settle', async () => {
     await database.run('insert into users (id) values (13), (14)');
     await database.run(
       `create trigger poison before update on users when new.id = 13 begin select raise(abort, 'poison'); end`,
@@ -137,7 +137,7 @@ describe('Settler', () => {
     expect(queue.given.size).toBe(0);
   });
 
-  test('[ST3] of a crowd three batches are under way at a time, and no more', async () => {
+  test('[ST3] of a burst at most three batches are in progress at a time', async () => {
     queue.add(...Array.from({ length: 2500 }, (_, n) => duty({ userId: n + 1 })));
     const ack = queue.ackDuties.bind(queue);
     const waiting: (() => void)[] = [];
@@ -166,7 +166,7 @@ describe('Settler', () => {
     expect(settler.isCrowded).toBe(false);
   });
 
-  test('[ST3] who is to be taken offline comes before what is to be settled, but not for ever', async () => {
+  test('[ST3] logouts come before settlements, but not for ever', async () => {
     queue.crowded = true;
     queue.add(duty({ userId: 1 }));
     settler.start();
@@ -183,7 +183,7 @@ describe('Settler', () => {
     expect(settled).toHaveLength(2);
   });
 
-  test('[ST7] an unreachable duty source is asked again', async () => {
+  test('[ST7] the settler retries an unreachable duty source', async () => {
     queue.down = true;
     queue.add(duty({ userId: 1 }));
     settler.start();
@@ -193,7 +193,7 @@ describe('Settler', () => {
     expect(settled).toHaveLength(1);
   });
 
-  test('[DR1] flush settles what waits and says whether all is done', async () => {
+  test('[DR1] flush settles the waiting duties and reports whether all are done', async () => {
     queue.add(duty({ userId: 1 }), duty({ userId: 2 }));
     const done = settler.flush(1000);
     await clock.advanceAsync(200);

@@ -4,12 +4,12 @@ import { MAX_SUSPECTS, Suspects } from '../../../src/settlement/suspects.ts';
 const row = (userId: number) => ({ userId, period: 1 });
 
 describe('Suspects', () => {
-  test('[ST4] age from when they were first met', () => {
+  test('[ST4] age from the moment at which they were first seen', () => {
     const suspects = new Suspects();
     expect([suspects.ageMs(row(1), 100), suspects.ageMs(row(1), 350)]).toEqual([0, 250]);
   });
 
-  test('[ST4] begin anew once they were cleared, or all were forgotten', () => {
+  test('[ST4] begin anew once they were cleared, or all were removed', () => {
     const suspects = new Suspects();
     for (const userId of [1, 2, 3]) suspects.ageMs(row(userId), 0);
     suspects.clear(row(1));
@@ -18,7 +18,7 @@ describe('Suspects', () => {
     expect(suspects.ageMs(row(3), 900)).toBe(0);
   });
 
-  test('[ST4] leave their places once a round has not met them: those that waited get them', () => {
+  test('[ST4] free their places once a round does not see them, for those that wait', () => {
     const suspects = new Suspects();
     for (let userId = 0; userId < MAX_SUSPECTS; userId += 1) suspects.ageMs(row(userId), 0);
     const late = row(MAX_SUSPECTS);

@@ -29,7 +29,7 @@ describe('docs/SPEC.md', () => {
     expect(IDS.size).toBe(RULES.length);
   });
 
-  it('every rule that is built stands in the name of a test', () => {
+  it('every built rule is in the name of a test', () => {
     const tested = new Set(TESTS.flatMap(({ ids }) => ids));
     expect(RULES.filter(({ id, isBuilt }) => isBuilt && !tested.has(id)).map(({ id }) => id)).toEqual([]);
   });

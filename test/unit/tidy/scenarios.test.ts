@@ -22,11 +22,11 @@ function missingFrom(tests: typeof TESTS): readonly number[] {
 }
 
 describe('the scenarios of docs/RELIABILITY.md', () => {
-  it('each stands in the name of a test of every run: real minutes only come on top', () => {
+  it('the name of a test of every run has each scenario; real-time tests do not count', () => {
     expect(missingFrom(TESTS.filter(({ path }) => !path.startsWith(REAL_TIME)))).toEqual([]);
   });
 
-  it('one that no test carries is told', () => {
+  it('a scenario without a test is reported', () => {
     const others = TESTS.map(({ path, text }) => ({ path, text: text.replaceAll('[scenario 21]', '[21]') }));
     expect(missingFrom(others)).toEqual([21]);
   });
