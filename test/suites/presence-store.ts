@@ -161,7 +161,7 @@ export const presenceStoreContract = (cases: readonly SubjectCase[]): void =>
 
 /** Statements that are old, repeated or the last, in every presence store (rule PR13). */
 export const presenceStoreStatementsContract = (cases: readonly SubjectCase[]): void =>
-  describe.each(cases)('[PR13] statements to the presence store in %s', (_name, openSubject) => {
+  describe.each(cases)('[PR13] claims of nodes in %s', (_name, openSubject) => {
     const { open, read, dutiesOf, online } = storeRoom(openSubject);
 
     describe('revisions', () => {
