@@ -359,4 +359,33 @@ describe('what random histories have found', () => {
       expect(stage.period(1)).toBeGreaterThan(period);
     }),
   );
+
+  it(
+    '[PR2] an opening that a failover brought back, and that has ended since, is not taken up',
+    onStage({ loginResetsTime: true }, (stage) => {
+      const [n1, n2] = nodesOf(stage);
+      const device = stage.device(1);
+      stage.sql.slowMs = 300;
+      device.connect(n1);
+      stage.advance(450);
+      expect(stage.redis.world.records.get(1)?.recorded).toBe(false);
+      const restore = stage.redis.snapshot();
+      stage.sql.slowMs = 0;
+      stage.advance(1000);
+      const period = stage.period(1);
+      expect(period).toBeGreaterThan(0);
+      stage.logout(n1, 1);
+      stage.advance(500);
+      const row = stage.sql.rows.get(`1:${period}`);
+      expect(row).toMatchObject({ reason: 'logout', settledAt: expect.any(Number) });
+      n1.kill();
+      n2.kill();
+      stage.failover(restore, 100);
+      const n3 = stage.startNode();
+      stage.advance(4000);
+      stage.connect(device, n3);
+      expect(stage.period(1)).toBeGreaterThan(period);
+      expect(stage.sql.rows.get(`1:${period}`)).toEqual(row);
+    }),
+  );
 });

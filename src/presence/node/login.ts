@@ -208,7 +208,7 @@ export class Logins {
     const facts = isRunning ? undefined : await lookUp(presence.options, hold.userId);
     const known = facts?.ok === true ? facts.value : undefined;
     if (known !== undefined && !isAdmitted(known, presence.options)) return err('unknown-user');
-    const answer = await repeatClaim(presence, () => statement(known?.newest?.period ?? 0), hasLeft);
+    const answer = await repeatClaim(presence, () => statement(floorOf(known)), hasLeft);
     if (answer === undefined) {
       this.#lingerInDoubt(hold);
       return err('presence-unavailable');
@@ -294,4 +294,11 @@ export class Logins {
     hold.adopt(accepted);
     this.#presence.learnEpoch(hold, accepted.epoch);
   }
+}
+
+/** What SQL has closed must not open again, also where a failover has brought its opening back (rule PR2). */
+function floorOf(known: UserFacts | undefined): number {
+  const newest = known?.newest;
+  if (newest === undefined) return 0;
+  return newest.settledAt === null ? newest.period : newest.period + 1;
 }
