@@ -1,64 +1,111 @@
 import { describe, expect, it } from 'vitest';
 import { eventually } from '../support/ports.ts';
-import { login, type SubjectCase, state } from '../support/presence-subject.ts';
+import { claimOf, login, nothingLeft, type SubjectCase, state } from '../support/presence-subject.ts';
 import { endOf, freshUser, httpOf, socketOf, storeRoom } from './store-room.ts';
 
 /** Kicks and blocks in every presence store (rule PR13). */
 export const presenceStoreBlocksContract = (cases: readonly SubjectCase[]): void =>
-  describe.each(cases)('[PR13] kicks and blocks in the presence store in %s', (_name, openSubject) => {
-    const { open, read, end } = storeRoom(openSubject);
+  describe.each(cases)(
+    '[PR13] kicks, blocks and what a failover brought back in the presence store in %s',
+    (_name, openSubject) => {
+      const { open, read, end } = storeRoom(openSubject);
 
-    it('a block refuses logins for its time, also of an offline user', async () => {
-      const store = await open();
-      const user = freshUser();
-      expect(await end(store, endOf(user, { reason: 'kick', blockMs: 300 }))).toEqual({ kind: 'not-online' });
-      let rev = 0;
-      for (const claim of [socketOf, httpOf])
-        expect(await state(store, claim(user, ++rev))).toEqual({ kind: 'refused', code: 'blocked' });
-      await eventually(async () =>
-        expect(await state(store, socketOf(user, ++rev))).toMatchObject({ kind: 'opened' }),
-      );
-    });
-
-    it('a block of 0 lifts the block, of an unknown user and of a known one', async () => {
-      const store = await open();
-      const [stranger, known] = [freshUser(), freshUser()];
-      await login(store, socketOf(known, 1));
-      await end(store, endOf(known, { reason: 'kick', blockMs: 600_000 }));
-      await end(store, endOf(stranger, { reason: 'kick', blockMs: 600_000 }));
-      for (const user of [stranger, known]) {
-        expect(await state(store, socketOf(user, 2))).toEqual({ kind: 'refused', code: 'blocked' });
-        // Who says nothing of the block leaves it.
-        expect(await end(store, endOf(user))).toEqual({ kind: 'not-online' });
-        expect(await state(store, socketOf(user, 3))).toEqual({ kind: 'refused', code: 'blocked' });
-        expect(await end(store, endOf(user, { reason: 'kick', blockMs: 0 }))).toEqual({ kind: 'not-online' });
-        expect(await state(store, socketOf(user, 4))).toMatchObject({ kind: 'opened' });
-      }
-      expect(await read(store, stranger)).toBeUndefined();
-      expect((await read(store, known))?.status).toBe('offline');
-    });
-
-    it('[PR7] a logout with an older epoch blocks nobody', async () => {
-      const store = await open({ policy: 'multi' });
-      const user = freshUser();
-      const older = await login(store, socketOf(user, 1));
-      await login(store, socketOf(user, 2, { sockets: 2, rivals: 1 }));
-      const late = endOf(user, { epoch: older.epoch, blockMs: 600_000 });
-      expect(await end(store, late)).toEqual({ kind: 'superseded' });
-      expect(await state(store, socketOf(user, 3, { sockets: 3, rivals: 2 }))).toMatchObject({
-        kind: 'joined',
-      });
-    });
-
-    it("the timeline has the service's reason of a kick, whatever characters it has", async () => {
-      const store = await open();
-      for (const note of ['作弊 | a;b,c', 'e', 'r']) {
+      it('a block refuses logins for its time, also of an offline user', async () => {
+        const store = await open();
         const user = freshUser();
-        await login(store, socketOf(user, 1));
-        await end(store, endOf(user, { reason: 'kick', note }));
-        const [newest, ...older] = (await store.timeline(user, { cursor: undefined, limit: 10 })) ?? [];
-        expect(newest).toMatchObject({ event: 'offline', cause: 'kick', note, epoch: expect.any(Number) });
-        for (const entry of older) expect(entry.note).toBeUndefined();
-      }
-    });
-  });
+        expect(await end(store, endOf(user, { reason: 'kick', blockMs: 300 }))).toEqual({
+          kind: 'not-online',
+        });
+        let rev = 0;
+        for (const claim of [socketOf, httpOf])
+          expect(await state(store, claim(user, ++rev))).toEqual({ kind: 'refused', code: 'blocked' });
+        await eventually(async () =>
+          expect(await state(store, socketOf(user, ++rev))).toMatchObject({ kind: 'opened' }),
+        );
+      });
+
+      it('a block of 0 lifts the block, of an unknown user and of a known one', async () => {
+        const store = await open();
+        const [stranger, known] = [freshUser(), freshUser()];
+        await login(store, socketOf(known, 1));
+        await end(store, endOf(known, { reason: 'kick', blockMs: 600_000 }));
+        await end(store, endOf(stranger, { reason: 'kick', blockMs: 600_000 }));
+        for (const user of [stranger, known]) {
+          expect(await state(store, socketOf(user, 2))).toEqual({ kind: 'refused', code: 'blocked' });
+          // Who says nothing of the block leaves it.
+          expect(await end(store, endOf(user))).toEqual({ kind: 'not-online' });
+          expect(await state(store, socketOf(user, 3))).toEqual({ kind: 'refused', code: 'blocked' });
+          expect(await end(store, endOf(user, { reason: 'kick', blockMs: 0 }))).toEqual({
+            kind: 'not-online',
+          });
+          expect(await state(store, socketOf(user, 4))).toMatchObject({ kind: 'opened' });
+        }
+        expect(await read(store, stranger)).toBeUndefined();
+        expect((await read(store, known))?.status).toBe('offline');
+      });
+
+      it('[PR7] a block outlives the record where nothing is remembered of who is offline', async () => {
+        const store = await open({ lastSeenTtlMs: 0 });
+        const [kicked, gone] = [freshUser(), freshUser()];
+        for (const user of [kicked, gone]) await login(store, socketOf(user, 1));
+        await end(store, endOf(kicked, { reason: 'kick', blockMs: 600_000 }));
+        await end(store, endOf(gone));
+        await store.ackDuties(await store.takeDuties(500));
+        await eventually(async () => expect(await read(store, gone)).toBeUndefined());
+        expect(await state(store, socketOf(kicked, 2))).toEqual({ kind: 'refused', code: 'blocked' });
+      });
+
+      it('[PR4] take-overs of an opening that a failover brought back go with it', async () => {
+        const store = await open();
+        const user = freshUser();
+        const opened = await state(store, socketOf(user, 1));
+        if (opened.kind !== 'opened') throw new Error(opened.kind);
+        for (let rev = 2; rev <= 6; rev += 1)
+          expect((await state(store, socketOf(user, rev, { rivals: 1 }))).kind).toBe('opened');
+        expect(await state(store, socketOf(user, 7, { rivals: 1 }))).toMatchObject({ kind: 'refused' });
+        const floor = opened.period + 1;
+        expect(await state(store, socketOf(user, 8, { rivals: 1, floor }))).toMatchObject({ kind: 'opened' });
+      });
+
+      it('[ST5] what was proved of an earlier period is no proof of a restated one', async () => {
+        const store = await open();
+        const user = freshUser();
+        const { period } = await login(store, httpOf(user, 1, { httpMs: 60_000, untilMs: 60_000 }));
+        await end(store, endOf(user));
+        const proofs = { proofMark: 'm', proofAgeMs: 15_000, untilMs: -5000 };
+        const later = { period: period + 1, loginTime: period - 60_000, ...proofs };
+        const restated = claimOf(user, { mode: 'restate', rev: 2, ...later });
+        expect((await state(store, restated)).kind).toBe('joined');
+        const before = Date.now();
+        const answer = await state(store, nothingLeft(user, 3, proofs));
+        if (answer.kind !== 'ended') throw new Error(answer.kind);
+        expect(Math.abs(answer.end.logoutTime - before + 5000)).toBeLessThan(1000);
+        const { lastHeartbeat = 0 } = (await read(store, user)) ?? {};
+        expect(Math.abs(lastHeartbeat - before + 15_000)).toBeLessThan(1000);
+      });
+
+      it('[PR7] a logout with an older epoch blocks nobody', async () => {
+        const store = await open({ policy: 'multi' });
+        const user = freshUser();
+        const older = await login(store, socketOf(user, 1));
+        await login(store, socketOf(user, 2, { sockets: 2, rivals: 1 }));
+        const late = endOf(user, { epoch: older.epoch, blockMs: 600_000 });
+        expect(await end(store, late)).toEqual({ kind: 'superseded' });
+        expect(await state(store, socketOf(user, 3, { sockets: 3, rivals: 2 }))).toMatchObject({
+          kind: 'joined',
+        });
+      });
+
+      it("the timeline has the service's reason of a kick, whatever characters it has", async () => {
+        const store = await open();
+        for (const note of ['作弊 | a;b,c', 'e', 'r']) {
+          const user = freshUser();
+          await login(store, socketOf(user, 1));
+          await end(store, endOf(user, { reason: 'kick', note }));
+          const [newest, ...older] = (await store.timeline(user, { cursor: undefined, limit: 10 })) ?? [];
+          expect(newest).toMatchObject({ event: 'offline', cause: 'kick', note, epoch: expect.any(Number) });
+          for (const entry of older) expect(entry.note).toBeUndefined();
+        }
+      });
+    },
+  );

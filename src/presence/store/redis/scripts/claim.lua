@@ -161,6 +161,8 @@ local function restate(r, c)
   if newer then
     for n in pairs(r.holds) do drop_hold(r, n) end
   end
+  -- What was proved of another period is no proof of this one.
+  if r.held == 0 then r.proof, r.till = 0, 0 end
   -- Two nodes with sockets, after a rollback: the higher epoch stays.
   if is_taken(r, c) then return 'gone' end
   if c.sockets > 0 and tonumber(c.epoch) >= r.epoch and policy ~= 'multi' then take_over(r) end

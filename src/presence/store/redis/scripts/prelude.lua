@@ -307,6 +307,7 @@ local function forget_opening(r)
   outlive(r)
   if not r.f.last and not r.f.un and r.block == 0 then
     call('DEL', user_key(r.id))
+    r.f.tk = nil
   elseif not r.f.un then
     expire_offline(r)
   end
