@@ -1,0 +1,170 @@
+import type { Claim, EndRequest } from '../../../src/presence/store/port.ts';
+
+/** How often each kind of command comes, of all together. */
+const WEIGHTS = {
+  ...{
+    socket: 16,
+    http: 6,
+    beat: 4,
+    held: 9,
+    linger: 4,
+    nothing: 7,
+    restate: 7,
+    repeat: 4,
+    stale: 2,
+    crowd: 2,
+  },
+  ...{ record: 8, withdraw: 3, end: 8, renew: 8, reap: 6, unstated: 1, read: 1, knows: 1, nodes: 1 },
+  ...{ take: 3, acknowledge: 6 },
+  ...{ pass: 6, edge: 16, live: 4, stall: 2, back: 2, leap: 1 },
+  ...{ wipe: 1, keep: 2, bringBack: 2, restart: 1, reconnect: 3 },
+} as const;
+
+export type Operation = keyof typeof WEIGHTS;
+
+export const OPERATIONS: readonly Operation[] = (Object.entries(WEIGHTS) as [Operation, number][]).flatMap(
+  ([operation, weight]) => Array.from({ length: weight }, () => operation),
+);
+
+/** What a node states of users whom it holds. */
+export const OF_HOLDERS: ReadonlySet<Operation> = new Set([
+  ...(['held', 'linger', 'nothing', 'repeat', 'stale', 'record', 'withdraw'] as const),
+]);
+/** What befalls users wherever they are held. */
+export const OF_ANYBODY: ReadonlySet<Operation> = new Set(['socket', 'beat', 'end', 'restate'] as const);
+/** What no node asks the store, and a renewal. */
+export const OF_NO_LEASE: ReadonlySet<Operation> = new Set([
+  ...(['pass', 'edge', 'live', 'stall', 'back', 'leap'] as const),
+  ...(['wipe', 'keep', 'bringBack', 'restart', 'reconnect', 'renew'] as const),
+]);
+
+/** One step of a history. What it means in detail depends on what has happened: `dice` choose among what there is. */
+export interface ModelCommand {
+  readonly operation: Operation;
+  readonly node: number;
+  readonly user: number;
+  readonly dice: readonly number[];
+}
+
+/** As many as a command chooses, at most. */
+export const DICE = 20;
+
+/** Choices of one command, in order; the first value of each list is the plainest. */
+export class Dice {
+  readonly #dice: readonly number[];
+  #next = 0;
+
+  constructor(dice: readonly number[]) {
+    this.#dice = dice;
+  }
+
+  pick<Value>(values: readonly Value[]): Value {
+    const value = values[(this.#dice[this.#next % this.#dice.length] ?? 0) % values.length];
+    this.#next += 1;
+    if (value === undefined && values.length === 0) throw new Error('nothing to pick from');
+    return value as Value;
+  }
+}
+
+/** What is known of a user when a statement is drawn. */
+export interface Known {
+  readonly userId: number;
+  readonly node: string;
+  readonly rev: number;
+  readonly wall: number;
+  /** Numbers of periods and epochs of the user, oldest first. */
+  readonly numbers: readonly number[];
+  readonly period: number;
+  readonly loginTime: number;
+  readonly epoch: number;
+  /** Marks of proofs that the node told of the user, oldest first. */
+  readonly marks: readonly string[];
+}
+
+const LIFE_MS = [10_000, 60_000, 15_000, 10_000, 0, 1, 300, 1000, 3000, 6001, 6000];
+const AGES_MS = [0, 1, 400, 3000, 9000, 30_000];
+const CAUSES = ['', '', 'client', 'timeout', 'replaced'];
+const NAMES = ['', 'player', '玩家|1;2,3'];
+const ADDRESSES = ['192.0.2.1', '', '2001:db8::1'];
+
+/** The claim of an operation that states something. */
+export function drawClaim(operation: Operation, known: Known, dice: Dice): Claim {
+  const { userId, rev } = known;
+  const claim = {
+    ...{ userId, rev, ...drawProof(known, dice), username: dice.pick(NAMES), ip: dice.pick(ADDRESSES) },
+    ...{ rivals: 0, floor: 0, period: 0, loginTime: 0, cause: '' },
+  };
+  const socketMs = dice.pick(LIFE_MS);
+  const httpMs = dice.pick([0, 0, 0, ...LIFE_MS]);
+  switch (operation) {
+    case 'socket': {
+      const epoch = dice.pick([0, 0, 0, known.epoch, ...epochsOf(known)]);
+      const counts = { sockets: dice.pick([1, 1, 2, 3]), rivals: dice.pick([0, 0, 0, 1, 2]) };
+      return { ...claim, mode: 'socket', ...counts, socketMs, httpMs, epoch, floor: drawFloor(known, dice) };
+    }
+    case 'http':
+    case 'beat': {
+      const floor = operation === 'http' ? drawFloor(known, dice) : 0;
+      const sockets = dice.pick([0, 0, 1]);
+      const proof = { socketMs: sockets === 0 ? 0 : socketMs, httpMs: dice.pick(LIFE_MS) };
+      return { ...claim, mode: operation, sockets, ...proof, epoch: dice.pick(epochsOf(known)), floor };
+    }
+    case 'linger':
+      return { ...claim, mode: 'state', sockets: 0, socketMs, httpMs, epoch: 0, cause: dice.pick(CAUSES) };
+    case 'nothing':
+      return {
+        ...{ ...claim, mode: 'state', sockets: 0, socketMs: 0, httpMs: 0 },
+        ...{ epoch: dice.pick([0, known.epoch]), cause: dice.pick(CAUSES) },
+      };
+    case 'restate': {
+      const period = dice.pick([known.period, known.period, ...known.numbers, 0, known.wall - 5000]);
+      const loginTime = period === known.period ? known.loginTime : period;
+      const epoch = dice.pick([known.epoch, known.epoch, period, ...epochsOf(known)]);
+      const sockets = dice.pick([1, 0, 2]);
+      return { ...claim, mode: 'restate', sockets, socketMs, httpMs, epoch, period, loginTime };
+    }
+    default: {
+      const epoch = dice.pick([known.epoch, known.epoch, ...epochsOf(known)]);
+      const sockets = dice.pick([1, 2, 0]);
+      return { ...claim, mode: 'state', sockets, socketMs, httpMs, epoch, cause: dice.pick(CAUSES) };
+    }
+  }
+}
+
+export function drawEnd(known: Known, dice: Dice): EndRequest {
+  const note = dice.pick([undefined, undefined, 'a|b 作弊', 'cheats']);
+  const blockMs = dice.pick([undefined, undefined, undefined, 0, 1500, 20_000, 100_000]);
+  return {
+    ...{ userId: known.userId, reason: dice.pick(['logout', 'kick'] as const) },
+    epoch: dice.pick([0, known.epoch, known.epoch, ...epochsOf(known)]),
+    proofAgeMs: dice.pick([-1, 0, 500, 9000]),
+    ...(blockMs === undefined ? {} : { blockMs }),
+    ...(note === undefined ? {} : { note }),
+  };
+}
+
+function drawProof(
+  { node, rev, marks }: Known,
+  dice: Dice,
+): Pick<Claim, 'proofAgeMs' | 'untilMs' | 'proofMark'> {
+  const proofAgeMs = dice.pick(AGES_MS);
+  const untilMs = dice.pick([10_000, 10_000, 15_000, 0, 1]) - proofAgeMs;
+  const fresh = `${node}_${rev}`;
+  const proofMark = dice.pick([
+    fresh,
+    fresh,
+    marks.at(-1) ?? fresh,
+    marks.at(-1) ?? fresh,
+    '',
+    marks[0] ?? '',
+  ]);
+  return { proofAgeMs, untilMs, proofMark };
+}
+
+function drawFloor({ numbers, wall }: Known, dice: Dice): number {
+  return dice.pick([0, 0, numbers.at(-1) ?? 0, (numbers.at(-1) ?? 0) + 1, numbers[0] ?? 0, wall + 3000]);
+}
+
+function epochsOf({ numbers, epoch }: Known): readonly number[] {
+  return [0, numbers.at(-2) ?? 0, numbers[0] ?? 0, epoch + 1, Math.max(0, epoch - 1)];
+}
