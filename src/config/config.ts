@@ -1,11 +1,11 @@
-/** The whole configuration after validation. Names follow the variables of the contract; units stand in the names. */
+/** The whole configuration after validation. Names follow the variables of the contract and include the unit. */
 export interface Config {
   readonly port: number;
   readonly host: string;
   readonly environment: 'development' | 'production' | 'test';
   readonly profile: 'none' | 'seed';
   readonly runtime: 'bun' | 'node' | 'auto';
-  /** One or two secrets; the first signs. Empty where only a public key or JWKS is used. */
+  /** One or two secrets; the first signs. Empty if only a public key or JWKS is used. */
   readonly jwtSecrets: readonly string[];
   readonly jwtPublicKey: string | undefined;
   readonly jwtJwksUrl: string | undefined;
@@ -40,9 +40,9 @@ export interface Config {
   readonly maxMessageBytes: number;
   readonly maxMessagesPerSecond: number;
   readonly maxBodyBytes: number;
-  /** Periods that a user may open a minute; 0: any number. */
+  /** Periods that a user may open a minute. 0: no limit. */
   readonly loginsPerMinute: number;
-  /** `'any'` where `*` was said or in development without a list; `'same-origin'`; else the exact list. */
+  /** `'any'` for `*`, and in development without a list; `'same-origin'`; otherwise the exact list. */
   readonly allowedOrigins: 'any' | 'same-origin' | readonly string[];
   readonly trustedProxies: readonly string[];
   readonly usersTable: string;

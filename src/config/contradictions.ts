@@ -53,7 +53,7 @@ function missingCredential(config: Config): string | undefined {
     : undefined;
 }
 
-/** Development may use short and simple secrets; the seed profile has a notice for its own. */
+/** Development may use short and simple secrets. The profile `seed` has its own notice for them. */
 function guessableCredential(config: Config): string | undefined {
   if (config.apiKeys.some((key) => Buffer.byteLength(key) < MIN_API_KEY_BYTES)) {
     return `LINGXI_API_KEY must have at least ${MIN_API_KEY_BYTES} bytes with NODE_ENV=production: make one with "openssl rand -base64 32".`;

@@ -8,15 +8,15 @@ export type SecretName = 'jwt-secret' | 'api-key';
 
 export interface StoredSecret {
   readonly value: string;
-  /** The file that holds it. */
+  /** The file of the secret. */
   readonly path: string;
-  /** Whether this very call made it. */
+  /** Whether this call made it. */
   readonly isNew: boolean;
 }
 
 /** Where development secrets come from. */
 export interface SecretStore {
-  /** The secret of that name; `undefined` where there is none yet and none is to be made. */
+  /** The secret of that name, or `undefined` if there is none yet and this call must not make one. */
   obtain(name: SecretName, dataDir: string): Result<StoredSecret | undefined, ConfigError>;
 }
 
@@ -24,8 +24,8 @@ const SECRET_BYTES = 32;
 const MIN_STORED_CHARACTERS = 32;
 
 /**
- * Secrets in files of mode 0600 in the data folder. Two processes that start at once end with the same secret.
- * @param random cryptographically strong bytes; without it nothing is made.
+ * Secrets in files of mode 0600 in the data folder. Two processes that start at once get the same secret.
+ * @param random cryptographically strong bytes. Without it no secret is made.
  */
 export function fileSecretStore(random?: (bytes: number) => Uint8Array): SecretStore {
   return {
@@ -69,7 +69,7 @@ function readStored(path: string): string | undefined {
   }
 }
 
-/** Written beside and then linked: the name appears whole or not at all, and never over another's. */
+/** Writes another file and then links it. So the name appears complete or not at all, and never replaces another. */
 function create(path: string, dataDir: string, random: (bytes: number) => Uint8Array): boolean {
   makePrivateFolder(dataDir);
   const secret = Buffer.from(random(SECRET_BYTES)).toString('base64url');

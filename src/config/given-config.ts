@@ -4,15 +4,15 @@ import { FIELDS, KEYS } from './keys.ts';
 import { nearestName } from './nearest-name.ts';
 import type { ConfigError } from './sources.ts';
 
-/** What a program gave by field, instead of by variable. */
+/** Configuration that a program gave by field, not by variable. */
 export interface GivenConfig {
-  /** The same as variables, to be checked and completed as an environment is. */
+  /** The same as variables. They are checked and completed like an environment. */
   readonly variables: Readonly<Record<string, string>>;
-  /** What no variable can say. */
+  /** Fields without a variable. */
   readonly asIs: Partial<Config>;
 }
 
-/** Checks each field that a program gave; an unknown field or a bad value is one sentence. */
+/** Checks each field that a program gave. An unknown field or a bad value gives one sentence. */
 export function readGivenConfig(given: object): Result<GivenConfig, ConfigError> {
   const variables: Record<string, string> = {};
   let asIs: Partial<Config> = {};
@@ -37,7 +37,7 @@ export function readGivenConfig(given: object): Result<GivenConfig, ConfigError>
   return ok({ variables, asIs });
 }
 
-/** What a complete configuration has where nothing was given. */
+/** Values of a complete configuration for fields that were not given. */
 function isLeftOut(value: unknown): boolean {
   return value === undefined || (Array.isArray(value) && value.length === 0);
 }

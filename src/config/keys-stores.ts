@@ -89,7 +89,7 @@ export const storeKeys = {
     seed: {
       value: 'reject',
       risk: 'users without a row in the users table cannot connect',
-      // Nobody has put rows into the embedded table: there `reject` would let nobody in.
+      // The embedded table begins empty, so `reject` would accept nobody.
       only: { text: 'with DATABASE_URL', when: ({ given }) => given.databaseUrl !== undefined },
     },
   },

@@ -17,14 +17,14 @@ export const SECTIONS: readonly { readonly title: string; readonly keys: readonl
   },
 ];
 
-/** The variable that names the configuration file; the only one that fills no field. */
+/** The variable that names the configuration file. It is the only one without a field. */
 export const CONFIG_FILE_VARIABLE = 'LINGXI_CONFIG';
 
 export const SECRET_FILE_SUFFIX = '_FILE';
 
 export const FIELDS = Object.keys(KEYS) as readonly (keyof Config)[];
 
-/** Every name that may be set, those of secret files included. */
+/** Every valid name, including those of secret files. */
 export const KNOWN_VARIABLES: ReadonlySet<string> = new Set([
   CONFIG_FILE_VARIABLE,
   ...Object.values(KEYS).flatMap((key) =>

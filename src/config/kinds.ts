@@ -3,9 +3,9 @@ import ipaddr from 'ipaddr.js';
 
 /** How the text of a variable becomes a value. */
 export interface Kind<Value> {
-  /** Completes the sentence "<variable> must be …"; stands in the reference too. */
+  /** Completes the sentence "<variable> must be …". The reference uses it too. */
   readonly expects: string;
-  /** `undefined` where the text is not what is expected. */
+  /** `undefined` if the text is not valid. */
   parse(text: string): Value | undefined;
 }
 
@@ -53,7 +53,7 @@ export const path: Kind<string> = {
   parse: (text) => (text.includes('\0') ? undefined : text),
 };
 
-/** One secret, or two separated by a comma while rotating. Visible ASCII, so that it fits into a header. */
+/** One secret, or two separated by a comma during a rotation. Visible ASCII only, so that it fits into a header. */
 export const secretPair: Kind<readonly string[]> = {
   expects:
     'one secret, or two different ones separated by a comma while rotating, in visible ASCII characters',
@@ -64,7 +64,7 @@ export const secretPair: Kind<readonly string[]> = {
   },
 };
 
-/** A PEM public key; `\n` written out is taken as a line break, since many `.env` files hold it that way. */
+/** A PEM public key. A literal `\n` counts as a line break, because many `.env` files have it. */
 export const publicKey: Kind<string> = {
   expects: 'a public key (RSA or EC) in PEM form, beginning with -----BEGIN PUBLIC KEY-----',
   parse(text) {
@@ -86,26 +86,26 @@ export function url(schemes: readonly string[], expects: string): Kind<string> {
     parse(text) {
       const scheme = schemes.find((candidate) => text.toLowerCase().startsWith(`${candidate}://`));
       if (scheme === undefined || /\s/.test(text)) return undefined;
-      // Several hosts, separated by commas, are legal for Redis and PostgreSQL but not for URL.
+      // Redis and PostgreSQL allow several hosts, separated by commas; URL does not.
       const oneHost = text.replace(/,[^/?#]*/, '');
       return URL.canParse(oneHost) && text.length > scheme.length + '://'.length ? text : undefined;
     },
   };
 }
 
-/** The address of a document that is fetched: one host. */
+/** The address of a document to fetch: one host. */
 export const webAddress: Kind<string> = {
   expects: 'an https:// or http:// address',
   parse: (text) => (/^https?:\/\/\S+$/i.test(text) && URL.canParse(text) ? text : undefined),
 };
 
-/** Exact origins; `*` alone stands for any. */
+/** Exact origins. `*` alone means any. */
 export const origins: Kind<'any' | readonly string[]> = {
   expects: 'a comma-separated list of exact origins such as https://game.example, or `*` alone',
   parse(text) {
     if (text === '*') return 'any';
     const list = splitList(text);
-    // A star within an origin would look like a pattern and match nothing.
+    // A star within an origin looks like a pattern, but would match nothing.
     const exact = list.every(
       (item) => !item.includes('*') && URL.canParse(item) && new URL(item).origin === item,
     );
@@ -113,7 +113,7 @@ export const origins: Kind<'any' | readonly string[]> = {
   },
 };
 
-/** Address ranges; a single address is taken as the range that holds it alone. */
+/** Address ranges. A single address is a range of one. */
 export const cidrs: Kind<readonly string[]> = {
   expects: 'a comma-separated list of address ranges such as 10.0.0.0/8, ::1/128',
   parse(text) {

@@ -14,9 +14,9 @@ export interface LoadOptions extends SourceOptions {
   readonly hostname?: string;
   /** What is wrong with a `REDIS_URL`; undefined where it can be used. Redis is a module beside this one. */
   readonly redisUrlFault: (url: string) => string | undefined;
-  /** `stores`: keys that sign and check credentials may be missing. Default: `everything`. */
+  /** `stores`: the keys for credentials may be missing. Default: `everything`. */
   readonly needs?: 'everything' | 'stores';
-  /** Where development keeps its secrets. Without it, missing secrets stay missing. */
+  /** The place of development secrets. Without it, missing secrets stay missing. */
   readonly secretStore?: SecretStore;
 }
 
@@ -28,17 +28,17 @@ export interface NewSecret {
 
 export interface LoadedConfig {
   readonly config: Config;
-  /** What is to be said at start. */
+  /** The notices for the start. */
   readonly notices: readonly Notice[];
-  /** Where each value came from: `environment`, `.env`, a file, `profile seed`, `default`. */
+  /** The source of each value: `environment`, `.env`, a file, `profile seed`, `default`. */
   readonly origins: ReadonlyMap<keyof Config, string>;
-  /** Secrets that this call made: shown to a terminal once. */
+  /** Secrets that this call made. They are shown to a terminal once. */
   readonly newSecrets: readonly NewSecret[];
   /** The file of each secret that development keeps in the data folder. */
   readonly secretFiles: ReadonlyMap<'jwtSecrets' | 'apiKeys', string>;
 }
 
-/** Values under way: typed by field only at the end, when every field is there. */
+/** Incomplete values. They get their types at the end, when every field is there. */
 interface Draft {
   readonly values: Partial<Record<keyof Config, unknown>>;
   readonly given: Set<keyof Config>;
@@ -49,8 +49,8 @@ interface Draft {
 }
 
 /**
- * The configuration from the environment, `.env` and the file that `LINGXI_CONFIG` names, the first that has a
- * value winning. An unknown name, a bad value or a contradiction is one sentence.
+ * The configuration from the environment, `.env` and the file that `LINGXI_CONFIG` names. The first source with a
+ * value wins. An unknown name, a bad value or a contradiction gives one sentence.
  */
 export function loadConfig(options: LoadOptions): Result<LoadedConfig, ConfigError> {
   const sources = openSources(options);
@@ -155,7 +155,7 @@ function quoted(text: string): string {
   return JSON.stringify(short);
 }
 
-/** The reference writes Markdown; a terminal needs no back quotes. */
+/** Without the back quotes of the reference, for a terminal. */
 function plain(expects: string): string {
   return expects.replaceAll('`', '');
 }

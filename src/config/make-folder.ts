@@ -2,8 +2,8 @@ import { chmodSync, closeSync, existsSync, mkdirSync, openSync, statSync } from 
 import { dirname } from 'node:path';
 
 /**
- * Makes a folder and those above it. Throws the system's error of the first one that cannot be made; a recursive
- * `mkdir` of Node never returns where the system says that a parent does not exist though it does, as under `/proc`.
+ * Makes a folder and those above it. Throws the system's error for the first one that cannot be made. Node's recursive
+ * `mkdir` never returns if the system denies an existing parent, as under `/proc`.
  */
 export function makeFolder(path: string, mode?: number): void {
   if (existsSync(path)) return;
@@ -16,24 +16,24 @@ const PRIVATE_FOLDER = 0o700;
 const PRIVATE_FILE = 0o600;
 /** Rights of the group and of all others. */
 const FOR_OTHERS = 0o077;
-/** Set on folders that are shared on purpose, such as `/tmp`: these stay as they are. */
+/** This bit marks folders that are shared on purpose, such as `/tmp`. They stay unchanged. */
 const STICKY = 0o1000;
 
-/** Makes a folder, or takes the rights of everybody else from the one that is there: it holds secrets and locks. */
+/** Makes a folder, or removes the rights of others from an existing one, because it has secrets and locks. */
 export function makePrivateFolder(path: string): void {
   makeFolder(path, PRIVATE_FOLDER);
   keepPrivate(path);
 }
 
-/** Makes an empty file, or takes the rights of everybody else from the one that is there. */
+/** Makes an empty file, or removes the rights of others from an existing one. */
 export function makePrivateFile(path: string): void {
   closeSync(openSync(path, 'a', PRIVATE_FILE));
   keepPrivate(path);
 }
 
 /**
- * Takes the rights of everybody else from a file or folder; nothing happens where there is none. Some cannot be changed
- * (a volume that belongs to another user, a file system without rights): {@link openToOthers} tells.
+ * Removes the rights of others from a file or folder, if it exists. Some cannot be changed (a volume of another user, a
+ * file system without rights): {@link openToOthers} detects them.
  */
 export function keepPrivate(path: string): void {
   const stats = statSync(path, { throwIfNoEntry: false });
@@ -41,7 +41,7 @@ export function keepPrivate(path: string): void {
   try {
     chmodSync(path, stats.isDirectory() ? PRIVATE_FOLDER : PRIVATE_FILE);
   } catch {
-    // The process can work with it as it is.
+    // The process can use it as it is.
   }
 }
 

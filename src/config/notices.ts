@@ -4,19 +4,19 @@ import { FIELDS, KEYS } from './keys.ts';
 import { isGuessable } from './secret-strength.ts';
 import { placeOf } from './shown-url.ts';
 
-/** A setting that is said at start, with what it risks. */
+/** A setting that the start prints with its risk. */
 export interface Notice {
   readonly variable: string;
-  /** As it may be shown: never a secret. */
+  /** In a form that is safe to show: never a secret. */
   readonly value: string;
   readonly risk: string;
 }
 
-/** A trusted range with a shorter prefix than this holds more than one operator's own network. */
+/** A trusted range with a shorter prefix is larger than the network of one operator. */
 const MIN_TRUSTED_BITS = { ipv4: 8, ipv6: 16 };
 const LOOPBACK_HOST = /^(?:localhost|127(?:\.\d{1,3}){3}|\[?::1\]?)$/i;
 
-/** Everything in `config` that deserves a warning at start. `seeded` holds the fields that the profile set. */
+/** Everything in `config` that needs a warning at start. `seeded` has the fields that the profile set. */
 export function noticesOf(config: Config, seeded: ReadonlySet<keyof Config>): readonly Notice[] {
   const notices: Notice[] = [];
   for (const field of FIELDS) {
@@ -61,7 +61,7 @@ function seedNotices(config: Config): Notice[] {
   return notices;
 }
 
-/** Risks that were chosen by hand; in development the relaxed defaults need no word. */
+/** Risks that somebody chose explicitly. The relaxed defaults of development need no warning. */
 function chosenRisks(config: Config, seeded: ReadonlySet<keyof Config>): Notice[] {
   const notices: Notice[] = [];
   const risky = (field: keyof Config, value: string, risk: string): void => {

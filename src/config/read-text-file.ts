@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-/** The text of a file, `undefined` where there is none; throws where it cannot be read. */
+/** The text of a file, or `undefined` if there is none. Throws if it cannot be read. */
 export function readTextFile(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');

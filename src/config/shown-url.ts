@@ -3,8 +3,8 @@ const MASK = '********';
 const SECRET_PARAMETER = /token|secret|passw|pwd|key|auth|credential|signature|sig$|code/i;
 
 /**
- * Where the address of a secret setting leads: scheme, hosts and path. What stands before the `@` is masked; what
- * follows the path is left out.
+ * The address of a secret setting in a form that is safe to show: scheme, hosts and path. The part before the `@` is
+ * masked; the part after the path is left out.
  */
 export function maskedAddress(text: string): string {
   const parts = addressParts(text);
@@ -18,7 +18,7 @@ export function placeOf(text: string): string {
   return parts === undefined ? MASK : `${parts.scheme}${parts.place}`;
 }
 
-/** Any text that is shown: users, passwords and secret-looking query parameters of the addresses in it are masked. */
+/** Masks users, passwords and secret-looking query parameters of all addresses in a text. */
 export function maskSecrets(text: string): string {
   return text
     .replace(/(:\/\/)[^/?#\s@]*(?:@[^/?#\s@]*)*@/g, `$1${MASK}@`)

@@ -12,26 +12,26 @@ export interface ConfigError {
 export interface SourceOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
-  /** The text of a file, `undefined` where there is none; throws where it cannot be read. */
+  /** The text of a file, or `undefined` if there is none. Throws if it cannot be read. */
   readFile(path: string): string | undefined;
 }
 
-/** What was given for one variable. */
+/** The value of one variable. */
 export interface Given {
   readonly text: string;
-  /** Where it was found, for `check-config`. */
+  /** Its source, for `check-config`. */
   readonly origin: string;
-  /** The variable that was set: the key's own, or that of its secret file. */
+  /** The name that was set: the key's own variable, or that of its secret file. */
   readonly variable: string;
 }
 
-/** What the sources say, the strongest first. */
+/** The values of the sources, the strongest first. */
 export type Lookup = (variable: string, isSecret: boolean) => Result<Given | undefined, ConfigError>;
 
 interface Layer {
   readonly name: string;
   readonly values: Readonly<Record<string, string | undefined>>;
-  /** A file that is ours alone may hold no name that is not ours. */
+  /** A file that belongs to Lingxi only must have no unknown name. */
   readonly isOurs: boolean;
 }
 

@@ -4,9 +4,9 @@ import type { ObservedTime } from './observed-time.ts';
 import { OFF_WHEEL, TimeoutWheel } from './timeout-wheel.ts';
 
 const TICK_MS = 25;
-/** Where the loop was held up for longer, judgement waits one more turn, so that pending reads come first (HB5). */
+/** If the loop was blocked for longer, the check waits one more turn, so that pending reads come first (HB5). */
 const LATE_TICK_MS = 200;
-/** What one tick may handle; the rest follows in the next turn of the loop. */
+/** Largest number of nodes in one tick. The rest follows in the next turn of the loop. */
 const MAX_DUE_PER_TICK = 1000;
 
 /** A node that is asked for its verdict when its deadline has passed. */
@@ -15,7 +15,7 @@ export interface Watched extends Holdable {
   attend(now: number): boolean;
 }
 
-/** One ticker for all deadlines of the process (rule HB4). */
+/** The one ticker for all deadlines of the process (rule HB4). */
 export class HeartbeatMonitor {
   readonly #clock: Clock;
   readonly #time: ObservedTime;
@@ -65,7 +65,7 @@ export class HeartbeatMonitor {
     else this.#judgeAfterReads(true);
   }
 
-  /** `mayWait`: one turn more where the loop was held up since the tick. Once, or a slow loop would never judge. */
+  /** `mayWait`: wait one more turn if the loop was blocked since the tick. Only once: a slow loop must check too. */
   #judgeAfterReads(mayWait: boolean): void {
     this.#pending = this.#clock.defer(() => {
       if (mayWait && this.#clock.monotonic() - this.#lastTick > LATE_TICK_MS)

@@ -1,17 +1,17 @@
 import type { Clock } from '../lib/clock.ts';
 
 /**
- * The most of a gap between two looks at the clock that is charged to anybody, in milliseconds (rule HB5). What goes
- * beyond it nobody could observe: the loop was blocked, the process stopped, or the machine asleep.
+ * The largest part of a gap between two readings of the clock that users are charged for, in ms (rule HB5). Nobody
+ * could observe the rest: the loop was blocked, the process was stopped, or the machine slept.
  */
 export const MAX_CHARGED_GAP_MS = 1000;
 
-/** A loop that comes round as often as this does not stand still. */
+/** A loop that turns at least this often is not blocked. */
 const USUAL_TURN_MS = 100;
 
 /**
- * Time as the process could observe it: monotonic time less the stalls, and standing still while frozen. Deadlines
- * live on it, so that crediting a stall to everybody costs one addition.
+ * Time that the process could observe: monotonic time less the stalls. It stands still while frozen. All deadlines use
+ * it, so that one addition credits a stall to everybody.
  */
 export class ObservedTime {
   readonly #clock: Clock;
@@ -47,7 +47,7 @@ export class ObservedTime {
     return this.#last;
   }
 
-  /** The loop has come round: the ticker tells so at each tick. */
+  /** The loop has turned. The ticker calls this at each tick. */
   turned(): void {
     this.now();
     this.#stalled += this.#late();
@@ -55,8 +55,8 @@ export class ObservedTime {
   }
 
   /**
-   * Milliseconds in which the loop did not come round, up to the last call of {@link now}, frozen or not. What clients
-   * sent in them was not read. It never falls, and stands still where no ticker runs.
+   * Milliseconds in which the loop did not turn, up to the last call of {@link now}, frozen or not. The process did not
+   * read what clients sent meanwhile. The value never falls, and stands still without a ticker.
    */
   get stalledMs(): number {
     return this.#stalled + this.#late();

@@ -1,21 +1,21 @@
 import { assert } from '../lib/assert.ts';
 
-/** What can be put on the wheel. The links belong to the wheel; a node is on one wheel at most. */
+/** A node of the wheel. The links belong to the wheel; a node is on at most one wheel. */
 export interface WheelNode {
-  /** Observed time at which the node wants attention. May move later at any time without telling the wheel. */
+  /** Observed time of the node's deadline. It may move later at any time; the wheel need not know. */
   dueAt(): number;
   wheelSlot: number;
   wheelPrevious: WheelNode | undefined;
   wheelNext: WheelNode | undefined;
 }
 
-/** Value of `wheelSlot` of a node that is on no wheel. */
+/** `wheelSlot` of a node that is on no wheel. */
 export const OFF_WHEEL = -1;
 
 const SLOT_MS = 25;
-/** Power of two: 25.6 s ahead. What is due later waits in the farthest slot and is moved on when it comes up. */
+/** Power of two: 25.6 s ahead. A node with a later deadline waits in the farthest slot and moves on from there. */
 const SLOT_COUNT = 1024;
-/** Never the slot that is being emptied, also when seen from the one after it. */
+/** This is never the slot that is being emptied, also when counted from the next one. */
 const HORIZON_SLOTS = SLOT_COUNT - 2;
 
 /**
@@ -67,13 +67,13 @@ export class TimeoutWheel<Node extends WheelNode> {
     this.#size -= 1;
   }
 
-  /** Puts the node where its deadline now belongs; needed only where the deadline moved nearer. */
+  /** Moves the node to the slot of its deadline. Needed only if the deadline moved to an earlier time. */
   reschedule(node: Node): void {
     this.remove(node);
     this.add(node);
   }
 
-  /** Nodes in the slots that come up until observed time `time`: an upper bound of those due by then. */
+  /** Number of nodes in the slots up to observed time `time`: an upper bound of those due by then. */
   countUntil(time: number): number {
     let count = 0;
     for (let slot = this.#next; slot <= this.#lastSlot(time); slot += 1)
@@ -81,7 +81,7 @@ export class TimeoutWheel<Node extends WheelNode> {
     return count;
   }
 
-  /** Those nodes; the wheel must not be changed meanwhile. */
+  /** These nodes. Do not change the wheel meanwhile. */
   *until(time: number): Iterable<Node> {
     for (let slot = this.#next; slot <= this.#lastSlot(time); slot += 1) {
       for (let node = this.#slots[slot % SLOT_COUNT]; node !== undefined; node = node.wheelNext)
@@ -132,7 +132,7 @@ export class TimeoutWheel<Node extends WheelNode> {
     return given;
   }
 
-  /** Number of the slot in which a node due at `time` lies, within one turn. */
+  /** Number of the slot of a node due at `time`, within one turn. */
   #lastSlot(time: number): number {
     return Math.min(Math.ceil(time / SLOT_MS), this.#next + SLOT_COUNT - 1);
   }

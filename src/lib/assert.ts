@@ -1,4 +1,4 @@
-/** Fails loudly where the program itself is wrong; never for bad input. */
+/** Throws if the program itself is wrong. Never use it for bad input. */
 export function assert(condition: boolean, message: string): asserts condition {
   if (!condition) throw new Error(`assertion failed: ${message}`);
 }

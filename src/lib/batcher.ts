@@ -4,44 +4,44 @@ import { err, type Result } from './result.ts';
 
 export interface BatcherOptions<Request, Response> {
   /**
-   * Does a whole batch and answers one result for each request, in order. Where it rejects, every request of the
-   * batch gets its error.
+   * Runs a whole batch and returns one result for each request, in order. If it rejects, every request of the batch
+   * gets its error.
    */
   readonly run: (requests: readonly Request[]) => Promise<readonly Result<Response, unknown>[]>;
   readonly clock: Pick<Clock, 'defer' | 'after' | 'monotonic'>;
-  /** Requests in one batch at most. */
+  /** Largest number of requests in one batch. */
   readonly maxBatch: number;
-  /** Requests that may wait at most; beyond it a request fails at once with {@link BatcherFull}. */
+  /** Largest number of waiting requests. One more fails at once with {@link BatcherFull}. */
   readonly maxWaiting: number;
-  /** Batches under way at the same time; 1 unless told. */
+  /** Batches in progress at the same time. Default: 1. */
   readonly concurrency?: number;
   /**
-   * Milliseconds from the beginning of one batch to that of the next; 0 unless told. A lone request never waits for
-   * it: it shapes a storm into few large batches where each has a high price of its own, such as an fsync.
+   * Milliseconds from the start of one batch to the start of the next. Default: 0. A single request never waits for
+   * it. It turns a burst into few large batches if each batch is expensive, as with an fsync.
    */
   readonly spacingMs?: number;
 }
 
-/** A request on its way. `result` never rejects. */
+/** A request in progress. `result` never rejects. */
 export interface Ticket<Response> {
   readonly result: Promise<Result<Response, unknown>>;
-  /** Takes the request back if no batch has begun with it; otherwise it changes nothing. */
+  /** Withdraws the request if no batch has begun with it. Otherwise it changes nothing. */
   cancel(): void;
 }
 
-/** The bound on waiting requests is reached. */
+/** Too many requests wait. */
 export class BatcherFull extends Error {
   override readonly name = 'BatcherFull';
 }
 
-/** The request was taken back before its batch began. */
+/** The request was withdrawn before its batch began. */
 export class BatcherCancelled extends Error {
   override readonly name = 'BatcherCancelled';
 }
 
 /**
- * Turns single requests into batches: those of one turn of the event loop go together, and while a batch is under
- * way the next one gathers.
+ * Turns single requests into batches. Requests of one turn of the event loop go together. While one batch runs, the
+ * next one gathers.
  */
 export class Batcher<Request, Response> {
   readonly #options: BatcherOptions<Request, Response>;
@@ -55,7 +55,7 @@ export class Batcher<Request, Response> {
     this.#options = options;
   }
 
-  /** Requests that no batch has taken yet. */
+  /** Requests that are in no batch yet. */
   get waiting(): number {
     return this.#waiting.size;
   }

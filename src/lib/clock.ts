@@ -4,19 +4,19 @@ export interface Timer {
 }
 
 /**
- * Time as it is passed into every room. Only `main` creates the real one, so that every rule about time can be
- * proved on a fake clock.
+ * The clock that every module gets as an argument. Only `main` creates the real one, so that tests can prove every
+ * rule about time on a fake clock.
  */
 export interface Clock {
-  /** Wall clock, milliseconds since 1970. May step in either direction. Use it for what is shown or stored. */
+  /** Wall clock, milliseconds since 1970. May step in either direction. Use it for times that are shown or stored. */
   now(): number;
   /** Monotonic milliseconds since an arbitrary start. Never steps back. Use it for ages and deadlines. */
   monotonic(): number;
   /** Runs `callback` once after `delayMs`. */
   after(delayMs: number, callback: () => void): Timer;
-  /** Runs `callback` each `intervalMs`. */
+  /** Runs `callback` every `intervalMs`. */
   every(intervalMs: number, callback: () => void): Timer;
-  /** Runs `callback` once pending socket reads of this turn of the event loop were processed. */
+  /** Runs `callback` after the pending socket reads of this turn of the event loop. */
   defer(callback: () => void): Timer;
 }
 
@@ -43,7 +43,7 @@ export function systemClock(): Clock {
 }
 
 /**
- * The same clock, whose callbacks cannot end the process: what one throws goes to `failed`. A timer that repeats goes on.
+ * The same clock, but its callbacks cannot end the process: exceptions go to `failed`. A repeating timer goes on.
  * This is the one guard around all timers of a gateway.
  */
 export function guardedClock(clock: Clock, failed: (error: unknown) => void): Clock {

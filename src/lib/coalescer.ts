@@ -1,16 +1,16 @@
 import type { Clock, Timer } from './clock.ts';
 
 export interface CoalescerOptions {
-  /** Must not reject: what fails in it is its own business. */
+  /** Must not reject: it handles its own failures. */
   readonly run: () => Promise<void>;
   readonly clock: Pick<Clock, 'after' | 'monotonic'>;
-  /** Milliseconds from the beginning of one run to that of the next, at least. */
+  /** Shortest time from the start of one run to the start of the next, in ms. */
   readonly spacingMs: number;
 }
 
 /**
- * Runs something for any number of calls: at once for the first, and however many come while a run is under way, one
- * more run after it serves them all. Every call is followed by a run that began after it.
+ * Merges calls into runs. The first call runs at once. One more run serves all calls that come during a run. So a run
+ * that began after the call follows every call.
  */
 export class Coalescer {
   readonly #options: CoalescerOptions;
@@ -30,7 +30,7 @@ export class Coalescer {
     this.#next();
   }
 
-  /** Begins no further run. */
+  /** Starts no further run. */
   stop(): void {
     this.#stopped = true;
     this.#asked = false;

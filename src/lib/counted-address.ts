@@ -1,11 +1,11 @@
 import ipaddr from 'ipaddr.js';
 
-/** 16-bit parts of the network that one subscriber gets: a /64. */
+/** 16-bit parts of a /64, the network that one subscriber gets. */
 const NETWORK_PARTS = 4;
 
 /**
- * What an address is counted as. One machine has a whole IPv6 /64 at its disposal, so IPv6 is counted by that network;
- * every other address is counted as it is.
+ * The key under which limits count an address. One machine can use a whole IPv6 /64, so that network is the key for
+ * IPv6. Any other address is its own key.
  */
 export function countedAddress(address: string): string {
   if (!address.includes(':')) return address;

@@ -7,8 +7,7 @@ interface Entry {
 }
 
 /**
- * A clock that moves only when told to. Wall time and monotonic time can be moved apart with {@link stepWall} to
- * play a clock step.
+ * A clock that moves only when a test moves it. {@link stepWall} moves wall time alone, to simulate a clock step.
  */
 export class FakeClock implements Clock {
   #monotonic = 0;
@@ -48,7 +47,7 @@ export class FakeClock implements Clock {
     return this.after(0, callback);
   }
 
-  /** Moves both clocks forward by `ms`, running each due callback at its own moment, in order. */
+  /** Moves both clocks forward by `ms` and runs each due callback at its own moment, in order. */
   advance(ms: number): void {
     const target = this.#monotonic + ms;
     for (let next = this.#nextDue(target); next !== undefined; next = this.#nextDue(target)) {
@@ -56,11 +55,11 @@ export class FakeClock implements Clock {
       this.#entries.delete(next);
       next.run();
     }
-    // A callback may have stalled beyond it.
+    // A callback may have stalled the clock beyond this moment.
     this.#moveTo(Math.max(target, this.#monotonic));
   }
 
-  /** As {@link advance}, letting promises settle between the steps of `stepMs`. */
+  /** As {@link advance}, but promises settle between the steps of `stepMs`. */
   async advanceAsync(ms: number, stepMs = 10): Promise<void> {
     await settlePromises();
     for (let left = ms; left > 0; left -= stepMs) {
@@ -74,7 +73,7 @@ export class FakeClock implements Clock {
     this.#moveTo(this.#monotonic + ms);
   }
 
-  /** Steps the wall clock alone, in either direction. */
+  /** Steps only the wall clock, in either direction. */
   stepWall(ms: number): void {
     this.#wall += ms;
   }

@@ -1,22 +1,22 @@
 import type { Clock } from './clock.ts';
 
-/** How often one key may ask: `burst` at once, then `perSecond`. */
+/** Allowance of one key: `burst` at once, then `perSecond`. */
 export interface RateLimit {
   readonly perSecond: number;
   readonly burst: number;
 }
 
-/** Keys remembered at once; beyond, the one that was longest idle is forgotten and starts afresh. */
+/** Largest number of remembered keys. One more removes the key with the oldest use, which then starts afresh. */
 export const MAX_RATE_KEYS = 50_000;
 
 interface Bucket {
   tokens: number;
   at: number;
-  /** Times in a row that there was none to take. */
+  /** Number of refusals in a row. */
   refusals: number;
 }
 
-/** A token bucket for each key, of a bounded number of keys. */
+/** A token bucket for each key, with a bounded number of keys. */
 export class RateLimiter {
   readonly #clock: Clock;
   readonly #maxKeys: number;
@@ -28,7 +28,7 @@ export class RateLimiter {
     this.#maxKeys = maxKeys;
   }
 
-  /** Takes one token; answers 0, or the whole seconds after which one will be there. */
+  /** Takes one token. Returns 0, or the whole seconds until the next token. */
   take(key: string, limit: RateLimit): number {
     const now = this.#clock.monotonic();
     const bucket = this.#buckets.get(key) ?? { tokens: limit.burst, at: now, refusals: 0 };
@@ -46,7 +46,7 @@ export class RateLimiter {
     return 0;
   }
 
-  /** How often in a row {@link take} had nothing for this key. */
+  /** How often in a row {@link take} refused this key. */
   refusalsInARow(key: string): number {
     return this.#buckets.get(key)?.refusals ?? 0;
   }

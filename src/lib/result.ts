@@ -1,4 +1,4 @@
-/** An expected outcome as a value: failures carry a stable code, exceptions stay bugs. */
+/** An expected outcome as a value. Failures carry a stable code; an exception is a bug. */
 export type Result<Value, Failure> =
   | { readonly ok: true; readonly value: Value }
   | { readonly ok: false; readonly error: Failure };

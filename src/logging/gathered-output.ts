@@ -1,14 +1,14 @@
-/** Somewhere that takes text. */
+/** A destination for text. */
 export interface TextOutput {
   write(text: string): unknown;
 }
 
-/** Characters that are handed on without waiting for the end of the turn. */
+/** This many characters are written without waiting for the end of the turn. */
 const MAX_GATHERED = 65_536;
 
 /**
- * Hands on the lines of one turn of the loop as one text. In a storm of log lines each write has a high price of its
- * own: the stream below measures all that waits in it anew with every one.
+ * Writes the lines of one turn of the loop as one text. In a burst of log lines each write is expensive, because the
+ * stream below measures its whole queue again with each one.
  */
 export class GatheredOutput implements TextOutput {
   readonly #output: TextOutput;
@@ -24,7 +24,7 @@ export class GatheredOutput implements TextOutput {
     if (this.#text.length >= MAX_GATHERED) this.flush();
   }
 
-  /** To be called before the process exits: what was written in its last turn would be lost. */
+  /** Call this before the process exits. Otherwise the lines of its last turn are lost. */
   flush(): void {
     if (this.#text === '') return;
     const text = this.#text;

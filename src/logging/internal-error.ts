@@ -1,29 +1,29 @@
 import type { Log, LogFields } from './log.ts';
 
-/** Where an exception was caught: the entry through which the work had come in that it broke off. */
+/** Where an exception was caught: the entry of the work that it interrupted. */
 export type ErrorPlace =
   /** A frame, or another event of a client's socket. */
   | 'socket'
   | 'timer'
-  /** A text from Redis. */
+  /** A message from Redis. */
   | 'bus'
   /** A listener of the application that embeds the gateway. */
   | 'listener'
-  /** Work that nobody waits for. */
+  /** Background work: no caller waits for it. */
   | 'background';
 
 export interface InternalError {
   readonly where: ErrorPlace;
   readonly error: unknown;
-  /** What the line tells beside the error; never what a client sent. */
+  /** Further fields of the line. They never contain what a client sent. */
   readonly fields?: Readonly<Record<string, unknown>>;
 }
 
-/** Lines for one place in one second, at most; what is beyond is counted and not logged. */
+/** Largest number of lines for one place in one second. Further ones are counted but not logged. */
 const MAX_LINES = 10;
 const WINDOW_MS = 1000;
 
-/** Logs an exception that is a bug. The work at hand was dropped; everything else goes on. Never throws. */
+/** Logs an exception that is a bug. Its work was dropped; everything else goes on. Never throws. */
 export function logInternalError(log: Log, { where, error, fields }: InternalError): void {
   try {
     log.error(
@@ -31,18 +31,18 @@ export function logInternalError(log: Log, { where, error, fields }: InternalErr
       'a bug: what was being done is dropped',
     );
   } catch {
-    // Whoever gave a log that throws reads of it nowhere.
+    // The log itself throws, so there is no place to report it.
   }
 }
 
-/** Lets `work` go on by itself. A rejection is a bug: it is logged, and ends nothing. */
+/** Runs `work` in the background. A rejection is a bug: it is logged and ends nothing. */
 export function inBackground(log: Log, work: Promise<unknown>): void {
   work.catch((error: unknown) => logInternalError(log, { where: 'background', error }));
 }
 
 /**
- * A log that counts the lines `internal-error` by their place, so that the counter and the log cannot disagree, and that
- * writes only so many of them a second: what breaks at each frame of a client must not fill a disk.
+ * A log that counts the lines `internal-error` by their place, so that the counter and the log cannot disagree. It
+ * writes a limited number of them a second: a bug at each frame of a client must not fill a disk.
  */
 export function countingErrors(
   log: Log,

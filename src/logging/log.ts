@@ -11,7 +11,7 @@ export type LogEvent =
   | 'mass-timeout-held'
   | 'draining'
   | 'refused'
-  // Not in the stable list, but named the same way.
+  // Not in the stable list of the contract, but named in the same way.
   | 'started'
   | 'stopped'
   | 'audit'
@@ -31,7 +31,7 @@ export type LogEvent =
 
 export type LogFields = Readonly<Record<string, unknown>> & { readonly event: LogEvent };
 
-/** The logger as every room sees it: structured, never given a token. */
+/** The logger as every module sees it. It is structured, and no caller passes a token to it. */
 export interface Log {
   debug(fields: LogFields, message: string): void;
   info(fields: LogFields, message: string): void;

@@ -19,14 +19,14 @@ export interface LogDestination {
   write(line: string): void;
 }
 
-/** Bytes that wait for a slow reader of standard output; beyond, lines are dropped rather than memory eaten. */
+/** Largest number of bytes that wait for a slow reader of standard output. Beyond it lines are dropped to save memory. */
 const MAX_WAITING_BYTES = 8 * 1024 * 1024;
 
 const STANDARD_OUTPUT = 1;
 
-/** The log of a process, which ends only after its last lines were written. */
+/** The log of a process. The process ends only after the last lines are written. */
 export interface ProcessLog extends Log {
-  /** Resolves once all lines so far were handed to the system. A reader that takes nothing keeps it waiting. */
+  /** Resolves once the system has all lines so far. It waits while the reader takes nothing. */
   flushed(): Promise<void>;
 }
 
@@ -41,7 +41,7 @@ export function createLog(options: LogOptions = {}): ProcessLog {
       level: options.level ?? 'info',
       base: null,
       timestamp: stdTimeFunctions.isoTime,
-      // Errors are already plain when they come here; pino's own serializer would rename them.
+      // Errors are already plain objects here; pino's own serializer would rename them.
       serializers: { err: (value: unknown) => value },
       formatters: { level: (label) => ({ level: label }) },
     },
@@ -57,7 +57,7 @@ export function createLog(options: LogOptions = {}): ProcessLog {
 }
 
 interface Output extends DestinationStream {
-  /** Absent where a write is done when it returns. */
+  /** Absent if a write is complete when it returns. */
   flushed?(): Promise<void>;
 }
 
@@ -73,7 +73,7 @@ function standardOutput(): Output {
       file.write(text);
     },
   });
-  // Before the file's own listener, which writes out what waits in it.
+  // This must run before the file's own listener, which flushes the file.
   process.prependListener('exit', () => gathered.flush());
   return {
     write: (line) => gathered.write(line),
@@ -87,7 +87,7 @@ function standardOutput(): Output {
 function openDestination(options: LogOptions): Output {
   if (options.pretty !== true) return options.destination ?? standardOutput();
   const out = options.destination ?? fileDestination({ fd: STANDARD_OUTPUT, sync: true });
-  // In this thread: a worker would cost memory and lose the last lines of a crash.
+  // pino runs in this thread: a worker would cost memory and lose the last lines of a crash.
   const pretty = prettyFactory({
     colorize: options.destination === undefined,
     translateTime: 'SYS:HH:MM:ss.l',

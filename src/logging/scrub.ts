@@ -1,4 +1,4 @@
-/** Nesting below this is cut, so that a log line stays a line. */
+/** Deeper nesting is cut, so that a log line stays one line. */
 const MAX_DEPTH = 4;
 const MAX_ITEMS = 50;
 const MAX_STRING = 4096;
@@ -7,15 +7,15 @@ const REDACTED = '[redacted]';
 const SECRET_NAME = /token|authorization|secret|password|passwd|api[_-]?key|cookie|credential|jwt/i;
 // C0 and C1 controls, DEL, and the line separators that some viewers break at.
 const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/;
-// Holds no control character, and every form of SECRET_TEXT has a character that is not among these.
+// This set has no control character, and every form of SECRET_TEXT has a character outside it.
 const PLAIN = /^[\w-]*$/;
 const CONTROLS = new RegExp(CONTROL, 'g');
 const SECRET_TEXT =
   /\bbearer[ .]+[^\s,;"']{12,}|\b(token|ticket)=[^&\s"']+|\beyJ[\w-]*\.[\w-]+\.[\w-]*|:\/\/[^/\s:@]*:[^/\s@]+@/gi;
 
 /**
- * A copy of log fields that is safe to print: values under secret-like names and secrets within texts are replaced,
- * control characters are written as escapes. Rooms never log a token; this is the second line of defence.
+ * A copy of log fields that is safe to print. It replaces values under secret-like names and secrets within texts, and
+ * writes control characters as escapes. No module logs a token; this is the second line of defence.
  */
 export function scrubFields(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return scrubRecord(fields, 0);
@@ -60,7 +60,7 @@ function scrubError(error: Error, depth: number): Record<string, unknown> {
     type: error.name,
     message: scrubText(error.message),
     ...('code' in error ? { code: scrubValue(error.code, depth + 1) } : {}),
-    // Line by line: the breaks of a stack are its own, but what is between them may come from outside.
+    // Line by line: a stack has its own line breaks, but the text between them may come from outside.
     stack: (error.stack ?? '')
       .slice(0, MAX_STRING)
       .split('\n')

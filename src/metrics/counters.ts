@@ -14,7 +14,7 @@ export const SCRIPT_BUCKETS_S: readonly number[] = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,
 ];
 
-/** A histogram of plain numbers: one array write an observation. */
+/** A histogram of plain numbers. One observation is one array write. */
 export class Histogram {
   readonly bounds: readonly number[];
   /** Observations per bucket, not cumulative; the last one is above every bound. */
@@ -36,16 +36,16 @@ export class Histogram {
   }
 }
 
-/** What only grows: plain numbers on the hot path, read when metrics are scraped. */
+/** The counters: plain numbers on the hot path, read when metrics are scraped. */
 export class Counters {
   logins = 0;
   heartbeats = 0;
   malformedMessages = 0;
-  /** Users granted one more timeout by the mass-timeout breaker (rule HB6). */
+  /** Users who got one more timeout from the mass-timeout breaker (rule HB6). */
   massTimeoutsHeld = 0;
   stallCreditedMs = 0;
   readonly logouts: Record<LogoutReason, number> = zeros(LOGOUT_REASONS);
-  /** Messages to users by what their senders were told; of those told `queued`, the ones lost since count as `dropped` too. */
+  /** Messages to users by the status that the sender got. A `queued` message that is lost later counts as `dropped` too. */
   readonly messages: Record<DeliveryStatus, number> = zeros(DELIVERY_STATUSES);
   readonly dropped: Record<DropReason, number> = zeros(DROP_REASONS);
   /** Refused upgrades by error code. */
@@ -64,7 +64,7 @@ function zeros<Name extends string>(names: readonly Name[]): Record<Name, number
   return Object.fromEntries(names.map((name) => [name, 0])) as Record<Name, number>;
 }
 
-/** One script was answered after `seconds`, or it failed. The names are few: they are those of our files. */
+/** Redis answered one script after `seconds`, or the script failed. Only the names of our script files occur. */
 export function countScript(
   counters: Pick<Counters, 'scripts' | 'scriptFailures'>,
   script: { readonly name: string; readonly seconds: number; readonly answered: boolean },
@@ -82,26 +82,26 @@ export function countScript(
   histogram.observe(seconds);
 }
 
-/** What goes up and down: asked for when metrics or statistics are read. */
+/** The gauges: their values are read with metrics or statistics. */
 export interface Gauges {
   usersOnline(): number;
-  /** Users whom this node holds without a socket: they linger, or are online by HTTP. */
+  /** Users that this node holds without a socket: they linger, or are online by HTTP. */
   usersLingering(): number;
   connections(): number;
   /** Broadcasts and lists accepted and not yet handed to every connection. */
   dispatchQueueDepth(): number;
-  /** Most messages that {@link dispatchQueueDepth} can be (`LINGXI_DISPATCH_QUEUE`). */
+  /** Largest value of {@link dispatchQueueDepth} (`LINGXI_DISPATCH_QUEUE`). */
   dispatchQueueCapacity(): number;
   /** Messages behind slow sockets of this node. */
   queuedMessages(): number;
-  /** Most messages behind the socket of one connection (`LINGXI_SEND_QUEUE`). */
+  /** Largest number of messages behind the socket of one connection (`LINGXI_SEND_QUEUE`). */
   sendQueueCapacity(): number;
   settlementsPending(): number;
   settlementOldestAgeMs(): number;
-  /** Logouts that SQL refused for good, kept for an operator. */
+  /** Dead letters: logouts that SQL rejected for good, kept for an operator. */
   settlementsSetAside(): number;
   /** Whether SQL answers and takes writes. */
   settlementAvailable(): boolean;
-  /** Users of dead nodes that nobody has ended yet. */
+  /** Users whose node is dead and who are not logged out yet. */
   ghosts(): number;
 }

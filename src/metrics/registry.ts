@@ -10,7 +10,7 @@ export interface MetricsPage {
 
 /**
  * Binds plain counters and gauges to their stable metric names. `processMetrics` adds those of the process and its
- * event loop where the runtime has them; they observe the process for ever, so only one page should ask for them.
+ * event loop if the runtime has them. They observe the process for ever, so only one page should use them.
  */
 export function createMetricsPage(options: {
   readonly counters: Counters;
@@ -181,7 +181,7 @@ function bindLabelled(
   });
 }
 
-/** prom-client's own histogram can only observe; these were filled elsewhere and are only written down here. */
+/** prom-client's own histogram can only observe. These histograms are filled elsewhere and only written here. */
 function histogramText(
   name: string,
   help: string,
@@ -201,12 +201,12 @@ function histogramText(
   return `${lines.join('\n')}\n`;
 }
 
-/** Undefined where the runtime lacks what the process metrics read. */
+/** Undefined if the runtime lacks the sources of the process metrics. */
 function createProcessRegistry(): Registry | undefined {
   const registry = new Registry();
   try {
     collectDefaultMetrics({ register: registry });
-    // Bun has no event-loop delay monitor worth the name: its figures are NaN or absurd.
+    // Bun's event-loop delay monitor is unusable: its figures are NaN or absurd.
     if ('bun' in process.versions) removeLoopMetrics(registry);
     return registry;
   } catch {
