@@ -60,17 +60,17 @@ export interface AdmissionOptions {
   readonly counters: Counters;
 }
 
-/** Clients that are refused for now come back spread over this many seconds. */
+/** Clients with a temporary refusal come back spread over this many seconds. */
 const RETRY_SPREAD_S = 5;
-/** Characters of a foreign header that a log line may carry. */
+/** Largest number of characters of a client's header in a log line. */
 const MAX_LOGGED_CHARS = 100;
 
-/** Why a request is refused, and for whom. */
+/** Why a request is refused, and the user if known. */
 interface Reason extends Exactness {
   readonly code: ErrorCode;
   readonly userId?: number;
   readonly headers?: Readonly<Record<string, string>>;
-  /** Where it is known; otherwise the client is told some seconds at random. */
+  /** If it is known. Otherwise the client gets a random number of seconds. */
   readonly retryAfterS?: number;
 }
 
@@ -110,7 +110,7 @@ export class Admission {
     return 'kind' in decision ? decision : this.#refuse(request, ip, decision);
   }
 
-  /** Gives back the place of an accepted connection: its socket ended, or never opened. Once each. */
+  /** Frees the place of an accepted connection after its socket ended, or never opened. Call it once for each. */
   release(registration: Registration): void {
     this.#limits.release(registration.ip);
   }
@@ -182,7 +182,7 @@ export class Admission {
     });
     if (!dialled.ok) return this.#dialRefused(dialled.error, userId);
     const dial = dialled.value;
-    // Draining began while presence answered: this socket would come after everybody was told to go.
+    // The drain began while presence answered. This socket would miss the goodbye of the drain.
     if (this.#draining) {
       presence.abandon(dial);
       return { code: 'draining', userId };
@@ -268,7 +268,7 @@ export class Admission {
   }
 }
 
-/** What a client sent, fit for a log line: bounded, and without characters that could forge one. */
+/** A text from a client in a form for a log line: bounded, and without characters that could forge a line. */
 function printable(text: string): string {
   return text.slice(0, MAX_LOGGED_CHARS).replace(/[^\x20-\x7e]/g, '?');
 }

@@ -15,13 +15,13 @@ import {
 } from './gateway-server.ts';
 import { isHost, pathOf } from './handshake.ts';
 
-/** Longest idle time that Bun takes. */
+/** Longest idle time that Bun accepts. */
 const MAX_IDLE_S = 255;
-/** Bun's timers run in steps of this, so each may end so much early. */
+/** Bun's timers run in steps of this length, so each may end that much early. */
 const TIMER_STEP_S = 4;
 const MAX_KEEP_ALIVE_MS = (MAX_IDLE_S - TIMER_STEP_S) * 1000;
 
-/** The gateway on `Bun.serve`. Throws where the program does not run on Bun. */
+/** The gateway on `Bun.serve`. Throws if the program does not run on Bun. */
 export function createBunServer(options: ServerOptions): GatewayServer {
   const bun = bunRuntime();
   if (bun === undefined) throw new Error('This program does not run on Bun: set LINGXI_RUNTIME=node.');
@@ -35,7 +35,7 @@ class BunGateway implements GatewayServer {
   readonly #keepAliveS: number;
   readonly #bursts = new BunBursts();
   #servers: BunServer[] = [];
-  /** Those that listen no more and still have connections. */
+  /** Servers that no longer listen but still have connections. */
   readonly #paused = new Set<BunServer>();
   /** Where to listen again. */
   #awaited: { readonly address: string; readonly port: number }[] = [];
@@ -66,7 +66,7 @@ class BunGateway implements GatewayServer {
   }
 
   pause(): void {
-    // Bun cannot leave a connection waiting: while it listens and has no descriptor for one, its loop turns in circles.
+    // Bun cannot leave a connection waiting. If it listens without a free descriptor, its loop spins.
     for (const server of this.#servers) {
       this.#awaited.push({ address: server.hostname, port: server.port });
       this.#paused.add(server);
@@ -89,7 +89,7 @@ class BunGateway implements GatewayServer {
   }
 
   stopAccepting(): void {
-    // The promise settles once every connection ended, which is not awaited here.
+    // The promise settles once every connection has ended; this code does not wait for it.
     for (const server of this.#servers) void server.stop(false);
   }
 
@@ -103,10 +103,10 @@ class BunGateway implements GatewayServer {
     return this.#bun.serve({
       hostname,
       port,
-      // Counts from the first request on. Until then Bun has a limit of its own, 8 to 12 s, that nothing sets.
+      // This counts from the first request on. Until then Bun has its own fixed limit of 8 to 12 s.
       idleTimeout: this.#keepAliveS,
       development: false,
-      // Outside development Bun shares a taken port with its holder unless told not to.
+      // Outside development Bun would share a port that another process uses.
       reusePort: false,
       fetch: (request, server) => this.#fetch(request, server),
       error: (error) => this.#failed(error, undefined),
@@ -120,7 +120,7 @@ class BunGateway implements GatewayServer {
     if (peer !== null && !this.#bursts.take(peer))
       return respond(tooManyUnanswered(headers.get('accept-language') ?? undefined, this.#options.language));
     const host = headers.get('host') ?? '';
-    // Bun joins several by commas.
+    // Bun joins several values by commas.
     if (!isHost(host) || host.includes(',')) return this.#plain('invalid-request', request);
     const address = peer?.address ?? '';
     return request.method === 'GET' && pathOf(request.url) === SOCKET_PATH
@@ -132,7 +132,7 @@ class BunGateway implements GatewayServer {
     server.timeout(request, this.#requestTimeoutS);
     const shown = withUrl(request);
     const response = await this.#options.http(shown, peer);
-    // The time that a request is given would go on to count while the connection idles.
+    // Otherwise the time limit of the request would go on while the connection idles.
     server.timeout(request, this.#keepAliveS);
     cutUpload(shown, response, this.#options.maxBodyBytes);
     return response;
@@ -155,7 +155,7 @@ class BunGateway implements GatewayServer {
         return response;
       }
       const socket = new BunSocket(this.#options, decision);
-      // Without a header of ours Bun would echo the client's first offer, which may be its token.
+      // Without this header Bun would echo the client's first offer, which may be its token.
       const selected = { 'sec-websocket-protocol': decision.protocol ?? '' };
       if (!server.upgrade(request, { headers: selected, data: socket })) socket.abandon();
       return undefined;
@@ -175,7 +175,7 @@ class BunGateway implements GatewayServer {
   }
 }
 
-/** Without a usable `Host` Bun shows the bare target in the place of a URL. */
+/** Without a usable `Host` Bun gives the bare target instead of a URL. */
 function withUrl(request: Request): Request {
   return request.url.startsWith('/') ? new Request(`http://localhost${request.url}`, request) : request;
 }

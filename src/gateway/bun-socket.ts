@@ -20,7 +20,7 @@ const IDLE_MARGIN_S = 20;
 /** Bun ends no socket for its silence. */
 const NO_IDLE_TIMEOUT = 0;
 
-/** Bun's settings for every socket; what it calls back goes straight to the object on the socket. */
+/** Bun's settings for every socket. Each callback goes straight to the object on the socket. */
 export function bunSocketHandlers(
   options: Pick<ServerOptions, 'readTimeoutMs' | 'maxMessageBytes'>,
 ): BunSocketHandlers {
@@ -29,8 +29,8 @@ export function bunSocketHandlers(
     maxPayloadLength: options.maxMessageBytes,
     backpressureLimit: MAX_HELD_BYTES,
     closeOnBackpressureLimit: false,
-    // The second line behind the connection's read timeout. Where that is longer than Bun can wait, it stands alone:
-    // Bun would end sockets that may still be silent for long.
+    // The second line behind the connection's read timeout. It is off if that timeout is longer than Bun supports:
+    // Bun would end sockets that may still be silent.
     idleTimeout: idleS > MAX_IDLE_S ? NO_IDLE_TIMEOUT : idleS,
     sendPings: false,
     perMessageDeflate: false,
@@ -44,13 +44,13 @@ export function bunSocketHandlers(
 }
 
 /**
- * One socket: the port that its connection drives, and what Bun calls back. An exception in that would end the process: it
- * closes this socket instead.
+ * One socket: the port that its connection uses, and the callbacks of Bun. An exception in a callback would end the
+ * process; it closes this socket instead.
  */
 export class BunSocket implements Socket, BunSocketData {
   readonly #options: SocketOptions;
   readonly #registration: Registration;
-  /** Until the socket was registered. */
+  /** Undefined until the socket is registered. */
   #dial: Dial | undefined;
   #ws: BunWebSocket | undefined;
   #events: SocketEvents = NO_EVENTS;
@@ -64,7 +64,7 @@ export class BunSocket implements Socket, BunSocketData {
   }
 
   send(text: string): SocketWrite {
-    // Bun answers the bytes sent, -1 where it holds some back, 0 where it took none.
+    // Bun returns the bytes sent, -1 if it holds some back, 0 if it took none.
     const sent = this.#ws === undefined ? 0 : this.#ws.send(text);
     if (sent > 0) return 'sent';
     if (sent === 0) return 'failed';
@@ -112,7 +112,7 @@ export class BunSocket implements Socket, BunSocketData {
 
   onDrain(): void {
     this.#guarded(() => {
-      // Bun calls as soon as some bytes left; the port wants all of them gone.
+      // Bun calls as soon as some bytes are sent; the port reports only when all are.
       if (!this.#waitsForDrain || this.#ws === undefined || this.#ws.getBufferedAmount() > 0) return;
       this.#waitsForDrain = false;
       this.#events.drained();

@@ -18,7 +18,7 @@ interface BunServeOptions {
 export interface BunServer {
   readonly port: number;
   readonly hostname: string;
-  /** False where the connection is gone or the request is no handshake. */
+  /** False if the connection is gone or the request is no handshake. */
   upgrade(
     request: Request,
     options: { readonly headers?: Readonly<Record<string, string>>; readonly data: BunSocketData },
@@ -30,7 +30,7 @@ export interface BunServer {
   stop(closeActiveConnections?: boolean): Promise<void>;
 }
 
-/** What hangs on each of Bun's sockets; its methods are called without a look-up. */
+/** The object on each of Bun's sockets. Bun's callbacks call its methods without a look-up. */
 export interface BunSocketData {
   onOpen(ws: BunWebSocket): void;
   onMessage(message: string | Uint8Array): void;
@@ -65,7 +65,7 @@ export interface BunSocketHandlers {
   close(ws: BunWebSocket, code: number, reason: string): void;
 }
 
-/** Undefined where the program does not run on Bun. */
+/** Undefined if the program does not run on Bun. */
 export function bunRuntime(): BunRuntime | undefined {
   return (globalThis as { readonly Bun?: BunRuntime }).Bun;
 }

@@ -1,6 +1,6 @@
 import ipaddr from 'ipaddr.js';
 
-/** Hops of `X-Forwarded-For` that are looked at, from the right; an address beyond them is not believed. */
+/** Number of hops of `X-Forwarded-For` to read, from the right. Addresses beyond them are not trusted. */
 const MAX_HOPS = 32;
 const MAX_HEADER_CHARS = 2048;
 
@@ -8,13 +8,13 @@ const MAPPED_IPV4_PREFIX = '::ffff:';
 
 type Network = [ipaddr.IPv4 | ipaddr.IPv6, number];
 
-/** Finds the address that a request really came from. */
+/** Finds the real address of the client. */
 export type ClientAddress = (peer: string, forwardedFor: string | undefined) => string;
 
 /**
- * Builds the look-up for the given trusted proxies (CIDRs or single addresses). `X-Forwarded-For` is read from the
- * right and believed as long as the hop that wrote it is trusted, so the answer is the right-most untrusted hop.
- * `onIgnored` hears of a peer whose header is not believed. Throws where an entry is neither an address nor a CIDR.
+ * Builds the look-up for the given trusted proxies (CIDRs or single addresses). It reads `X-Forwarded-For` from the
+ * right while the hop that wrote it is trusted, so the result is the right-most untrusted hop. It calls `onIgnored` for
+ * the header of an untrusted peer. Throws if an entry is neither an address nor a CIDR.
  */
 export function createClientAddress(
   trustedProxies: readonly string[],

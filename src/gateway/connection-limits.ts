@@ -1,6 +1,6 @@
 import { countedAddress } from '../lib/counted-address.ts';
 
-/** Handshakes that wait for credentials or presence at one time; beyond: 503 `overloaded`. */
+/** Largest number of handshakes that wait for credentials or presence. One more gets 503 `overloaded`. */
 const MAX_PENDING_HANDSHAKES = 20_000;
 
 interface LimitOptions {
@@ -20,7 +20,7 @@ export class ConnectionLimits {
     this.#options = options;
   }
 
-  /** Takes a place for a connection from `ip`, to be given back by {@link release}, or says why there is none. */
+  /** Takes a place for a connection from `ip`, or returns why there is none. {@link release} frees it. */
   take(ip: string): 'overloaded' | 'rate-limited' | undefined {
     const { maxConnections, maxConnectionsPerIp } = this.#options;
     if (this.#taken >= maxConnections || this.#pending >= MAX_PENDING_HANDSHAKES) return 'overloaded';
@@ -35,7 +35,7 @@ export class ConnectionLimits {
     return undefined;
   }
 
-  /** The handshake was decided; the place stays taken. */
+  /** The handshake is decided. Its place stays taken. */
   settle(): void {
     this.#pending -= 1;
   }

@@ -1,24 +1,24 @@
 import type { Result } from '../lib/result.ts';
 import type { ErrorCode } from '../protocol/error-codes.ts';
 
-/** Who a verified user token speaks for. */
+/** The user of a verified token. */
 export interface UserIdentity {
   readonly userId: number;
   /** `name` of the token, else the default name in the language of the gateway. */
   readonly username: string;
-  /** Wall-clock ms; absent where the token has no `exp`. */
+  /** Wall-clock ms. Absent if the token has no `exp`. */
   readonly expiresAt?: number;
-  /** Wall-clock ms; absent where the token has no `iat`. */
+  /** Wall-clock ms. Absent if the token has no `iat`. */
   readonly issuedAt?: number;
 }
 
 /**
- * Why a token speaks for nobody.
- * - `invalid-token`: none of our keys signed it. It may be a guess, so it counts against its address.
- * - `invalid-claims`: one of our keys signed it, but it is expired or not yet valid, is for somebody else, or names its
- *   user twice in different ways. That is no attack and is not counted.
- * - `invalid-user-id`: one of our keys signed it, and its only user id is none.
- * - `credentials-unavailable`: the key that would verify it cannot be fetched now.
+ * Why a token is refused.
+ * - `invalid-token`: none of our keys signed it. It may be a guess, so it counts for its address.
+ * - `invalid-claims`: one of our keys signed it. But it is expired or not valid yet, is for another issuer, or has two
+ *   different users. That is no attack and does not count.
+ * - `invalid-user-id`: one of our keys signed it, but its only user id is malformed.
+ * - `credentials-unavailable`: the server cannot fetch the key that would verify it now.
  */
 export type TokenFault = 'invalid-token' | 'invalid-claims' | 'invalid-user-id' | 'credentials-unavailable';
 

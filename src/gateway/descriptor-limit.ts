@@ -2,10 +2,10 @@ import { closeSync, openSync, readFileSync } from 'node:fs';
 import { devNull } from 'node:os';
 import type { Log } from '../logging/log.ts';
 
-/** Descriptors that the process needs beside its sockets: stores, listeners, files, and to answer that it is full. */
+/** Descriptors that the process needs beside its sockets: for stores, listeners, files, and refusals when it is full. */
 const OTHER_DESCRIPTORS = 100;
 
-/** How many descriptors this process may open; undefined where the system does not say (only Linux does, in /proc). */
+/** Number of descriptors that this process may open. Undefined if the system does not say; only Linux does, in /proc. */
 export function descriptorLimit(): number | undefined {
   try {
     const soft = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1];
@@ -15,7 +15,7 @@ export function descriptorLimit(): number | undefined {
   }
 }
 
-/** How many of `wanted` descriptors this process can open now; all of them where it cannot be tried. */
+/** How many of `wanted` descriptors this process can open now. Returns all of them if it cannot try. */
 export function freeDescriptors(wanted: number): number {
   const opened: number[] = [];
   try {
@@ -29,15 +29,15 @@ export function freeDescriptors(wanted: number): number {
   return opened.length;
 }
 
-/** How many sockets the process may have open: beyond, handshakes are refused while there are descriptors to do so. */
+/** Largest number of open sockets. Beyond it the server refuses handshakes while it still has descriptors for that. */
 export function allowedConnections(limit: number | undefined, maxConnections: number): number {
   if (limit === undefined) return maxConnections;
   return Math.max(1, Math.min(maxConnections, limit - OTHER_DESCRIPTORS));
 }
 
 /**
- * Says where the limit cuts off connections that `LINGXI_MAX_CONNECTIONS` allows. It is a warning where somebody
- * relies on that number: in production, or where it was set.
+ * Logs if the descriptor limit is below the connections that `LINGXI_MAX_CONNECTIONS` allows. It is a warning if somebody
+ * relies on that number: in production, or if it is set.
  */
 export function sayDescriptorLimit(
   log: Log,

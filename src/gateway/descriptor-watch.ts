@@ -4,20 +4,20 @@ import { descriptorLimit, freeDescriptors } from './descriptor-limit.ts';
 import type { GatewayServer } from './gateway-server.ts';
 
 const LOOK_INTERVAL_MS = 200;
-/** With fewer descriptors left the server takes no connection: stores, files and what is open need them. */
+/** With fewer free descriptors the server accepts no connection: stores, files and open sockets need them. */
 const RESERVED_DESCRIPTORS = 16;
-/** It takes connections again once this many are left, so that it does not stop again at once. */
+/** The server accepts connections again once this many are free, so that it does not stop again at once. */
 const FREE_TO_RESUME = 48;
-/** Shortest time between two lines of the log about it. */
+/** Shortest time between two log lines about it. */
 const LOG_INTERVAL_MS = 60_000;
 
 export interface DescriptorWatchOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly server: Pick<GatewayServer, 'pause' | 'resume'>;
-  /** How many descriptors the process may open, where the system says it. */
+  /** Number of descriptors that the process may open, if the system says it. */
   readonly limit: number | undefined;
-  /** How many of `wanted` descriptors can be opened now. */
+  /** How many of `wanted` descriptors the process can open now. */
   free(wanted: number): number;
 }
 
@@ -30,8 +30,8 @@ export function watchDescriptors(
 }
 
 /**
- * Stops taking connections before the process has no descriptors left. Without it Bun turns in circles: its loop is told
- * again and again of a connection that it cannot take. It would also break what needs a descriptor now and then.
+ * Stops accepting connections before the process has no descriptors left. Otherwise Bun's loop spins on a connection that
+ * it cannot accept, and everything that needs a descriptor now and then fails.
  */
 export class DescriptorWatch {
   readonly #options: DescriptorWatchOptions;

@@ -1,15 +1,15 @@
 import type { Clock } from '../lib/clock.ts';
 import { countedAddress } from '../lib/counted-address.ts';
 
-/** Credentials that may fail from one address within the window; each further one is told to wait. */
+/** Number of credentials that may fail from one address within the window. Each further one gets 429. */
 export const MAX_FAILURES_PER_WINDOW = 100;
 export const FAILURE_WINDOW_MS = 10_000;
-/** Addresses whose failures are remembered; beyond it the oldest is forgotten. */
+/** Largest number of remembered addresses. One more removes the oldest. */
 const MAX_REMEMBERED_ADDRESSES = 10_000;
 
 /**
- * Counts credentials that were not made by us: forged tokens and wrong service keys, by handshake and by HTTP. Only
- * what fails is limited. A right credential gets in from every address, for many users may share one.
+ * Counts forged tokens and wrong service keys, by handshake and by HTTP. It limits only failures. A valid credential
+ * passes from every address, because many users may share one.
  */
 export class FailedCredentials {
   readonly #clock: Clock;
@@ -19,7 +19,7 @@ export class FailedCredentials {
     this.#clock = clock;
   }
 
-  /** A credential from `address` failed. Answers 0, or the whole seconds to wait where too many failed. */
+  /** A credential from `address` failed. Returns 0, or the whole seconds to wait if too many failed. */
   note(address: string): number {
     const now = this.#clock.monotonic();
     const key = countedAddress(address);

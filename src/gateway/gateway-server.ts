@@ -7,50 +7,50 @@ import { type ErrorCode, errorBody, errorStatus, type Language } from '../protoc
 import type { Decision, HandshakeRequest, Refusal } from './admission.ts';
 import { preferredLanguage } from './language.ts';
 
-/** The path that clients open their sockets on. */
+/** The path at which clients open their sockets. */
 export const SOCKET_PATH = '/ws';
-/** Header lines of a request; beyond: 431. */
+/** Largest number of header lines of a request. Beyond it: 431. */
 export const MAX_HEADER_LINES = 128;
-/** Bytes of all header lines of a request together; beyond: 431. */
+/** Largest number of bytes of all header lines of a request together. Beyond it: 431. */
 export const MAX_HEADER_BYTES = 16_384;
-/** Requests of one connection that may wait for their answers at one time; beyond: 429, and the connection is closed. */
+/** Largest number of unanswered requests of one connection. One more gets 429, and the connection is closed. */
 export const MAX_UNANSWERED = 16;
 /**
- * Bytes that a socket may hold back before it is given up. A connection stops sending at the first byte held back,
- * so only pongs to a client that pings and never reads can get here.
+ * Largest number of bytes that a socket may hold back; beyond it the server closes it. A connection stops sending at the
+ * first byte held back. So only the pongs to a client that pings and never reads can reach this limit.
  */
 export const MAX_HELD_BYTES = 1_048_576;
 
 /** The listening side of the gateway on one runtime. */
 export interface GatewayServer {
-  /** Rejects with a {@link ListenError} where the address cannot be had. */
+  /** Rejects with a {@link ListenError} if it cannot listen at the address. */
   listen(): Promise<{ readonly port: number; readonly addresses: readonly string[] }>;
-  /** Takes no connections until {@link resume}; open ones live on. */
+  /** Accepts no connections until {@link resume}. Open ones stay. */
   pause(): void;
-  /** Takes connections again; false where that fails now and is to be tried later. */
+  /** Accepts connections again. Returns false if that fails now; try again later. */
   resume(): boolean;
-  /** No new connections and no new upgrades; open sockets live on. */
+  /** Accepts no new connections and no new upgrades. Open sockets stay. */
   stopAccepting(): void;
-  /** Stops accepting and drops whatever is still connected. */
+  /** Stops accepting and drops all connections that are still open. */
   close(): Promise<void>;
 }
 
-/** What the adapters need of {@link Admission}. */
+/** The part of {@link Admission} that the adapters use. */
 interface AdmissionPort {
   decide(request: HandshakeRequest): Promise<Decision>;
   release(registration: Registration): void;
 }
 
 export interface ServerOptions {
-  /** `localhost` listens on 127.0.0.1 and, where the machine has it, ::1. */
+  /** `localhost` listens on 127.0.0.1 and, if the machine has it, on ::1. */
   readonly host: string;
   /** 0: any free one, the same for every address. */
   readonly port: number;
   readonly maxMessageBytes: number;
   readonly maxConnections: number;
-  /** Largest HTTP body; beyond it the rest of an upload is not read. */
+  /** Largest HTTP body. The server does not read the rest of a larger upload. */
   readonly maxBodyBytes: number;
-  /** An HTTP connection is kept for this long after an answer. */
+  /** The server keeps an HTTP connection for this long after an answer. */
   readonly keepAliveTimeoutMs: number;
   /** A whole HTTP request must have arrived within this time. */
   readonly readTimeoutMs: number;
@@ -59,18 +59,18 @@ export interface ServerOptions {
   /** Answers everything but `GET /ws`. `peer` is the address of the TCP peer. */
   http(request: Request, peer: string): Promise<Response>;
   readonly admission: AdmissionPort;
-  /** A socket opened; called once for each, before any of its events. */
+  /** A socket opened. Called once for each, before any of its events. */
   opened(registration: Registration, socket: Socket): SocketEvents;
-  /** The client of an accepted dial left before its socket opened. */
+  /** The client of an accepted login left before its socket opened. */
   abandoned(dial: Dial): void;
   readonly log: Log;
   readonly language?: Language;
 }
 
-/** What one socket needs of them. */
+/** The part of these options that one socket uses. */
 export type SocketOptions = Pick<ServerOptions, 'admission' | 'opened' | 'abandoned' | 'log'>;
 
-/** Why the server cannot listen, in one sentence that says what to do. */
+/** Why the server cannot listen, and what to do, in one sentence. */
 export class ListenError extends Error {
   override readonly name = 'ListenError';
 }
@@ -78,7 +78,7 @@ export class ListenError extends Error {
 /** With port 0, a port that is free on the first address may be taken on the second. */
 const MAX_PORT_ATTEMPTS = 10;
 
-/** Binds every address of `host` to one port by `bind`, which answers the port and how to undo it. */
+/** Binds every address of `host` to one port by `bind`, which returns the port and an undo function. */
 export async function listenOnAll(
   target: { readonly host: string; readonly port: number },
   bind: (address: string, port: number) => Promise<{ readonly port: number; close(): Promise<void> }>,
@@ -138,10 +138,10 @@ function listenError(error: unknown, address: string, port: number): ListenError
   );
 }
 
-/** The events of a socket that belongs to nobody. */
+/** The events of a socket without an owner. */
 export const NO_EVENTS: SocketEvents = { message() {}, control() {}, drained() {}, closed() {} };
 
-/** What an adapter answers by itself. */
+/** The answers that an adapter gives by itself. */
 export type PlainCode = Extract<
   ErrorCode,
   'internal' | 'headers-too-large' | 'invalid-request' | 'rate-limited'
@@ -162,7 +162,7 @@ export function plainRefusal(
   };
 }
 
-/** The refusal of a request beyond {@link MAX_UNANSWERED}; it is the last answer of its connection. */
+/** The refusal of a request beyond {@link MAX_UNANSWERED}. It is the last answer of its connection. */
 export function tooManyUnanswered(acceptLanguage: string | undefined, fallback?: Language): Refusal {
   const refusal = plainRefusal('rate-limited', acceptLanguage, fallback);
   const headers = { ...refusal.headers, 'retry-after': '1', connection: 'close' };
@@ -170,8 +170,8 @@ export function tooManyUnanswered(acceptLanguage: string | undefined, fallback?:
 }
 
 /**
- * Closes the connection after this answer if much of the request's body was not read: it would all have to be read
- * before the next request.
+ * Closes the connection after this answer if much of the request's body is unread. Otherwise the server would have to read
+ * it all before the next request.
  */
 export function cutUpload(request: Request, response: Response, maxBodyBytes: number): void {
   if (request.bodyUsed) return;
@@ -183,7 +183,7 @@ export function cutUpload(request: Request, response: Response, maxBodyBytes: nu
 /** Strict decoding of binary messages; stateless between calls. */
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** The text of a binary message; undefined where it is not UTF-8. */
+/** The text of a binary message, or undefined if it is not UTF-8. */
 export function decodeUtf8(bytes: Uint8Array): string | undefined {
   try {
     return utf8.decode(bytes);
@@ -192,7 +192,7 @@ export function decodeUtf8(bytes: Uint8Array): string | undefined {
   }
 }
 
-/** `localhost` and wildcard addresses are shown as something that can be opened. */
+/** Shows `localhost` and wildcard addresses as an address that a browser can open. */
 export function shownHost(host: string, address: string): string {
   if (host === 'localhost' || host === '0.0.0.0' || host === '::') return 'localhost';
   return address.includes(':') ? `[${address}]` : address;

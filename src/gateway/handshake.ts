@@ -3,15 +3,15 @@ import type { ErrorCode } from '../protocol/error-codes.ts';
 import type { ClientProtocol } from '../protocol/frames.ts';
 import { parseUserId } from '../protocol/user-id.ts';
 
-/** An upgrade request as both runtimes can show it. Header names are given in lower case. */
+/** An upgrade request in a form that both runtimes can give. Header names are in lower case. */
 export interface HandshakeRequest {
   readonly method: string;
-  /** Path and query; an absolute URL is taken as well. */
+  /** Path and query. An absolute URL is accepted too. */
   readonly url: string;
   header(name: string): string | undefined;
   /** Address of the TCP peer. */
   readonly peer: string;
-  /** Whether the client closed its connection while it waited for the answer. */
+  /** Whether the client closed its connection before the answer. */
   hasLeft?(): boolean;
 }
 
@@ -21,10 +21,10 @@ const KEY = /^[+/0-9A-Za-z]{22}==$/;
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const MAX_SUBPROTOCOLS = 16;
 
-/** What is wrong with the form of the handshake itself. */
+/** Faults in the form of the handshake itself. */
 type FormFault = 'upgrade-required' | 'unsupported-version' | 'bad-handshake';
 
-/** Checks RFC 6455 section 4.2.1; undefined where the request is a well-formed opening handshake. */
+/** Checks RFC 6455 section 4.2.1. Returns undefined if the request is a well-formed opening handshake. */
 export function formFault(request: HandshakeRequest): FormFault | undefined {
   const connection = request.header('connection');
   if (request.header('upgrade')?.toLowerCase() !== 'websocket') return 'upgrade-required';
@@ -34,11 +34,11 @@ export function formFault(request: HandshakeRequest): FormFault | undefined {
   return request.header('sec-websocket-version') === '13' ? undefined : 'unsupported-version';
 }
 
-/** What a client offered to be let in with. */
+/** The credentials that a client offered. */
 export interface Offer {
   readonly token: string;
   readonly protocol: ClientProtocol;
-  /** The user that `?userId=` names. */
+  /** The user in `?userId=`. */
   readonly claimedUserId: number | undefined;
 }
 
@@ -47,7 +47,7 @@ type OfferFault = Extract<
   'bad-handshake' | 'missing-credentials' | 'missing-subprotocol' | 'invalid-user-id'
 >;
 
-/** Finds the credentials: `Authorization`, then the subprotocol offer, then `?token=` where that is allowed. */
+/** Finds the credentials: `Authorization`, then the subprotocol offer, then `?token=` if that is allowed. */
 export function readOffer(request: HandshakeRequest, queryToken: boolean): Offer | OfferFault {
   const subprotocols = parseSubprotocols(request.header('sec-websocket-protocol'));
   if (subprotocols === undefined) return 'bad-handshake';
@@ -58,7 +58,7 @@ export function readOffer(request: HandshakeRequest, queryToken: boolean): Offer
     bearerToken(request.header('authorization')) ??
     bearer?.slice(BEARER_SUBPROTOCOL_PREFIX.length) ??
     (queryToken ? query?.get('token') : undefined);
-  // An empty token is one that was not sent.
+  // An empty token counts as no token.
   if (token === undefined || token === null || token === '') return 'missing-credentials';
   if (bearer !== undefined && !offersOurs) return 'missing-subprotocol';
   const claimed = query?.getAll('userId') ?? [];
@@ -67,7 +67,7 @@ export function readOffer(request: HandshakeRequest, queryToken: boolean): Offer
   return { token, protocol: offersOurs ? SUBPROTOCOL : 'seed', claimedUserId };
 }
 
-/** The token of an `Authorization` header with the scheme Bearer, which is written in any case. */
+/** The token of an `Authorization` header with the scheme Bearer, in upper or lower case. */
 export function bearerToken(authorization: string | undefined): string | undefined {
   if (authorization === undefined) return undefined;
   const token = /^bearer +(\S+) *$/i.exec(authorization)?.[1];
@@ -88,7 +88,7 @@ export function pathOf(url: string): string {
   return query === -1 ? url.slice(start) : url.slice(start, query);
 }
 
-/** The names offered; undefined where the header is malformed, as RFC 6455 section 11.3.4 writes it. */
+/** The offered names, or undefined if the header is malformed (RFC 6455 section 11.3.4). */
 function parseSubprotocols(header: string | undefined): readonly string[] | undefined {
   if (header === undefined) return [];
   const names = header.split(',', MAX_SUBPROTOCOLS + 1).map((name) => name.trim());
@@ -101,7 +101,7 @@ function queryOf(url: string): URLSearchParams | undefined {
   return start === -1 ? undefined : new URLSearchParams(url.slice(start + 1));
 }
 
-/** Bun shows absolute URLs, Node the request target as it was sent. */
+/** Bun gives absolute URLs, Node the request target as the client sent it. */
 function pathStart(url: string): number {
   if (url.startsWith('/')) return 0;
   const scheme = url.indexOf('://');

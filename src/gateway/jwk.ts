@@ -16,7 +16,7 @@ export interface NamedKey extends VerificationKey {
   readonly kid: string | undefined;
 }
 
-/** The algorithm that a PEM public key is for. Throws where the key is neither RSA of 2048 bits nor P-256. */
+/** The algorithm of a PEM public key. Throws if the key is neither RSA of at least 2048 bits nor P-256. */
 export function verificationKey(pem: string): VerificationKey {
   const key = createPublicKey(pem);
   const algorithm = algorithmOf(key);
@@ -24,7 +24,7 @@ export function verificationKey(pem: string): VerificationKey {
   return { algorithm, pem: key.export({ type: 'spki', format: 'pem' }).toString() };
 }
 
-/** The usable keys of a JWKS document (RFC 7517). Throws where it is none, or holds no key that we could use. */
+/** The usable keys of a JWKS document (RFC 7517). Throws if it is no such document, or has no usable key. */
 export function parseJwks(text: string): readonly NamedKey[] {
   const document: unknown = JSON.parse(text);
   const list = isRecord(document) ? document['keys'] : undefined;
@@ -41,7 +41,7 @@ function algorithmOf(key: ReturnType<typeof createPublicKey>): AsymmetricAlgorit
   return key.asymmetricKeyType === 'ec' && details?.namedCurve === 'prime256v1' ? 'ES256' : undefined;
 }
 
-/** Symmetric keys, keys for encryption and kinds we do not pin are passed over. */
+/** Skips symmetric keys, keys for encryption and kinds that we do not pin. */
 function parseJwk(jwk: unknown): NamedKey | undefined {
   if (!isRecord(jwk) || (jwk['kty'] !== 'RSA' && jwk['kty'] !== 'EC')) return undefined;
   if (jwk['use'] !== undefined && jwk['use'] !== 'sig') return undefined;

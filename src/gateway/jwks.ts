@@ -3,19 +3,19 @@ import { type RateLimit, RateLimiter } from '../lib/rate-limiter.ts';
 import type { Log } from '../logging/log.ts';
 import { type AsymmetricAlgorithm, type NamedKey, parseJwks } from './jwk.ts';
 
-/** Public keys are asked for again after this long. */
+/** The gateway fetches the public keys again after this time. */
 const FRESH_MS = 600_000;
-/** While the key server does not answer, known keys are believed for this long. */
+/** While the key server does not answer, known keys stay valid for this time. */
 const STALE_MS = 86_400_000;
-/** After a failure the set is asked for again after this long. The time doubles with each further failure. */
+/** The gateway retries after this time. The time doubles with each further failure. */
 const FIRST_RETRY_MS = 250;
 const MAX_RETRY_MS = 10_000;
-/** Tokens with a key that we do not know may ask for the set this often: made-up ones must not flood the key server. */
+/** Tokens with an unknown key may trigger this many fetches. Invented ones must not flood the key server. */
 const UNKNOWN_KEY_RATE: RateLimit = { burst: 5, perSecond: 0.1 };
 const FETCH_TIMEOUT_MS = 5_000;
 const MAX_DOCUMENT_BYTES = 262_144;
 
-/** What the header of a token says about its key. */
+/** The key data in the header of a token. */
 export interface WantedKey {
   readonly algorithm: AsymmetricAlgorithm;
   readonly kid: string | undefined;
@@ -31,8 +31,8 @@ interface JwksOptions {
 }
 
 /**
- * The keys of one JWKS address (RFC 7517). They are fetched at start, kept while the key server is away, and asked
- * for again until it answers.
+ * The keys of one JWKS address (RFC 7517). The gateway fetches them at start, keeps them while the key server is away, and
+ * retries until it answers.
  */
 export class JwksKeys {
   readonly #options: JwksOptions;
@@ -40,7 +40,7 @@ export class JwksKeys {
   readonly #unknownKeys: RateLimiter;
   #keys: readonly NamedKey[] = [];
   #fetchedAt: number | undefined;
-  /** Attempts that failed since the last one that did not. */
+  /** Number of failures since the last success. */
   #failures = 0;
   #pending: Promise<void> | undefined;
   #retry: Timer | undefined;
@@ -61,10 +61,10 @@ export class JwksKeys {
     this.#retry?.cancel();
   }
 
-  /** The known keys that may have signed such a token. A `kid` excludes a key only where both have one. */
+  /** The known keys that may have signed such a token. A `kid` excludes a key only if both have one. */
   fitting({ algorithm, kid }: WantedKey): readonly NamedKey[] {
     const age = this.#age();
-    // A known key is used at once; its renewal delays nobody.
+    // A known key is used at once. Its renewal delays no token.
     if (age >= FRESH_MS && this.#failures === 0) void this.#load();
     if (age >= STALE_MS) return [];
     return this.#keys.filter(
@@ -72,9 +72,9 @@ export class JwksKeys {
     );
   }
 
-  /** Asks for the set because no known key fits a token: the keys may have been rotated. */
+  /** Fetches the keys because no known key fits a token. They may have been rotated. */
   async renew(): Promise<'renewed' | 'too-often' | 'unavailable'> {
-    // While the key server is away its retries go on by themselves, and nobody waits for them.
+    // While the key server is away, the retries go on by themselves, and no token waits for them.
     if (this.#failures > 0) return 'unavailable';
     if (this.#pending !== undefined) await this.#pending;
     else if (this.#unknownKeys.take('', UNKNOWN_KEY_RATE) > 0) return 'too-often';
@@ -130,7 +130,7 @@ export class JwksKeys {
 }
 
 interface KeySource {
-  /** Without a user and a password: `fetch` takes no such address. */
+  /** Without user and password, because `fetch` accepts no such address. */
   readonly url: string;
   readonly authorization: string | undefined;
 }
@@ -152,7 +152,7 @@ function decoded(text: string): string {
   }
 }
 
-/** `fetch` says only that it failed; its cause names the connection that was refused. */
+/** `fetch` says only that it failed; its cause names the refused connection. */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown';
   const { cause } = error;

@@ -1,6 +1,6 @@
 import type { Language } from '../protocol/error-codes.ts';
 
-/** Longer headers are cut here; what follows cannot change the answer of an honest client. */
+/** Longer headers are cut here. The rest cannot change the answer of an honest client. */
 const MAX_HEADER_CHARS = 256;
 const MAX_RANGES = 16;
 

@@ -4,19 +4,19 @@ import { type HandshakeRequest, isHost, pathOf } from './handshake.ts';
 import { unanswered } from './node-unanswered.ts';
 
 /**
- * A request as Node's server makes it, which decides itself what becomes of an offer to upgrade. Node asks `upgrade`
- * right after the headers: where it is true, Node reads no body and nothing behind it as HTTP, and emits `upgrade`.
+ * A request of Node's server that decides itself about an offer to upgrade. Node reads `upgrade` right after the headers.
+ * If it is true, Node reads no body and nothing behind it as HTTP, and emits `upgrade`.
  *
- * Java's HttpClient and `curl --http2` offer to upgrade each request to HTTP/2. An offer that is not taken leaves an
- * ordinary request with its body (RFC 9110 section 7.8), so only the handshake of a WebSocket counts. A request beyond
- * the limit of its connection counts too: nothing behind it is read.
+ * Java's HttpClient and `curl --http2` offer to upgrade each request to HTTP/2. Without an acceptance it is an ordinary
+ * request with its body (RFC 9110 section 7.8), so only the handshake of a WebSocket counts. A request beyond the limit of
+ * its connection counts too, so that Node reads nothing behind it.
  */
 export class NodeRequest extends IncomingMessage {
-  /** The client offers to upgrade, to whatever protocol. Declared only: Node sets it inside the base constructor. */
+  /** The client offers to upgrade to any protocol. Only declared: Node sets it inside the base constructor. */
   declare offersUpgrade: boolean;
   declare knownToExceed: boolean | undefined;
 
-  /** Whether the connection had as many unanswered requests as it may have when this one came. */
+  /** Whether the connection was at its limit of unanswered requests when this one came. */
   get isBeyondLimit(): boolean {
     this.knownToExceed ??= unanswered.isFull(this.socket);
     return this.knownToExceed;
@@ -32,7 +32,7 @@ export class NodeRequest extends IncomingMessage {
   }
 }
 
-/** A request for the path of sockets; whether it is a right handshake is for the admission to say. */
+/** A request for the path of sockets. The admission decides whether it is a valid handshake. */
 export function isSocketRequest(incoming: IncomingMessage): boolean {
   return incoming.method === 'GET' && pathOf(incoming.url ?? '') === SOCKET_PATH;
 }
@@ -42,16 +42,16 @@ export function hasTooManyHeaders(incoming: IncomingMessage): boolean {
   return incoming.rawHeaders.length > 2 * MAX_HEADER_LINES;
 }
 
-/** HTTP/1.0, in which some proxies ask for health, has no `Host`; HTTP/1.1 has one (RFC 9112 section 3.2). */
+/** HTTP/1.0, which some proxies use for health checks, has no `Host`; HTTP/1.1 has one (RFC 9112 section 3.2). */
 export function hasGoodHost(incoming: IncomingMessage): boolean {
   const { host } = incoming.headers;
   if (host === undefined) return incoming.httpVersion === '1.0';
-  // Node shows the first of several.
+  // Of several values Node gives the first.
   const names = incoming.rawHeaders.filter((text, index) => index % 2 === 0 && /^host$/i.test(text));
   return names.length === 1 && isHost(host);
 }
 
-/** The listener makes a URL of `Host` and target; which `Host` it was matters to nobody behind it. */
+/** The listener builds a URL from `Host` and target. The code behind it does not use the `Host`. */
 export function withoutOddHost(incoming: NodeRequest): NodeRequest {
   const { url = '', headers } = incoming;
   if (url.startsWith('/') && !/^[\w.-]+(?::\d{1,5})?$/.test(headers.host ?? ''))

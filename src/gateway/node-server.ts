@@ -34,16 +34,16 @@ import { NodeSocket } from './node-socket.ts';
 import { unanswered } from './node-unanswered.ts';
 
 /**
- * A connection must have sent all headers of its first request within this time, plus one check. Not less: in a storm of
- * reconnects a loop that is held up reads late what was sent in time, and would answer 408.
+ * A connection must send all headers of its first request within this time, plus one check. A shorter time is wrong: in a
+ * burst of reconnects a blocked loop reads late what clients sent in time, and would answer 408.
  */
 const HEADERS_TIMEOUT_MS = 8_000;
 const CHECK_INTERVAL_MS = 500;
-/** An HTTP connection on which no byte moves for this long while a request is under way is dropped. */
+/** The server drops an HTTP connection if no byte moves for this long during a request. */
 const STALLED_MS = 60_000;
-/** Fragments of one message; beyond: 1008. */
+/** Largest number of fragments of one message. Beyond it: 1008. */
 const MAX_FRAGMENTS = 4_096;
-/** TCP reads that one message may be spread over; beyond: 1008. */
+/** Largest number of TCP reads of one message. Beyond it: 1008. */
 const MAX_CHUNKS = 8_192;
 /** TCP connections beyond the limit for sockets, for HTTP and for refusals. */
 const SPARE_CONNECTIONS = 1_024;
@@ -69,7 +69,7 @@ class NodeGateway implements GatewayServer {
       maxPayload: options.maxMessageBytes,
       maxFragments: MAX_FRAGMENTS,
       maxBufferedChunks: MAX_CHUNKS,
-      // The connection counts pings and NodeSocket bounds the pongs; ws would drop the client without a close frame.
+      // The connection counts pings, and NodeSocket bounds the pongs. ws would drop the client without a close frame.
       maxPendingAutoPongs: 0,
       closeTimeout: options.writeTimeoutMs,
       handleProtocols: (offered: Set<string>): string | false =>
@@ -80,7 +80,7 @@ class NodeGateway implements GatewayServer {
       (request, env) => this.#fetch(request, env as { incoming: NodeRequest; outgoing: ServerResponse }),
       {
         overrideGlobalObjects: false,
-        // The request cannot be written as a URL.
+        // The request does not form a URL.
         errorHandler: (error) =>
           error instanceof RequestError ? this.#plain('invalid-request') : this.#failed(error),
       },
@@ -103,7 +103,7 @@ class NodeGateway implements GatewayServer {
   }
 
   pause(): void {
-    // Each connection beyond is taken and closed at once. A server that listens no more would not time out requests.
+    // Node accepts each further connection and closes it at once. A server that stops listening would not time out requests.
     for (const server of this.#servers) server.maxConnections = 1;
   }
 
@@ -130,7 +130,7 @@ class NodeGateway implements GatewayServer {
   #createServer(): Server {
     const settings = {
       IncomingMessage: NodeRequest,
-      // Node 20 has no such option and asks the request alone.
+      // Node 20 has no such option and reads only the request's own property.
       shouldUpgradeCallback: (incoming: NodeRequest) => incoming.upgrade,
       maxHeaderSize: MAX_HEADER_BYTES,
       headersTimeout: Math.min(HEADERS_TIMEOUT_MS, this.#options.readTimeoutMs),
@@ -141,11 +141,11 @@ class NodeGateway implements GatewayServer {
     };
     const server = createServer(settings);
     server.timeout = STALLED_MS;
-    // Node would leave out the lines beyond its limit in silence; they are counted in hasTooManyHeaders.
+    // Node would silently omit the lines beyond its limit. hasTooManyHeaders counts them.
     server.maxHeadersCount = 0;
     server.maxConnections = this.#maxConnections;
     server.on('request', (incoming, outgoing) => this.#request(incoming, outgoing));
-    // Node would answer 417 by itself, past every limit. What a client expects beyond 100 is not looked at.
+    // Node would answer 417 by itself, past every limit. The server ignores other expectations than 100-continue.
     server.on('checkExpectation', (incoming, outgoing) => this.#request(incoming, outgoing));
     server.on('upgrade', (incoming, stream, head) => void this.#upgrade(incoming, stream, head));
     return server;
@@ -175,7 +175,7 @@ class NodeGateway implements GatewayServer {
     if (!isSocketRequest(incoming)) return this.#options.http(request, peerOf(incoming));
     const decision = await this.#options.admission.decide(handshakeOf(incoming));
     if (decision.kind === 'refuse') return toResponse(decision);
-    // Admission accepts upgrades alone, and Node hands those to #upgrade.
+    // Admission accepts only upgrades, and Node passes those to #upgrade.
     this.#abandon(decision);
     throw new Error('a request without an upgrade was accepted');
   }
@@ -184,11 +184,11 @@ class NodeGateway implements GatewayServer {
     const { socket } = incoming;
     const drop = (): void => void stream.destroy();
     stream.on('error', drop);
-    // Node watches the connection no longer.
+    // Node no longer watches the connection.
     socket.setTimeout(STALLED_MS, drop);
     try {
       const client = watchForEnd(stream);
-      // What was asked first is answered first.
+      // The first request gets the first answer.
       await unanswered.settled(socket);
       const answer = await this.#answerUpgrade(incoming, client.hasLeft).finally(client.stop);
       if (answer instanceof Response) return await writeResponse(stream, answer);
@@ -229,7 +229,7 @@ class NodeGateway implements GatewayServer {
       this.#sockets.add(socket);
       socket.start(this.#options, accepted, () => this.#sockets.delete(socket));
     });
-    // ws calls back at once, or not at all where the client is gone.
+    // ws calls back at once, or not at all if the client is gone.
     if (!opened) this.#abandon(accepted);
   }
 
@@ -265,7 +265,7 @@ function closeServer(server: Server): Promise<void> {
   });
 }
 
-/** Nobody reads while an upgrade is decided, so the end of the connection would go unnoticed; what comes is kept. */
+/** Notices the end of the connection while an upgrade is decided and nothing else reads. Keeps the bytes that arrive. */
 function watchForEnd(stream: Duplex): { readonly hasLeft: () => boolean; readonly stop: () => void } {
   let ended = false;
   const look = (): void => {

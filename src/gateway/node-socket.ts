@@ -8,8 +8,8 @@ import type { Acceptance } from './admission.ts';
 import { decodeUtf8, MAX_HELD_BYTES, NO_EVENTS, type SocketOptions } from './gateway-server.ts';
 
 /**
- * One socket: the port that its connection drives, on `ws` and the stream below it. An exception in what `ws` calls would
- * end the process: it closes this socket instead.
+ * One socket: the port that its connection uses, on `ws` and the stream below it. An exception in a callback of `ws` would
+ * end the process; it closes this socket instead.
  */
 export class NodeSocket implements Socket {
   readonly #ws: WebSocket;
@@ -40,7 +40,7 @@ export class NodeSocket implements Socket {
         ended,
         () => this.#events.closed(code, reason.length === 0 ? this.#fault : reason.toString('utf8')),
       ];
-      // Each by itself: what one breaks must not keep a place taken, or a user online.
+      // Each separately: a failure of one must not keep a place taken, or a user online.
       for (const ending of endings) this.#guarded(ending);
     });
     this.#guarded(() => {
@@ -77,7 +77,7 @@ export class NodeSocket implements Socket {
 
   readonly #onMessage = (data: Buffer, isBinary: boolean): void => {
     try {
-      // A message may still be read after this side began to close.
+      // A message may still arrive after this side began to close.
       if (this.#ws.readyState !== this.#ws.OPEN) return;
       const text = isBinary ? decodeUtf8(data) : data.toString('utf8');
       if (text === undefined) this.#ws.close(CloseCode.invalidPayload, 'invalid UTF-8');
@@ -135,8 +135,8 @@ export class NodeSocket implements Socket {
 
 /**
  * Bytes that the stream holds and the kernel has not taken. Node counts a chunk as held until the kernel has taken all of
- * it; what it has taken of a large one is known to the handle below alone, which is no public interface, so it is asked
- * with care.
+ * it. Only the handle below knows the progress within a large chunk. It is no public interface, so the code checks each
+ * property.
  */
 function heldBytes(stream: Duplex): number {
   const held = stream.writableLength;

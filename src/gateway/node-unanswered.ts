@@ -4,12 +4,12 @@ import { MAX_UNANSWERED } from './gateway-server.ts';
 
 interface Connection {
   waiting: number;
-  /** Bytes that had arrived when the newest answer was complete and nothing else waited. */
+  /** Bytes that had arrived when the newest answer was complete and no other request waited. */
   bytesBefore: number;
   onSettled: (() => void) | undefined;
 }
 
-/** Counts the requests of each connection that wait for their answers: Node hands over all of one read at once. */
+/** Counts the unanswered requests of each connection, because Node emits all requests of one read at once. */
 class Unanswered {
   readonly #connections = new WeakMap<Socket, Connection>();
 
@@ -39,9 +39,9 @@ class Unanswered {
   }
 
   /**
-   * Whether the client may have sent more behind this request. Behind an offer to upgrade Node forgets the rest of the
-   * same read, because it might be in the new protocol. In doubt the answer is yes: the connection is then closed, and the
-   * client knows that it must ask again.
+   * Whether the client may have sent more behind this request. Node discards the rest of the same read behind an offer to
+   * upgrade, because it might be in the new protocol. In doubt the result is yes: the server then closes the connection,
+   * and the client knows that it must send the request again.
    */
   mayBeFollowed(incoming: IncomingMessage): boolean {
     const connection = this.#of(incoming.socket);
@@ -58,10 +58,10 @@ class Unanswered {
   }
 }
 
-/** One for all servers, since Node makes the requests that ask it; it holds nothing beyond the life of a connection. */
+/** One for all servers, because Node creates the requests that use it. It keeps nothing after a connection ends. */
 export const unanswered = new Unanswered();
 
-/** Bytes of the request as clients usually write it, its body included. */
+/** Bytes of the request in the usual form, with its body. */
 function usualSize(incoming: IncomingMessage): number {
   const { method, url, rawHeaders, headers } = incoming;
   const firstLine = `${method} ${url} HTTP/1.1\r\n`.length;

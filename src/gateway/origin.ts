@@ -1,11 +1,11 @@
 import type { Config } from '../config/config.ts';
 
-/** Answers whether a page of this origin may open a socket. */
+/** Returns whether a page of this origin may open a socket. */
 export type OriginCheck = (origin: string | undefined, host: string | undefined) => boolean;
 
 /**
- * Exact match only. A request without `Origin` is no browser's and passes; `null` (sandboxed frames, local files)
- * passes only where any origin does.
+ * Exact match only. A request without `Origin` does not come from a browser and passes. `null` (sandboxed frames, local
+ * files) passes only if every origin passes.
  */
 export function createOriginCheck(allowed: Config['allowedOrigins']): OriginCheck {
   if (allowed === 'any') return () => true;
@@ -16,8 +16,8 @@ export function createOriginCheck(allowed: Config['allowedOrigins']): OriginChec
 }
 
 /**
- * The scheme is not compared: TLS ends at a proxy, so this server cannot know the page's. For the same reason the default
- * ports of both schemes, and no port, are one.
+ * Does not compare the scheme: TLS may end at a proxy, so this server cannot know the page's scheme. For the same reason
+ * the default ports of both schemes, and no port, count as the same.
  */
 function isSameHost(origin: string, host: string | undefined): boolean {
   const authority = /^https?:\/\/([^/?#@\\\s]+)$/i.exec(origin)?.[1];
@@ -29,7 +29,7 @@ function isSameHost(origin: string, host: string | undefined): boolean {
 
 const DEFAULT_PORTS = ['', '80', '443'];
 
-/** Name and port in one spelling: lower case, short IPv6, no trailing dot, empty where the port is a default one. */
+/** Name and port in one spelling: lower case, short IPv6, no trailing dot, an empty port if it is a default one. */
 function placeOf(authority: string): { readonly name: string; readonly port: string } | undefined {
   if (!URL.canParse(`http://${authority}`)) return undefined;
   const { hostname, port } = new URL(`http://${authority}`);

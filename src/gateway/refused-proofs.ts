@@ -5,10 +5,10 @@ import type { Credentials } from './credentials.ts';
 import type { FailedCredentials } from './failed-credentials.ts';
 import { type HandshakeRequest, readOffer } from './handshake.ts';
 
-/** Proofs under way at one time; who is refused beyond that proves no life by it. */
+/** Largest number of proofs in progress. A refused upgrade beyond it proves no life. */
 const MAX_UNDER_WAY = 20_000;
 
-/** An upgrade that was refused, and who asked for it where that is known already. */
+/** A refused upgrade, and its user if already known. */
 export interface RefusedUpgrade {
   readonly code: ErrorCode;
   readonly request: HandshakeRequest;
@@ -25,21 +25,21 @@ interface RefusedProofsOptions {
 }
 
 /**
- * A user whom we refuse for reasons of ours shows by the very request that they are alive: it counts as a proof of life by
- * HTTP (rule DR4). Nobody waits for it, the refusal goes out at once.
+ * The server may refuse a user for its own reasons. The request still shows that the user is alive, so it counts as a proof
+ * of life by HTTP (rule DR4). The refusal goes out at once and does not wait for the proof.
  */
 export class RefusedProofs {
   readonly #options: RefusedProofsOptions;
-  /** Requests whose token is being read. */
+  /** Requests whose tokens are being verified. */
   #reading = 0;
-  /** Users whose proof is being told to presence: a client that asks over and over needs one at a time. */
+  /** Users whose proof is on its way to presence. A client that retries often needs only one at a time. */
   readonly #telling = new Set<number>();
 
   constructor(options: RefusedProofsOptions) {
     this.#options = options;
   }
 
-  /** Takes the proof out of a refused upgrade, where the refusal is ours and the token is good. */
+  /** Takes a refused upgrade as a proof, if the refusal is the server's own and the token is valid. */
   note(upgrade: RefusedUpgrade): void {
     if (!isOurs(upgrade.code) || this.#reading + this.#telling.size >= MAX_UNDER_WAY) return;
     this.#prove(upgrade).catch((error: unknown) =>
@@ -52,14 +52,14 @@ export class RefusedProofs {
     if (userId === undefined || this.#telling.has(userId)) return;
     this.#telling.add(userId);
     try {
-      // Who is not online stays offline by it.
+      // A user who is offline stays offline.
       await this.#options.presence.heartbeat(userId);
     } finally {
       this.#telling.delete(userId);
     }
   }
 
-  /** The user of a request that was refused before anybody looked at its token. */
+  /** The user of a request that was refused before its token was verified. */
   async #read({ request, ip }: RefusedUpgrade): Promise<number | undefined> {
     const { config, credentials, failedCredentials } = this.#options;
     const offer = readOffer(request, config.queryToken);
@@ -79,7 +79,7 @@ export class RefusedProofs {
   }
 }
 
-/** Whether the refusal says something of us or of the user's other connections, and nothing against this client. */
+/** Whether the cause is this server or the user's other connections, and not this client. */
 function isOurs(code: ErrorCode): boolean {
   switch (code) {
     case 'overloaded':

@@ -9,9 +9,9 @@ import { type AsymmetricAlgorithm, type VerificationKey, verificationKey } from 
 import { JwksKeys, type WantedKey } from './jwks.ts';
 import { type Claims, readClaims } from './user-claims.ts';
 
-/** Tokens beyond this are refused unread; every header of a request together has 16 KiB. */
+/** Longer tokens are refused unread. All headers of a request together have 16 KiB. */
 const MAX_TOKEN_CHARS = 8192;
-/** Verifiers built for JWKS keys; beyond it all are built anew. */
+/** Largest number of cached verifiers for JWKS keys. Beyond it all are built anew. */
 const MAX_VERIFIERS = 64;
 
 export interface CredentialsOptions {
@@ -25,28 +25,28 @@ export interface CredentialsOptions {
   readonly fetch?: typeof fetch;
 }
 
-/** Credentials that may look after the keys of a key server. */
+/** Credentials that may use the keys of a key server. */
 export interface OwnCredentials extends Credentials {
   /** Fetches the keys, so that the first token need not wait for them. */
   start(): void;
-  /** Asks the key server no more. */
+  /** Stops the requests to the key server. */
   stop(): void;
 }
 
 /**
  * User tokens (JWT, RFC 7519) and service keys. Each key is pinned to one algorithm: HS256 for the secrets; RS256 or
- * ES256, by its own kind, for a public key. Nothing in a token but its `kid` takes part in the choice of the key.
- * Throws where the public key cannot be used.
+ * ES256, by its own kind, for a public key. Of a token only its `kid` takes part in the choice of the key. Throws if the
+ * public key is unusable.
  */
 export function createCredentials(options: CredentialsOptions): OwnCredentials {
   return new TokenCredentials(options);
 }
 
-/** The claims of a token whose signature, issuer and audience hold, else why it is refused. */
+/** The claims of a token with a valid signature, issuer and audience, or why it is refused. */
 type Verdict = Result<Claims, Exclude<TokenFault, 'invalid-user-id'>>;
 type Verify = (token: string) => Verdict;
 
-/** Errors of fast-jwt that come after the signature was found to hold. */
+/** Errors of fast-jwt that come after it has verified the signature. */
 const CLAIM_ERRORS: ReadonlySet<unknown> = new Set([
   'FAST_JWT_MISSING_REQUIRED_CLAIM',
   'FAST_JWT_INVALID_CLAIM_TYPE',
@@ -81,7 +81,7 @@ class TokenCredentials implements OwnCredentials {
 
   async verifyUser(token: string): Promise<Result<UserIdentity, TokenFault>> {
     if (token.length > MAX_TOKEN_CHARS) return err('invalid-token');
-    // With secrets alone the header need not be read: the verifiers refuse every other algorithm.
+    // With secrets only, the header need not be read: the verifiers refuse every other algorithm.
     const verdict =
       this.#publicKey === undefined && this.#jwks === undefined
         ? firstVerdict(this.#secrets, token)
@@ -102,7 +102,7 @@ class TokenCredentials implements OwnCredentials {
   isServiceKey(presented: string): boolean {
     const hash = sha256(presented);
     let found = false;
-    // Every key is compared, so that the time taken says nothing about which one came close.
+    // Every key is compared, so that the time does not show which one came close.
     for (const known of this.#apiKeyHashes) found = timingSafeEqual(hash, known) || found;
     return found;
   }
@@ -141,7 +141,7 @@ class TokenCredentials implements OwnCredentials {
   async #byJwks(jwks: JwksKeys, token: string, wanted: WantedKey): Promise<Verdict> {
     const keys = jwks.fitting(wanted);
     const verdict = this.#byKeys(keys, token);
-    // Where the set has a key of that name, a signature that does not hold is a forgery.
+    // If the set has a key of that name, an invalid signature is a forgery.
     const isNamed = wanted.kid !== undefined && keys.some(({ kid }) => kid === wanted.kid);
     if (speaks(verdict) || isNamed) return verdict;
     const renewal = await jwks.renew();
@@ -165,7 +165,7 @@ class TokenCredentials implements OwnCredentials {
     return verify;
   }
 
-  /** Times are judged by {@link readClaims} on the clock that was passed in, so the library must not judge them. */
+  /** {@link readClaims} checks times on the clock that is passed in, so the library must not check them. */
   #verifier(key: string, algorithm: 'HS256' | AsymmetricAlgorithm): Verify {
     const { jwtIssuer, jwtAudience } = this.#options.config;
     const verify = createVerifier({
@@ -174,7 +174,7 @@ class TokenCredentials implements OwnCredentials {
       cache: false,
       ignoreExpiration: true,
       ignoreNotBefore: true,
-      // A claim that is only "allowed" may be missing; what was configured must be there.
+      // A claim that is only "allowed" may be missing, but a configured one must be there.
       requiredClaims: [
         ...(jwtIssuer === undefined ? [] : ['iss']),
         ...(jwtAudience === undefined ? [] : ['aud']),
@@ -193,7 +193,7 @@ class TokenCredentials implements OwnCredentials {
   }
 }
 
-/** Asks one key after the other until one knows the signature as its own. */
+/** Tries one key after the other until one verifies the signature. */
 function firstVerdict(verifiers: readonly Verify[], token: string): Verdict {
   for (const verify of verifiers) {
     const verdict = verify(token);
@@ -202,7 +202,7 @@ function firstVerdict(verifiers: readonly Verify[], token: string): Verdict {
   return err('invalid-token');
 }
 
-/** Whether the key has signed the token, however the rest of it was judged. */
+/** Whether the key has signed the token, whatever else is wrong with it. */
 function speaks(verdict: Verdict): boolean {
   return verdict.ok || verdict.error === 'invalid-claims';
 }

@@ -5,15 +5,15 @@ import { parseUserId } from '../protocol/user-id.ts';
 import { defaultUsername } from '../protocol/user-name.ts';
 import type { UserIdentity } from './credentials.ts';
 
-/** Characters of a user name; the rest is cut off. */
+/** Largest number of characters of a user name. The rest is cut off. */
 const MAX_USERNAME_CHARS = 128;
-/** How far the clock of the issuer may run ahead of ours before its fresh tokens are refused. */
+/** The issuer's clock may run ahead of ours by this much. Beyond it, fresh tokens are refused. */
 const NOT_BEFORE_LEEWAY_MS = 5_000;
 
-/** The claims of a token whose signature holds. */
+/** The claims of a token with a valid signature. */
 export type Claims = Readonly<Record<string, unknown>>;
 
-/** Reads who a verified token speaks for, and whether it is valid at `now` (wall-clock ms). */
+/** Reads the user of a verified token, and checks that it is valid at `now` (wall-clock ms). */
 export function readClaims(
   claims: Claims,
   at: { readonly now: number; readonly language: Language },
@@ -35,7 +35,7 @@ export function readClaims(
   });
 }
 
-/** The user stands in `sub` or in `id`. A token that has both is refused unless both name the same user. */
+/** The user is in `sub` or in `id`. If a token has both, they must name the same user. */
 function userIdOf(claims: Claims): Result<number, 'invalid-claims' | 'invalid-user-id'> {
   const { sub, id }: { readonly sub?: unknown; readonly id?: unknown } = claims;
   const userId = parseUserId(sub === undefined ? id : sub);
@@ -45,7 +45,7 @@ function userIdOf(claims: Claims): Result<number, 'invalid-claims' | 'invalid-us
   return userId === undefined ? err('invalid-user-id') : ok(userId);
 }
 
-/** Control characters, line separators, direction overrides and lone surrogates would forge what others see. */
+/** Control characters, line separators, direction overrides and lone surrogates could forge what others see. */
 const UNPRINTABLE = /[\p{Cc}\p{Cs}\u2028-\u202e\u2066-\u2069\ufeff]/gu;
 
 function cleanUsername(name: unknown): string | undefined {
