@@ -12,13 +12,13 @@ import type { Log } from './logging/log.ts';
 import { createLog } from './logging/pino-log.ts';
 import { redisUrlFault } from './redis/url.ts';
 
-/** What a program may give as configuration. */
+/** The configuration from a program. */
 export type GatewayConfig = Partial<Config> | LoadedConfig | Result<LoadedConfig, ConfigError>;
 
 export interface GatewayOptions {
   /**
-   * What {@link loadConfig} answered, failed or not; or some fields, which the defaults complete. Of the environment only
-   * `NODE_ENV` is then looked at, so that a program in production does not run a gateway in development.
+   * The result of {@link loadConfig}, failed or not; or some fields, which the defaults complete. With fields, only `NODE_ENV`
+   * of the environment counts, so that a program in production does not run a gateway in development.
    */
   readonly config: GatewayConfig;
   /** Default: JSON lines on standard output, as `lingxi serve` writes them. */
@@ -29,13 +29,13 @@ export interface GatewayOptions {
 export interface LoadConfigOptions {
   /** Default: the environment of this process. */
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** Where `.env` and relative paths are looked for. Default: the working directory. */
+  /** The folder of `.env` and of relative paths. Default: the working directory. */
   readonly cwd?: string;
 }
 
 /**
- * The configuration as `lingxi serve` reads it: environment, `.env`, and the file that `LINGXI_CONFIG` names. In
- * development missing secrets are made and kept in the data folder.
+ * Reads the configuration as `lingxi serve` does: environment, `.env`, and the file that `LINGXI_CONFIG` names. In
+ * development it makes missing secrets and keeps them in the data folder.
  */
 export function loadConfig(options: LoadConfigOptions = {}): Result<LoadedConfig, ConfigError> {
   return loadFrom({
@@ -54,7 +54,7 @@ export interface GatewayCall {
   readonly clock: Clock;
 }
 
-/** Reads the options of a program that the compiler may not have seen: what is wrong is one sentence. */
+/** Reads the options of a program that may not be type-checked. A fault gives one sentence. */
 export function readGatewayOptions(options: GatewayOptions | undefined): Result<GatewayCall, ConfigError> {
   if (!isObject(options) || !isObject(options.config)) {
     return err({
@@ -86,7 +86,7 @@ function readConfig(given: GatewayConfig): Result<Config, ConfigError> {
   if (!fields.ok) return fields;
   const { variables, asIs } = fields.value;
   const env = { NODE_ENV: process.env['NODE_ENV'], ...variables };
-  // No file is read: what stands in a .env beside the program may be meant for something else.
+  // This reads no file: a .env beside the program may belong to something else.
   const completed = loadFrom({
     env,
     cwd: process.cwd(),

@@ -36,17 +36,17 @@ import { StopList } from './stop-list.ts';
 /** A running gateway. */
 export interface Gateway {
   readonly version: string;
-  /** This incarnation: its name, and what is fresh at each start. */
+  /** This incarnation: the node's name and a part that is new at each start. */
   readonly node: string;
   readonly port: number;
-  /** Where it listens, as URLs. */
+  /** The URLs at which it listens. */
   readonly urls: readonly string[];
   /** The connections of this process, for an application that embeds the gateway. */
   readonly manager: ConnectionManager;
-  /** Logs and counts a rejection that nobody handled: a bug, which ends nothing (ADR 0011). */
+  /** Logs and counts an unhandled rejection. It is a bug, but ends nothing (ADR 0011). */
   rejected(error: unknown): void;
   /**
-   * Drains and ends (rule DR1): serves on for the shutdown delay, then takes no new connections, sends `goodbye` and
+   * Drains and ends (rule DR1). It serves on for the shutdown delay, then accepts no new connections, sends `goodbye` and
    * 1012 to the others at an even pace, and flushes settlements.
    */
   stop(): Promise<void>;
@@ -55,19 +55,19 @@ export interface Gateway {
 const newId = (): string => randomBytes(9).toString('base64url');
 
 /**
- * Closed connections are told to come back spread over this share of the heartbeat timeout. They are closed at a pace,
- * so that a little is enough, and whoever waits for longer may be logged out meanwhile.
+ * Closed clients reconnect spread over this share of the heartbeat timeout. The drain closes them at an even pace, so a
+ * small spread is enough. A client that waits longer may be logged out meanwhile.
  */
 const RECONNECT_SPREAD_SHARE = 0.1;
-/** How long sockets have to take their close frames. */
+/** Sockets have this time to take their close frames. */
 const CLOSE_GRACE_MS = 300;
 const VERSION = (
   JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
 ).version;
 
 /**
- * Joins all modules to a gateway and starts it on the runtime that runs this. It never throws: a wrong call, a taken port
- * or an unreachable store is one sentence that says what to do.
+ * Joins all modules to a gateway and starts it on the present runtime. It never throws: a wrong call, a port in use or an
+ * unreachable store gives one sentence that says what to do.
  */
 export async function createGateway(options: GatewayOptions): Promise<Result<Gateway, { message: string }>> {
   try {
@@ -228,7 +228,7 @@ class Assembly {
   async #stop(): Promise<void> {
     const { log, clock, config, running } = this.#parts;
     const endAt = clock.monotonic() + config.shutdownDelayMs + config.drainTimeoutMs;
-    // Until its sockets are gone the node answers: not ready, and after the delay 503 to who would connect.
+    // The node answers until its sockets are gone: not ready, and after the delay 503 to new connections.
     await this.#setDraining(true);
     this.#manager.close();
     await sleep(clock, CLOSE_GRACE_MS);
@@ -244,7 +244,7 @@ class Assembly {
 
   /** Resolves once the node is empty. */
   async #setDraining(draining: boolean, by?: string): Promise<void> {
-    // A node that is being stopped does not come back.
+    // A node that is being stopped stays draining.
     if (this.#stopped !== undefined && !draining) return;
     const wasDraining = this.#drain.isDraining;
     const connections = this.#manager.connectionCount;
@@ -310,7 +310,7 @@ class Assembly {
       admission: this.#admission,
       http: async (request, peer) => {
         const response = await this.#app().fetch(request, peer);
-        // A proxy that kept the connection would send its next request to a node that is about to go.
+        // Otherwise a proxy would keep the connection and send its next request to a node that is about to stop.
         if (this.#drain.isDraining) response.headers.set('connection', 'close');
         return response;
       },

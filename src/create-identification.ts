@@ -6,7 +6,7 @@ import type { Clock } from './lib/clock.ts';
 import type { Log } from './logging/log.ts';
 import type { PresenceOptions } from './presence/node/holds.ts';
 
-/** What tells who comes, by handshake and by HTTP. */
+/** The parts that identify a caller, by handshake and by HTTP. */
 export interface Identification {
   readonly credentials: OwnCredentials;
   readonly failedCredentials: FailedCredentials;
@@ -14,7 +14,7 @@ export interface Identification {
   readonly renewToken: PresenceOptions['renewToken'];
 }
 
-/** Joins the parts that judge credentials and addresses, so that handshakes and HTTP share one count of failures. */
+/** Joins the parts that check credentials and addresses, so that handshakes and HTTP share one count of failures. */
 export function createIdentification(parts: {
   readonly config: Config;
   readonly clock: Clock;
@@ -35,7 +35,7 @@ export function createIdentification(parts: {
   };
 }
 
-/** Behind a proxy that is not trusted all clients count as one address: that is said once, not for each request. */
+/** Behind an untrusted proxy all clients count as one address. This is logged once, not for each request. */
 function warnOnce(log: Log): (peer: string) => void {
   let isSaid = false;
   return (peer) => {

@@ -36,7 +36,7 @@ interface OperationsParts {
   readonly drain: (draining: boolean, by: string) => void;
 }
 
-/** A storm of take-overs costs this node one look at its losses each so many milliseconds. */
+/** In a burst of take-overs this node looks at its losses once in this time. */
 const LOSSES_SPACING_MS = 20;
 
 export function createOperations(parts: OperationsParts): Operations {
@@ -49,7 +49,7 @@ export function createOperations(parts: OperationsParts): Operations {
   const losses = new Coalescer({ run: () => tracker.hearLosses(), clock, spacingMs: LOSSES_SPACING_MS });
   let isStopped = false;
   const deaf = (to: string) => (error: unknown) => {
-    // What still waited for Redis when the node stops is given up.
+    // When the node stops, it gives up calls that still wait for Redis.
     if (!isStopped) log.error({ event: 'internal-error', error }, `this node cannot listen to ${to}`);
   };
   return {
@@ -58,7 +58,7 @@ export function createOperations(parts: OperationsParts): Operations {
     start() {
       nodes.start();
       opened.listen?.(push).catch(deaf('the push channel'));
-      // Where this is not heard, the next renewal tells the same (rule PR4).
+      // If this message is lost, the next renewal has the same (rule PR4).
       peers?.bus.subscribe(`lost:${node}`, () => losses.ask()).catch(deaf('its losses'));
     },
     stop() {
@@ -69,7 +69,7 @@ export function createOperations(parts: OperationsParts): Operations {
   };
 }
 
-/** Embedded stores have one node, and whoever asks it finds it alive. */
+/** Embedded stores have one node, and it is alive when it answers. */
 function directoryOfOne(node: string, users: () => number): NodeDirectory {
   return {
     announce: () => Promise.resolve(),

@@ -11,7 +11,7 @@ import { Settler } from './settlement/settler.ts';
 import { SqlHealth } from './settlement/sql-health.ts';
 import type { UserStore } from './settlement/user-store.ts';
 
-/** What turns duties into rows, and what presence sees of it. */
+/** The parts that settle duties, and the port that presence uses. */
 export interface Settlement {
   readonly settler: Settler;
   readonly reconciler: Reconciler;

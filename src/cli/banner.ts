@@ -4,8 +4,8 @@ import type { LoadedConfig } from '../config/load.ts';
 import { placeOf } from '../config/shown-url.ts';
 
 /**
- * What a developer sees once the server listens: where it is, and what to paste to see it work. A key that was just
- * made is shown only where `mayShowKey`: on a terminal, once.
+ * The text for a developer once the server listens: the address, and commands to paste. It shows a new key only with
+ * `mayShowKey`: on a terminal, once.
  */
 export function bannerLines(
   loaded: LoadedConfig,
@@ -60,7 +60,7 @@ export function runtimeName(): string {
   return bun === undefined ? `Node ${node}` : `Bun ${bun}`;
 }
 
-/** Where presence and settlements are kept, without a user or a password. */
+/** The places of presence and settlements, without a user or a password. */
 export function storeNames(config: Pick<Config, 'redisUrl' | 'databaseUrl' | 'dataDir'>): {
   readonly presence: string;
   readonly settlement: string;

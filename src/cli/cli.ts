@@ -8,7 +8,7 @@ import type { Clock, Timer } from '../lib/clock.ts';
 import type { Result } from '../lib/result.ts';
 import { redisUrlFault } from '../redis/url.ts';
 
-/** What a command may touch of the process it runs in. */
+/** The parts of its process that a command may use. */
 export interface Cli {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
@@ -18,7 +18,7 @@ export interface Cli {
   random(bytes: number): Uint8Array;
   out(line: string): void;
   error(line: string): void;
-  /** The code with which the process ends once nothing is left to do. */
+  /** The exit code of the process once nothing is left to do. */
   setExitCode(code: number): void;
 }
 
@@ -39,9 +39,9 @@ export function processCli(): Cli {
 }
 
 interface ConfigWish {
-  /** Development secrets that are made where missing. Default: none. */
+  /** Development secrets to make if they are missing. Default: none. */
   readonly make?: readonly SecretName[];
-  /** What the command works with. Default: all of it. */
+  /** The part of the configuration that the command needs. Default: all of it. */
   readonly needs?: LoadOptions['needs'];
 }
 
@@ -65,7 +65,7 @@ export function readConfig(
   });
 }
 
-/** As {@link readConfig}; a bad configuration is told and ends the command with code 1. */
+/** As {@link readConfig}. A bad configuration is printed and ends the command with code 1. */
 export function configOrFail(cli: Cli, make: readonly SecretName[] = []): LoadedConfig | undefined {
   const loaded = readConfig(cli, { make });
   if (loaded.ok) return loaded.value;
@@ -78,7 +78,7 @@ export function fail(cli: Cli, sentence: string): void {
   cli.setExitCode(1);
 }
 
-/** The clock of the system, except that a command which waits for a timer is not done yet. */
+/** The clock of the system, but its timers keep the process alive: a command that waits for one is not done. */
 function waitingClock(): Clock {
   const timer = (handle: NodeJS.Timeout): Timer => ({ cancel: () => clearTimeout(handle) });
   return {

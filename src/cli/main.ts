@@ -15,7 +15,7 @@ const VERSION = (
 
 /** Runs the command line `argv`, without the runtime and the script. */
 export async function runCli(argv: readonly string[]): Promise<void> {
-  // A reader such as `head` that has seen enough is no fault of ours.
+  // A reader such as `head` may stop reading early. That is no error.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0);
     throw error;

@@ -39,7 +39,7 @@ async function probe(cli: Cli, options: ProbeOptions): Promise<void> {
     ...target,
     clock: cli.clock,
     protocol: options.seed === true ? 'seed' : 'lingxi.v1',
-    // Pongs prove life for lingxi.v1: who wants to see the timeout must not send them.
+    // Pongs prove life for lingxi.v1, so a probe of the timeout must not send them.
     answersPings: options.silentAfter === undefined,
     onText: (text) => say(`<- ${printable(text)}`),
   });
@@ -107,7 +107,7 @@ function closeName(code: number): string {
   return ` ${spaced}${code >= 4000 ? `, ${mayReconnect(code) ? 'may reconnect' : 'do not reconnect'}` : ''}`;
 }
 
-/** What arrives may hold anything; a terminal must not act on it. */
+/** Makes received text safe for a terminal. */
 function printable(text: string): string {
   return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?');
 }

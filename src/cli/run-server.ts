@@ -8,14 +8,14 @@ import { bannerLines, runtimeName, storeNames } from './banner.ts';
 import { type Cli, fail } from './cli.ts';
 
 /**
- * A signal to a whole process group (Ctrl-C, a service manager, a terminal that is closed) reaches the server directly
- * and again from its launcher, which may send another one; all within this time are one.
+ * A signal to a whole process group (Ctrl-C, a service manager, a closed terminal) reaches the server directly and again
+ * from its launcher, which may send another one. All signals within this time count as one.
  */
 const SAME_SIGNAL_MS = 250;
 const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
-/** What a stop may take beyond the shutdown delay and the drain timeout before the process gives up on it. */
+/** A stop may take this long beyond the shutdown delay and the drain timeout. Then the process gives up on it. */
 const STOP_GRACE_MS = 2000;
-/** How long the end of the process waits for a slow reader of the log. */
+/** The exit waits this long for a slow reader of the log. */
 const LOG_GRACE_MS = 1000;
 
 /** Runs the gateway until a signal ends it. */
@@ -39,7 +39,7 @@ export async function runServer(cli: Cli, loaded: LoadedConfig): Promise<void> {
 function announce(cli: Cli, running: { loaded: LoadedConfig; log: Log; gateway: Gateway }): void {
   const { loaded, log, gateway } = running;
   if (loaded.config.environment === 'development') {
-    // Without a terminal standard output is for log lines alone.
+    // Without a terminal, standard output has log lines only.
     const banner = bannerLines(loaded, gateway, cli.isTerminal).join('\n');
     if (cli.isTerminal) cli.out(banner);
     else cli.error(banner);
@@ -75,16 +75,16 @@ class Stopper {
   listen(): void {
     for (const signal of STOP_SIGNALS) process.on(signal, () => this.#onSignal());
     process.on('uncaughtException', (error) => this.#crash(error, 'uncaught exception'));
-    // The function that rejected has ended in an orderly way, so it is as a guarded one that threw: the server goes on.
+    // The function that rejected has ended in an orderly way, like a guarded one that threw. So the server goes on.
     process.on('unhandledRejection', (error) => {
       if (this.#gateway === undefined) this.#crash(error, 'unhandled rejection');
       else this.#gateway.rejected(error);
     });
-    // The launcher that started this process holds the other end; with it killed, nobody would stop us.
+    // The launcher of this process has the other end. If the launcher is killed, nothing else would stop this process.
     process.on('disconnect', () => process.exit(1));
   }
 
-  /** Takes the running gateway; a signal may have come while it started. */
+  /** Gets the running gateway. A signal may have come while it started. */
   async hold(gateway: Gateway): Promise<void> {
     this.#gateway = gateway;
     if (this.#stoppingSince !== undefined) await this.#stop(gateway);
@@ -119,7 +119,7 @@ class Stopper {
     void this.#exit(1);
   }
 
-  /** Bun abandons a write that is under way at the exit: the last line would be lost, which says why it ended. */
+  /** Bun drops a write in progress at the exit. That would lose the last line, which has the cause of the end. */
   async #exit(code: number): Promise<void> {
     this.#cli.clock.after(LOG_GRACE_MS, () => process.exit(code));
     await this.#log.flushed();

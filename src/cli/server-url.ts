@@ -1,4 +1,4 @@
-/** The address of a server without a trailing slash or path; `undefined` where `url` is none. */
+/** The address of a server without a trailing slash or path, or `undefined` if `url` is invalid. */
 export function baseUrl(url: string | undefined, port: number | undefined): string | undefined {
   const text = url ?? `http://localhost:${port ?? 3000}`;
   const parsed = URL.canParse(text) ? new URL(text) : undefined;

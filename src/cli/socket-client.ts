@@ -3,10 +3,10 @@ import type { Clock } from '../lib/clock.ts';
 import { err, ok, type Result } from '../lib/result.ts';
 import { SUBPROTOCOL } from '../protocol/envelope.ts';
 
-/** A handshake that the server answered with an HTTP error, or nobody answered (`status` 0). */
+/** A handshake that got an HTTP error, or no answer (`status` 0). */
 export interface Refusal {
   readonly status: number;
-  /** The stable code of the body, else what the network said. */
+  /** The stable code of the body, else the network error. */
   readonly code: string;
   readonly retryAfter: string | undefined;
 }
@@ -31,13 +31,13 @@ export interface OpenOptions {
   readonly token?: string;
   /** `seed` offers no subprotocol. */
   readonly protocol: 'lingxi.v1' | 'seed';
-  /** Default true: protocol pings are answered, as browsers do. */
+  /** Default: true. The client answers protocol pings, as browsers do. */
   readonly answersPings?: boolean;
   /** Called for each text that arrives. */
   onText?(text: string): void;
 }
 
-/** Unread messages beyond this are dropped, the oldest first. */
+/** Largest number of unread messages. Beyond it the oldest are dropped. */
 const MAX_UNREAD = 1000;
 const MAX_BODY_CHARACTERS = 65_536;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
@@ -78,7 +78,7 @@ export class SocketClient {
       perMessageDeflate: false,
       ...(options.token === undefined ? {} : { headers: { Authorization: `Bearer ${options.token}` } }),
     });
-    // Made before the handshake ends: the first frame may come in the same packet.
+    // Create it before the handshake ends: the first frame may come in the same packet.
     const client = new SocketClient(socket, options);
     return new Promise((resolve) => {
       socket.on('unexpected-response', (_request, response) => {
@@ -98,7 +98,7 @@ export class SocketClient {
     });
   }
 
-  /** Monotonic ms at which it was handed to the socket. */
+  /** Monotonic ms of the write to the socket. */
   ping(timestamp: number): number {
     this.send(JSON.stringify({ type: 'ping', timestamp }));
     return this.#clock.monotonic();
@@ -113,7 +113,7 @@ export class SocketClient {
     return this.closed;
   }
 
-  /** The first message not yet read that matches; `undefined` where none comes in `timeoutMs`. */
+  /** The first unread message that matches, or `undefined` if none comes in `timeoutMs`. */
   next(matches: (message: Message) => boolean, timeoutMs: number): Promise<Message | undefined> {
     const index = this.#unread.findIndex(matches);
     if (index >= 0) return Promise.resolve(this.#unread.splice(index, 1)[0]);
@@ -136,7 +136,7 @@ export class SocketClient {
     return this.#unread;
   }
 
-  /** The close, or `undefined` where it does not come in `timeoutMs`. */
+  /** The close, or `undefined` if it does not come in `timeoutMs`. */
   closedWithin(timeoutMs: number): Promise<Closed | undefined> {
     return new Promise((resolve) => {
       const timer = this.#clock.after(timeoutMs, () => resolve(undefined));

@@ -31,7 +31,7 @@ export function tokenCommand(cli: Cli): Command {
 
 export const NO_SECRET = 'JWT_SECRET is not set here, so no token can be signed: set it, or pass a token.';
 
-/** A token signed with the first secret of `config`; `undefined` where there is none. */
+/** A token signed with the first secret of `config`, or `undefined` without a secret. */
 export function signToken(cli: Cli, config: Config, options: TokenOptions): string | undefined {
   if (config.jwtSecrets.length === 0) return undefined;
   return createCredentials({ config, clock: cli.clock, log: silentLog }).signUser({

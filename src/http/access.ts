@@ -2,10 +2,10 @@ import { type Credentials, codeOfTokenFault, type UserIdentity } from '../gatewa
 import { ok, type Result } from '../lib/result.ts';
 import { type Refusal, refused } from './outcome.ts';
 
-/** Who asks, after verification. */
+/** The verified caller. */
 export type Caller =
   | { readonly kind: 'anonymous' }
-  /** Nobody in particular, on an endpoint that `LINGXI_LEGACY_OPEN_API` opened. */
+  /** An anonymous caller, on an endpoint that `LINGXI_LEGACY_OPEN_API` opened. */
   | { readonly kind: 'open' }
   | { readonly kind: 'user'; readonly identity: UserIdentity }
   | { readonly kind: 'service' };
@@ -13,21 +13,21 @@ export type Caller =
 /** Who may call a route. `open-…` widens to everybody under `LINGXI_LEGACY_OPEN_API`. */
 export type Access = 'anyone' | 'user' | 'service' | 'open-user' | 'open-service';
 
-/** Longest credential that is looked at; a longer one is invalid. */
+/** Longest credential. A longer one is invalid. */
 const MAX_CREDENTIAL_LENGTH = 8_192;
 
-/** Three parts of base64url: a user's token, and hardly ever a service key. */
+/** Three parts of base64url: a user's token, hardly ever a service key. */
 const TOKEN_FORM = /^[\w-]+\.[\w-]+\.[\w-]*$/;
 
 interface AdmitOptions {
   readonly access: Access;
   readonly openApi: boolean;
   readonly credentials: Credentials;
-  /** Notes that a credential failed. Answers 0, or the seconds to wait where too many failed from that address. */
+  /** Notes a failed credential. Returns 0, or the seconds to wait if too many failed from that address. */
   readonly failed: () => number;
 }
 
-/** Finds out who calls, and whether the route is for them. Never looks at the body. */
+/** Identifies the caller and checks that the route is for them. Never reads the body. */
 export async function admit(
   authorization: string | undefined,
   options: AdmitOptions,
@@ -42,7 +42,7 @@ export async function admit(
   const verified = await credentials.verifyUser(presented);
   if (!verified.ok) {
     if (verified.error === 'invalid-token') return failedCredential(options);
-    // An id that is none is a fault of the token here, not of the request.
+    // Here a malformed id is a fault of the token, not of the request.
     const code = codeOfTokenFault(verified.error);
     return refused(code === 'invalid-user-id' ? 'invalid-token' : code);
   }
@@ -50,7 +50,7 @@ export async function admit(
   return ok({ kind: 'user', identity: verified.value });
 }
 
-/** Some of these routes tell more to the service: a wrong key is a failure here too, any token of a user is none. */
+/** Some of these routes return more to the service. So a wrong key is a failure here too, but no user token is. */
 function admitAnyone(presented: string | undefined, options: AdmitOptions): Result<Caller, Refusal> {
   if (presented === undefined || TOKEN_FORM.test(presented)) return ok({ kind: 'anonymous' });
   const waitS = options.failed();
@@ -66,12 +66,12 @@ function tooManyFailures(waitS: number): Result<Caller, Refusal> {
   return { ok: false, error: { code: 'rate-limited', headers: { 'retry-after': String(waitS) } } };
 }
 
-/** Whether the caller may speak for this user; a user's token speaks for its own user alone. */
+/** Whether the caller may act for this user. A user's token acts for its own user only. */
 export function mayActFor(caller: Caller, userId: number): boolean {
   return caller.kind !== 'user' || caller.identity.userId === userId;
 }
 
-/** The credential of an `Authorization` header, where it is one that is looked at. */
+/** The credential of an `Authorization` header, if its form is valid. */
 export function bearer(authorization: string | undefined): string | undefined {
   if (authorization === undefined || authorization.length > MAX_CREDENTIAL_LENGTH) return undefined;
   const match = /^bearer +([^\s]+) *$/i.exec(authorization);

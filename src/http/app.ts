@@ -21,11 +21,11 @@ import { addStatsRoute } from './routes/stats.ts';
 import { addUpgradeRoute } from './routes/upgrade.ts';
 import { addUsersRoutes } from './routes/users.ts';
 
-/** Everything that is answered over HTTP but the upgrade itself. */
+/** All HTTP answers but the upgrade itself. */
 export interface HttpApp {
   /** Answers one request; never rejects. `peer` is the address of the TCP peer. */
   fetch(request: Request, peer: string): Promise<Response>;
-  /** Renders the pages that never change, so that nobody waits for it when the first reader comes. */
+  /** Renders the pages that never change, so that the first reader does not wait for it. */
   prepare(): void;
 }
 
@@ -57,7 +57,7 @@ export function createHttpApp(deps: HttpDeps): HttpApp {
       try {
         return await app.fetch(request, { peer });
       } catch (error) {
-        // Only what is no Error comes past `onError`.
+        // `onError` does not see thrown values that are no Error.
         deps.log.error(
           { event: 'internal-error', cause: String(error) },
           'a request met an unexpected throw',

@@ -5,8 +5,8 @@ import { isTooDeep, MAX_JSON_DEPTH } from '../protocol/json-text.ts';
 import { type Refusal, refused } from './outcome.ts';
 
 /**
- * Reads a JSON body of at most `maxBytes`, whatever its content type: the seed's page sends its last logout as
- * plain text. An empty body is `undefined`.
+ * Reads a JSON body of at most `maxBytes` with any content type: the page of the Go server that Lingxi replaces sends its
+ * last logout as plain text. An empty body is `undefined`.
  */
 export async function readJson(request: Request, maxBytes: number): Promise<Result<unknown, Refusal>> {
   const read = await readJsonText(request, maxBytes);
@@ -32,7 +32,7 @@ export async function readJsonText(
   }
 }
 
-/** Reads and checks a body; the refusal names the field that is wrong. */
+/** Reads and checks a body. The refusal names the wrong field. */
 export async function readBody<Schema extends z.ZodType>(
   request: Request,
   schema: Schema,
@@ -63,7 +63,7 @@ export function fieldDetail(field: string, language: Language): string {
   return language === 'zh' ? `字段：${field}` : `Field: ${field}`;
 }
 
-/** A misspelt field must not pass for one that was left out: the call would do something else. */
+/** A misspelt field must not count as absent: the call would do something else. */
 function unknownField(names: readonly string[]): string {
   const [name = ''] = names;
   return `${/^\w{1,32}$/.test(name) ? name : '(body)'} (unknown)`;
@@ -78,18 +78,18 @@ function fieldName(path: readonly PropertyKey[]): string {
 }
 
 /**
- * How many times the limit a refused body is read on, and thrown away. A client that is cut off while it sends loses the
- * answer, and a proxy makes a 502 of it.
+ * The server reads and discards a refused body up to this multiple of the limit. A client that is cut off while it sends
+ * loses the answer, and a proxy turns it into a 502.
  */
 const READ_ON_FACTOR = 4;
 
-/** A body may come in so many pieces, and one more for each {@link MIN_PIECE_BYTES}: each piece costs far more than its bytes. */
+/** Largest number of pieces of a body, plus one for each {@link MIN_PIECE_BYTES}. A piece costs far more than its bytes. */
 const FREE_PIECES = 1024;
 const MIN_PIECE_BYTES = 64;
-/** A body of a declared length up to this is read by the runtime in one go. */
+/** The runtime reads a body of a declared length up to this in one go. */
 const MAX_SMALL_BYTES = 16_384;
 
-/** Undefined where the body is larger than allowed, by its own word or by what arrives, or comes in too many pieces. */
+/** Undefined if the body is too large, by its declared or its real size, or comes in too many pieces. */
 async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array | undefined> {
   const { body, headers } = request;
   const length = headers.get('content-length');
@@ -103,7 +103,7 @@ async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array
   return declared !== undefined && declared > maxBytes ? undefined : bytes;
 }
 
-/** Into one buffer that grows: a piece that is kept as it came would keep all that the runtime read with it. */
+/** Copies into one growing buffer: a piece that is kept would keep everything that the runtime read with it. */
 async function readStream(
   stream: ReadableStream<Uint8Array>,
   maxBytes: number,

@@ -4,8 +4,8 @@ import type { Config } from '../config/config.ts';
 const PREFLIGHT_MAX_AGE_S = 600;
 
 /**
- * CORS for what a browser's page may call. A foreign origin gets no CORS headers at all: its browser refuses the
- * answer by itself, and programs that send an `Origin` without being browsers are not troubled.
+ * CORS for pages in a browser. A foreign origin gets no CORS headers: the browser then refuses the answer by itself, and
+ * other programs that send an `Origin` are not affected.
  */
 export function cors(allowedOrigins: Config['allowedOrigins']): MiddlewareHandler {
   return async (context, next) => {
@@ -13,7 +13,7 @@ export function cors(allowedOrigins: Config['allowedOrigins']): MiddlewareHandle
     const allowed = allowedOrigin(allowedOrigins, origin);
     await next();
     if (context.req.method === 'OPTIONS' && context.res.status !== 429) {
-      // Headers of a response that is not unset first would be carried over.
+      // Unset the response first; otherwise its headers would be carried over.
       context.res = undefined;
       context.res = new Response(null, { status: 204 });
     }
@@ -29,7 +29,7 @@ export function cors(allowedOrigins: Config['allowedOrigins']): MiddlewareHandle
   };
 }
 
-/** The value of `Access-Control-Allow-Origin`, where there is one. */
+/** The value of `Access-Control-Allow-Origin`, if there is one. */
 function allowedOrigin(allowed: Config['allowedOrigins'], origin: string | undefined): string | undefined {
   if (allowed === 'any') return '*';
   if (allowed === 'same-origin' || origin === undefined) return undefined;

@@ -10,7 +10,7 @@ import type { Counters, Gauges } from '../metrics/counters.ts';
 import type { Presence } from '../presence/api.ts';
 import type { Language } from '../protocol/error-codes.ts';
 
-/** Everything that the HTTP room needs of the others, by their ports. */
+/** Everything that the HTTP module needs of other modules, by their ports. */
 export interface HttpDeps {
   readonly presence: Presence;
   readonly router: Router;
@@ -18,7 +18,7 @@ export interface HttpDeps {
   readonly connections: { ofUser(userId: number): readonly ConnectionInfo[] };
   readonly credentials: Credentials;
   readonly failedCredentials: {
-    /** A credential from this address failed. Answers 0, or the seconds to wait where too many failed. */
+    /** A credential from this address failed. Returns 0, or the seconds to wait if too many failed. */
     note(address: string): number;
   };
   readonly counters: Counters;
@@ -26,17 +26,17 @@ export interface HttpDeps {
   readonly config: Config;
   readonly clock: Clock;
   readonly log: Log;
-  /** Name of this node as it is shown beside its connections. */
+  /** Name of this node, shown beside its connections. */
   readonly node: string;
   /** Version in `/openapi.json`. */
   readonly version: string;
-  /** Whether `/metrics` also shows the process and its event loop; at most one app in a process should. */
+  /** Whether `/metrics` also has the process and its event loop. At most one app in a process should have them. */
   readonly processMetrics: boolean;
   isDraining(): boolean;
   readonly nodes: {
     /** Rejects while the store is unreachable. */
     list(): Promise<readonly NodeInfo[]>;
-    /** Takes a node out of service, or back (rule DR1); absent: this one. Rejects while another cannot be looked up. */
+    /** Drains a node or takes it back (rule DR1); absent: this one. Rejects while it cannot look up another one. */
     drain(
       node: string | undefined,
       draining: boolean,
@@ -44,9 +44,9 @@ export interface HttpDeps {
   };
   /** Whether SQL answers. */
   settlementAvailable(): boolean;
-  /** The client's address: the peer's, or that of its `X-Forwarded-For` where the peer is a trusted proxy. */
+  /** The client's address: the peer's, or the one in `X-Forwarded-For` if the peer is a trusted proxy. */
   clientAddress(peer: string, forwardedFor: string | undefined): string;
-  /** Whether a page of this `Origin` may act here; no browser's request has none. `host` is the request's `Host`. */
+  /** Whether a page of this `Origin` may act here. A browser always sends one. `host` is the request's `Host`. */
   allowsOrigin(origin: string | undefined, host: string | undefined): boolean;
   /** The language of sentences for a client that sent this `Accept-Language`. */
   language(acceptLanguage: string | undefined): Language;

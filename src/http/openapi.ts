@@ -18,7 +18,7 @@ export function registerSecuritySchemes(app: OpenAPIHono<HttpEnv>): void {
   });
 }
 
-/** The whole interface, from the routes that were added. */
+/** The whole interface, from the added routes. */
 export function buildOpenApi(app: OpenAPIHono<HttpEnv>, version: string): OpenApiDocument {
   return app.getOpenAPI31Document({
     openapi: '3.1.0',

@@ -8,24 +8,24 @@ import {
   type Language,
 } from '../protocol/error-codes.ts';
 
-/** Why a request was not done: a stable code, and what makes its answer exact. */
+/** Why a request was refused: a stable code and the details of its answer. */
 export interface Refusal extends Exactness {
   readonly code: ErrorCode;
-  /** Where the contract asks for another status than the code's own. */
+  /** Set if the contract requires another status than the code's own. */
   readonly status?: number;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
 export type Outcome = Result<Response, Refusal>;
 
-/** Seconds after which a client may try again what met an unreachable store or a draining node. */
+/** Seconds after which a client may retry after an unreachable store or a draining node. */
 const RETRY_AFTER_UNAVAILABLE_S = 1;
 
 export function refused(code: ErrorCode, detail?: string): { readonly ok: false; readonly error: Refusal } {
   return { ok: false, error: detail === undefined ? { code } : { code, detail } };
 }
 
-/** As {@link refused}, with a sentence of its own. */
+/** As {@link refused}, with its own sentence. */
 export function refusedExactly(
   code: ErrorCode,
   exact: Exactness,
@@ -33,7 +33,7 @@ export function refusedExactly(
   return { ok: false, error: { code, ...exact } };
 }
 
-/** The HTTP answer to a refusal: `{"error","code"}` with the headers that its status calls for. */
+/** The HTTP answer to a refusal: `{"error","code"}` with the headers of its status. */
 export function refusalResponse(refusal: Refusal, language: Language): Response {
   const status = refusal.status ?? errorStatus(refusal.code);
   return new Response(JSON.stringify(errorBody(refusal.code, language, refusal)), {
@@ -42,7 +42,7 @@ export function refusalResponse(refusal: Refusal, language: Language): Response 
   });
 }
 
-/** The codes of the table, grouped by the status they carry; used to describe the API. */
+/** The codes of the table, grouped by their status. Used to describe the API. */
 export function codesByStatus(codes: readonly ErrorCode[]): ReadonlyMap<number, ErrorCode[]> {
   const grouped = new Map<number, ErrorCode[]>();
   for (const code of codes) {
@@ -53,7 +53,7 @@ export function codesByStatus(codes: readonly ErrorCode[]): ReadonlyMap<number, 
 }
 
 function statusHeaders(status: number): Record<string, string> {
-  // What is left of the body is not read, so nothing else can follow it on this connection.
+  // The rest of the body stays unread, so no other request can follow on this connection.
   if (status === 413) return { connection: 'close' };
   if (status === 401) return { 'www-authenticate': 'Bearer' };
   if (status === 503) return { 'retry-after': String(RETRY_AFTER_UNAVAILABLE_S) };

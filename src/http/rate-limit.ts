@@ -5,12 +5,12 @@ import { bearer } from './access.ts';
 import type { HttpDeps } from './deps.ts';
 import { type Refusal, refusalResponse } from './outcome.ts';
 
-/** Requests that a user's token may make, whatever the address. */
+/** Requests with a user's token, from any address. */
 export const USER_RATE: RateLimit = { perSecond: 200, burst: 400 };
-/** Requests from one address without the service key; a proxy that is not trusted counts as one address. */
+/** Requests from one address without the service key. An untrusted proxy counts as one address. */
 export const ADDRESS_RATE: RateLimit = { perSecond: 1_000, burst: 2_000 };
 
-/** The refusal of a request beyond its limit. Whoever asks on in spite of one loses the connection with the next. */
+/** The refusal of a request beyond its limit. If the client continues, the next refusal closes the connection. */
 export function refusalOf(limiter: RateLimiter, key: string, limit: RateLimit): Refusal | undefined {
   const waitS = limiter.take(key, limit);
   if (waitS === 0) return undefined;
@@ -20,8 +20,8 @@ export function refusalOf(limiter: RateLimiter, key: string, limit: RateLimit): 
 }
 
 /**
- * Counts every request against its address before it is routed or its token is verified, whatever it asks for. The
- * service key alone is not counted.
+ * Counts every request for its address, before routing and before its token is verified. Only requests with the service
+ * key do not count.
  */
 export function limitAddresses(
   deps: HttpDeps,

@@ -14,7 +14,7 @@ import { ErrorSchema } from './schemas.ts';
 export type HttpEnv = { Bindings: { readonly peer: string } };
 export type HttpContext = Context<HttpEnv>;
 
-/** Where routes are added, with what all of them share. */
+/** The place to add routes, with the parts that all of them share. */
 export interface RouteTable {
   readonly app: OpenAPIHono<HttpEnv>;
   readonly deps: HttpDeps;
@@ -33,7 +33,7 @@ export interface Call {
   readonly address: string;
 }
 
-/** A route as it is described, guarded and served. */
+/** A route with its description, its guards and its handler. */
 export interface Route {
   readonly method: 'get' | 'post' | 'delete';
   /** In the notation of OpenAPI: `/api/users/{id}`. */
@@ -48,7 +48,7 @@ export interface Route {
   readonly query?: z.ZodObject;
   readonly answer?: z.ZodType;
   readonly errors?: readonly ErrorCode[];
-  /** The route tells everybody the same: a wrong credential there is no failed attempt. */
+  /** The route returns the same to everybody, so a wrong credential is no failed attempt. */
   readonly ignoresCredential?: boolean;
   readonly handle: (call: Call) => Outcome | Promise<Outcome>;
 }
@@ -67,7 +67,7 @@ export function addRoute(table: RouteTable, route: Route): void {
   });
 }
 
-/** The user id of a path or query parameter, checked, and the caller's right to speak for it. */
+/** Checks the user id of a path or query parameter, and the caller's right to act for it. */
 export function userIdOf(call: Call, field: string, text: string | undefined): Result<number, Refusal> {
   const userId = parseUserId(text);
   if (userId === undefined) return refused('invalid-user-id', fieldDetail(field, call.language));
@@ -87,18 +87,18 @@ export function bodyOf<Schema extends z.ZodType>(
   });
 }
 
-/** When a block that begins now ends; undefined where none does. */
+/** The end of a block that begins now, or undefined without a block. */
 export function blockedUntil(call: Call, blockMs: number | undefined): number | undefined {
   return blockMs === undefined || blockMs === 0 ? undefined : call.deps.clock.now() + blockMs;
 }
 
-/** A line for whoever asks later what the service key was used for. */
+/** Logs what the service key was used for. */
 export function audit(call: Call, action: string, fields: Readonly<Record<string, unknown>>): void {
   if (call.caller.kind !== 'service') return;
   call.deps.log.info({ event: 'audit', action, ip: call.address, ...fields }, `service key: ${action}`);
 }
 
-/** Runs a question to the presence store; its failure is an answer of its own, not a bug. */
+/** Runs a query to the presence store. A failure is an answer, not a bug. */
 export async function askPresence<Value>(
   call: Call,
   question: Promise<Value>,
@@ -142,7 +142,7 @@ async function serve(
   return route.handle({ context, deps, language, address, caller });
 }
 
-/** Whether any web page could have its visitor's browser send this change: it carries no credential (open API). */
+/** Whether any web page could make a browser send this change, because it needs no credential (open API). */
 function isForgeable(
   deps: HttpDeps,
   route: Route,
@@ -187,7 +187,7 @@ function security(access: Access): Record<string, string[]>[] {
   return access.endsWith('user') ? [{ userToken: [] }, { serviceKey: [] }] : [{ serviceKey: [] }];
 }
 
-/** What the guards in front of the handler may answer. */
+/** The answers of the guards in front of the handler. */
 function guardCodes(route: Route): ErrorCode[] {
   const codes: ErrorCode[] = ['rate-limited'];
   if (route.access !== 'anyone') codes.push('unauthorized', 'invalid-token', 'credentials-unavailable');

@@ -1,7 +1,7 @@
 import { z } from '@hono/zod-openapi';
 import { parseUserId } from '../protocol/user-id.ts';
 
-/** Characters of an address or a cursor as it is taken from a client: visible ASCII, nothing that ends a line. */
+/** Valid characters of an address or a cursor from a client: visible ASCII, no line end. */
 const VISIBLE_ASCII = /^[\x21-\x7e]*$/;
 const MAX_ADDRESS_LENGTH = 64;
 
@@ -10,7 +10,7 @@ const userIdDescription = {
   example: '42',
 } as const;
 
-/** A user id as it comes in. */
+/** A user id in a request. */
 export const UserIdIn = z
   .custom<string | number>((value) => parseUserId(value) !== undefined, {
     params: { code: 'invalid-user-id' },
@@ -21,10 +21,10 @@ export const UserIdIn = z
 /** A user id inside a path. */
 export const UserIdParam = z.string().openapi({ pattern: '^(0|[1-9][0-9]*)$', ...userIdDescription });
 
-/** A `playerId` as it goes out. */
+/** A `playerId` in an answer. */
 export const PlayerIdOut = z.string().openapi({ description: 'User id.', example: '42' });
 
-/** A user id as it goes out of everything that the seed did not have. */
+/** A user id in the answers of endpoints that the Go server did not have. */
 export const UserIdOut = z.int().openapi({ description: 'User id.', example: 42 });
 
 export const TimeMs = z
@@ -35,7 +35,7 @@ export const Sentence = z
   .string()
   .openapi({ description: 'A sentence for people, Chinese or English by Accept-Language.' });
 
-/** An address that a trusted caller states for its user; empty means the peer's. */
+/** An address that a trusted caller gives for its user. Empty means the peer's. */
 export const AddressIn = z.string().max(MAX_ADDRESS_LENGTH).regex(VISIBLE_ASCII).nullish().openapi({
   description:
     "Counts from the service key, or where the open API is on; otherwise, or empty: the peer's address.",

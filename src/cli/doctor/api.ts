@@ -1,9 +1,9 @@
-/** An HTTP answer as the checks look at it. */
+/** An HTTP answer in a form for the checks. */
 export interface Answer {
   readonly status: number;
-  /** The parsed JSON object; empty where the body is none. */
+  /** The parsed JSON object, or an empty one if the body is no object. */
   readonly body: Readonly<Record<string, unknown>>;
-  /** Both, short, to be shown. */
+  /** Status and body in short, for the report. */
   readonly seen: string;
 }
 

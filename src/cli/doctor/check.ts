@@ -3,14 +3,14 @@ import type { Patient } from './patient.ts';
 /** One line of the report. */
 export interface Check {
   readonly name: string;
-  /** Answers what was seen; {@link expect} ends it where that is wrong. */
+  /** Returns what was seen. {@link expect} ends the check if that is wrong. */
   run(patient: Patient): Promise<string>;
 }
 
-/** What was seen instead of what a check expects. Caught in one place: where the report is written. */
+/** What was seen instead of the expected. The code that writes the report catches it. */
 export class Mismatch extends Error {}
 
-/** A mismatch after which no other check can say anything new. */
+/** A mismatch that makes all further checks useless. */
 export class FinalMismatch extends Mismatch {}
 
 export function expect(condition: boolean, seen: string): asserts condition {

@@ -1,7 +1,7 @@
 import { type Check, expect } from './check.ts';
 import { type Patient, record, SOON_MS, show } from './patient.ts';
 
-/** What the Go server pushes to its pages, with the fields that these read. The gateway passes any type on as it is. */
+/** The pushes of the Go server to its pages, with the fields that the pages read. The gateway passes any type on. */
 const SEED_EVENTS: readonly { readonly type: string; readonly data: unknown }[] = [
   {
     type: 'spirit:grow',

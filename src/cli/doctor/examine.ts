@@ -20,7 +20,7 @@ export interface Examination {
   readonly users: readonly [number, number] | undefined;
 }
 
-/** Examines a running server; answers whether every check passed. */
+/** Examines a running server. Returns whether every check passed. */
 export async function examine(cli: Cli, examination: Examination): Promise<boolean> {
   const api = new Api(examination.base);
   const alive = await api.get('/healthz');

@@ -8,7 +8,7 @@ import type { Progress } from './progress.ts';
 
 export type User = 'A' | 'B';
 
-/** What `welcome` told. */
+/** The data of `welcome`. */
 export interface Welcome {
   readonly period: string;
   readonly resumed: boolean;
@@ -26,11 +26,11 @@ interface PatientOptions {
   readonly tokens: Readonly<Record<User, string>>;
 }
 
-/** How soon something that the server does by itself must be visible. */
+/** An effect that the server causes by itself must be visible after this time. */
 export const SOON_MS = 2000;
 const POLL_MS = 25;
 
-/** The server under test, with two users at hand and what was learned of it on the way. */
+/** The server under test, with two test users and the facts learned so far. */
 export class Patient {
   readonly api: Api;
   readonly wsUrl: string;
@@ -39,9 +39,9 @@ export class Patient {
   readonly serviceKey: string;
   readonly ids: Readonly<Record<User, number>>;
   readonly tokens: Readonly<Record<User, string>>;
-  /** As the server said in `welcome`. */
+  /** From the server's `welcome`. */
   heartbeatTimeoutMs = 10_000;
-  /** False once a logged-out user was seen without any record (`LINGXI_LAST_SEEN_TTL_S=0`). */
+  /** False once a logged-out user had no record (`LINGXI_LAST_SEEN_TTL_S=0`). */
   keepsRecords = true;
   readonly #open = new Set<SocketClient>();
 
@@ -55,7 +55,7 @@ export class Patient {
     this.tokens = options.tokens;
   }
 
-  /** Tries to connect as `user`; what differs from a plain `lingxi.v1` client is in `options`. */
+  /** Tries to connect as `user`. `options` has the differences from a plain `lingxi.v1` client. */
   async tryConnect(
     user: User,
     options: Partial<Pick<OpenOptions, 'protocol' | 'answersPings'>> = {},
@@ -74,7 +74,7 @@ export class Patient {
     return opened;
   }
 
-  /** Connects as `user`. A socket that was closed a moment ago may still count, so one conflict is waited out. */
+  /** Connects as `user`. A socket that closed a moment ago may still count, so it waits and retries after one conflict. */
   async connect(
     user: User,
     options: Partial<Pick<OpenOptions, 'protocol' | 'answersPings'>> = {},
@@ -103,7 +103,7 @@ export class Patient {
     return { period, resumed, heartbeatTimeoutMs, shown };
   }
 
-  /** Sends a ping and waits for its pong; proves that the connection lives. */
+  /** Sends a ping and waits for its pong. This proves that the connection lives. */
   async expectAlive(client: SocketClient): Promise<void> {
     const timestamp = this.clock.now();
     client.ping(timestamp);
@@ -116,7 +116,7 @@ export class Patient {
     return this.api.get(`/api/online/player/${this.ids[user]}`, { bearer: this.serviceKey });
   }
 
-  /** Waits until `user` is shown offline; answers the detail seen then. */
+  /** Waits until `user` is shown offline, and returns the detail at that time. */
   async untilOffline(user: User, withinMs = SOON_MS): Promise<Answer> {
     const deadline = this.clock.monotonic() + withinMs;
     for (;;) {

@@ -32,7 +32,7 @@ export const presenceChecks: readonly Check[] = [
     name: 'HTTP login, heartbeat, logout',
     async run(patient) {
       const { api, serviceKey, ids } = patient;
-      // As the seed's page does it: its user's id as a number, and an empty address.
+      // Like the page of the Go server: the user id as a number, and an empty address.
       const body = { playerId: ids.B, ip: '' };
       const login = await api.post('/api/online/login', { bearer: patient.tokens.B, body });
       expect(login.status === 200 && typeof login.body['loginTime'] === 'number', `login: ${login.seen}`);

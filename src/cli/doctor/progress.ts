@@ -1,7 +1,7 @@
 import type { Clock } from '../../lib/clock.ts';
 import type { Cli } from '../cli.ts';
 
-/** Shows that a long wait is one. */
+/** Shows the progress of a long wait. */
 export interface Progress {
   during<Value>(what: string, expectedMs: number, work: Promise<Value>): Promise<Value>;
 }

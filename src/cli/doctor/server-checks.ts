@@ -1,6 +1,6 @@
 import { type Check, expect } from './check.ts';
 
-/** Within this the server's clock and ours must agree, since logout times are compared. */
+/** The server's clock and ours must agree within this time, because the checks compare logout times. */
 const CLOCK_TOLERANCE_S = 2;
 
 export const serverChecks: readonly Check[] = [
@@ -16,7 +16,7 @@ export const serverChecks: readonly Check[] = [
     name: 'readiness',
     async run({ api }) {
       const answer = await api.get('/readyz');
-      // A node without its database is ready, and says that it is degraded.
+      // A node without its database is ready and reports that it is degraded.
       expect(answer.status === 200 && answer.body['status'] === 'ok', answer.seen);
       return answer.seen;
     },

@@ -2,7 +2,7 @@ import type { SocketClient } from '../socket-client.ts';
 import { type Check, expect } from './check.ts';
 import { type Patient, SOON_MS } from './patient.ts';
 
-/** Within this the older connection must be closed under the policy `replace` (PR4). */
+/** Under the policy `replace` the older connection must be closed within this time (PR4). */
 const REPLACED_WITHIN_MS = 1000;
 
 export const sessionChecks: readonly Check[] = [

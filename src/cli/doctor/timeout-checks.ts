@@ -3,11 +3,11 @@ import type { Closed, SocketClient } from '../socket-client.ts';
 import { type Check, expect } from './check.ts';
 import { type Patient, record, show, type User } from './patient.ts';
 
-/** A timeout is found this late at most (HB4, with what the network and this process add). */
+/** The server finds a timeout at most this late (HB4, plus delays of the network and this process). */
 const LATE_MS = 200;
 /** How far a logout time may be from the last ping + timeout. */
 const LOGOUT_TOLERANCE_MS = 250;
-/** How long to wait beyond that before calling it hung. */
+/** The check waits this much longer before it reports a hang. */
 const PATIENCE_MS = 3000;
 
 export const timeoutChecks: readonly Check[] = [
@@ -45,7 +45,7 @@ export const timeoutChecks: readonly Check[] = [
   },
 ];
 
-/** Shortly before the end nobody may be logged out yet. */
+/** Shortly before the end no user may be logged out yet. */
 async function stillOnline(patient: Patient, timeoutMs: number): Promise<void> {
   await sleep(patient.clock, timeoutMs * 0.9);
   for (const user of ['A', 'B'] as const) {
@@ -59,7 +59,7 @@ function lateness(closed: Closed | undefined, lastPingAt: number, timeoutMs: num
   const late = closed.at - lastPingAt - timeoutMs;
   const seen = `closed ${closed.code} ${((timeoutMs + late) / 1000).toFixed(3)} s after the last ping`;
   expect(closed.code === 4100, seen);
-  // A millisecond for the rounding of two clocks.
+  // One millisecond for the rounding of two clocks.
   expect(late >= -1 && late <= LATE_MS, seen);
   return late;
 }

@@ -17,13 +17,13 @@ export interface ChosenUsers {
   readonly tokens: readonly [string, string];
 }
 
-/** Ids that are picked fit into int4, which a users table may have, and lie where no sequence soon comes. */
+/** Chosen ids fit into int4, which a users table may have, and are far above the sequence of a users table. */
 const FIRST_PICKED = 2_000_000_000;
 const PICKED_RANGE = 147_000_000;
-/** Rows of a users table among which two who are offline are looked for. */
+/** Number of rows of a users table to search for two offline users. */
 const MAX_SAMPLED = 100;
 
-/** The two users to play with: those named, or in development two that nobody uses. Neither may be online. */
+/** The two test users: the named ones, or in development two unused ones. Neither may be online. */
 export async function chooseUsers(cli: Cli, choice: Choice): Promise<Result<ChosenUsers, string>> {
   const { api, users } = choice;
   const isDevelopment = (await devToken(api, 1)) !== undefined;
@@ -57,7 +57,7 @@ async function devToken(api: Api, id: number): Promise<string | undefined> {
   return status === 200 && typeof body['token'] === 'string' ? body['token'] : undefined;
 }
 
-/** Where unknown users are refused, two who are offline of the users table that is configured here; else any ids. */
+/** Two offline users of the configured users table if unknown users are refused. Otherwise any ids. */
 async function pickUnused(cli: Cli, { api, config, serviceKey }: Choice): Promise<readonly [number, number]> {
   const known =
     config.databaseUrl !== undefined && config.unknownUsers === 'reject'

@@ -18,7 +18,7 @@ const Limit = z
   .openapi({ description: `1 to ${MAX_LIMIT}, default ${DEFAULT_LIMIT}.` });
 const Cursor = z.string().max(128).optional().openapi({ description: 'As an earlier answer gave it.' });
 const PageQuery = z.object({ cursor: Cursor, limit: Limit });
-/** The name of a log and a number in it, or the id of an entry of a stream; never longer than 64 bits hold. */
+/** The name of a log with a number in it, or the id of a stream entry. Each number fits into 64 bits. */
 const FEED_CURSOR = /^(?:\d{1,19}|[\w.-]{1,63}:[a-z\d]{1,32})-\d{1,19}$/;
 
 const EventsAnswer = z.object({
@@ -51,7 +51,7 @@ const TimelineAnswer = z.object({
   cursor: z.string().optional(),
 });
 
-/** What happened: to everybody as a feed, and to one user as a timeline (rule PR12). */
+/** The feed of all users, and the timeline of one user (rule PR12). */
 export function addChangesRoutes(table: RouteTable): void {
   const streams = new EventStreams(table.deps);
   addRoute(table, {

@@ -8,15 +8,15 @@ import { TimeMs, UserIdOut, UserIdParam } from '../schemas.ts';
 const TOKEN_LIFE_S = 86_400;
 const MAX_NAME_LENGTH = 64;
 /**
- * Headers that proxies and content networks add, and browsers and command lines do not. A proxy on this machine makes a
- * stranger look like a loopback client.
+ * Headers that proxies and content networks add, and that browsers and command lines do not send. A proxy on this machine
+ * makes a remote client look like a loopback client.
  */
 const PROXY_HEADERS =
   /^(?:forwarded|via|cdn-loop|x-real-ip|true-client-ip|client-ip|(?:x-(?:forwarded|forwarder|original|client|cluster-client|remote|envoy|amz|amzn|azure|arr|appengine|cloud-trace|vercel|nf|varnish|request-start|scheme|proxy)|cf|fly|fastly|akamai|incap|ali|eagleid)(?:-|$).*)$/;
 const LOOPBACK_PEER = /^(?:::ffff:)?127(?:\.\d{1,3}){3}$|^::1$/;
-/** Any other name may have been pointed at this machine by somebody's page. */
+/** Some page may have pointed any other name at this machine. */
 const LOCAL_HOST = /^(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?$/i;
-/** A page that a developer serves on this machine, on whatever port. */
+/** A page that a developer serves on this machine, on any port. */
 const LOCAL_ORIGIN = /^https?:\/\/(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?$/;
 
 const NameQuery = z.object({
@@ -27,7 +27,7 @@ const NameQuery = z.object({
     .optional(),
 });
 
-/** Hands a token to whoever develops on this very machine; the route exists in development alone. */
+/** Gives a token to a developer on this machine. The route exists in development only. */
 export function addDevTokenRoute(table: RouteTable): void {
   const { config } = table.deps;
   if (config.environment !== 'development' || config.jwtSecrets.length === 0) return;
@@ -65,15 +65,15 @@ function devToken(call: Call): Outcome {
   return ok(answer);
 }
 
-/** Refuses on any sign that somebody else is behind the request: a proxy, another site, another name for this machine. */
+/** Refuses on any sign of somebody else behind the request: a proxy, another site, another name for this machine. */
 function isLocal(call: Call): boolean {
   const { req, env } = call.context;
   for (const name of req.raw.headers.keys()) if (PROXY_HEADERS.test(name)) return false;
   const origin = req.header('origin');
   if (origin !== undefined && !LOCAL_ORIGIN.test(origin)) return false;
-  // Pages of another port of this machine are of the same site.
+  // Pages of another port of this machine belong to the same site.
   if (req.header('sec-fetch-site')?.includes('cross-site') === true) return false;
-  // A target with a name of its own wins over `Host` (RFC 9112 section 3.2.2).
+  // An absolute target wins over `Host` (RFC 9112 section 3.2.2).
   if (!LOCAL_HOST.test(new URL(req.url).host)) return false;
   return LOOPBACK_PEER.test(env.peer) && LOCAL_HOST.test(req.header('host') ?? '');
 }

@@ -7,7 +7,7 @@ const documentation = { method: 'get', access: 'anyone', tag: 'Documentation' } 
 
 const JSON_HEADERS = { 'content-type': 'application/json' } as const;
 
-/** Answers what renders both pages. */
+/** Returns the function that renders both pages. */
 export function addDocsRoutes(table: RouteTable): () => Pages {
   const isDevelopment = table.deps.config.environment === 'development';
   const pages = renderOnce(table);
@@ -31,7 +31,7 @@ export function addDocsRoutes(table: RouteTable): () => Pages {
   return pages;
 }
 
-/** The page runs no script and loads nothing. In development its console may ask this server, as the README shows. */
+/** The page runs no script and loads nothing. In development its console may call this server, as the README shows. */
 function contentSecurityPolicy(isDevelopment: boolean): string {
   const own = isDevelopment ? "; connect-src 'self'" : '';
   return `default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'${own}`;
@@ -42,7 +42,7 @@ interface Pages {
   readonly html: Uint8Array<ArrayBuffer>;
 }
 
-/** Renders both pages when the first of them is asked for, since all routes are known then; they never change. */
+/** Renders both pages at the first request, because all routes are known then. They never change. */
 function renderOnce(table: RouteTable): () => Pages {
   let pages: Pages | undefined;
   const render = (): Pages => {

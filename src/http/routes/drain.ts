@@ -24,7 +24,7 @@ const drain = {
   errors: ['not-found', 'node-ambiguous', 'node-silent', 'presence-unavailable'],
 } as const;
 
-/** Takes a node out of service without ending it, and back (rule DR1). */
+/** Drains a node without ending it, and takes it back (rule DR1). */
 export function addDrainRoutes(table: RouteTable): void {
   addRoute(table, {
     ...drain,

@@ -5,14 +5,14 @@ import type { Log } from '../../logging/log.ts';
 import type { Presence, StoredChange } from '../../presence/api.ts';
 import { type Outcome, refused } from '../outcome.ts';
 
-/** Readers that may listen to one node at a time; each asks the store for itself. */
+/** Largest number of readers of one node. Each queries the store by itself. */
 const MAX_STREAMS = 100;
 const POLL_MS = 250;
 const PAGE = 500;
-/** A comment line at least this often, so that neither side nor a proxy takes the stream for dead. */
+/** The server sends a comment line at least this often, so that neither side nor a proxy ends the stream as dead. */
 const KEEP_ALIVE_MS = 5000;
 const COMMENT = ':\n\n';
-/** Bytes that may wait for a slow reader; beyond, reading pauses until some left. */
+/** Largest number of bytes that wait for a slow reader. Beyond it, reading pauses until some are sent. */
 const MAX_WAITING_BYTES = 262_144;
 
 interface FeedDeps {
@@ -30,7 +30,7 @@ export class EventStreams {
     this.#deps = deps;
   }
 
-  /** Streams what comes after `cursor`. A stream whose cursor expires, or whose store fails, ends: the reader resumes. */
+  /** Streams the entries after `cursor`. The stream ends if the cursor expires or the store fails; the reader resumes. */
   open(cursor: string): Outcome {
     if (this.#open >= MAX_STREAMS) return refused('overloaded');
     this.#open += 1;
@@ -38,7 +38,7 @@ export class EventStreams {
       this.#open -= 1;
     });
     const strategy = new ByteLengthQueuingStrategy({ highWaterMark: MAX_WAITING_BYTES });
-    // nginx would hold the answer back until its buffer is full.
+    // Otherwise nginx would buffer the answer until its buffer is full.
     const headers = { 'content-type': 'text/event-stream; charset=utf-8', 'x-accel-buffering': 'no' };
     return ok(new Response(new ReadableStream<Uint8Array>(reader, strategy), { headers }));
   }
@@ -70,7 +70,7 @@ class FeedReader {
     this.#stop();
   }
 
-  /** Ends the stream where reading meets a bug: nobody waits for it, and the reader resumes. */
+  /** Ends the stream if reading meets a bug. No caller waits for it, and the reader resumes. */
   #go(controller: ReadableStreamDefaultController<Uint8Array>): void {
     this.#read(controller).catch((error: unknown) => {
       logInternalError(this.#deps.log, { where: 'background', error });
@@ -108,7 +108,7 @@ class FeedReader {
   }
 }
 
-/** An entry of the feed as it goes out; epochs and periods are decimal strings. */
+/** An entry of the feed in an answer. Epochs and periods are decimal strings. */
 export function eventOf(change: StoredChange): Readonly<Record<string, unknown>> {
   const { cursor, userId, event, at, period, epoch, cause, node } = change;
   const reason = event === 'offline' ? { reason: cause } : {};

@@ -46,7 +46,7 @@ function readiness(call: Call): Response {
     return context.json({ status: 'unavailable', ...errorBody(reason, language) }, 503, {
       'retry-after': '1',
     });
-  // All nodes share the database: were none of them ready, a load balancer would refuse those who are online.
+  // All nodes share the database. If none were ready, a load balancer would refuse users who are online.
   if (!deps.settlementAvailable())
     return context.json({ status: 'degraded', ...errorBody('settlement-unavailable', language) });
   return context.json({ status: 'ok' });

@@ -70,7 +70,7 @@ async function push(call: Call): Promise<Outcome> {
   }
   const batch = parseBatch({ text, value });
   if (!batch.ok) return pushRefused(batch.error, call.language);
-  // Handed over in one turn and in order: a user gets the messages of a batch as they stand in it.
+  // In one turn and in order, so that a user gets the messages of a batch in its order.
   const reports = await Promise.all(batch.value.map((request) => router.push(request)));
   return ok(call.context.json(reports));
 }

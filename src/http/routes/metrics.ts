@@ -17,7 +17,7 @@ export function addMetricsRoute(table: RouteTable): void {
   });
 }
 
-/** Renders once for all who ask in one turn of the event loop: it costs milliseconds, and one write may ask many times. */
+/** Renders once for all requests of one turn of the event loop: it costs milliseconds, and one write may have many. */
 function renderOnceATurn(page: MetricsPage, clock: Clock): () => Promise<string> {
   let ofThisTurn: Promise<string> | undefined;
   return () => {

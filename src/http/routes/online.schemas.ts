@@ -12,9 +12,9 @@ import {
   UserIdOut,
 } from '../schemas.ts';
 
-/** Most users that one status request may name. */
+/** Largest number of users in one status request. */
 export const MAX_STATUS_IDS = 1_000;
-/** Most players on one page. */
+/** Largest number of players on one page. */
 export const MAX_PAGE = 1_000;
 
 export const LoginBody = z.object({ playerId: UserIdIn, ip: AddressIn }).openapi('Login');
@@ -35,7 +35,7 @@ export const PlayersQuery = z.object({
     .openapi({ description: `Players a page, 1 to ${MAX_PAGE}; without it all are answered.` }),
   cursor: z
     .string()
-    // A page ends with a user, and the next one begins after that user.
+    // The cursor is the last user of a page. The next page begins after that user.
     .refine((text) => parseUserId(text) !== undefined)
     .optional()
     .openapi({ description: 'The `cursor` of the page before.' }),

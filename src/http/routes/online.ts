@@ -112,7 +112,7 @@ async function logout(call: Call): Promise<Outcome> {
   if (!body.ok) return body;
   const { playerId: userId, epoch, blockMs } = body.value;
   if (!mayActFor(call.caller, userId)) return refused('user-mismatch');
-  // Nobody may shut a user out, not even themselves, but the service.
+  // Only the service may block a user; users may not block themselves.
   if (blockMs !== undefined && call.caller.kind !== 'service')
     return refused('forbidden', fieldDetail('blockMs', call.language));
   const { presence } = call.deps;
@@ -141,7 +141,7 @@ async function logout(call: Call): Promise<Outcome> {
   }
 }
 
-/** The seed answered a second logout as it did the first; its page logs out twice when it is closed. */
+/** The Go server answered a second logout like the first. Its page logs out twice when it closes. */
 async function logoutOfOffline(call: Call, userId: number): Promise<Outcome> {
   const recorded = await askPresence(call, call.deps.presence.lastLogout(userId));
   if (!recorded.ok) return recorded;

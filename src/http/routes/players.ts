@@ -9,7 +9,7 @@ import { PlayerAnswer, PlayersAnswer, PlayersQuery, StatusAnswer, StatusBody } f
 
 const presenceRead = { tag: 'Presence', errors: ['presence-unavailable'] } as const;
 
-/** Who is online, and what is known of one user or of many. */
+/** The users online, and the status of one user or of many. */
 export function addPlayersRoutes(table: RouteTable): void {
   addRoute(table, {
     ...presenceRead,
@@ -76,14 +76,14 @@ async function players(call: Call): Promise<Outcome> {
 async function player(call: Call): Promise<Outcome> {
   const userId = userIdOf(call, 'playerId', call.context.req.param('playerId'));
   if (!userId.ok) return userId;
-  // Where presence forgot a user (`LINGXI_LAST_SEEN_TTL_S`), this is what SQL knows.
+  // If presence no longer has the user (`LINGXI_LAST_SEEN_TTL_S`), this comes from SQL.
   const asked = await askPresence(call, call.deps.presence.find(userId.value));
   if (!asked.ok) return asked;
   const found = asked.value;
   const tellsOffline = call.deps.config.lastSeenTtlS > 0;
   if (!found.ok && tellsOffline) return refused(found.error);
   const user = found.ok ? found.value : undefined;
-  // With a time to live of 0 nothing is told of who is offline, not even what SQL still knows.
+  // With a time to live of 0 the answer has nothing about offline users, not even what SQL still knows.
   if (user === undefined || (user.status === 'offline' && !tellsOffline))
     return refusedExactly('unknown-user', { sentence: 'never-online' });
   return ok(

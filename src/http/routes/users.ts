@@ -40,7 +40,7 @@ const DisconnectAnswer = z.object({
   blockedUntil: BlockedUntil,
 });
 
-/** What the service sees of a user's sockets, and how it ends them. */
+/** Shows the service a user's sockets, and lets it end them. */
 export function addUsersRoutes(table: RouteTable): void {
   addRoute(table, {
     method: 'get',
@@ -111,9 +111,9 @@ async function disconnect(call: Call): Promise<Outcome> {
     outcome: result.ok ? 'ended' : result.error,
   });
   if (!result.ok) {
-    // Without an epoch it means that the user came back faster than this could be done.
+    // Without an epoch it means that the user came back before the kick was done.
     if (result.error === 'superseded') return refused('presence-unavailable');
-    // The block of a user who is offline holds, or is lifted, all the same.
+    // The block of an offline user is set, or lifted, all the same.
     if (result.error !== 'not-online' || blockMs === undefined) return refused(result.error);
   }
   return ok(
