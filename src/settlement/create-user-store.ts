@@ -10,8 +10,8 @@ import { NO_USERS_TABLE, usersTableFailures } from './users-table.ts';
 const INSUFFICIENT_PRIVILEGE = '42501';
 
 /**
- * Opens the embedded database, or PostgreSQL where `databaseUrl` is set, brings our own tables up to date as
- * `migrate` says, and checks the operator's users table. A failure is one sentence that says what to do.
+ * Opens the embedded database, or PostgreSQL if `databaseUrl` is set. Migrates our own tables as `migrate` says, and checks
+ * the operator's users table. A failure gives one sentence that says what to do.
  */
 export async function createUserStore(options: UserStoreOptions): Promise<Result<UserStore, StartFailure>> {
   const opened = await openConnection(options);
@@ -40,7 +40,7 @@ export async function createUserStore(options: UserStoreOptions): Promise<Result
   );
 }
 
-/** A schema that the role may not use hides even whether the table exists. */
+/** If the role may not use the schema, it cannot even see whether the table exists. */
 async function cannotLook(
   connection: SqlConnection,
   options: UserStoreOptions,

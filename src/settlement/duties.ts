@@ -1,6 +1,6 @@
 import type { Duty } from '../protocol/periods.ts';
 
-/** One duty per period, sorted by user and period: the later logout counts, and any reason beats `reconciled`. */
+/** Merges to one duty per period, sorted by user and period. The later logout counts; any reason beats `reconciled`. */
 export function mergeDuties(duties: readonly Duty[]): readonly Duty[] {
   const byPeriod = new Map<string, Duty>();
   for (const duty of duties) {

@@ -1,26 +1,26 @@
 import type { UserStoreOptions } from './sql-dialect.ts';
 import { NO_USERS_TABLE, parseTableName, quoteIdentifier, quoteTable } from './users-table.ts';
 
-/** Who gets the rights, and the schema of our own tables. */
+/** The role that gets the rights, and the schema of our own tables. */
 export interface Grantee {
-  /** `undefined`: not known, and left for the operator to fill in. */
+  /** `undefined`: not known; the operator fills it in. */
   readonly role: string | undefined;
   readonly schema: string;
 }
 
-/** Stands for a role that nobody named: PostgreSQL refuses it, so that pasting it gives no rights to the wrong one. */
+/** Placeholder for an unknown role. PostgreSQL refuses it, so a pasted statement gives no rights to the wrong role. */
 const UNNAMED = '<role of the server>';
-/** Everybody may use it unless somebody took that right away. */
+/** Every role may use this schema by default. */
 const DEFAULT_SCHEMA = 'public';
 
-/** The rights that the gateway needs of our own tables. */
+/** The rights that the gateway needs on our own tables. */
 export const OWN_TABLE_RIGHTS: readonly { readonly table: string; readonly rights: readonly string[] }[] = [
   { table: 'lingxi_periods', rights: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'] },
   { table: 'lingxi_nodes', rights: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'] },
   { table: 'lingxi_migrations', rights: ['SELECT'] },
 ];
 
-/** The statements that let a role run a gateway on tables that belong to another one. */
+/** The statements that let a role run a gateway on tables of another role. */
 export function grantsNeeded(options: UserStoreOptions, grantee: Grantee): readonly string[] {
   const to = nameOf(grantee);
   return [

@@ -9,21 +9,21 @@ import type { UserStore } from './user-store.ts';
 export interface GroupCommitOptions {
   readonly store: Pick<UserStore, 'open' | 'lookup'>;
   readonly clock: Clock;
-  /** `LINGXI_SQL_TIMEOUT_MS`: a call that is not answered by then rejects. */
+  /** `LINGXI_SQL_TIMEOUT_MS`: a call without an answer rejects after this time. */
   readonly timeoutMs: number;
-  /** Told what SQL said of each batch that it did not take. */
+  /** Called with SQL's error for each batch that failed. */
   readonly failures: Pick<LoginFailures, 'refused' | 'failed'>;
-  /** Logins in one transaction at most, see {@link groupCommitSize}. */
+  /** Largest number of logins in one transaction, see {@link groupCommitSize}. */
   readonly maxBatch: number;
 }
 
-/** Logins that wait for SQL at most; beyond it they fail at once instead of waiting for their deadline. */
+/** Largest number of logins that wait for SQL. Further ones fail at once instead of at their deadline. */
 export const MAX_WAITING_LOGINS = 20_000;
 
-/** In a storm of logins, from one commit to the next: each costs an fsync, whatever it carries. */
+/** Time between two commits in a burst of logins, because each commit costs an fsync. */
 const COMMIT_SPACING_MS = 8;
 
-/** SQLite pays one fsync a batch, PostgreSQL's rows travel. */
+/** SQLite pays one fsync a batch; PostgreSQL's rows travel over the network. */
 export function groupCommitSize(databaseUrl: string | undefined): number {
   return databaseUrl === undefined ? 1000 : 500;
 }
@@ -34,8 +34,8 @@ export class SettlementTimeout extends Error {
 }
 
 /**
- * The SQL side of logins: lookups and openings of many users share statements and transactions. A rejection is what SQL
- * said, or that it said nothing in time; whether an opening that ran into its deadline was written is unknown.
+ * The SQL side of logins. Lookups and openings of many users share statements and transactions. A rejection has SQL's
+ * error, or means that SQL did not answer in time. It is unknown whether an opening that timed out was written.
  */
 export class GroupCommit {
   readonly #options: GroupCommitOptions;
@@ -66,12 +66,12 @@ export class GroupCommit {
     });
   }
 
-  /** Openings and lookups that no batch has taken yet. */
+  /** Openings and lookups that are in no batch yet. */
   get waiting(): number {
     return this.#openings.waiting + this.#lookups.waiting;
   }
 
-  /** Resolves once the period's row, and the reset of the user's time where asked for, are committed. */
+  /** Resolves once the period's row is committed, and the reset of the user's time if requested. */
   async open(opening: Opening): Promise<void> {
     await this.#byDeadline(this.#openings.submit(opening));
   }
@@ -85,7 +85,7 @@ export class GroupCommit {
     const late = new Promise<Result<Response, unknown>>((resolve) => {
       const timer = clock.after(timeoutMs, () => {
         resolve(err(new SettlementTimeout(`SQL did not answer within ${timeoutMs} ms`)));
-        // A login that was refused must not open a period later.
+        // A refused login must not open a period later.
         ticket.cancel();
       });
       void ticket.result.then(() => timer.cancel());
@@ -96,7 +96,7 @@ export class GroupCommit {
   }
 }
 
-/** One row that SQL refuses for good must not refuse the logins that share its batch. */
+/** A row that SQL rejects for good must not fail the other logins of its batch. */
 async function openEach(
   { store, failures }: Pick<GroupCommitOptions, 'store' | 'failures'>,
   openings: readonly Opening[],

@@ -3,12 +3,12 @@ import type { Log } from '../logging/log.ts';
 import type { Opening } from '../protocol/periods.ts';
 import { sqlErrorFields } from './sql-errors.ts';
 
-/** Lines a second at most: a storm of logins that fail must not be one of lines. Each refused user has a cause of their own. */
+/** Largest number of lines a second: many failed logins must not flood the log. Each refused user has its own cause. */
 const MAX_REFUSED_LINES = 20;
 const MAX_FAILED_LINES = 1;
 const WINDOW_MS = 1000;
 
-/** Tells the log why SQL let nobody in, with what SQL said. Lines that come too soon are counted in the next one. */
+/** Logs why SQL refused logins, with SQL's error. The next line counts those that came too soon for a line. */
 export class LoginFailures {
   readonly #log: Log;
   readonly #refused: LineLimit;
@@ -20,7 +20,7 @@ export class LoginFailures {
     this.#failed = new LineLimit(clock, MAX_FAILED_LINES);
   }
 
-  /** SQL refuses this opening for good. */
+  /** SQL rejects this opening for good. */
   refused({ userId }: Opening, error: unknown): void {
     const logins = this.#refused.count(1);
     if (logins === 0) return;
@@ -30,7 +30,7 @@ export class LoginFailures {
     );
   }
 
-  /** A batch of `logins` was not taken, which may pass. */
+  /** A batch of `logins` failed, maybe only for now. */
   failed(logins: number, error: unknown): void {
     const counted = this.#failed.count(logins);
     if (counted === 0) return;
@@ -53,7 +53,7 @@ class LineLimit {
     this.#maxLines = maxLines;
   }
 
-  /** Adds to what the next line tells; answers the sum where a line may be written now, else 0. */
+  /** Adds to the count of the next line. Returns the sum if a line may be written now, otherwise 0. */
   count(logins: number): number {
     this.#counted += logins;
     const now = this.#clock.monotonic();

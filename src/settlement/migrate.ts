@@ -8,17 +8,17 @@ import { describeError } from './sql-errors.ts';
 import { openSqlite } from './sqlite.ts';
 
 const MIGRATIONS_TABLE = 'lingxi_migrations';
-/** Shown among the migrations: the users table that the embedded database makes for itself. */
+/** Shown among the migrations: the users table that the embedded database creates. */
 const USERS_TABLE_STEP = 'users-table';
 
 export interface Migrated {
-  /** Names of what was applied, oldest first. */
+  /** Names of the applied migrations, oldest first. */
   readonly applied: readonly string[];
-  /** What a server of another role needs beside that. Empty on the embedded database. */
+  /** The grants that a server with another role needs. Empty on the embedded database. */
   readonly grants: readonly string[];
 }
 
-/** Applies what is pending, under a lock, as `lingxi migrate` does. `serverRole` is who gets the grants. */
+/** Applies the pending migrations, under a lock, as `lingxi migrate` does. `serverRole` gets the grants. */
 export async function runMigrations(
   options: UserStoreOptions,
   serverRole?: string,
@@ -37,7 +37,7 @@ export async function runMigrations(
   }
 }
 
-/** Brings an open database up to date, or with `check` refuses one that is not. */
+/** Migrates an open database, or with `check` refuses an old one. */
 export async function migrate(
   connection: SqlConnection,
   options: UserStoreOptions,
@@ -78,7 +78,7 @@ export async function openConnection(
   return databaseUrl === undefined ? openSqlite(options) : openPostgres({ ...options, databaseUrl });
 }
 
-/** The steps that are missing; fails where the database has some that this program does not know. */
+/** The missing steps. Fails if the database has steps that this program does not know. */
 async function lookAtSteps(connection: SqlConnection): Promise<Result<readonly string[], StartFailure>> {
   const isMigrated = await connection.tableExists(MIGRATIONS_TABLE);
   const applied = isMigrated ? await appliedNames(connection.db) : new Set<string>();
@@ -89,7 +89,7 @@ async function lookAtSteps(connection: SqlConnection): Promise<Result<readonly s
   return ok(users === undefined ? pending : [...pending, USERS_TABLE_STEP]);
 }
 
-/** An older program would not know what the newer tables mean, and could spoil them. */
+/** An older program does not know the newer tables and could damage them. */
 function newerThanThis(applied: ReadonlySet<string>): StartFailure | undefined {
   const known = new Set(MIGRATIONS.map(({ name }) => name));
   const newer = [...applied].filter((name) => !known.has(name)).sort();
@@ -100,13 +100,13 @@ function newerThanThis(applied: ReadonlySet<string>): StartFailure | undefined {
 }
 
 async function apply(connection: SqlConnection): Promise<Result<readonly string[], StartFailure>> {
-  // Asked before the transaction: on SQLite it holds the only connection.
+  // This runs before the transaction, because on SQLite the transaction holds the only connection.
   const users = await connection.missingUsersTable();
   return connection.exclusively(async (tx) => {
     await sql`create table if not exists ${sql.id(MIGRATIONS_TABLE)} (name text primary key, applied_at timestamp with time zone not null default current_timestamp)`.execute(
       tx,
     );
-    // Another process, maybe a newer one, may have migrated while this one waited for the lock.
+    // Another process, perhaps a newer one, may have migrated while this one waited for the lock.
     const applied = await appliedNames(tx);
     const newer = newerThanThis(applied);
     if (newer !== undefined) return err(newer);

@@ -1,6 +1,6 @@
 type Work = () => Promise<void>;
 
-/** Lets one caller of this process in; others are answered false at once, as those whom `run` refuses. */
+/** Runs one caller of this process at a time. Others get false at once, like those that `run` refuses. */
 export function oneAtATime(run: (work: Work) => Promise<boolean>): (work: Work) => Promise<boolean> {
   let busy = false;
   return async (work) => {

@@ -9,8 +9,8 @@ import type { UserStore } from './user-store.ts';
 const LOCK_FILE = 'lock.db';
 
 /**
- * Opens the store for the process that serves. An embedded data folder belongs to one process: a second one would
- * take the periods that run here for those of a dead process and end them.
+ * Opens the store for the process that serves. An embedded data folder belongs to one process. A second one would treat
+ * the running periods as those of a dead process and end them.
  */
 export async function ownUserStore(options: UserStoreOptions): Promise<Result<UserStore, StartFailure>> {
   const opened = await createUserStore(options);
@@ -31,7 +31,7 @@ export async function ownUserStore(options: UserStoreOptions): Promise<Result<Us
   return ok(Object.assign(store, { close }));
 }
 
-/** A transaction that is never committed holds the lock: the system frees it however this process ends. */
+/** An uncommitted transaction holds the lock. The system frees it when this process ends in any way. */
 function lockFolder(dataDir: string): Database.Database | undefined {
   let database: Database.Database | undefined;
   try {

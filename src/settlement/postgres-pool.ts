@@ -2,26 +2,26 @@ import type { PostgresPool, PostgresPoolClient } from 'kysely';
 import pg from 'pg';
 
 /**
- * For how long a time-out is set on the server. `connection`: it is a parameter with which each connection begins.
- * `transaction`: it is set anew in each transaction, and a lone statement gets a transaction of its own. A pooler gives one
- * connection of the server to many programs in turn: a setting of the connection would reach the others.
+ * The scope of a timeout on the server. `connection`: it is a startup parameter of each connection. `transaction`: each
+ * transaction sets it, and a single statement gets its own transaction. A pooler gives one server connection to many
+ * programs in turn, so a setting of the connection would reach the others.
  */
 export type TimeoutScope = 'connection' | 'transaction';
 
 export interface PostgresPoolOptions {
   readonly databaseUrl: string;
-  /** Connections at most. */
+  /** Largest number of connections. */
   readonly max: number;
-  /** To connect, and to wait for a free connection. */
+  /** Timeout to connect, and to wait for a free connection. */
   readonly connectTimeoutMs: number;
-  /** For one statement, on the server and here. */
+  /** Timeout of one statement, on the server and here. */
   readonly statementTimeoutMs: number;
-  /** After it the server ends a transaction whose client has gone silent, so that a frozen node holds no locks. */
+  /** After this time the server ends the transaction of a silent client, so that a frozen node holds no locks. */
   readonly idleInTransactionMs: number;
   readonly timeoutScope: TimeoutScope;
 }
 
-/** What kysely asks of a client, apart from cursors. */
+/** The client interface of kysely, without cursors. */
 interface GuardedClient {
   readonly query: (text: string, parameters: readonly unknown[]) => Promise<unknown>;
   readonly release: () => void;
@@ -34,7 +34,7 @@ type TypeParser = (value: string) => unknown;
 /** The server gets this much time to report its own statement timeout before this side gives up on it. */
 const CLIENT_GRACE_MS = 250;
 
-/** A pool of `pg` whose connections are thrown away once they are in doubt. */
+/** A pool of `pg` that closes a connection once its state is in doubt. */
 export function createPostgresPool(options: PostgresPoolOptions): pg.Pool {
   const pool = new pg.Pool({
     connectionString: options.databaseUrl,
@@ -56,13 +56,13 @@ export function createPostgresPool(options: PostgresPoolOptions): pg.Pool {
         oid === INT8_OID ? Number : (pg.types.getTypeParser(oid, format ?? 'text') as TypeParser),
     },
   });
-  // A lost connection is reported by the statement that needed it; unheard, these events would end the process.
+  // The statement on a lost connection reports the loss. Without a listener these events would end the process.
   pool.on('error', () => undefined);
   pool.on('connect', (client) => client.on('error', () => undefined));
   return pool;
 }
 
-/** The pool as kysely wants it. */
+/** The pool in the form that kysely needs. */
 export function guardedPool(pool: pg.Pool, options: PostgresPoolOptions): PostgresPool {
   return {
     async connect() {
@@ -76,8 +76,8 @@ export function guardedPool(pool: pg.Pool, options: PostgresPoolOptions): Postgr
 }
 
 /**
- * After a statement that the server did not answer in time the connection still waits for that answer, and whatever
- * comes next would queue behind it: such a connection is closed instead of going back to the pool.
+ * After a statement timed out, its connection still waits for that answer, and the next statement would queue behind it.
+ * So such a connection is closed instead of going back to the pool.
  */
 function guardedClient(client: pg.PoolClient): GuardedClient {
   let broken: Error | undefined;
@@ -95,7 +95,7 @@ function guardedClient(client: pg.PoolClient): GuardedClient {
   };
 }
 
-/** Every transaction begins with its own time-outs, in one round trip. */
+/** Every transaction begins with its own timeouts, in one round trip. */
 function limitedClient(client: GuardedClient, begin: string): GuardedClient {
   let isOpen = false;
   const open = async (): Promise<void> => {
@@ -137,7 +137,7 @@ function beginning({ statementTimeoutMs, idleInTransactionMs }: PostgresPoolOpti
   return `begin; set local statement_timeout = ${statementTimeoutMs}; set local idle_in_transaction_session_timeout = ${idleInTransactionMs}`;
 }
 
-/** An answer of the server, after which the connection is in order again. */
+/** An error from the server itself: the connection is still in order. */
 function isServerError(error: unknown): boolean {
   return error instanceof pg.DatabaseError && error.severity !== 'FATAL';
 }

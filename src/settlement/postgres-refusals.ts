@@ -1,14 +1,14 @@
 import { describeError, errorCode } from './sql-errors.ts';
 
-/** A kind of refusal, known by its SQLSTATE or, behind a pooler that has one code for everything, by its words. */
+/** A kind of refusal, recognised by its SQLSTATE, or by its words behind a pooler with one code for everything. */
 interface Refusal {
   readonly codes: readonly string[];
   readonly words: RegExp;
-  /** What stands after "PostgreSQL at <target> ". */
+  /** The text after "PostgreSQL at <target> ". */
   say(cause: string): string;
 }
 
-/** Tried in this order: the more exact ones come first. */
+/** In the order of the checks: the more exact ones come first. */
 const REFUSALS: readonly Refusal[] = [
   {
     codes: [],
@@ -85,17 +85,17 @@ export function connectFailure(databaseUrl: string, error: unknown): string {
   return `PostgreSQL at ${target} does not answer (${code ?? cause}): start it, or correct DATABASE_URL.`;
 }
 
-/** Whether a server or pooler refused the parameters with which the connection began, not the connection. */
+/** Whether a server or pooler refused the startup parameters, not the connection. */
 export function refusesStartupParameter(error: unknown): boolean {
   return /startup parameter/i.test(describeError(error));
 }
 
-/** What the server said itself has an SQLSTATE; what the system says of the network has not. */
+/** An error of the server has an SQLSTATE; an error of the network has not. */
 function isAnswer(error: unknown): boolean {
   return /^[0-9A-Z]{5}$/.test(errorCode(error) ?? '') && error instanceof Error && 'severity' in error;
 }
 
-/** Host and database of the address, without its user and password. */
+/** Host and database of the address, without user and password. */
 function describeTarget(databaseUrl: string): string | undefined {
   if (!/^postgres(?:ql)?:\/\//.test(databaseUrl) || !URL.canParse(databaseUrl)) return undefined;
   const url = new URL(databaseUrl);

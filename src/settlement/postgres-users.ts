@@ -11,7 +11,7 @@ interface ColumnFacts {
   readonly readable: boolean;
   readonly updatable: boolean;
   readonly insertable: boolean;
-  /** Whose rights these are. */
+  /** The role with these rights. */
   readonly role: string;
 }
 
@@ -28,7 +28,7 @@ const TIME_TYPES: Readonly<Record<string, UserTimeType>> = {
   bigint: 'bigint',
 };
 
-/** Finds the operator's users table and checks that it can carry settlements. */
+/** Finds the operator's users table and checks that settlements can use it. */
 export async function inspectPostgresUsers(
   db: SqlExecutor,
   options: UserStoreOptions,

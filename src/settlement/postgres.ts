@@ -20,9 +20,9 @@ import type {
   UserStoreOptions,
 } from './sql-dialect.ts';
 
-/** Building an index on a big table takes as long as it takes; waiting for another node's migration is part of it. */
+/** An index on a big table takes long, and so does the wait for another node's migration. */
 const MIGRATION_TIMEOUT_MS = 600_000;
-/** A reconciler that freezes in mid-pass loses the lock after this. */
+/** A reconciler that freezes in the middle of a pass loses the lock after this time. */
 const RECONCILER_IDLE_MS = 30_000;
 const MIGRATION_LOCK = 'lingxi.migrate';
 const RECONCILER_LOCK = 'lingxi.reconcile';
@@ -48,8 +48,8 @@ interface PostgresOptions extends UserStoreOptions {
 }
 
 /**
- * A pool whose time-outs are in force, or `undefined` where they do not hold in this scope: PgBouncer refuses them at the
- * start of a connection, or takes them and passes them over. Rejects where there is no connection at all.
+ * A pool with working timeouts, or `undefined` if they do not work in this scope: PgBouncer refuses them at the start of
+ * a connection, or accepts and ignores them. Rejects if there is no connection at all.
  */
 async function tryOpen(
   options: UserStoreOptions & { readonly databaseUrl: string },
@@ -78,7 +78,7 @@ export const postgresDialect: SqlDialect = {
   timeType: sql`timestamptz`,
   batch(columns) {
     const arrays = columns.map((column) =>
-      // As text: the driver would look at each number for what must be escaped in it.
+      // As text: the driver would check each number for characters to escape.
       column.type === 'integer'
         ? sql`${`{${column.values.join(',')}}`}::bigint[]`
         : sql`${column.values}::text[]`,
@@ -86,7 +86,7 @@ export const postgresDialect: SqlDialect = {
     const names = columns.map((column) => sql.id(column.name));
     return sql`unnest(${sql.join(arrays)}) as batch(${sql.join(names)})`;
   },
-  // Exact, unlike to_timestamp(): whole milliseconds never pass through a fraction of a second.
+  // Exact, unlike to_timestamp(): it never converts whole milliseconds to a fraction of a second.
   toTime: (ms) => sql`(timestamptz 'epoch' + (${ms}) * interval '1 millisecond')`,
   toMs: epochMs,
   toUserTime(time, type) {
@@ -118,7 +118,7 @@ function openPool(
 }
 
 function connection(db: SqlExecutor, options: PostgresOptions): SqlConnection {
-  // Apart from the pool: the pass holds this one while its statements need others, and a pool of 1 must do.
+  // Not from the pool: the pass holds this connection while its statements need others, and a pool of 1 must suffice.
   const lockDb = openPool(options, {
     max: 1,
     statementTimeoutMs: options.sqlTimeoutMs,
@@ -137,7 +137,7 @@ function connection(db: SqlExecutor, options: PostgresOptions): SqlConnection {
     missingUsersTable: () => Promise.resolve(undefined),
     role: () => connectedRole(db),
     inspectUsers: () => inspectPostgresUsers(db, options),
-    // One connection carries the lock: a second taker of this process would wait for it instead of being refused.
+    // One connection has the lock. A second caller in this process would wait for it instead of being refused.
     withReconcilerLock: oneAtATime((work) => withReconcilerLock(lockDb, work)),
     async ping() {
       await sql`select 1`.execute(db);
@@ -152,7 +152,7 @@ async function connectedRole(db: SqlExecutor): Promise<ConnectedRole | undefined
   const wanted = OWN_TABLE_RIGHTS.flatMap(({ table, rights }) =>
     rights.map((right) => sql`(${table}::text, ${right}::text)`),
   );
-  // A table that does not exist yet answers NULL, which does not count.
+  // A table that does not exist yet gives NULL, which does not count.
   const found = await sql<ConnectedRole>`
     select current_user as role, coalesce(current_schema(), 'public') as schema,
       coalesce(bool_and(has_table_privilege(to_regclass(wanted.name), wanted.privilege)), true) as "mayUseOwnTables"
@@ -191,7 +191,7 @@ async function withReconcilerLock(lockDb: SqlExecutor, work: () => Promise<void>
   });
 }
 
-/** Advisory locks are one space for a whole database: deployments in different schemas must not meet. */
+/** Advisory locks share one space in a database, so deployments in different schemas need different keys. */
 function lockKey(name: string): SqlExpression {
   return sql`hashtextextended(coalesce(current_schema(), '') || ${`.${name}`}::text, 0)`;
 }

@@ -14,10 +14,10 @@ import type { Settler } from './settler.ts';
 import { describeError, isPermanentError } from './sql-errors.ts';
 import type { UserStore } from './user-store.ts';
 
-/** Openings that wait for SQL to come back, at most; beyond, the oldest is left to the duty of its end. */
+/** Largest number of openings that wait for SQL. Beyond it, the oldest is left to the duty of its end. */
 const MAX_LATE_OPENINGS = 100_000;
 const LATE_RETRY_MS = 1000;
-/** Moved periods that wait for SQL, at most; beyond, the oldest keeps its old node, and with it an earlier logout. */
+/** Largest number of moved periods that wait for SQL. Beyond it, the oldest keeps its old node and an earlier logout. */
 const MAX_MOVED = 100_000;
 const MOVE_GATHER_MS = 200;
 const MOVE_BATCH = 500;
@@ -32,14 +32,14 @@ export interface PresenceLedgerOptions {
   readonly reconciler: Reconciler;
 }
 
-/** SQL as presence sees it: group commits, the settler's news, and openings that follow late. */
+/** The SQL port of presence: group commits, reports of the settler, and late openings. */
 export class PresenceLedger {
   readonly #options: PresenceLedgerOptions;
   readonly #late = new Map<string, Opening>();
-  /** Who waits for the settlement of a period. */
+  /** The logins that wait for the settlement of a period. */
   readonly #waiting = new Map<string, Set<() => void>>();
   #retrying = false;
-  /** Periods that came to this node and whose rows do not say so yet. */
+  /** Periods that came to this node, but still have the old node in their rows. */
   readonly #moved = new Map<string, PeriodKey>();
   #moving: Timer | undefined;
   #isStopped = false;
@@ -112,7 +112,7 @@ export class PresenceLedger {
     this.#options.settler.wake();
   }
 
-  /** Tells SQL what it still can of periods that moved, and gives up what waits for it to come back. */
+  /** Writes the moved periods to SQL if possible, and gives up the openings that still wait for SQL. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#moving?.cancel();
@@ -120,7 +120,7 @@ export class PresenceLedger {
     this.#late.clear();
   }
 
-  /** To be told by the settler and the reconciler. */
+  /** The settler and the reconciler call this. */
   onSettled(duties: readonly Duty[]): void {
     for (const duty of duties) {
       for (const done of this.#waiting.get(keyOf(duty)) ?? []) done();
@@ -154,7 +154,7 @@ export class PresenceLedger {
       for (const [key, opening] of this.#late) {
         const isDone = await this.open(opening).then(
           () => true,
-          // A row that never succeeds must not keep the others waiting: the duty of its end is all that is left of it.
+          // A row that never succeeds must not delay the others. The duty of its end remains.
           (error: unknown) => error instanceof RefusedForGood,
         );
         if (!isDone) break;

@@ -12,13 +12,13 @@ export interface ReconcilerOptions {
     'openPeriods' | 'settle' | 'nodeLives' | 'noteNodeAlive' | 'withReconcilerLock' | 'prunePeriods'
   >;
   /**
-   * For each row whether presence has the period as running or a duty for it waits. Rejects while presence cannot
-   * say: the pass is then skipped.
+   * For each row, whether presence has the period as running or a duty for it waits. Rejects while presence does not
+   * answer; the reconciler then skips the pass.
    */
   readonly presenceKnows: (
     rows: readonly { readonly userId: number; readonly period: number }[],
   ) => Promise<readonly boolean[]>;
-  /** Whether the logouts of a crowd are on their way to SQL: they come before what is only looked at. */
+  /** Whether a burst of logouts is on its way to SQL. It comes before the reconciler's look. */
   readonly isCrowded: () => boolean;
   readonly clock: Clock;
   readonly log: Log;
@@ -28,28 +28,28 @@ export interface ReconcilerOptions {
   readonly periodsRetentionDays: number;
   /** As for the settler. */
   readonly onSettled: (duties: readonly Duty[]) => void;
-  /** This node's sign of life was written, or failed with `error`. */
+  /** The write of this node's sign of life succeeded, or failed with `error`. */
   readonly onNoted?: (error?: unknown) => void;
 }
 
 export const RECONCILE_INTERVAL_MS = 5000;
-/** How long a row must be open and unknown to presence (rule ST4). */
+/** A row must be open and unknown to presence for this time (rule ST4). */
 export const RECONCILE_AFTER_MS = 12_000;
 const PAGE = 500;
-/** Open rows looked at in one pass, so that 100,000 users online cost presence 4,000 look-ups a second. */
+/** Number of open rows in one pass, so that 100,000 users online cost presence 4,000 look-ups a second. */
 const MAX_PAGES_PER_PASS = 40;
-/** How long one pass stands back behind a crowd, in looks. */
+/** How long one pass waits behind a burst, in looks. */
 const MAX_WAITS = 20;
 const WAIT_MS = 100;
 const PRUNE_EVERY_MS = 600_000;
 const PRUNE_BATCH = 1000;
-/** Batches in one pruning: a backlog of years goes over several, and nobody waits for it. */
+/** Batches in one pruning. A backlog of years needs several prunings, and nothing waits for it. */
 const MAX_PRUNE_BATCHES = 20;
 const DAY_MS = 86_400_000;
 
 /**
- * The net under settlement: finds periods that SQL has as open and nobody else knows, settles them with the reason
- * `reconciled` (rules ST4, ST5), keeps this node's line in `lingxi_nodes`, and deletes what is past retention.
+ * The safety net of settlement. It finds periods that are open in SQL and unknown elsewhere, and settles them with the
+ * reason `reconciled` (rules ST4, ST5). It also writes this node's row in `lingxi_nodes` and deletes old rows.
  */
 export class Reconciler {
   readonly #options: ReconcilerOptions;
@@ -66,7 +66,7 @@ export class Reconciler {
     this.#options = options;
   }
 
-  /** Resolves once this node's first sign of life was tried to be written: periods opened later can be settled by it. */
+  /** Resolves after the first try to write this node's sign of life, which settlements of later periods use. */
   async start(): Promise<void> {
     const { clock } = this.#options;
     this.#timers.push(clock.every(RECONCILE_INTERVAL_MS, () => this.#noteAlive()));
@@ -81,7 +81,7 @@ export class Reconciler {
     await Promise.all([this.#passing, this.#noting]);
   }
 
-  /** One look at the open rows, unless one is under way or another node has the lock. Never rejects. */
+  /** One look at the open rows, unless one is in progress or another node has the lock. Never rejects. */
   pass(): Promise<void> {
     this.#passing ??= this.#lockedPass().finally(() => {
       this.#passing = undefined;
@@ -90,8 +90,8 @@ export class Reconciler {
   }
 
   /**
-   * Settles an open row now, for a login at `nextLoginAt` that finds it: the row of that login is written after this.
-   * Rejects where SQL fails.
+   * Settles an open row now, for a login at `nextLoginAt` that found it. The row of that login is written after this.
+   * Rejects if SQL fails.
    */
   async reconcileNow(row: PeriodRow, nextLoginAt: number): Promise<Duty> {
     const [duty] = await this.#settle([row], nextLoginAt);
@@ -101,7 +101,7 @@ export class Reconciler {
 
   #tick(): void {
     const now = this.#options.clock.monotonic();
-    // The whole process stood still: what it found unknown before may have been known meanwhile.
+    // The whole process stood still: a row that was unknown before may have become known meanwhile.
     if (now - this.#tickedAt >= RECONCILE_AFTER_MS) this.#suspects.forget();
     this.#tickedAt = now;
     void this.pass();
@@ -148,7 +148,7 @@ export class Reconciler {
     }
   }
 
-  /** A time in which presence said nothing is none in which it knew nothing: who was away with it may be restored now. */
+  /** Time without an answer of presence does not count: nodes may restore their users now. */
   async #ask(rows: readonly PeriodRow[]): Promise<readonly boolean[]> {
     try {
       return await this.#options.presenceKnows(rows);
@@ -158,7 +158,7 @@ export class Reconciler {
     }
   }
 
-  /** Answers the duties done; rows that SQL refuses for good stay open and are reported at each try. */
+  /** Returns the settled duties. Rows that SQL rejects for good stay open and are reported at each try. */
   async #settle(rows: readonly PeriodRow[], notAfter = Number.POSITIVE_INFINITY): Promise<readonly Duty[]> {
     const { store, clock, log, onSettled } = this.#options;
     const lives = await store.nodeLives(rows.map(({ node }) => node));
@@ -192,7 +192,7 @@ export class Reconciler {
     return done;
   }
 
-  /** The moment at which the row's node is last known to have lived takes the place of the proof of life (rule ST5). */
+  /** The last sign of life of the row's node takes the place of the proof of life (rule ST5). */
   #dutyFor(row: PeriodRow, nodeLivedAt: number | undefined, notAfter: number): Duty {
     const { clock, heartbeatTimeoutMs } = this.#options;
     const latest = Math.min(clock.now(), notAfter);

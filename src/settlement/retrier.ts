@@ -7,10 +7,10 @@ export interface RetrierOptions {
 }
 
 const FIRST_BACKOFF_MS = 100;
-/** With full jitter a try comes every 2.5 s on average, so that an hour's backlog starts to drain at once. */
+/** With full jitter a try comes every 2.5 s on average, so that the backlog of an outage drains soon after it. */
 const MAX_BACKOFF_MS = 5000;
 
-/** Tries until it works or is stopped: capped exponential backoff with full jitter. */
+/** Retries until success or a stop, with capped exponential backoff and full jitter. */
 export class Retrier {
   readonly #options: RetrierOptions;
   readonly #sleepers = new Set<() => void>();
@@ -20,7 +20,7 @@ export class Retrier {
     this.#options = options;
   }
 
-  /** Answers false where it was stopped before `work` went through. `work` is always tried once. */
+  /** Returns false if it was stopped before `work` succeeded. It always tries `work` once. */
   async until(work: () => Promise<void>): Promise<boolean> {
     for (let attempt = 1; ; attempt += 1) {
       try {
@@ -36,7 +36,7 @@ export class Retrier {
     }
   }
 
-  /** Ends waiting tries; later ones get a single attempt. */
+  /** Ends all waits. Later calls get a single attempt. */
   stop(): void {
     this.#stopped = true;
     for (const wake of this.#sleepers) wake();

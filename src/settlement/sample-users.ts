@@ -3,7 +3,7 @@ import { openConnection } from './migrate.ts';
 import type { UserStoreOptions } from './sql-dialect.ts';
 import { NO_USERS_TABLE } from './users-table.ts';
 
-/** Ids of the operator's users table, the greatest first; none where the table or the database cannot be read. */
+/** Ids of the operator's users table, the greatest first. Empty if the table or the database cannot be read. */
 export async function sampleUsers(options: UserStoreOptions, limit: number): Promise<readonly number[]> {
   if (options.usersTable === NO_USERS_TABLE) return [];
   const opened = await openConnection(options);

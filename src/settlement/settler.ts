@@ -7,17 +7,17 @@ import { splitOnPoison } from './split-on-poison.ts';
 import { describeError } from './sql-errors.ts';
 import type { UserStore } from './user-store.ts';
 
-/** Where ended periods wait for SQL; kept by the presence store, so that an end and its duty are one step (rule ST1). */
+/** The duties. The presence store keeps them, so that the end of a period and its duty are one step (rule ST1). */
 export interface DutySource {
   /**
-   * Oldest duties first, at most `limit`. A duty given out is not given out again to this process before it was
-   * acknowledged; one that a dead process held comes back by the source's own means.
+   * Oldest duties first, at most `limit`. This process gets a duty only once until it acknowledges it. The source itself
+   * gives out the duties of a dead process again.
    */
   takeDuties(limit: number): Promise<readonly Duty[]>;
-  /** Whether it is busy with a crowd that is to be taken offline: that comes first. */
+  /** Whether a burst of logouts is in progress, which comes first. */
   readonly isCrowded?: boolean;
   ackDuties(duties: readonly Duty[]): Promise<void>;
-  /** Keeps a duty that can never succeed where an operator finds it, and acknowledges it. */
+  /** Moves a duty that can never succeed to the dead letters, and acknowledges it. */
   setAside(duty: Duty, error: string): Promise<void>;
   pendingDuties(): Promise<PendingDuties>;
 }
@@ -29,33 +29,33 @@ export interface SettlerOptions {
   readonly log: Log;
   /** 0 up to 1, for the jitter of retries. */
   readonly random: () => number;
-  /** Told after the commit and before the acknowledgement, maybe more than once for a duty (rule ST6). */
+  /** Called after the commit and before the acknowledgement, perhaps more than once for a duty (rule ST6). */
   readonly onSettled: (duties: readonly Duty[]) => void;
 }
 
-/** What SQL has done with a batch. */
+/** The outcome of a batch in SQL. */
 interface Outcome {
   readonly done: readonly Duty[];
-  /** Those that SQL refuses for good, and why. */
+  /** Duties that SQL rejects for good, with the error. */
   readonly poisoned: ReadonlyMap<Duty, unknown>;
 }
 
 /** Duties in one transaction (rule ST3). */
 export const SETTLE_BATCH = 500;
-/** Batches of a crowd under way at a time: one comes from the presence store while SQL has another. */
+/** Largest number of parallel batches in a burst: one comes from the presence store while SQL has another. */
 const LANES = 3;
-/** How long a lane stands back behind a crowd, before each batch. */
+/** How long a worker waits behind a burst of logouts, before each batch. */
 const MAX_WAITS = 40;
 const WAIT_MS = 25;
-/** How long a wake-up waits for more ends to share its transaction. */
+/** A wake-up waits this long for more ends to share its transaction. */
 const GATHER_MS = 20;
-/** Duties that came without a wake-up, from another node's death or another process, are found by this. */
+/** Interval of the poll for duties without a wake-up, from another node's death or another process. */
 const POLL_MS = 1000;
 const FLUSH_POLL_MS = 20;
 
 /**
- * Carries duties into SQL, batch by batch, of a crowd several at a time, as the settlers of several nodes do. While SQL
- * fails what is in hand is tried again and everything else waits in the source (rule ST7).
+ * Settles duties in SQL, batch by batch. In a burst it runs several batches at a time, like the settlers of several nodes.
+ * While SQL fails it retries the batch in progress, and all other duties wait in the source (rule ST7).
  */
 export class Settler {
   readonly #options: SettlerOptions;
@@ -93,19 +93,19 @@ export class Settler {
     return count === 0 ? 0 : oldestAgeMs + (this.#options.clock.monotonic() - at);
   }
 
-  /** Duties that SQL refused for good, as of the newest look. */
+  /** Dead letters, as of the newest look. */
   get setAsideCount(): number {
     return this.#pending.setAside;
   }
 
-  /** More than one batch is under way. */
+  /** More than one batch is in progress. */
   get isCrowded(): boolean {
     return this.#lanes > 1;
   }
 
   start(): void {
     const look = (): void => {
-      // Apart from the draining, which may be stuck with a batch in hand while the backlog grows.
+      // Separate from the draining, which may be stuck with a batch while the backlog grows.
       this.#refreshing ??= this.#refreshPending().finally(() => {
         this.#refreshing = undefined;
       });
@@ -115,12 +115,12 @@ export class Settler {
     look();
   }
 
-  /** A period has ended. Cheap; to be called for each. */
+  /** A period has ended. This is cheap; call it for each. */
   wake(): void {
     this.#drainSoon(GATHER_MS);
   }
 
-  /** Settles what waits; answers whether nothing is left, after `timeoutMs` at the latest (rule DR1). */
+  /** Settles the waiting duties. Returns whether none is left, after `timeoutMs` at the latest (rule DR1). */
   async flush(timeoutMs: number): Promise<boolean> {
     const { clock, source } = this.#options;
     const deadline = clock.monotonic() + timeoutMs;
@@ -129,13 +129,13 @@ export class Settler {
       await this.#drainedOr(deadline - clock.monotonic());
       const left = await source.pendingDuties().catch(() => undefined);
       if (left?.count === 0) return true;
-      // A source that refuses at once must not turn this into a spin.
+      // If the source refuses at once, this loop must not spin.
       await sleep(clock, FLUSH_POLL_MS);
     }
     return false;
   }
 
-  /** Gives up the batch in hand, if SQL does not take it, and ends. What was not acknowledged stays in the source. */
+  /** Ends, and gives up the batch in progress if SQL does not take it. Unacknowledged duties stay in the source. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#poll?.cancel();
@@ -178,7 +178,7 @@ export class Settler {
     if (await this.#lane()) await this.#refreshPending();
   }
 
-  /** Settles batch after batch; a full one brings another lane beside it. Answers whether there was anything. */
+  /** Settles batch after batch. A full batch starts one more worker. Returns whether there was any duty. */
   async #lane(): Promise<boolean> {
     this.#lanes += 1;
     const { source, clock, log } = this.#options;
@@ -204,7 +204,7 @@ export class Settler {
     return settled;
   }
 
-  /** Undefined where it was given up. */
+  /** Undefined if it was given up. */
   async #settle(batch: readonly Duty[]): Promise<Outcome | undefined> {
     const { store, clock, log, onSettled } = this.#options;
     const poisoned = new Map<Duty, unknown>();
@@ -225,7 +225,7 @@ export class Settler {
     for (const { userId, period, reason } of done) {
       log.info({ event: 'settled', userId, period, reason }, 'logout written');
     }
-    // Merging dropped duties of a period that another duty of the batch outweighs: those are done as well.
+    // The merge dropped duties that another duty of the same period outweighs: those are done too.
     return { done: batch.filter((duty) => !poisoned.has(duty)), poisoned };
   }
 
@@ -246,7 +246,7 @@ export class Settler {
     if (done.length > 0) await this.#retrier.until(() => source.ackDuties(done));
   }
 
-  /** Keeps the last known numbers, and lets the age grow on, while the source does not answer. */
+  /** While the source does not answer, keeps the last known numbers and lets the age grow. */
   async #refreshPending(): Promise<void> {
     const { source, clock } = this.#options;
     const pending = await source.pendingDuties().catch(() => undefined);

@@ -1,8 +1,8 @@
 import { isPermanentError } from './sql-errors.ts';
 
 /**
- * Runs a batch; where it can never succeed, finds the rows at fault by halving (at most `2 log2 n` extra runs a row
- * at fault), hands each to `poison` and carries the others through. Errors that may pass are thrown.
+ * Runs a batch. If it can never succeed, finds the bad rows by halving (at most `2 log2 n` extra runs for each), passes
+ * each to `poison` and completes the others. Throws temporary errors.
  */
 export async function splitOnPoison<Row>(
   rows: readonly Row[],

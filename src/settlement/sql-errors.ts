@@ -1,13 +1,13 @@
 /**
- * SQLSTATE classes that say the row itself is at fault: cardinality (21), data (22), constraint (23), triggered
- * action (27), view check (44), raised by a trigger (P0). Everything else, be it a lost connection, a deadlock, a
- * read-only standby or a missing grant, may pass without the row changing.
+ * SQLSTATE classes for a fault of the row itself: cardinality (21), data (22), constraint (23), triggered action (27), view
+ * check (44), raised by a trigger (P0). Every other error may be temporary: a lost connection, a deadlock, a read-only
+ * standby, a missing grant.
  */
 const PERMANENT_SQLSTATE = /^(?:21|22|23|27|44|P0)[0-9A-Z]{3}$/;
 const NAMED_BY_SQL = ['table', 'column', 'constraint'];
 const PERMANENT_SQLITE = /^SQLITE_(?:CONSTRAINT|MISMATCH|TOOBIG|RANGE)/;
 
-/** Whether the same statement with the same rows fails for ever, so that the row at fault must be found (rule ST7). */
+/** Whether the same statement with the same rows fails for ever, so that the bad row must be found (rule ST7). */
 export function isPermanentError(error: unknown): boolean {
   if (error instanceof TypeError || error instanceof RangeError) return true;
   const code = errorCode(error);
@@ -19,7 +19,7 @@ export function errorCode(error: unknown): string | undefined {
   return typeof error.code === 'string' && error.code !== '' ? error.code : undefined;
 }
 
-/** What SQL said, for a log line. Its `detail` stays out: it holds the values of the row. */
+/** SQL's error, for a log line. It omits `detail`, which has the values of the row. */
 export function sqlErrorFields(error: unknown): Readonly<Record<string, string>> {
   const fields: Record<string, string> = { error: describeError(error) };
   const code = errorCode(error);

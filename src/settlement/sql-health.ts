@@ -12,8 +12,8 @@ export interface SqlHealthOptions {
 }
 
 /**
- * Whether SQL does its work: asked each second whether it answers, and told whether this node's sign of life was
- * written. A database that is full, or that became read-only, answers and takes nothing.
+ * Whether SQL works. It asks each second whether SQL answers, and learns whether this node's sign of life was written. A
+ * full or read-only database answers but takes no writes.
  */
 export class SqlHealth {
   readonly #options: SqlHealthOptions;
@@ -43,7 +43,7 @@ export class SqlHealth {
     await this.#checking;
   }
 
-  /** A regular write went through, or failed with `error`. */
+  /** A regular write succeeded, or failed with `error`. */
   wrote(error?: unknown): void {
     this.#change(error, () => {
       this.#takesWrites = error === undefined;

@@ -6,7 +6,7 @@ import type { SqlConnection, SqlDialect, SqlExecutor, SqlExpression, UsersTable 
 import type { UserStore } from './user-store.ts';
 
 export interface SqlUserStoreOptions {
-  /** `undefined`: settle into `lingxi_periods` alone. */
+  /** `undefined`: settle into `lingxi_periods` only. */
   readonly users: UsersTable | undefined;
   readonly createsUsers: boolean;
   readonly loginResetsTime: boolean;
@@ -24,8 +24,8 @@ interface SqlPeriod {
 }
 
 /**
- * {@link UserStore} in SQL, one text of each statement for SQLite and PostgreSQL. In every transaction periods come
- * before users and both in order of id, so that two writers never wait for each other.
+ * {@link UserStore} in SQL. Each statement is the same for SQLite and PostgreSQL. In every transaction periods come before
+ * users, and both in order of id, so that two writers never deadlock.
  */
 export class SqlUserStore implements UserStore {
   readonly #connection: SqlConnection;
@@ -95,7 +95,7 @@ export class SqlUserStore implements UserStore {
         { name: 'user_id', type: 'integer', values: merged.map(({ userId }) => userId) },
         { name: 'period', type: 'integer', values: merged.map(({ period }) => period) },
       ]);
-      // The row decides, not the duty: where an earlier or a `reconciled` logout lost, the user's time follows the winner.
+      // The row decides, not the duty: if an earlier or a `reconciled` logout lost, the user's time follows the winner.
       const logouts = sql`(select p.user_id, max(p.logout_at) as at from ${keys}
         join lingxi_periods p on p.user_id = batch.user_id and p.period = batch.period group by p.user_id)`;
       await this.#lockUsers(tx, users, merged);
@@ -175,7 +175,7 @@ export class SqlUserStore implements UserStore {
     const deleted = await sql`delete from lingxi_periods where (user_id, period) in (
       select user_id, period from lingxi_periods where settled_at is not null and logout_at < ${time}
       order by logout_at limit ${limit})`.execute(this.#db);
-    // Each start of a node leaves a line; those that no open period can ask for go as well.
+    // Each start of a node leaves a row. Rows that no open period needs are deleted too.
     await sql`delete from lingxi_nodes where last_alive_at < ${time} and not exists (
       select 1 from lingxi_periods p where p.settled_at is null and p.node = lingxi_nodes.node)`.execute(
       this.#db,
@@ -231,7 +231,7 @@ export class SqlUserStore implements UserStore {
       order by l.user_id on conflict do nothing`.execute(tx);
   }
 
-  /** UPDATE locks rows in whatever order its plan finds them; taking them in order of id first prevents deadlocks. */
+  /** UPDATE locks rows in the order of its plan. To lock them in order of id first prevents deadlocks. */
   async #lockUsers(
     tx: SqlExecutor,
     users: UsersTable,
@@ -244,7 +244,7 @@ export class SqlUserStore implements UserStore {
       order by u.${users.id} ${rowLock}`.execute(tx);
   }
 
-  /** Never lowers a time, and counts NULL as never. `times` holds one `at` per `user_id`. */
+  /** Never lowers a time, and treats NULL as never. `times` has one `at` per `user_id`. */
   async #raiseTimes(tx: SqlExecutor, users: UsersTable, times: SqlExpression): Promise<void> {
     const at = this.#dialect.toUserTime(sql`t.at`, users.timeType);
     await sql`update ${users.table} as u set ${users.time} = ${at} from ${times} as t

@@ -18,32 +18,32 @@ import { NO_USERS_TABLE, parseTableName, tableExpression, usersTableFailures } f
 
 export const SQLITE_FILE = 'lingxi.db';
 
-/** Waiting for another process's write blocks the event loop, so it is far shorter than `LINGXI_SQL_TIMEOUT_MS`. */
+/** A wait for another process's write blocks the event loop, so it is far shorter than `LINGXI_SQL_TIMEOUT_MS`. */
 const MAX_BUSY_WAIT_MS = 500;
-/** A ping comes each second and blocks the event loop for as long as it waits. */
+/** A ping comes each second and blocks the event loop while it waits. */
 const PING_WAIT_MS = 20;
-/** The statements differ only by a handful of texts; more means that someone builds SQL from values. */
+/** There are only a few statements. More means that somebody builds SQL from values. */
 const STATEMENT_CACHE_SIZE = 64;
 /**
- * Waiting for the migration lock: short waits, many times. Were the holder in this process, one long wait would
- * block the very loop that it needs to go on.
+ * Waits for the migration lock, many times and each time shortly. If the holder is in this process, one long wait would
+ * block the loop that the holder needs.
  */
 const EXCLUSIVE_WAIT_MS = 25;
 const EXCLUSIVE_ATTEMPTS = 400;
 
-/** Opens the embedded database `lingxi.db` in the data folder, creating both where missing. */
+/** Opens the embedded database `lingxi.db` in the data folder. Creates both if they are missing. */
 export function openSqlite(options: UserStoreOptions): Result<SqlConnection, StartFailure> {
   const file = join(options.dataDir, SQLITE_FILE);
   try {
     makePrivateFolder(options.dataDir);
-    // SQLite gives its other files the mode of this one; those that are there already keep theirs.
+    // SQLite gives its other files the mode of this one; existing files keep theirs.
     makePrivateFile(file);
     for (const suffix of ['-wal', '-shm']) keepPrivate(`${file}${suffix}`);
     const database = new Database(file, { timeout: 0 });
     database.prepare(`pragma busy_timeout = ${busyTimeoutMs(options)}`).all();
     database.prepare('pragma journal_mode = wal').all();
     database.prepare('pragma synchronous = full').all();
-    // Opening alone does not write: a folder or file that may not be written must show now, not at the first login.
+    // Opening does not write. So test now, not at the first login, that the folder and the file are writable.
     database.exec('begin immediate; commit');
     return ok(connection(database, options));
   } catch (error) {
@@ -106,7 +106,7 @@ function connection(database: Database.Database, options: UserStoreOptions): Sql
     },
     role: () => Promise.resolve(undefined),
     inspectUsers: () => inspectUsers(db, options),
-    // One process owns an embedded database, so nothing beyond this process needs locking out.
+    // One process owns an embedded database, so only this process needs a lock.
     withReconcilerLock: oneAtATime(async (work) => {
       await work();
       return true;
@@ -137,7 +137,7 @@ async function exclusively<Value>(
   });
 }
 
-/** Takes the lock that every write needs, and gives it back: reading goes on while another program holds it. */
+/** Takes the lock that every write needs, and releases it. A read would succeed while another program holds it. */
 async function ping(db: SqlExecutor, busyMs: number): Promise<void> {
   await db.connection().execute(async (tx) => {
     await setBusyTimeout(tx, PING_WAIT_MS);
@@ -209,7 +209,7 @@ function isMainSchema(schema: string | undefined): boolean {
 
 const WRITES = /^\s*(insert|update|delete)\b/i;
 
-/** libsql as kysely wants it, with prepared statements kept: parsing them anew costs more than running them. */
+/** libsql in the form that kysely needs. It caches prepared statements, because parsing costs more than running them. */
 class CachingDatabase implements SqliteDatabase {
   readonly #database: Database.Database;
   readonly #statements = new Map<string, SqliteStatement>();
@@ -221,8 +221,8 @@ class CachingDatabase implements SqliteDatabase {
   prepare(text: string): SqliteStatement {
     // SQLite rolls back by itself on some errors; a second rollback would hide the first error.
     if (text === 'rollback' && !this.#database.inTransaction) return NOTHING_TO_ROLL_BACK;
-    // A statement that met SQLITE_BUSY is never reset by libsql: if it writes, no transaction commits from then on. So
-    // only the beginning may meet it, which the next beginning resets.
+    // libsql never resets a statement after SQLITE_BUSY: if it writes, no transaction commits from then on. So only the
+    // BEGIN may meet it, and the next BEGIN resets it.
     if (text === 'begin') return this.prepare('begin immediate');
     const known = this.#statements.get(text);
     if (known !== undefined) return known;
@@ -238,7 +238,7 @@ class CachingDatabase implements SqliteDatabase {
     return prepared;
   }
 
-  /** Alone, a write takes the lock by a beginning of its own. */
+  /** A single write takes the lock by its own BEGIN. */
   #withLock(statement: SqliteStatement): SqliteStatement {
     const locked =
       <Value>(work: (parameters: readonly unknown[]) => Value) =>

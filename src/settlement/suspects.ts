@@ -3,15 +3,15 @@ interface Key {
   readonly period: number;
 }
 
-/** Beyond this many unknown rows further ones are noted only once others are settled: they wait, none is lost. */
+/** Largest number of noted rows. Further ones wait until others are settled; none is lost. */
 export const MAX_SUSPECTS = 50_000;
 
-/** Since when each open row was found unknown to presence. */
+/** The open rows unknown to presence, with the time since when. */
 export class Suspects {
   readonly #entries = new Map<string, { readonly since: number; round: number }>();
   #round = 0;
 
-  /** Notes the row as unknown at `now` and answers for how long it has been, in milliseconds. */
+  /** Notes the row as unknown at `now`. Returns for how long it has been unknown, in milliseconds. */
   ageMs(row: Key, now: number): number {
     const key = keyOf(row);
     const entry = this.#entries.get(key);
@@ -27,12 +27,12 @@ export class Suspects {
     this.#entries.delete(keyOf(row));
   }
 
-  /** What was noted proves nothing any more. */
+  /** Clears all notes, because they prove nothing any more. */
   forget(): void {
     this.#entries.clear();
   }
 
-  /** Every open row was looked at once more: those not met again are closed, and forgotten. */
+  /** A round over all open rows is done. Removes the rows that it did not meet, because they are closed. */
   endRound(): void {
     for (const [key, entry] of this.#entries) {
       if (entry.round < this.#round) this.#entries.delete(key);

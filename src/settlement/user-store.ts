@@ -1,16 +1,15 @@
 import type { Duty, Opening, PeriodKey, PeriodRow, UserFacts } from '../protocol/periods.ts';
 
 /**
- * SQL as settlement needs it. Every write is one transaction for the whole batch; batches hold at most 1,000 rows.
- * A rejected promise means that nothing is known to be written and the call may be repeated: each one is
- * idempotent.
+ * The SQL port of settlement. Every write is one transaction for the whole batch; a batch has at most 1,000 rows. After a
+ * rejection it is unknown whether anything was written. The caller may repeat the call: each one is idempotent.
  */
 export interface UserStore {
-  /** Facts for each id, in the order asked. Unknown ids answer `exists: false`. */
+  /** Facts for each id, in the order of `ids`. Unknown ids have `exists: false`. */
   lookup(userIds: readonly number[]): Promise<readonly UserFacts[]>;
   /**
-   * Opens periods: inserts each row (nothing on conflict) and, where `LINGXI_LOGIN_RESETS_TIME` says so, moves the
-   * user's time to `max(itself, loginAt)` (NULL counts as never). Creates missing users under the policy `create`.
+   * Opens periods. Inserts each row (nothing on conflict). With `LINGXI_LOGIN_RESETS_TIME` sets the user's time to
+   * `max(itself, loginAt)` (NULL counts as never). Creates missing users under the policy `create`.
    */
   open(openings: readonly Opening[]): Promise<void>;
   /**
@@ -27,21 +26,21 @@ export interface UserStore {
   }): Promise<readonly PeriodRow[]>;
   /** Newest period of each id that has one. */
   newestPeriods(userIds: readonly number[]): Promise<ReadonlyMap<number, PeriodRow>>;
-  /** Whether each period is closed, in the order asked. One without a row is not. */
+  /** Whether each period is closed, in the order of the argument. A period without a row is not. */
   areSettled(periods: readonly PeriodKey[]): Promise<readonly boolean[]>;
   /**
-   * Notes that `node` (an incarnation) holds these periods from now on: its life is what a `reconciled` logout goes by.
-   * Closed rows and unknown periods stay as they are.
+   * Notes that `node` (an incarnation) holds these periods from now on. A `reconciled` logout uses its sign of life. Closed
+   * rows and unknown periods do not change.
    */
   movePeriods(periods: readonly PeriodKey[], node: string): Promise<void>;
-  /** Notes that `node` (an incarnation) lives at `at`. */
+  /** Notes a sign of life of `node` (an incarnation) at `at`. */
   noteNodeAlive(node: string, at: number): Promise<void>;
   nodeLives(nodes: readonly string[]): Promise<ReadonlyMap<string, number>>;
-  /** Runs `work` only if no other process reconciles at this moment; answers whether it ran. */
+  /** Runs `work` only if no other process reconciles now. Returns whether it ran. */
   withReconcilerLock(work: () => Promise<void>): Promise<boolean>;
-  /** Deletes closed periods older than `before` (wall-clock ms), at most `limit`; answers how many. */
+  /** Deletes at most `limit` closed periods older than `before` (wall-clock ms). Returns how many. */
   prunePeriods(before: number, limit: number): Promise<number>;
-  /** Rejects where the database does not answer. */
+  /** Rejects if the database does not answer. */
   ping(): Promise<void>;
   close(): Promise<void>;
 }

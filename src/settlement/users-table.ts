@@ -6,10 +6,10 @@ export interface TableName {
   readonly table: string;
 }
 
-/** Value of `LINGXI_USERS_TABLE` that means: there is no such table. */
+/** Value of `LINGXI_USERS_TABLE` for no users table. */
 export const NO_USERS_TABLE = 'none';
 
-/** Reads `users`, `game.users` or either part in double quotes. Names are taken as written, without folding case. */
+/** Reads `users`, `game.users` or either part in double quotes. It keeps names as written and does not fold case. */
 export function parseTableName(name: string): TableName | undefined {
   const match = /^(?:("(?:[^"]|"")+"|[^".]+)\.)?("(?:[^"]|"")+"|[^".]+)$/.exec(name.trim());
   const table = match?.[2];

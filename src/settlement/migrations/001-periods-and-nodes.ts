@@ -19,7 +19,7 @@ export const periodsAndNodes: Migration = {
     await sql`create index lingxi_periods_open on lingxi_periods (period, user_id) where settled_at is null`.execute(
       tx,
     );
-    // Retention deletes by this; without it each pruning would read the whole table.
+    // Retention deletes by this index. Without it each pruning would read the whole table.
     await sql`create index lingxi_periods_closed on lingxi_periods (logout_at) where settled_at is not null`.execute(
       tx,
     );

@@ -1,6 +1,6 @@
 import type { SqlDialect, SqlExecutor } from '../sql-dialect.ts';
 
-/** A change of our own tables. Names sort in the order in which they run; a published one never changes. */
+/** A change of our own tables. Migrations run in the order of their names. A published one never changes. */
 export interface Migration {
   readonly name: string;
   up(tx: SqlExecutor, dialect: SqlDialect): Promise<void>;
