@@ -32,7 +32,7 @@ export function checkCalm(history: Deployment): void {
       witness.violated(`[PR9] ${name} plays on ${node.name}, which holds nothing`);
   }
   if (rules.policy !== 'replace') return;
-  // The old socket of who was taken over while its node stood still ends by its own silence (rule PR9).
+  // The old socket of who was taken over while its node stood still ends by its own silence (bound `looks-dead`).
   const witnesses = nodes.filter(({ troubledUntil }) => troubledUntil < scheduler.now - HEARTBEAT_TIMEOUT_MS);
   for (const userId of new Set(devices.map((device) => device.userId))) {
     let sockets = 0;
@@ -79,10 +79,11 @@ function checkRows(history: Deployment): void {
   }
   for (const { userId, period, loginTime } of witness.told.values()) {
     const row = sql.rows.get(`${userId}:${period}`);
-    // A period that only Redis and a dead node knew is lost with them (bounds of the protocol).
-    const mayBeLost = !rules.loginResetsTime && witness.nodeDied && witness.lostMemoryAt > 0;
+    // A period that only Redis and a dead node knew is lost with them (bound `lost-period`).
+    const mayBeLost =
+      !rules.loginResetsTime && witness.nodeDied && witness.unwritten.has(`${userId}:${period}`);
     if (row === undefined && !mayBeLost) witness.violated(`[ST2] ${userId}:${period} is not in SQL`);
-    // Known only to a node that was away while Redis lost its memory and its clock fell (bounds of the protocol).
+    // Known only to a node that was away while Redis lost its memory and its clock fell (bound `stepped-number`).
     const mayRepeat = witness.stepped && witness.lostMemoryAt > 0;
     if (row !== undefined && row.loginAt !== loginTime && !mayRepeat)
       witness.violated(`[PR2] ${userId}:${period} began at ${loginTime}, in SQL at ${row.loginAt}`);
@@ -99,12 +100,14 @@ function checkUser({ sql, witness, rules }: Deployment, userId: number, rows: re
     newest = Math.max(newest, logoutAt, rules.loginResetsTime ? row.loginAt : 0);
     if (witness.stepped || row.settledAt === null) return;
     if (logoutAt < row.loginAt) witness.violated(`[ST2] ${userId}:${row.period} ends before it began`);
-    // A period that had ended may have come back, while a later one stands in SQL (bounds of the protocol).
-    // So may one that was reconciled while SQL did not know of the next login.
+    // A period that had ended may have come back, while a later one stands in SQL (bounds `rollback`, `silent-sql`,
+    // `lost-duty`). So may one that was reconciled while SQL did not know of the next login (bound `overlap`).
     const wasUnknown =
       row.reason === 'reconciled' && next !== undefined && sql.lateRows.has(`${userId}:${next.period}`);
     const mayOverlap =
-      wasUnknown || witness.lostMemoryAt >= 0 || witness.broughtBack.has(`${userId}:${row.period}`);
+      wasUnknown ||
+      witness.broughtBack.has(`${userId}:${row.period}`) ||
+      witness.dutiesLost.has(`${userId}:${row.period}`);
     if (next !== undefined && !mayOverlap && logoutAt > next.loginAt + SKEW_MS)
       witness.violated(
         `[ST2] ${userId}:${row.period} (${row.reason}) ends ${logoutAt - next.loginAt} ms after the next login`,

@@ -74,6 +74,7 @@ export class Deployment {
       redis,
       trace,
       isSettled: (userId, period) => sql.isSettled(userId, period),
+      isWritten: (key) => sql.rows.has(key),
       policy: rules.policy,
     });
     const strict = new Strict({ scheduler, redis, sql, rules, witness, faults, nodes });

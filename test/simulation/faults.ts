@@ -64,11 +64,14 @@ export class Faults {
       this.#restoreLine(node);
       if (node.clock.isFrozen || node.troubledUntil > scheduler.now)
         node.troubledUntil = Math.min(node.troubledUntil, scheduler.now);
+      for (const spells of [node.troubles, node.frozen, node.badLine]) spells.heal(scheduler.now);
       node.clock.thaw();
     }
     host.down = false;
     if (host.stalled) host.goOn();
     witness.disturbedUntil = Math.min(witness.disturbedUntil, scheduler.now);
+    witness.sqlTroubles.heal(scheduler.now);
+    witness.redisTroubles.heal(scheduler.now);
     Object.assign(sql, { down: false, hanging: false, slowMs: 0, lostReplies: 0 });
   }
 
@@ -81,7 +84,7 @@ export class Faults {
       case 'failover':
         return this.#failover();
       case 'wipe':
-        this.#forgot();
+        this.#world.witness.forgot();
         return this.#world.host.redis.wipe();
       case 'step-redis':
         return this.#stepRedis();
@@ -96,6 +99,7 @@ export class Faults {
     const { sql, random, witness } = this.#world;
     const ms = this.#duration();
     witness.sqlFailed = true;
+    witness.sqlTroubles.add(this.#world.scheduler.now, this.#world.scheduler.now + ms);
     switch (fault) {
       case 'sql-down':
         sql.down = true;
@@ -122,6 +126,7 @@ export class Faults {
     const ms = this.#duration();
     node.trouble(this.#world.scheduler.now, ms);
     this.#world.trace(() => `${node.name} freezes for ${ms} ms`);
+    node.frozen.add(this.#world.scheduler.now, this.#world.scheduler.now + ms);
     node.clock.freeze();
     this.#after(ms, () => {
       this.#world.trace(() => `${node.name} thaws`);
@@ -171,6 +176,7 @@ export class Faults {
     });
     const ms = random.int(3000, 15_000);
     witness.slowUntil = Math.max(witness.slowUntil, scheduler.now + ms);
+    node.badLine.add(scheduler.now, scheduler.now + ms);
     this.#after(ms, () => this.#restoreLine(node));
   }
 
@@ -179,6 +185,7 @@ export class Faults {
     const ms = this.#duration();
     host.stalled = true;
     witness.disturbedUntil = Math.max(witness.disturbedUntil, scheduler.now + ms);
+    witness.redisTroubles.add(scheduler.now, scheduler.now + ms);
     this.#after(ms, () => host.goOn());
   }
 
@@ -187,6 +194,7 @@ export class Faults {
     const { host, nodes, witness, scheduler } = this.#world;
     if (host.down) return;
     witness.disturbedUntil = Math.max(witness.disturbedUntil, scheduler.now + downMs + 1000);
+    witness.redisTroubles.add(scheduler.now, scheduler.now + downMs + 1000);
     host.down = true;
     host.forget();
     restore();
@@ -205,10 +213,14 @@ export class Faults {
     const restore = host.redis.snapshot();
     this.#after(random.int(50, 6000), () => {
       this.#lagging = false;
-      this.#forgot();
+      this.#world.witness.forgot();
       this.#world.witness.rolledBack = true;
       this.#world.trace(() => 'Redis fails over to the snapshot');
-      this.#restart(restore, random.int(50, 3000));
+      const goBack = (): void => {
+        restore();
+        this.#world.witness.wentBack();
+      };
+      this.#restart(goBack, random.int(50, 3000));
     });
   }
 
@@ -222,12 +234,6 @@ export class Faults {
     const { nodes, random, witness } = this.#world;
     witness.stepped = true;
     random.pick(nodes()).clock.skewMs += random.pick([8 * HOUR_MS, -HOUR_MS, 5000, -5000]);
-  }
-
-  #forgot(): void {
-    const { witness, scheduler } = this.#world;
-    witness.lostMemoryAt = scheduler.now;
-    witness.disturbedUntil = Math.max(witness.disturbedUntil, scheduler.now + 4000);
   }
 
   #restoreLine(node: SimulatedNode): void {

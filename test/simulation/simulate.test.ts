@@ -46,6 +46,19 @@ describe('the simulator', () => {
     expect(output).toContain(`${HISTORIES} histories of seed ${SEED}, 0 violations`);
   });
 
+  /** A cut-off, then a stall for all (seed 5); openings that a failover brought back; a wipe, then a failover to before it. */
+  it.each([
+    [5, 3917],
+    [6, 168],
+    [6, 740],
+    [6, 1213],
+  ])(
+    '[ST4] [ST5] [PR2] history %i/%i, in which something was found once, breaks no rule',
+    async (seed, history) => {
+      expect((await new History({ seed, history }).run()).violations).toEqual([]);
+    },
+  );
+
   it.each(COMPARED)(
     'history %i goes the same way each time, on Node and on what the program runs on',
     async (history) => {

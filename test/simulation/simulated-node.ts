@@ -11,6 +11,7 @@ import type { RedisHost } from './network.ts';
 import { Random } from './random.ts';
 import { NodeClock, type Scheduler } from './scheduler.ts';
 import { type SimulatedSql, SqlLink } from './simulated-sql.ts';
+import { Spells } from './spells.ts';
 import { StoreLink } from './store-link.ts';
 
 export interface Rules {
@@ -48,6 +49,11 @@ export class SimulatedNode {
   /** When it was frozen or cut off last; pauses that are too short to recover in do not count. */
   troubledFrom = Number.NEGATIVE_INFINITY;
   troubledUntil = Number.NEGATIVE_INFINITY;
+  /** When it was frozen or cut off, and when it was frozen. */
+  readonly troubles = new Spells();
+  readonly frozen = new Spells();
+  /** When calls of its connection to Redis were late, lost or doubled. */
+  readonly badLine = new Spells();
   /** Takes connections. */
   accepts = false;
   stopped = false;
@@ -114,6 +120,7 @@ export class SimulatedNode {
   trouble(now: number, ms: number): void {
     if (now > this.troubledUntil + RECOVERY_MS) this.troubledFrom = now;
     this.troubledUntil = Math.max(this.troubledUntil, now + ms);
+    this.troubles.add(now, now + ms);
   }
 
   kill(): void {

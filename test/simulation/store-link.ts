@@ -212,7 +212,9 @@ export class StoreLink implements PresenceStore {
   #send<Value>(run: (redis: SimulatedRedis, caller: Caller) => Value, caller: Caller): Promise<Value> {
     if (!this.#ready) return Promise.reject(new Error("Stream isn't writeable"));
     return new Promise((resolve, reject) => {
-      const again = (): void => void run(this.#host.redis, caller);
+      // Nothing that was meant for one server reaches the next.
+      const again = (): void =>
+        void (caller.runId === this.#host.redis.runId && run(this.#host.redis, caller));
       const call = new Call(this.#scheduler.now + COMMAND_TIMEOUT_MS, again, { resolve, reject });
       this.#calls.push(call);
       this.#watch();

@@ -16,6 +16,7 @@ import {
 } from './simulated-node.ts';
 import type { SimulatedRedis } from './simulated-redis.ts';
 import type { SimulatedSql } from './simulated-sql.ts';
+import { Spells, troubledSince } from './spells.ts';
 import type { Witness } from './witness.ts';
 
 /** The slowest tick, the way to Redis, and the call that was under way. */
@@ -29,6 +30,12 @@ const LIFE_NOTED_MS = 6500;
 
 /** SQL is told within this time that a period has moved. */
 const MOVED_WITHIN_MS = 1000;
+/** After a time without SQL: a statement that hangs is given up after 5 s, and a sign of life follows 5 s after that. */
+const WRITTEN_AFTER_MS = 10_500;
+/** A restore waits for SQL for 500 ms, and has its statements on their way. */
+const ASKED_WITHIN_MS = 1500;
+/** A restart, connecting anew, the young window of a new world. */
+const RESTORED_WITHIN_MS = 8000;
 const ROUNDING_MS = 30;
 /** Clocks of nodes differ a little. */
 const SKEW_MS = 50;
@@ -67,6 +74,8 @@ export class Strict implements RedisEvents {
   /** Until when what nodes have stated of proofs by HTTP counts, for each user. */
   readonly #httpUntil = new Map<number, Map<string, number>>();
   readonly #duties = new Map<string, Omit<Duty, 'id'>[]>();
+  /** When each node stood still, also of nodes that are gone. */
+  readonly #frozen = new Map<string, Spells>();
 
   constructor(world: StrictWorld) {
     this.#world = world;
@@ -80,7 +89,7 @@ export class Strict implements RedisEvents {
     if (resumed || this.#mayFail(...SQL_FAULTS)) return;
     const newest = this.#openings.get(userId) ?? 0;
     this.#openings.set(userId, Math.max(newest, period));
-    // Known only to SQL, which a node that takes the old period for running does not ask (bounds of the protocol).
+    // Known only to SQL, which a node that takes the old period for running does not ask (bound `stepped-number`).
     const isKnown = !witness.stepped || witness.lostMemoryAt < 0;
     if (period < newest && isKnown) witness.violated(`[PR2] ${userId}:${period} is opened after ${newest}`);
   }
@@ -109,6 +118,8 @@ export class Strict implements RedisEvents {
 
   /** The user came to a node, by a dial or a request: it tells SQL that the period is there now. */
   came(userId: number, period: number, node: string): void {
+    const present = this.#world.nodes().find(({ name }) => name === node);
+    if (present !== undefined) this.#frozen.set(node, present.frozen);
     const key = `${userId}:${period}`;
     const visit = `${key} ${node}`;
     // A node that has the period already tells nothing when its user comes back.
@@ -122,7 +133,13 @@ export class Strict implements RedisEvents {
     if (stay?.node === node) stay.provenAt = this.#world.scheduler.now;
   }
 
-  /** Two nodes have the user, and SQL knows of one: who of them it is nobody can tell. */
+  /** Another node has the user now as well (bound `two-holders`). Who comes there by a dial is known to stay there. */
+  #joined(key: string, node: string): void {
+    const stay = this.#stays.get(key);
+    if (stay !== undefined && stay.node !== node) this.#stays.delete(key);
+  }
+
+  /** Two nodes have the user, and SQL knows of one: who of them it is nobody can tell (bound `two-holders`). */
   isInTwoPlaces(userId: number, period: number): void {
     this.#stays.delete(`${userId}:${period}`);
   }
@@ -133,6 +150,8 @@ export class Strict implements RedisEvents {
   }
 
   claimed(claim: Claim, answer: ClaimAnswer, { node }: Caller): void {
+    if (answer.kind === 'joined' && claim.mode !== 'restate')
+      this.#joined(`${claim.userId}:${answer.period}`, node);
     // It holds nothing there: an opening that it had stated was given up.
     if (answer.kind === 'gone') this.#httpUntil.get(claim.userId)?.delete(node);
     if (!TAKEN.has(answer.kind)) return;
@@ -147,16 +166,16 @@ export class Strict implements RedisEvents {
     if (this.#periodsSince !== witness.lostMemoryAt) this.#periods.clear();
     this.#periodsSince = witness.lostMemoryAt;
     const newest = this.#periods.get(userId) ?? 0;
-    // While SQL is silent everything is restated (rule PR11): what was brought back so is the newest from then on.
-    const mayBeOld = mode === 'restate' && this.#mayFail(...SQL_FAULTS);
+    // What is restated while SQL is silent (bound `silent-sql`) is the newest from then on.
+    const mayBeOld = mode === 'restate' && this.#isSqlSilent();
     // An opening that was given up is as if it had never been.
     if (answer.kind === 'joined')
       this.#periods.set(userId, mayBeOld ? answer.period : Math.max(newest, answer.period));
     if (answer.period < newest && !mayBeOld)
       witness.violated(`[PR2] ${userId}:${answer.period} is joined on ${node} after ${newest}`);
     if (witness.lostMemoryAt >= 0) return;
-    // A node that is thawed while SQL is silent restates all it has (rule PR11).
-    if (mode === 'restate' && !this.#mayFail(...SQL_FAULTS) && this.#duties.has(`${userId}:${answer.period}`))
+    // A node that is thawed while SQL is silent restates all it has (bound `silent-sql`).
+    if (mode === 'restate' && !this.#isSqlSilent() && this.#duties.has(`${userId}:${answer.period}`))
       witness.violated(`[PR7] ${userId}:${answer.period} is restated by ${node} and had ended`);
     if (mode !== 'socket') return;
     const statement = `${node} ${userId} ${rev}`;
@@ -184,17 +203,17 @@ export class Strict implements RedisEvents {
   endAsked({ userId, epoch }: EndRequest, answer: EndAnswer): void {
     const { witness } = this.#world;
     const newest = this.#newestMinted.get(userId) ?? 0;
-    if (answer.kind === 'superseded' && epoch >= newest && witness.lostMemoryAt < 0)
+    if (answer.kind === 'superseded' && epoch >= newest)
       witness.violated(`[PR7] user ${userId}: a logout of the newest epoch ${epoch} is refused`);
   }
 
   /** Between any two steps. */
   check(): void {
     const { redis, sql, witness } = this.#world;
-    if (witness.lostMemoryAt >= 0 || this.#mayFail(...SQL_FAULTS)) return;
     for (const { userId, period, recorded } of redis().world.records.values()) {
-      if (recorded && sql.rows.get(`${userId}:${period}`)?.settledAt != null)
-        witness.violated(`[ST4] ${userId}:${period} is settled while it runs`);
+      const key = `${userId}:${period}`;
+      if (recorded && sql.rows.get(key)?.settledAt != null && !witness.broughtBack.has(key))
+        witness.violated(`[ST4] ${key} is settled while it runs`);
     }
   }
 
@@ -209,10 +228,17 @@ export class Strict implements RedisEvents {
     }
   }
 
+  /** SQL was asked whether a period had ended, and may have been silent for as long as that is waited for. */
+  #isSqlSilent(): boolean {
+    const { scheduler, witness } = this.#world;
+    return witness.sqlTroubles.touches(scheduler.now - ASKED_WITHIN_MS, scheduler.now);
+  }
+
   /** Once everything has ended and is settled. */
   checkHealed(): void {
     const { witness } = this.#world;
-    if (witness.lostMemoryAt < 0) for (const [key, duties] of this.#duties) this.#checkSettled(key, duties);
+    for (const [key, duties] of this.#duties)
+      if (!witness.dutiesLost.has(key)) this.#checkSettled(key, duties);
     for (const [key, stay] of this.#stays) this.#checkReconciled(key, stay);
   }
 
@@ -232,7 +258,9 @@ export class Strict implements RedisEvents {
     else if (reason !== 'node-lost') return;
     const left = Math.max(0, ...ofUser.values()) - scheduler.now;
     const wasLate = witness.slowUntil > scheduler.now - 2 * HTTP_TIMEOUT_MS;
-    if (left > ROUNDING_MS && witness.lostMemoryAt < 0 && !witness.stepped && !wasLate)
+    // Bounds `restoring` and `rollback`; after a step of Redis's clock, `charged`.
+    const isForgotten = witness.lostMemoryAt > scheduler.now - HTTP_TIMEOUT_MS - RESTORED_WITHIN_MS;
+    if (left > ROUNDING_MS && !isForgotten && !witness.stepped && !wasLate)
       witness.violated(`[HB1] ${userId}:${period} ends (${reason}) ${left} ms before a stated proof by HTTP`);
   }
 
@@ -241,7 +269,7 @@ export class Strict implements RedisEvents {
     const { witness } = this.#world;
     const latest = Math.max(loginAt, this.#until.get(userId) ?? 0);
     this.#until.delete(userId);
-    if (reason !== 'node-lost' || witness.stepped || witness.lostMemoryAt >= 0) return;
+    if (reason !== 'node-lost' || witness.stepped || witness.broughtBack.has(`${userId}:${period}`)) return;
     if (logoutAt > latest + ROUNDING_MS)
       witness.violated(
         `[ST5] ${userId}:${period} (${reason}) ends ${logoutAt - latest} ms later than stated`,
@@ -260,22 +288,24 @@ export class Strict implements RedisEvents {
   }
 
   /** What was reconciled ended no sooner than its node is known to have lived (rule ST5). */
-  #checkReconciled(key: string, { since, provenAt }: Stay): void {
+  #checkReconciled(key: string, { node, since, provenAt }: Stay): void {
     const { sql, witness, redis } = this.#world;
     const row = sql.rows.get(key);
-    if (
-      row?.reason !== 'reconciled' ||
-      row.logoutAt === null ||
-      witness.stepped ||
-      witness.rolledBack ||
-      provenAt < since + MOVED_WITHIN_MS
-    )
-      return;
-    if (this.#mayFail(...SQL_FAULTS, 'freeze')) return;
-    const early = wallAt(provenAt, redis().skewMs) + HEARTBEAT_TIMEOUT_MS - LIFE_NOTED_MS - row.logoutAt;
+    if (row?.reason !== 'reconciled' || row.logoutAt === null || witness.stepped) return;
+    // While SQL took nothing, or the node stood still, neither the move nor a sign of life could be written
+    // (bound `unwritten-life`).
+    const hindered = [witness.sqlTroubles, this.#frozenOf(node)];
+    const untouched = troubledSince(provenAt, WRITTEN_AFTER_MS, ...hindered);
+    if (untouched < since + MOVED_WITHIN_MS) return;
+    const noted = untouched - LIFE_NOTED_MS;
+    const early = wallAt(noted, redis().skewMs) + HEARTBEAT_TIMEOUT_MS - row.logoutAt;
     const next = this.#nextLoginAfter(row.userId, row.period);
     if (early > 0 && row.logoutAt < next - SKEW_MS)
       witness.violated(`[ST5] ${key} is reconciled ${early} ms too early, on ${row.node}`);
+  }
+
+  #frozenOf(name: string): Spells {
+    return this.#frozen.get(name) ?? new Spells();
   }
 
   get #wall(): number {

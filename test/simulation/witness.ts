@@ -1,10 +1,11 @@
 import type { Dial } from '../../src/presence/api.ts';
-import type { RecordState } from '../../src/presence/rules/record.ts';
+import { isOnline, type RecordState } from '../../src/presence/rules/record.ts';
 import type { Claim, ClaimAnswer, EndAnswer, EndRequest } from '../../src/presence/store/port.ts';
 import type { Duty } from '../../src/protocol/periods.ts';
 import { type Scheduler, wallAt } from './scheduler.ts';
 import { HEARTBEAT_TIMEOUT_MS, HTTP_TIMEOUT_MS, type Rules, type SimulatedNode } from './simulated-node.ts';
 import type { SimulatedRedis } from './simulated-redis.ts';
+import { Spells, troubledSince } from './spells.ts';
 
 type Kind = 'socket' | 'http';
 
@@ -34,7 +35,7 @@ interface Logout {
 }
 
 const TIMEOUT: Readonly<Record<Kind, number>> = { socket: HEARTBEAT_TIMEOUT_MS, http: HTTP_TIMEOUT_MS };
-/** A node without a sign of life for about as long looks dead (bounds of the protocol). */
+/** A node without a sign of life for about as long looks dead (bound `looks-dead`). */
 const LOOKS_DEAD_MS = 9000;
 /** A proof is recorded within this time where nothing hinders it. */
 const RECORDED_WITHIN_MS = 5000;
@@ -46,13 +47,15 @@ const ROUNDING_MS = 40;
 /** A node hears of a take-over with its next renewal. */
 const HEARD_WITHIN_MS = 1000;
 const MAX_CHARGED_MS = 2000;
+/** A pause between two troubles in which a node may not come to record anything. */
+const RECOVERY_MS = 5000;
 
 /** Knows what the clients know to be true, and holds what happens against it. */
 export class Witness {
   readonly violations: string[] = [];
   /** Periods that a node told somebody of. */
   readonly told = new Map<string, ToldPeriod>();
-  /** Periods that were restated after their end: SQL was silent, or Redis had forgotten (bounds of the protocol). */
+  /** Periods that ended and then were there again: by a rollback, or restated while SQL was silent (bounds `rollback`, `silent-sql`). */
   readonly broughtBack = new Set<string>();
   /** Moment of the newest wipe or rollback. */
   lostMemoryAt = Number.NEGATIVE_INFINITY;
@@ -65,6 +68,14 @@ export class Witness {
   rolledBack = false;
   /** SQL was away, slow, or lost its answers. */
   sqlFailed = false;
+  /** When SQL was away, slow, or lost its answers. */
+  readonly sqlTroubles = new Spells();
+  /** When Redis stood still, was away, or had lost something a moment before. */
+  readonly redisTroubles = new Spells();
+  /** Periods that had ended and were not settled when Redis lost its memory, and with it the duty (bound `lost-duty`). */
+  readonly dutiesLost = new Set<string>();
+  /** Periods that somebody was told of and that SQL did not have when Redis lost its memory (bound `lost-period`). */
+  readonly unwritten = new Set<string>();
   /** Calls of some node were late until then. */
   slowUntil = Number.NEGATIVE_INFINITY;
   readonly #scheduler: Scheduler;
@@ -73,6 +84,8 @@ export class Witness {
   readonly #policy: Rules['policy'];
   /** Whether SQL has closed the period. */
   readonly #isSettled: (userId: number, period: number) => boolean;
+  /** Whether SQL has the row of the period. */
+  readonly #isWritten: (key: string) => boolean;
   readonly #proofs = new Map<number, Map<string, ProofSeen>>();
   readonly #newestEpoch = new Map<number, number>();
   readonly #ended = new Set<string>();
@@ -86,6 +99,8 @@ export class Witness {
   readonly #unansweredAt = new Map<number, number>();
   /** From whom the user's sockets were taken last. */
   readonly #takenFrom = new Map<number, Map<string, Taken>>();
+  /** Periods that ran when Redis last lost its memory. */
+  #ranBefore: ReadonlySet<string> = new Set();
   /** When a node last heard of the user in any way. */
   readonly #shownAt = new Map<number, number>();
 
@@ -94,12 +109,14 @@ export class Witness {
     redis: () => SimulatedRedis;
     trace: (text: () => string) => void;
     isSettled: (userId: number, period: number) => boolean;
+    isWritten: (key: string) => boolean;
     policy: Rules['policy'];
   }) {
     this.#scheduler = options.scheduler;
     this.#redis = options.redis;
     this.#trace = options.trace;
     this.#isSettled = options.isSettled;
+    this.#isWritten = options.isWritten;
     this.#policy = options.policy;
   }
 
@@ -152,7 +169,7 @@ export class Witness {
   minted(claim: Claim, answer: Extract<ClaimAnswer, { kind: 'opened' | 'joined' }>): void {
     const { userId } = claim;
     const newest = this.#newestEpoch.get(userId) ?? 0;
-    // Known only to a node that was away while Redis lost its memory and its clock fell (bounds of the protocol).
+    // Known only to a node that was away while Redis lost its memory and its clock fell (bound `stepped-number`).
     const isKnown = !this.stepped || this.lostMemoryAt < 0;
     if (answer.epoch <= newest && isKnown)
       this.violated(`[PR3] user ${userId} got epoch ${answer.epoch} after ${newest}`);
@@ -166,10 +183,9 @@ export class Witness {
           askedAgo < HTTP_TIMEOUT_MS ||
           this.#scheduler.now - this.disturbedUntil < 1000;
     this.#judgeReturn(userId, isAsked);
-    if (Math.abs(this.diedAt - this.lostMemoryAt) < RESTORED_WITHIN_MS) return;
     for (const { node, at, kind, period } of this.#proofs.get(userId)?.values() ?? []) {
       // A rollback had brought an ended period back, or one was reconciled while the node that had it was on its way
-      // back and SQL slow; then a wipe took it: SQL knew that it had ended (bounds of the protocol).
+      // back and SQL slow; then a wipe took it: SQL knew that it had ended (bounds `rollback`, `silent-sql`).
       const isSettled = (this.rolledBack || this.sqlFailed) && this.#isSettled(userId, period);
       if (this.#ended.has(`${userId}:${period}`) || isSettled) continue;
       const age = this.#scheduler.now - at;
@@ -220,13 +236,39 @@ export class Witness {
   }
 
   endAsked(request: EndRequest, answer: EndAnswer): void {
+    if (request.epoch === 0)
+      this.violated(`[PR7] user ${request.userId}: a node asks for an end without an epoch`);
     // The end itself has been noted before, and has taken what was known of the user.
-    if (answer.kind !== 'ended' || request.epoch === 0) return;
+    if (answer.kind !== 'ended') return;
     const newest = this.#newestEpoch.get(request.userId) ?? 0;
-    // What was accepted while Redis lost its memory is stated to it once it is no longer young.
+    // What was accepted while Redis lost its memory is stated to it once it is no longer young (bound `restoring`).
     if (this.#scheduler.now - this.lostMemoryAt < RESTORED_WITHIN_MS) return;
     if (request.epoch < newest && this.#isLiving(request.userId, newest))
       this.violated(`[PR7] user ${request.userId}: an end of epoch ${request.epoch} ended epoch ${newest}`);
+  }
+
+  /** Redis is about to lose everything, or what is newer than a snapshot. */
+  forgot(): void {
+    const { now } = this.#scheduler;
+    this.lostMemoryAt = now;
+    this.disturbedUntil = Math.max(this.disturbedUntil, now + 4000);
+    this.redisTroubles.add(now, now + 4000);
+    this.#ranBefore = this.#running();
+    for (const key of this.told.keys()) if (!this.#isWritten(key)) this.unwritten.add(key);
+    for (const key of this.#ended) {
+      const [userId, period] = key.split(':').map(Number);
+      if (!this.#isSettled(userId ?? 0, period ?? 0)) this.dutiesLost.add(key);
+    }
+  }
+
+  /** Redis has the contents of a snapshot from now on. */
+  wentBack(): void {
+    for (const key of this.#running()) if (!this.#ranBefore.has(key)) this.broughtBack.add(key);
+  }
+
+  #running(): ReadonlySet<string> {
+    const online = [...this.#redis().world.records.values()].filter(isOnline);
+    return new Set(online.map(({ userId, period }) => `${userId}:${period}`));
   }
 
   /** The same duty that a snapshot took back may come again; a settled period never opens again. */
@@ -272,7 +314,7 @@ export class Witness {
 
   /**
    * What was taken and Redis then forgot: its node had not heard of it and states it again, and may take the linger of
-   * the newer socket with it (bounds of the protocol).
+   * the newer socket with it (bound `rollback`).
    */
   #mayComeBack(userId: number, by: SimulatedNode): boolean {
     for (const { name, proof, at } of this.#takenFrom.get(userId)?.values() ?? []) {
@@ -301,7 +343,9 @@ export class Witness {
   #judgeReturn(userId: number, isAsked: boolean): void {
     const { at, isExcused } = this.#logouts.get(userId) ?? { at: Number.NEGATIVE_INFINITY, isExcused: false };
     // A node that looked dead has the user's sockets and proofs, of which nobody knew when they logged out elsewhere.
-    if (isAsked || isExcused || (this.#shownAt.get(userId) ?? 0) > at || this.lostMemoryAt >= 0) return;
+    // What Redis forgot of it, nobody knows (bounds `lost-duty`, `rollback`, `restoring`).
+    const isForgotten = this.lostMemoryAt > at - RESTORED_WITHIN_MS;
+    if (isAsked || isExcused || (this.#shownAt.get(userId) ?? 0) > at || isForgotten) return;
     this.violated(`[PR7] user ${userId} is online again ${this.#scheduler.now - at} ms after a logout`);
   }
 
@@ -309,9 +353,9 @@ export class Witness {
     const age = this.#scheduler.now - at;
     if (kind === 'socket' && this.#mayComeBack(userId, node)) return;
     if ((this.#unansweredAt.get(userId) ?? Number.NEGATIVE_INFINITY) >= at) return;
-    // Answered by what a node knew while Redis could tell it nothing: the user may have been logged out elsewhere.
+    // Answered by what a node knew while Redis could tell it nothing (bound `unheard-logout`).
     if (kind === 'http' && this.disturbedUntil >= at) return;
-    // A dead node's silence is Redis's to measure, whose clock takes a step for 2 s at most.
+    // A dead node's silence is Redis's to measure, whose clock takes a step for 2 s at most (bound `charged`).
     const charged = this.stepped && reason === 'node-lost' ? MAX_CHARGED_MS : 0;
     const unrecorded = node.isUp
       ? charged
@@ -329,7 +373,8 @@ export class Witness {
     const now = wallAt(this.#scheduler.now, skewMs);
     const knocked = this.#knocked.get(userId) ?? 0;
     const latest = wallAt(Math.max(knocked, ...proofs.map(({ at, kind }) => at + TIMEOUT[kind])), skewMs);
-    // Whatever was told of the newest proof may have been long on its way, and a dead node cannot tell it again.
+    // Whatever was told of the newest proof may have been long on its way, and a dead node cannot tell it again (bound
+    // `late-statement`).
     const newest = Math.max(...proofs.map(({ at }) => at));
     const lastWord = Math.min(
       this.#scheduler.now,
@@ -356,23 +401,31 @@ export class Witness {
     }
   }
 
-  /** Whether what a node heard could not be recorded about then, and for how long at most. */
+  /** For how long what a node heard at `at` could not be recorded, beyond the 5 s of the bound `recorded-proof`. */
   #unrecordable(node: SimulatedNode, at: number): number {
-    const troubled =
-      node.troubledUntil >= at - RECORDED_WITHIN_MS || this.disturbedUntil >= at - RECORDED_WITHIN_MS;
-    return troubled ? Number.POSITIVE_INFINITY : 0;
+    const kinds = [node.troubles, node.badLine, this.redisTroubles];
+    // What came just before the trouble could not be recorded either.
+    const moments = [at, at + RECORDED_WITHIN_MS];
+    return Math.max(0, ...moments.map((moment) => at - troubledSince(moment, RECOVERY_MS, ...kinds)));
   }
 
-  /** The bounds of the protocol: a node that looked dead, or that was in trouble while Redis lost its memory. */
+  /** Redis has not heard of the node for as long as makes it look dead, or has just heard of it again. */
+  #lookedDead(node: SimulatedNode, at: number): boolean {
+    const since = troubledSince(at, RECOVERY_MS, node.troubles, this.redisTroubles);
+    // What no node could be heard in is charged to nobody, but for 2 s each time.
+    const charged = MAX_CHARGED_MS * this.redisTroubles.countWithin(since, at);
+    return node.troubles.msWithin(since, at) + charged >= LOOKS_DEAD_MS;
+  }
+
+  /** A node that looked dead, or that was in trouble while Redis lost its memory (bounds `looks-dead`, `early-logout`). */
   #isExcused(node: SimulatedNode, at: number): boolean {
-    const recently = node.troubledUntil >= at - RECORDED_WITHIN_MS;
-    if (this.slowUntil >= at - RECORDED_WITHIN_MS) return true;
-    if (recently && node.troubledUntil - node.troubledFrom >= LOOKS_DEAD_MS) return true;
+    if (node.badLine.touches(at - RECORDED_WITHIN_MS, this.#scheduler.now)) return true;
+    if (this.#lookedDead(node, at) || this.#lookedDead(node, this.#scheduler.now)) return true;
     const lost = this.lostMemoryAt;
     if (lost < at - 20_000) return false;
     // Killed before it could restore, or frozen or cut off meanwhile.
     // Its line may have been too bad to restore within the 2 s for which logins wait.
-    if (this.slowUntil >= lost) return true;
+    if (node.badLine.touches(lost, this.#scheduler.now)) return true;
     return !node.accepts || (node.troubledFrom <= lost + 5000 && node.troubledUntil >= lost - 5000);
   }
 }

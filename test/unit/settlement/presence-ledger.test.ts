@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { FakeClock } from '../../../src/lib/fake-clock.ts';
-import type { PeriodKey } from '../../../src/protocol/periods.ts';
+import { RefusedForGood } from '../../../src/presence/node/ledger.ts';
+import type { Opening, PeriodKey } from '../../../src/protocol/periods.ts';
 import { PresenceLedger, type PresenceLedgerOptions } from '../../../src/settlement/presence-ledger.ts';
 
 /** SQL refuses the first `failures` calls. */
@@ -74,5 +75,111 @@ describe('periods that came to this node', () => {
     await room.ledger.stop();
     await room.clock.advanceAsync(5_000, 100);
     expect(room.moved).toEqual([]);
+  });
+});
+
+/** A ledger whose SQL does what `open` says; answers what was written. */
+function openings(open: (opening: Opening) => Promise<void>) {
+  const clock = new FakeClock();
+  const written: number[] = [];
+  const woken: number[] = [];
+  const groupCommit = {
+    open: async (opening: Opening) => {
+      await open(opening);
+      written.push(opening.userId);
+    },
+  };
+  const settler = { wake: () => void woken.push(clock.now()) };
+  const options = { clock, node: 'me#2', groupCommit, settler } as unknown as PresenceLedgerOptions;
+  return { clock, written, woken, ledger: new PresenceLedger(options) };
+}
+
+const openingOf = (userId: number): Opening => ({ userId, period: 10, loginAt: 10, node: 'me#2' });
+
+describe('openings that SQL could not take', () => {
+  test('[ST4] are written once SQL is back, each once, and later ones as well', async () => {
+    let down = true;
+    const room = openings(() => (down ? Promise.reject(new Error('SQL down')) : Promise.resolve()));
+    room.ledger.openLater(openingOf(1));
+    room.ledger.openLater(openingOf(2));
+    await room.clock.advanceAsync(5_500, 50);
+    expect(room.written).toEqual([]);
+    down = false;
+    await room.clock.advanceAsync(1_500, 50);
+    expect(room.written).toEqual([1, 2]);
+    await room.clock.advanceAsync(5_000, 50);
+    room.ledger.openLater(openingOf(3));
+    await room.clock.advanceAsync(1_500, 50);
+    expect(room.written).toEqual([1, 2, 3]);
+  });
+
+  test('[ST4] go on where SQL refuses one of them for good', async () => {
+    const room = openings(({ userId }) =>
+      userId === 1
+        ? Promise.reject(Object.assign(new Error('check constraint'), { code: '23514' }))
+        : Promise.resolve(),
+    );
+    room.ledger.openLater(openingOf(1));
+    room.ledger.openLater(openingOf(2));
+    await room.clock.advanceAsync(1_500, 50);
+    expect(room.written).toEqual([2]);
+    await expect(room.ledger.open(openingOf(1))).rejects.toThrow(RefusedForGood);
+    await expect(room.ledger.open(openingOf(4))).resolves.toBeUndefined();
+  });
+
+  test('[ST4] a failure that may pass is none for good', async () => {
+    const room = openings(() => Promise.reject(new Error('connection lost')));
+    await expect(room.ledger.open(openingOf(1))).rejects.not.toThrow(RefusedForGood);
+  });
+
+  test('[ST4] are given up at a stop', async () => {
+    let down = true;
+    const room = openings(() => (down ? Promise.reject(new Error('SQL down')) : Promise.resolve()));
+    room.ledger.openLater(openingOf(1));
+    await room.clock.advanceAsync(1_500, 50);
+    await room.ledger.stop();
+    down = false;
+    await room.clock.advanceAsync(5_000, 50);
+    expect(room.written).toEqual([]);
+  });
+});
+
+describe('who waits for a settlement', () => {
+  const duty = (userId: number): Parameters<PresenceLedger['onSettled']>[0][number] => ({
+    ...{ id: '1', userId, period: 10, loginAt: 10, logoutAt: 20, lastSeenAt: 20 },
+    ...{ reason: 'logout', node: 'me#2' },
+  });
+
+  test('[ST6] wakes the settler and goes on once the period is settled, not at another one', async () => {
+    const room = openings(() => Promise.resolve());
+    const done: string[] = [];
+    void room.ledger.settled({ userId: 1, period: 10 }, 500).then(() => done.push('first'));
+    void room.ledger.settled({ userId: 1, period: 10 }, 500).then(() => done.push('second'));
+    expect(room.woken).toHaveLength(2);
+    room.ledger.onSettled([duty(2)]);
+    await room.clock.advanceAsync(100, 10);
+    expect(done).toEqual([]);
+    room.ledger.onSettled([duty(1)]);
+    await room.clock.advanceAsync(10, 10);
+    expect(done).toEqual(['first', 'second']);
+  });
+
+  test('[ST6] waits no longer than it said', async () => {
+    const room = openings(() => Promise.resolve());
+    let done = false;
+    void room.ledger.settled({ userId: 1, period: 10 }, 500).then(() => {
+      done = true;
+    });
+    await room.clock.advanceAsync(490, 10);
+    expect(done).toBe(false);
+    await room.clock.advanceAsync(20, 10);
+    expect(done).toBe(true);
+    room.ledger.onSettled([duty(1)]);
+  });
+
+  test('[ST3] a period that ended wakes the settler', () => {
+    const room = openings(() => Promise.resolve());
+    room.ledger.wake();
+    expect(room.woken).toHaveLength(1);
   });
 });

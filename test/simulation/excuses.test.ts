@@ -1,0 +1,231 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import type { Duty } from '../../src/protocol/periods.ts';
+import { BOUNDS } from './bounds.ts';
+import { checkHealed } from './checks.ts';
+import { Spells, troubledSince } from './spells.ts';
+import { nodesOf, onStage, type Stage } from './stage.ts';
+
+const FOLDER = new URL('.', import.meta.url);
+const DOCS = new URL('../../docs/', import.meta.url);
+const plain = (text: string): string => text.replace(/[\s*]+/g, ' ');
+
+describe('the bounds that witnesses go by', () => {
+  it.each(Object.entries(BOUNDS))('%s stands in the documents word for word', (_, { document, says }) => {
+    expect(plain(readFileSync(new URL(`${document}.md`, DOCS), 'utf8'))).toContain(says);
+  });
+
+  it('are those that the excuses name', () => {
+    const named = new Set<string>();
+    for (const file of readdirSync(FOLDER).filter((name) => /^(strict|witness|checks)\.ts$/.test(name))) {
+      const text = readFileSync(new URL(file, FOLDER), 'utf8').replace(/\n\s*(\/\/|\*)/g, '');
+      expect(text, file).not.toContain('bounds of the protocol');
+      for (const [group] of text.matchAll(/\bbounds? (`[a-z-]+`(?:, | and )?)+/g))
+        for (const [, name] of group.matchAll(/`([a-z-]+)`/g)) named.add(name ?? '');
+    }
+    expect([...named].sort()).toEqual(Object.keys(BOUNDS).sort());
+  });
+});
+
+describe('times of trouble', () => {
+  it('are one where the pause between them is short, and begin with the first', () => {
+    const [one, other] = [new Spells(), new Spells()];
+    one.add(1000, 2000);
+    other.add(2500, 4000);
+    one.add(9000, 9500);
+    expect(troubledSince(4500, 1000, one, other)).toBe(1000);
+    expect(troubledSince(4500, 400, one, other)).toBe(4500);
+    expect(troubledSince(4400, 400, one, other)).toBe(2500);
+    expect(troubledSince(8000, 1000, one, other)).toBe(8000);
+    expect(one.msWithin(0, 9200)).toBe(1200);
+  });
+});
+
+/** What is settled for user 1 in `stage`, as if it had just ended. */
+function dutyOf(stage: Stage, period: number, changed: Partial<Duty>): Omit<Duty, 'id'> {
+  const at = stage.redis.wall;
+  const times = { loginAt: period, logoutAt: at, lastSeenAt: at };
+  return { userId: 1, period, node: 'n1', reason: 'logout', ...times, ...changed };
+}
+
+/** A history on two nodes, in which user 1 is connected to the first and plays. */
+function played(play: (stage: Stage, period: number) => void): () => Promise<void> {
+  return onStage({}, (stage) => {
+    stage.connect(stage.device(1), nodesOf(stage)[0]);
+    stage.advance(8000);
+    expect(stage.witness.violations).toEqual([]);
+    play(stage, stage.period(1));
+  });
+}
+
+function found(stage: Stage): string {
+  return stage.witness.violations.join('\n');
+}
+
+describe('an end', () => {
+  it(
+    '[PR7] without an epoch is none that a node may ask for, whatever comes of it',
+    played((stage) => {
+      const request = { userId: 1, reason: 'logout', epoch: 0, proofAgeMs: -1 } as const;
+      stage.witness.endAsked(request, { kind: 'young' });
+      expect(found(stage)).toContain('[PR7] user 1: a node asks for an end without an epoch');
+    }),
+  );
+
+  it.each([
+    ['7.9 s after Redis lost its memory', 7900, false],
+    ['8.1 s after it', 8100, true],
+  ])('[PR7] of an older epoch that ends a newer one %s', (_, ms, isFound) =>
+    played((stage, period) => {
+      const [n1] = nodesOf(stage);
+      stage.connect(stage.device(1, 'b'), n1);
+      stage.witness.forgot();
+      stage.advance(ms);
+      const end = { userId: 1, period, epoch: period, loginTime: period, logoutTime: stage.redis.wall };
+      stage.witness.ended(dutyOf(stage, period, {}));
+      stage.witness.endAsked(
+        { userId: 1, reason: 'logout', epoch: period, proofAgeMs: -1 },
+        { kind: 'ended', end: { ...end, reason: 'logout' } },
+      );
+      expect(found(stage).includes('[PR7]')).toBe(isFound);
+    })(),
+  );
+
+  it.each([
+    ['before it was settled', true],
+    ['after it was settled', false],
+  ])('[ST2] whose duty is lost with the memory of Redis %s', (_, isExcused) =>
+    played((stage, period) => {
+      const [n1] = nodesOf(stage);
+      if (isExcused) stage.sql.hanging = true;
+      stage.logout(n1, 1);
+      if (!isExcused) stage.advance(500);
+      stage.witness.forgot();
+      const row = { userId: 1, period, loginAt: period, node: 'n1', lastSeenAt: null, settledAt: 1 };
+      stage.sql.rows.set(`1:${period}`, { ...row, logoutAt: period, reason: 'reconciled' });
+      stage.strict.checkHealed();
+      expect(found(stage).includes('[ST2]')).toBe(!isExcused);
+    })(),
+  );
+});
+
+describe('a period that is settled while it runs', () => {
+  it.each([
+    ['with nothing that brought it back', false, false],
+    ['with a SQL that fails, which settles nothing by itself', true, false],
+    ['with a rollback that brought it back', false, true],
+  ])('[ST4] %s', (_, isSqlBad, isBack) =>
+    played((stage, period) => {
+      const restore = stage.redis.snapshot();
+      if (isSqlBad) stage.witness.sqlTroubles.add(stage.scheduler.now - 5000, stage.scheduler.now + 5000);
+      if (isBack) {
+        stage.logout(nodesOf(stage)[0], 1);
+        stage.advance(500);
+        stage.witness.forgot();
+        restore();
+        stage.witness.wentBack();
+      } else stage.sql.settle([{ id: '1', ...dutyOf(stage, period, {}) }], 1);
+      stage.strict.check();
+      expect(found(stage).includes('[ST4]')).toBe(!isBack);
+    })(),
+  );
+});
+
+describe('a period that is reconciled', () => {
+  /** The last sign of life may be 6.5 s old, and as much older as SQL took nothing before the newest proof. */
+  it.each([
+    ['by a sign of life of 6.4 s before', 0, 6400, false],
+    ['by one of 6.7 s before', 0, 6700, true],
+    ['by one of 6.4 s before SQL fell silent', 3000, 9300, false],
+    ['by one of 6.7 s before SQL fell silent', 3000, 9700, true],
+  ])('[ST5] %s', (_, silentMs, behindMs, isFound) =>
+    played((stage, period) => {
+      stage.advance(12_000);
+      const provenAt = stage.scheduler.now;
+      const provenWall = stage.redis.wall;
+      if (silentMs > 0) stage.witness.sqlTroubles.add(provenAt - silentMs, provenAt + 1000);
+      stage.strict.proved(1, period, 'n1');
+      const logoutAt = provenWall - behindMs + 10_000;
+      const row = { userId: 1, period, loginAt: period, node: 'n1', lastSeenAt: null, settledAt: 1 };
+      stage.sql.rows.set(`1:${period}`, { ...row, logoutAt, reason: 'reconciled' });
+      stage.strict.checkHealed();
+      expect(found(stage).includes('[ST5]')).toBe(isFound);
+    })(),
+  );
+});
+
+describe('a user of a dead node', () => {
+  /** Recorded 5 s behind at most, and as much more as the node could not reach Redis. */
+  it.each([
+    ['5 s before the last proof', 0, 4900, false],
+    ['more than 5 s before it', 0, 5200, true],
+    ['5 s before the node was cut off', 4000, 8900, false],
+    ['more than 5 s before it was cut off', 4000, 9200, true],
+  ])('[ST5] is logged out by a proof of %s', (_, cutMs, behindMs, isFound) =>
+    played((stage, period) => {
+      const [n1] = nodesOf(stage);
+      const provenAt = stage.scheduler.now;
+      stage.witness.proved(n1, { userId: 1, period, kind: 'socket' });
+      if (cutMs > 0) n1.troubles.add(provenAt - cutMs, provenAt + 1000);
+      const logoutAt = stage.redis.wall + 10_000 - behindMs;
+      // Its last proofs, which nobody could record any more, are none that is due.
+      stage.scheduler.suspend(5500);
+      n1.kill();
+      stage.scheduler.suspend(11_500);
+      stage.witness.ended(dutyOf(stage, period, { reason: 'node-lost', logoutAt }));
+      expect(found(stage).includes('ms too early')).toBe(isFound);
+    })(),
+  );
+
+  it.each([
+    ['for less than what makes it look dead', 8000, true],
+    ['for as long as makes it look dead', 9500, false],
+  ])('[HB1] is not logged out while the node lives and was cut off %s', (_, cutMs, isFound) =>
+    played((stage, period) => {
+      const [n1] = nodesOf(stage);
+      n1.troubles.add(stage.scheduler.now - cutMs, stage.scheduler.now);
+      stage.witness.proved(n1, { userId: 1, period, kind: 'socket' });
+      stage.witness.ended(dutyOf(stage, period, { reason: 'node-lost' }));
+      expect(found(stage).includes('[HB1]')).toBe(isFound);
+    })(),
+  );
+});
+
+describe('a node that was cut off, and then Redis stood still for all', () => {
+  /** As in history 3917 of seed 5: a heartbeat by HTTP is answered in the stall, and then the period ends. */
+  it.each([
+    ['looked dead before the stall', 11_000, false],
+    ['would not have looked dead by itself', 4000, true],
+  ])('[HB1] [ST5] %s', (_, cutMs, isFound) =>
+    played((stage, period) => {
+      const [n1] = nodesOf(stage);
+      const { now } = stage.scheduler;
+      const logoutAt = stage.redis.wall;
+      n1.troubles.add(now, now + cutMs);
+      stage.witness.redisTroubles.add(now + cutMs - 500, now + cutMs + 22_000);
+      stage.scheduler.suspend(cutMs + 20_000);
+      stage.witness.proved(n1, { userId: 1, period, kind: 'http' });
+      stage.scheduler.suspend(1500);
+      stage.witness.ended(dutyOf(stage, period, { reason: 'node-lost', logoutAt }));
+      expect(found(stage).includes('[HB1]')).toBe(isFound);
+      expect(found(stage).includes('[ST5]')).toBe(isFound);
+    })(),
+  );
+});
+
+describe('a period that somebody was told of and SQL does not have', () => {
+  it.each([
+    ['nor had it when Redis lost its memory', true],
+    ['though it had it then', false],
+  ])('[ST2] %s', (_, isExcused) =>
+    played((stage, period) => {
+      const key = `1:${period}`;
+      stage.witness.diedAt = stage.scheduler.now;
+      if (isExcused) stage.sql.rows.delete(key);
+      stage.witness.forgot();
+      stage.sql.rows.delete(key);
+      checkHealed(stage);
+      expect(found(stage).includes(`[ST2] ${key} is not in SQL`)).toBe(!isExcused);
+    })(),
+  );
+});
