@@ -2,15 +2,13 @@
 // Starts the command line in Node, or `serve` on Bun where LINGXI_RUNTIME or what is installed says so. Plain
 // JavaScript, since nothing is compiled yet when a fresh clone runs it.
 import { spawn } from 'node:child_process';
-import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { delimiter, dirname, join, resolve } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'dotenv';
+import { findBun } from './find-bun.js';
 
 const PROGRAM = new URL('../dist/cli/main.js', import.meta.url);
-/** Without install scripts the npm package `bun` holds a note of a few hundred bytes in place of the binary. */
-const SMALLEST_BUN_BYTES = 1_000_000;
 const FORWARDED = ['SIGTERM', 'SIGINT', 'SIGHUP'];
 /** Node opens its debugger at SIGUSR1, Bun ends at it, and both end at SIGUSR2: a server does nothing at either. */
 const IGNORED = ['SIGUSR1', 'SIGUSR2'];
@@ -87,50 +85,6 @@ function readJsonFile(file) {
     return typeof value === 'object' && value !== null ? value : {};
   } catch {
     return {};
-  }
-}
-
-/** The binary itself: the one of its platform package, of the package `bun`, or on PATH. */
-function findBun() {
-  return [...packagedBuns(), ...bunsOnPath()].find(isBun);
-}
-
-function packagedBuns() {
-  const arch = process.arch === 'arm64' ? 'aarch64' : process.arch;
-  const libc = process.platform === 'linux' && existsSync('/etc/alpine-release') ? '-musl' : '';
-  const platform = process.platform === 'win32' ? 'windows' : process.platform;
-  const name = `@oven/bun-${platform}-${arch}${libc}`;
-  const exe = process.platform === 'win32' ? 'bun.exe' : 'bun';
-  return [
-    [name, exe],
-    [`${name}-baseline`, exe],
-    // Its install script moves the binary here, under this name on every platform.
-    ['bun', 'bun.exe'],
-  ].flatMap(([packageName, file]) => {
-    try {
-      const manifest = createRequire(import.meta.url).resolve(`${packageName}/package.json`);
-      return [join(dirname(manifest), 'bin', file)];
-    } catch {
-      return [];
-    }
-  });
-}
-
-function bunsOnPath() {
-  const exe = process.platform === 'win32' ? 'bun.exe' : 'bun';
-  const folders = (process.env.PATH ?? '').split(delimiter).filter((folder) => folder !== '');
-  return folders.map((folder) => join(folder, exe));
-}
-
-function isBun(file) {
-  try {
-    accessSync(file, constants.X_OK);
-    const stats = statSync(file);
-    // A version manager's shim on PATH is small, and good.
-    const isPackaged = file.includes('node_modules');
-    return stats.isFile() && (!isPackaged || stats.size >= SMALLEST_BUN_BYTES);
-  } catch {
-    return false;
   }
 }
 

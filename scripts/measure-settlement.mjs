@@ -3,7 +3,7 @@
 // Starts a Redis, a PostgreSQL and a node of its own, as the tests do. Runs on Bun, which takes TypeScript as it is.
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { findBun } from './find-bun.mjs';
+import { findBun } from '../bin/find-bun.js';
 
 if (process.versions.bun === undefined) {
   const bun = findBun();

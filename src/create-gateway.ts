@@ -315,7 +315,7 @@ class Assembly {
         return response;
       },
       opened: (registration, socket) => this.#manager.register(registration, socket),
-      abandoned: (dial) => this.#tracker.abandon(dial),
+      abandoned: (registration) => this.#tracker.abandon(registration),
       log,
     });
   }

@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { CloseCode, mayReconnect } from '../protocol/close-codes.ts';
 import { type Cli, configOrFail, fail } from './cli.ts';
 import { baseUrl, webSocketUrl } from './server-url.ts';
-import { type Refusal, SocketClient } from './socket-client.ts';
+import { type ServerRefusal, SocketClient } from './socket-client.ts';
 import { NO_SECRET, secondsArgument, signToken, userIdArgument } from './token.ts';
 
 interface ProbeOptions {
@@ -95,7 +95,7 @@ function chooseTarget(
   return { url: webSocketUrl(base), token };
 }
 
-function refusalSentence(url: string, refusal: Refusal): string {
+function refusalSentence(url: string, refusal: ServerRefusal): string {
   if (refusal.status === 0) return `No connection to ${url}: ${refusal.code}.`;
   return `${url} refused the connection: ${refusal.status} ${refusal.code}.`;
 }

@@ -4,7 +4,7 @@ import { err, ok, type Result } from '../lib/result.ts';
 import { SUBPROTOCOL } from '../protocol/envelope.ts';
 
 /** A handshake that got an HTTP error, or no answer (`status` 0). */
-export interface Refusal {
+export interface ServerRefusal {
   readonly status: number;
   /** The stable code of the body, else the network error. */
   readonly code: string;
@@ -71,7 +71,7 @@ export class SocketClient {
     });
   }
 
-  static open(options: OpenOptions): Promise<Result<SocketClient, Refusal>> {
+  static open(options: OpenOptions): Promise<Result<SocketClient, ServerRefusal>> {
     const socket = new WebSocket(options.url, options.protocol === 'seed' ? [] : [SUBPROTOCOL], {
       autoPong: options.answersPings ?? true,
       handshakeTimeout: HANDSHAKE_TIMEOUT_MS,

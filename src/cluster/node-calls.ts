@@ -18,7 +18,7 @@ export interface NodeCallsOptions {
 }
 
 /** What stands in one text on the topic `node:<incarnation>`: a call, or the answer to one. */
-type Envelope =
+type NodeMessage =
   | { readonly id: string; readonly from: string; readonly call: unknown }
   | { readonly id: string; readonly answer: unknown };
 
@@ -38,14 +38,14 @@ export class NodeCalls {
   async listen(answer: (call: unknown, from: string) => unknown): Promise<void> {
     const { bus, node, log } = this.#options;
     await bus.subscribe(topicOf(node), (text) => {
-      const envelope = parse(text);
-      if (envelope === undefined)
+      const message = parse(text);
+      if (message === undefined)
         log.warn(
           { event: 'malformed-message', channel: topicOf(node) },
           'ignored what was told to this node',
         );
-      else if ('call' in envelope) this.#serve(envelope, answer);
-      else this.#finish(envelope.id, ok(envelope.answer));
+      else if ('call' in message) this.#serve(message, answer);
+      else this.#finish(message.id, ok(message.answer));
     });
   }
 
@@ -65,7 +65,7 @@ export class NodeCalls {
   }
 
   #serve(
-    { id, from, call }: Extract<Envelope, { call: unknown }>,
+    { id, from, call }: Extract<NodeMessage, { call: unknown }>,
     answer: (call: unknown, from: string) => unknown,
   ): void {
     const told = answer(call, from);
@@ -92,7 +92,7 @@ function topicOf(node: string): string {
   return `node:${node}`;
 }
 
-function parse(text: string): Envelope | undefined {
+function parse(text: string): NodeMessage | undefined {
   const parsed = parseJson(text) as Partial<Record<string, unknown>> | null | undefined;
   const { id, from, call, answer } = parsed ?? {};
   if (typeof id !== 'string') return undefined;

@@ -2,12 +2,7 @@ import { logInternalError } from '../logging/internal-error.ts';
 import type { Log } from '../logging/log.ts';
 import type { PushRequest } from '../protocol/delivery.ts';
 import { parsePushText } from './push-request.ts';
-
-/** The part of a Redis client that listening needs. */
-export interface ChannelSubscriber {
-  subscribe(channel: string): Promise<unknown>;
-  on(event: 'message', listener: (channel: string, text: string) => void): unknown;
-}
+import type { ChannelSubscriber } from './redis-bus.ts';
 
 /**
  * Hears what foreign programs push by `PUBLISH <channel> '{"to":…,"type":…,"data":…}'`: at most once, no answer. The

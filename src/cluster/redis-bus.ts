@@ -2,9 +2,10 @@ import { assert } from '../lib/assert.ts';
 import { logInternalError } from '../logging/internal-error.ts';
 import type { Log } from '../logging/log.ts';
 import type { RedisLink } from '../redis/link.ts';
+import type { Bus } from './bus.ts';
 
 /** The part of a Redis client that listening needs; a connection of its own, for it can do nothing else. */
-export interface BusSubscriber {
+export interface ChannelSubscriber {
   subscribe(channel: string): Promise<unknown>;
   on(event: 'message', listener: (channel: string, text: string) => void): unknown;
 }
@@ -13,13 +14,13 @@ export interface BusSubscriber {
  * Texts between nodes over pub/sub: at most once, to whoever listens at that moment. Everything told here must also
  * come true without it. A channel is `<prefix>lingxi:<database>:<topic>`, for pub/sub ignores the database.
  */
-export class RedisBus {
+export class RedisBus implements Bus {
   readonly #link: RedisLink;
-  readonly #subscriber: BusSubscriber;
+  readonly #subscriber: ChannelSubscriber;
   readonly #scope: string;
   readonly #handlers = new Map<string, (text: string) => void>();
 
-  constructor(link: RedisLink, subscriber: BusSubscriber, log: Log) {
+  constructor(link: RedisLink, subscriber: ChannelSubscriber, log: Log) {
     this.#link = link;
     this.#subscriber = subscriber;
     this.#scope = `${link.prefix}lingxi:${link.database}:`;

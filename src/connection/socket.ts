@@ -30,7 +30,7 @@ export interface SocketEvents {
   /** A complete data message; binary messages are given as their UTF-8 text. */
   message(text: string): void;
   /** A protocol pong or ping arrived. */
-  control(kind: 'ping' | 'pong'): void;
+  control(): void;
   drained(): void;
   /** The socket ended. `code` is 1006 where no close frame was received. */
   closed(code: number, reason: string): void;

@@ -4,11 +4,11 @@ import { unreachable } from '../lib/assert.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../logging/log.ts';
 import type { Counters } from '../metrics/counters.ts';
-import { type Dial, type DialRefusal, loginRetryAfterS, type Presence } from '../presence/api.ts';
+import { type DialRefusal, loginRetryAfterS, type Presence } from '../presence/api.ts';
 import { SUBPROTOCOL } from '../protocol/envelope.ts';
 import { type ErrorCode, type Exactness, errorBody, errorStatus } from '../protocol/error-codes.ts';
 import type { ClientAddress } from './client-address.ts';
-import { ConnectionLimits } from './connection-limits.ts';
+import { ConnectionPlaces } from './connection-places.ts';
 import { type Credentials, codeOfTokenFault, type TokenFault, type UserIdentity } from './credentials.ts';
 import type { FailedCredentials } from './failed-credentials.ts';
 import { formFault, type HandshakeRequest, type Offer, readOffer } from './handshake.ts';
@@ -24,10 +24,9 @@ export interface Acceptance {
   /** The subprotocol to select; undefined: select none. */
   readonly protocol: typeof SUBPROTOCOL | undefined;
   readonly registration: Registration;
-  readonly dial: Dial;
 }
 
-export interface Refusal {
+export interface UpgradeRefusal {
   readonly kind: 'refuse';
   readonly status: number;
   readonly code: ErrorCode;
@@ -37,7 +36,7 @@ export interface Refusal {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-export type Decision = Acceptance | Refusal;
+export type Decision = Acceptance | UpgradeRefusal;
 
 export interface AdmissionOptions {
   readonly config: Pick<
@@ -81,7 +80,7 @@ interface Reason extends Exactness {
 export class Admission {
   readonly #options: AdmissionOptions;
   readonly #allowsOrigin: OriginCheck;
-  readonly #limits: ConnectionLimits;
+  readonly #places: ConnectionPlaces;
   readonly #proofs: RefusedProofs;
   readonly #refusals: RefusalLimits;
   #draining = false;
@@ -89,7 +88,7 @@ export class Admission {
   constructor(options: AdmissionOptions) {
     this.#options = options;
     this.#allowsOrigin = createOriginCheck(options.config.allowedOrigins);
-    this.#limits = new ConnectionLimits(options.config);
+    this.#places = new ConnectionPlaces(options.config);
     this.#proofs = new RefusedProofs(options);
     this.#refusals = new RefusalLimits(options.clock);
   }
@@ -98,21 +97,21 @@ export class Admission {
     const ip = this.#options.clientAddress(request.peer, request.header('x-forwarded-for'));
     const fault = this.#formFault(request) ?? this.#stateFault(request);
     if (fault !== undefined) return this.#refuse(request, ip, fault);
-    const full = this.#limits.take(ip);
+    const full = this.#places.take(ip);
     if (full !== undefined) return this.#refuse(request, ip, { code: full });
     let decision: Acceptance | Reason | undefined;
     try {
       decision = await this.#identify(request, ip);
     } finally {
-      this.#limits.settle();
-      if (decision === undefined || !('kind' in decision)) this.#limits.release(ip);
+      this.#places.settle();
+      if (decision === undefined || !('kind' in decision)) this.#places.release(ip);
     }
     return 'kind' in decision ? decision : this.#refuse(request, ip, decision);
   }
 
   /** Frees the place of an accepted connection after its socket ended, or never opened. Call it once for each. */
   release(registration: Registration): void {
-    this.#limits.release(registration.ip);
+    this.#places.release(registration.ip);
   }
 
   /** While draining, upgrades get 503 `draining`. */
@@ -202,7 +201,6 @@ export class Admission {
       kind: 'accept',
       protocol: protocol === SUBPROTOCOL ? SUBPROTOCOL : undefined,
       registration,
-      dial,
     };
   }
 
@@ -211,7 +209,7 @@ export class Admission {
     return { code, userId, retryAfterS: loginRetryAfterS(this.#options.config.loginsPerMinute) };
   }
 
-  #refuse(request: HandshakeRequest, ip: string, reason: Reason): Refusal {
+  #refuse(request: HandshakeRequest, ip: string, reason: Reason): UpgradeRefusal {
     const { counters } = this.#options;
     const { code, userId } = reason;
     counters.refused.set(code, (counters.refused.get(code) ?? 0) + 1);
@@ -244,7 +242,7 @@ export class Admission {
     );
   }
 
-  #answer(request: HandshakeRequest, reason: Reason): Refusal {
+  #answer(request: HandshakeRequest, reason: Reason): UpgradeRefusal {
     const { random, config } = this.#options;
     const { code } = reason;
     const status = errorStatus(code);

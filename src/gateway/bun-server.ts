@@ -1,4 +1,4 @@
-import type { Refusal } from './admission.ts';
+import type { UpgradeRefusal } from './admission.ts';
 import { BunBursts } from './bun-bursts.ts';
 import { BunSocket, bunSocketHandlers } from './bun-socket.ts';
 import { type BunRuntime, type BunServer, bunRuntime } from './bun-types.ts';
@@ -180,6 +180,6 @@ function withUrl(request: Request): Request {
   return request.url.startsWith('/') ? new Request(`http://localhost${request.url}`, request) : request;
 }
 
-function respond(refusal: Refusal): Response {
+function respond(refusal: UpgradeRefusal): Response {
   return new Response(refusal.body, { status: refusal.status, headers: refusal.headers });
 }

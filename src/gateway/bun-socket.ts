@@ -1,7 +1,6 @@
 import type { Registration } from '../connection/connection-info.ts';
 import type { Socket, SocketEvents, SocketWrite } from '../connection/socket.ts';
 import { logInternalError } from '../logging/internal-error.ts';
-import type { Dial } from '../presence/api.ts';
 import { CloseCode } from '../protocol/close-codes.ts';
 import type { Acceptance } from './admission.ts';
 import type { BunSocketData, BunSocketHandlers, BunWebSocket } from './bun-types.ts';
@@ -50,8 +49,7 @@ export function bunSocketHandlers(
 export class BunSocket implements Socket, BunSocketData {
   readonly #options: SocketOptions;
   readonly #registration: Registration;
-  /** Undefined until the socket is registered. */
-  #dial: Dial | undefined;
+  #isRegistered = false;
   #ws: BunWebSocket | undefined;
   #events: SocketEvents = NO_EVENTS;
   #ended = false;
@@ -60,7 +58,6 @@ export class BunSocket implements Socket, BunSocketData {
   constructor(options: SocketOptions, accepted: Acceptance) {
     this.#options = options;
     this.#registration = accepted.registration;
-    this.#dial = accepted.dial;
   }
 
   send(text: string): SocketWrite {
@@ -92,7 +89,7 @@ export class BunSocket implements Socket, BunSocketData {
     this.#ws = ws;
     this.#guarded(() => {
       this.#events = this.#options.opened(this.#registration, this);
-      this.#dial = undefined;
+      this.#isRegistered = true;
     });
   }
 
@@ -106,8 +103,8 @@ export class BunSocket implements Socket, BunSocketData {
     }
   }
 
-  onControl(kind: 'ping' | 'pong'): void {
-    this.#guarded(() => this.#events.control(kind));
+  onControl(): void {
+    this.#guarded(() => this.#events.control());
   }
 
   onDrain(): void {
@@ -134,7 +131,7 @@ export class BunSocket implements Socket, BunSocketData {
     if (this.#ended) return;
     this.#ended = true;
     this.#options.admission.release(this.#registration);
-    if (this.#dial !== undefined) this.#options.abandoned(this.#dial);
+    if (!this.#isRegistered) this.#options.abandoned(this.#registration);
   }
 
   #guarded(work: () => void): void {

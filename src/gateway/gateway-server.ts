@@ -2,9 +2,8 @@ import { networkInterfaces } from 'node:os';
 import type { Registration } from '../connection/connection-info.ts';
 import type { Socket, SocketEvents } from '../connection/socket.ts';
 import type { Log } from '../logging/log.ts';
-import type { Dial } from '../presence/api.ts';
 import { type ErrorCode, errorBody, errorStatus, type Language } from '../protocol/error-codes.ts';
-import type { Decision, HandshakeRequest, Refusal } from './admission.ts';
+import type { Decision, HandshakeRequest, UpgradeRefusal } from './admission.ts';
 import { preferredLanguage } from './language.ts';
 
 /** The path at which clients open their sockets. */
@@ -62,7 +61,7 @@ export interface ServerOptions {
   /** A socket opened. Called once for each, before any of its events. */
   opened(registration: Registration, socket: Socket): SocketEvents;
   /** The client of an accepted login left before its socket opened. */
-  abandoned(dial: Dial): void;
+  abandoned(registration: Registration): void;
   readonly log: Log;
   readonly language?: Language;
 }
@@ -152,7 +151,7 @@ export function plainRefusal(
   code: PlainCode,
   acceptLanguage: string | undefined,
   fallback: Language = 'en',
-): Refusal {
+): UpgradeRefusal {
   return {
     kind: 'refuse',
     status: errorStatus(code),
@@ -163,7 +162,7 @@ export function plainRefusal(
 }
 
 /** The refusal of a request beyond {@link MAX_UNANSWERED}. It is the last answer of its connection. */
-export function tooManyUnanswered(acceptLanguage: string | undefined, fallback?: Language): Refusal {
+export function tooManyUnanswered(acceptLanguage: string | undefined, fallback?: Language): UpgradeRefusal {
   const refusal = plainRefusal('rate-limited', acceptLanguage, fallback);
   const headers = { ...refusal.headers, 'retry-after': '1', connection: 'close' };
   return { ...refusal, headers };

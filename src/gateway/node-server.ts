@@ -235,7 +235,7 @@ class NodeGateway implements GatewayServer {
 
   #abandon(accepted: Acceptance): void {
     this.#options.admission.release(accepted.registration);
-    this.#options.abandoned(accepted.dial);
+    this.#options.abandoned(accepted.registration);
   }
 
   #plain(code: PlainCode, acceptLanguage?: string): Response {

@@ -36,7 +36,7 @@ export class NodeSocket implements Socket {
     ws.on('close', (code: number, reason: Buffer) => {
       const endings = [
         () => options.admission.release(accepted.registration),
-        () => registered || options.abandoned(accepted.dial),
+        () => registered || options.abandoned(accepted.registration),
         ended,
         () => this.#events.closed(code, reason.length === 0 ? this.#fault : reason.toString('utf8')),
       ];
@@ -89,14 +89,14 @@ export class NodeSocket implements Socket {
 
   readonly #onPing = (): void => {
     this.#guarded(() => {
-      this.#events.control('ping');
+      this.#events.control();
       if (this.#stream.writableLength > MAX_HELD_BYTES)
         this.#ws.close(CloseCode.policyViolation, 'ping flood');
     });
   };
 
   readonly #onPong = (): void => {
-    this.#guarded(() => this.#events.control('pong'));
+    this.#guarded(() => this.#events.control());
   };
 
   readonly #onError = (error: Error): void => {

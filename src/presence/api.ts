@@ -107,7 +107,7 @@ export interface Presence {
   /** Accepts or refuses a socket. An accepted dial must be followed by its socket, or by {@link abandon}. */
   dial(request: DialRequest): Promise<Result<Dial, DialRefusal>>;
   /** Gives back a dial whose client left before the socket opened. */
-  abandon(dial: Dial): void;
+  abandon(dial: Pick<Dial, 'userId' | 'connectionId'>): void;
   /** HTTP login (rule PR1): opens a period or joins the running one. */
   login(request: LoginRequest): Promise<Result<{ loginTime: number; resumed: boolean }, DialRefusal>>;
   /** HTTP heartbeat: a proof of life for the user. */

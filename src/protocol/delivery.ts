@@ -3,7 +3,7 @@ export const DELIVERY_STATUSES = ['acked', 'written', 'queued', 'dropped', 'offl
 /** What is known of one message to one user (rule DL1). */
 export type DeliveryStatus = (typeof DELIVERY_STATUSES)[number];
 
-export const DROP_REASONS = ['queue-full', 'dispatch-full', 'rate', 'ttl', 'closed'] as const;
+export const DROP_REASONS = ['queue-full', 'dispatch-full', 'rate', 'closed'] as const;
 
 export type DropReason = (typeof DROP_REASONS)[number];
 

@@ -22,6 +22,11 @@ export interface PeriodKey {
   readonly period: number;
 }
 
+/** The same as one text, for maps and for the keys of a store. */
+export function periodKey({ userId, period }: PeriodKey): string {
+  return `${userId}:${period}`;
+}
+
 /** The order to settle one ended period: the whole row, so that it can be written even if none exists (rule ST2). */
 export interface Duty {
   /** Opaque handle with which the presence store is told that the duty is done. */

@@ -1,10 +1,10 @@
-import type { Duty } from '../protocol/periods.ts';
+import { type Duty, periodKey } from '../protocol/periods.ts';
 
 /** Merges to one duty per period, sorted by user and period. The later logout counts; any reason beats `reconciled`. */
 export function mergeDuties(duties: readonly Duty[]): readonly Duty[] {
   const byPeriod = new Map<string, Duty>();
   for (const duty of duties) {
-    const key = `${duty.userId}:${duty.period}`;
+    const key = periodKey(duty);
     const held = byPeriod.get(key);
     if (held === undefined || outweighs(duty, held)) byPeriod.set(key, duty);
   }

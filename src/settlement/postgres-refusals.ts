@@ -1,7 +1,7 @@
 import { describeError, errorCode } from './sql-errors.ts';
 
 /** A kind of refusal, recognised by its SQLSTATE, or by its words behind a pooler with one code for everything. */
-interface Refusal {
+interface RefusedConnect {
   readonly codes: readonly string[];
   readonly words: RegExp;
   /** The text after "PostgreSQL at <target> ". */
@@ -9,7 +9,7 @@ interface Refusal {
 }
 
 /** In the order of the checks: the more exact ones come first. */
-const REFUSALS: readonly Refusal[] = [
+const REFUSALS: readonly RefusedConnect[] = [
   {
     codes: [],
     words: /unsupported startup parameter/i,

@@ -74,7 +74,6 @@ async function tryOpen(
 }
 
 export const postgresDialect: SqlDialect = {
-  name: 'postgres',
   timeType: sql`timestamptz`,
   batch(columns) {
     const arrays = columns.map((column) =>

@@ -5,6 +5,7 @@ import {
   type Opening,
   type PeriodKey,
   type PeriodRow,
+  periodKey,
   RefusedForGood,
   type UserFacts,
 } from '../protocol/periods.ts';
@@ -62,7 +63,7 @@ export class PresenceLedger {
   }
 
   openLater(opening: Opening): void {
-    this.#late.set(keyOf(opening), opening);
+    this.#late.set(periodKey(opening), opening);
     const oldest = this.#late.keys().next().value;
     if (this.#late.size > MAX_LATE_OPENINGS && oldest !== undefined) this.#late.delete(oldest);
     if (this.#retrying) return;
@@ -73,7 +74,7 @@ export class PresenceLedger {
   }
 
   moved(period: PeriodKey): void {
-    this.#moved.set(keyOf(period), period);
+    this.#moved.set(periodKey(period), period);
     const oldest = this.#moved.keys().next().value;
     if (this.#moved.size > MAX_MOVED && oldest !== undefined) this.#moved.delete(oldest);
     this.#moveSoon(MOVE_GATHER_MS);
@@ -84,7 +85,7 @@ export class PresenceLedger {
   }
 
   settled(period: { readonly userId: number; readonly period: number }, timeoutMs: number): Promise<void> {
-    const key = keyOf(period);
+    const key = periodKey(period);
     this.#options.settler.wake();
     return new Promise((resolve) => {
       const waiting = this.#waiting.get(key) ?? new Set();
@@ -123,7 +124,7 @@ export class PresenceLedger {
   /** The settler and the reconciler call this. */
   onSettled(duties: readonly Duty[]): void {
     for (const duty of duties) {
-      for (const done of this.#waiting.get(keyOf(duty)) ?? []) done();
+      for (const done of this.#waiting.get(periodKey(duty)) ?? []) done();
     }
   }
 
@@ -162,8 +163,4 @@ export class PresenceLedger {
       }
     }
   }
-}
-
-function keyOf({ userId, period }: PeriodKey): string {
-  return `${userId}:${period}`;
 }

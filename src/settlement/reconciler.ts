@@ -1,6 +1,6 @@
 import { type Clock, sleep, type Timer } from '../lib/clock.ts';
 import type { Log } from '../logging/log.ts';
-import type { Duty, PeriodRow } from '../protocol/periods.ts';
+import { type Duty, type PeriodRow, periodKey } from '../protocol/periods.ts';
 import { splitOnPoison } from './split-on-poison.ts';
 import { describeError } from './sql-errors.ts';
 import { Suspects } from './suspects.ts';
@@ -200,7 +200,7 @@ export class Reconciler {
     const logoutAt = Math.max(row.loginAt, Math.min(latest, lastSeenAt + heartbeatTimeoutMs));
     const { userId, period, loginAt, node } = row;
     return {
-      id: `reconciled:${userId}:${period}`,
+      id: `reconciled:${periodKey(row)}`,
       userId,
       period,
       loginAt,

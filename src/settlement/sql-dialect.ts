@@ -48,7 +48,6 @@ export interface UsersTable {
 
 /** The few expressions that differ between the two databases. All other SQL is the same for both. */
 export interface SqlDialect {
-  readonly name: 'sqlite' | 'postgres';
   /** Column type of our own times. */
   readonly timeType: SqlExpression;
   /** A relation named `batch` with one row per value of the columns. All columns have the same length. */

@@ -1,5 +1,12 @@
 import { sql } from 'kysely';
-import type { Duty, Opening, PeriodKey, PeriodRow, UserFacts } from '../protocol/periods.ts';
+import {
+  type Duty,
+  type Opening,
+  type PeriodKey,
+  type PeriodRow,
+  periodKey,
+  type UserFacts,
+} from '../protocol/periods.ts';
 import type { LogoutReason } from '../protocol/reasons.ts';
 import { mergeDuties } from './duties.ts';
 import type { SqlConnection, SqlDialect, SqlExecutor, SqlExpression, UsersTable } from './sql-dialect.ts';
@@ -138,8 +145,10 @@ export class SqlUserStore implements UserStore {
     }>`select p.user_id, p.period
       from ${this.#periods(periods)} join lingxi_periods p on p.user_id = batch.user_id and p.period = batch.period
       where p.settled_at is not null`.execute(this.#db);
-    const closed = new Set(found.rows.map(({ user_id, period }) => `${String(user_id)}:${String(period)}`));
-    return periods.map(({ userId, period }) => closed.has(`${userId}:${period}`));
+    const closed = new Set(
+      found.rows.map(({ user_id, period }) => periodKey({ userId: Number(user_id), period: Number(period) })),
+    );
+    return periods.map((period) => closed.has(periodKey(period)));
   }
 
   async movePeriods(periods: readonly PeriodKey[], node: string): Promise<void> {

@@ -54,7 +54,6 @@ export function openSqlite(options: UserStoreOptions): Result<SqlConnection, Sta
 }
 
 export const sqliteDialect: SqlDialect = {
-  name: 'sqlite',
   timeType: sql`integer`,
   batch(columns) {
     const fields = columns.map((column, index) => sql`value ->> ${sql.lit(index)} as ${sql.id(column.name)}`);

@@ -1,7 +1,4 @@
-interface Key {
-  readonly userId: number;
-  readonly period: number;
-}
+import { type PeriodKey, periodKey } from '../protocol/periods.ts';
 
 /** Largest number of noted rows. Further ones wait until others are settled; none is lost. */
 export const MAX_SUSPECTS = 50_000;
@@ -12,8 +9,8 @@ export class Suspects {
   #round = 0;
 
   /** Notes the row as unknown at `now`. Returns for how long it has been unknown, in milliseconds. */
-  ageMs(row: Key, now: number): number {
-    const key = keyOf(row);
+  ageMs(row: PeriodKey, now: number): number {
+    const key = periodKey(row);
     const entry = this.#entries.get(key);
     if (entry !== undefined) {
       entry.round = this.#round;
@@ -23,8 +20,8 @@ export class Suspects {
     return 0;
   }
 
-  clear(row: Key): void {
-    this.#entries.delete(keyOf(row));
+  clear(row: PeriodKey): void {
+    this.#entries.delete(periodKey(row));
   }
 
   /** Clears all notes, because they prove nothing any more. */
@@ -39,8 +36,4 @@ export class Suspects {
     }
     this.#round += 1;
   }
-}
-
-function keyOf({ userId, period }: Key): string {
-  return `${userId}:${period}`;
 }

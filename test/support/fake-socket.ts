@@ -73,7 +73,7 @@ export class FakeSocket implements Socket {
 
   /** The client answers a protocol ping. */
   pong(): void {
-    this.#events?.control('pong');
+    this.#events?.control();
   }
 
   /** The client's end, or the network's (1006). */

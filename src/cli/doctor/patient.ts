@@ -1,7 +1,7 @@
 import type { Clock } from '../../lib/clock.ts';
 import { sleep } from '../../lib/clock.ts';
 import type { Result } from '../../lib/result.ts';
-import { type Message, type OpenOptions, type Refusal, SocketClient } from '../socket-client.ts';
+import { type Message, type OpenOptions, type ServerRefusal, SocketClient } from '../socket-client.ts';
 import type { Answer, Api } from './api.ts';
 import { expect, FinalMismatch, Mismatch } from './check.ts';
 import type { Progress } from './progress.ts';
@@ -59,7 +59,7 @@ export class Patient {
   async tryConnect(
     user: User,
     options: Partial<Pick<OpenOptions, 'protocol' | 'answersPings'>> = {},
-  ): Promise<Result<SocketClient, Refusal>> {
+  ): Promise<Result<SocketClient, ServerRefusal>> {
     const opened = await SocketClient.open({
       url: this.wsUrl,
       clock: this.clock,
@@ -153,7 +153,7 @@ export function show(message: Message | undefined): string {
   return message === undefined ? 'nothing' : JSON.stringify(message);
 }
 
-function connectFailure(refusal: Refusal, id: number): Mismatch {
+function connectFailure(refusal: ServerRefusal, id: number): Mismatch {
   if (refusal.code === 'unknown-user') {
     return new FinalMismatch(`user ${id} does not exist: pass --users A,B with two ids of the users table`);
   }

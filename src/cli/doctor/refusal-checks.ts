@@ -1,4 +1,4 @@
-import { type Refusal, SocketClient } from '../socket-client.ts';
+import { type ServerRefusal, SocketClient } from '../socket-client.ts';
 import type { Answer } from './api.ts';
 import { type Check, expect } from './check.ts';
 import type { Patient } from './patient.ts';
@@ -43,7 +43,7 @@ export const refusalChecks: readonly Check[] = [
 async function dial(
   patient: Patient,
   how: { readonly token?: string; readonly query?: string },
-): Promise<Refusal | undefined> {
+): Promise<ServerRefusal | undefined> {
   const opened = await SocketClient.open({
     url: patient.wsUrl + (how.query ?? ''),
     clock: patient.clock,
@@ -55,7 +55,7 @@ async function dial(
   return undefined;
 }
 
-function refusedWith(refusal: Refusal | undefined, status: number, code: string): string {
+function refusedWith(refusal: ServerRefusal | undefined, status: number, code: string): string {
   expect(refusal !== undefined, `the connection was accepted instead of ${status} ${code}`);
   const seen = `${refusal.status} ${refusal.code}`;
   expect(refusal.status === status && refusal.code === code, `${seen} instead of ${status} ${code}`);

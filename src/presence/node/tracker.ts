@@ -120,7 +120,7 @@ export class PresenceTracker implements Presence, ManagerObserver {
     return this.#running().logins.dial(request);
   }
 
-  abandon(dial: Dial): void {
+  abandon(dial: Pick<Dial, 'userId' | 'connectionId'>): void {
     this.#socketGone(dial, 'abandoned');
   }
 

@@ -15,7 +15,6 @@ const ACCEPTED: Acceptance = {
   kind: 'accept',
   protocol: undefined,
   registration: { ...USER, ip: '192.0.2.1', protocol: 'seed' },
-  dial: { userId: 7, connectionId: 'c1', epoch: 2, period: 1, loginTime: 1, resumed: false },
 };
 
 const broken = (): never => {

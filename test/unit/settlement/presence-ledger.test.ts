@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { FakeClock } from '../../../src/lib/fake-clock.ts';
-import { RefusedForGood } from '../../../src/presence/node/ledger.ts';
 import type { Opening, PeriodKey } from '../../../src/protocol/periods.ts';
+import { RefusedForGood } from '../../../src/protocol/periods.ts';
 import { PresenceLedger, type PresenceLedgerOptions } from '../../../src/settlement/presence-ledger.ts';
 
 /** SQL refuses the first `failures` calls. */

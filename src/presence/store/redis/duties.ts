@@ -1,4 +1,4 @@
-import type { Duty, PendingDuties } from '../../../protocol/periods.ts';
+import { type Duty, type PendingDuties, periodKey } from '../../../protocol/periods.ts';
 import { LOGOUT_REASONS } from '../../../protocol/reasons.ts';
 import type { RedisLink } from '../../../redis/link.ts';
 import { MAX_BATCH } from '../port.ts';
@@ -63,7 +63,7 @@ export class RedisDuties {
     await this.#ownAside();
     if ((await link.guarded(link.client.hlen(this.#asideKey))) < MAX_ASIDE) {
       await link.guarded(
-        link.client.hset(this.#asideKey, asideField(duty), JSON.stringify({ ...duty, error })),
+        link.client.hset(this.#asideKey, periodKey(duty), JSON.stringify({ ...duty, error })),
       );
     }
     await this.acknowledge([duty]);
@@ -75,7 +75,7 @@ export class RedisDuties {
     if (rows.length === 0) return [];
     const { link } = this.#options;
     await this.#ownAside();
-    const found = await link.guarded(link.client.hmget(this.#asideKey, ...rows.map(asideField)));
+    const found = await link.guarded(link.client.hmget(this.#asideKey, ...rows.map(periodKey)));
     return found.map((value) => value !== null);
   }
 
@@ -161,10 +161,6 @@ export class RedisDuties {
       if (!(error instanceof Error && error.message.startsWith('BUSYGROUP'))) throw error;
     }
   }
-}
-
-function asideField({ userId, period }: { readonly userId: number; readonly period: number }): string {
-  return `${userId}:${period}`;
 }
 
 /** user|period|login|logout|newest proof|reason|node. Undefined where a part is missing or no number. */

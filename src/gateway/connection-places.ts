@@ -10,7 +10,7 @@ interface LimitOptions {
 }
 
 /** Counts connections from the first check of their handshake until they end. */
-export class ConnectionLimits {
+export class ConnectionPlaces {
   readonly #options: LimitOptions;
   readonly #byAddress = new Map<string, number>();
   #taken = 0;
