@@ -39,6 +39,29 @@ describe('times of trouble', () => {
     expect(troubledSince(8000, 1000, one, other)).toBe(8000);
     expect(one.msWithin(0, 9200)).toBe(1200);
   });
+
+  it('are counted once where they overlap', () => {
+    const stalls = new Spells();
+    for (const from of [1000, 1500, 1900, 5000]) stalls.add(from, from + 600);
+    expect(stalls.countWithin(0, 9000)).toBe(2);
+    expect(stalls.countWithin(3000, 4000)).toBe(0);
+    expect(stalls.msWithin(0, 9000)).toBe(1500 + 600);
+    stalls.heal(5100);
+    expect(stalls.touches(5200, 6000)).toBe(false);
+  });
+
+  it('[PR10] Redis away for all makes no node look dead, however often', () =>
+    played((stage, period) => {
+      const [n1] = nodesOf(stage);
+      const { now } = stage.scheduler;
+      for (let from = now; from < now + 12_000; from += 1500)
+        stage.witness.redisTroubles.add(from, from + 400);
+      stage.scheduler.suspend(12_000);
+      stage.witness.proved(n1, { userId: 1, period, kind: 'socket' });
+      stage.scheduler.suspend(1000);
+      stage.witness.ended(dutyOf(stage, period, { reason: 'node-lost' }));
+      expect(found(stage)).toContain('[HB1]');
+    })());
 });
 
 /** What is settled for user 1 in `stage`, as if it had just ended. */

@@ -18,10 +18,6 @@ export class Spells {
       .map(({ from, until }) => ({ from, until: Math.min(until, at) }));
   }
 
-  get until(): number {
-    return this.#spells.reduce((latest, { until }) => Math.max(latest, until), Number.NEGATIVE_INFINITY);
-  }
-
   /** Whether some of it lies between `from` and `until`. */
   touches(from: number, until: number): boolean {
     return this.#spells.some((spell) => spell.from <= until && spell.until >= from);
@@ -41,13 +37,16 @@ export class Spells {
     return ms;
   }
 
+  /** How many there are between `from` and `until`; those that overlap are one. */
   countWithin(from: number, until: number): number {
-    return this.#spells.filter((spell) => spell.from <= until && spell.until >= from).length;
-  }
-
-  /** When what is wrong at `at` began, where pauses of less than `pauseMs` count as none; `at` itself: nothing is. */
-  beganBefore(at: number, pauseMs: number): number {
-    return troubledSince(at, pauseMs, this);
+    let count = 0;
+    let reached = Number.NEGATIVE_INFINITY;
+    for (const spell of [...this.#spells].sort((left, right) => left.from - right.from)) {
+      if (spell.from > until || spell.until < from) continue;
+      if (spell.from > reached) count += 1;
+      reached = Math.max(reached, spell.until);
+    }
+    return count;
   }
 
   /** The earliest beginning of a spell that reaches to `at` but for a pause of `pauseMs`. */

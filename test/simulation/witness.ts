@@ -412,9 +412,10 @@ export class Witness {
   /** Redis has not heard of the node for as long as makes it look dead, or has just heard of it again. */
   #lookedDead(node: SimulatedNode, at: number): boolean {
     const since = troubledSince(at, RECOVERY_MS, node.troubles, this.redisTroubles);
-    // What no node could be heard in is charged to nobody, but for 2 s each time.
+    const alone = node.troubles.msWithin(since, at);
+    // What no node could be heard in is charged to nobody, but for 2 s each time (bound `charged`).
     const charged = MAX_CHARGED_MS * this.redisTroubles.countWithin(since, at);
-    return node.troubles.msWithin(since, at) + charged >= LOOKS_DEAD_MS;
+    return alone > 0 && alone + charged >= LOOKS_DEAD_MS;
   }
 
   /** A node that looked dead, or that was in trouble while Redis lost its memory (bounds `looks-dead`, `early-logout`). */
