@@ -52,11 +52,12 @@ async function judge(chosen, { tests, wide, workers, timeLimitMs }) {
   const pool = new Pool({ root, timeLimitMs });
   const groupsOf = (file) => (tests.length > 0 ? [tests] : nearTests(file));
   try {
-    let survivors = await play(pool, { chosen, groupsOf, workers });
-    if (wide && survivors.length > 0)
-      survivors = await play(pool, { chosen: survivors, groupsOf: () => [[UNIT_TESTS]], workers });
-    for (const mutant of survivors) say(`ALIVE ${shown(mutant)}`);
-    return survivors;
+    let { alive, unjudged } = await play(pool, { chosen, groupsOf, workers });
+    if (wide && alive.length > 0 && unjudged.length === 0)
+      ({ alive, unjudged } = await play(pool, { chosen: alive, groupsOf: () => [[UNIT_TESTS]], workers }));
+    for (const mutant of alive) say(`ALIVE ${shown(mutant)}`);
+    if (unjudged.length > 0) throw new Error(unjudged.join('\n'));
+    return alive;
   } finally {
     pool.close();
   }
@@ -71,7 +72,7 @@ async function play(pool, { chosen, groupsOf, workers }) {
   const killed = new Set();
   const untested = new Set();
   let played = 0;
-  await pool.play(jobs, {
+  const unjudged = await pool.play(jobs, {
     count: workers,
     hear(mutant, verdict) {
       played += 1;
@@ -85,7 +86,7 @@ async function play(pool, { chosen, groupsOf, workers }) {
   });
   if (process.stderr.isTTY) process.stderr.write('\n');
   for (const file of untested) say(`no test imports ${file}`);
-  return chosen.filter((mutant) => !killed.has(mutant));
+  return { alive: chosen.filter((mutant) => !killed.has(mutant)), unjudged };
 }
 
 /** Where the tests of a source may lie, the nearest first. */

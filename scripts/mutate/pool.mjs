@@ -25,7 +25,7 @@ export class Pool {
       process.on(signal, () => process.exit(signal === 'SIGINT' ? 130 : 143));
   }
 
-  /** Plays the jobs on `count` workers; `hear` gets each verdict. A job: `{ file, groups, mutants }`. */
+  /** Plays the jobs on `count` workers; `hear` gets each verdict. Answers why jobs could not be judged. A job: `{ file, groups, mutants }`. */
   async play(jobs, { count, hear }) {
     // Long files first and in parts, so that no worker is left alone with one at the end.
     const waiting = jobs.flatMap((job) => parts(job, count));
@@ -34,6 +34,7 @@ export class Pool {
         await this.#playJob(job, hear);
     };
     await Promise.all(Array.from({ length: Math.min(count, waiting.length) }, lane));
+    return [...unjudged];
   }
 
   close() {
@@ -43,11 +44,16 @@ export class Pool {
   }
 
   async #playJob(job, hear) {
-    let session = await this.#begin(job);
+    let session = await this.#start(job, false);
+    const reason = brokenBy(job.file, session);
+    if (reason !== undefined) {
+      this.#end(session.worker);
+      return reason;
+    }
     if (session.tests === 0) {
       for (const mutant of job.mutants) hear(mutant, { kind: 'untested' });
       this.#end(session.worker);
-      return;
+      return undefined;
     }
     const limitMs = this.#timeLimitMs ?? 5000 + 5 * session.ms;
     for (const mutant of job.mutants) {
@@ -63,14 +69,7 @@ export class Pool {
       }
     }
     this.#end(session.worker);
-  }
-
-  async #begin(job) {
-    const { worker, answer } = await this.#start(job, false);
-    if (answer.kind === 'late') throw new Error(`the tests of ${job.file} do not end without any mutant.`);
-    if (answer.failure !== undefined)
-      throw new Error(`the tests of ${job.file} fail without any mutant: ${answer.failure}.`);
-    return { worker, ...answer };
+    return undefined;
   }
 
   /** `isKnown`: the tests have already passed without a mutant. */
@@ -118,6 +117,12 @@ export class Pool {
     this.#workers.delete(worker);
     endGroup(worker);
   }
+}
+
+/** Why tests judge nothing, or undefined: without a mutant they must end, and pass. */
+function brokenBy(file, { kind, failure }) {
+  if (kind === 'late') return `the tests of ${file} do not end without any mutant.`;
+  return failure === undefined ? undefined : `the tests of ${file} fail without any mutant: ${failure}.`;
 }
 
 function parts({ mutants, ...job }, count) {

@@ -52,10 +52,9 @@ const MUTATIONS = {
     if (node.operator !== '??') {
       return [{ ...operatorPlace(node, source), text: node.operator === '&&' ? '||' : '&&' }];
     }
-    return [
-      { start: node.left.end, text: '' },
-      { end: node.right.start, text: '' },
-    ];
+    const alwaysRight = { end: node.right.start, text: '' };
+    // What the compiler asks for alone, as behind an index of an array, is a literal.
+    return node.right.type === 'Literal' ? [alwaysRight] : [{ start: node.left.end, text: '' }, alwaysRight];
   },
   UnaryExpression(node, { source }) {
     if (node.operator === '!') return [{ text: textOf(node.argument, source) }];

@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { HeartbeatMonitor, type Watched } from '../../../src/heartbeat/monitor.ts';
 import { ObservedTime } from '../../../src/heartbeat/observed-time.ts';
 import { OFF_WHEEL, type WheelNode } from '../../../src/heartbeat/timeout-wheel.ts';
@@ -82,6 +82,48 @@ describe('HeartbeatMonitor', () => {
       expect(attended[0]).toBeGreaterThanOrEqual(due);
       expect(attended[0]).toBeLessThanOrEqual(due + 100);
     }
+  });
+
+  it('[HB4] has one ticker of 25 ms, also when it is started twice', () => {
+    const every = vi.spyOn(clock, 'every');
+    const twice = new HeartbeatMonitor(clock, new ObservedTime(clock));
+    twice.start();
+    twice.start();
+    expect(every.mock.calls.map(([intervalMs]) => intervalMs)).toEqual([25]);
+  });
+
+  it('[HB4] a deadline that comes nearer is found there', () => {
+    const patient = new Patient(10_000);
+    monitor.watch(patient);
+    patient.due = 500;
+    monitor.watch(patient);
+    clock.advance(600);
+    expect(patient.attended).toHaveLength(1);
+  });
+
+  it('[HB4] looks at 1,000 in one turn of the loop, and at the rest in the next', () => {
+    const loop = new Loop();
+    const crowded = new HeartbeatMonitor(loop, new ObservedTime(loop));
+    crowded.start();
+    const patients = Array.from({ length: 1001 }, () => new Patient(0));
+    for (const patient of patients) crowded.watch(patient);
+    const seen = () => patients.filter(({ attended }) => attended.length === 1).length;
+    loop.turn();
+    expect(seen()).toBe(1000);
+    loop.turn();
+    expect(seen()).toBe(1001);
+  });
+
+  it('[HB6] holds those who time out together, where a breaker is given', () => {
+    const held: number[] = [];
+    const guarded = new HeartbeatMonitor(clock, new ObservedTime(clock), {
+      share: 0.3,
+      tripped: (count) => held.push(count),
+    });
+    guarded.start();
+    for (let index = 0; index < 60; index += 1) guarded.watch(new Patient(2000));
+    clock.advance(1500);
+    expect(held).toEqual([60]);
   });
 
   it('[HB4] the rest of a large tick follows in the next turn of the loop', () => {

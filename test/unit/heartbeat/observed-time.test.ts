@@ -92,4 +92,38 @@ describe('ObservedTime', () => {
       { numRuns: 200 },
     );
   });
+
+  it('[HB5] a gap of a second credits nothing, one of a millisecond more credits that', () => {
+    const clock = new FakeClock();
+    const credits: number[] = [];
+    const time = new ObservedTime(clock, (ms) => credits.push(ms));
+    clock.stall(1000);
+    time.now();
+    expect(credits).toEqual([]);
+    clock.stall(1001);
+    time.now();
+    expect(credits).toEqual([1]);
+  });
+
+  it('[HB5] counts how long the loop did not come round, beyond a usual turn', () => {
+    const clock = new FakeClock();
+    const time = new ObservedTime(clock);
+    clock.stall(3000);
+    time.now();
+    // No ticker runs yet: nobody can tell that the loop is late.
+    expect(time.stalledMs).toBe(0);
+    time.turned();
+    expect(time.stalledMs).toBe(0);
+    clock.stall(100);
+    time.now();
+    expect(time.stalledMs).toBe(0);
+    clock.stall(400);
+    time.now();
+    expect(time.stalledMs).toBe(400);
+    time.turned();
+    expect(time.stalledMs).toBe(400);
+    clock.stall(150);
+    time.turned();
+    expect(time.stalledMs).toBe(450);
+  });
 });

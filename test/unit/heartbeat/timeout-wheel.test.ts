@@ -156,6 +156,28 @@ describe('TimeoutWheel', () => {
     expect(advance(wheel, HORIZON_MS * 2 + 5000)).toEqual([1]);
   });
 
+  it('[HB6] says which nodes come up until a moment, and how many', () => {
+    const wheel = new TimeoutWheel<Watch>(0);
+    const nodes = [10, 30, 500, 980].map((due, name) => new Watch(name, due));
+    for (const node of nodes) wheel.add(node);
+    const until = (time: number) => [...wheel.until(time)].map(({ name }) => name);
+    expect([until(0), until(30), until(975), until(1000)]).toEqual([[], [0, 1], [0, 1, 2], [0, 1, 2, 3]]);
+    expect([0, 30, 975, 1000].map((time) => wheel.countUntil(time))).toEqual([0, 2, 3, 4]);
+    // More than a turn ahead, each node counts once.
+    expect(until(HORIZON_MS * 3)).toEqual([0, 1, 2, 3]);
+    expect(wheel.countUntil(HORIZON_MS * 3)).toBe(4);
+    wheel.remove(nodes[1] as Watch);
+    expect(wheel.countUntil(1000)).toBe(3);
+    expect(advance(wheel, 600)).toEqual([0, 2]);
+    expect(wheel.countUntil(1000)).toBe(1);
+  });
+
+  it('[HB4] a node that is due at the moment in which the wheel is made comes up at once', () => {
+    const wheel = new TimeoutWheel<Watch>(90_000);
+    wheel.add(new Watch(1, 90_000));
+    expect(advance(wheel, 90_000)).toEqual([1]);
+  });
+
   it('[HB4] agrees with a plain list: never early, at most one slot and one tick late', () => {
     const command = fc.oneof(
       {
