@@ -4,7 +4,7 @@
 //   npm run mutate -- src/lib --list                        the mutants alone
 //   [--wide] [--tests test/simulation/traps.test.ts] [--workers K] [--time-limit MS]
 // The unit tests in the folder of the same name judge a source where they import it; with --wide, what survives them is
-// judged by all unit tests that do. The model test judges the Lua scripts.
+// judged by all unit tests that do. The model test judges the Lua scripts and the rules that they follow.
 // The mutated text is never written to a file. A mutant whose tests do not end in time counts as killed.
 // test/mutants/equivalent.json excuses mutants that change nothing. Exit code 1: some survived. 2: nothing was judged.
 import { existsSync } from 'node:fs';
@@ -16,8 +16,9 @@ import { excuse } from './mutate/excuses.mjs';
 import { findSources, mutantsOf, sample } from './mutate/mutants.mjs';
 import { Pool } from './mutate/pool.mjs';
 
-/** Plays the same commands on the rules and on the scripts in a real Redis. */
+/** Plays the same commands on the rules and on the scripts in a real Redis: each judges the other. */
 const MODEL_TEST = 'test/contracts/presence-store-model.test.ts';
+const RULES = 'src/presence/rules/';
 const UNIT_TESTS = 'test/unit/';
 const root = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '');
 
@@ -91,7 +92,7 @@ async function play(pool, { chosen, groupsOf, workers }) {
 
 /** Where the tests of a source may lie, the nearest first. */
 function nearTests(file) {
-  if (file.endsWith('.lua')) return [[MODEL_TEST]];
+  if (file.endsWith('.lua') || file.startsWith(RULES)) return [[MODEL_TEST]];
   const folders = dirname(file).split('/').slice(1);
   const mirrored = folders.map(
     (_, index) => `${UNIT_TESTS}${folders.slice(0, folders.length - index).join('/')}/`,
