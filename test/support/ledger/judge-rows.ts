@@ -182,9 +182,12 @@ function latestEnd(of: UserCase, row: PeriodEntry): number {
       ...{ via, from },
       at: to ?? world.latestEffect(life, from),
     })),
-    ...facts.logins
-      .filter(({ outcome }) => outcome !== 'refused')
-      .map((login) => ({ ...login, at: login.outcome === 'in' ? login.to : of.latest(login) })),
+    ...facts.logins.map((login) => ({
+      // A login that was not let in, also one that was refused, proves life by HTTP (rule DR4).
+      via: login.outcome === 'in' ? login.via : 'http',
+      from: login.from,
+      at: login.outcome === 'unknown' ? of.latest(login) : login.to,
+    })),
   ].filter(({ from }) => from <= row.logoutAt);
   const ends = heard.map(({ via, at }) => at + (via === 'http' ? timeouts.http : timeouts.socket));
   const due = Math.max(...ends);
