@@ -151,7 +151,11 @@ class Assembly {
     this.#identification = createIdentification(parts);
     parts.running.started('credentials', () => this.#identification.credentials.stop());
     this.#settlement = createSettlement({
-      ...parts,
+      config,
+      clock,
+      log,
+      counters,
+      node: parts.node,
       store: users,
       duties: presence.store,
       random: Math.random,
@@ -164,7 +168,9 @@ class Assembly {
       rate: new PushRate(config.pushRatePerUser, clock),
     });
     this.#admission = new Admission({
-      ...this.#identification,
+      credentials: this.#identification.credentials,
+      failedCredentials: this.#identification.failedCredentials,
+      clientAddress: this.#identification.clientAddress,
       config: { ...config, maxConnections: allowedConnections(descriptorLimit(), config.maxConnections) },
       presence: this.#tracker,
       clock,
@@ -176,7 +182,9 @@ class Assembly {
     this.#drain = this.#createDrain();
     this.#descriptors = watchDescriptors({ clock, log, server: this.#server });
     this.#operations = createOperations({
-      ...parts,
+      node: parts.node,
+      clock,
+      log,
       newId,
       opened: presence,
       push: (request) => inBackground(log, this.#router.push(request)),
@@ -263,7 +271,13 @@ class Assembly {
   #createTracker(): PresenceTracker {
     const { config, clock, log, node, counters, presence } = this.#parts;
     return new PresenceTracker({
-      ...config,
+      heartbeatTimeoutMs: config.heartbeatTimeoutMs,
+      httpTimeoutMs: config.httpTimeoutMs,
+      pingIntervalMs: config.pingIntervalMs,
+      sessionPolicy: config.sessionPolicy,
+      unknownUsers: config.unknownUsers,
+      loginResetsTime: config.loginResetsTime,
+      loginsPerMinute: config.loginsPerMinute,
       clock,
       log,
       counters,
@@ -278,7 +292,14 @@ class Assembly {
   #createManager(): ConnectionManager {
     const { config, clock, time, log, counters, node } = this.#parts;
     return new ConnectionManager({
-      ...config,
+      heartbeatTimeoutMs: config.heartbeatTimeoutMs,
+      heartbeatMode: config.heartbeatMode,
+      pingIntervalMs: config.pingIntervalMs,
+      readTimeoutMs: config.readTimeoutMs,
+      writeTimeoutMs: config.writeTimeoutMs,
+      maxMessagesPerSecond: config.maxMessagesPerSecond,
+      dispatchQueue: config.dispatchQueue,
+      massTimeoutShare: config.massTimeoutShare,
       clock,
       time,
       log,
@@ -294,7 +315,8 @@ class Assembly {
     const { config, clock } = this.#parts;
     const spreadMs = config.heartbeatTimeoutMs * RECONNECT_SPREAD_SHARE;
     return new Drain({
-      ...config,
+      shutdownDelayMs: config.shutdownDelayMs,
+      drainTimeoutMs: config.drainTimeoutMs,
       clock,
       connections: () => this.#manager.connectionCount,
       closeOne: () => this.#manager.disconnectNext(Math.floor(Math.random() * spreadMs)),
@@ -306,7 +328,15 @@ class Assembly {
     const { config, log } = this.#parts;
     const create = bunRuntime() === undefined ? createNodeServer : createBunServer;
     return create({
-      ...config,
+      host: config.host,
+      port: config.port,
+      maxMessageBytes: config.maxMessageBytes,
+      maxConnections: config.maxConnections,
+      maxBodyBytes: config.maxBodyBytes,
+      keepAliveTimeoutMs: config.keepAliveTimeoutMs,
+      readTimeoutMs: config.readTimeoutMs,
+      writeTimeoutMs: config.writeTimeoutMs,
+      language: config.language,
       admission: this.#admission,
       http: async (request, peer) => {
         const response = await this.#app().fetch(request, peer);
@@ -326,7 +356,9 @@ class Assembly {
       presence: this.#tracker,
       router: this.#router,
       connections: this.#manager,
-      ...this.#identification,
+      credentials: this.#identification.credentials,
+      failedCredentials: this.#identification.failedCredentials,
+      clientAddress: this.#identification.clientAddress,
       counters,
       gauges: this.#operations.gauges,
       config,

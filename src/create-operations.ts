@@ -43,9 +43,10 @@ export function createOperations(parts: OperationsParts): Operations {
   const { node, clock, log, opened, push, tracker, manager, isDraining } = parts;
   const { peers } = opened;
   const directory = peers?.directory ?? directoryOfOne(node, () => tracker.heldUsers);
-  const calls = peers === undefined ? undefined : new NodeCalls({ ...parts, bus: peers.bus });
+  const calls =
+    peers === undefined ? undefined : new NodeCalls({ bus: peers.bus, node, clock, log, newId: parts.newId });
   const state = (): NodeState => ({ connections: manager.connectionCount, draining: isDraining() });
-  const nodes = new Nodes({ ...parts, directory, calls, state });
+  const nodes = new Nodes({ node, directory, calls, state, drain: parts.drain, clock, log });
   const losses = new Coalescer({ run: () => tracker.hearLosses(), clock, spacingMs: LOSSES_SPACING_MS });
   let isStopped = false;
   const deaf = (to: string) => (error: unknown) => {

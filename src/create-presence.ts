@@ -45,7 +45,9 @@ export async function createPresenceStore(
 ): Promise<Result<OpenedPresenceStore, { message: string }>> {
   if (options.config.redisUrl !== undefined) return openRedis(options, options.config.redisUrl);
   const store = new MemoryPresenceStore({
-    ...options,
+    clock: options.clock,
+    time: options.time,
+    node: options.node,
     ...rulesOf(options.config),
     feedLength: options.config.feedLength,
   });

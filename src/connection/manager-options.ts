@@ -44,12 +44,14 @@ const DEFAULT_LIMITS: ConnectionLimits = {
 
 /** The limits of `options`; the defaults where it gives none. */
 export function connectionLimits(options: ManagerOptions): ConnectionLimits {
-  return { ...DEFAULT_LIMITS, ...definedOnly(options, DEFAULT_LIMITS) };
-}
-
-/** The members of `options` that stand in `pattern` and are given. */
-function definedOnly(options: ManagerOptions, pattern: ConnectionLimits): Partial<ConnectionLimits> {
-  return Object.fromEntries(
-    Object.entries(options).filter(([name, value]) => name in pattern && value !== undefined),
-  );
+  return {
+    heartbeatTimeoutMs: options.heartbeatTimeoutMs ?? DEFAULT_LIMITS.heartbeatTimeoutMs,
+    heartbeatMode: options.heartbeatMode ?? DEFAULT_LIMITS.heartbeatMode,
+    pingIntervalMs: options.pingIntervalMs ?? DEFAULT_LIMITS.pingIntervalMs,
+    readTimeoutMs: options.readTimeoutMs ?? DEFAULT_LIMITS.readTimeoutMs,
+    writeTimeoutMs: options.writeTimeoutMs ?? DEFAULT_LIMITS.writeTimeoutMs,
+    closeTimeoutMs: options.closeTimeoutMs ?? DEFAULT_LIMITS.closeTimeoutMs,
+    maxMessagesPerSecond: options.maxMessagesPerSecond ?? DEFAULT_LIMITS.maxMessagesPerSecond,
+    sendQueue: options.sendQueue ?? DEFAULT_LIMITS.sendQueue,
+  };
 }

@@ -43,7 +43,9 @@ export function openRedisConnection(wanted: RedisConnectionOptions): RedisConnec
   if (address.kind === 'single') {
     const client = new Redis(wanted.url, optionsFor(wanted.timeoutMs));
     return {
-      ...{ client, prefix: '', database: address.database },
+      client,
+      prefix: '',
+      database: address.database,
       subscriber: () => client.duplicate(SUBSCRIBER),
       connect: () => client.connect(),
       close: () => client.disconnect(),
