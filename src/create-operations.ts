@@ -11,7 +11,7 @@ import type { PresenceTracker } from './presence/node/tracker.ts';
 import type { PushRequest } from './protocol/delivery.ts';
 import type { Settler } from './settlement/settler.ts';
 
-/** What an operator sees of this node, and what it hears from others: pushes, drains, losses. */
+/** The operator's view of this node, and the messages from other nodes: pushes, drains, losses. */
 export interface Operations {
   readonly nodes: Nodes;
   readonly gauges: Gauges;

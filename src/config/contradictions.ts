@@ -11,13 +11,13 @@ const OWN_TABLES = ['lingxi_periods', 'lingxi_nodes'];
 export interface ContradictionOptions {
   /** The fields that some source set. */
   readonly given: ReadonlySet<keyof Config>;
-  /** A command that needs the stores alone is not asked for keys. */
+  /** A command that needs only the stores does not need keys. */
   readonly needs: 'everything' | 'stores';
-  /** What is wrong with a `REDIS_URL`; undefined where it can be used. */
+  /** The fault of a `REDIS_URL`, or undefined if it is valid. */
   readonly redisUrlFault: (url: string) => string | undefined;
 }
 
-/** What cannot be meant: each refuses the start. */
+/** Contradictions between settings. Each refuses the start. */
 export function findContradiction(config: Config, options: ContradictionOptions): string | undefined {
   const { given, needs, redisUrlFault } = options;
   return (
