@@ -2,7 +2,7 @@ import { ConnectionManager } from '../../src/connection/connection-manager.ts';
 import { ObservedTime } from '../../src/heartbeat/observed-time.ts';
 import { UserHold } from '../../src/presence/node/hold.ts';
 import { NodePresence } from '../../src/presence/node/holds.ts';
-import type { Loss } from '../../src/presence/store/port.ts';
+import type { Claim, ClaimAnswer, Loss } from '../../src/presence/store/port.ts';
 import { PresenceLedger } from '../../src/settlement/presence-ledger.ts';
 import { Reconciler } from '../../src/settlement/reconciler.ts';
 import { Retrier } from '../../src/settlement/retrier.ts';
@@ -107,6 +107,9 @@ const OF_STORES: readonly Mutant[] = [
   },
 ];
 
+/** What a claim says where this node knows of no socket and of no linger. */
+const NO_SOCKET_PROOF = { socketMs: 0, proofAgeMs: 1e11, untilMs: -1e11, proofMark: '' };
+
 /** What befalls the deployment for mutants of nodes that need it. */
 const FAULTS_FOR: Readonly<Record<string, readonly Fault[]>> = {
   'timeouts do not freeze while presence is away': ['stall'],
@@ -124,24 +127,12 @@ const OF_NODES: Readonly<Record<string, () => Undo>> = {
   'presence counts as available during an outage': () =>
     onceForEachNode((node) => swapField(node, 'available', true)),
   'the proofs of a socket that is gone are forgotten': () =>
-    swap(
-      UserHold.prototype,
-      'removeSocket',
-      (remove) =>
-        function (this: UserHold, ...args) {
-          const removed = remove.apply(this, args);
-          this.forgetProofs(Number.MAX_SAFE_INTEGER);
-          return removed;
-        },
-    ),
-  'an ended period leaves its proofs behind': () =>
-    swap(
-      UserHold.prototype,
-      'reset',
-      () =>
-        function (this: UserHold) {
-          this.sockets = [];
-        },
+    onClaims((claim) => (claim.sockets === 0 ? { ...claim, ...NO_SOCKET_PROOF } : claim)),
+  'an ended period stays held': () =>
+    onAnswers((answer) =>
+      answer.kind === 'ended' || answer.kind === 'released' || answer.kind === 'gone'
+        ? { kind: 'held' }
+        : answer,
     ),
   'a hold is never given back': () => swap(NodePresence.prototype, 'release', () => (hold) => hold.unlock()),
   'a hold is dropped while a statement is under way': () =>
@@ -154,7 +145,11 @@ const OF_NODES: Readonly<Record<string, () => Undo>> = {
           if (hold.period === 0) this.holds.delete(hold.userId);
         },
     ),
-  'a login without an answer is forgotten': () => onEachHold((hold) => swapField(hold, 'uncertain', false)),
+  'a login without an answer is forgotten': () =>
+    swapAll(
+      swap(UserHold.prototype, 'doubt', () => () => undefined),
+      swap(UserHold.prototype, 'lingerInDoubt', () => () => undefined),
+    ),
   'a change waits for the next renewal': () =>
     onceForEachNode((node) => swapField(node, 'flushSoon', () => undefined)),
   'every other statement has the number of the one before': () => {
@@ -213,24 +208,9 @@ const OF_NODES: Readonly<Record<string, () => Undo>> = {
         },
     ),
   'every socket claims a fresh proof': () =>
-    swap(
-      UserHold.prototype,
-      'claim',
-      (claim) =>
-        function (this: UserHold, ...args) {
-          return { ...claim.apply(this, args), proofAgeMs: 0, untilMs: 20_000 };
-        },
-    ),
+    onClaims((claim) => ({ ...claim, proofAgeMs: 0, untilMs: 20_000 })),
   'deadlines are stated half as long': () =>
-    swap(
-      UserHold.prototype,
-      'claim',
-      (claim) =>
-        function (this: UserHold, ...args) {
-          const made = claim.apply(this, args);
-          return { ...made, untilMs: Math.round(made.untilMs / 2) };
-        },
-    ),
+    onClaims((claim) => ({ ...claim, untilMs: Math.round(claim.untilMs / 2) })),
   'a late row is never written': () => swap(PresenceLedger.prototype, 'openLater', () => () => undefined),
   'a period that moved keeps its old node': () =>
     swap(PresenceLedger.prototype, 'moved', () => () => undefined),
@@ -331,16 +311,27 @@ function onceForEachNode(change: (node: NodePresence) => void): Undo {
   );
 }
 
-function onEachHold(change: (hold: UserHold) => void): Undo {
+/** What each node states is changed on its way to the store. */
+function onClaims(change: (claim: Claim) => Claim): Undo {
   return swap(
-    NodePresence.prototype,
-    'holdOf',
-    (holdOf) =>
-      function (this: NodePresence, userId) {
-        const isNew = !this.holds.has(userId);
-        const hold = holdOf.call(this, userId);
-        if (isNew) change(hold);
-        return hold;
+    StoreLink.prototype,
+    'claim',
+    (claim) =>
+      function (this: StoreLink, batch) {
+        return claim.call(this, batch.map(change));
+      },
+  );
+}
+
+/** What the store answers to statements of what is left is changed on its way to the node. */
+function onAnswers(change: (answer: ClaimAnswer) => ClaimAnswer): Undo {
+  return swap(
+    StoreLink.prototype,
+    'claim',
+    (claim) =>
+      async function (this: StoreLink, batch) {
+        const answers = await claim.call(this, batch);
+        return answers.map((answer, index) => (batch[index]?.mode === 'state' ? change(answer) : answer));
       },
   );
 }

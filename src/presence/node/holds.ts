@@ -16,6 +16,7 @@ import {
   type RecordReader,
 } from '../store/port.ts';
 import { UserHold } from './hold.ts';
+import type { Proof } from './hold-state.ts';
 import type { Ledger } from './ledger.ts';
 
 /** Statements of logins that wait for their turn, at most; beyond, a login is told that presence is unavailable. */
@@ -153,8 +154,12 @@ export class NodePresence {
     return result.ok ? result.value : undefined;
   }
 
-  learnEpoch(hold: UserHold, epoch: number): void {
-    hold.epoch = Math.max(hold.epoch, epoch);
+  /** This very moment, as a proof of life. */
+  now(): Proof {
+    return { observed: this.time.now(), monotonic: this.time.monotonic };
+  }
+
+  learnEpoch(epoch: number): void {
     this.highestEpoch = Math.max(this.highestEpoch, epoch);
   }
 
@@ -166,10 +171,9 @@ export class NodePresence {
 
   /** Closes the sockets here: a newer connection has the user. */
   throwOut(hold: UserHold): void {
-    const replaced = hold.sockets;
-    hold.sockets = [];
-    for (const { connection } of replaced) {
-      if (connection === undefined) continue;
+    for (const socket of hold.evict()) {
+      if (socket.kind === 'dialled') continue;
+      const { connection } = socket;
       const { userId, registration } = connection;
       this.options.log.info(
         { event: 'replaced', userId, connectionId: registration.connectionId, epoch: registration.epoch },
@@ -181,8 +185,7 @@ export class NodePresence {
 
   /** The period is over for this node: closes what is left of the user here, with `note` in the close frame. */
   forget(hold: UserHold, cause: CloseCause, note?: string): void {
-    hold.reset();
-    hold.uncertain = false;
+    hold.forget();
     this.manager.monitor.unwatch(hold);
     this.dirty.delete(hold);
     this.manager.closeUser(hold.userId, cause, note === undefined ? {} : { reason: note });
@@ -191,7 +194,7 @@ export class NodePresence {
   /** Drops a hold that holds nothing and that nobody is busy with. */
   release(hold: UserHold): void {
     hold.unlock();
-    if (!hold.locked && hold.period === 0 && !hold.uncertain) this.holds.delete(hold.userId);
+    if (!hold.locked && hold.isAbsent) this.holds.delete(hold.userId);
   }
 
   periodEnded(end: EndedPeriod): void {

@@ -113,15 +113,11 @@ export class LeaseKeeper {
   }
 
   /** Gives up exactly what was stated up to the revision named; what came later stands. */
-  #lose({ userId, rev, reason, note }: Loss): void {
-    const hold = this.#presence.holds.get(userId);
+  #lose(loss: Loss): void {
+    const hold = this.#presence.holds.get(loss.userId);
     if (hold === undefined) return;
-    const lost = hold.sockets.filter((socket) => socket.rev <= rev);
-    hold.sockets = hold.sockets.filter((socket) => socket.rev > rev);
-    // A take-over takes sockets and their linger; a proof of life by HTTP stays (rule PR1).
-    if (reason === 'replaced') hold.forgetLinger(rev);
-    else hold.forgetProofs(rev);
-    for (const { connection } of lost) connection?.close(reason, 0, note);
+    for (const socket of hold.lose(loss))
+      if (socket.kind === 'open') socket.connection.close(loss.reason, 0, loss.note);
     this.#presence.watch(hold);
     this.#presence.markDirty(hold);
   }
@@ -172,7 +168,7 @@ export class LeaseKeeper {
       const batch = candidates.filter((hold) => hold.period > 0 && ended?.has(hold) !== true);
       for (const hold of candidates) if (hold.period > 0 && !batch.includes(hold)) dirty.add(hold);
       const claims: Claim[] = batch.map((hold) =>
-        hold.claim('restate', time, { rev: this.#presence.nextRev() }),
+        hold.claim(time, { mode: 'restate', rev: this.#presence.nextRev() }),
       );
       const answers = await options.store.claim(claims);
       if (answers.some((answer) => answer.kind === 'no-lease' || answer.kind === 'young')) return false;
@@ -206,8 +202,8 @@ export class LeaseKeeper {
     for (const userId of userIds) {
       const hold = this.#presence.holdOf(userId);
       // Nothing is known of how old the proof behind it is: the store's own counts for the logout time.
-      if (hold.period === 0) hold.noteProof({ observed, monotonic: Number.NEGATIVE_INFINITY });
-      hold.uncertain = true;
+      if (hold.period === 0) hold.lingerInDoubt({ observed, monotonic: Number.NEGATIVE_INFINITY });
+      else hold.doubt();
       this.#presence.dirty.add(hold);
     }
   }

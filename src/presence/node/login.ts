@@ -5,6 +5,7 @@ import type { Dial, DialRefusal, DialRequest, LoginRequest } from '../api.ts';
 import { livelyForMs } from '../rules/session-policy.ts';
 import type { Claim, ClaimAnswer } from '../store/port.ts';
 import type { UserHold } from './hold.ts';
+import { NO_PROOF } from './hold-state.ts';
 import type { NodePresence } from './holds.ts';
 import { LoginLimits } from './login-limits.ts';
 import { type Entrance, isAdmitted, lookUp, settleEarlier, writeOpening } from './opening.ts';
@@ -26,15 +27,14 @@ export class Logins {
     const presence = this.#presence;
     const livelyMs = livelyForMs(presence.options);
     return this.#exclusively(request.userId, async (hold) => {
-      hold.username = request.username;
-      hold.ip = request.ip;
+      hold.introduce(request);
       const rev = { current: 0 };
       const dialled = (floor: number): Claim => {
         rev.current = presence.nextRev();
         const isMulti = presence.options.sessionPolicy === 'multi';
         const rivals = isMulti ? hold.sockets.length : hold.livelySockets(presence.time.now(), livelyMs);
         const sockets = isMulti ? hold.sockets.length + 1 : 1;
-        return hold.claim('socket', presence.time, { rev: rev.current, rivals, floor, sockets });
+        return hold.claim(presence.time, { mode: 'socket', rev: rev.current, rivals, floor, sockets });
       };
       const accepted = await this.#enter(hold, {
         statement: dialled,
@@ -46,17 +46,7 @@ export class Logins {
       const connectionId = presence.options.newId();
       // Under `reject` they are silent.
       if (presence.options.sessionPolicy !== 'multi') this.#presence.throwOut(hold);
-      const now = presence.time.now();
-      hold.sockets = [
-        ...hold.sockets,
-        {
-          connectionId,
-          epoch,
-          rev: rev.current,
-          dialled: { observed: now, monotonic: presence.time.monotonic },
-          connection: undefined,
-        },
-      ];
+      hold.addSocket({ kind: 'dialled', connectionId, epoch, rev: rev.current, dialled: presence.now() });
       presence.watch(hold);
       return ok({
         userId: request.userId,
@@ -72,21 +62,24 @@ export class Logins {
   async login(request: LoginRequest): Promise<Result<{ loginTime: number; resumed: boolean }, DialRefusal>> {
     const presence = this.#presence;
     return this.#exclusively(request.userId, async (hold) => {
-      hold.ip = request.ip;
-      const before = { proof: hold.http, rev: hold.httpRev };
+      hold.introduce({ ip: request.ip });
+      const { httpProof } = hold;
+      const rev = { current: 0 };
       const accepted = await this.#enter(hold, {
         statement: (floor) => {
-          hold.proveByHttp(presence.time, presence.nextRev());
-          return hold.claim('http', presence.time, { rev: hold.httpRev, floor });
+          rev.current = presence.nextRev();
+          const http = presence.now();
+          hold.proveByHttp(http, rev.current);
+          return hold.claim(presence.time, { mode: 'http', rev: rev.current, floor, http });
         },
         mayOpen: (facts) => this.#limits.allows(request, facts),
       });
       if (!accepted.ok) {
-        hold.restoreHttp(before);
+        hold.restoreHttp(httpProof);
         return accepted;
       }
       // Not older than the login time, which the store gave meanwhile.
-      hold.proveByHttp(presence.time, hold.httpRev);
+      hold.proveByHttp(presence.now(), rev.current);
       presence.watch(hold);
       return ok({ loginTime: accepted.value.loginTime, resumed: accepted.value.kind === 'joined' });
     });
@@ -99,29 +92,30 @@ export class Logins {
     const { clock } = presence.options;
     presence.options.counters.heartbeats += 1;
     const held = presence.holds.get(userId);
-    // Nobody is told that they are online in a period whose end was asked for and may have come.
-    const isHeld = held !== undefined && held.period > 0 && !held.locked && !held.mayHaveEnded;
-    if (isHeld && held.endAsked === undefined && held.isAlive(presence.time.now())) {
+    // The answer is no promise of a period whose end may have come: then the store is asked.
+    if (held?.isSettled === true && held.isAlive(presence.time.now())) {
       const isLate = presence.time.monotonic - held.newestProof().monotonic > LATE_PROOF_MS;
       if (isLate && presence.options.store.renewalMs !== undefined) presence.markDirty(held);
-      // Of no new revision: what ended the period since this node came to hold it must cover it.
-      held.proveByHttp(presence.time, Math.max(held.httpRev, held.adoptedRev));
+      held.beat(presence.now());
       presence.watch(held);
       return ok({ lastHeartbeat: clock.now() });
     }
     if (!presence.available) return err('presence-unavailable');
     return this.#exclusively(userId, async (hold) => {
-      const before = { proof: hold.http, rev: hold.httpRev };
+      const { httpProof } = hold;
+      let beat = { rev: 0, http: NO_PROOF };
       const answer = await repeatClaim(presence, () => {
-        hold.proveByHttp(presence.time, presence.nextRev());
-        return hold.claim('beat', presence.time, { rev: hold.httpRev });
+        beat = { rev: presence.nextRev(), http: presence.now() };
+        hold.proveByHttp(beat.http, beat.rev);
+        return hold.claim(presence.time, { mode: 'beat', ...beat });
       });
       if (answer?.kind === 'joined') {
         this.#adopt(hold, answer);
+        hold.proveByHttp(beat.http, beat.rev);
         presence.watch(hold);
         return ok({ lastHeartbeat: clock.now() });
       }
-      hold.restoreHttp(before);
+      hold.restoreHttp(httpProof);
       if (answer === undefined) this.#correctLater(hold);
       return err(answer?.kind === 'not-online' ? 'not-online' : 'presence-unavailable');
     });
@@ -133,12 +127,10 @@ export class Logins {
     if (hold.sockets.length === 0) return this.#prolong(hold);
     const entered = await this.#enter(hold, {
       statement: (floor) =>
-        hold.claim('socket', time, { rev: this.#presence.nextRev(), floor, reopens: true }),
+        hold.claim(time, { mode: 'socket', rev: this.#presence.nextRev(), floor, reopens: true }),
     });
     if (entered.ok) {
-      const newest = hold.sockets.at(-1);
-      if (newest !== undefined)
-        hold.sockets = [...hold.sockets.slice(0, -1), { ...newest, epoch: entered.value.epoch }];
+      hold.renewEpoch(entered.value.epoch);
       this.#presence.watch(hold);
     } else if (entered.error === 'session-exists') {
       // Another node has taken the user over (rule PR9); a proof by HTTP here stays.
@@ -155,7 +147,7 @@ export class Logins {
   async #prolong(hold: UserHold): Promise<void> {
     const presence = this.#presence;
     const answer = await repeatClaim(presence, () =>
-      hold.claim('beat', presence.time, { rev: presence.nextRev() }),
+      hold.claim(presence.time, { mode: 'beat', rev: presence.nextRev() }),
     );
     if (answer?.kind === 'joined') {
       this.#adopt(hold, answer);
@@ -163,7 +155,7 @@ export class Logins {
     } else if (answer?.kind === 'not-online') {
       presence.forget(hold, 'presence-lost');
       // The store may still have an opening of this node's that nobody was told of.
-      hold.uncertain = true;
+      hold.doubt();
       presence.markDirty(hold);
     } else this.#correctLater(hold);
   }
@@ -171,13 +163,11 @@ export class Logins {
   /** Finds out what became of a login without an answer, of a user who is not held here otherwise. */
   async settleDoubt(hold: UserHold): Promise<void> {
     const presence = this.#presence;
-    hold.uncertain = false;
-    if (hold.isAlive(presence.time.now())) await this.#prolong(hold);
-    if (hold.period > 0 || hold.uncertain) return;
+    if (hold.isAlive(presence.time.now())) return this.#prolong(hold);
     // An opening that nobody was told of is dropped.
-    hold.reset();
+    hold.forget();
     const answer = await repeatClaim(presence, () =>
-      hold.claim('state', presence.time, { rev: presence.nextRev() }),
+      hold.claim(presence.time, { mode: 'state', rev: presence.nextRev() }),
     );
     if (answer === undefined) this.#correctLater(hold);
     else if (answer.kind === 'ended') presence.periodEnded(answer.end);
@@ -242,7 +232,7 @@ export class Logins {
     const { userId } = hold;
     const { period, loginTime } = answer;
     // Its number is not given out again, whatever becomes of the opening.
-    presence.learnEpoch(hold, answer.epoch);
+    presence.learnEpoch(answer.epoch);
     await settleEarlier(presence.options, { userId, ...answer }, facts);
     const outcome = await writeOpening(presence.options, {
       userId,
@@ -275,14 +265,13 @@ export class Logins {
 
   /** A login whose answer was lost may have taken the user from another node: they linger here, and are not dropped. */
   #lingerInDoubt(hold: UserHold): void {
-    const { time } = this.#presence;
-    hold.noteProof({ observed: time.now(), monotonic: time.monotonic });
+    hold.lingerInDoubt(this.#presence.now());
     this.#correctLater(hold);
   }
 
   /** What the store has of this user may be more than this node told anybody: it is told what is true. */
   #correctLater(hold: UserHold): void {
-    hold.uncertain = true;
+    hold.doubt();
     this.#presence.markDirty(hold);
     this.#presence.leaseDoubtful();
   }
@@ -292,7 +281,7 @@ export class Logins {
       this.#presence.options.ledger.moved({ userId: hold.userId, period: accepted.period });
     }
     hold.adopt(accepted);
-    this.#presence.learnEpoch(hold, accepted.epoch);
+    this.#presence.learnEpoch(accepted.epoch);
   }
 }
 

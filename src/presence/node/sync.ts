@@ -28,6 +28,8 @@ const LANES = 3;
  * so that one that failed, or came late, needs no repair.
  */
 export class Statements {
+  /** Monotonic time at which SQL was last told that a user's period is here, or at which this node first looked. */
+  readonly #rowToldAt = new WeakMap<UserHold, number>();
   readonly #presence: NodePresence;
   readonly #logins: Logins;
   #scheduled: Timer | undefined;
@@ -107,9 +109,10 @@ export class Statements {
 
   /** Rule ST5: should Redis be lost, the life of a node that still holds the user is what counts. */
   #tellRow(hold: UserHold, now: number): void {
-    hold.rowToldAt ??= now;
-    if (now - hold.rowToldAt < ROW_TOLD_MS) return;
-    hold.rowToldAt = now;
+    const toldAt = this.#rowToldAt.get(hold);
+    if (toldAt !== undefined && now - toldAt < ROW_TOLD_MS) return;
+    this.#rowToldAt.set(hold, now);
+    if (toldAt === undefined) return;
     this.#presence.options.ledger.moved({ userId: hold.userId, period: hold.period });
   }
 
@@ -120,7 +123,7 @@ export class Statements {
       // Who is busy states everything anyway, or is taken up in the next round.
       if (hold.locked) continue;
       this.#presence.dirty.delete(hold);
-      if (hold.period === 0 && !hold.uncertain) continue;
+      if (hold.isAbsent) continue;
       void hold.lock();
       if (hold.period > 0) batch.push(hold);
       else this.#settleDoubt(hold);
@@ -136,7 +139,7 @@ export class Statements {
   /** False where the store did not answer. */
   async #state(batch: readonly UserHold[]): Promise<boolean> {
     const { options, time } = this.#presence;
-    const claims = batch.map((hold) => hold.claim('state', time, { rev: this.#presence.nextRev() }));
+    const claims = batch.map((hold) => hold.claim(time, { mode: 'state', rev: this.#presence.nextRev() }));
     let answers: readonly ClaimAnswer[];
     try {
       answers = await options.store.claim(claims);
@@ -147,9 +150,7 @@ export class Statements {
     }
     batch.forEach((hold, index) => {
       const answer = answers[index];
-      hold.uncertain = false;
-      hold.mayHaveEnded = false;
-      if (answer?.kind === 'held' && claims[index]?.cause === hold.closeCause) hold.closeCause = '';
+      hold.answered({ isHeld: answer?.kind === 'held', statedCause: claims[index]?.cause ?? '' });
       if (answer !== undefined) this.#take(hold, answer);
     });
     return true;
@@ -158,8 +159,6 @@ export class Statements {
   #take(hold: UserHold, answer: ClaimAnswer): void {
     switch (answer.kind) {
       case 'held':
-        // A logout without an answer has not happened: its connection is gone, and its lease.
-        hold.endAsked = undefined;
         return this.#presence.release(hold);
       case 'released':
         return this.#letGo(hold);
@@ -184,11 +183,11 @@ export class Statements {
   /** Taken over, logged out, or lost: only what no loss explains is connected anew. */
   async #gone(hold: UserHold): Promise<void> {
     const { time } = this.#presence;
-    if (hold.isAlive(time.now()) && hold.goneAt === undefined) await this.#presence.hearLosses();
+    if (hold.isAlive(time.now()) && hold.state.kind !== 'missing') await this.#presence.hearLosses();
     if (!hold.isAlive(time.now())) return this.#letGo(hold);
     if (hold.endAsked !== undefined) {
       this.#presence.forget(hold, hold.endAsked.reason, hold.endAsked.note);
-    } else if (hold.sockets.length > 0 && !hold.livedSince((hold.goneAt ??= time.monotonic))) {
+    } else if (hold.sockets.length > 0 && !hold.livedSince(hold.missingSince(time.monotonic))) {
       // The period may have been ended while this node was away: who shows no life after that stays logged out.
       return this.#again(hold, LIFE_LOOK_MS);
     } else await this.#logins.reclaim(hold);
@@ -197,7 +196,7 @@ export class Statements {
 
   /** The store knows that nothing is held here; a login may have come meanwhile, it waits for the lock. */
   #letGo(hold: UserHold): void {
-    hold.reset();
+    hold.end();
     this.#presence.manager.monitor.unwatch(hold);
     this.#presence.release(hold);
   }

@@ -17,7 +17,7 @@ import type {
   UserPresence,
 } from '../api.ts';
 import type { EndAnswer, UserRecord } from '../store/port.ts';
-import { NO_PROOF, type UserHold } from './hold.ts';
+import type { UserHold } from './hold.ts';
 import { NodePresence, type PresenceOptions } from './holds.ts';
 import { LeaseKeeper } from './lease.ts';
 import { Logins } from './login.ts';
@@ -184,13 +184,8 @@ export class PresenceTracker implements Presence, ManagerObserver {
     const { userId, registration } = connection;
     const { connectionId, epoch, ip, protocol } = registration;
     this.#options.log.info({ event: 'connected', userId, connectionId, epoch, ip, protocol }, 'connected');
-    const socket = this.#node?.holds.get(userId)?.sockets.find((held) => held.connectionId === connectionId);
-    if (socket === undefined) {
-      connection.close('replaced');
-      return;
-    }
-    socket.connection = connection;
-    socket.dialled = NO_PROOF;
+    const isExpected = this.#node?.holds.get(userId)?.openSocket(connectionId, connection) ?? false;
+    if (!isExpected) connection.close('replaced');
   }
 
   ended(connection: ClientConnection, cause: CloseCause): void {
@@ -239,10 +234,10 @@ export class PresenceTracker implements Presence, ManagerObserver {
     node.holds.set(request.userId, hold);
     try {
       const askedBefore = hold.endAsked;
-      hold.endAsked = { reason: request.reason, note: request.note };
+      hold.askEnd({ reason: request.reason, note: request.note });
       const answer = await this.#endOnce(request, hold);
       const isKnown = answer.kind !== 'young' && answer.kind !== 'no-lease';
-      hold.endAsked = isKnown ? undefined : askedBefore;
+      hold.askEnd(isKnown ? undefined : askedBefore);
       if (answer.kind === 'ended') {
         node.periodEnded(answer.end);
         node.forget(hold, request.reason, request.note);

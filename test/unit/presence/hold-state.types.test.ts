@@ -1,0 +1,53 @@
+import { describe, expect, it } from 'vitest';
+import {
+  ABSENT,
+  addSocket,
+  adopt,
+  type DialledSocket,
+  type HeldSocket,
+  type HoldState,
+  type InDoubt,
+  NO_PROOF,
+} from '../../../src/presence/node/hold-state.ts';
+
+const socket: DialledSocket = {
+  ...{ kind: 'dialled', connectionId: 'a', epoch: 1, rev: 1 },
+  dialled: NO_PROOF,
+};
+const inDoubt: InDoubt = { kind: 'in-doubt', lostRev: 0, linger: { proof: NO_PROOF, rev: 0 } };
+const { kind: _kind, sockets: _sockets, ...period } = adopt(ABSENT, { period: 1, loginTime: 1 }, 1);
+
+/** The compiler is the test: where a line below compiles, its expected error is one that `npm run types` reports. */
+describe('states that cannot be written', () => {
+  it('[PR2] nothing of a period where none is held', () => {
+    // @ts-expect-error an absent user has no period
+    const absent: HoldState = { ...ABSENT, period: 1 };
+    // @ts-expect-error a hold in doubt has no sockets
+    const withSockets: HoldState = { ...inDoubt, sockets: [] };
+    // @ts-expect-error a hold in doubt has no proof by HTTP
+    const withHttp: HoldState = { ...inDoubt, http: { proof: NO_PROOF, rev: 0 } };
+    // @ts-expect-error a socket belongs to a period
+    const socketOfNobody = (): HoldState => addSocket(ABSENT, socket);
+    expect([absent, withSockets, withHttp, socketOfNobody]).toHaveLength(4);
+  });
+
+  it('[PR9] missing means sockets, and a time; ending means no socket', () => {
+    // @ts-expect-error an ending hold has no sockets
+    const ending: HoldState = { ...period, kind: 'ending', sockets: [socket] };
+    // @ts-expect-error without a socket nothing is missing
+    const empty: HoldState = { ...period, kind: 'missing', since: 1, sockets: [] };
+    // @ts-expect-error a hold is missing since some time
+    const timeless: HoldState = { ...period, kind: 'missing', sockets: [socket] };
+    // @ts-expect-error a held user is not missing
+    const held: HoldState = { ...period, kind: 'held', sockets: [], since: 1 };
+    expect([ending, empty, timeless, held]).toHaveLength(4);
+  });
+
+  it('a socket is dialled or open, never both', () => {
+    // @ts-expect-error a dialled socket has no connection
+    const both: HeldSocket = { ...socket, connection: undefined };
+    // @ts-expect-error an open socket has a connection
+    const neither: HeldSocket = { ...socket, kind: 'open' };
+    expect([both, neither]).toHaveLength(2);
+  });
+});
