@@ -207,7 +207,7 @@ class Assembly {
     running.started('ledger', () => ledger.stop());
     // Whoever does not come back is settled by this moment, not by one up to 5 s older (rule ST5).
     running.started('last sign of life', () => users.noteNodeAlive(node, clock.now()).catch(() => {}));
-    await this.#tracker.start(this.#manager);
+    await this.#tracker.start();
     running.started('settler', () => settler.stop());
     settler.start();
     running.started('SQL health', () => health.stop());
@@ -269,7 +269,7 @@ class Assembly {
   }
 
   #createTracker(): PresenceTracker {
-    const { config, clock, log, node, counters, presence } = this.#parts;
+    const { config, clock, time, log, node, counters, presence } = this.#parts;
     return new PresenceTracker({
       heartbeatTimeoutMs: config.heartbeatTimeoutMs,
       httpTimeoutMs: config.httpTimeoutMs,
@@ -279,6 +279,12 @@ class Assembly {
       loginResetsTime: config.loginResetsTime,
       loginsPerMinute: config.loginsPerMinute,
       clock,
+      time,
+      // The manager has the ticker of all deadlines, and is made after its observer.
+      monitor: {
+        watch: (hold) => this.#manager.monitor.watch(hold),
+        unwatch: (hold) => this.#manager.monitor.unwatch(hold),
+      },
       log,
       counters,
       node,

@@ -4,7 +4,7 @@ import { FailedCredentials } from './gateway/failed-credentials.ts';
 import { createCredentials, type OwnCredentials } from './gateway/token-credentials.ts';
 import type { Clock } from './lib/clock.ts';
 import type { Log } from './logging/log.ts';
-import type { PresenceOptions } from './presence/node/holds.ts';
+import type { PresenceOptions } from './presence/node/options.ts';
 
 /** The parts that identify a caller, by handshake and by HTTP. */
 export interface Identification {

@@ -91,6 +91,6 @@ function gaugesOf({ tracker, manager, settler, settlementAvailable }: Operations
     settlementOldestAgeMs: () => settler.oldestAgeMs,
     settlementsSetAside: () => settler.setAsideCount,
     settlementAvailable,
-    ghosts: () => tracker.ghosts,
+    ghosts: () => tracker.orphans,
   };
 }

@@ -1,7 +1,8 @@
-import { ConnectionManager } from '../../src/connection/connection-manager.ts';
+import { ClientConnection } from '../../src/connection/client-connection.ts';
 import { ObservedTime } from '../../src/heartbeat/observed-time.ts';
 import { UserHold } from '../../src/presence/node/hold.ts';
-import { NodePresence } from '../../src/presence/node/holds.ts';
+import { Holds } from '../../src/presence/node/holds.ts';
+import { Unstated } from '../../src/presence/node/unstated.ts';
 import type { Claim, ClaimAnswer, Loss } from '../../src/presence/store/port.ts';
 import { PresenceLedger } from '../../src/settlement/presence-ledger.ts';
 import { Reconciler } from '../../src/settlement/reconciler.ts';
@@ -13,7 +14,7 @@ import { History } from './history.ts';
 import type { Mutation } from './mutation.ts';
 import { SqlLink } from './simulated-sql.ts';
 import { StoreLink } from './store-link.ts';
-import { swap, swapAll, swapField, type Undo } from './swap.ts';
+import { swap, swapAll, type Undo } from './swap.ts';
 
 /** Something broken on purpose: by what the stores do, or by a method of the node that does something else. */
 export interface Mutant {
@@ -124,8 +125,7 @@ const FAULTS_FOR: Readonly<Record<string, readonly Fault[]>> = {
 const OF_NODES: Readonly<Record<string, () => Undo>> = {
   'timeouts do not freeze while presence is away': () =>
     swap(ObservedTime.prototype, 'freeze', () => () => undefined),
-  'presence counts as available during an outage': () =>
-    onceForEachNode((node) => swapField(node, 'available', true)),
+  'timeouts stay frozen after an outage': () => swap(ObservedTime.prototype, 'thaw', () => () => undefined),
   'the proofs of a socket that is gone are forgotten': () =>
     onClaims((claim) => (claim.sockets === 0 ? { ...claim, ...NO_SOCKET_PROOF } : claim)),
   'an ended period stays held': () =>
@@ -134,15 +134,15 @@ const OF_NODES: Readonly<Record<string, () => Undo>> = {
         ? { kind: 'held' }
         : answer,
     ),
-  'a hold is never given back': () => swap(NodePresence.prototype, 'release', () => (hold) => hold.unlock()),
+  'a hold is never given back': () => swap(Holds.prototype, 'release', () => (hold) => hold.unlock()),
   'a hold is dropped while a statement is under way': () =>
     swap(
-      NodePresence.prototype,
+      Holds.prototype,
       'release',
-      () =>
-        function (this: NodePresence, hold) {
-          hold.unlock();
-          if (hold.period === 0) this.holds.delete(hold.userId);
+      (release) =>
+        function (this: Holds, hold) {
+          if (hold.period === 0) hold.forget();
+          release.call(this, hold);
         },
     ),
   'a login without an answer is forgotten': () =>
@@ -151,25 +151,39 @@ const OF_NODES: Readonly<Record<string, () => Undo>> = {
       swap(UserHold.prototype, 'lingerInDoubt', () => () => undefined),
     ),
   'a change waits for the next renewal': () =>
-    onceForEachNode((node) => swapField(node, 'flushSoon', () => undefined)),
+    swap(
+      Unstated.prototype,
+      'stateSoon',
+      () =>
+        function (this: Unstated, hold) {
+          this.add(hold);
+        },
+    ),
   'every other statement has the number of the one before': () => {
-    const numbers = new WeakMap<NodePresence, number>();
+    const numbers = new WeakMap<Holds, number>();
     return swap(
-      NodePresence.prototype,
+      Holds.prototype,
       'nextRev',
       () =>
-        function (this: NodePresence) {
+        function (this: Holds) {
           const calls = (numbers.get(this) ?? 1) + 1;
           numbers.set(this, calls);
           return Math.floor(calls / 2);
         },
     );
   },
-  'a node learns no epochs': () => swap(NodePresence.prototype, 'learnEpoch', () => () => undefined),
-  'no linger is watched': () => swap(NodePresence.prototype, 'watch', () => () => undefined),
-  'the older socket of a node stays': () => swap(NodePresence.prototype, 'throwOut', () => () => undefined),
+  'a node learns no epochs': () => swap(Holds.prototype, 'learnEpoch', () => () => undefined),
+  'no linger is watched': () => swap(Holds.prototype, 'watch', () => () => undefined),
+  'the older socket of a node stays': () => swap(Holds.prototype, 'evict', () => () => undefined),
   'the sockets of an ended period stay': () =>
-    swap(ConnectionManager.prototype, 'closeUser', () => () => undefined),
+    swap(
+      ClientConnection.prototype,
+      'close',
+      (close) =>
+        function (this: ClientConnection, cause, ...rest) {
+          if (cause !== 'logout' && cause !== 'kick') close.call(this, cause, ...rest);
+        },
+    ),
   'a loss closes newer sockets too': () => {
     const told = new WeakMap<StoreLink, Map<number, Loss>>();
     return swap(
@@ -294,21 +308,6 @@ async function violationOf(
   } finally {
     undo?.();
   }
-}
-
-/** Changes each node as its first user comes. */
-function onceForEachNode(change: (node: NodePresence) => void): Undo {
-  const changed = new WeakSet<NodePresence>();
-  return swap(
-    NodePresence.prototype,
-    'holdOf',
-    (holdOf) =>
-      function (this: NodePresence, userId) {
-        if (!changed.has(this)) change(this);
-        changed.add(this);
-        return holdOf.call(this, userId);
-      },
-  );
 }
 
 /** What each node states is changed on its way to the store. */

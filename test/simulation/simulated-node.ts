@@ -87,7 +87,11 @@ export class SimulatedNode {
       },
     });
     this.tracker = new PresenceTracker({
-      ...{ clock, log, counters, node: name, store: this.link, ledger: this.settlement.ledger },
+      ...{ clock, time, log, counters, node: name, store: this.link, ledger: this.settlement.ledger },
+      monitor: {
+        watch: (hold) => this.manager.monitor.watch(hold),
+        unwatch: (hold) => this.manager.monitor.unwatch(hold),
+      },
       ...{
         heartbeatTimeoutMs: HEARTBEAT_TIMEOUT_MS,
         httpTimeoutMs: HTTP_TIMEOUT_MS,
@@ -110,7 +114,7 @@ export class SimulatedNode {
 
   async start(): Promise<void> {
     await this.settlement.reconciler.start();
-    await this.tracker.start(this.manager);
+    await this.tracker.start();
     this.settlement.settler.start();
     this.manager.start();
     this.accepts = true;

@@ -19,15 +19,3 @@ export function swapAll(...undo: readonly Undo[]): Undo {
     for (const takeBack of undo) takeBack();
   };
 }
-
-/** Makes a field of one object keep `value`, whatever is written to it. */
-export function swapField<Target extends object, Name extends keyof Target>(
-  target: Target,
-  name: Name,
-  value: Target[Name],
-): void {
-  Object.defineProperty(target, name, {
-    get: () => value,
-    set: () => {},
-  });
-}

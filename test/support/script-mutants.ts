@@ -26,5 +26,11 @@ function readBlock(block: string): ScriptMutant {
     lines.filter((line) => line[0] === mark || line[0] === ' ').map((line) => line.slice(1));
   if (part === undefined || rule === undefined || name === undefined || lines.length < 2)
     throw new Error(`no mutant: ${block}`);
-  return { part: part as ScriptMutant['part'], rule, name, from: text('-').join('\n'), to: text('+').join('\n') };
+  return {
+    part: part as ScriptMutant['part'],
+    rule,
+    name,
+    from: text('-').join('\n'),
+    to: text('+').join('\n'),
+  };
 }

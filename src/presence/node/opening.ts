@@ -1,8 +1,7 @@
 import { sleep } from '../../lib/clock.ts';
 import { err, ok, type Result } from '../../lib/result.ts';
 import { type Opening, RefusedForGood, type UserFacts } from '../../protocol/periods.ts';
-import type { Claim } from '../store/port.ts';
-import type { PresenceOptions } from './holds.ts';
+import type { PresenceOptions } from './options.ts';
 
 /** How long a login waits for SQL where it may go on without (rule ST4). */
 const OPENING_WAIT_MS = 500;
@@ -17,14 +16,6 @@ export function isAdmitted(
   { unknownUsers }: Pick<PresenceOptions, 'unknownUsers'>,
 ): boolean {
   return exists || unknownUsers === 'ignore' || (unknownUsers === 'create' && canExist);
-}
-
-/** How a user comes in. */
-export interface Entrance {
-  readonly statement: (floor: number) => Claim;
-  readonly hasLeft?: (() => boolean) | undefined;
-  /** Whether one more period may open; absent: the user is here already, and any number may. */
-  readonly mayOpen?: (facts: UserFacts | undefined) => boolean;
 }
 
 /** Before a period opens, what went before it is settled, where that does not take too long (rules ST4, ST6). */

@@ -2,18 +2,23 @@ import { err, ok, type Result } from '../../lib/result.ts';
 import type { PeriodRow } from '../../protocol/periods.ts';
 import type { UserPresence } from '../api.ts';
 import { MAX_BATCH, type UserRecord } from '../store/port.ts';
-import type { NodePresence } from './holds.ts';
+import type { Holds } from './holds.ts';
+import type { PresenceOptions } from './options.ts';
+
+type ReadOptions = Pick<PresenceOptions, 'clock' | 'store' | 'ledger'>;
 
 /** Presence as it is shown: the store's records, fresher where this node knows better, SQL's where the store forgot. */
 export class Readings {
-  readonly #presence: NodePresence;
+  readonly #options: ReadOptions;
+  readonly #holds: Holds;
 
-  constructor(presence: NodePresence) {
-    this.#presence = presence;
+  constructor(options: ReadOptions, holds: Holds) {
+    this.#options = options;
+    this.#holds = holds;
   }
 
   async read(userIds: readonly number[]): Promise<readonly (UserPresence | undefined)[]> {
-    const { ledger } = this.#presence.options;
+    const { ledger } = this.#options;
     const records = await this.records(userIds);
     const unknown = userIds.filter((_, index) => records[index] === undefined);
     // While SQL is away presence is still worth telling.
@@ -29,7 +34,7 @@ export class Readings {
     const [record] = await this.records([userId]);
     if (record !== undefined) return ok(this.#shown(userId, record, undefined));
     try {
-      const rows = await this.#presence.options.ledger.newestPeriods([userId]);
+      const rows = await this.#options.ledger.newestPeriods([userId]);
       return ok(this.#shown(userId, undefined, rows.get(userId)));
     } catch {
       return err('settlement-unavailable');
@@ -40,7 +45,7 @@ export class Readings {
   async records(userIds: readonly number[]): Promise<readonly (UserRecord | undefined)[]> {
     const records: (UserRecord | undefined)[] = [];
     for (let start = 0; start < userIds.length; start += MAX_BATCH) {
-      records.push(...(await this.#presence.options.store.read(userIds.slice(start, start + MAX_BATCH))));
+      records.push(...(await this.#options.store.read(userIds.slice(start, start + MAX_BATCH))));
     }
     return records;
   }
@@ -53,7 +58,7 @@ export class Readings {
     let cursor = page.cursor;
     do {
       const limit = page.limit ?? MAX_BATCH;
-      const found = await this.#presence.options.store.onlinePage({ limit, cursor });
+      const found = await this.#options.store.onlinePage({ limit, cursor });
       const shown = await this.read(found.userIds);
       for (const user of shown) if (user?.status === 'online') users.push(user);
       cursor = found.cursor;
@@ -90,10 +95,10 @@ export class Readings {
 
   /** A node knows its own users' proofs to the millisecond; the store's are up to 5 s old. */
   #newestProof(record: UserRecord): number {
-    const hold = this.#presence.holds.get(record.userId);
+    const hold = this.#holds.get(record.userId);
     if (hold === undefined || record.status === 'offline' || hold.period !== record.period)
       return record.lastHeartbeat;
-    const age = this.#presence.options.clock.monotonic() - hold.newestProof().monotonic;
-    return Math.max(record.lastHeartbeat, Math.round(this.#presence.options.clock.now() - age));
+    const age = this.#options.clock.monotonic() - hold.newestProof().monotonic;
+    return Math.max(record.lastHeartbeat, Math.round(this.#options.clock.now() - age));
   }
 }

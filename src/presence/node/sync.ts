@@ -3,8 +3,12 @@ import { inBackground } from '../../logging/internal-error.ts';
 import { livelyForMs } from '../rules/session-policy.ts';
 import { type ClaimAnswer, MAX_BATCH } from '../store/port.ts';
 import type { UserHold } from './hold.ts';
-import type { NodePresence } from './holds.ts';
-import type { Logins } from './login.ts';
+import type { Holds } from './holds.ts';
+import type { LeaseCheck } from './lease.ts';
+import type { OnlineUsers } from './online-users.ts';
+import type { PresenceOptions } from './options.ts';
+import type { Recovery } from './recovery.ts';
+import type { Unstated } from './unstated.ts';
 
 /** After an answer that asks for it, a statement is made again no sooner than this. */
 const RETRY_MS = 100;
@@ -17,39 +21,48 @@ const LOOKS = 6;
 /** A statement may be on its way for this long before a socket that lives would seem silent (rule PR4, ADR 0012). */
 const ON_THE_WAY_MS = 500;
 
-/** Two nodes may hold a user, and SQL names one of them: the other tells its part so often, or it would never be named. */
+/** Two nodes may hold a user, and SQL names one of them. So each node reports its part again after this time. */
 const ROW_TOLD_MS = 60_000;
 
 /** Batches under way at a time: the store works on one while this node takes the answer to another. */
-const LANES = 3;
+const MAX_WORKERS = 3;
+
+type SyncOptions = Pick<PresenceOptions, 'clock' | 'time' | 'store' | 'ledger' | 'log' | 'pingIntervalMs'>;
+
+interface SyncParts {
+  readonly holds: Holds;
+  readonly unstated: Unstated;
+  readonly online: OnlineUsers;
+  readonly lease: LeaseCheck & { hearLosses(): Promise<void> };
+  readonly recovery: Recovery;
+}
 
 /**
  * Tells the store what this node holds: after each change, and regularly. A statement is computed anew at each try,
  * so that one that failed, or came late, needs no repair.
  */
-export class Statements {
+export class Sync {
   /** Monotonic time at which SQL was last told that a user's period is here, or at which this node first looked. */
   readonly #rowToldAt = new WeakMap<UserHold, number>();
-  readonly #presence: NodePresence;
-  readonly #logins: Logins;
+  readonly #options: SyncOptions;
+  readonly #parts: SyncParts;
   #scheduled: Timer | undefined;
   #running = false;
   /** How soon some statement of the newest flush is to be made again; undefined: none is. */
   #retryMs: number | undefined;
   #renewal: Timer | undefined;
 
-  constructor(presence: NodePresence, logins: Logins) {
-    this.#presence = presence;
-    this.#logins = logins;
+  constructor(options: SyncOptions, parts: SyncParts) {
+    this.#options = options;
+    this.#parts = parts;
   }
 
   start(): void {
-    const { options } = this.#presence;
-    const { clock, store } = options;
+    const { clock, store } = this.#options;
     if (store.renewalMs === undefined) return;
     const lookMs = store.renewalMs / LOOKS;
     // What was stated last of a lively socket must look lively until the next statement is there.
-    const oldMs = Math.max(0, Math.min(store.renewalMs, livelyForMs(options) - lookMs - ON_THE_WAY_MS));
+    const oldMs = Math.max(0, Math.min(store.renewalMs, livelyForMs(this.#options) - lookMs - ON_THE_WAY_MS));
     this.#renewal = clock.every(lookMs, () => this.#renew(oldMs));
   }
 
@@ -60,19 +73,19 @@ export class Statements {
 
   /** States what is dirty after this turn of the loop; changes of one turn share their calls. */
   soon(): void {
-    this.#scheduled ??= this.#presence.options.clock.defer(() => this.#run());
+    this.#scheduled ??= this.#options.clock.defer(() => this.#run());
   }
 
   /** States everything that is dirty and not busy. Never rejects. */
   async flush(): Promise<void> {
     // What asks to be stated again waits for the next flush.
-    const left = { rounds: Math.ceil(this.#presence.dirty.size / MAX_BATCH) };
-    const lanes = Array.from({ length: Math.min(LANES, left.rounds) }, () => this.#lane(left));
-    await Promise.all(lanes);
+    const left = { rounds: Math.ceil(this.#parts.unstated.size / MAX_BATCH) };
+    const workers = Array.from({ length: Math.min(MAX_WORKERS, left.rounds) }, () => this.#work(left));
+    await Promise.all(workers);
   }
 
-  async #lane(left: { rounds: number }): Promise<void> {
-    while (left.rounds > 0 && this.#presence.available) {
+  async #work(left: { rounds: number }): Promise<void> {
+    while (left.rounds > 0 && this.#parts.lease.available) {
       left.rounds -= 1;
       const batch = this.#takeBatch();
       if (batch.length === 0 || !(await this.#state(batch))) return;
@@ -86,43 +99,43 @@ export class Statements {
     this.#retryMs = undefined;
     const flushed = this.flush().finally(() => {
       this.#running = false;
-      if (this.#presence.dirty.size > 0 && this.#presence.available) this.#later();
+      if (this.#parts.unstated.size > 0 && this.#parts.lease.available) this.#later();
     });
-    inBackground(this.#presence.options.log, flushed);
+    inBackground(this.#options.log, flushed);
   }
 
   #later(): void {
-    this.#scheduled ??= this.#presence.options.clock.after(this.#retryMs ?? SOON_MS, () => this.#run());
+    this.#scheduled ??= this.#options.clock.after(this.#retryMs ?? SOON_MS, () => this.#run());
   }
 
   /** States who proved life that the store does not know of, where what it knows is older than `oldMs`. */
   #renew(oldMs: number): void {
-    if (!this.#presence.available) return;
-    const now = this.#presence.options.clock.monotonic();
-    for (const hold of this.#presence.holds.values()) {
+    if (!this.#parts.lease.available) return;
+    const now = this.#options.clock.monotonic();
+    for (const hold of this.#parts.holds) {
       if (hold.period === 0) continue;
       this.#tellRow(hold, now);
-      if (hold.isUntold(now, oldMs)) this.#presence.dirty.add(hold);
+      if (hold.isUntold(now, oldMs)) this.#parts.unstated.add(hold);
     }
-    if (this.#presence.dirty.size > 0) this.soon();
+    if (this.#parts.unstated.size > 0) this.soon();
   }
 
-  /** Rule ST5: should Redis be lost, the life of a node that still holds the user is what counts. */
+  /** Rule ST5: if Redis is lost, the life of a node that still holds the user is what counts. */
   #tellRow(hold: UserHold, now: number): void {
     const toldAt = this.#rowToldAt.get(hold);
     if (toldAt !== undefined && now - toldAt < ROW_TOLD_MS) return;
     this.#rowToldAt.set(hold, now);
     if (toldAt === undefined) return;
-    this.#presence.options.ledger.moved({ userId: hold.userId, period: hold.period });
+    this.#options.ledger.moved({ userId: hold.userId, period: hold.period });
   }
 
   #takeBatch(): UserHold[] {
     const batch: UserHold[] = [];
-    for (const hold of this.#presence.dirty) {
+    for (const hold of this.#parts.unstated) {
       if (batch.length === MAX_BATCH) break;
       // Who is busy states everything anyway, or is taken up in the next round.
       if (hold.locked) continue;
-      this.#presence.dirty.delete(hold);
+      this.#parts.unstated.delete(hold);
       if (hold.isAbsent) continue;
       void hold.lock();
       if (hold.period > 0) batch.push(hold);
@@ -132,20 +145,21 @@ export class Statements {
   }
 
   #settleDoubt(hold: UserHold): void {
-    const settled = this.#logins.settleDoubt(hold).finally(() => this.#presence.release(hold));
-    inBackground(this.#presence.options.log, settled);
+    const settled = this.#parts.recovery.settleDoubt(hold).finally(() => this.#parts.holds.release(hold));
+    inBackground(this.#options.log, settled);
   }
 
   /** False where the store did not answer. */
   async #state(batch: readonly UserHold[]): Promise<boolean> {
-    const { options, time } = this.#presence;
-    const claims = batch.map((hold) => hold.claim(time, { mode: 'state', rev: this.#presence.nextRev() }));
+    const { store, time } = this.#options;
+    const { holds, lease } = this.#parts;
+    const claims = batch.map((hold) => hold.claim(time, { mode: 'state', rev: holds.nextRev() }));
     let answers: readonly ClaimAnswer[];
     try {
-      answers = await options.store.claim(claims);
+      answers = await store.claim(claims);
     } catch {
       for (const hold of batch) this.#again(hold);
-      this.#presence.leaseDoubtful();
+      lease.doubt();
       return false;
     }
     batch.forEach((hold, index) => {
@@ -157,23 +171,24 @@ export class Statements {
   }
 
   #take(hold: UserHold, answer: ClaimAnswer): void {
+    const { holds, online, lease } = this.#parts;
     switch (answer.kind) {
       case 'held':
-        return this.#presence.release(hold);
+        return holds.release(hold);
       case 'released':
-        return this.#letGo(hold);
+        return holds.end(hold);
       case 'ended':
-        this.#presence.periodEnded(answer.end);
-        return this.#letGo(hold);
+        online.periodEnded(answer.end);
+        return holds.end(hold);
       case 'gone':
         void this.#gone(hold).catch(() => this.#again(hold));
         return;
       case 'taken':
         // A proof of life by HTTP that this node has stays.
-        this.#presence.throwOut(hold);
+        holds.evict(hold);
         return this.#again(hold);
       case 'no-lease':
-        this.#presence.leaseDoubtful();
+        lease.doubt();
         return this.#again(hold);
       default:
         return this.#again(hold);
@@ -182,30 +197,24 @@ export class Statements {
 
   /** Taken over, logged out, or lost: only what no loss explains is connected anew. */
   async #gone(hold: UserHold): Promise<void> {
-    const { time } = this.#presence;
-    if (hold.isAlive(time.now()) && hold.state.kind !== 'missing') await this.#presence.hearLosses();
-    if (!hold.isAlive(time.now())) return this.#letGo(hold);
+    const { time } = this.#options;
+    const { holds, lease, recovery } = this.#parts;
+    if (hold.isAlive(time.now()) && hold.state.kind !== 'missing') await lease.hearLosses();
+    if (!hold.isAlive(time.now())) return holds.end(hold);
     if (hold.endAsked !== undefined) {
-      this.#presence.forget(hold, hold.endAsked.reason, hold.endAsked.note);
+      holds.forget(hold, hold.endAsked.reason, hold.endAsked.note);
     } else if (hold.sockets.length > 0 && !hold.livedSince(hold.missingSince(time.monotonic))) {
       // The period may have been ended while this node was away: who shows no life after that stays logged out.
       return this.#again(hold, LIFE_LOOK_MS);
-    } else await this.#logins.reclaim(hold);
-    this.#presence.release(hold);
-  }
-
-  /** The store knows that nothing is held here; a login may have come meanwhile, it waits for the lock. */
-  #letGo(hold: UserHold): void {
-    hold.end();
-    this.#presence.manager.monitor.unwatch(hold);
-    this.#presence.release(hold);
+    } else await recovery.reconnect(hold);
+    holds.release(hold);
   }
 
   #again(hold: UserHold, delayMs = RETRY_MS): void {
     this.#retryMs = Math.min(this.#retryMs ?? delayMs, delayMs);
-    this.#presence.dirty.add(hold);
-    this.#presence.release(hold);
+    this.#parts.unstated.add(hold);
+    this.#parts.holds.release(hold);
     // Where it took more than this flush to find out, nobody comes back to it otherwise.
-    if (!this.#running && this.#presence.available) this.#later();
+    if (!this.#running && this.#parts.lease.available) this.#later();
   }
 }

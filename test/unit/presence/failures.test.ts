@@ -303,7 +303,7 @@ describe('[ST8] open periods of a dead process', () => {
     expect(settlementOf(room, USER)).toMatchObject({
       ...{ period: at, loginAt: at, reason: 'node-lost', lastSeenAt: at + 42_000, logoutAt: at + 52_000 },
     });
-    expect(room.tracker.ghosts).toBe(0);
+    expect(room.tracker.orphans).toBe(0);
   });
 
   it('a logout time in the future becomes now', async () => {

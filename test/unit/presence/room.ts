@@ -3,7 +3,7 @@ import { type ClientConnection, ConnectionManager, FakeClock } from '../../../sr
 import type { LogFields } from '../../../src/logging/log.ts';
 import { Counters } from '../../../src/metrics/counters.ts';
 import type { Dial } from '../../../src/presence/api.ts';
-import type { PresenceOptions } from '../../../src/presence/node/holds.ts';
+import type { PresenceOptions } from '../../../src/presence/node/options.ts';
 import { PresenceTracker } from '../../../src/presence/node/tracker.ts';
 import { MemoryPresenceStore } from '../../../src/presence/store/memory/store.ts';
 import type { ClientProtocol } from '../../../src/protocol/frames.ts';
@@ -75,7 +75,11 @@ export async function openRoom(options: RoomOptions = {}): Promise<Room> {
   const counters = new Counters();
   let ids = 0;
   const tracker = new PresenceTracker({
-    ...{ clock, store, ledger, counters, node: NODE, sessionPolicy },
+    ...{ clock, time, store, ledger, counters, node: NODE, sessionPolicy },
+    monitor: {
+      watch: (hold) => manager.monitor.watch(hold),
+      unwatch: (hold) => manager.monitor.unwatch(hold),
+    },
     log: { debug: note, info: note, warn: note, error: note },
     heartbeatTimeoutMs: 10_000,
     httpTimeoutMs: 15_000,
@@ -86,7 +90,7 @@ export async function openRoom(options: RoomOptions = {}): Promise<Room> {
     renewToken: options.renewToken ?? (() => Promise.resolve(undefined)),
     newId: () => `id${++ids}`,
   });
-  const manager = new ConnectionManager({
+  const manager: ConnectionManager = new ConnectionManager({
     ...{ clock, time, counters, observer: tracker, massTimeoutShare: options.massTimeoutShare ?? 0 },
     policy: sessionPolicy === 'multi' ? 'multi' : 'replace',
   });
@@ -103,7 +107,7 @@ export async function openRoom(options: RoomOptions = {}): Promise<Room> {
     return finished;
   };
   manager.start();
-  await during(tracker.start(manager));
+  await during(tracker.start());
   const dial: Room['dial'] = (userId) =>
     tracker.dial({ userId, username: `玩家${userId}`, ip: '192.0.2.1', protocol: 'seed' });
   const open: Room['open'] = (accepted, protocol = 'seed') => {

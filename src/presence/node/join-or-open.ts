@@ -1,0 +1,144 @@
+import { err, ok, type Result } from '../../lib/result.ts';
+import type { UserFacts } from '../../protocol/periods.ts';
+import type { DialRefusal } from '../api.ts';
+import type { Claim, ClaimAnswer } from '../store/port.ts';
+import type { UserHold } from './hold.ts';
+import type { Holds } from './holds.ts';
+import type { LeaseCheck } from './lease.ts';
+import type { LoginCalls } from './login-calls.ts';
+import type { OnlineUsers } from './online-users.ts';
+import { isAdmitted, lookUp, settleEarlier, writeOpening } from './opening.ts';
+import type { PresenceOptions } from './options.ts';
+import type { Unstated } from './unstated.ts';
+
+export type Accepted = Extract<ClaimAnswer, { kind: 'opened' | 'joined' }>;
+
+/** How a user comes in. */
+export interface EntryRequest {
+  readonly statement: (floor: number) => Claim;
+  readonly hasLeft?: (() => boolean) | undefined;
+  /** Whether one more period may open; absent: the user is here already, and any number may. */
+  readonly mayOpen?: (facts: UserFacts | undefined) => boolean;
+}
+
+export interface EntryParts {
+  readonly holds: Holds;
+  readonly unstated: Unstated;
+  readonly lease: LeaseCheck;
+  readonly calls: LoginCalls;
+  readonly online: OnlineUsers;
+}
+
+type EntryOptions = Pick<
+  PresenceOptions,
+  'clock' | 'store' | 'ledger' | 'node' | 'unknownUsers' | 'loginResetsTime'
+>;
+
+/** Claims a user in the store. A period opens in two steps, with SQL between them (rules ST4, ST9). */
+export class PeriodEntry {
+  readonly #options: EntryOptions;
+  readonly #parts: EntryParts;
+
+  constructor(options: EntryOptions, parts: EntryParts) {
+    this.#options = options;
+    this.#parts = parts;
+  }
+
+  /** Joins the running period, or opens one. It is this user's turn (see {@link Holds.exclusively}). */
+  async joinOrOpen(hold: UserHold, request: EntryRequest): Promise<Result<Accepted, DialRefusal>> {
+    const { statement, hasLeft, mayOpen } = request;
+    const { holds, lease, calls } = this.#parts;
+    if (!(await lease.restored())) return err('presence-unavailable');
+    // A period that may have run out here may have been followed by another.
+    const isRunning = hold.period > 0 && hold.isAlive(holds.now().observed);
+    const facts = isRunning ? undefined : await lookUp(this.#options, hold.userId);
+    const known = facts?.ok === true ? facts.value : undefined;
+    if (known !== undefined && !isAdmitted(known, this.#options)) return err('unknown-user');
+    const answer = await calls.claim(() => statement(floorOf(known)), hasLeft);
+    if (answer === undefined) {
+      this.#lingerInDoubt(hold);
+      return err('presence-unavailable');
+    }
+    switch (answer.kind) {
+      case 'joined':
+        this.adopt(hold, answer);
+        return ok(answer);
+      case 'opened':
+        // Without SQL a running period may be joined (rule ST7); none may open (rule ST9).
+        if (facts?.ok === false || mayOpen?.(known) === false) {
+          await this.#giveBack(hold, answer.period);
+          return facts?.ok === false ? facts : err('rate-limited');
+        }
+        return this.#open(hold, answer, known);
+      case 'refused':
+        return err(answer.code);
+      case 'taken':
+        return err('session-exists');
+      default:
+        return err('presence-unavailable');
+    }
+  }
+
+  /** The store accepted the newest statement: this node holds the period. */
+  adopt(hold: UserHold, accepted: Accepted): void {
+    if (accepted.kind === 'joined' && accepted.period !== hold.period) {
+      this.#options.ledger.moved({ userId: hold.userId, period: accepted.period });
+    }
+    hold.adopt(accepted);
+    this.#parts.holds.learnEpoch(accepted.epoch);
+  }
+
+  /** What the store has of this user may be more than this node knows of: the next statement says what is true. */
+  correctLater(hold: UserHold): void {
+    hold.doubt();
+    this.#parts.unstated.stateSoon(hold);
+    this.#parts.lease.doubt();
+  }
+
+  async #open(
+    hold: UserHold,
+    answer: Extract<Accepted, { kind: 'opened' }>,
+    facts: UserFacts | undefined,
+  ): Promise<Result<Accepted, DialRefusal>> {
+    const { holds, calls, online } = this.#parts;
+    const { ledger, node } = this.#options;
+    const { userId } = hold;
+    const { period, loginTime } = answer;
+    // Its number is not given out again, whatever becomes of the opening.
+    holds.learnEpoch(answer.epoch);
+    await settleEarlier(this.#options, { userId, ...answer }, facts);
+    const outcome = await writeOpening(this.#options, { userId, period, loginAt: loginTime, node });
+    if (outcome !== 'written') {
+      await this.#giveBack(hold, period);
+      return err(outcome);
+    }
+    const visible = await calls.record(userId, period);
+    if (visible !== true) {
+      this.#lingerInDoubt(hold);
+      return err('presence-unavailable');
+    }
+    online.periodBegan();
+    // Another node had begun to open it and wrote its row.
+    if (facts?.newest?.period === period) ledger.moved({ userId, period });
+    this.adopt(hold, answer);
+    return ok(answer);
+  }
+
+  async #giveBack(hold: UserHold, period: number): Promise<void> {
+    const { userId } = hold;
+    await this.#options.store.withdraw([{ userId, period }]).catch(() => this.correctLater(hold));
+  }
+
+  /** A login whose answer was lost may have taken the user from another node: the user lingers here. */
+  #lingerInDoubt(hold: UserHold): void {
+    hold.lingerInDoubt(this.#parts.holds.now());
+    this.correctLater(hold);
+  }
+}
+
+/** What SQL has closed must not open again, also if a failover has brought its opening back (rule PR2). */
+function floorOf(known: UserFacts | undefined): number {
+  const newest = known?.newest;
+  if (newest === undefined) return 0;
+  return newest.settledAt === null ? newest.period : newest.period + 1;
+}

@@ -1,0 +1,40 @@
+import type { HeartbeatMonitor } from '../../heartbeat/monitor.ts';
+import type { ObservedTime } from '../../heartbeat/observed-time.ts';
+import type { Clock } from '../../lib/clock.ts';
+import type { Log } from '../../logging/log.ts';
+import type { Counters } from '../../metrics/counters.ts';
+import type { ChangeReader, ClaimStore, RecordReader } from '../store/port.ts';
+import type { Ledger } from './ledger.ts';
+
+/** What this node's presence is made of. Each part takes what it needs. */
+export interface PresenceOptions {
+  readonly clock: Clock;
+  /** The time on which the deadlines of the connections live. */
+  readonly time: ObservedTime;
+  /** Watches deadlines: those of connections, and of holds without a socket. */
+  readonly monitor: Pick<HeartbeatMonitor, 'watch' | 'unwatch'>;
+  readonly log: Log;
+  readonly counters: Counters;
+  readonly store: ClaimStore & RecordReader & ChangeReader;
+  readonly ledger: Ledger;
+  /** This incarnation: fresh at each start. */
+  readonly node: string;
+  readonly heartbeatTimeoutMs: number;
+  readonly httpTimeoutMs: number;
+  readonly pingIntervalMs: number;
+  readonly sessionPolicy: 'replace' | 'reject' | 'multi';
+  readonly unknownUsers: 'reject' | 'create' | 'ignore';
+  readonly loginResetsTime: boolean;
+  /** Periods that a user may open a minute; 0: any number. */
+  readonly loginsPerMinute: number;
+  /**
+   * Verifies a token that a client sends to renew its own. Answers its expiry, undefined where it is refused, or that
+   * the key which would verify it cannot be fetched now.
+   */
+  readonly renewToken: (
+    userId: number,
+    token: string,
+  ) => Promise<{ readonly expiresAt: number | undefined } | 'credentials-unavailable' | undefined>;
+  /** Fresh ids for connections. */
+  readonly newId: () => string;
+}

@@ -1,0 +1,69 @@
+import type { UserHold } from './hold.ts';
+import type { EntryParts, PeriodEntry } from './join-or-open.ts';
+import type { PresenceOptions } from './options.ts';
+
+interface RecoveryParts extends EntryParts {
+  readonly entry: PeriodEntry;
+}
+
+/** Brings a hold and the store together again where they differ. It is the user's turn (see `Holds.exclusively`). */
+export class Recovery {
+  readonly #options: Pick<PresenceOptions, 'time'>;
+  readonly #parts: RecoveryParts;
+
+  constructor(options: Pick<PresenceOptions, 'time'>, parts: RecoveryParts) {
+    this.#options = options;
+    this.#parts = parts;
+  }
+
+  /** The store no longer has the hold of a user who is here: connects the user anew (rule PR9). */
+  async reconnect(hold: UserHold): Promise<void> {
+    const { holds, unstated, entry } = this.#parts;
+    if (hold.sockets.length === 0) return this.#prolong(hold);
+    const entered = await entry.joinOrOpen(hold, {
+      statement: (floor) =>
+        hold.claim(this.#options.time, { mode: 'socket', rev: holds.nextRev(), floor, reopens: true }),
+    });
+    if (entered.ok) {
+      hold.renewEpoch(entered.value.epoch);
+      holds.watch(hold);
+    } else if (entered.error === 'session-exists') {
+      // Another node has taken the user over (rule PR9); a proof by HTTP here stays.
+      holds.evict(hold);
+      unstated.stateSoon(hold);
+    } else if (entered.error !== 'presence-unavailable' && entered.error !== 'settlement-unavailable') {
+      holds.forget(hold, 'presence-lost');
+    } else if (hold.sockets.some(({ kind }) => kind === 'open')) {
+      unstated.add(hold);
+    }
+  }
+
+  /** Finds out what became of a login without an answer, of a user who is not held here otherwise. */
+  async settleDoubt(hold: UserHold): Promise<void> {
+    const { holds, calls, online, entry } = this.#parts;
+    const { time } = this.#options;
+    if (hold.isAlive(time.now())) return this.#prolong(hold);
+    // An opening that nobody knows of is dropped.
+    hold.forget();
+    const answer = await calls.claim(() => hold.claim(time, { mode: 'state', rev: holds.nextRev() }));
+    if (answer === undefined) entry.correctLater(hold);
+    else if (answer.kind === 'ended') online.periodEnded(answer.end);
+  }
+
+  /** A user without a socket does not come back unasked: an unexpired proof counts while others hold the user. */
+  async #prolong(hold: UserHold): Promise<void> {
+    const { holds, unstated, calls, entry } = this.#parts;
+    const answer = await calls.claim(() =>
+      hold.claim(this.#options.time, { mode: 'beat', rev: holds.nextRev() }),
+    );
+    if (answer?.kind === 'joined') {
+      entry.adopt(hold, answer);
+      holds.watch(hold);
+    } else if (answer?.kind === 'not-online') {
+      holds.forget(hold, 'presence-lost');
+      // The store may still have an opening of this node that nobody knows of.
+      hold.doubt();
+      unstated.stateSoon(hold);
+    } else entry.correctLater(hold);
+  }
+}
