@@ -255,7 +255,7 @@ export function restoreHttp(state: HoldState, before: NumberedProof): HoldState 
   return { ...state, http: before.rev > state.lostRev ? before : { ...NEVER, rev: before.rev } };
 }
 
-/** The store may have more of the user than this node knows of. By `linger` the user stays alive here until that is clear. */
+/** The store may have more of the user than this node knows. By `linger` the user stays alive here until that is clear. */
 export function doubt(state: HoldState, linger: NumberedProof = NEVER): HoldState {
   const newest = newerNumbered(lingerOf(state), linger);
   return hasPeriod(state)

@@ -105,7 +105,7 @@ export class UserHold implements Watched {
     return this.#locked;
   }
 
-  /** One statement about a user is under way at a time. Undefined: it is the caller's turn; else it is once this resolves. */
+  /** One statement about a user is under way at a time. Undefined: the caller may go on; else once this resolves. */
   lock(): Promise<void> | undefined {
     if (!this.#locked) {
       this.#locked = true;
@@ -197,7 +197,7 @@ export class UserHold implements Watched {
     this.#state = doubt(this.#state);
   }
 
-  /** As {@link doubt}; the user stays alive here by `proof` until that is clear. What was lost before it does not cover it. */
+  /** As {@link doubt}; the user stays alive here by `proof` until that is clear. An earlier loss does not cover it. */
   lingerInDoubt(proof: Proof): void {
     this.#state = doubt(this.#state, { proof, rev: this.#askedRev });
   }
@@ -254,12 +254,12 @@ export class UserHold implements Watched {
     return newestProof(this.#state);
   }
 
-  /** While a socket lives its own deadline decides; then the linger and the HTTP proof. */
+  /** Observed time at which the hold ends for want of a proof of life. A living socket has a deadline of its own. */
   dueAt(): number {
     return expiresAt(this.#state, this.#timeouts) + this.#graceMs();
   }
 
-  /** Without a socket the user's own time-out is this hold's; with one it is the connection's. */
+  /** With a socket the user times out by the connection; without one, by this hold. */
   timesOutAt(): number {
     return this.sockets.length > 0 ? Number.POSITIVE_INFINITY : this.dueAt();
   }

@@ -17,7 +17,7 @@ export type Accepted = Extract<ClaimAnswer, { kind: 'opened' | 'joined' }>;
 export interface EntryRequest {
   readonly statement: (floor: number) => Claim;
   readonly hasLeft?: (() => boolean) | undefined;
-  /** Whether one more period may open; absent: the user is here already, and any number may. */
+  /** Whether one more period may open. Absent: the user is here already, so there is no limit. */
   readonly mayOpen?: (facts: UserFacts | undefined) => boolean;
 }
 
@@ -49,7 +49,7 @@ export class PeriodEntry {
     const { statement, hasLeft, mayOpen } = request;
     const { holds, lease, calls } = this.#parts;
     if (!(await lease.restored())) return err('presence-unavailable');
-    // A period that may have run out here may have been followed by another.
+    // If the period may have run out, another one may have followed it: SQL knows the newest number.
     const isRunning = hold.period > 0 && hold.isAlive(holds.now().observed);
     const facts = isRunning ? undefined : await lookUp(this.#options, hold.userId);
     const known = facts?.ok === true ? facts.value : undefined;
@@ -104,7 +104,7 @@ export class PeriodEntry {
     const { ledger, node } = this.#options;
     const { userId } = hold;
     const { period, loginTime } = answer;
-    // Its number is not given out again, whatever becomes of the opening.
+    // The store must not give this number out again, whatever becomes of the opening.
     holds.learnEpoch(answer.epoch);
     await settleEarlier(this.#options, { userId, ...answer }, facts);
     const outcome = await writeOpening(this.#options, { userId, period, loginAt: loginTime, node });
@@ -118,7 +118,7 @@ export class PeriodEntry {
       return err('presence-unavailable');
     }
     online.periodBegan();
-    // Another node had begun to open it and wrote its row.
+    // Another node began this opening and wrote the row.
     if (facts?.newest?.period === period) ledger.moved({ userId, period });
     this.adopt(hold, answer);
     return ok(answer);

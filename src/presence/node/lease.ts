@@ -9,11 +9,11 @@ import type { Unstated } from './unstated.ts';
 export const RENEW_INTERVAL_MS = 500;
 /** Users of dead nodes that one call looks at. */
 const REAP_LIMIT = MAX_BATCH;
-/** Losses that one renewal acknowledges: each is two arguments of one call. */
+/** Losses that one renewal acknowledges: each costs two arguments of one call. */
 const MAX_ACKNOWLEDGED = 10_000;
 /** Least time between two looks at a node that is about to be dead. */
 const MIN_LOOK_MS = 10;
-/** Calls in one renewal; what is left then follows in the next one. */
+/** Calls in one renewal; the next renewal does the rest. */
 const MAX_REAP_PAGES = 40;
 /** Logins wait for a restore 2 s at most, and look as often as this whether it is done. */
 const RESTORE_LOOK_MS = 50;
@@ -88,7 +88,7 @@ export class Lease implements LeaseCheck {
     this.#early?.cancel();
   }
 
-  /** Never rejects; a renewal under way serves all who ask. */
+  /** Never rejects. Callers share a renewal that is under way. */
   renew(): Promise<void> {
     this.#renewing ??= this.#renew().finally(() => {
       this.#renewing = undefined;
@@ -121,7 +121,7 @@ export class Lease implements LeaseCheck {
       if (answer.restore) {
         if (holds.size > 0) this.#suspend('the store asks to be restored');
         this.#isRestoring = true;
-        // A lease lost alone takes nothing else: what was ended meanwhile must not be brought back.
+        // If only the lease was lost, the store still has everything: a restore would bring back what ended meanwhile.
         this.#restored = answer.world === this.#world || (await restore.run());
         answer = await this.#call([]);
         this.#logForeign(answer);
@@ -199,7 +199,7 @@ export class Lease implements LeaseCheck {
     this.#options.log.info({ event: 'presence-restored', users: holds.size }, 'presence is available again');
   }
 
-  /** One page for each {@link REAP_LIMIT} users of dead nodes, so that all are ended within 12 s of the death. */
+  /** One call for each {@link REAP_LIMIT} users of dead nodes, so that all of them are ended within 12 s of the death. */
   async #reap(): Promise<void> {
     let pages = 1;
     for (let page = 0; page < pages; page += 1) {
@@ -212,7 +212,7 @@ export class Lease implements LeaseCheck {
     }
   }
 
-  /** A death is found when it is one, and not up to a renewal later: its users are to be settled 12 s after it. */
+  /** Looks again at the moment of the next death: waiting for the next renewal could miss the limit of 12 s. */
   #lookAgainIn(delayMs: number | undefined): void {
     this.#early?.cancel();
     if (delayMs === undefined || delayMs >= RENEW_INTERVAL_MS) return;

@@ -5,7 +5,7 @@ import { type Claim, type ClaimAnswer, MAX_BATCH } from '../store/port.ts';
 import type { LeaseCheck } from './lease.ts';
 import type { PresenceOptions } from './options.ts';
 
-/** Statements of logins that wait for their turn, at most; beyond, a login is told that presence is unavailable. */
+/** Statements of logins that may wait for their turn. Beyond that, a login gets `presence-unavailable`. */
 const MAX_WAITING_CLAIMS = 50_000;
 /** How often and how long a login is stated again while the store restores or another node opens the period. */
 const RETRY_INTERVAL_MS = 100;
@@ -35,8 +35,8 @@ export class LoginCalls {
   }
 
   /**
-   * States until the store takes it or refuses it; `stale` where the client left before that. Undefined: nobody knows
-   * what the store made of it.
+   * Repeats the statement until the store takes or refuses it. `stale`: the client left before that. Undefined: nobody
+   * knows what the store made of it.
    */
   async claim(
     statement: () => Claim,
@@ -56,7 +56,7 @@ export class LoginCalls {
     return undefined;
   }
 
-  /** Makes an opened period visible. Undefined where the store did not answer. */
+  /** Makes an opened period visible. Undefined: the store did not answer. */
   async record(userId: number, period: number): Promise<boolean | undefined> {
     const result = await this.#records.submit({ userId, period }).result;
     return result.ok ? result.value : undefined;

@@ -5,12 +5,12 @@ import type { UserFacts } from '../../protocol/periods.ts';
 
 const SECONDS_PER_MINUTE = 60;
 
-/** Users that nobody knows and for whom nobody vouches, from one address: this many at once, then one a second. */
+/** New users from one address without a credential: this many at once, then one a second. */
 export const CREATED_USERS_RATE: RateLimit = { burst: 100, perSecond: 1 };
 
 /**
- * How often periods may open, for each is a row that is kept for months: so many a minute for each user, and so many
- * new users for each address that needs no credential. Both are counted on this node alone.
+ * How often periods may open: each is a row that is kept for months. There is a limit for each user, and one on new users
+ * for each address without a credential. Each node counts for itself.
  */
 export class LoginLimits {
   readonly #perUser: RateLimit | undefined;
@@ -25,7 +25,7 @@ export class LoginLimits {
     this.#creators = new RateLimiter(clock);
   }
 
-  /** Counts a period that is about to open for a user of whom SQL says `facts`. False where it is one too many. */
+  /** Counts a period that is about to open; `facts` is what SQL knows of the user. False: it is one too many. */
   allows(
     { userId, creator }: { readonly userId: number; readonly creator?: string },
     facts?: Pick<UserFacts, 'exists'>,

@@ -8,12 +8,12 @@ import type { LeaseCheck } from './lease.ts';
 import type { OnlineUsers } from './online-users.ts';
 import type { PresenceOptions } from './options.ts';
 
-/** How often a logout is tried while the store restores, or a newer connection comes between its two steps. */
+/** How often a logout is tried while the store restores, or while newer connections come between its two steps. */
 const MAX_END_ATTEMPTS = 30;
 const END_RETRY_MS = 100;
-/** Older than any: names a user of whom nothing is known, and ends nothing that begins meanwhile. */
+/** Older than any epoch: for a user without a record. It ends nothing that begins meanwhile. */
 const NO_EPOCH = 1;
-/** How long the answer to a logout waits for SQL where the duty would not outlive the process. */
+/** How long the answer to a logout waits for SQL if the duty would not outlive the process. */
 const SETTLEMENT_WAIT_MS = 500;
 
 type LogoutOptions = Pick<PresenceOptions, 'clock' | 'store' | 'ledger'>;
@@ -47,7 +47,7 @@ export class Logouts {
     return ok({ logoutTime: answer.end.logoutTime });
   }
 
-  /** As {@link logout}, without a wait for SQL. Undefined where the store did not answer. */
+  /** As {@link logout}, without a wait for SQL. Undefined: the store did not answer. */
   async end(request: LogoutRequest): Promise<EndAnswer | undefined> {
     const { holds, lease } = this.#parts;
     if (!lease.available) return undefined;
@@ -72,7 +72,7 @@ export class Logouts {
       online.periodEnded(answer.end);
       holds.forget(hold, request.reason, request.note);
     } else if (answer.kind === 'not-online' && askedBefore !== undefined) {
-      // It had happened: only its answer was lost.
+      // The earlier logout happened: only its answer was lost.
       holds.forget(hold, askedBefore.reason, askedBefore.note);
     }
     return answer;

@@ -1,7 +1,7 @@
 import type { EndedPeriod } from '../../protocol/periods.ts';
 import type { PresenceOptions } from './options.ts';
 
-/** How many users are online in the deployment, as far as this node knows, and what is said when a period begins or ends. */
+/** Counts the users who are online in the deployment, and reports each period that begins or ends. */
 export class OnlineUsers {
   readonly #options: Pick<PresenceOptions, 'counters' | 'log' | 'ledger'>;
   #count = 0;

@@ -30,13 +30,13 @@ export async function settleEarlier(
   facts: UserFacts | undefined,
 ): Promise<void> {
   const { userId, period, unsettled, loginTime } = opened;
-  // An opening that is taken up may have its row already.
+  // Another node may have begun this opening and written its row.
   const newest = facts?.newest;
   const open = newest?.settledAt === null && newest.period !== period ? newest : undefined;
   if (unsettled !== undefined) {
     await ledger.settled({ userId, period: unsettled }, SETTLEMENT_WAIT_MS);
   } else if (open !== undefined) {
-    // Presence knows nothing of the open row: whoever held it is gone.
+    // Presence knows nothing of the open row: the node that held the user is gone.
     await Promise.race([ledger.reconcile(open, loginTime).catch(() => {}), sleep(clock, SETTLEMENT_WAIT_MS)]);
   }
 }

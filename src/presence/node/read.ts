@@ -7,7 +7,7 @@ import type { PresenceOptions } from './options.ts';
 
 type ReadOptions = Pick<PresenceOptions, 'clock' | 'store' | 'ledger'>;
 
-/** Presence as it is shown: the store's records, fresher where this node knows better, SQL's where the store forgot. */
+/** Presence as readers see it: the store's records with newer proofs of this node, and SQL's rows for the rest. */
 export class Readings {
   readonly #options: ReadOptions;
   readonly #holds: Holds;
@@ -21,7 +21,7 @@ export class Readings {
     const { ledger } = this.#options;
     const records = await this.records(userIds);
     const unknown = userIds.filter((_, index) => records[index] === undefined);
-    // While SQL is away presence is still worth telling.
+    // Without SQL the answer still has what presence knows.
     const rows =
       unknown.length === 0
         ? new Map<number, PeriodRow>()
@@ -41,7 +41,7 @@ export class Readings {
     }
   }
 
-  /** The store's records alone, in the order asked. */
+  /** The store's records alone, in the order of `userIds`. */
   async records(userIds: readonly number[]): Promise<readonly (UserRecord | undefined)[]> {
     const records: (UserRecord | undefined)[] = [];
     for (let start = 0; start < userIds.length; start += MAX_BATCH) {
@@ -93,7 +93,7 @@ export class Readings {
     return { ...known, lastHeartbeat: lastSeenAt ?? undefined, logoutTime: logoutAt ?? undefined };
   }
 
-  /** A node knows its own users' proofs to the millisecond; the store's are up to 5 s old. */
+  /** This node knows the proofs of its own users to the millisecond; those of the store are up to 5 s old. */
   #newestProof(record: UserRecord): number {
     const hold = this.#holds.get(record.userId);
     if (hold === undefined || record.status === 'offline' || hold.period !== record.period)

@@ -38,7 +38,7 @@ export class Recovery {
     }
   }
 
-  /** Finds out what became of a login without an answer, of a user who is not held here otherwise. */
+  /** Finds out what became of a login without an answer. This node holds no period of the user. */
   async settleDoubt(hold: UserHold): Promise<void> {
     const { holds, calls, online, entry } = this.#parts;
     const { time } = this.#options;
@@ -50,7 +50,7 @@ export class Recovery {
     else if (answer.kind === 'ended') online.periodEnded(answer.end);
   }
 
-  /** A user without a socket does not come back unasked: an unexpired proof counts while others hold the user. */
+  /** A user without a socket cannot be connected anew. An unexpired proof counts while another node holds the user. */
   async #prolong(hold: UserHold): Promise<void> {
     const { holds, unstated, calls, entry } = this.#parts;
     const answer = await calls.claim(() =>

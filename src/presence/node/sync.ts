@@ -10,13 +10,13 @@ import type { PresenceOptions } from './options.ts';
 import type { Recovery } from './recovery.ts';
 import type { Unstated } from './unstated.ts';
 
-/** After an answer that asks for it, a statement is made again no sooner than this. */
+/** A statement that the store did not take is made again after this time. */
 const RETRY_MS = 100;
-/** How often it is looked whether a user whose hold is gone shows life: a thawed node may have a great many. */
+/** How often this node looks whether a missing user shows life: a thawed node may have a great many of them. */
 const LIFE_LOOK_MS = 500;
-/** What became dirty while a call was under way follows it this much later. */
+/** Changes made while a call is under way follow it this much later. */
 const SOON_MS = 25;
-/** Looks at what is newer than the store knows, in one `renewalMs`. */
+/** How often, in one `renewalMs`, this node looks for proofs that are newer than those of the store. */
 const LOOKS = 6;
 /** A statement may be on its way for this long before a socket that lives would seem silent (rule PR4, ADR 0012). */
 const ON_THE_WAY_MS = 500;
@@ -48,7 +48,7 @@ export class Sync {
   readonly #parts: SyncParts;
   #scheduled: Timer | undefined;
   #running = false;
-  /** How soon some statement of the newest flush is to be made again; undefined: none is. */
+  /** How soon the newest flush must be followed by another; undefined: it need not be. */
   #retryMs: number | undefined;
   #renewal: Timer | undefined;
 
@@ -61,7 +61,7 @@ export class Sync {
     const { clock, store } = this.#options;
     if (store.renewalMs === undefined) return;
     const lookMs = store.renewalMs / LOOKS;
-    // What was stated last of a lively socket must look lively until the next statement is there.
+    // A lively socket must look lively to the store until the next statement arrives.
     const oldMs = Math.max(0, Math.min(store.renewalMs, livelyForMs(this.#options) - lookMs - ON_THE_WAY_MS));
     this.#renewal = clock.every(lookMs, () => this.#renew(oldMs));
   }
@@ -71,14 +71,14 @@ export class Sync {
     this.#scheduled?.cancel();
   }
 
-  /** States what is dirty after this turn of the loop; changes of one turn share their calls. */
+  /** States what changed, after this turn of the loop; changes of one turn share their calls. */
   soon(): void {
     this.#scheduled ??= this.#options.clock.defer(() => this.#run());
   }
 
-  /** States everything that is dirty and not busy. Never rejects. */
+  /** States every change of a user about whom no other statement is under way. Never rejects. */
   async flush(): Promise<void> {
-    // What asks to be stated again waits for the next flush.
+    // A hold that must be stated again waits for the next flush.
     const left = { rounds: Math.ceil(this.#parts.unstated.size / MAX_BATCH) };
     const workers = Array.from({ length: Math.min(MAX_WORKERS, left.rounds) }, () => this.#work(left));
     await Promise.all(workers);
@@ -108,7 +108,7 @@ export class Sync {
     this.#scheduled ??= this.#options.clock.after(this.#retryMs ?? SOON_MS, () => this.#run());
   }
 
-  /** States who proved life that the store does not know of, where what it knows is older than `oldMs`. */
+  /** States users with a proof that the store does not know, if the store's own is older than `oldMs`. */
   #renew(oldMs: number): void {
     if (!this.#parts.lease.available) return;
     const now = this.#options.clock.monotonic();
@@ -133,7 +133,7 @@ export class Sync {
     const batch: UserHold[] = [];
     for (const hold of this.#parts.unstated) {
       if (batch.length === MAX_BATCH) break;
-      // Who is busy states everything anyway, or is taken up in the next round.
+      // A statement about this user is under way. Either it says everything, or the next round does.
       if (hold.locked) continue;
       this.#parts.unstated.delete(hold);
       if (hold.isAbsent) continue;
@@ -195,7 +195,7 @@ export class Sync {
     }
   }
 
-  /** Taken over, logged out, or lost: only what no loss explains is connected anew. */
+  /** The store has no such hold: taken over, logged out, or lost. Only if no loss explains it, the user is connected anew. */
   async #gone(hold: UserHold): Promise<void> {
     const { time } = this.#options;
     const { holds, lease, recovery } = this.#parts;
@@ -204,7 +204,7 @@ export class Sync {
     if (hold.endAsked !== undefined) {
       holds.forget(hold, hold.endAsked.reason, hold.endAsked.note);
     } else if (hold.sockets.length > 0 && !hold.livedSince(hold.missingSince(time.monotonic))) {
-      // The period may have been ended while this node was away: who shows no life after that stays logged out.
+      // The period may have ended while this node was away. A user who shows no life afterwards stays logged out.
       return this.#again(hold, LIFE_LOOK_MS);
     } else await recovery.reconnect(hold);
     holds.release(hold);
@@ -214,7 +214,7 @@ export class Sync {
     this.#retryMs = Math.min(this.#retryMs ?? delayMs, delayMs);
     this.#parts.unstated.add(hold);
     this.#parts.holds.release(hold);
-    // Where it took more than this flush to find out, nobody comes back to it otherwise.
+    // If the answer came after the flush, only this brings the hold back.
     if (!this.#running && this.#parts.lease.available) this.#later();
   }
 }
