@@ -1,7 +1,7 @@
 import type { PresenceChange } from '../../src/presence/api.ts';
 import type { PresenceWorld } from '../../src/presence/rules/claims.ts';
 import type { Caller } from '../../src/presence/rules/lease.ts';
-import type { Claim, ClaimAnswer, EndAnswer, EndRequest } from '../../src/presence/store/port.ts';
+import type { Claim, ClaimAnswer, EndAnswer, EndRequest, ReapAnswer } from '../../src/presence/store/port.ts';
 import type { Duty } from '../../src/protocol/periods.ts';
 import type { DutyStream } from './duty-stream.ts';
 
@@ -14,6 +14,8 @@ export interface RedisEvents {
   ended(duty: Omit<Duty, 'id'>): void;
   endAsked(request: EndRequest, answer: EndAnswer): void;
 }
+
+export const NOTHING_REAPED: ReapAnswer = { ended: [], ghosts: 0, nextDeathMs: undefined };
 
 /** Everything that a wipe takes and a snapshot keeps. */
 export interface Contents {

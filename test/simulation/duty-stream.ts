@@ -1,5 +1,7 @@
 import type { Duty } from '../../src/protocol/periods.ts';
 
+export type DutyKey = Pick<Duty, 'id' | 'userId' | 'period'>;
+
 interface Entry {
   readonly duty: Duty;
   deliveredAt: number | undefined;
@@ -14,6 +16,7 @@ const MAX_REQUEUED = 500;
 /** The stream of duties with its one consumer group. */
 export class DutyStream {
   readonly #entries = new Map<string, Entry>();
+  readonly #appended: string[] = [];
   #serial = 0;
 
   get size(): number {
@@ -24,24 +27,48 @@ export class DutyStream {
     this.#serial += 1;
     const id = `${wall}-${this.#serial}`;
     this.#entries.set(id, { duty: { ...duty, id }, deliveredAt: undefined, consumer: '' });
+    this.#appended.push(id);
+  }
+
+  /** What was appended since the last time. */
+  appended(): readonly Duty[] {
+    return this.#appended.flatMap((id) => this.#entries.get(id)?.duty ?? []);
+  }
+
+  /** Puts the same duties, under the ids and in the order of another stream, in the place of what was appended. */
+  adopt(duties: readonly Duty[]): void {
+    for (const id of this.#appended.splice(0)) this.#entries.delete(id);
+    for (const duty of duties) this.#entries.set(duty.id, { duty, deliveredAt: undefined, consumer: '' });
   }
 
   /** Fresh duties, then those that somebody has had for too long. */
   take(consumer: string, limit: number, wall: number): readonly Duty[] {
-    const fresh: Entry[] = [];
-    const abandoned: Entry[] = [];
-    for (const entry of this.#entries.values()) {
-      if (entry.deliveredAt === undefined) fresh.push(entry);
-      else if (wall - entry.deliveredAt >= ABANDONED_AFTER_MS) abandoned.push(entry);
-    }
-    const given = [...fresh, ...abandoned].slice(0, limit);
-    for (const entry of given) Object.assign(entry, { deliveredAt: wall, consumer });
-    return given.map(({ duty }) => duty);
+    const fresh = this.fresh(consumer, limit, wall);
+    return [...fresh, ...this.abandoned(consumer, limit - fresh.length, wall)];
+  }
+
+  /** What nobody has had. */
+  fresh(consumer: string, limit: number, wall: number): readonly Duty[] {
+    return this.#give(consumer, { limit, wall }, ({ deliveredAt }) => deliveredAt === undefined);
+  }
+
+  /** What somebody has had for too long. */
+  abandoned(consumer: string, limit: number, wall: number): readonly Duty[] {
+    return this.#give(
+      consumer,
+      { limit, wall },
+      ({ deliveredAt }) => deliveredAt !== undefined && wall - deliveredAt >= ABANDONED_AFTER_MS,
+    );
   }
 
   /** What `consumer` has had and not acknowledged. */
   heldBy(consumer: string): readonly Duty[] {
     return [...this.#entries.values()].filter((entry) => entry.consumer === consumer).map(({ duty }) => duty);
+  }
+
+  /** The same, given once more. */
+  again(consumer: string, limit: number, wall: number): readonly Duty[] {
+    return this.#give(consumer, { limit, wall }, (entry) => entry.consumer === consumer);
   }
 
   /** What a dead consumer had goes to whoever takes next; answers how much that was. */
@@ -56,9 +83,14 @@ export class DutyStream {
   }
 
   /** After a rollback another duty may bear the id: that one stays. */
-  remove({ id, userId, period }: Duty): void {
+  remove({ id, userId, period }: DutyKey): void {
     const duty = this.#entries.get(id)?.duty;
     if (duty?.userId === userId && duty.period === period) this.#entries.delete(id);
+  }
+
+  /** Who has any in hand. */
+  get consumers(): readonly string[] {
+    return [...this.#entries.values()].flatMap(({ consumer }) => (consumer === '' ? [] : [consumer]));
   }
 
   /** Oldest first. */
@@ -70,5 +102,15 @@ export class DutyStream {
     this.#serial = other.#serial;
     this.#entries.clear();
     for (const [id, entry] of other.#entries) this.#entries.set(id, { ...entry });
+  }
+
+  #give(
+    consumer: string,
+    { limit, wall }: { readonly limit: number; readonly wall: number },
+    isGiven: (entry: Entry) => boolean,
+  ): readonly Duty[] {
+    const given = [...this.#entries.values()].filter(isGiven).slice(0, limit);
+    for (const entry of given) Object.assign(entry, { deliveredAt: wall, consumer });
+    return given.map(({ duty }) => duty);
   }
 }

@@ -16,7 +16,7 @@ import type {
 } from '../../src/presence/store/port.ts';
 import type { Duty, PeriodKey } from '../../src/protocol/periods.ts';
 import { type Contents, copyInto, type RedisEvents } from './contents.ts';
-import { DutyStream } from './duty-stream.ts';
+import { type DutyKey, DutyStream } from './duty-stream.ts';
 import { type Mutation, mutatedClaim, mutatedDuty, mutateLeases } from './mutation.ts';
 import { type Scheduler, wallAt } from './scheduler.ts';
 
@@ -202,7 +202,7 @@ export class SimulatedRedis {
       .map((sighting) => ({ ...sighting, users: this.world.heldBy(sighting.node).length }));
   }
 
-  acknowledge(duties: readonly Duty[]): void {
+  acknowledge(duties: readonly DutyKey[]): void {
     const moment = this.world.leases.momentAt(this.wall);
     for (const duty of duties) {
       this.duties.remove(duty);
