@@ -1,5 +1,5 @@
-import type { RedisLink } from '../../../redis/link.ts';
 import { FEED_START, type PresenceChange, type StoredChange } from '../../api.ts';
+import type { StoreConnection } from './store-connection.ts';
 
 type StreamEntry = readonly [id: string, fields: readonly string[]];
 
@@ -8,10 +8,10 @@ const FIRST = /^0+-0+$/;
 
 /** The streams that the scripts write: everybody's feed, and a timeline a user. */
 export class RedisChanges {
-  readonly #link: RedisLink;
+  readonly #link: StoreConnection;
   readonly #prefix: string;
 
-  constructor(link: RedisLink, prefix: string) {
+  constructor(link: StoreConnection, prefix: string) {
     this.#link = link;
     this.#prefix = prefix;
   }

@@ -1,11 +1,11 @@
 import { type Duty, type PendingDuties, periodKey } from '../../../protocol/periods.ts';
 import { LOGOUT_REASONS } from '../../../protocol/reasons.ts';
-import type { RedisLink } from '../../../redis/link.ts';
 import { MAX_BATCH } from '../port.ts';
 import type { ScriptName } from './scripts.ts';
+import type { StoreConnection } from './store-connection.ts';
 
 export interface RedisDutiesOptions {
-  readonly link: RedisLink;
+  readonly link: StoreConnection;
   readonly node: string;
   readonly prefix: string;
   readonly now: () => number;
@@ -20,7 +20,7 @@ const ABANDONED_AFTER_MS = 10_000;
 /** Duties set aside that are kept for a person to look at; their rows stay open in SQL whatever happens here. */
 const MAX_ASIDE = 10_000;
 
-type StreamEntry = readonly [id: string, fields: readonly string[]];
+export type StreamEntry = readonly [id: string, fields: readonly string[]];
 
 /** The stream of duties, shared by the settlers of all nodes. */
 export class RedisDuties {
@@ -164,7 +164,7 @@ export class RedisDuties {
 }
 
 /** user|period|login|logout|newest proof|reason|node. Undefined where a part is missing or no number. */
-function toDuty([id, [name, value = '']]: StreamEntry): Duty | undefined {
+export function toDuty([id, [name, value = '']]: StreamEntry): Duty | undefined {
   const [userId, period, loginAt, logoutAt, lastSeenAt, given, ...node] = value.split('|');
   const numbers = {
     userId: Number.parseInt(userId ?? '', 10),

@@ -1,10 +1,10 @@
 import type { NodeDirectory, NodeSighting, NodeState } from '../../../cluster/node-directory.ts';
 import { parseJson } from '../../../protocol/json-text.ts';
-import type { RedisLink } from '../../../redis/link.ts';
 import type { ScriptName } from './scripts.ts';
+import type { StoreConnection } from './store-connection.ts';
 
 export interface RedisNodesOptions {
-  readonly link: RedisLink;
+  readonly link: StoreConnection;
   readonly prefix: string;
   /** This incarnation. */
   readonly node: string;

@@ -1,7 +1,7 @@
 import { assert } from '../../../lib/assert.ts';
 import type { EndedPeriod } from '../../../protocol/periods.ts';
 import type { LogoutReason } from '../../../protocol/reasons.ts';
-import type { ClaimAnswer, EndAnswer, Loss, UserRecord } from '../port.ts';
+import type { ClaimAnswer, EndAnswer, Loss, ReapAnswer, RenewAnswer, UserRecord } from '../port.ts';
 
 /** What `read.lua` answers of one user. */
 export type ReadReply = readonly [
@@ -18,6 +18,35 @@ export type ReadReply = readonly [
   unsettled: string,
   socketsElsewhere: number,
 ];
+
+/** What `reap.lua` answers. */
+export type ReapReply = readonly [ghosts: number, nextDeathMs: number, ...ended: string[]];
+
+/** What `renew.lua` answers: restore, users online, world, number of foreign keys, these, then user and loss by turns. */
+export function parseRenewAnswer(reply: readonly (number | string)[]): RenewAnswer {
+  const [restore, onlineCount, birth, foreignCount = 0, ...rest] = reply;
+  const foreign = rest.slice(0, Number(foreignCount)).map(String);
+  const flat = rest.slice(foreign.length);
+  const losses: Loss[] = [];
+  for (let index = 0; index + 1 < flat.length; index += 2) {
+    losses.push(parseLoss(Number(flat[index]), String(flat[index + 1])));
+  }
+  return {
+    restore: restore === 1,
+    world: String(birth),
+    onlineCount: Number(onlineCount),
+    losses,
+    foreign,
+  };
+}
+
+export function parseReapAnswer([ghosts, next, ...ended]: ReapReply): ReapAnswer {
+  return {
+    ghosts,
+    nextDeathMs: next < 0 ? undefined : next,
+    ended: ended.map((text) => parseEndedPeriod(text.split(','))),
+  };
+}
 
 export function parseClaimAnswer(text: string): ClaimAnswer {
   const [kind = '', ...fields] = text.split(',');
@@ -67,7 +96,7 @@ export function parseEndAnswer(text: string): EndAnswer {
 }
 
 /** `rev|reason`, or `rev|reason|note` where the service said something of it: the note may hold anything. */
-export function parseLoss(userId: number, text: string): Loss {
+function parseLoss(userId: number, text: string): Loss {
   const [rev, reason, ...note] = text.split('|');
   return {
     userId,
@@ -78,7 +107,7 @@ export function parseLoss(userId: number, text: string): Loss {
 }
 
 /** `user,period,epoch,login,logout,reason` */
-export function parseEndedPeriod(fields: readonly string[]): EndedPeriod {
+function parseEndedPeriod(fields: readonly string[]): EndedPeriod {
   const [userId, period, epoch, loginTime, logoutTime, reason] = fields;
   assert(reason !== undefined, 'an ended period has six fields');
   return {

@@ -1,5 +1,4 @@
 import type { Duty, PendingDuties } from '../../../protocol/periods.ts';
-import type { RedisLink } from '../../../redis/link.ts';
 import type { StoredChange } from '../../api.ts';
 import type { WorldRules } from '../../rules/session-policy.ts';
 import {
@@ -7,7 +6,6 @@ import {
   type ClaimAnswer,
   type EndAnswer,
   type EndRequest,
-  type Loss,
   MAX_BATCH,
   type PresenceStore,
   type ReapAnswer,
@@ -21,15 +19,17 @@ import { RedisNodes } from './nodes.ts';
 import {
   parseClaimAnswer,
   parseEndAnswer,
-  parseEndedPeriod,
-  parseLoss,
+  parseReapAnswer,
+  parseRenewAnswer,
   parseUserRecord,
   type ReadReply,
+  type ReapReply,
 } from './replies.ts';
 import type { ScriptName } from './scripts.ts';
+import type { StoreConnection } from './store-connection.ts';
 
 export interface RedisStoreOptions extends WorldRules {
-  readonly link: RedisLink;
+  readonly link: StoreConnection;
   /** This incarnation. */
   readonly node: string;
   /** Silence after which a node is dead: the heartbeat timeout and 1 s (rule PR8). */
@@ -61,7 +61,7 @@ export class RedisPresenceStore implements PresenceStore {
   /** `lastHeartbeat` in Redis is at most 5 s old (contract section 5). */
   readonly renewalMs = 3000;
   readonly #options: RedisStoreOptions;
-  readonly #link: RedisLink;
+  readonly #link: StoreConnection;
   readonly #duties: RedisDuties;
   readonly #changes: RedisChanges;
   /** The nodes that share this Redis. */
@@ -90,16 +90,9 @@ export class RedisPresenceStore implements PresenceStore {
       this.#birth?.split(':')[2] ?? 0,
       ...acknowledged,
     ])) as (number | string)[];
-    const [restore, onlineCount, birth, foreignCount = 0, ...rest] = reply;
-    const world = String(birth);
-    this.#birth = world;
-    const foreign = rest.slice(0, Number(foreignCount)).map(String);
-    const flat = rest.slice(foreign.length);
-    const losses: Loss[] = [];
-    for (let index = 0; index + 1 < flat.length; index += 2) {
-      losses.push(parseLoss(Number(flat[index]), String(flat[index + 1])));
-    }
-    return { restore: restore === 1, world, onlineCount: Number(onlineCount), losses, foreign };
+    const answer = parseRenewAnswer(reply);
+    this.#birth = answer.world;
+    return answer;
   }
 
   get isCrowded(): boolean {
@@ -156,16 +149,7 @@ export class RedisPresenceStore implements PresenceStore {
   }
 
   async reap(limit: number): Promise<ReapAnswer> {
-    const [ghosts, next, ...ended] = (await this.#run('reap', [this.#options.deadAfterMs, limit])) as [
-      number,
-      number,
-      ...string[],
-    ];
-    return {
-      ghosts,
-      nextDeathMs: next < 0 ? undefined : next,
-      ended: ended.map((text) => parseEndedPeriod(text.split(','))),
-    };
+    return parseReapAnswer((await this.#run('reap', [this.#options.deadAfterMs, limit])) as ReapReply);
   }
 
   async read(userIds: readonly number[]): Promise<readonly (UserRecord | undefined)[]> {
