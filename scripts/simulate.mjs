@@ -1,9 +1,10 @@
 // Plays random histories of a whole deployment, on Bun where it is installed, which is twice as fast:
 //   npm run simulate -- --histories N --seed S [--workers K] [--keep-going]
 //   npm run simulate -- --seed S --history H      that one alone, with its trace
+//   npm run simulate -- --real-scripts …          the same on the shipped scripts, in a Redis of each worker's own
 //   npm run simulate -- --mutants                 what is broken on purpose, and after how many histories it is found
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -28,6 +29,8 @@ const { values } = parseArgs({
     workers: { type: 'string', default: String(availableParallelism()) },
     runtime: { type: 'string', default: 'auto' },
     mutants: { type: 'boolean', default: false },
+    /** Redis is a real one. */
+    'real-scripts': { type: 'boolean', default: false },
     /** Does not end at the first few failures. */
     'keep-going': { type: 'boolean', default: false },
   },
@@ -37,6 +40,8 @@ for (const name of ['histories', 'seed', 'history', 'workers']) {
   if (value !== undefined && !/^\d+$/.test(value)) end(`--${name} is ${value}: it must be a whole number.`);
 }
 const [seed, histories, workers] = [Number(values.seed), Number(values.histories), Number(values.workers)];
+const realScripts = values['real-scripts'];
+if (realScripts && values.mutants) end('--mutants break the rules: --real-scripts has no part in them.');
 const program = findProgram();
 
 if (values.history !== undefined) await showHistory(Number(values.history));
@@ -54,7 +59,14 @@ async function playHistories() {
   const began = process.uptime();
   let played = 0;
   const rate = () => Math.round(played / (process.uptime() - began));
-  const shares = share((first) => ({ kind: 'histories', seed, first, end: histories, stride: workers }));
+  const shares = share((first) => ({
+    kind: 'histories',
+    realScripts,
+    seed,
+    first,
+    end: histories,
+    stride: workers,
+  }));
   const hear = (told) => {
     if (told.kind === 'violated') failures.push(told.report);
     else played += told.histories;
@@ -70,11 +82,13 @@ async function playHistories() {
   if (worst !== undefined) {
     const { lines } = await traceOf(worst.history);
     say(['', ...aroundViolation(lines), `seed ${seed} history ${worst.history}: ${verdict(worst)}`]);
-    say([`all of it: npm run simulate -- --seed ${seed} --history ${worst.history}`]);
+    const how = realScripts ? '--real-scripts ' : '';
+    say([`all of it: npm run simulate -- ${how}--seed ${seed} --history ${worst.history}`]);
   }
   const runtime = program.isBun ? 'Bun' : 'Node';
+  const where = realScripts ? ' on the real scripts' : '';
   say([
-    `${played} histories of seed ${seed}, ${failures.length} violations (${rate()} a second on ${runtime}, ${workers} workers)`,
+    `${played} histories of seed ${seed}${where}, ${failures.length} violations (${rate()} a second on ${runtime}, ${workers} workers)`,
   ]);
   process.exitCode = failures.length === 0 ? 0 : 1;
 }
@@ -91,7 +105,7 @@ async function playMutants() {
 
 async function traceOf(history) {
   let traced;
-  await start({ kind: 'trace', seed, history }, (told) => {
+  await start({ kind: 'trace', realScripts, seed, history }, (told) => {
     traced = told;
   }).done;
   return traced;
@@ -168,6 +182,8 @@ function compileForNode() {
   if (status !== 0) process.exit(status ?? 1);
   mkdirSync(compiled, { recursive: true });
   writeFileSync(join(compiled, 'package.json'), '{ "type": "module" }\n');
+  for (const asIs of ['src/presence/store/redis/scripts', 'test/simulation/redis-worker.mjs'])
+    cpSync(join(root, asIs), join(compiled, asIs), { recursive: true });
   return join(compiled, 'test', 'simulation', 'main.js');
 }
 

@@ -6,14 +6,10 @@ import { type Fault, Faults } from './faults.ts';
 import type { Mutation } from './mutation.ts';
 import { RedisHost } from './network.ts';
 import type { Random } from './random.ts';
+import { RealRedis } from './real-redis.ts';
 import { Scheduler } from './scheduler.ts';
-import {
-  HEARTBEAT_TIMEOUT_MS,
-  LIVELY_FOR_MS,
-  MAX_CONNECTIONS,
-  type Rules,
-  SimulatedNode,
-} from './simulated-node.ts';
+import type { ScriptRunner } from './script-runner.ts';
+import { LIVELY_LEFT_MS, MAX_CONNECTIONS, type Rules, SimulatedNode } from './simulated-node.ts';
 import { SimulatedRedis } from './simulated-redis.ts';
 import { SimulatedSql } from './simulated-sql.ts';
 import { audience, NOBODY, Strict } from './strict.ts';
@@ -29,6 +25,8 @@ export interface DeploymentOptions {
   readonly trace?: string[] | undefined;
   /** Share of clients that leave before their upgrade. */
   readonly leaves: number;
+  /** Redis is a real one, with the shipped scripts. */
+  readonly runner?: ScriptRunner | undefined;
   /** Told of each period that ends. */
   readonly ended?: (duty: Omit<Duty, 'id'>) => void;
 }
@@ -61,7 +59,7 @@ export class Deployment {
   #incarnations = 0;
 
   constructor(options: DeploymentOptions) {
-    const { random, rules, faults, mutation = {}, trace: lines, leaves, ended } = options;
+    const { random, rules, faults, mutation = {}, trace: lines, leaves, ended, runner } = options;
     const { scheduler, trace } = this;
     this.#lines = lines;
     this.random = random;
@@ -81,7 +79,7 @@ export class Deployment {
     this.sql = sql;
     this.witness = witness;
     this.strict = strict;
-    this.redis = new SimulatedRedis({
+    const redisOptions = {
       ...{
         scheduler,
         mutation,
@@ -90,9 +88,14 @@ export class Deployment {
       rules: {
         ...rules,
         maxConnectionsPerUser: MAX_CONNECTIONS,
-        livelyLeftMs: HEARTBEAT_TIMEOUT_MS - LIVELY_FOR_MS,
+        livelyLeftMs: LIVELY_LEFT_MS,
       },
-    });
+    };
+    const differs = (text: string): void => witness.violated(`[PR13] ${text}`);
+    this.redis =
+      runner === undefined
+        ? new SimulatedRedis(redisOptions)
+        : new RealRedis({ ...redisOptions, runner, differs });
     this.host = new RedisHost(this.redis, scheduler);
     this.#clients = { scheduler, random, witness, strict, nodes, trace, leaves };
     this.faults = new Faults({

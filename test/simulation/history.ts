@@ -4,6 +4,7 @@ import { Deployment } from './deployment.ts';
 import { FAULTS, type Fault } from './faults.ts';
 import type { Mutation } from './mutation.ts';
 import { Random } from './random.ts';
+import type { ScriptRunner } from './script-runner.ts';
 import { inOwnTurn } from './settle-promises.ts';
 import type { Rules, SimulatedNode } from './simulated-node.ts';
 
@@ -14,6 +15,8 @@ export interface HistoryOptions {
   /** Collects a line for everything that happens. */
   readonly trace?: string[];
   readonly steps?: number;
+  /** Redis is a real one, with the shipped scripts. */
+  readonly runner?: ScriptRunner | undefined;
   /** What befalls the deployment, in place of a random choice. */
   readonly faults?: readonly Fault[];
 }
@@ -58,7 +61,7 @@ export class History {
   readonly #pace: (typeof PACES)[number];
 
   constructor(options: HistoryOptions) {
-    const { seed, history, mutation, trace } = options;
+    const { seed, history, mutation, trace, runner } = options;
     this.#options = options;
     const random = new Random(Math.imul(seed, 0x9e3779b1) ^ Math.imul(history + 1, 0x85ebca6b));
     this.#random = random;
@@ -74,7 +77,7 @@ export class History {
     this.#faultKinds = faults;
     this.#faultShare = faults.length === 0 ? 0 : random.pick([0.02, 0.05, 0.12]);
     const leaves = random.pick([0, 0, 0.05]);
-    this.#deployment = new Deployment({ random, rules, faults, mutation, trace, leaves });
+    this.#deployment = new Deployment({ random, rules, faults, mutation, trace, leaves, runner });
   }
 
   run(): Promise<HistoryReport> {

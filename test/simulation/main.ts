@@ -1,6 +1,8 @@
 // What scripts/simulate.mjs starts for each worker: plays its share and tells of it in lines of JSON.
+import { startRedis } from '../support/redis.ts';
 import { History, type HistoryReport } from './history.ts';
 import { type Kill, killed, MUTANTS } from './mutants.ts';
+import { ScriptRunner } from './script-runner.ts';
 
 /** Every `stride`th from `first`, below `end`: the other workers have the rest. */
 interface Share {
@@ -11,9 +13,14 @@ interface Share {
 }
 
 type Job =
-  | ({ readonly kind: 'histories' } & Share)
+  | ({ readonly kind: 'histories'; readonly realScripts: boolean } & Share)
   | ({ readonly kind: 'mutants' } & Omit<Share, 'end'>)
-  | { readonly kind: 'trace'; readonly seed: number; readonly history: number };
+  | {
+      readonly kind: 'trace';
+      readonly realScripts: boolean;
+      readonly seed: number;
+      readonly history: number;
+    };
 
 type Told =
   | { readonly kind: 'played'; readonly histories: number }
@@ -27,11 +34,12 @@ function tell(told: Told): void {
   process.stdout.write(`${JSON.stringify(told)}\n`);
 }
 
-async function playHistories({ seed, first, end, stride }: Share): Promise<void> {
+async function playHistories(share: Share, runner: ScriptRunner | undefined): Promise<void> {
+  const { seed, first, end, stride } = share;
   let played = 0;
   let told = performance.now();
   for (let history = first; history < end; history += stride) {
-    const report = await new History({ seed, history }).run();
+    const report = await new History({ seed, history, runner }).run();
     played += 1;
     if (report.violations.length > 0) tell({ kind: 'violated', report });
     if (performance.now() - told < TELL_EVERY_MS) continue;
@@ -50,20 +58,39 @@ async function playMutants({ seed, first, stride }: Omit<Share, 'end'>): Promise
   }
 }
 
-async function trace({ seed, history }: { seed: number; history: number }): Promise<void> {
+async function trace(
+  { seed, history }: { readonly seed: number; readonly history: number },
+  runner: ScriptRunner | undefined,
+): Promise<void> {
   const lines: string[] = [];
-  const report = await new History({ seed, history, trace: lines }).run();
+  const report = await new History({ seed, history, runner, trace: lines }).run();
   tell({ kind: 'trace', report, lines });
+}
+
+/** Lets `work` have a Redis of its own, where the real scripts are to be played. */
+async function withScripts(
+  realScripts: boolean,
+  work: (runner: ScriptRunner | undefined) => Promise<void>,
+): Promise<void> {
+  if (!realScripts) return work(undefined);
+  const redis = await startRedis();
+  try {
+    const runner = new ScriptRunner(redis.port);
+    await work(runner);
+    await runner.close();
+  } finally {
+    await redis.stop();
+  }
 }
 
 function play(job: Job): Promise<void> {
   switch (job.kind) {
     case 'histories':
-      return playHistories(job);
+      return withScripts(job.realScripts, (runner) => playHistories(job, runner));
     case 'mutants':
       return playMutants(job);
     case 'trace':
-      return trace(job);
+      return withScripts(job.realScripts, (runner) => trace(job, runner));
   }
 }
 

@@ -7,11 +7,16 @@ import type { Log, LogFields } from '../../src/logging/log.ts';
 import { Counters } from '../../src/metrics/counters.ts';
 import { PresenceTracker } from '../../src/presence/node/tracker.ts';
 import { livelyForMs } from '../../src/presence/rules/session-policy.ts';
+import type { PresenceStore } from '../../src/presence/store/port.ts';
 import type { RedisHost } from './network.ts';
 import { Random } from './random.ts';
+import { RealRedis } from './real-redis.ts';
 import { NodeClock, type Scheduler } from './scheduler.ts';
+import { ScriptLink } from './script-link.ts';
+import { ScriptStore } from './script-store.ts';
 import { type SimulatedSql, SqlLink } from './simulated-sql.ts';
 import { Spells } from './spells.ts';
+import type { LineOptions, StoreLine } from './store-line.ts';
 import { StoreLink } from './store-link.ts';
 
 export interface Rules {
@@ -25,7 +30,11 @@ export const HTTP_TIMEOUT_MS = 15_000;
 const PING_INTERVAL_MS = 3000;
 /** A socket is lively for so long after its newest proof of life (rule PR4). */
 export const LIVELY_FOR_MS = livelyForMs({ pingIntervalMs: PING_INTERVAL_MS });
+/** What is left of the deadline of a socket that is lively no more. */
+export const LIVELY_LEFT_MS = HEARTBEAT_TIMEOUT_MS - LIVELY_FOR_MS;
 export const MAX_CONNECTIONS = 3;
+const FEED_LENGTH = 1000;
+const TIMELINE_TTL_MS = 7_776_000_000;
 const DRAIN_TIMEOUT_MS = 5000;
 const RECOVERY_MS = 4000;
 
@@ -41,7 +50,7 @@ export interface NodeWorld {
 export class SimulatedNode {
   readonly name: string;
   readonly clock: NodeClock;
-  readonly link: StoreLink;
+  readonly link: StoreLine;
   readonly tracker: PresenceTracker;
   readonly manager: ConnectionManager;
   readonly settlement: Settlement;
@@ -71,7 +80,8 @@ export class SimulatedNode {
     this.#scheduler = scheduler;
     this.startedAt = scheduler.now;
     this.clock = clock;
-    this.link = new StoreLink({ node: name, host, clock, scheduler, random });
+    const { link, store } = connect({ node: name, host, clock, scheduler, random }, rules);
+    this.link = link;
     this.sqlLink = new SqlLink(sql, { clock, scheduler, random });
     const note = (fields: LogFields): void => trace(() => `${name} ${shown(fields)}`);
     const log: Log = { debug: () => undefined, info: note, warn: note, error: note };
@@ -83,11 +93,11 @@ export class SimulatedNode {
       ...{
         config: { ...config, databaseUrl: 'postgres:' } as Config,
         store: this.sqlLink,
-        duties: this.link,
+        duties: store,
       },
     });
     this.tracker = new PresenceTracker({
-      ...{ clock, time, log, counters, node: name, store: this.link, ledger: this.settlement.ledger },
+      ...{ clock, time, log, counters, node: name, store, ledger: this.settlement.ledger },
       monitor: {
         watch: (hold) => this.manager.monitor.watch(hold),
         unwatch: (hold) => this.manager.monitor.unwatch(hold),
@@ -148,6 +158,29 @@ export class SimulatedNode {
     this.stopped = true;
     this.kill();
   }
+}
+
+/** The node's own store on the scripts of a real Redis, or one on the rules. */
+function connect(
+  options: LineOptions,
+  rules: Rules,
+): { readonly link: StoreLine; readonly store: PresenceStore } {
+  const { redis } = options.host;
+  if (!(redis instanceof RealRedis)) {
+    const link = new StoreLink(options);
+    return { link, store: link };
+  }
+  const { node, clock } = options;
+  const link = new ScriptLink({ ...options, real: redis });
+  const store = new ScriptStore(
+    {
+      ...{ ...rules, maxConnectionsPerUser: MAX_CONNECTIONS, livelyLeftMs: LIVELY_LEFT_MS },
+      ...{ link, node, prefix: '', deadAfterMs: HEARTBEAT_TIMEOUT_MS + 1000 },
+      ...{ feedLength: FEED_LENGTH, timelineTtlMs: TIMELINE_TTL_MS, now: () => clock.now() },
+    },
+    redis,
+  );
+  return { link, store };
 }
 
 function shown({ event, ...fields }: LogFields): string {

@@ -14,7 +14,7 @@ import type { RedisLink } from '../../src/redis/link.ts';
  */
 
 /** Key of the simulated time, in milliseconds. */
-const NOW_KEY = 'test:now';
+export const NOW_KEY = 'test:now';
 /** Added to each simulated deadline: beyond any real clock. */
 const FAR_MS = 100_000_000_000_000;
 /** A reading has microseconds, which the scripts drop. */

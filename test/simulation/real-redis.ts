@@ -1,0 +1,162 @@
+import { isDeepStrictEqual } from 'node:util';
+import { type StreamEntry, toDuty } from '../../src/presence/store/redis/duties.ts';
+import type { ScriptName } from '../../src/presence/store/redis/scripts.ts';
+import type { Duty } from '../../src/protocol/periods.ts';
+import { type Command, isError, type Reply } from './redis-bridge.ts';
+import type { ScriptRunner } from './script-runner.ts';
+import { TWINS, toScriptCall } from './script-twin.ts';
+import { SimulatedRedis, type SimulatedRedisOptions } from './simulated-redis.ts';
+import { ServerError } from './store-line.ts';
+
+export interface RealRedisOptions extends SimulatedRedisOptions {
+  readonly runner: ScriptRunner;
+  /** Told of what the scripts and the rules do differently. */
+  readonly differs: (text: string) => void;
+}
+
+/** Who holds each user, before a call. */
+type Holders = ReadonlyMap<number, readonly string[]>;
+
+const DUTIES = 'lingxi:duties';
+/** Scripts that end periods, or pass duties on. */
+const RECORDING: ReadonlySet<ScriptName> = new Set(['claim', 'end', 'reap']);
+const FIRST_ID = '0-0';
+/** Snapshots that are kept at a time: Redis has as many databases beside the first. */
+const MAX_COPIES = 15;
+
+/**
+ * A real Redis with the shipped scripts, on simulated time. The rules do the same calls beside it: whoever judges looks
+ * at them, the nodes get what the scripts answer, and where the two differ one of them is wrong (rule PR13).
+ */
+export class RealRedis extends SimulatedRedis {
+  readonly #runner: ScriptRunner;
+  readonly #differs: (text: string) => void;
+  #copies = 0;
+  /** Of the newest duty that both have. */
+  #lastId = FIRST_ID;
+
+  constructor(options: RealRedisOptions) {
+    super(options);
+    this.#runner = options.runner;
+    this.#differs = options.differs;
+    this.#runner.reset();
+  }
+
+  /** Runs a script, with the arguments that the product gives it; answers what Redis does. */
+  script(name: ScriptName, key: string, args: readonly (string | number)[]): Reply {
+    const commands = [this.#runner.call(name, key, args)];
+    if (RECORDING.has(name)) commands.push(['XRANGE', DUTIES, `(${this.#lastId}`, '+']);
+    const [reply = null, entries] = this.#run(...commands);
+    const call = toScriptCall(args);
+    const holders = new Map(
+      [...this.world.records].map(([userId, { holds }]) => [userId, [...holds.keys()]]),
+    );
+    const { script, rules } = TWINS[name](this, call, reply);
+    if (!isDeepStrictEqual(script, rules))
+      this.#differs(`${name} of ${call.caller.node} answers ${shown(script)}, by the rules ${shown(rules)}`);
+    if (entries !== undefined)
+      this.#compareDuties(name, entries as unknown as readonly StreamEntry[], holders);
+    return answered(reply);
+  }
+
+  /** Any other command. Those that give duties out do so on simulated time. */
+  command(name: string, args: readonly (string | number)[]): Reply {
+    switch (name) {
+      case 'xreadgroup':
+        return this.#readGroup(args);
+      case 'xautoclaim':
+        return this.#takeAbandoned(args);
+      default:
+        return answered(this.#run([name, ...args])[0]);
+    }
+  }
+
+  override wipe(): void {
+    super.wipe();
+    this.#run(this.#runner.call('testWipe'));
+    this.#lastId = FIRST_ID;
+  }
+
+  override snapshot(): () => void {
+    const restore = super.snapshot();
+    const copy = (this.#copies % MAX_COPIES) + 1;
+    this.#copies += 1;
+    const lastId = this.#lastId;
+    this.#run(this.#runner.call('testCopy', undefined, [0, copy]));
+    return () => {
+      restore();
+      this.#run(this.#runner.call('testCopy', undefined, [copy, 0]));
+      this.#lastId = lastId;
+    };
+  }
+
+  /** What is due goes first, also by the rules, which else wait until it is asked for: the clock may step back meanwhile. */
+  #run(...commands: readonly Command[]): readonly Reply[] {
+    const { records, losses } = this.world;
+    for (const userId of records.keys()) this.world.recordOf(userId, this.wall);
+    for (const [node] of losses) losses.expire(node, this.wall);
+    return this.#runner.run(this.wall, ...commands);
+  }
+
+  /** XREADGROUP GROUP group consumer COUNT limit STREAMS stream from */
+  #readGroup(args: readonly (string | number)[]): Reply {
+    const [, group = '', consumer = '', , limit = 0, , stream = '', from = ''] = args;
+    const call = this.#runner.call('testReadGroup', String(stream), [group, consumer, limit, from]);
+    const [reply = null] = this.#run(call);
+    if (isError(reply)) return answered(reply);
+    const [of] = (reply ?? []) as unknown as [string, StreamEntry[]][];
+    const asked = [String(consumer), Number(limit), this.wall] as const;
+    const given = from === '>' ? this.duties.fresh(...asked) : this.duties.again(...asked);
+    this.#compareGiven(`XREADGROUP ${from}`, of?.[1] ?? [], given);
+    return reply;
+  }
+
+  /** XAUTOCLAIM stream group consumer idle start COUNT limit */
+  #takeAbandoned(args: readonly (string | number)[]): Reply {
+    const [stream = '', group = '', consumer = '', idle = 0, , , limit = 0] = args;
+    const call = this.#runner.call('testAbandoned', String(stream), [group, consumer, idle, limit]);
+    const [reply = null] = this.#run(call);
+    if (isError(reply)) return answered(reply);
+    const entries = (reply as unknown as [string, StreamEntry[]])[1];
+    const given = this.duties.abandoned(String(consumer), Number(limit), this.wall);
+    this.#compareGiven('XAUTOCLAIM', entries, given);
+    return reply;
+  }
+
+  #compareGiven(command: string, entries: readonly StreamEntry[], given: readonly Duty[]): void {
+    const real = entries.filter((entry) => entry?.[1] != null).map(toDuty);
+    if (!isDeepStrictEqual(real, given))
+      this.#differs(`${command} gives ${shown(real)}, by the rules ${shown(given)}`);
+  }
+
+  /** The rules go on with the ids of Redis, which a script that ends several periods gives in an order of its own. */
+  #compareDuties(name: ScriptName, entries: readonly StreamEntry[], holders: Holders): void {
+    const real = entries.flatMap((entry) => toDuty(entry) ?? []);
+    this.#lastId = entries.at(-1)?.[0] ?? this.#lastId;
+    const told = sortedDuties(real, holders);
+    const expected = sortedDuties(this.duties.appended(), holders);
+    if (real.length < entries.length || !isDeepStrictEqual(told, expected))
+      this.#differs(`${name} records ${shown(told)}, by the rules ${shown(expected)}`);
+    this.duties.adopt(real);
+  }
+}
+
+function answered(reply: Reply | undefined): Reply {
+  if (isError(reply)) throw new ServerError(reply.error);
+  return reply ?? null;
+}
+
+/** Of the nodes that hold a user, a logout names any. */
+function sortedDuties(duties: readonly Duty[], holders: Holders): readonly Duty[] {
+  return duties
+    .map((duty) => ({ ...duty, id: '', node: isOfAny(duty, holders) ? '' : duty.node }))
+    .sort((left, right) => left.userId - right.userId || left.period - right.period);
+}
+
+function isOfAny({ reason, userId, node }: Duty, holders: Holders): boolean {
+  return (reason === 'logout' || reason === 'kick') && holders.get(userId)?.includes(node) === true;
+}
+
+function shown(value: unknown): string {
+  return JSON.stringify(value);
+}

@@ -1,0 +1,163 @@
+import { execFile } from 'node:child_process';
+import { randomInt } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type RedisServer, startRedis } from '../support/services.ts';
+import { replaced, type ScriptMutation } from '../support/timed-scripts.ts';
+import type { Fault } from './faults.ts';
+import { History } from './history.ts';
+import { ScriptRunner } from './script-runner.ts';
+
+const PROGRAM = fileURLToPath(new URL('../../scripts/simulate.mjs', import.meta.url));
+const HISTORIES = 200;
+/** Another one each time: it is printed, and what it finds can be played again. */
+const SEED = randomInt(2 ** 31);
+/** A history of many faults, whichever nodes and users it has. */
+const COMPARED = [2, 3];
+const COMPARED_SEED = 1;
+const LONGEST_TRACE_BYTES = 2 ** 26;
+/** A changed line of a script must be found within so many histories. */
+const ENOUGH_HISTORIES = 100;
+const CHANGED_SEED = 5;
+
+/** One line of a script, and what befalls the histories, where chance would take long to bring it about. */
+interface Changed {
+  readonly name: string;
+  readonly mutation: ScriptMutation;
+  readonly faults?: readonly Fault[];
+}
+
+const CHANGED: readonly Changed[] = [
+  {
+    name: '[PR8] a late renewal of an older connection takes the lease back',
+    mutation: replaced('renew', 'if before and (tonumber', 'if false and (tonumber'),
+  },
+  {
+    name: '[PR4] [PR9] nothing is taken',
+    mutation: replaced('claim', 'tonumber(h.epoch) > tonumber(c.epoch)', 'false'),
+  },
+  {
+    name: '[PR4] the flapping window never ends',
+    mutation: replaced('claim', 'observed - FLAPPING_WINDOW_MS', '0'),
+  },
+  {
+    name: '[PR4] a node that shows no life refuses',
+    mutation: replaced('claim', 'observed - entry.seen < LIVELY_MS', 'true'),
+  },
+  {
+    name: '[PR11] the young window is short',
+    mutation: replaced('prelude', 'YOUNG_MS = 2000', 'YOUNG_MS = 300'),
+  },
+  {
+    name: '[PR11] a stall does not renew the young window',
+    mutation: replaced('prelude', 'wall - reading > MAX_CHARGED_MS and', 'false and'),
+  },
+  {
+    name: '[PR2] an opening elsewhere is waited for as long as a login lasts',
+    mutation: replaced('claim', 'OPENING_MS = 1500', 'OPENING_MS = 15000'),
+    faults: ['kill', 'sql-slow'],
+  },
+  {
+    name: '[PR3] who joins gets an epoch below the highest one',
+    mutation: replaced(
+      'claim',
+      'r.epoch = math.max(wall, r.epoch + 1, high + 1)\n',
+      'r.epoch = math.max(wall, r.epoch + 1)\n',
+    ),
+  },
+  {
+    name: '[ST5] the proof of a hold goes with it',
+    mutation: replaced('prelude', 'r.proof = math.max(r.proof, h.proof)', ''),
+  },
+  {
+    name: '[ST5] the end of a hold goes with it',
+    mutation: replaced('prelude', 'r.till = math.max(r.till, h.till)', ''),
+  },
+  {
+    name: '[PR11] the record of what is restated expires',
+    mutation: replaced('claim', "r.recorded = true\n  call('PERSIST', user_key(r.id))", 'r.recorded = true'),
+    faults: ['failover', 'wipe'],
+  },
+];
+
+/** Its output, and how it ended. */
+async function simulate(...args: readonly string[]): Promise<{ output: string; code: number }> {
+  const options = { maxBuffer: LONGEST_TRACE_BYTES };
+  return promisify(execFile)(process.execPath, [PROGRAM, '--real-scripts', ...args], options).then(
+    ({ stdout }) => ({ output: stdout, code: 0 }),
+    ({ stdout, stderr, code }: { stdout: string; stderr: string; code: number }) => ({
+      output: `${stdout}${stderr}`,
+      code,
+    }),
+  );
+}
+
+describe('the simulator on the real scripts', () => {
+  let redis: RedisServer;
+
+  beforeAll(async () => {
+    redis = await startRedis();
+  });
+  afterAll(async () => {
+    await redis?.stop();
+  });
+
+  /** Lets `work` have the scripts, with a changed line where one is given. */
+  async function withScripts<Value>(
+    work: (runner: ScriptRunner) => Promise<Value>,
+    mutation?: ScriptMutation,
+  ): Promise<Value> {
+    const runner = new ScriptRunner(redis.port, mutation);
+    try {
+      return await work(runner);
+    } finally {
+      await runner.close();
+    }
+  }
+
+  it(`[PR13] [PR7] [ST2] ${HISTORIES} random histories break no rule, and go as the rules say`, async () => {
+    process.stdout.write(`  npm run simulate -- --real-scripts --seed ${SEED} --histories ${HISTORIES}\n`);
+    const { output, code } = await simulate(
+      ...['--histories', `${HISTORIES}`, '--seed', `${SEED}`],
+      ...['--workers', '1'],
+    );
+    expect(code, output).toBe(0);
+    expect(output).toContain(`${HISTORIES} histories of seed ${SEED} on the real scripts, 0 violations`);
+  });
+
+  it.each(COMPARED)(
+    'history %i goes the same way each time, on Node and on what the program runs on',
+    async (history) => {
+      const traces: string[] = [];
+      await withScripts(async (runner) => {
+        for (let time = 0; time < 2; time += 1) {
+          const trace: string[] = [];
+          await new History({ seed: COMPARED_SEED, history, runner, trace }).run();
+          traces.push(trace.join('\n'));
+        }
+      });
+      const [first = '', second = ''] = traces;
+      expect(first.length).toBeGreaterThan(1000);
+      expect(second).toBe(first);
+      const { output } = await simulate('--seed', `${COMPARED_SEED}`, '--history', `${history}`);
+      expect(output.slice(0, first.length)).toBe(first);
+    },
+  );
+
+  describe('finds a changed line of a script', () => {
+    it.each(CHANGED.map((changed) => [changed.name, changed] as const))('%s', async (_, changed) => {
+      const { mutation, faults } = changed;
+      const befalls = faults === undefined ? {} : { faults };
+      const found = await withScripts(async (runner) => {
+        for (let history = 0; history < ENOUGH_HISTORIES; history += 1) {
+          const played = new History({ seed: CHANGED_SEED, history, runner, ...befalls });
+          const { violations } = await played.run();
+          if (violations[0] !== undefined) return violations[0];
+        }
+        return 'nothing';
+      }, mutation);
+      expect(found).toContain('[PR13]');
+    });
+  });
+});

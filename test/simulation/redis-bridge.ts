@@ -1,0 +1,67 @@
+import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
+
+/** As Redis answers; an error that it answers is a value too. */
+export type Reply = null | number | string | ReplyError | readonly Reply[];
+
+export interface ReplyError {
+  readonly error: string;
+}
+
+/** Name and arguments. */
+export type Command = readonly (string | number)[];
+
+interface Told {
+  readonly replies?: readonly Reply[];
+  /** Why there are none. */
+  readonly failure?: string;
+}
+
+const ANSWER_TIMEOUT_MS = 20_000;
+
+/**
+ * A connection to a real Redis whose calls return the reply. Simulated time stands while the call is on its way, and so
+ * does this thread: another one does the talking.
+ */
+export class RedisBridge {
+  readonly #flag = new Int32Array(new SharedArrayBuffer(4));
+  readonly #port: MessagePort;
+  readonly #worker: Worker;
+  /** Round trips so far. */
+  calls = 0;
+
+  constructor(redisPort: number) {
+    const { port1, port2 } = new MessageChannel();
+    this.#port = port1;
+    this.#worker = new Worker(new URL('./redis-worker.mjs', import.meta.url), {
+      workerData: { port: port2, signal: this.#flag.buffer, redisPort },
+      transferList: [port2],
+    });
+    this.#worker.unref();
+  }
+
+  /** Sends the commands in one go; answers their replies in the same order. */
+  send(commands: readonly Command[]): readonly Reply[] {
+    this.calls += 1;
+    Atomics.store(this.#flag, 0, 0);
+    this.#port.postMessage({ text: commands.map(encoded).join(''), count: commands.length }, []);
+    if (Atomics.wait(this.#flag, 0, 0, ANSWER_TIMEOUT_MS) === 'timed-out')
+      throw new Error('Redis does not answer the simulation');
+    const { message } = receiveMessageOnPort(this.#port) as { readonly message: Told };
+    if (message.replies === undefined) throw new Error(`Redis is gone: ${message.failure}`);
+    return message.replies;
+  }
+
+  async close(): Promise<void> {
+    this.#port.close();
+    await this.#worker.terminate();
+  }
+}
+
+export function isError(reply: Reply | undefined): reply is ReplyError {
+  return typeof reply === 'object' && reply !== null && 'error' in reply;
+}
+
+function encoded(command: Command): string {
+  const parts = command.map((part) => `$${Buffer.byteLength(String(part))}\r\n${part}\r\n`);
+  return `*${command.length}\r\n${parts.join('')}`;
+}

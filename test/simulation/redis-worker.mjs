@@ -1,0 +1,69 @@
+// The thread that talks to Redis while the simulation stands still: writes what it is told, and answers the replies.
+import { connect } from 'node:net';
+import { workerData } from 'node:worker_threads';
+
+const { port, signal, redisPort } = workerData;
+const flag = new Int32Array(signal);
+const socket = connect(redisPort, '127.0.0.1').setNoDelay(true);
+let unread = Buffer.alloc(0);
+let at = 0;
+let replies = [];
+let expected = 0;
+
+port.on('message', ({ text, count }) => {
+  expected = count;
+  socket.write(text);
+});
+socket.on('data', (bytes) => {
+  unread = unread.length === 0 ? bytes : Buffer.concat([unread, bytes]);
+  while (replies.length < expected) {
+    at = 0;
+    const reply = read();
+    if (reply === undefined) return;
+    replies.push(reply);
+    unread = unread.subarray(at);
+  }
+  answer({ replies });
+});
+socket.on('error', ({ message }) => answer({ failure: message }));
+socket.on('close', () => answer({ failure: 'Redis closed the connection' }));
+
+function answer(told) {
+  replies = [];
+  expected = 0;
+  port.postMessage(told);
+  Atomics.store(flag, 0, 1);
+  Atomics.notify(flag, 0);
+}
+
+/** One reply from `at` on; undefined where its end has not come yet. */
+function read() {
+  const end = unread.indexOf('\r\n', at);
+  if (end < 0) return undefined;
+  const kind = unread[at];
+  const line = unread.toString('utf8', at + 1, end);
+  at = end + 2;
+  if (kind === 0x2b) return line;
+  if (kind === 0x2d) return { error: line };
+  if (kind === 0x3a) return Number(line);
+  const length = Number(line);
+  if (length < 0) return null;
+  return kind === 0x24 ? readText(length) : readArray(length);
+}
+
+function readText(length) {
+  if (unread.length < at + length + 2) return undefined;
+  const text = unread.toString('utf8', at, at + length);
+  at += length + 2;
+  return text;
+}
+
+function readArray(length) {
+  const values = [];
+  for (let index = 0; index < length; index += 1) {
+    const value = read();
+    if (value === undefined) return undefined;
+    values.push(value);
+  }
+  return values;
+}

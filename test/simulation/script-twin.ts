@@ -1,0 +1,169 @@
+import type { Caller } from '../../src/presence/rules/lease.ts';
+import type { Claim, EndRequest } from '../../src/presence/store/port.ts';
+import {
+  parseClaimAnswer,
+  parseEndAnswer,
+  parseReapAnswer,
+  parseRenewAnswer,
+  parseUserRecord,
+  type ReadReply,
+  type ReapReply,
+} from '../../src/presence/store/redis/replies.ts';
+import type { ScriptName } from '../../src/presence/store/redis/scripts.ts';
+import type { EndedPeriod } from '../../src/protocol/periods.ts';
+import { isError, type Reply } from './redis-bridge.ts';
+import type { SimulatedRedis } from './simulated-redis.ts';
+
+/** A call of a script as it is sent: what follows the arguments that all scripts have, as text. */
+export interface ScriptCall {
+  readonly caller: Caller;
+  readonly args: readonly string[];
+}
+
+/** What both say of one call, in one form. */
+export interface Answers {
+  readonly script: unknown;
+  readonly rules: unknown;
+}
+
+type Twin = (redis: SimulatedRedis, call: ScriptCall, reply: Reply) => Answers;
+
+const COMMON_ARGS = 5;
+
+export function toScriptCall(sent: readonly (string | number)[]): ScriptCall {
+  const [, node = '', lease = '', runId = '', , ...args] = sent.map(String);
+  return { caller: { node, lease, runId }, args: sent.length > COMMON_ARGS ? args : [] };
+}
+
+/** Lets the rules do what a script has done. */
+export const TWINS: Readonly<Record<ScriptName, Twin>> = {
+  renew(redis, { caller, args }, reply) {
+    const [highestEpoch = '', restatedIn = '', lived = '', ...acknowledged] = args;
+    const request = {
+      highestEpoch: Number(highestEpoch),
+      restored: restatedIn !== '',
+      acknowledged: pairsOf(acknowledged).map(([userId, rev]) => ({
+        userId,
+        rev,
+        reason: 'replaced' as const,
+      })),
+    };
+    const known = lived === '0' ? undefined : `::${lived}`;
+    const birth = restatedIn === '*' || restatedIn === '' ? known : restatedIn;
+    const rules = redis.renew(caller, request, birth);
+    if (rules === undefined) return { rules: 'stale', script: isError(reply) ? 'stale' : reply };
+    const script = isError(reply) ? reply : sortedLosses(parseRenewAnswer(reply as (number | string)[]));
+    return { rules: sortedLosses(rules), script };
+  },
+  claim(redis, { caller, args }, reply) {
+    const claims = (JSON.parse(args[2] ?? '') as readonly (readonly (string | number)[])[]).map(toClaim);
+    const script = isError(reply) ? reply : (reply as string[]).map(parseClaimAnswer);
+    return { rules: redis.claim(caller, claims), script };
+  },
+  record(redis, { caller, args }, reply) {
+    const rules = redis.record(caller, pairsOf(args).map(toRow));
+    return { rules: rules.map((held) => (held ? 1 : 0)), script: reply };
+  },
+  withdraw(redis, { caller, args }, reply) {
+    const script = isError(reply) ? 'no-lease' : reply;
+    return { rules: redis.withdraw(caller, pairsOf(args).map(toRow)), script };
+  },
+  unstated(redis, { caller, args }, reply) {
+    const [, ...found] = reply as string[];
+    const rules = redis.unstated(caller, Number(args[0]));
+    return { rules: [...rules].sort(ascending), script: found.map(Number).sort(ascending) };
+  },
+  end(redis, { caller, args }, reply) {
+    const requests: EndRequest[] = [];
+    for (let index = 0; index < args.length; index += 6)
+      requests.push(toEndRequest(args.slice(index, index + 6)));
+    const script = isError(reply) ? reply : (reply as string[]).map(parseEndAnswer);
+    return { rules: redis.end(caller, requests), script };
+  },
+  reap(redis, { caller, args }, reply) {
+    const rules = redis.reap(caller, Number(args[1]));
+    if (isError(reply)) return { rules, script: reply };
+    const script = parseReapAnswer(reply as unknown as ReapReply);
+    return {
+      rules: { ...rules, ended: sortedEnds(rules.ended) },
+      script: { ...script, ended: sortedEnds(script.ended) },
+    };
+  },
+  read(redis, { caller, args }, reply) {
+    const userIds = args.map(Number);
+    const replies = reply as unknown as readonly ReadReply[];
+    return {
+      rules: redis.read(caller.node, userIds),
+      script: userIds.map((userId, index) => parseUserRecord(userId, replies[index])),
+    };
+  },
+  knows(redis, { args }, reply) {
+    const rules = redis.knows(pairsOf(args).map(toRow));
+    return { rules: rules.map((known) => (known ? 1 : 0)), script: reply };
+  },
+  acknowledge(redis, { args }, reply) {
+    const entries = JSON.parse(args[0] ?? '') as readonly (readonly [string, string, string])[];
+    redis.acknowledge(
+      entries.map(([id, userId, period]) => ({ id, userId: Number(userId), period: Number(period) })),
+    );
+    return { rules: 1, script: reply };
+  },
+  nodes(_redis, _call, reply) {
+    return { rules: reply, script: reply };
+  },
+};
+
+/** In the order of `claim.lua`. */
+function toClaim(fields: readonly (string | number)[]): Claim {
+  const [userId, mode, rev, sockets, rivals, socketMs, httpMs, proofAgeMs, untilMs, ...more] = fields;
+  const [epoch, floor, period, loginTime, username, ip, cause, proofMark] = more;
+  return {
+    ...{ userId: Number(userId), mode: mode as Claim['mode'], rev: Number(rev), sockets: Number(sockets) },
+    ...{ rivals: Number(rivals), socketMs: Number(socketMs), httpMs: Number(httpMs) },
+    ...{ proofAgeMs: Number(proofAgeMs), untilMs: Number(untilMs), epoch: Number(epoch) },
+    ...{ floor: Number(floor), period: Number(period), loginTime: Number(loginTime) },
+    ...{ username: String(username), ip: String(ip), cause: String(cause), proofMark: String(proofMark) },
+  };
+}
+
+function toEndRequest([
+  userId,
+  reason,
+  epoch,
+  blockMs,
+  proofAgeMs,
+  note = '',
+]: readonly string[]): EndRequest {
+  return {
+    ...{ userId: Number(userId), reason: reason as EndRequest['reason'], epoch: Number(epoch) },
+    ...(Number(blockMs) < 0 ? {} : { blockMs: Number(blockMs) }),
+    proofAgeMs: Number(proofAgeMs),
+    ...(note === '' ? {} : { note }),
+  };
+}
+
+function pairsOf(flat: readonly string[]): readonly (readonly [number, number])[] {
+  const pairs: [number, number][] = [];
+  for (let index = 0; index + 1 < flat.length; index += 2)
+    pairs.push([Number(flat[index]), Number(flat[index + 1])]);
+  return pairs;
+}
+
+function toRow([userId, period]: readonly [number, number]): { userId: number; period: number } {
+  return { userId, period };
+}
+
+/** Redis keeps no order of them. */
+function sortedLosses<Answer extends { readonly losses: readonly { readonly userId: number }[] }>(
+  answer: Answer,
+): Answer {
+  return { ...answer, losses: [...answer.losses].sort((left, right) => left.userId - right.userId) };
+}
+
+function sortedEnds(ended: readonly EndedPeriod[]): readonly EndedPeriod[] {
+  return [...ended].sort((left, right) => left.userId - right.userId || left.period - right.period);
+}
+
+function ascending(left: number, right: number): number {
+  return left - right;
+}
