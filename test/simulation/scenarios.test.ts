@@ -1,12 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { nodesOf, onStage } from './stage.ts';
+import { nodesOf, STAGES, stageOn } from './stage.ts';
 
 const HOUR_MS = 3_600_000;
 /** A tick, the way to Redis. */
 const FOUND_WITHIN_MS = 600;
 const USERS = [1, 2, 3, 4];
 
-describe('long times and clocks', () => {
+describe.each(STAGES)('long times and clocks, on %s', (where) => {
+  const onStage = stageOn(where);
+
   it(
     '[scenario 19] [PR8] [ST5] all nodes stop for an hour: who returns keeps the period, the rest are settled once',
     onStage({}, (stage) => {

@@ -1,7 +1,6 @@
 import type { ReapAnswer } from '../../src/presence/store/port.ts';
 import { RedisPresenceStore, type RedisStoreOptions } from '../../src/presence/store/redis/store.ts';
-import type { Duty } from '../../src/protocol/periods.ts';
-import type { PendingDuties } from '../../src/settlement/user-store.ts';
+import type { Duty, PendingDuties } from '../../src/protocol/periods.ts';
 import { NOTHING_REAPED } from './contents.ts';
 import type { RealRedis } from './real-redis.ts';
 import type { ScriptLink } from './script-link.ts';

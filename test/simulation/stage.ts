@@ -1,8 +1,11 @@
+import { afterAll, beforeAll, expect } from 'vitest';
 import type { Duty } from '../../src/protocol/periods.ts';
+import { type RedisServer, startRedis } from '../support/services.ts';
 import type { Device } from './client.ts';
 import { Deployment } from './deployment.ts';
 import { Random } from './random.ts';
 import { Phase } from './scheduler.ts';
+import { ScriptRunner } from './script-runner.ts';
 import { inOwnTurn } from './settle-promises.ts';
 import type { Rules, SimulatedNode } from './simulated-node.ts';
 
@@ -10,17 +13,19 @@ const USUAL: Rules = { policy: 'replace', loginResetsTime: false, lastSeenTtlMs:
 const START_MS = 3000;
 /** An upgrade, or a request, in a deployment that is well. */
 const ANSWER_MS = 200;
+/** What scripts and rules do differently is told under this rule. */
+const DIFFERENCE = '[PR13]';
 
 /** A deployment whose history is written down: nothing in it is left to chance but the way to the stores. */
 export class Stage extends Deployment {
   /** Periods that ended, oldest first, and the simulated time of it. */
   readonly ends: (Omit<Duty, 'id'> & { readonly now: number })[];
 
-  constructor(rules: Partial<Rules>) {
+  constructor(rules: Partial<Rules>, runner?: ScriptRunner) {
     const ends: Stage['ends'] = [];
     const ended = (duty: Omit<Duty, 'id'>): void => void ends.push({ ...duty, now: this.scheduler.now });
     const faults = ['kill'] as const;
-    super({ random: new Random(7), rules: { ...USUAL, ...rules }, faults, leaves: 0, ended });
+    super({ random: new Random(7), rules: { ...USUAL, ...rules }, faults, leaves: 0, ended, runner });
     this.ends = ends;
   }
 
@@ -86,16 +91,34 @@ export class Stage extends Deployment {
   }
 }
 
-/** Plays one scene. What the simulator's witnesses think of it is not asked: they know chance, and scenes say what they expect. */
-export function onStage(rules: Partial<Rules>, play: (stage: Stage) => void): () => Promise<void> {
-  return () =>
+export const STAGES = ['the rules', 'the real scripts'] as const;
+
+/** Plays a scene. What the simulator's witnesses think of it is not asked: they know chance, and scenes say what they expect. */
+export type OnStage = (rules: Partial<Rules>, play: (stage: Stage) => void) => () => Promise<void>;
+
+/** Plays scenes over a Redis that is the rules, or over a real one with the scripts. For the tests of one `describe`. */
+export function stageOn(where: (typeof STAGES)[number]): OnStage {
+  let redis: RedisServer | undefined;
+  let runner: ScriptRunner | undefined;
+  if (where === 'the real scripts') {
+    beforeAll(async () => {
+      redis = await startRedis();
+      runner = new ScriptRunner(redis.port);
+    });
+    afterAll(async () => {
+      await runner?.close();
+      await redis?.stop();
+    });
+  }
+  return (rules, play) => () =>
     inOwnTurn(() => {
-      const stage = new Stage(rules);
+      const stage = new Stage(rules, runner);
       stage.startNode();
       stage.startNode();
       stage.advance(START_MS);
       play(stage);
       stage.end();
+      expect(stage.witness.violations.filter((text) => text.includes(DIFFERENCE))).toEqual([]);
     });
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { GOOD_LINE } from './network.ts';
-import { nodesOf, onStage, type Stage } from './stage.ts';
+import { nodesOf, STAGES, type Stage, stageOn } from './stage.ts';
 
 const HOUR_MS = 3_600_000;
 
@@ -15,7 +15,9 @@ function rowsOf(stage: Stage, userId: number): number {
   return [...stage.sql.rows.values()].filter((row) => row.userId === userId).length;
 }
 
-describe('the traps of the protocol', () => {
+describe.each(STAGES)('the traps of the protocol, on %s', (where) => {
+  const onStage = stageOn(where);
+
   it(
     '[trap 2] [PR4] a failover to before a take-over: the loser does not get the user back',
     onStage({}, (stage) => {
@@ -282,7 +284,9 @@ describe('the traps of the protocol', () => {
   );
 });
 
-describe('what random histories have found', () => {
+describe.each(STAGES)('what random histories have found, on %s', (where) => {
+  const onStage = stageOn(where);
+
   it(
     '[PR5] Redis stalls between a take-over and the dial back: who dialled lingers, whatever was lost before',
     onStage({}, (stage) => {
@@ -386,6 +390,24 @@ describe('what random histories have found', () => {
       stage.connect(device, n3);
       expect(stage.period(1)).toBeGreaterThan(period);
       expect(stage.sql.rows.get(`1:${period}`)).toEqual(row);
+    }),
+  );
+
+  it(
+    '[ST5] [PR11] a period that is restated ends by its own proofs, not by those of the period before',
+    onStage({}, (stage) => {
+      const [n1] = nodesOf(stage);
+      stage.loginByHttp(n1, 1);
+      stage.logout(n1, 1);
+      const restore = stage.redis.snapshot();
+      const device = stage.device(1);
+      stage.connect(device, n1);
+      if (device.socket !== undefined) device.socket.pings = false;
+      stage.failover(restore, 2000);
+      stage.advance(14_000);
+      const [first, second, ...more] = stage.ends;
+      expect([first?.reason, second?.reason, more]).toEqual(['logout', 'timeout', []]);
+      expect((second?.logoutAt ?? 0) - (second?.lastSeenAt ?? 0)).toBe(10_000);
     }),
   );
 });
