@@ -171,6 +171,11 @@ export class Deployment {
     if (this.isSound) this.strict.checkHealed();
   }
 
+  /** What a real Redis keeps is what it keeps by the rules (rule PR13). */
+  compareStores(): void {
+    if (this.isSound && this.redis instanceof RealRedis) this.redis.compareState();
+  }
+
   end(): void {
     for (const node of this.nodes) node.kill();
   }

@@ -88,6 +88,11 @@ export class DutyStream {
     if (duty?.userId === userId && duty.period === period) this.#entries.delete(id);
   }
 
+  /** Who has any in hand. */
+  get consumers(): readonly string[] {
+    return [...this.#entries.values()].flatMap(({ consumer }) => (consumer === '' ? [] : [consumer]));
+  }
+
   /** Oldest first. */
   get all(): readonly Duty[] {
     return [...this.#entries.values()].map(({ duty }) => duty);

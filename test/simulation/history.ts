@@ -28,6 +28,8 @@ export interface HistoryReport {
 }
 
 const STEPS = 150;
+/** Steps from one look at all that a real Redis keeps to the next. */
+const COMPARE_EVERY = 25;
 const START_MS = 3000;
 const PACES = [
   { maxMs: 50, longShare: 0.03, moreUsers: 3 },
@@ -94,8 +96,10 @@ export class History {
       deployment.advance(this.#pause());
       checkStep(deployment);
       deployment.strict.check();
+      if (step % COMPARE_EVERY === 0) deployment.compareStores();
     }
     if (deployment.isSound) deployment.heal();
+    deployment.compareStores();
     deployment.end();
     return { violations: deployment.witness.violations, seed, history };
   }

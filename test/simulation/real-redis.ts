@@ -2,10 +2,12 @@ import { isDeepStrictEqual } from 'node:util';
 import { type StreamEntry, toDuty } from '../../src/presence/store/redis/duties.ts';
 import type { ScriptName } from '../../src/presence/store/redis/scripts.ts';
 import type { Duty } from '../../src/protocol/periods.ts';
+import type { DumpRow } from '../support/timed-scripts.ts';
 import { type Command, isError, type Reply } from './redis-bridge.ts';
 import type { ScriptRunner } from './script-runner.ts';
 import { TWINS, toScriptCall } from './script-twin.ts';
 import { SimulatedRedis, type SimulatedRedisOptions } from './simulated-redis.ts';
+import { differenceOf } from './state-comparison.ts';
 import { ServerError } from './store-line.ts';
 
 export interface RealRedisOptions extends SimulatedRedisOptions {
@@ -71,6 +73,13 @@ export class RealRedis extends SimulatedRedis {
     }
   }
 
+  /** Compares all that both keep, whether anybody has asked for it or not. */
+  compareState(): void {
+    const [rows] = this.#run(this.#runner.call('testDump'));
+    const difference = differenceOf(this, rows as unknown as readonly DumpRow[]);
+    if (difference !== undefined) this.#differs(difference);
+  }
+
   override wipe(): void {
     super.wipe();
     this.#run(this.#runner.call('testWipe'));
@@ -78,14 +87,14 @@ export class RealRedis extends SimulatedRedis {
   }
 
   override snapshot(): () => void {
-    const restore = super.snapshot();
     const copy = (this.#copies % MAX_COPIES) + 1;
     this.#copies += 1;
     const lastId = this.#lastId;
     this.#run(this.#runner.call('testCopy', undefined, [0, copy]));
+    const restore = super.snapshot();
     return () => {
-      restore();
       this.#run(this.#runner.call('testCopy', undefined, [copy, 0]));
+      restore();
       this.#lastId = lastId;
     };
   }

@@ -30,6 +30,11 @@ interface Changed {
 
 const CHANGED: readonly Changed[] = [
   {
+    name: '[PR8] a node that returns stays in the list of the dead',
+    mutation: replaced('renew', "call('HDEL', DEAD, node)", ''),
+    faults: ['freeze'],
+  },
+  {
     name: '[PR8] a late renewal of an older connection takes the lease back',
     mutation: replaced('renew', 'if before and (tonumber', 'if false and (tonumber'),
   },

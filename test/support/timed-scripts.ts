@@ -153,12 +153,19 @@ export interface DumpedKey {
   readonly inHand: readonly (readonly [id: string, consumer: string])[];
 }
 
+/** As {@link DUMP} answers. */
+export type DumpRow = readonly [
+  ...[key: string, type: string, at: string, content: unknown],
+  inHand: readonly (readonly [string, string])[],
+];
+
 /** The whole database, but for the test's own key. */
 export async function dump(link: RedisLink): Promise<ReadonlyMap<string, DumpedKey>> {
-  const rows = (await link.script('testDump', NOW_KEY, [])) as [
-    ...[string, string, string, unknown],
-    (readonly [string, string])[],
-  ][];
+  return dumpedKeys((await link.script('testDump', NOW_KEY, [])) as DumpRow[]);
+}
+
+/** What the script of a dump answers, by key. */
+export function dumpedKeys(rows: readonly DumpRow[]): ReadonlyMap<string, DumpedKey> {
   return new Map(
     rows.map(([key, type, at, content, inHand]) => {
       const deadline = Number(at) < 0 ? undefined : Number(at);

@@ -16,8 +16,11 @@ interface KeyImage {
 /** Everything that Redis keeps, by key; a key without content is none. */
 export type Image = Readonly<Record<string, KeyImage>>;
 
+/** What an image is made of. */
+type Keeping = Pick<ExpectedRedis, 'world' | 'mirrors' | 'timelines' | 'feed' | 'duties' | 'holderOf'>;
+
 /** What Redis has to keep. */
-export function expectedImage(model: ExpectedRedis, nodes: readonly string[]): Image {
+export function expectedImage(model: Keeping, nodes: readonly string[]): Image {
   const image = new Map<string, KeyImage>();
   const put = (key: string, content: unknown, deadline?: number): void => {
     if (!isEmpty(content)) image.set(key, { deadline, content });
