@@ -1,4 +1,4 @@
-import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 
 /** As Redis answers; an error that it answers is a value too. */
 export type Reply = null | number | string | ReplyError | readonly Reply[];
@@ -16,14 +16,18 @@ interface Told {
   readonly failure?: string;
 }
 
-const ANSWER_TIMEOUT_MS = 20_000;
+const ANSWER_TIMEOUT_MS = 60_000;
+/** What the threads share: whether an answer is there, its length, and its text. */
+const HEAD_BYTES = 8;
+const LONGEST_ANSWER_BYTES = 2 ** 24;
 
 /**
  * A connection to a real Redis whose calls return the reply. Simulated time stands while the call is on its way, and so
  * does this thread: another one does the talking.
  */
 export class RedisBridge {
-  readonly #flag = new Int32Array(new SharedArrayBuffer(4));
+  readonly #shared = new SharedArrayBuffer(HEAD_BYTES + LONGEST_ANSWER_BYTES);
+  readonly #head = new Int32Array(this.#shared, 0, 2);
   readonly #port: MessagePort;
   readonly #worker: Worker;
   /** Round trips so far. */
@@ -33,7 +37,7 @@ export class RedisBridge {
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
     this.#worker = new Worker(new URL('./redis-worker.mjs', import.meta.url), {
-      workerData: { port: port2, signal: this.#flag.buffer, redisPort },
+      workerData: { port: port2, shared: this.#shared, redisPort },
       transferList: [port2],
     });
     this.#worker.unref();
@@ -42,13 +46,14 @@ export class RedisBridge {
   /** Sends the commands in one go; answers their replies in the same order. */
   send(commands: readonly Command[]): readonly Reply[] {
     this.calls += 1;
-    Atomics.store(this.#flag, 0, 0);
+    Atomics.store(this.#head, 0, 0);
     this.#port.postMessage({ text: commands.map(encoded).join(''), count: commands.length }, []);
-    if (Atomics.wait(this.#flag, 0, 0, ANSWER_TIMEOUT_MS) === 'timed-out')
+    if (Atomics.wait(this.#head, 0, 0, ANSWER_TIMEOUT_MS) === 'timed-out')
       throw new Error('Redis does not answer the simulation');
-    const { message } = receiveMessageOnPort(this.#port) as { readonly message: Told };
-    if (message.replies === undefined) throw new Error(`Redis is gone: ${message.failure}`);
-    return message.replies;
+    const text = Buffer.from(this.#shared, HEAD_BYTES, Atomics.load(this.#head, 1)).toString('utf8');
+    const { replies, failure } = JSON.parse(text) as Told;
+    if (replies === undefined) throw new Error(`Redis is gone: ${failure}`);
+    return replies;
   }
 
   async close(): Promise<void> {
