@@ -29,7 +29,7 @@ export interface HistoryReport {
 
 const STEPS = 150;
 /** Steps from one look at all that a real Redis keeps to the next. */
-const COMPARE_EVERY = 25;
+const COMPARE_EVERY = 10;
 const START_MS = 3000;
 const PACES = [
   { maxMs: 50, longShare: 0.03, moreUsers: 3 },

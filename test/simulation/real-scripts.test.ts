@@ -32,7 +32,7 @@ const CHANGED: readonly Changed[] = [
   {
     name: '[PR8] a node that returns stays in the list of the dead',
     mutation: replaced('renew', "call('HDEL', DEAD, node)", ''),
-    faults: ['freeze'],
+    faults: ['cut'],
   },
   {
     name: '[PR8] a late renewal of an older connection takes the lease back',
@@ -49,6 +49,7 @@ const CHANGED: readonly Changed[] = [
   {
     name: '[PR4] a node that shows no life refuses',
     mutation: replaced('claim', 'observed - entry.seen < LIVELY_MS', 'true'),
+    faults: ['kill', 'freeze'],
   },
   {
     name: '[PR11] the young window is short',
@@ -70,6 +71,7 @@ const CHANGED: readonly Changed[] = [
       'r.epoch = math.max(wall, r.epoch + 1, high + 1)\n',
       'r.epoch = math.max(wall, r.epoch + 1)\n',
     ),
+    faults: ['step-redis', 'failover'],
   },
   {
     name: '[ST5] the proof of a hold goes with it',
@@ -82,7 +84,7 @@ const CHANGED: readonly Changed[] = [
   {
     name: '[PR11] the record of what is restated expires',
     mutation: replaced('claim', "r.recorded = true\n  call('PERSIST', user_key(r.id))", 'r.recorded = true'),
-    faults: ['failover', 'wipe'],
+    faults: ['failover'],
   },
 ];
 
