@@ -4,7 +4,9 @@ import type { Duty } from '../../src/protocol/periods.ts';
 import { BOUNDS } from './bounds.ts';
 import { checkHealed } from './checks.ts';
 import { Spells, troubledSince } from './spells.ts';
-import { nodesOf, onStage, type Stage } from './stage.ts';
+import { nodesOf, type Stage, stageOn } from './stage.ts';
+
+const onStage = stageOn('the rules');
 
 const FOLDER = new URL('.', import.meta.url);
 const DOCS = new URL('../../docs/', import.meta.url);

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { nodesOf, onStage } from './stage.ts';
+import { nodesOf, stageOn } from './stage.ts';
+
+const onStage = stageOn('the rules');
 
 /** A tick, the way to Redis, and a renewal. */
 const FOUND_WITHIN_MS = 1200;
