@@ -11,56 +11,62 @@ interface Bound {
 export const BOUNDS: Readonly<Record<string, Bound>> = {
   'looks-dead': {
     document: 'OPERATING',
-    says: 'A node frozen, or cut off from Redis alone, for longer than the timeout looks dead',
+    says: 'If a node freezes for longer than the timeout, or loses only Redis for that long, it looks dead',
   },
   'recorded-proof': {
     document: 'OPERATING',
-    says: "The newest recorded proof of life of a dead node's user is at most about 5 s older than the true one, plus the time in which it could not be recorded",
+    says: 'It is at most about 5 s older than the true one. Time in which the node could not record it comes on top',
   },
   'late-statement': {
     document: 'RELIABILITY',
-    says: 'A statement that waits in a Redis that stands still makes the proof that it tells as much too new',
+    says: 'If a claim waits in a frozen Redis, its proof of life is recorded too late by the length of the wait',
   },
   'lost-duty': {
     document: 'OPERATING',
-    says: 'A wipe of Redis between a logout and its settlement turns it into `reconciled`',
+    says: 'If Redis is wiped between a logout and its settlement, the logout becomes `reconciled`',
   },
-  rollback: { document: 'OPERATING', says: 'A rollback may show a user online up to one timeout too long' },
+  rollback: {
+    document: 'OPERATING',
+    says: 'After a rollback of Redis a user may appear online for up to one timeout too long',
+  },
   'early-logout': {
     document: 'OPERATING',
-    says: 'A wipe or a rollback while the only holder is frozen or cut off may log out early',
+    says: 'If Redis is wiped or rolled back while the only node that holds a user is frozen or cut off, the user may be logged out early',
   },
   'silent-sql': {
     document: 'RELIABILITY',
-    says: 'Where SQL is silent for 500 ms during a restore, everything is restated',
+    says: 'If SQL is silent for 500 ms during a restore, the nodes restore all periods',
   },
   'lost-period': {
     document: 'OPERATING',
-    says: 'A period known only to Redis and to a node that died with it is lost with it',
+    says: 'If only Redis and one node know a period and both die, the period is lost',
   },
   'unheard-logout': {
     document: 'RELIABILITY',
-    says: 'A heartbeat by HTTP that a node answers before it has heard of a logout elsewhere, half a second at most, counts for nothing',
+    says: 'A node may answer a heartbeat by HTTP before it learns of a logout on another node, at most half a second later',
   },
   'stepped-number': {
     document: 'RELIABILITY',
-    says: "after a wipe and a step of Redis's clock back its number may be below one that SQL has",
+    says: "After a wipe and a backward step of Redis's clock the new number may be below one that SQL has",
   },
   overlap: {
     document: 'RELIABILITY',
-    says: 'A period that is reconciled while SQL does not know of the next login',
+    says: 'a period may be reconciled while SQL does not know of the next login',
   },
-  charged: { document: 'OPERATING', says: 'After an outage of Redis everybody is charged 2 s of silence' },
+  charged: {
+    document: 'OPERATING',
+    says: 'After an outage of Redis every user and every node is charged 2 s of silence',
+  },
   'two-holders': {
     document: 'RELIABILITY',
-    says: 'Of two nodes that hold a user, SQL names the one that told it last, which each does once a minute',
+    says: 'If two nodes hold a user, SQL names the node that reported it last; each node reports it once a minute',
   },
   'unwritten-life': {
     document: 'RELIABILITY',
-    says: 'While SQL takes nothing, or a node stands still, no sign of life is written, nor that a period moved',
+    says: "While SQL takes no writes, or a node is frozen, nothing records that node's signs of life or that a period moved",
   },
   restoring: {
     document: 'RELIABILITY',
-    says: 'Until the nodes have restored what they hold, which takes 2 s from the return of Redis, it goes by what it still knows',
+    says: 'Until the nodes have repeated their claims, which takes 2 s from the return of Redis, Redis acts on what it still has',
   },
 };
