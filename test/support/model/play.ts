@@ -214,7 +214,7 @@ export class ModelPlay {
   /** Mostly on the node's present connection. */
   #call<Answer>(
     node: NodeState,
-    call: Pick<TwoSidedCall<Answer>, 'name' | 'isBetween' | 'redis'> & {
+    call: Pick<TwoSidedCall<Answer>, 'name' | 'isBetween' | 'isOneScript' | 'redis'> & {
       readonly dice?: Dice;
       readonly rules: (caller: Caller, wall: number) => Answer;
     },
@@ -383,7 +383,7 @@ export class ModelPlay {
   /** By a store that has taken nothing yet: it is given what the node has in hand as well. */
   async #take(node: NodeState, limit: number): Promise<void> {
     await this.#call(node, {
-      name: `take ${limit}`,
+      ...{ name: `take ${limit}`, isOneScript: false },
       redis: () => this.#storeOf(node.node).takeDuties(limit),
       rules: () => this.#sides.expected.take(node.node, limit).map((duty) => this.#sides.named(duty)),
     });

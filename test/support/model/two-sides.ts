@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Caller } from '../../../src/presence/rules/lease.ts';
 import type { Duty } from '../../../src/protocol/periods.ts';
 import { RedisLink } from '../../../src/redis/link.ts';
-import { bringBack, dump, expireDue, keepCopy, setTime, wipe } from '../timed-scripts.ts';
+import { bringBack, type DumpedKey, dump, expireDue, keepCopy, setTime, wipe } from '../timed-scripts.ts';
 import { Difference } from './difference.ts';
 import { ExpectedRedis, type ModelSettings } from './expected-redis.ts';
 import { dutyIds, expectedImage, newestDutyNode, redisImage } from './images.ts';
@@ -16,6 +16,17 @@ export class NamedLink extends RedisLink {
   connection = '1';
   run = 'run-1';
 
+  /** Runs as soon as a script of the product is sent, so that both travel together. */
+  sent: () => void = () => {};
+
+  override script(name: string, key: string, args: readonly (string | number)[]): Promise<unknown> {
+    const answer = super.script(name, key, args);
+    const { sent } = this;
+    this.sent = () => {};
+    sent();
+    return answer;
+  }
+
   override get connectionName(): string {
     return this.connection;
   }
@@ -25,12 +36,16 @@ export class NamedLink extends RedisLink {
   }
 }
 
+type Dumped = ReadonlyMap<string, DumpedKey>;
+
 /** One command on both sides. */
 export interface TwoSidedCall<Answer> {
   readonly name: string;
   readonly caller: Caller;
   /** One of many while time passes: its answer is compared, the state with the next command. */
   readonly isBetween?: boolean;
+  /** False where the call sends more than one command. */
+  readonly isOneScript?: boolean;
   readonly redis: () => Promise<Answer>;
   readonly rules: (wall: number) => Answer;
 }
@@ -71,10 +86,18 @@ export class TwoSides {
     // What went while time passed is gone before the script.
     void expireDue(this.#link);
     this.expected.expire(wall);
-    const answer = await call.redis();
     this.now += COMMAND_MS;
-    await this.#compare(`${caller.node}/${caller.lease} ${call.name}`, {
-      ...{ answer, rules: () => call.rules(wall), isBetween: call.isBetween === true },
+    let sent: Promise<Dumped | undefined> | undefined;
+    const look = (): void => {
+      sent ??= this.#look(call.isBetween === true);
+    };
+    // What looks at more than one script is looked at after the last.
+    if (call.isOneScript !== false) this.#link.sent = look;
+    const answer = await call.redis();
+    this.#link.sent = () => {};
+    look();
+    this.#compare(`${caller.node}/${caller.lease} ${call.name}`, {
+      ...{ answer, rules: () => call.rules(wall), dumped: await sent },
     });
     return answer;
   }
@@ -97,7 +120,8 @@ export class TwoSides {
     if (kept === undefined) return undefined;
     await bringBack(this.#link, copy);
     kept.bringBack();
-    await this.#compare('bring back', { answer: undefined, rules: () => undefined, isBetween: false });
+    const dumped = await this.#look(false);
+    this.#compare('bring back', { answer: undefined, rules: () => undefined, dumped });
     return kept.run;
   }
 
@@ -117,13 +141,22 @@ export class TwoSides {
     return { ...duty, id: this.#ids.get(duty.id) ?? '' };
   }
 
-  async #compare<Answer>(
-    name: string,
-    call: { readonly answer: Answer; readonly rules: () => Answer; readonly isBetween: boolean },
-  ): Promise<void> {
+  /** What is kept once the command's time is over; nothing where only answers are compared. */
+  async #look(isBetween: boolean): Promise<Dumped | undefined> {
     void setTime(this.#link, this.now);
     void expireDue(this.#link);
-    const dumped = call.isBetween ? undefined : await dump(this.#link);
+    return isBetween ? undefined : dump(this.#link);
+  }
+
+  #compare<Answer>(
+    name: string,
+    call: {
+      readonly answer: Answer;
+      readonly rules: () => Answer;
+      readonly dumped: Dumped | undefined;
+    },
+  ): void {
+    const { dumped } = call;
     if (dumped !== undefined) this.#chooseHolder(newestDutyNode(dumped));
     const expected = call.rules();
     this.expected.expire(this.now);
