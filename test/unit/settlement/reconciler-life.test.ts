@@ -1,0 +1,117 @@
+import { describe, expect, test } from 'vitest';
+import { FakeClock } from '../../../src/lib/fake-clock.ts';
+import { silentLog } from '../../../src/logging/log.ts';
+import type { PeriodRow } from '../../../src/protocol/periods.ts';
+import { Reconciler, type ReconcilerOptions } from '../../../src/settlement/reconciler.ts';
+
+const ROW: PeriodRow = {
+  ...{ userId: 1, period: 10, loginAt: 10, node: 'dead#1' },
+  ...{ lastSeenAt: null, logoutAt: null, reason: null, settledAt: null },
+};
+
+/** A reconciler whose SQL does what the test says, and what it was asked. */
+function room(changed: Partial<ReconcilerOptions['store']> = {}) {
+  const clock = new FakeClock();
+  const asked: string[] = [];
+  const settled: number[] = [];
+  const store: ReconcilerOptions['store'] = {
+    openPeriods: () => Promise.resolve([]),
+    settle: () => Promise.resolve(),
+    nodeLives: () => Promise.resolve(new Map()),
+    noteNodeAlive: () => Promise.resolve(void asked.push('life')),
+    withReconcilerLock: (work) => work().then(() => true),
+    prunePeriods: () => Promise.resolve(0),
+    ...changed,
+  };
+  const reconciler = new Reconciler({
+    ...{ store, clock, log: silentLog, node: 'me#2', heartbeatTimeoutMs: 10_000, periodsRetentionDays: 90 },
+    presenceKnows: (rows) => Promise.resolve(rows.map(() => false)),
+    isCrowded: () => false,
+    onSettled: (duties) => void settled.push(...duties.map(({ userId }) => userId)),
+  });
+  return { clock, asked, settled, reconciler };
+}
+
+describe('Reconciler', () => {
+  test('[ST5] has begun once the first sign of life was written: what opens then can be settled by it', async () => {
+    let write = (): void => undefined;
+    const { reconciler } = room({
+      noteNodeAlive: () =>
+        new Promise((resolve) => {
+          write = resolve;
+        }),
+    });
+    let started = false;
+    const start = reconciler.start().then(() => {
+      started = true;
+    });
+    await new Promise(setImmediate);
+    expect(started).toBe(false);
+    write();
+    await start;
+    expect(started).toBe(true);
+  });
+
+  test('[ST4] tells a login that SQL refuses its earlier period for good, and nobody that it is settled', async () => {
+    const refusal = Object.assign(new Error('check constraint'), { code: '23514' });
+    const { reconciler, settled } = room({ settle: () => Promise.reject(refusal) });
+    await expect(reconciler.reconcileNow(ROW, 20)).rejects.toThrow('refuses');
+    expect(settled).toEqual([]);
+  });
+
+  test('[ST4] a login whose SQL is away hears so, and later finds the same period', async () => {
+    let down = true;
+    const { reconciler, settled } = room({
+      settle: () => (down ? Promise.reject(new Error('connection lost')) : Promise.resolve()),
+    });
+    await expect(reconciler.reconcileNow(ROW, 20)).rejects.toThrow('connection lost');
+    down = false;
+    expect(await reconciler.reconcileNow(ROW, 20)).toMatchObject({ reason: 'reconciled', userId: 1 });
+    expect(settled).toEqual([1]);
+  });
+
+  test('[DR1] a stop waits for the pass under way and begins no other', async () => {
+    let passes = 0;
+    let finish = (): void => undefined;
+    const { reconciler, clock, asked } = room({
+      withReconcilerLock: () => {
+        passes += 1;
+        return new Promise((resolve) => {
+          finish = () => resolve(true);
+        });
+      },
+    });
+    await reconciler.start();
+    await clock.advanceAsync(6000, 100);
+    expect(passes).toBe(1);
+    let stopped = false;
+    const stop = reconciler.stop().then(() => {
+      stopped = true;
+    });
+    await clock.advanceAsync(1000, 100);
+    expect(stopped).toBe(false);
+    finish();
+    await stop;
+    const lives = asked.length;
+    await clock.advanceAsync(30_000, 100);
+    expect([passes, asked.length]).toEqual([1, lives]);
+  });
+
+  test('old rows are pruned batch after batch, and then not for ten minutes', async () => {
+    const left = [1000, 1000, 3];
+    let asked = 0;
+    const { reconciler, clock } = room({
+      prunePeriods: () => {
+        asked += 1;
+        return Promise.resolve(left.shift() ?? 0);
+      },
+    });
+    await reconciler.start();
+    await clock.advanceAsync(6000, 100);
+    expect(asked).toBe(3);
+    await clock.advanceAsync(590_000, 1000);
+    expect(asked).toBe(3);
+    await clock.advanceAsync(20_000, 1000);
+    expect(asked).toBe(4);
+  });
+});
