@@ -3,7 +3,7 @@ import { Batcher, BatcherCancelled, BatcherFull } from '../../../src/lib/batcher
 import { FakeClock } from '../../../src/lib/fake-clock.ts';
 import { ok } from '../../../src/lib/result.ts';
 
-function build(limits: { maxBatch: number; maxWaiting: number; concurrency?: number }) {
+function build(limits: { maxBatch: number; maxWaiting: number; concurrency?: number; spacingMs?: number }) {
   const clock = new FakeClock();
   const batches: number[][] = [];
   const finishers: (() => void)[] = [];
@@ -39,6 +39,48 @@ describe('Batcher', () => {
     await clock.advanceAsync(1);
     expect(batches).toEqual([[1], [2]]);
     expect(batcher.waiting).toBe(1);
+  });
+
+  test('one batch is under way where nothing else is said, and the next begins when it ends', async () => {
+    const { clock, batches, finishers, batcher } = build({ maxBatch: 1, maxWaiting: 10 });
+    for (const n of [1, 2, 3]) batcher.submit(n);
+    await clock.advanceAsync(50);
+    expect(batches).toEqual([[1]]);
+    batcher.submit(4);
+    await clock.advanceAsync(50);
+    expect(batches).toEqual([[1]]);
+    for (const end of [0, 1, 2]) {
+      finishers[end]?.();
+      await clock.advanceAsync(1);
+    }
+    expect(batches).toEqual([[1], [2], [3], [4]]);
+  });
+
+  test('batches begin as far apart as told, and a lone request does not wait', async () => {
+    const { clock, batches, finishers, batcher } = build({ maxBatch: 10, maxWaiting: 10, spacingMs: 100 });
+    clock.stall(1000);
+    batcher.submit(1);
+    await clock.advanceAsync(1);
+    expect(batches).toEqual([[1]]);
+    finishers[0]?.();
+    await clock.advanceAsync(1);
+    batcher.submit(2);
+    await clock.advanceAsync(90, 1);
+    batcher.submit(3);
+    expect(batches).toEqual([[1]]);
+    await clock.advanceAsync(10, 1);
+    expect(batches).toEqual([[1], [2, 3]]);
+  });
+
+  test('a batch that answers too few fails each of its requests', async () => {
+    const clock = new FakeClock();
+    const batcher = new Batcher<number, number>({
+      ...{ maxBatch: 5, maxWaiting: 5, clock },
+      run: () => Promise.resolve([ok(1)]),
+    });
+    const tickets = [1, 2].map((n) => batcher.submit(n));
+    await clock.advanceAsync(1);
+    for (const { result } of tickets) expect(await result).toMatchObject({ ok: false });
   });
 
   test('beyond the bound a request fails at once; a withdrawn one makes room and never runs', async () => {

@@ -26,4 +26,41 @@ describe('RateLimiter', () => {
     expect(limiter.take('a', limit)).toBe(1);
     expect(limiter.take('b', limit)).toBe(0);
   });
+
+  it('gives back what time gives and no more than the burst', () => {
+    const clock = new FakeClock();
+    const limiter = new RateLimiter(clock);
+    const limit = { perSecond: 1, burst: 3 };
+    const takeFive = () => Array.from({ length: 5 }, () => limiter.take('a', limit));
+    clock.stall(3_600_000);
+    expect(takeFive()).toEqual([0, 0, 0, 1, 1]);
+    clock.stall(1000);
+    expect(takeFive()).toEqual([0, 1, 1, 1, 1]);
+    clock.stall(3_600_000);
+    expect(takeFive()).toEqual([0, 0, 0, 1, 1]);
+  });
+
+  it('never says that a token is there in less than a second', () => {
+    const clock = new FakeClock();
+    const limiter = new RateLimiter(clock);
+    const limit = { perSecond: 1000, burst: 1 };
+    expect([limiter.take('a', limit), limiter.take('a', limit)]).toEqual([0, 1]);
+  });
+
+  it('counts the refusals in a row of each key, from the last token on', () => {
+    const clock = new FakeClock();
+    const limiter = new RateLimiter(clock);
+    const limit = { perSecond: 1, burst: 1 };
+    expect(limiter.refusalsInARow('a')).toBe(0);
+    limiter.take('a', limit);
+    expect(limiter.refusalsInARow('a')).toBe(0);
+    limiter.take('a', limit);
+    limiter.take('a', limit);
+    expect([limiter.refusalsInARow('a'), limiter.refusalsInARow('b')]).toEqual([2, 0]);
+    clock.stall(1000);
+    limiter.take('a', limit);
+    expect(limiter.refusalsInARow('a')).toBe(0);
+    limiter.take('a', limit);
+    expect(limiter.refusalsInARow('a')).toBe(1);
+  });
 });
