@@ -25,15 +25,21 @@ export class Pool {
       process.on(signal, () => process.exit(signal === 'SIGINT' ? 130 : 143));
   }
 
-  /** Plays the jobs on `count` workers; `hear` gets each verdict. Answers why jobs could not be judged. A job: `{ file, groups, mutants }`. */
+  /**
+   * Plays the jobs, each `{ file, groups, mutants }`, on `count` workers; `hear` gets each verdict. Answers why some of
+   * them could not be judged.
+   */
   async play(jobs, { count, hear }) {
     // Long files first and in parts, so that no worker is left alone with one at the end.
     const waiting = jobs.flatMap((job) => parts(job, count));
-    const lane = async () => {
-      for (let job = waiting.shift(); job !== undefined; job = waiting.shift())
-        await this.#playJob(job, hear);
+    const unjudged = new Set();
+    const playWaiting = async () => {
+      for (let job = waiting.shift(); job !== undefined; job = waiting.shift()) {
+        const reason = await this.#playJob(job, hear);
+        if (reason !== undefined) unjudged.add(reason);
+      }
     };
-    await Promise.all(Array.from({ length: Math.min(count, waiting.length) }, lane));
+    await Promise.all(Array.from({ length: Math.min(count, waiting.length) }, playWaiting));
     return [...unjudged];
   }
 
