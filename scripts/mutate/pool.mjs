@@ -86,10 +86,8 @@ export class Pool {
       env: { ...process.env, TMPDIR: this.#scratch, NODE_ENV: 'test' },
     });
     this.#workers.add(worker);
-    return {
-      worker,
-      answer: await this.#ask(worker, { kind: 'file', file, groups, isKnown }, START_LIMIT_MS),
-    };
+    const answer = await this.#ask(worker, { kind: 'file', file, groups, isKnown }, START_LIMIT_MS);
+    return { worker, ...answer };
   }
 
   /** Sends one message and awaits the answer to it. */

@@ -89,7 +89,7 @@ async function workerGroup(): Promise<readonly string[]> {
   return group === undefined ? [] : lines.filter((line) => line.startsWith(`${group} `));
 }
 
-describe('npm run mutate', () => {
+describe('npm run mutate', { timeout: 120_000 }, () => {
   it('kills what a test notices and what loops for ever, and lists what survives', async () => {
     const { code, output } = await mutate('src/counter', '--workers', '1', '--time-limit', '5000');
     const loop = 'src/counter/counter.ts:4\n  - while (left > 0) left -= 1;\n  + while';
