@@ -1,12 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Drain } from './cluster/drain.ts';
-import { LocalRouter } from './cluster/local-router.ts';
-import { PushRate } from './cluster/push-rate.ts';
 import type { Config } from './config/config.ts';
 import { ConnectionManager } from './connection/connection-manager.ts';
 import { type GatewayCall, type GatewayOptions, readGatewayOptions } from './create-config.ts';
 import { createIdentification, type Identification } from './create-identification.ts';
+import { createMessaging, type Messaging } from './create-messaging.ts';
 import { createOperations, type Operations } from './create-operations.ts';
 import { createPresenceStore, type OpenedPresenceStore } from './create-presence.ts';
 import { createSettlement, type Settlement } from './create-settlement.ts';
@@ -136,7 +135,7 @@ class Assembly {
   readonly #tracker: PresenceTracker;
   readonly #manager: ConnectionManager;
   readonly #identification: Identification;
-  readonly #router: LocalRouter;
+  readonly #messaging: Messaging;
   readonly #admission: Admission;
   readonly #server: GatewayServer;
   readonly #descriptors: DescriptorWatch;
@@ -162,10 +161,12 @@ class Assembly {
     });
     this.#tracker = this.#createTracker();
     this.#manager = this.#createManager();
-    this.#router = new LocalRouter({
+    this.#messaging = createMessaging({
+      ...parts,
+      newId,
+      opened: presence,
       manager: this.#manager,
-      presence: this.#tracker,
-      rate: new PushRate(config.pushRatePerUser, clock),
+      tracker: this.#tracker,
     });
     this.#admission = new Admission({
       credentials: this.#identification.credentials,
@@ -185,9 +186,10 @@ class Assembly {
       node: parts.node,
       clock,
       log,
-      newId,
+      calls: this.#messaging.calls,
       opened: presence,
-      push: (request) => inBackground(log, this.#router.push(request)),
+      pushHere: (request, answersForAbsent) =>
+        inBackground(log, this.#messaging.router.pushHere(request, answersForAbsent)),
       tracker: this.#tracker,
       manager: this.#manager,
       settler: this.#settlement.settler,
@@ -216,6 +218,7 @@ class Assembly {
     this.#manager.start();
     running.started('operations', () => this.#operations.stop());
     this.#operations.start();
+    this.#listenToNodes();
     this.#app().prepare();
     const { port, addresses } = await this.#server.listen();
     running.started('server', () => this.#closeServer());
@@ -230,6 +233,15 @@ class Assembly {
       manager: this.#manager,
       rejected: (error) => logInternalError(log, { where: 'background', error }),
       stop: () => (this.#stopped ??= this.#stop()),
+    });
+  }
+
+  /** The node works without it: what others ask of it is then unknown to them. */
+  #listenToNodes(): void {
+    const { log } = this.#parts;
+    this.#messaging.start().catch((error: unknown) => {
+      if (this.#stopped === undefined)
+        log.error({ event: 'internal-error', error }, 'other nodes cannot reach this one');
     });
   }
 
@@ -360,7 +372,7 @@ class Assembly {
     const { config, clock, log, counters, node } = this.#parts;
     this.#createdApp ??= createHttpApp({
       presence: this.#tracker,
-      router: this.#router,
+      router: this.#messaging.router,
       connections: this.#manager,
       credentials: this.#identification.credentials,
       failedCredentials: this.#identification.failedCredentials,

@@ -1,4 +1,4 @@
-import { NodeCalls } from './cluster/node-calls.ts';
+import type { NodeCalls } from './cluster/node-calls.ts';
 import type { NodeDirectory, NodeState } from './cluster/node-directory.ts';
 import { Nodes } from './cluster/nodes.ts';
 import type { ConnectionManager } from './connection/connection-manager.ts';
@@ -24,10 +24,11 @@ interface OperationsParts {
   readonly node: string;
   readonly clock: Clock;
   readonly log: Log;
-  /** Fresh ids for calls to other nodes. */
-  readonly newId: () => string;
+  /** Questions to other nodes; absent where there are none. */
+  readonly calls: NodeCalls | undefined;
   readonly opened: OpenedPresenceStore;
-  readonly push: (request: PushRequest) => void;
+  /** Delivers here what every node hears; one of them answers for users who are connected nowhere. */
+  readonly pushHere: (request: PushRequest, answersForAbsent: boolean) => void;
   readonly tracker: PresenceTracker;
   readonly manager: ConnectionManager;
   readonly settler: Settler;
@@ -40,13 +41,11 @@ interface OperationsParts {
 const LOSSES_SPACING_MS = 20;
 
 export function createOperations(parts: OperationsParts): Operations {
-  const { node, clock, log, opened, push, tracker, manager, isDraining } = parts;
+  const { node, clock, log, opened, pushHere, tracker, manager, isDraining } = parts;
   const { peers } = opened;
   const directory = peers?.directory ?? directoryOfOne(node, () => tracker.heldUsers);
-  const calls =
-    peers === undefined ? undefined : new NodeCalls({ bus: peers.bus, node, clock, log, newId: parts.newId });
   const state = (): NodeState => ({ connections: manager.connectionCount, draining: isDraining() });
-  const nodes = new Nodes({ node, directory, calls, state, drain: parts.drain, clock, log });
+  const nodes = new Nodes({ node, directory, calls: parts.calls, state, drain: parts.drain, clock, log });
   const losses = new Coalescer({ run: () => tracker.hearLosses(), clock, spacingMs: LOSSES_SPACING_MS });
   let isStopped = false;
   const deaf = (to: string) => (error: unknown) => {
@@ -58,7 +57,7 @@ export function createOperations(parts: OperationsParts): Operations {
     gauges: gaugesOf(parts),
     start() {
       nodes.start();
-      opened.listen?.(push).catch(deaf('the push channel'));
+      opened.listen?.((request) => pushHere(request, nodes.isFirst)).catch(deaf('the push channel'));
       // If this message is lost, the next renewal has the same (rule PR4).
       peers?.bus.subscribe(`lost:${node}`, () => losses.ask()).catch(deaf('its losses'));
     },

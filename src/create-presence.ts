@@ -1,4 +1,5 @@
 import type { NodeDirectory } from './cluster/node-directory.ts';
+import type { Post } from './cluster/post.ts';
 import { listenOnPushChannel } from './cluster/push-channel.ts';
 import { RedisBus } from './cluster/redis-bus.ts';
 import type { Config } from './config/config.ts';
@@ -32,8 +33,8 @@ export interface OpenedPresenceStore {
   readonly store: PresenceStore;
   /** Hears what foreign programs push (`LINGXI_PUSH_CHANNEL`); absent in-process. */
   readonly listen?: (push: (request: PushRequest) => void) => Promise<void>;
-  /** What only several nodes need: the way between them, and the list of them. */
-  readonly peers?: { readonly bus: RedisBus; readonly directory: NodeDirectory };
+  /** What only several nodes need: the ways between them, and the list of them. */
+  readonly peers?: { readonly bus: RedisBus; readonly post: Post; readonly directory: NodeDirectory };
 }
 
 const ADOPTION_PAGE = 500;
@@ -95,7 +96,7 @@ async function openRedis(
   const subscriber = link.subscriber();
   const listen = (push: (request: PushRequest) => void): Promise<void> =>
     listenOnPushChannel(subscriber, { channel: config.pushChannel, log, push });
-  const peers = { bus: new RedisBus(link, subscriber, log), directory: redis.nodes };
+  const peers = { bus: new RedisBus(link, subscriber, log), post: redis.post, directory: redis.nodes };
   return ok({ store: redis, listen, peers });
 }
 

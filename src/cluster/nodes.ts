@@ -55,6 +55,7 @@ export class Nodes {
   readonly #options: NodesOptions;
   readonly #names: NameWatch;
   readonly #timers: Timer[] = [];
+  #lively: readonly string[] = [];
 
   constructor(options: NodesOptions) {
     this.#options = options;
@@ -65,11 +66,7 @@ export class Nodes {
   start(): void {
     const { clock, calls, log } = this.#options;
     if (calls === undefined) return;
-    calls
-      .listen((call, from) => this.#answer(call, from))
-      .catch((error: unknown) =>
-        log.error({ event: 'internal-error', error }, 'other nodes cannot be heard'),
-      );
+    calls.serve((call, from) => this.#answer(call, from));
     this.announce();
     const look = (): void => inBackground(log, this.#look());
     look();
@@ -82,6 +79,14 @@ export class Nodes {
 
   stop(): void {
     for (const timer of this.#timers) timer.cancel();
+  }
+
+  /**
+   * Whether this node does what one node of the deployment has to do: the first by name of those that showed life lately.
+   * For a few seconds around the start or the death of a node, two nodes may say so, or none.
+   */
+  get isFirst(): boolean {
+    return this.#options.calls === undefined || this.#lively[0] === this.#options.node;
   }
 
   /** Says now what has changed of this node. */
@@ -148,6 +153,10 @@ export class Nodes {
   async #look(): Promise<void> {
     const { directory, log, node } = this.#options;
     const nodes = await directory.list().catch(() => []);
+    this.#lively = nodes
+      .filter(({ silentMs }) => silentMs !== undefined && silentMs < LIVELY_MS)
+      .map((sighting) => sighting.node)
+      .sort();
     for (const other of this.#names.look(nodes))
       log.warn(
         { event: 'node-name-shared', variable: 'LINGXI_NODE_NAME', node, other },

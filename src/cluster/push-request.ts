@@ -10,8 +10,9 @@ import { parseUserId } from '../protocol/user-id.ts';
 export const MAX_MESSAGES = 1_000;
 /** Most users that one message may name. */
 const MAX_RECEIVERS = 10_000;
-const MAX_TYPE_LENGTH = 128;
-const MAX_ACK_TIMEOUT_MS = 10_000;
+export const MAX_TYPE_LENGTH = 128;
+/** How long a sender may wait for acknowledgements, in ms. */
+export const MAX_ACK_TIMEOUT_MS = 10_000;
 
 /** A user id as it comes in: a number, or a string of digits. */
 const UserId = z

@@ -11,6 +11,8 @@ export interface BatcherOptions<Request, Response> {
   readonly clock: Pick<Clock, 'defer' | 'after' | 'monotonic'>;
   /** Largest number of requests in one batch. */
   readonly maxBatch: number;
+  /** Requests differ in weight: a batch of more than one weighs at most `max`. */
+  readonly weight?: { readonly max: number; readonly of: (request: Request) => number };
   /** Largest number of waiting requests. One more fails at once with {@link BatcherFull}. */
   readonly maxWaiting: number;
   /** Batches in progress at the same time. Default: 1. */
@@ -103,9 +105,13 @@ export class Batcher<Request, Response> {
   }
 
   #takeBatch(): readonly Entry<Request, Response>[] {
+    const { maxBatch, weight } = this.#options;
     const batch: Entry<Request, Response>[] = [];
+    let weighs = 0;
     for (const entry of this.#waiting) {
-      if (batch.length >= this.#options.maxBatch) break;
+      if (batch.length >= maxBatch) break;
+      weighs += weight?.of(entry.request) ?? 0;
+      if (weight !== undefined && batch.length > 0 && weighs > weight.max) break;
       this.#waiting.delete(entry);
       batch.push(entry);
     }

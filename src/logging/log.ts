@@ -26,6 +26,7 @@ export type LogEvent =
   | 'foreign-value'
   | 'config'
   | 'node-name-shared'
+  | 'node-frames-missed'
   | 'descriptors-exhausted'
   | 'internal-error';
 

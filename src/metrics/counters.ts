@@ -44,6 +44,8 @@ export class Counters {
   /** Users who got one more timeout from the mass-timeout breaker (rule HB6). */
   massTimeoutsHeld = 0;
   stallCreditedMs = 0;
+  /** Frames that other nodes sent to this one and that it never got (rule DL7). */
+  nodeFramesMissed = 0;
   readonly logouts: Record<LogoutReason, number> = zeros(LOGOUT_REASONS);
   /** Messages to users by the status that the sender got. A `queued` message that is lost later counts as `dropped` too. */
   readonly messages: Record<DeliveryStatus, number> = zeros(DELIVERY_STATUSES);

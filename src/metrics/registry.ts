@@ -118,6 +118,11 @@ function bindCounters(registry: Registry, counters: Counters): void {
     'Time that nobody could observe and that was not charged to users.',
     () => counters.stallCreditedMs / 1000,
   );
+  bind(
+    'lingxi_node_frames_missed_total',
+    'Frames from other nodes to this one that were lost.',
+    () => counters.nodeFramesMissed,
+  );
   bindLabelledCounters(registry, counters);
 }
 

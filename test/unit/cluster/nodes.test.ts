@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { Inbox } from '../../../src/cluster/inbox.ts';
 import { NodeCalls } from '../../../src/cluster/node-calls.ts';
 import type { NodeSighting } from '../../../src/cluster/node-directory.ts';
 import { Nodes } from '../../../src/cluster/nodes.ts';
@@ -25,11 +26,13 @@ function deployment(...names: readonly string[]) {
   let ids = 0;
   const nodes = names.map((node) => {
     let draining = false;
+    const inbox = new Inbox({ bus, node, log, counters: { nodeFramesMissed: 0 } });
+    void inbox.listen();
     return new Nodes({
       node,
       clock,
       log,
-      calls: new NodeCalls({ bus, node, clock, log, newId: () => `${(ids += 1)}` }),
+      calls: new NodeCalls({ post: bus.postOf(node), inbox, clock, newId: () => `${(ids += 1)}` }),
       directory: {
         announce: (told) => Promise.resolve(void announced.push({ node, ...told })),
         list: () =>

@@ -1,23 +1,65 @@
 import type { Bus } from '../../../src/cluster/bus.ts';
+import { nodeTopic } from '../../../src/cluster/inbox.ts';
+import type { Parcel, Post, Routed, Whereabouts } from '../../../src/cluster/post.ts';
 
-/** Pub/sub between nodes of one process: as Redis, at most once and to whoever listens. */
+/** Where the users of a test are: on which nodes each has a socket; absent: offline. */
+export type Places = ReadonlyMap<number, Whereabouts>;
+
+/** Pub/sub and frames between nodes of one process: as Redis, at most once and to whoever listens. */
 export class Switchboard implements Bus {
   readonly #handlers = new Map<string, (text: string) => void>();
+  readonly #numbers = new Map<string, number>();
   /** Whoever publishes is told that the way is cut. */
   cut = false;
-  /** What is published reaches nobody. */
+  /** What is published reaches nobody, and nobody notices. */
   lossy = false;
+  places: Places = new Map();
   readonly published: { readonly topic: string; readonly text: string }[] = [];
 
   publish(topic: string, text: string): Promise<void> {
-    if (this.cut) return Promise.reject(new Error('the way is cut'));
-    this.published.push({ topic, text });
-    if (!this.lossy) this.#handlers.get(topic)?.(text);
-    return Promise.resolve();
+    return this.#publish(topic, text).then(() => undefined);
   }
 
   subscribe(topic: string, handler: (text: string) => void): Promise<void> {
     this.#handlers.set(topic, handler);
     return Promise.resolve();
+  }
+
+  /** The frames of one node. */
+  postOf(from: string): Post {
+    const tell = async (node: string, fields: string): Promise<boolean> => {
+      const number = (this.#numbers.get(`${from} ${node}`) ?? 0) + 1;
+      this.#numbers.set(`${from} ${node}`, number);
+      return this.#publish(nodeTopic(node), `{"n":${number},"from":${JSON.stringify(from)},${fields}}`);
+    };
+    return {
+      tell,
+      route: (parcels) => Promise.all(parcels.map((parcel) => this.#route(from, parcel, tell))),
+    };
+  }
+
+  async #publish(topic: string, text: string): Promise<boolean> {
+    if (this.cut) throw new Error('the way is cut');
+    this.published.push({ topic, text });
+    const handler = this.#handlers.get(topic);
+    if (!this.lossy) handler?.(text);
+    return handler !== undefined;
+  }
+
+  async #route(from: string, { id, users, fields }: Parcel, tell: Post['tell']): Promise<Routed> {
+    if (this.cut) throw new Error('the way is cut');
+    const whereabouts = users === 'all' ? [] : users.map((user) => this.places.get(user) ?? 'offline');
+    const everybody = [...this.#handlers.keys()].map((topic) => topic.replace(/^node:/, ''));
+    const named = users === 'all' ? everybody : whereabouts.flatMap((at) => (Array.isArray(at) ? at : []));
+    const nodes = [...new Set<string>(named)].filter((node) => node !== from);
+    const routed = nodes.map(async (node) => {
+      const there =
+        users === 'all' ? [] : users.filter((_, index) => (whereabouts[index] ?? '').includes(node));
+      const addressees =
+        users === 'all' ? '"all":true' : `"users":[${there.map((u) => `[${u},0]`).join(',')}]`;
+      const heard = await tell(node, `"id":"${id}",${addressees},${fields}`);
+      return { node, heard, users: there.length };
+    });
+    return { nodes: await Promise.all(routed), whereabouts };
   }
 }

@@ -20,8 +20,8 @@ export interface Connected {
   readonly connection: ClientConnection;
 }
 
-export function openLibrary(options: ManagerOptions = {}): Library {
-  const clock = new FakeClock();
+/** Several managers may share one clock. */
+export function openLibrary(options: ManagerOptions = {}, clock = new FakeClock()): Library {
   const manager = new ConnectionManager({ clock, ...options });
   manager.start();
   let last = 0;

@@ -13,6 +13,8 @@ export const SCRIPT_NAMES = [
   'knows',
   'acknowledge',
   'nodes',
+  'route',
+  'tell',
 ] as const;
 
 export type ScriptName = (typeof SCRIPT_NAMES)[number];

@@ -16,6 +16,7 @@ import {
 import { RedisChanges } from './changes.ts';
 import { RedisDuties } from './duties.ts';
 import { RedisNodes } from './nodes.ts';
+import { RedisPost } from './post.ts';
 import {
   parseClaimAnswer,
   parseEndAnswer,
@@ -66,6 +67,8 @@ export class RedisPresenceStore implements PresenceStore {
   readonly #changes: RedisChanges;
   /** The nodes that share this Redis. */
   readonly nodes: RedisNodes;
+  /** Frames to them. */
+  readonly post: RedisPost;
   /** The world of the newest renewal: what is restated, is restated in it. */
   #birth: string | undefined;
   /** Claims of many users that are under way. */
@@ -80,6 +83,7 @@ export class RedisPresenceStore implements PresenceStore {
       this.#run(name, args);
     this.#duties = new RedisDuties({ link, node, prefix, now, run });
     this.nodes = new RedisNodes({ link, node, prefix, run });
+    this.post = new RedisPost(run);
   }
 
   async renew(request: RenewRequest): Promise<RenewAnswer> {

@@ -24,6 +24,7 @@ local MIRROR_TTL_MS = 60000
 local TIMELINE_LENGTH = 100
 local MAX_FOREIGN = 100
 local MAX_UNSETTLED = 100
+local SENT_TTL_MS = 86400000
 local GROUP = 'settlers'
 
 -- A script writes the same times over and over: each is formatted once.
@@ -371,4 +372,20 @@ local function lose(n, id, rev, reason)
   told[n] = true
   -- Pub/sub ignores the database: the channel names it. Who may not publish is told by the renewal alone.
   redis.pcall('PUBLISH', prefix .. 'lingxi:' .. settings[4] .. ':lost:' .. n, id)
+end
+
+-- A frame to another node, numbered from this one to that one (rule DL7). Answers 1 where somebody listens there, else 0.
+local function post(to, fields)
+  local sent = prefix .. 'lingxi:sent:' .. node
+  local number = redis.pcall('HINCRBY', sent, to, 1)
+  if type(number) ~= 'number' then
+    -- A foreign program has put something else there: the numbers begin anew.
+    note_foreign(sent)
+    redis.call('DEL', sent)
+    number = redis.call('HINCRBY', sent, to, 1)
+  end
+  redis.call('PEXPIRE', sent, SENT_TTL_MS)
+  local frame = '{"n":' .. num(number) .. ',"from":' .. cjson.encode(node) .. ',' .. fields .. '}'
+  local heard = redis.pcall('PUBLISH', prefix .. 'lingxi:' .. settings[4] .. ':node:' .. to, frame)
+  return type(heard) == 'number' and heard > 0 and 1 or 0
 end

@@ -1,12 +1,13 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { LocalRouter } from '../../../src/cluster/local-router.ts';
+import { LocalDelivery } from '../../../src/cluster/local-delivery.ts';
 import { PushRate } from '../../../src/cluster/push-rate.ts';
+import { PushRouter } from '../../../src/cluster/push-router.ts';
 import type { PushReport, PushRequest } from '../../../src/protocol/delivery.ts';
 import { type Library, openLibrary } from '../connection/library.ts';
 
 type Known = { readonly status: 'online' | 'offline'; readonly socketsElsewhere: number };
 
-describe('LocalRouter', () => {
+describe('PushRouter on one node', () => {
   let library: Library;
   let known: Map<number, Known>;
   let unreachable: boolean;
@@ -16,7 +17,7 @@ describe('LocalRouter', () => {
     unreachable = false;
   });
 
-  function router(options: { readonly perSecond?: number } = {}): LocalRouter {
+  function router(options: { readonly perSecond?: number } = {}): PushRouter {
     const presence = {
       locate: (userIds: readonly number[]) =>
         unreachable
@@ -24,10 +25,12 @@ describe('LocalRouter', () => {
           : Promise.resolve(userIds.map((userId) => known.get(userId))),
     };
     const rate = new PushRate(options.perSecond ?? 0, library.clock);
-    return new LocalRouter({ manager: library.manager, presence, rate });
+    const { manager } = library;
+    const delivery = new LocalDelivery(manager, rate);
+    return new PushRouter({ manager, delivery, presence, mayBeOnSeveralNodes: false });
   }
   async function push(
-    to: LocalRouter,
+    to: PushRouter,
     request: Partial<PushRequest> & Pick<PushRequest, 'to'>,
   ): Promise<PushReport> {
     const report = to.push({ type: 'news', dataText: '1', ...request });

@@ -1,0 +1,100 @@
+import type { ConnectionManager } from '../connection/connection-manager.ts';
+import type { Outgoing } from '../connection/outgoing.ts';
+import type { Delivery } from '../protocol/delivery.ts';
+import type { PushRate } from './push-rate.ts';
+
+const DEFAULT_ACK_TIMEOUT_MS = 5000;
+/** Lists up to this long are handed over at once; longer ones go through the dispatch queue, in slices. */
+const INLINE_USERS = 64;
+
+/** What a push says of acknowledgements. */
+export interface AckWish {
+  readonly ack?: boolean;
+  readonly timeoutMs?: number;
+}
+
+/** A message that was handed to connections of this node. */
+export interface HandedOver {
+  /** One for each user, in the order asked. */
+  readonly deliveries: Promise<readonly Delivery[]>;
+  /** Whether somebody is asked to acknowledge. */
+  readonly awaitsAcks: boolean;
+  /** The same, once every user who was asked has acknowledged, or the time is over. Never rejects. */
+  acknowledged(deliveries: readonly Delivery[]): Promise<readonly Delivery[]>;
+}
+
+/** Hands messages to the connections of this node. It counts nothing: whoever answers the sender counts the outcome. */
+export class LocalDelivery {
+  readonly #manager: ConnectionManager;
+  readonly #rate: PushRate;
+
+  constructor(manager: ConnectionManager, rate: PushRate) {
+    this.#manager = manager;
+    this.#rate = rate;
+  }
+
+  /** Hands over, or puts into the dispatch queue, before it returns: pushes keep their order (rule DL4). */
+  begin(message: Outgoing, userIds: readonly number[], wish: AckWish): HandedOver {
+    const deliveries =
+      userIds.length <= INLINE_USERS
+        ? Promise.resolve(this.#inline(userIds, message))
+        : this.#sliced(userIds, message);
+    const waits = wish.ack === true ? this.#acknowledgements(userIds, message, wish.timeoutMs) : undefined;
+    return {
+      deliveries,
+      awaitsAcks: waits !== undefined && waits.size > 0,
+      acknowledged: (handed) => withAcks(handed, waits),
+    };
+  }
+
+  #inline(userIds: readonly number[], message: Outgoing): readonly Delivery[] {
+    return userIds.map((userId) =>
+      this.#admits(userId) ? this.#manager.deliverTo(userId, message) : dropped(userId, 'rate'),
+    );
+  }
+
+  async #sliced(userIds: readonly number[], message: Outgoing): Promise<readonly Delivery[]> {
+    const admitted = new Set(userIds.filter((userId) => this.#admits(userId)));
+    const dispatched = this.#manager.sendToUsers(admitted, message);
+    if (dispatched === undefined) return userIds.map((userId) => dropped(userId, 'dispatch-full'));
+    const { results } = await dispatched;
+    return userIds.map((userId) => results?.get(userId) ?? dropped(userId, 'rate'));
+  }
+
+  /** The rate counts where a message is delivered: a user without a connection here uses none of it. */
+  #admits(userId: number): boolean {
+    return !this.#manager.isUserOnline(userId) || this.#rate.admit(userId);
+  }
+
+  /** Waits begin in the turn in which the frames leave: no answer can come earlier. */
+  #acknowledgements(
+    userIds: readonly number[],
+    message: Outgoing,
+    timeoutMs = DEFAULT_ACK_TIMEOUT_MS,
+  ): ReadonlyMap<number, Promise<boolean>> {
+    const askable = userIds.filter((userId) =>
+      this.#manager.connectionsOf(userId).some(({ speaksV1 }) => speaksV1),
+    );
+    return new Map(
+      askable.map((userId) => [userId, this.#manager.acknowledged(message, { userId, timeoutMs })]),
+    );
+  }
+}
+
+async function withAcks(
+  deliveries: readonly Delivery[],
+  waits: ReadonlyMap<number, Promise<boolean>> | undefined,
+): Promise<readonly Delivery[]> {
+  if (waits === undefined) return deliveries;
+  return Promise.all(
+    deliveries.map(async (delivery) => {
+      const handedOver = delivery.status === 'written' || delivery.status === 'queued';
+      const acked = handedOver && ((await waits.get(delivery.userId)) ?? false);
+      return acked ? { ...delivery, status: 'acked' as const } : delivery;
+    }),
+  );
+}
+
+function dropped(userId: number, reason: 'rate' | 'dispatch-full'): Delivery {
+  return { userId, status: 'dropped', connections: 0, reason };
+}

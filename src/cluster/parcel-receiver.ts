@@ -1,0 +1,147 @@
+import type { ConnectionManager } from '../connection/connection-manager.ts';
+import type { Clock } from '../lib/clock.ts';
+import { inBackground } from '../logging/internal-error.ts';
+import type { Log } from '../logging/log.ts';
+import type { Delivery } from '../protocol/delivery.ts';
+import { PROTOCOL_TYPES } from '../protocol/frames.ts';
+import { topLevelValues } from '../protocol/json-spans.ts';
+import type { Inbox, NodeFrame } from './inbox.ts';
+import type { AckWish, LocalDelivery } from './local-delivery.ts';
+import { outcomeText, type ParcelOutcome } from './parcel-outcomes.ts';
+import { MAX_PARCEL_USERS, type Post } from './post.ts';
+import { MAX_ACK_TIMEOUT_MS, MAX_TYPE_LENGTH } from './push-request.ts';
+
+/** Outcomes for one node leave together at the end of a turn, or at this many characters. */
+const MAX_OUTCOMES_TEXT = 500_000;
+
+export interface ParcelReceiverOptions {
+  readonly manager: ConnectionManager;
+  readonly delivery: LocalDelivery;
+  readonly post: Pick<Post, 'tell'>;
+  readonly inbox: Pick<Inbox, 'on'>;
+  readonly clock: Pick<Clock, 'defer'>;
+  readonly log: Log;
+}
+
+/** A user of a parcel, and the epoch of the user's newest socket on this node when the sender looked. */
+interface Addressee {
+  readonly userId: number;
+  readonly epoch: number;
+}
+
+interface ReceivedParcel extends AckWish {
+  readonly id: string;
+  readonly from: string;
+  readonly users: readonly Addressee[] | 'all';
+  readonly type: string;
+  readonly dataText: string;
+}
+
+/** Delivers what other nodes hand to this one, and answers them. It never routes on (rule DL6). */
+export class ParcelReceiver {
+  readonly #options: ParcelReceiverOptions;
+  /** Texts of outcomes by the node that waits for them. */
+  readonly #outcomes = new Map<string, string[]>();
+  #textLength = 0;
+
+  constructor(options: ParcelReceiverOptions) {
+    this.#options = options;
+    options.inbox.on('parcel', (frame) => {
+      const parcel = parseParcel(frame);
+      if (parcel !== undefined) this.#deliver(parcel);
+      return parcel !== undefined;
+    });
+  }
+
+  #deliver(parcel: ReceivedParcel): void {
+    const work = parcel.users === 'all' ? this.#deliverToAll(parcel) : this.#deliverTo(parcel, parcel.users);
+    inBackground(this.#options.log, work);
+  }
+
+  async #deliverToAll({ id, from, type, dataText }: ReceivedParcel): Promise<void> {
+    const { manager } = this.#options;
+    const dispatched = manager.broadcastPrepared(manager.prepareText(type, dataText));
+    const counts = dispatched === undefined ? { dropped: manager.onlineCount() } : (await dispatched).counts;
+    this.#answer(from, { id, counts, awaitsAcks: false });
+  }
+
+  async #deliverTo(parcel: ReceivedParcel, users: readonly Addressee[]): Promise<void> {
+    const { manager, delivery } = this.#options;
+    const { id, from, type, dataText } = parcel;
+    const isCurrent = ({ userId, epoch }: Addressee): boolean =>
+      manager.connectionsOf(userId).some(({ registration }) => registration.epoch >= epoch);
+    const present = users.filter(isCurrent).map(({ userId }) => userId);
+    // Whose socket is gone may be back on another node by now: nobody here can say what is true.
+    const gone = users.filter((user) => !isCurrent(user)).map(({ userId }) => unknown(userId));
+    const message = manager.prepareText(type, dataText, parcel.ack === true);
+    const handed = delivery.begin(message, present, parcel);
+    const deliveries = await handed.deliveries;
+    this.#answer(from, { id, deliveries: [...deliveries, ...gone], awaitsAcks: handed.awaitsAcks });
+    if (!handed.awaitsAcks) return;
+    this.#answer(from, { id, deliveries: await handed.acknowledged(deliveries), awaitsAcks: false });
+  }
+
+  #answer(node: string, outcome: ParcelOutcome): void {
+    if (this.#outcomes.size === 0) this.#options.clock.defer(() => this.#flush());
+    const texts = this.#outcomes.get(node) ?? [];
+    this.#outcomes.set(node, texts);
+    const text = outcomeText(outcome);
+    texts.push(text);
+    this.#textLength += text.length;
+    if (this.#textLength >= MAX_OUTCOMES_TEXT) this.#flush();
+  }
+
+  #flush(): void {
+    const { post } = this.#options;
+    for (const [node, texts] of this.#outcomes) {
+      // The sender gives up after its time where the answer finds no way.
+      post.tell(node, `"kind":"outcomes","of":[${texts.join(',')}]`).catch(() => undefined);
+    }
+    this.#outcomes.clear();
+    this.#textLength = 0;
+  }
+}
+
+function unknown(userId: number): Delivery {
+  return { userId, status: 'unknown', connections: 0 };
+}
+
+function parseParcel({ from, members, text }: NodeFrame): ReceivedParcel | undefined {
+  const { id, type, ack, timeoutMs } = members;
+  const users = members['all'] === true ? 'all' : parseAddressees(members['users']);
+  const dataText = topLevelValues(text).get('data');
+  if (users === undefined || dataText === undefined || typeof id !== 'string') return undefined;
+  if (typeof type !== 'string' || type === '' || type.length > MAX_TYPE_LENGTH) return undefined;
+  if (PROTOCOL_TYPES.has(type)) return undefined;
+  if (ack !== undefined && typeof ack !== 'boolean') return undefined;
+  if (timeoutMs !== undefined && !isTimeout(timeoutMs)) return undefined;
+  return {
+    id,
+    from,
+    users,
+    type,
+    dataText,
+    ...(ack === undefined ? {} : { ack }),
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+  };
+}
+
+function parseAddressees(value: unknown): readonly Addressee[] | undefined {
+  if (!Array.isArray(value) || value.length > MAX_PARCEL_USERS) return undefined;
+  const users: Addressee[] = [];
+  for (const item of value) {
+    if (!Array.isArray(item)) return undefined;
+    const [userId, epoch] = item as readonly unknown[];
+    if (!isWhole(userId) || !isWhole(epoch)) return undefined;
+    users.push({ userId, epoch });
+  }
+  return users;
+}
+
+function isWhole(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function isTimeout(value: unknown): value is number {
+  return isWhole(value) && value >= 1 && value <= MAX_ACK_TIMEOUT_MS;
+}

@@ -1,0 +1,157 @@
+import type { ConnectionManager } from '../connection/connection-manager.ts';
+import { countDelivery, type Outgoing } from '../connection/outgoing.ts';
+import type {
+  Delivery,
+  DeliveryCounts,
+  DeliveryStatus,
+  PushReport,
+  PushRequest,
+} from '../protocol/delivery.ts';
+import type { HandedOver, LocalDelivery } from './local-delivery.ts';
+import { bestOf, type RemoteDelivery } from './remote-delivery.ts';
+import type { Router } from './router.ts';
+
+export interface PushRouterOptions {
+  readonly manager: ConnectionManager;
+  readonly delivery: LocalDelivery;
+  readonly presence: Whereabouts;
+  /** Absent where there is no other node. */
+  readonly remote?: RemoteDelivery | undefined;
+  /** Whether a user with a connection here may have more of them on other nodes (session policy `multi`). */
+  readonly mayBeOnSeveralNodes: boolean;
+}
+
+/** Where users are, as presence knows it; rejects while the store is unreachable. */
+export interface Whereabouts {
+  locate(userIds: readonly number[]): Promise<
+    readonly (
+      | {
+          readonly status: 'online' | 'offline';
+          /** Sockets on other nodes than this one. */
+          readonly socketsElsewhere: number;
+        }
+      | undefined
+    )[]
+  >;
+}
+
+/**
+ * Delivers to the connections of this node, hands over to the nodes that hold the others, and says of everyone else what
+ * presence knows. It counts the outcome of each message to a user once, as it tells the sender.
+ */
+export class PushRouter implements Router {
+  readonly #options: PushRouterOptions;
+
+  constructor(options: PushRouterOptions) {
+    this.#options = options;
+  }
+
+  async push(request: PushRequest): Promise<PushReport> {
+    const { manager, delivery } = this.#options;
+    const { to } = request;
+    const message = manager.prepareText(request.type, request.dataText, request.ack === true);
+    if ('all' in to) return this.#pushToAll(request, message);
+    // One delivery and one result for each user, in the order in which they are first named.
+    const userIds = 'userId' in to ? [to.userId] : [...new Set(to.userIds)];
+    // Handed over before anything is awaited, so that pushes keep the order in which they were made (rule DL4).
+    const local = delivery.begin(message, userIds, request);
+    const elsewhere = this.#elsewhere(request, userIds);
+    const [here, there] = await Promise.all([acknowledged(local), elsewhere]);
+    const results = here.map((result) => {
+      const remote = there.get(result.userId);
+      return remote === undefined ? result : result.status === 'offline' ? remote : bestOf(result, remote);
+    });
+    for (const result of results) countDelivery(manager.counters, result);
+    return { results, counts: count(results) };
+  }
+
+  /**
+   * Delivers to the connections of this node alone, for what every node hears: the node with the user counts the outcome.
+   * Where `answersForAbsent`, this node also counts whoever is connected nowhere.
+   */
+  async pushHere(request: PushRequest, answersForAbsent: boolean): Promise<void> {
+    const { manager, delivery } = this.#options;
+    const { to } = request;
+    const message = manager.prepareText(request.type, request.dataText, request.ack === true);
+    if ('all' in to) {
+      await this.#broadcast(message);
+      return;
+    }
+    const userIds = 'userId' in to ? [to.userId] : [...new Set(to.userIds)];
+    const results = await acknowledged(delivery.begin(message, userIds, request));
+    const absent = results.filter(({ status }) => status === 'offline').map(({ userId }) => userId);
+    for (const result of results) if (result.status !== 'offline') countDelivery(manager.counters, result);
+    if (!answersForAbsent || absent.length === 0) return;
+    for (const result of (await this.#located(absent)).values())
+      if (result.status === 'offline') countDelivery(manager.counters, result);
+  }
+
+  async #pushToAll(request: PushRequest, message: Outgoing): Promise<PushReport> {
+    const { manager, remote } = this.#options;
+    const elsewhere: Promise<DeliveryCounts> | DeliveryCounts = remote?.deliverToAll(request) ?? {};
+    const [here, there] = await Promise.all([this.#broadcast(message), elsewhere]);
+    // Each node has counted its own users; of a node that is silent nobody else can.
+    manager.counters.messages.unknown += there.unknown ?? 0;
+    return { counts: sum(here, there) };
+  }
+
+  async #broadcast(message: Outgoing): Promise<DeliveryCounts> {
+    const { manager } = this.#options;
+    const dispatched = manager.broadcastPrepared(message);
+    return dispatched === undefined ? { dropped: manager.onlineCount() } : (await dispatched).counts;
+  }
+
+  /** What is known of users beside what this node can deliver to them. */
+  #elsewhere(
+    request: PushRequest,
+    userIds: readonly number[],
+  ): Promise<ReadonlyMap<number, Delivery>> | ReadonlyMap<number, Delivery> {
+    const { manager, remote, mayBeOnSeveralNodes } = this.#options;
+    const asked =
+      remote !== undefined && mayBeOnSeveralNodes
+        ? userIds
+        : userIds.filter((userId) => !manager.isUserOnline(userId));
+    if (asked.length === 0) return NOBODY;
+    return remote === undefined
+      ? this.#located(asked)
+      : remote
+          .deliver(request, asked)
+          .then((deliveries) => new Map(deliveries.map((delivery) => [delivery.userId, delivery])));
+  }
+
+  /** Of users without a connection here: offline, online without a socket, or on another node that nobody asked. */
+  async #located(userIds: readonly number[]): Promise<ReadonlyMap<number, Delivery>> {
+    const { presence } = this.#options;
+    const users = await presence.locate(userIds).catch(() => undefined);
+    return new Map(
+      userIds.map((userId, index): [number, Delivery] => {
+        if (users === undefined) return [userId, { userId, status: 'unknown', connections: 0 }];
+        const user = users[index];
+        if (user?.status !== 'online') return [userId, { userId, status: 'offline', connections: 0 }];
+        // A socket of this node that presence still counts has ended: this node would have it.
+        return user.socketsElsewhere > 0
+          ? [userId, { userId, status: 'unknown', connections: 0 }]
+          : [userId, { userId, status: 'offline', connections: 0, reason: 'no-connection' }];
+      }),
+    );
+  }
+}
+
+const NOBODY: ReadonlyMap<number, Delivery> = new Map();
+
+async function acknowledged(handed: HandedOver): Promise<readonly Delivery[]> {
+  return handed.acknowledged(await handed.deliveries);
+}
+
+function count(results: readonly Delivery[]): DeliveryCounts {
+  const counts: Partial<Record<DeliveryStatus, number>> = {};
+  for (const { status } of results) counts[status] = (counts[status] ?? 0) + 1;
+  return counts;
+}
+
+function sum(left: DeliveryCounts, right: DeliveryCounts): DeliveryCounts {
+  const counts: Partial<Record<DeliveryStatus, number>> = { ...left };
+  for (const [status, number] of Object.entries(right) as [DeliveryStatus, number][])
+    counts[status] = (counts[status] ?? 0) + number;
+  return counts;
+}

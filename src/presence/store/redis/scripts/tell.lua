@@ -1,0 +1,5 @@
+-- tell: one frame to another node. Rule DL7.
+-- ARGV[6] node   ARGV[7] members of the frame, as JSON text
+-- Answers 1 where somebody listens there, else 0.
+
+return post(ARGV[6], ARGV[7])

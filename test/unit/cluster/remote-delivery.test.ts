@@ -1,0 +1,205 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { Inbox } from '../../../src/cluster/inbox.ts';
+import { LocalDelivery } from '../../../src/cluster/local-delivery.ts';
+import { ParcelReceiver } from '../../../src/cluster/parcel-receiver.ts';
+import { PushRate } from '../../../src/cluster/push-rate.ts';
+import { PushRouter } from '../../../src/cluster/push-router.ts';
+import { RemoteDelivery } from '../../../src/cluster/remote-delivery.ts';
+import { FakeClock } from '../../../src/lib/fake-clock.ts';
+import { silentLog } from '../../../src/logging/log.ts';
+import type { PushReport, PushRequest } from '../../../src/protocol/delivery.ts';
+import { type Library, openLibrary } from '../connection/library.ts';
+import { Switchboard } from './switchboard.ts';
+
+interface Side {
+  readonly library: Library;
+  readonly router: PushRouter;
+}
+
+describe('[DL6] messages between nodes', () => {
+  let bus: Switchboard;
+  let clock: FakeClock;
+  let a: Side;
+  let b: Side;
+  beforeEach(async () => {
+    bus = new Switchboard();
+    clock = new FakeClock();
+    a = await join('a');
+    b = await join('b');
+  });
+
+  /** All nodes share one time. */
+  async function join(node: string, mayBeOnSeveralNodes = false): Promise<Side> {
+    const library = openLibrary({}, clock);
+    const { manager } = library;
+    const inbox = new Inbox({ bus, node, log: silentLog, counters: manager.counters });
+    const delivery = new LocalDelivery(manager, new PushRate(0, clock));
+    const post = bus.postOf(node);
+    let ids = 0;
+    const ways = {
+      post,
+      inbox,
+      clock,
+      manager,
+      delivery,
+      log: silentLog,
+      newId: () => `${node}${(ids += 1)}`,
+    };
+    new ParcelReceiver(ways);
+    await inbox.listen();
+    const presence = { locate: () => Promise.reject(new Error('not asked')) };
+    const router = new PushRouter({
+      manager,
+      delivery,
+      presence,
+      mayBeOnSeveralNodes,
+      remote: new RemoteDelivery(ways),
+    });
+    return { library, router };
+  }
+
+  async function push(
+    { router, library }: Side,
+    request: Partial<PushRequest> & Pick<PushRequest, 'to'>,
+    forMs = 10_000,
+  ): Promise<PushReport> {
+    const report = router.push({ type: 'news', dataText: '1', ...request });
+    await library.clock.advanceAsync(forMs, 50);
+    return report;
+  }
+
+  it('are written by the node that holds the user, and counted by the sender alone', async () => {
+    const { socket } = b.library.connect({ userId: 1 });
+    bus.places = new Map([[1, ['b']]]);
+    expect(await push(a, { to: { userId: 1 } })).toEqual({
+      results: [{ userId: 1, status: 'written', connections: 1 }],
+      counts: { written: 1 },
+    });
+    expect(socket.types).toEqual(['news']);
+    expect(a.library.manager.counters.messages).toMatchObject({ written: 1, unknown: 0 });
+    expect(b.library.manager.counters.messages).toMatchObject({ written: 0 });
+  });
+
+  it('are unknown after 500 ms without an answer, not sooner, and at once where nobody listens', async () => {
+    bus.places = new Map<number, readonly string[]>([
+      [1, ['b']],
+      [2, ['gone']],
+    ]);
+    const nobody = a.router.push({ to: { userId: 2 }, type: 'x', dataText: '1' });
+    await a.library.clock.advanceAsync(1);
+    expect((await nobody).counts).toEqual({ unknown: 1 });
+    bus.lossy = true;
+    let counts: unknown;
+    void a.router
+      .push({ to: { userId: 1 }, type: 'x', dataText: '1' })
+      .then((report) => (counts = report.counts));
+    await a.library.clock.advanceAsync(495, 5);
+    expect(counts).toBeUndefined();
+    await a.library.clock.advanceAsync(10, 5);
+    expect(counts).toEqual({ unknown: 1 });
+  });
+
+  it('are unknown where the store is unreachable', async () => {
+    bus.cut = true;
+    expect((await push(a, { to: { userIds: [1, 2] } })).counts).toEqual({ unknown: 2 });
+    expect((await push(a, { to: { all: true } })).counts).toEqual({});
+  });
+
+  it('[scenario 44] are unknown where the socket has gone meanwhile: the node never routes on', async () => {
+    bus.places = new Map([[1, ['b']]]);
+    expect((await push(a, { to: { userId: 1 } })).results).toEqual([
+      { userId: 1, status: 'unknown', connections: 0 },
+    ]);
+    expect(bus.published.filter(({ topic }) => topic === 'node:a')).toHaveLength(1);
+    expect(bus.published.filter(({ topic }) => topic === 'node:b')).toHaveLength(1);
+  });
+
+  it('are not given to a socket that is older than the one the store knows of', async () => {
+    const { socket } = b.library.connect({ userId: 1 });
+    await bus
+      .postOf('a')
+      .tell('b', '"id":"x","users":[[1,9007199254740991]],"kind":"parcel","type":"late","data":1');
+    await a.library.clock.advanceAsync(10);
+    expect(socket.types).toEqual([]);
+    expect(bus.published.at(-1)?.text).toContain('[1,"unknown",0]');
+  });
+
+  it('are acked where the client on the other node says so in its time, else written', async () => {
+    const [says, silent] = [1, 2].map((userId) =>
+      b.library.connect({ userId, protocol: 'lingxi.v1' as const }),
+    );
+    bus.places = new Map([
+      [1, ['b']],
+      [2, ['b']],
+    ]);
+    const report = a.router.push({
+      to: { userIds: [1, 2] },
+      type: 'ask',
+      dataText: '1',
+      ack: true,
+      timeoutMs: 3000,
+    });
+    await a.library.clock.advanceAsync(600, 50);
+    says?.socket.hear({ type: 'ack', id: says.socket.envelopes.at(-1)?.id });
+    expect(silent?.socket.types.at(-1)).toBe('ask');
+    await a.library.clock.advanceAsync(4000, 50);
+    expect((await report).results?.map(({ status }) => status)).toEqual(['acked', 'written']);
+  });
+
+  it('reach all sockets of a user under multi, here and there, and tell the better outcome', async () => {
+    const c = await join('c', true);
+    c.library.connect({ userId: 1 });
+    b.library.connect({ userId: 1 });
+    bus.places = new Map([[1, ['b']]]);
+    expect((await push(c, { to: { userId: 1 } })).results).toEqual([
+      { userId: 1, status: 'written', connections: 2 },
+    ]);
+  });
+
+  it('[DL5] to all are counted over all nodes, each node counting its own', async () => {
+    for (const userId of [1, 2]) a.library.connect({ userId });
+    for (const userId of [3, 4, 5]) b.library.connect({ userId });
+    expect(await push(a, { to: { all: true } })).toEqual({ counts: { written: 5 } });
+    expect(a.library.manager.counters.messages.written).toBe(2);
+    expect(b.library.manager.counters.messages.written).toBe(3);
+  });
+
+  it('[DL4] keep their order, whatever their size', async () => {
+    const { socket } = b.library.connect({ userId: 1 });
+    bus.places = new Map([[1, ['b']]]);
+    const many = Array.from({ length: 1500 }, (_, user) => user);
+    const big = JSON.stringify('x'.repeat(200_000));
+    const reports = [
+      a.router.push({ to: { userIds: many }, type: 'list', dataText: '1' }),
+      a.router.push({ to: { userId: 1 }, type: 'big', dataText: big }),
+      a.router.push({ to: { userId: 1 }, type: 'small', dataText: '1' }),
+    ];
+    await a.library.clock.advanceAsync(1000, 10);
+    await Promise.all(reports);
+    expect(socket.types).toEqual(['list', 'big', 'small']);
+  });
+
+  it('[DL7] over the limit of a frame are dropped as by a full queue, and never sent', async () => {
+    bus.places = new Map([[1, ['b']]]);
+    const report = await push(a, { to: { userId: 1 }, dataText: JSON.stringify('é'.repeat(500_000)) });
+    expect(report.results).toEqual([{ userId: 1, status: 'dropped', connections: 0, reason: 'queue-full' }]);
+    expect(bus.published).toEqual([]);
+  });
+
+  it('answers that nobody waits for, or of a wrong shape, change nothing', async () => {
+    const { postOf } = bus;
+    const post = postOf.call(bus, 'b');
+    const wrong = [
+      '1',
+      '[1]',
+      '[{"id":1}]',
+      '[{"id":"x","out":[[1,"bad",0]]}]',
+      '[{"id":"x","counts":{"a":1}}]',
+    ];
+    for (const of of [...wrong, '[{"id":"late","out":[[1,"written",1]]}]'])
+      await post.tell('a', `"kind":"outcomes","of":${of}`);
+    b.library.connect({ userId: 1 });
+    bus.places = new Map([[1, ['b']]]);
+    expect((await push(a, { to: { userId: 1 } })).counts).toEqual({ written: 1 });
+  });
+});
