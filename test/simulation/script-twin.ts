@@ -108,10 +108,16 @@ export const TWINS: Readonly<Record<ScriptName, Twin>> = {
     );
     return { rules: 1, script: reply };
   },
-  nodes(_redis, _call, reply) {
-    return { rules: reply, script: reply };
-  },
+  nodes: noRules,
+  // Frames between nodes change no presence, and the simulator sends none.
+  route: noRules,
+  tell: noRules,
 };
+
+/** What the rules say nothing of. */
+function noRules(_redis: SimulatedRedis, _call: ScriptCall, reply: Reply): Answers {
+  return { rules: reply, script: reply };
+}
 
 /** In the order of `claim.lua`. */
 function toClaim(fields: readonly (string | number)[]): Claim {
