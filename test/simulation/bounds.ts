@@ -57,6 +57,10 @@ export const BOUNDS: Readonly<Record<string, Bound>> = {
     document: 'OPERATING',
     says: 'After an outage of Redis every user and every node is charged 2 s of silence',
   },
+  'given-up': {
+    document: 'RELIABILITY',
+    says: 'The row of an opening that the node gave up is reconciled. It may lie within a period that went on',
+  },
   'two-holders': {
     document: 'RELIABILITY',
     says: 'If two nodes hold a user, SQL names the node that reported it last; each node reports it once a minute',

@@ -72,7 +72,8 @@ export class Deployment {
       redis,
       trace,
       isSettled: (userId, period) => sql.isSettled(userId, period),
-      isWritten: (key) => sql.rows.has(key),
+      rowOf: (key) => sql.rows.get(key),
+      nodes,
       policy: rules.policy,
     });
     const strict = new Strict({ scheduler, redis, sql, rules, witness, faults, nodes });

@@ -49,6 +49,14 @@ export class Spells {
     return count;
   }
 
+  /** When it is over that reaches to `at`, or begins before that is over; `at`: nothing does. */
+  endAfter(at: number): number {
+    let end = at;
+    for (const spell of [...this.#spells].sort((left, right) => left.from - right.from))
+      if (spell.from <= end && spell.until > end) end = spell.until;
+    return end;
+  }
+
   /** The earliest beginning of a spell that reaches to `at` but for a pause of `pauseMs`. */
   earliestReaching(at: number, pauseMs: number): number {
     return this.#spells.reduce(

@@ -17,7 +17,7 @@ import {
 import type { SimulatedRedis } from './simulated-redis.ts';
 import type { SimulatedSql } from './simulated-sql.ts';
 import { Spells, troubledSince } from './spells.ts';
-import type { Witness } from './witness.ts';
+import { ASKED_WITHIN_MS, type Witness } from './witness.ts';
 
 /** The slowest tick, the way to Redis, and the call that was under way. */
 const FOUND_WITHIN_MS = 600;
@@ -32,8 +32,6 @@ const LIFE_NOTED_MS = 6500;
 const MOVED_WITHIN_MS = 1000;
 /** After a time without SQL: a statement that hangs is given up after 5 s, and a sign of life follows 5 s after that. */
 const WRITTEN_AFTER_MS = 10_500;
-/** A restore waits for SQL for 500 ms, and has its statements on their way. */
-const ASKED_WITHIN_MS = 1500;
 /** A restart, connecting anew, the young window of a new world. */
 const RESTORED_WITHIN_MS = 8000;
 const ROUNDING_MS = 30;
@@ -212,7 +210,11 @@ export class Strict implements RedisEvents {
     const { redis, sql, witness } = this.#world;
     for (const { userId, period, recorded } of redis().world.records.values()) {
       const key = `${userId}:${period}`;
-      if (recorded && sql.rows.get(key)?.settledAt != null && !witness.broughtBack.has(key))
+      // Bounds `rollback` and `silent-sql`, `lost-duty`, `early-logout`.
+      const mayRun = [witness.broughtBack, witness.dutiesLost, witness.restoredLate].some((keys) =>
+        keys.has(key),
+      );
+      if (recorded && sql.rows.get(key)?.settledAt != null && !mayRun)
         witness.violated(`[ST4] ${key} is settled while it runs`);
     }
   }
@@ -266,10 +268,14 @@ export class Strict implements RedisEvents {
 
   /** What a dead node held ends no later than some node has said (rule ST5). */
   #checkUntil({ userId, period, reason, loginAt, logoutAt }: Omit<Duty, 'id'>): void {
-    const { witness } = this.#world;
+    const { witness, scheduler } = this.#world;
     const latest = Math.max(loginAt, this.#until.get(userId) ?? 0);
     this.#until.delete(userId);
-    if (reason !== 'node-lost' || witness.stepped || witness.broughtBack.has(`${userId}:${period}`)) return;
+    // A rollback may bring back a hold whose proof a logout had voided (bound `rollback`).
+    const isBack =
+      witness.rolledBack && scheduler.now - witness.lostMemoryAt < HTTP_TIMEOUT_MS + RESTORED_WITHIN_MS;
+    if (reason !== 'node-lost' || witness.stepped || isBack || witness.broughtBack.has(`${userId}:${period}`))
+      return;
     if (logoutAt > latest + ROUNDING_MS)
       witness.violated(
         `[ST5] ${userId}:${period} (${reason}) ends ${logoutAt - latest} ms later than stated`,
@@ -281,6 +287,8 @@ export class Strict implements RedisEvents {
     const row = sql.rows.get(key);
     const due = duties.reduce((latest, { logoutAt }) => Math.max(latest, logoutAt), 0);
     if (row === undefined || row.settledAt === null) return;
+    // What a rollback brought back after it was reconciled has two logout times: the later one counts (rule ST2).
+    if (witness.broughtBack.has(key) && (row.logoutAt ?? 0) >= due) return;
     if (row.reason === 'reconciled' || row.logoutAt !== due)
       witness.violated(
         `[ST2] ${key} ended for ${duties[0]?.reason} at ${due}, in SQL for ${row.reason} at ${row.logoutAt}`,

@@ -1,38 +1,19 @@
 import type { Dial } from '../../src/presence/api.ts';
-import { isOnline, type RecordState } from '../../src/presence/rules/record.ts';
+import { isOnline } from '../../src/presence/rules/record.ts';
 import type { Claim, ClaimAnswer, EndAnswer, EndRequest } from '../../src/presence/store/port.ts';
-import type { Duty } from '../../src/protocol/periods.ts';
+import type { Duty, PeriodRow } from '../../src/protocol/periods.ts';
 import { type Scheduler, wallAt } from './scheduler.ts';
 import { HEARTBEAT_TIMEOUT_MS, HTTP_TIMEOUT_MS, type Rules, type SimulatedNode } from './simulated-node.ts';
 import type { SimulatedRedis } from './simulated-redis.ts';
 import { Spells, troubledSince } from './spells.ts';
-
-type Kind = 'socket' | 'http';
-
-interface ProofSeen {
-  readonly node: SimulatedNode;
-  readonly period: number;
-  readonly kind: Kind;
-  readonly at: number;
-}
-
-interface ToldPeriod {
-  readonly userId: number;
-  readonly period: number;
-  readonly loginTime: number;
-}
-
-/** A node whose sockets of a user were taken over, and what it last heard by one of them, if anything. */
-interface Taken {
-  readonly name: string;
-  readonly proof: ProofSeen | undefined;
-  readonly at: number;
-}
-
-interface Logout {
-  readonly at: number;
-  readonly isExcused: boolean;
-}
+import {
+  isHeldBySocket,
+  type Kind,
+  type Logout,
+  type ProofSeen,
+  type Taken,
+  type ToldPeriod,
+} from './witness-facts.ts';
 
 const TIMEOUT: Readonly<Record<Kind, number>> = { socket: HEARTBEAT_TIMEOUT_MS, http: HTTP_TIMEOUT_MS };
 /** A node without a sign of life for about as long looks dead (bound `looks-dead`). */
@@ -43,6 +24,8 @@ const RECORDED_WITHIN_MS = 5000;
 const UNRECORDED_HTTP_MS = RECORDED_WITHIN_MS + HTTP_TIMEOUT_MS - HEARTBEAT_TIMEOUT_MS;
 /** A restart, connecting anew, the young window of a new world. */
 const RESTORED_WITHIN_MS = 8000;
+/** A restore waits for SQL for 500 ms, and has its statements on their way. */
+export const ASKED_WITHIN_MS = 1500;
 const ROUNDING_MS = 40;
 /** A node hears of a take-over with its next renewal. */
 const HEARD_WITHIN_MS = 1000;
@@ -57,6 +40,8 @@ export class Witness {
   readonly told = new Map<string, ToldPeriod>();
   /** Periods that ended and then were there again: by a rollback, or restated while SQL was silent (bounds `rollback`, `silent-sql`). */
   readonly broughtBack = new Set<string>();
+  /** Periods that a node restated late, for it was cut off, frozen or on a bad line when Redis lost its memory. */
+  readonly restoredLate = new Set<string>();
   /** Moment of the newest wipe or rollback. */
   lostMemoryAt = Number.NEGATIVE_INFINITY;
   /** Redis last could not be reached, or lost something. */
@@ -82,13 +67,15 @@ export class Witness {
   readonly #redis: () => SimulatedRedis;
   readonly #trace: (text: () => string) => void;
   readonly #policy: Rules['policy'];
+  readonly #nodes: () => readonly SimulatedNode[];
   /** Whether SQL has closed the period. */
   readonly #isSettled: (userId: number, period: number) => boolean;
-  /** Whether SQL has the row of the period. */
-  readonly #isWritten: (key: string) => boolean;
+  readonly #rowOf: (key: string) => PeriodRow | undefined;
   readonly #proofs = new Map<number, Map<string, ProofSeen>>();
   readonly #newestEpoch = new Map<number, number>();
   readonly #ended = new Set<string>();
+  /** The latest logout time of each period that has ended. */
+  readonly #due = new Map<string, number>();
   /** What the newest logout put an end to. */
   #before: readonly ProofSeen[] = [];
   /** Latest deadline that somebody's knocking alone could give, for each user: an answer that was lost may have counted. */
@@ -109,15 +96,17 @@ export class Witness {
     redis: () => SimulatedRedis;
     trace: (text: () => string) => void;
     isSettled: (userId: number, period: number) => boolean;
-    isWritten: (key: string) => boolean;
+    rowOf: (key: string) => PeriodRow | undefined;
     policy: Rules['policy'];
+    nodes: () => readonly SimulatedNode[];
   }) {
     this.#scheduler = options.scheduler;
     this.#redis = options.redis;
     this.#trace = options.trace;
     this.#isSettled = options.isSettled;
-    this.#isWritten = options.isWritten;
+    this.#rowOf = options.rowOf;
     this.#policy = options.policy;
+    this.#nodes = options.nodes;
   }
 
   get nodeDied(): boolean {
@@ -201,8 +190,7 @@ export class Witness {
       this.#forgetTaken(claim.userId, node);
     }
     const key = `${claim.userId}:${claim.period}`;
-    if (claim.mode === 'restate' && answer.kind === 'joined' && this.#ended.has(key))
-      this.broughtBack.add(key);
+    if (claim.mode === 'restate' && answer.kind === 'joined') this.#restated(key, node);
     const knocks = answer.kind === 'joined' || answer.kind === 'opened';
     if (knocks && claim.mode !== 'restate') this.#knocks(claim.userId, this.#scheduler.now + claim.untilMs);
     this.#trace(() => {
@@ -210,6 +198,24 @@ export class Witness {
       const stated = `sockets ${sockets} for ${socketMs}, http ${httpMs}, until ${untilMs}, epoch ${epoch}`;
       return `Redis: ${node} claims ${mode} of ${userId} rev ${rev} (${stated}): ${Object.values(answer).join(' ')}`;
     });
+  }
+
+  #restated(key: string, name: string): void {
+    const { now } = this.#scheduler;
+    const [userId, period] = key.split(':').map(Number);
+    const isSilent = this.sqlTroubles.touches(now - ASKED_WITHIN_MS, now);
+    const isOver = this.#ended.has(key) || (isSilent && this.#isSettled(userId ?? 0, period ?? 0));
+    if (isOver) this.broughtBack.add(key);
+    // It could not restore in time, and meanwhile a login may have had the period reconciled (bound `early-logout`).
+    const node = this.#nodes().find((present) => present.name === name);
+    const lost = this.lostMemoryAt;
+    if (node !== undefined && now - lost < RESTORED_WITHIN_MS && this.#wasHindered(node, lost))
+      this.restoredLate.add(key);
+  }
+
+  #wasHindered(node: SimulatedNode, since: number): boolean {
+    const { now } = this.#scheduler;
+    return node.troubles.touches(since, now) || node.badLine.touches(since, now);
   }
 
   withdrawn(userId: number, { node }: { readonly node: string }): void {
@@ -222,6 +228,7 @@ export class Witness {
     // A rollback had brought an ended period back: SQL has its end, and nothing restores it a second time.
     const wasBroughtBack = this.#ended.has(`${userId}:${period}`);
     this.#ended.add(`${userId}:${period}`);
+    this.#due.set(`${userId}:${period}`, Math.max(logoutAt, this.#due.get(`${userId}:${period}`) ?? 0));
     const proofs = [...(this.#proofs.get(userId)?.values() ?? [])];
     if (reason !== 'timeout' && reason !== 'node-lost') {
       this.#before = proofs;
@@ -254,10 +261,10 @@ export class Witness {
     this.disturbedUntil = Math.max(this.disturbedUntil, now + 4000);
     this.redisTroubles.add(now, now + 4000);
     this.#ranBefore = this.#running();
-    for (const key of this.told.keys()) if (!this.#isWritten(key)) this.unwritten.add(key);
-    for (const key of this.#ended) {
-      const [userId, period] = key.split(':').map(Number);
-      if (!this.#isSettled(userId ?? 0, period ?? 0)) this.dutiesLost.add(key);
+    for (const key of this.told.keys()) if (this.#rowOf(key) === undefined) this.unwritten.add(key);
+    for (const [key, due] of this.#due) {
+      const row = this.#rowOf(key);
+      if (row?.settledAt == null || (row.logoutAt ?? 0) < due) this.dutiesLost.add(key);
     }
   }
 
@@ -427,16 +434,8 @@ export class Witness {
     // Killed before it could restore, or frozen or cut off meanwhile.
     // Its line may have been too bad to restore within the 2 s for which logins wait.
     if (node.badLine.touches(lost, this.#scheduler.now)) return true;
-    return !node.accepts || (node.troubledFrom <= lost + 5000 && node.troubledUntil >= lost - 5000);
+    // While Redis is away nobody can restore anything.
+    const restorable = Math.max(lost, this.redisTroubles.endAfter(lost)) + 5000;
+    return !node.accepts || node.troubles.touches(lost - 5000, restorable);
   }
-}
-
-/** Whether `node` has the user by a socket that none on another node has followed. */
-function isHeldBySocket(record: RecordState | undefined, node: string, policy: Rules['policy']): boolean {
-  const hold = record?.holds.get(node);
-  if (record === undefined || hold === undefined || hold.sockets === 0) return false;
-  if (policy === 'multi') return true;
-  for (const [other, { sockets, epoch }] of record.holds)
-    if (other !== node && sockets > 0 && epoch > hold.epoch) return false;
-  return true;
 }
