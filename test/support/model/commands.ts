@@ -14,7 +14,7 @@ const WEIGHTS = {
     stale: 2,
     crowd: 2,
   },
-  ...{ record: 8, withdraw: 3, end: 8, renew: 8, reap: 6, unstated: 1, read: 1, knows: 1, nodes: 1 },
+  ...{ record: 8, withdraw: 3, end: 8, renew: 8, reap: 6, unstated: 1, read: 1, knows: 1, nodes: 2 },
   ...{ take: 3, acknowledge: 6 },
   ...{ pass: 6, edge: 16, live: 4, stall: 2, back: 2, leap: 1 },
   ...{ wipe: 1, keep: 2, bringBack: 2, restart: 1, reconnect: 3 },
@@ -37,6 +37,15 @@ export const OF_NO_LEASE: ReadonlySet<Operation> = new Set([
   ...(['pass', 'edge', 'live', 'stall', 'back', 'leap'] as const),
   ...(['wipe', 'keep', 'bringBack', 'restart', 'reconnect', 'renew'] as const),
 ]);
+
+/** How far the clock of Redis moves at once. */
+export const PASSED_MS = {
+  pass: [1, 10, 300, 499, 500, 1000, 1500, 1900, 1998, 1999, 2000],
+  /** More than is charged. */
+  stall: [2001, 2500, 10_000, 60_000],
+  back: [-1, -50, -1000, -5000, -60_000, -3_600_000],
+  leap: [60_000, 3_600_000, 8 * 3_600_000],
+} as const;
 
 /** One step of a history. What it means in detail depends on what has happened: `dice` choose among what there is. */
 export interface ModelCommand {

@@ -197,24 +197,6 @@ export class ExpectedRedis {
     this.#told = 0;
   }
 
-  /** Observed times at which something is over: deadlines, windows, and expiries seen from this time of the wall clock. */
-  edges(wall: number): readonly number[] {
-    const { leases, records } = this.world;
-    const { observed } = leases.momentAt(wall);
-    const birth = leases.world?.birth ?? 0;
-    const edges = [birth + 2000, birth + 2500];
-    for (const { seen } of leases.nodes.values()) edges.push(seen + 3000, seen + this.settings.deadAfterMs);
-    for (const { holds, openedAt, takeovers, blockedUntil, expiresAt = 0 } of records.values()) {
-      edges.push(openedAt + 1500, blockedUntil, ...takeovers.map((at) => at + 60_000));
-      edges.push(expiresAt - wall + observed);
-      for (const { socketUntil, httpUntil, until } of holds.values())
-        edges.push(socketUntil, httpUntil, socketUntil - this.settings.livelyLeftMs, until - wall + observed);
-    }
-    for (const { deadline } of [...this.mirrors.values(), ...this.timelines.values()])
-      edges.push(deadline - wall + observed);
-    return edges;
-  }
-
   #at<Answer>(wall: number, run: () => Answer): Answer {
     this.#time.now = wall - wallAt(0, 0);
     const answer = run();

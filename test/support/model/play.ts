@@ -11,7 +11,9 @@ import {
   OF_ANYBODY,
   OF_HOLDERS,
   OF_NO_LEASE,
+  PASSED_MS,
 } from './commands.ts';
+import { type Edge, edgesOf } from './edges.ts';
 import type { ModelSettings } from './expected-redis.ts';
 import { inOrder, knownOf, type NodeState, Numbers } from './node-state.ts';
 import { COMMAND_MS, isDone, type NamedLink, type Trace, type TwoSidedCall, TwoSides } from './two-sides.ts';
@@ -104,21 +106,15 @@ export class ModelPlay {
       case 'acknowledge':
         return this.#acknowledge(node, userId, dice);
       case 'pass':
-        this.#sides.now += dice.pick([1, 10, 300, 499, 500, 1000, 1500, 1900, 1998, 1999, 2000]);
+      case 'stall':
+      case 'back':
+      case 'leap':
+        this.#sides.now += dice.pick(PASSED_MS[command.operation]);
         return undefined;
       case 'edge':
         return this.#edge(dice);
       case 'live':
         return this.#live(dice);
-      case 'stall':
-        this.#sides.now += dice.pick([2001, 2500, 10_000, 60_000]);
-        return undefined;
-      case 'back':
-        this.#sides.now -= dice.pick([1, 50, 1000, 5000, 60_000, 3_600_000]);
-        return undefined;
-      case 'leap':
-        this.#sides.now += dice.pick([60_000, 3_600_000, 8 * 3_600_000]);
-        return undefined;
       case 'wipe':
       case 'keep':
       case 'bringBack':
@@ -409,16 +405,24 @@ export class ModelPlay {
 
   /** Goes to a moment at which something is over, or to just before or after it. */
   async #edge(dice: Dice): Promise<void> {
-    const { observed } = this.#sides.expected.world.leases.momentAt(this.#sides.now);
-    // The plainest first: the next one.
-    const ahead = this.#sides.expected
-      .edges(this.#sides.now)
-      .filter((at) => at > observed && at < observed + 70_000);
+    const living = dice.pick([[0], [1], [0, 1]]);
+    for (const node of this.#nodes)
+      if (living.includes(NODES.indexOf(node.node))) await this.#haveLease(node, dice);
+    const { now, expected } = this.#sides;
+    const { observed } = expected.world.leases.momentAt(now);
+    const isNear = ({ at }: Edge): boolean => at > observed && at < observed + 70_000;
+    const ahead = [...edgesOf(expected, now)].filter(isNear).sort((left, right) => left.at - right.at);
     if (ahead.length === 0) return;
-    const inTime = ahead.sort((left, right) => left - right);
-    const near = [inTime[0], inTime[0], inTime[1], inTime[2]].filter((at) => at !== undefined);
-    const wait = dice.pick([...near, ...near, dice.pick(inTime)]) - observed + dice.pick([0, -1, 1]);
-    await this.#wait(wait, dice.pick([[0], [1], [0, 1]]));
+    const { at, userId } = dice.pick([...ahead.slice(0, 3), ...ahead.slice(0, 3), dice.pick(ahead)]);
+    await this.#wait(at - observed + dice.pick([0, 0, -1, 1]), living);
+    const node = this.#nodes[living[0] ?? 0];
+    if (node === undefined) return;
+    // Mostly by what goes by the moment.
+    const next = dice.pick(userId === undefined ? ['reap', 'nodes'] : ['socket', 'reap', 'http', 'nothing']);
+    if (next === 'reap') await this.#reap(node, dice);
+    else if (next === 'socket' || next === 'http')
+      await this.#claim(node, [drawClaim(next, this.#known(node, userId ?? 0), dice)], dice);
+    else if (next === 'nodes') await this.#look(node, 0, 'nodes');
   }
 
   /** Some nodes are silent for a while, and mostly the others look for dead ones then. */

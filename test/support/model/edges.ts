@@ -1,0 +1,31 @@
+import type { ExpectedRedis } from './expected-redis.ts';
+
+/** An observed time at which something is over: a deadline, a window, or an expiry. */
+export interface Edge {
+  readonly at: number;
+  /** Who is concerned, where it is one user. */
+  readonly userId: number | undefined;
+}
+
+/** Those ahead, seen from this time of the wall clock, and some that are past. */
+export function* edgesOf(
+  { world, settings, mirrors, timelines }: ExpectedRedis,
+  wall: number,
+): Iterable<Edge> {
+  const { observed } = world.leases.momentAt(wall);
+  const { deadAfterMs, livelyLeftMs } = settings;
+  const birth = world.leases.world?.birth ?? 0;
+  for (const at of [birth + 2000, birth + 2500]) yield { at, userId: undefined };
+  for (const { seen } of world.leases.nodes.values()) yield { at: seen + deadAfterMs, userId: undefined };
+  for (const { userId, holds, openedAt, takeovers, blockedUntil, expiresAt = 0 } of world.records.values()) {
+    const times = [openedAt + 1500, blockedUntil, expiresAt - wall + observed];
+    times.push(...takeovers.map((at) => at + 60_000));
+    for (const [node, { socketUntil, httpUntil, until }] of holds) {
+      times.push(socketUntil, httpUntil, socketUntil - livelyLeftMs, until - wall + observed);
+      times.push((world.leases.nodes.get(node)?.seen ?? 0) + 3000);
+    }
+    for (const at of times) yield { at, userId };
+  }
+  for (const { deadline } of [...mirrors.values(), ...timelines.values()])
+    yield { at: deadline - wall + observed, userId: undefined };
+}
