@@ -1,0 +1,160 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Found, search } from '../support/model/search.ts';
+import { NamedLink } from '../support/model/two-sides.ts';
+import { readScriptMutants, type ScriptMutant } from '../support/script-mutants.ts';
+import { playStory, STORY_NAMES, type StoryName } from '../support/script-stories.ts';
+import { type RedisServer, startRedis } from '../support/services.ts';
+import { replaced, timedScripts } from '../support/timed-scripts.ts';
+
+const MUTANTS = readScriptMutants();
+const SCRIPTS = new URL('../../src/presence/store/redis/scripts/', import.meta.url);
+/** Where the history in the list no longer shows a mutant, because other commands are drawn now. */
+const MOST_COMMANDS = 12_000;
+const TIMEOUT_MS = 600_000;
+/** Side by side, for most of the time each of them waits for its Redis. */
+const RUNNERS = 4;
+
+describe('test/mutants/scripts.txt', () => {
+  it('has mutants of every script', () => {
+    const scripts = readdirSync(SCRIPTS).map((file) => file.replace('.lua', ''));
+    expect(new Set(MUTANTS.map(({ part }) => part))).toEqual(new Set(scripts));
+    expect(MUTANTS.length).toBeGreaterThan(200);
+  });
+
+  it('names the line of each mutant so that it is found once', () => {
+    const elsewhere = MUTANTS.filter(({ part, from }) => {
+      const text = readFileSync(new URL(`${part}.lua`, SCRIPTS), 'utf8');
+      return text.split(from).length !== 2;
+    });
+    expect(elsewhere).toEqual([]);
+    expect(new Set(MUTANTS.map(({ part, from, to }) => `${part}\n${from}\n${to}`)).size).toBe(MUTANTS.length);
+  });
+
+  it('names stories that there are, and each of them', () => {
+    const named = MUTANTS.flatMap(({ shownBy }) => (typeof shownBy === 'string' ? [shownBy] : []));
+    expect(new Set(named)).toEqual(new Set(STORY_NAMES));
+  });
+
+  it('names rules of docs/SPEC.md', () => {
+    const spec = readFileSync(new URL('../../docs/SPEC.md', import.meta.url), 'utf8');
+    expect(MUTANTS.filter(({ rule }) => !spec.includes(`- **${rule}**`))).toEqual([]);
+  });
+});
+
+/** What it took to show a mutant; undefined: nothing shows it. */
+type Outcome = { readonly commands: number } | 'story' | undefined;
+
+/** A Redis of its own: the model test reads and flushes whole databases. */
+class Runner {
+  readonly #redis: RedisServer;
+
+  private constructor(redis: RedisServer) {
+    this.#redis = redis;
+  }
+
+  static async open(): Promise<Runner> {
+    return new Runner(await startRedis());
+  }
+
+  /** What the scripts as they are do wrong, by one of the ways in which mutants are shown. */
+  async playUnchanged(shownBy: ScriptMutant['shownBy']): Promise<unknown> {
+    return this.#with(timedScripts(), async (link) => {
+      if (typeof shownBy === 'string') return failureOf(link, shownBy);
+      return (await search(link, shownBy, once, false)).found?.report;
+    });
+  }
+
+  async play(mutant: ScriptMutant): Promise<Outcome> {
+    const { part, from, to, shownBy } = mutant;
+    return this.#with(timedScripts(replaced(part, from, to)), async (link) => {
+      if (typeof shownBy === 'string') return (await failureOf(link, shownBy)) && 'story';
+      const { found, commands } = await search(link, shownBy, once, false);
+      if (found !== undefined && differs(found)) return { commands };
+      return this.#searchOn(link, mutant);
+    });
+  }
+
+  /** Where commands are drawn otherwise by now. */
+  async #searchOn(link: NamedLink, { part, name }: ScriptMutant): Promise<Outcome> {
+    const { found, commands } = await search(link, 1, (soFar) => soFar.commands >= MOST_COMMANDS, false);
+    if (found === undefined || !differs(found)) return undefined;
+    process.stderr.write(`${part} ${name}: seed ${found.seed} shows it now\n`);
+    return { commands };
+  }
+
+  async close(): Promise<void> {
+    await this.#redis.stop();
+  }
+
+  async #with<T>(
+    scripts: Readonly<Record<string, string>>,
+    use: (link: NamedLink) => Promise<T>,
+  ): Promise<T> {
+    const link = new NamedLink({ url: this.#redis.url, timeoutMs: 30_000, scripts });
+    await link.connect();
+    try {
+      return await use(link);
+    } finally {
+      await link.close();
+    }
+  }
+}
+
+/** Another answer, another state, an error in the script, or an answer without sense. Not a call without an answer. */
+function differs({ report }: Found): boolean {
+  return /^(Difference: |ReplyError: |Error: \w+\.lua answered )/m.test(report);
+}
+
+/** An assertion that fails, or an answer that the story cannot go on with. */
+async function failureOf(link: NamedLink, story: StoryName): Promise<Error | undefined> {
+  try {
+    await playStory(link, story);
+    return undefined;
+  } catch (error) {
+    return error as Error;
+  }
+}
+
+function once({ histories }: { readonly histories: number }): boolean {
+  return histories >= 1;
+}
+
+describe('the model test', () => {
+  const runners: Runner[] = [];
+  const unchanged = new Map<ScriptMutant['shownBy'], unknown>();
+  const outcomes = new Map<ScriptMutant, Outcome>();
+  beforeAll(async () => {
+    for (let count = 0; count < RUNNERS; count += 1) runners.push(await Runner.open());
+    const ways = [...new Set(MUTANTS.map(({ shownBy }) => shownBy))];
+    const mutants = [...MUTANTS];
+    const work = async (runner: Runner): Promise<void> => {
+      for (let way = ways.shift(); way !== undefined; way = ways.shift())
+        unchanged.set(way, await runner.playUnchanged(way));
+      for (let mutant = mutants.shift(); mutant !== undefined; mutant = mutants.shift())
+        outcomes.set(mutant, await runner.play(mutant));
+    };
+    await Promise.all(runners.map(work));
+  }, TIMEOUT_MS);
+  afterAll(async () => {
+    await Promise.all(runners.map((runner) => runner.close()));
+    const counts = [...outcomes.values()].flatMap((outcome) =>
+      typeof outcome === 'object' ? [outcome.commands] : [],
+    );
+    counts.sort((one, other) => one - other);
+    process.stderr.write(
+      `script mutants: ${counts.length} shown by the model test, half of them within ${counts[counts.length >> 1]} commands, all within ${counts.at(-1)}\n`,
+    );
+  });
+
+  it('[PR13] finds nothing in the scripts as they are by the same histories and stories', () => {
+    expect([...unchanged.values()].filter((failure) => failure !== undefined)).toEqual([]);
+    expect(unchanged.size).toBeGreaterThan(0);
+  });
+
+  for (const mutant of MUTANTS) {
+    it(`[${mutant.rule}] finds it in ${mutant.part}.lua: ${mutant.name}`, () => {
+      expect(outcomes.get(mutant)).toBeDefined();
+    });
+  }
+});

@@ -1,0 +1,191 @@
+import { deepStrictEqual } from 'node:assert/strict';
+import type { WorldRules } from '../../src/presence/rules/session-policy.ts';
+import type { ClaimAnswer } from '../../src/presence/store/port.ts';
+import { RedisPresenceStore } from '../../src/presence/store/redis/store.ts';
+import { NamedLink } from './model/two-sides.ts';
+import { claimOf, login, state, takeLease } from './presence-subject.ts';
+import { dump, setTime, wipe } from './timed-scripts.ts';
+
+const BEGIN = 1_700_000_000_000;
+const USER = 7;
+const LONG_MS = 3_600_000;
+const DEAD_AFTER_MS = 11_000;
+const LIVELY_LEFT_MS = 6000;
+/** Less than what a script charges for at most. */
+const STEP_MS = 1000;
+
+/** Nodes a and b on the shipped scripts, on simulated time, in a world that is grown up. */
+class Stage {
+  readonly link: NamedLink;
+  readonly #stores = new Map<string, RedisPresenceStore>();
+  readonly #policy: WorldRules['policy'];
+  now = BEGIN;
+
+  constructor(link: NamedLink, policy: WorldRules['policy']) {
+    this.link = link;
+    this.#policy = policy;
+  }
+
+  async begin(): Promise<void> {
+    await setTime(this.link, this.now);
+    await wipe(this.link);
+    for (const node of ['a', 'b']) await takeLease(this.store(node));
+    await this.pass(3000);
+  }
+
+  store(node: string): RedisPresenceStore {
+    const known = this.#stores.get(node);
+    if (known !== undefined) return known;
+    const store = new RedisPresenceStore({
+      ...{ link: this.link, node, prefix: '', policy: this.#policy, now: () => this.now },
+      ...{ maxConnectionsPerUser: 3, lastSeenTtlMs: LONG_MS, livelyLeftMs: LIVELY_LEFT_MS },
+      ...{ deadAfterMs: DEAD_AFTER_MS, feedLength: 1000, timelineTtlMs: LONG_MS },
+    });
+    this.#stores.set(node, store);
+    return store;
+  }
+
+  /** All of the time is charged; the nodes named go on renewing. */
+  async pass(ms: number, living: readonly string[] = ['a', 'b']): Promise<void> {
+    for (let left = ms; left > 0; left -= STEP_MS) {
+      this.now += Math.min(STEP_MS, left);
+      await setTime(this.link, this.now);
+      for (const node of living) await takeLease(this.store(node));
+    }
+  }
+
+  async socket(node: string, rev: number, socketMs = LONG_MS): Promise<ClaimAnswer> {
+    return state(this.store(node), claimOf(USER, { mode: 'socket', rev, socketMs }));
+  }
+}
+
+/** What the commands that the model test draws reach too seldom. Each throws where the scripts do otherwise. */
+const STORIES = {
+  async flapping(link: NamedLink) {
+    const stage = await begun(link, 'replace');
+    await login(stage.store('a'), claimOf(USER, { mode: 'socket', rev: 1, socketMs: LONG_MS }));
+    const kinds: string[] = [];
+    for (let rev = 2; rev <= 7; rev += 1)
+      kinds.push((await stage.socket(rev % 2 === 0 ? 'b' : 'a', rev)).kind);
+    deepStrictEqual(kinds, ['joined', 'joined', 'joined', 'joined', 'joined', 'refused']);
+    await stage.pass(59_999);
+    deepStrictEqual((await stage.socket('a', 8)).kind, 'refused');
+    await stage.pass(1);
+    deepStrictEqual((await stage.socket('a', 9)).kind, 'joined');
+  },
+
+  async 'reaped-socket'(link: NamedLink) {
+    const stage = await begun(link, 'replace');
+    await login(stage.store('b'), claimOf(USER, { mode: 'socket', rev: 1, socketMs: 20_000 }));
+    await stage.pass(19_999, ['a']);
+    deepStrictEqual((await stage.store('a').reap(10)).ended, []);
+    await stage.pass(1, ['a']);
+    deepStrictEqual((await stage.store('a').reap(10)).ended.length, 1);
+  },
+
+  async 'reaped-http'(link: NamedLink) {
+    const stage = await begun(link, 'replace');
+    await login(stage.store('b'), claimOf(USER, { mode: 'http', rev: 1, httpMs: 20_000 }));
+    await stage.pass(19_999, ['a']);
+    deepStrictEqual((await stage.store('a').reap(10)).ended, []);
+    await stage.pass(1, ['a']);
+    deepStrictEqual((await stage.store('a').reap(10)).ended.length, 1);
+  },
+
+  async timeline(link: NamedLink) {
+    const stage = await begun(link, 'multi');
+    await login(stage.store('a'), claimOf(USER, { mode: 'socket', rev: 1, socketMs: LONG_MS }));
+    for (let rev = 2; rev <= 120; rev += 1) await stage.socket('a', rev);
+    const found = (await dump(link)).get(`lingxi:t:${USER}`)?.content as readonly unknown[];
+    deepStrictEqual(found.length, 100);
+  },
+
+  async 'dead-node'(link: NamedLink) {
+    const stage = await begun(link, 'replace');
+    await login(stage.store('b'), claimOf(USER, { mode: 'socket', rev: 1, socketMs: LONG_MS }));
+    await stage.pass(DEAD_AFTER_MS, ['a']);
+    await stage.store('a').reap(10);
+    const nodes = await stage.store('a').nodes.list();
+    deepStrictEqual(nodes.map(({ node }) => node).sort(), ['a', 'b']);
+  },
+
+  async withdrawn(link: NamedLink) {
+    const stage = await begun(link, 'replace');
+    const period = await opened(stage, 'a', 1);
+    await stage.store('a').withdraw([{ userId: USER, period }]);
+    deepStrictEqual((await dump(link)).has(`lingxi:u:${USER}`), false);
+  },
+
+  async 'withdrawn-by-one'(link: NamedLink) {
+    const stage = await begun(link, 'multi');
+    const period = await opened(stage, 'a', 1);
+    await stage.pass(1500);
+    deepStrictEqual(await opened(stage, 'b', 1), period);
+    await stage.store('a').withdraw([{ userId: USER, period }]);
+    deepStrictEqual(await stage.store('b').record([{ userId: USER, period }]), [true]);
+  },
+
+  async 'unstated-without-lease'(link: NamedLink) {
+    const stage = await begun(link, 'replace');
+    await login(stage.store('a'), claimOf(USER, { mode: 'socket', rev: 1, socketMs: LONG_MS }));
+    deepStrictEqual(await stage.store('a').unstated(1), [USER]);
+    stage.link.connection = '2';
+    deepStrictEqual(await stage.store('a').unstated(1), []);
+  },
+
+  async 'http-just-over'(link: NamedLink) {
+    const stage = await begun(link, 'replace');
+    await login(stage.store('a'), claimOf(USER, { mode: 'http', rev: 1, httpMs: 5000 }));
+    await stage.socket('b', 1, LONG_MS);
+    deepStrictEqual(await holders(link), ['a', 'b']);
+    await stage.pass(5000);
+    await stage.socket('b', 2, LONG_MS);
+    deepStrictEqual(await holders(link), ['b']);
+  },
+
+  async 'just-silent'(link: NamedLink) {
+    const stage = await begun(link, 'reject');
+    await login(stage.store('a'), claimOf(USER, { mode: 'socket', rev: 1, socketMs: 10_000 }));
+    await stage.pass(10_000 - LIVELY_LEFT_MS - 1);
+    deepStrictEqual((await stage.socket('b', 1)).kind, 'refused');
+    await stage.pass(1);
+    deepStrictEqual((await stage.socket('b', 2)).kind, 'joined');
+  },
+
+  async 'just-not-lively'(link: NamedLink) {
+    const stage = await begun(link, 'reject');
+    await login(stage.store('a'), claimOf(USER, { mode: 'socket', rev: 1, socketMs: LONG_MS }));
+    await stage.pass(2999, ['b']);
+    deepStrictEqual((await stage.socket('b', 1)).kind, 'refused');
+    await stage.pass(1, ['b']);
+    deepStrictEqual((await stage.socket('b', 2)).kind, 'joined');
+  },
+};
+
+export type StoryName = keyof typeof STORIES;
+export const STORY_NAMES = Object.keys(STORIES) as readonly StoryName[];
+
+export function playStory(link: NamedLink, name: StoryName): Promise<void> {
+  return STORIES[name](link);
+}
+
+async function begun(link: NamedLink, policy: WorldRules['policy']): Promise<Stage> {
+  const stage = new Stage(link, policy);
+  await stage.begin();
+  return stage;
+}
+
+/** Opens the user's period, or joins in opening it; answers the period. */
+async function opened(stage: Stage, node: string, rev: number): Promise<number> {
+  const answer = await stage.socket(node, rev);
+  if (answer.kind !== 'opened') throw new Error(`answered ${answer.kind}`);
+  return answer.period;
+}
+
+async function holders(link: NamedLink): Promise<readonly string[]> {
+  const record = (await dump(link)).get(`lingxi:u:${USER}`)?.content as readonly string[];
+  return record
+    .filter((field) => field.startsWith('h:'))
+    .map((field) => field.slice(2))
+    .sort();
+}
