@@ -2,7 +2,8 @@ import { deepStrictEqual } from 'node:assert/strict';
 import type { WorldRules } from '../../src/presence/rules/session-policy.ts';
 import type { ClaimAnswer } from '../../src/presence/store/port.ts';
 import { RedisPresenceStore } from '../../src/presence/store/redis/store.ts';
-import { NamedLink } from './model/two-sides.ts';
+import { playFrames } from './frames-story.ts';
+import type { NamedLink } from './model/two-sides.ts';
 import { claimOf, login, state, takeLease } from './presence-subject.ts';
 import { dump, setTime, wipe } from './timed-scripts.ts';
 
@@ -15,7 +16,7 @@ const LIVELY_LEFT_MS = 6000;
 const STEP_MS = 1000;
 
 /** Nodes a and b on the shipped scripts, on simulated time, in a world that is grown up. */
-class Stage {
+export class Stage {
   readonly link: NamedLink;
   readonly #stores = new Map<string, RedisPresenceStore>();
   readonly #policy: WorldRules['policy'];
@@ -61,6 +62,10 @@ class Stage {
 
 /** What the commands that the model test draws reach too seldom. Each throws where the scripts do otherwise. */
 const STORIES = {
+  async frames(link: NamedLink) {
+    await playFrames(link, await begun(link, 'multi'));
+  },
+
   async flapping(link: NamedLink) {
     const stage = await begun(link, 'replace');
     await login(stage.store('a'), claimOf(USER, { mode: 'socket', rev: 1, socketMs: LONG_MS }));
