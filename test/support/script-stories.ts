@@ -5,7 +5,7 @@ import { RedisPresenceStore } from '../../src/presence/store/redis/store.ts';
 import { playFrames } from './frames-story.ts';
 import type { NamedLink } from './model/two-sides.ts';
 import { claimOf, login, state, takeLease } from './presence-subject.ts';
-import { dump, setTime, wipe } from './timed-scripts.ts';
+import { bringBack, dump, keepCopy, setTime, wipe } from './timed-scripts.ts';
 
 const BEGIN = 1_700_000_000_000;
 const USER = 7;
@@ -112,6 +112,27 @@ const STORIES = {
     await stage.store('a').reap(10);
     const nodes = await stage.store('a').nodes.list();
     deepStrictEqual(nodes.map(({ node }) => node).sort(), ['a', 'b']);
+  },
+
+  async opening(link: NamedLink) {
+    const stage = await begun(link, 'multi');
+    const period = await opened(stage, 'a', 1);
+    await stage.pass(1499);
+    deepStrictEqual((await stage.socket('b', 1)).kind, 'young');
+    await stage.pass(1);
+    deepStrictEqual(await opened(stage, 'b', 2), period);
+  },
+
+  /** Redis fails over to another server, and back to the one that was left, with what it had then. */
+  async 'leads-again'(link: NamedLink) {
+    const stage = await begun(link, 'replace');
+    const renew = () => stage.store('a').renew({ highestEpoch: 0, restored: true, acknowledged: [] });
+    await keepCopy(link, 1);
+    stage.link.run = 'run-2';
+    deepStrictEqual((await renew()).restore, true);
+    await bringBack(link, 1);
+    stage.link.run = 'run-1';
+    deepStrictEqual((await renew()).restore, true);
   },
 
   async withdrawn(link: NamedLink) {
