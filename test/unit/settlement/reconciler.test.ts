@@ -17,6 +17,8 @@ describe('Reconciler', () => {
   let reconciler: Reconciler;
   let settled: Duty[];
   let crowded: boolean;
+  /** Whether another node has the reconciler's lock. */
+  let isLocked: boolean;
   /** Users whose periods presence knows; `undefined`: it does not answer. */
   let known: Set<number> | undefined;
   let start: number;
@@ -29,6 +31,9 @@ describe('Reconciler', () => {
     known = new Set();
     settled = [];
     crowded = false;
+    isLocked = false;
+    const lock = store.withReconcilerLock.bind(store);
+    store.withReconcilerLock = (work) => (isLocked ? Promise.resolve(false) : lock(work));
     reconciler = new Reconciler({
       store,
       presenceKnows: (rows) =>
@@ -65,6 +70,21 @@ describe('Reconciler', () => {
     expect((await store.openPeriods({ limit: 10 })).map(({ userId }) => userId)).toEqual([2]);
     await clock.advanceAsync(30_000, 100);
     expect(settled).toHaveLength(1);
+  });
+
+  test('[ST4] a row that presence knew while another node had the lock is not settled at the first look', async () => {
+    await open(1, start - 60_000);
+    await reconciler.start();
+    await clock.advanceAsync(6000, 100);
+    isLocked = true;
+    known = new Set([1]);
+    await clock.advanceAsync(20_000, 100);
+    isLocked = false;
+    known = new Set();
+    await clock.advanceAsync(5000, 100);
+    expect(settled).toEqual([]);
+    await clock.advanceAsync(10_000, 100);
+    expect(settled).toMatchObject([{ userId: 1, reason: 'reconciled' }]);
   });
 
   test("[ST5] the logout time is the node's last sign of life plus the timeout, not before the login, not after now", async () => {
