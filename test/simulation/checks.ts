@@ -5,6 +5,8 @@ import { HEARTBEAT_TIMEOUT_MS } from './simulated-node.ts';
 
 /** Clocks of nodes differ a little, and what reconciles uses its own. */
 const SKEW_MS = 50;
+/** A client hears of a close of its node within this time. */
+const CLOSED_WITHIN_MS = 100;
 
 /** What must hold at every moment. */
 export function checkStep({ redis, witness }: Deployment): void {
@@ -25,8 +27,10 @@ export function checkCalm(history: Deployment): void {
   for (const { userId, name, socket } of playing) {
     const record = redis.world.records.get(userId);
     const { connection, node } = socket ?? {};
-    if (node === undefined || connection === undefined || scheduler.now - connection.provenAtMonotonic > 3000)
-      continue;
+    if (node === undefined || connection === undefined) continue;
+    if (!connection.isOpen && scheduler.now - (socket?.goneAt ?? 0) > CLOSED_WITHIN_MS)
+      witness.violated(`[PR4] [PR6] ${name} plays on a socket that ${node.name} has given up`);
+    if (scheduler.now - connection.provenAtMonotonic > 3000) continue;
     if (!isOnline(record)) witness.violated(`[PR11] ${name} plays on ${node.name} and is not online`);
     else if (!record.holds.has(node.name))
       witness.violated(`[PR9] ${name} plays on ${node.name}, which holds nothing`);

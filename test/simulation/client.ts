@@ -231,6 +231,7 @@ export class ClientSocket implements Socket {
 
   #closedByNode(code: number, reason: string): void {
     const { scheduler, trace } = this.#world;
+    if (this.node.broken.closes?.(code) === false) return;
     this.goneAt ??= scheduler.now;
     trace(() => `${this.node.name} closes the socket of ${this.device.name}: ${code} ${reason}`);
     scheduler.schedule(scheduler.now + 2, () => {

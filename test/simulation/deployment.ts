@@ -1,5 +1,6 @@
 import type { Duty } from '../../src/protocol/periods.ts';
 import { isCalm, isSilent } from './all-is-well.ts';
+import type { BrokenPorts } from './broken-ports.ts';
 import { checkCalm, checkHealed } from './checks.ts';
 import { type ClientWorld, Device } from './client.ts';
 import { type Fault, Faults } from './faults.ts';
@@ -21,6 +22,7 @@ export interface DeploymentOptions {
   /** What may befall it, so that whoever judges knows. */
   readonly faults: readonly Fault[];
   readonly mutation?: Mutation | undefined;
+  readonly broken?: BrokenPorts | undefined;
   /** Collects a line for everything that happens. */
   readonly trace?: string[] | undefined;
   /** Share of clients that leave before their upgrade. */
@@ -56,12 +58,14 @@ export class Deployment {
   readonly nodes: SimulatedNode[] = [];
   readonly #clients: ClientWorld;
   readonly #lines: string[] | undefined;
+  readonly #broken: BrokenPorts;
   #incarnations = 0;
 
   constructor(options: DeploymentOptions) {
     const { random, rules, faults, mutation = {}, trace: lines, leaves, ended, runner } = options;
     const { scheduler, trace } = this;
     this.#lines = lines;
+    this.#broken = options.broken ?? {};
     this.random = random;
     this.rules = rules;
     const redis = (): SimulatedRedis => this.redis;
@@ -126,7 +130,7 @@ export class Deployment {
   startNode(): SimulatedNode {
     this.#incarnations += 1;
     const { scheduler, host, sql, rules, trace, random } = this;
-    const world = { scheduler, host, sql, rules, trace };
+    const world = { scheduler, host, sql, rules, trace, broken: this.#broken };
     const seed = { random: random.int(0, 2 ** 31), skewMs: random.int(-20, 20) };
     const node = new SimulatedNode(`n${this.#incarnations}`, world, seed);
     trace(() => `${node.name} starts`);

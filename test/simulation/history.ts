@@ -1,3 +1,4 @@
+import type { BrokenPorts } from './broken-ports.ts';
 import { checkStep } from './checks.ts';
 import type { Device } from './client.ts';
 import { Deployment } from './deployment.ts';
@@ -12,6 +13,8 @@ export interface HistoryOptions {
   readonly seed: number;
   readonly history: number;
   readonly mutation?: Mutation;
+  /** What its nodes do wrong at their ports. */
+  readonly broken?: BrokenPorts;
   /** Collects a line for everything that happens. */
   readonly trace?: string[];
   readonly steps?: number;
@@ -63,7 +66,7 @@ export class History {
   readonly #pace: (typeof PACES)[number];
 
   constructor(options: HistoryOptions) {
-    const { seed, history, mutation, trace, runner } = options;
+    const { seed, history, mutation, broken, trace, runner } = options;
     this.#options = options;
     const random = new Random(Math.imul(seed, 0x9e3779b1) ^ Math.imul(history + 1, 0x85ebca6b));
     this.#random = random;
@@ -79,7 +82,7 @@ export class History {
     this.#faultKinds = faults;
     this.#faultShare = faults.length === 0 ? 0 : random.pick([0.02, 0.05, 0.12]);
     const leaves = random.pick([0, 0, 0.05]);
-    this.#deployment = new Deployment({ random, rules, faults, mutation, trace, leaves, runner });
+    this.#deployment = new Deployment({ random, rules, faults, mutation, broken, trace, leaves, runner });
   }
 
   run(): Promise<HistoryReport> {

@@ -1,26 +1,26 @@
-import { ClientConnection } from '../../src/connection/client-connection.ts';
-import { ObservedTime } from '../../src/heartbeat/observed-time.ts';
-import { UserHold } from '../../src/presence/node/hold.ts';
-import { Holds } from '../../src/presence/node/holds.ts';
-import { Unstated } from '../../src/presence/node/unstated.ts';
-import type { Claim, ClaimAnswer, Loss } from '../../src/presence/store/port.ts';
-import { PresenceLedger } from '../../src/settlement/presence-ledger.ts';
-import { Reconciler } from '../../src/settlement/reconciler.ts';
-import { Retrier } from '../../src/settlement/retrier.ts';
-import { Settler } from '../../src/settlement/settler.ts';
-import { Suspects } from '../../src/settlement/suspects.ts';
+import { CloseCode } from '../../src/protocol/close-codes.ts';
+import {
+  altered,
+  answeredForStore,
+  answeredOtherwise,
+  type BrokenPorts,
+  FreeRunningTime,
+  FrozenForGood,
+  losingTooMuch,
+  numberedTwice,
+  reconcilingAtOnce,
+  statedOtherwise,
+  statedWithRenewal,
+} from './broken-ports.ts';
 import type { Fault } from './faults.ts';
 import { History } from './history.ts';
 import type { Mutation } from './mutation.ts';
-import { SqlLink } from './simulated-sql.ts';
-import { StoreLink } from './store-link.ts';
-import { swap, swapAll, type Undo } from './swap.ts';
 
-/** Something broken on purpose: by what the stores do, or by a method of the node that does something else. */
+/** Something broken on purpose: by what the stores do, or by what passes through a port of the node. */
 export interface Mutant {
   readonly name: string;
   readonly mutation?: Mutation;
-  readonly mutate?: () => Undo;
+  readonly broken?: BrokenPorts;
   /** What befalls the deployment meanwhile, where chance would take long to bring it about. */
   readonly faults?: readonly Fault[];
 }
@@ -122,157 +122,96 @@ const FAULTS_FOR: Readonly<Record<string, readonly Fault[]>> = {
   'reconciling does not wait': ['wipe'],
 };
 
-const OF_NODES: Readonly<Record<string, () => Undo>> = {
-  'timeouts do not freeze while presence is away': () =>
-    swap(ObservedTime.prototype, 'freeze', () => () => undefined),
-  'timeouts stay frozen after an outage': () => swap(ObservedTime.prototype, 'thaw', () => () => undefined),
-  'the proofs of a socket that is gone are forgotten': () =>
-    onClaims((claim) => (claim.sockets === 0 ? { ...claim, ...NO_SOCKET_PROOF } : claim)),
-  'an ended period stays held': () =>
-    onAnswers((answer) =>
-      answer.kind === 'ended' || answer.kind === 'released' || answer.kind === 'gone'
-        ? { kind: 'held' }
-        : answer,
-    ),
-  'a hold is never given back': () => swap(Holds.prototype, 'release', () => (hold) => hold.unlock()),
-  'a hold is dropped while a statement is under way': () =>
-    swap(
-      Holds.prototype,
-      'release',
-      (release) =>
-        function (this: Holds, hold) {
-          if (hold.period === 0) hold.forget();
-          release.call(this, hold);
-        },
-    ),
-  'a login without an answer is forgotten': () =>
-    swapAll(
-      swap(UserHold.prototype, 'doubt', () => () => undefined),
-      swap(UserHold.prototype, 'lingerInDoubt', () => () => undefined),
-    ),
-  'a change waits for the next renewal': () =>
-    swap(
-      Unstated.prototype,
-      'stateSoon',
-      () =>
-        function (this: Unstated, hold) {
-          this.add(hold);
-        },
-    ),
-  'every other statement has the number of the one before': () => {
-    const numbers = new WeakMap<Holds, number>();
-    return swap(
-      Holds.prototype,
-      'nextRev',
-      () =>
-        function (this: Holds) {
-          const calls = (numbers.get(this) ?? 1) + 1;
-          numbers.set(this, calls);
-          return Math.floor(calls / 2);
-        },
-    );
+/**
+ * What passes through the ports of a node. There is no mutant of a hold that is dropped while a statement is under way: no
+ * port sees it, and it does what a login without an answer does that is forgotten.
+ */
+const OF_NODES: Readonly<Record<string, BrokenPorts>> = {
+  'timeouts do not freeze while presence is away': { time: (clock) => new FreeRunningTime(clock) },
+  'timeouts stay frozen after an outage': { time: (clock) => new FrozenForGood(clock) },
+  'the proofs of a socket that is gone are forgotten': statedOtherwise((claim) =>
+    claim.sockets === 0 ? { ...claim, ...NO_SOCKET_PROOF } : claim,
+  ),
+  'an ended period stays held': answeredOtherwise((answer) =>
+    answer.kind === 'ended' || answer.kind === 'released' || answer.kind === 'gone'
+      ? { kind: 'held' }
+      : answer,
+  ),
+  'a hold is never given back': answeredOtherwise((answer) =>
+    answer.kind === 'gone' ? { kind: 'held' } : answer,
+  ),
+  'a login without an answer is forgotten': answeredForStore('socket', {
+    ...{ kind: 'refused', code: 'blocked' },
+  }),
+  'an opening that SQL did not take is not withdrawn': {
+    store: (store) => altered(store, { withdraw: () => Promise.resolve() }),
   },
-  'a node learns no epochs': () => swap(Holds.prototype, 'learnEpoch', () => () => undefined),
-  'no linger is watched': () => swap(Holds.prototype, 'watch', () => () => undefined),
-  'the older socket of a node stays': () => swap(Holds.prototype, 'evict', () => () => undefined),
-  'the sockets of an ended period stay': () =>
-    swap(
-      ClientConnection.prototype,
-      'close',
-      (close) =>
-        function (this: ClientConnection, cause, ...rest) {
-          if (cause !== 'logout' && cause !== 'kick') close.call(this, cause, ...rest);
-        },
-    ),
-  'a loss closes newer sockets too': () => {
-    const told = new WeakMap<StoreLink, Map<number, Loss>>();
-    return swap(
-      StoreLink.prototype,
-      'renew',
-      (renew) =>
-        async function (this: StoreLink, request) {
-          const real = told.get(this) ?? new Map<number, Loss>();
-          told.set(this, real);
-          const acknowledged = request.acknowledged.map((loss) => real.get(loss.userId) ?? loss);
-          const answer = await renew.call(this, { ...request, acknowledged });
-          for (const loss of answer.losses) real.set(loss.userId, loss);
-          return {
-            ...answer,
-            losses: answer.losses.map((loss) => ({ ...loss, rev: Number.MAX_SAFE_INTEGER })),
-          };
-        },
-    );
+  'holds that a failover brought back are not looked for': {
+    store: (store) => altered(store, { unstated: () => Promise.resolve([]) }),
   },
-  'losses are not acknowledged': () =>
-    swap(
-      StoreLink.prototype,
-      'renew',
-      (renew) =>
-        function (this: StoreLink, request) {
-          return renew.call(this, { ...request, acknowledged: [] });
-        },
-    ),
-  'a node says that it has restored before it has': () =>
-    swap(
-      StoreLink.prototype,
-      'renew',
-      (renew) =>
-        function (this: StoreLink, request) {
-          return renew.call(this, { ...request, restored: true });
-        },
-    ),
-  'every socket claims a fresh proof': () =>
-    onClaims((claim) => ({ ...claim, proofAgeMs: 0, untilMs: 20_000 })),
-  'deadlines are stated half as long': () =>
-    onClaims((claim) => ({ ...claim, untilMs: Math.round(claim.untilMs / 2) })),
-  'a late row is never written': () => swap(PresenceLedger.prototype, 'openLater', () => () => undefined),
-  'a period that moved keeps its old node': () =>
-    swap(PresenceLedger.prototype, 'moved', () => () => undefined),
-  'no sign of life is written': () => swap(SqlLink.prototype, 'noteNodeAlive', () => () => Promise.resolve()),
-  'duties are acknowledged and not settled': () =>
-    swap(
-      StoreLink.prototype,
-      'takeDuties',
-      (take) =>
-        async function (this: StoreLink, limit) {
-          await this.ackDuties(await take.call(this, limit));
+  'a change waits for the next renewal': { store: statedWithRenewal },
+  'every other statement has the number of the one before': { store: numberedTwice },
+  'a node learns no epochs': {
+    store: (store) => altered(store, { renew: (request) => store.renew({ ...request, highestEpoch: 0 }) }),
+  },
+  'no linger is watched': { monitor: (monitor) => altered(monitor, { watch: () => undefined }) },
+  'the older socket of a node stays': { closes: (code) => code !== CloseCode.replaced },
+  'the sockets of an ended period stay': {
+    closes: (code) => code !== CloseCode.loggedOut && code !== CloseCode.kicked,
+  },
+  'a loss closes newer sockets too': { store: losingTooMuch },
+  'losses are not acknowledged': {
+    store: (store) => altered(store, { renew: (request) => store.renew({ ...request, acknowledged: [] }) }),
+  },
+  'a node says that it has restored before it has': {
+    store: (store) => altered(store, { renew: (request) => store.renew({ ...request, restored: true }) }),
+  },
+  'every socket claims a fresh proof': statedOtherwise((claim) => ({
+    ...claim,
+    proofAgeMs: 0,
+    untilMs: 20_000,
+  })),
+  'deadlines are stated half as long': statedOtherwise((claim) => ({
+    ...claim,
+    untilMs: Math.round(claim.untilMs / 2),
+  })),
+  'a late row is never written': { ledger: (ledger) => altered(ledger, { openLater: () => undefined }) },
+  'a period that moved keeps its old node': {
+    ledger: (ledger) => altered(ledger, { moved: () => undefined }),
+  },
+  'no sign of life is written': { sql: (sql) => altered(sql, { noteNodeAlive: () => Promise.resolve() }) },
+  'duties are acknowledged and not settled': {
+    store: (store) =>
+      altered(store, {
+        async takeDuties(limit) {
+          await store.ackDuties(await store.takeDuties(limit));
           return [];
         },
-    ),
-  'duties are acknowledged before they are settled': () =>
-    swap(
-      StoreLink.prototype,
-      'takeDuties',
-      (take) =>
-        async function (this: StoreLink, limit) {
-          const duties = await take.call(this, limit);
-          await this.ackDuties(duties);
+      }),
+  },
+  'duties are acknowledged before they are settled': {
+    store: (store) =>
+      altered(store, {
+        async takeDuties(limit) {
+          const duties = await store.takeDuties(limit);
+          await store.ackDuties(duties);
           return duties;
         },
-    ),
-  'a settlement is tried once': () =>
-    swap(
-      Retrier.prototype,
-      'until',
-      () => (work) =>
-        work().then(
-          () => true,
-          () => true,
-        ),
-    ),
-  'nobody settles': () =>
-    swapAll(
-      swap(Settler.prototype, 'start', () => () => undefined),
-      swap(Settler.prototype, 'wake', () => () => undefined),
-    ),
-  'nobody reconciles': () => swap(Reconciler.prototype, 'pass', () => () => Promise.resolve()),
-  'reconciling does not wait': () => swap(Suspects.prototype, 'ageMs', () => () => Number.POSITIVE_INFINITY),
+      }),
+  },
+  'a settlement is tried once': {
+    sql: (sql) =>
+      altered(sql, { settle: (duties, settledAt) => sql.settle(duties, settledAt).catch(() => undefined) }),
+  },
+  'nobody settles': { store: (store) => altered(store, { takeDuties: () => Promise.resolve([]) }) },
+  'nobody reconciles': { sql: (sql) => altered(sql, { withReconcilerLock: () => Promise.resolve(false) }) },
+  'reconciling does not wait': { sql: reconcilingAtOnce },
 };
 
 export const MUTANTS: readonly Mutant[] = [
   ...OF_STORES.map((mutant) => ({ ...mutant, name: `in the stores: ${mutant.name}` })),
-  ...Object.entries(OF_NODES).map(([name, mutate]) => ({
-    ...{ name: `in a node: ${name}`, mutate },
+  ...Object.entries(OF_NODES).map(([name, broken]) => ({
+    ...{ name: `in a node: ${name}`, broken },
     ...(FAULTS_FOR[name] === undefined ? {} : { faults: FAULTS_FOR[name] }),
   })),
 ];
@@ -296,41 +235,11 @@ export async function killed(mutant: Mutant, seed: number): Promise<Kill | undef
 }
 
 async function violationOf(
-  { mutation = {}, mutate, faults }: Omit<Mutant, 'name'>,
+  { mutation = {}, broken = {}, faults }: Omit<Mutant, 'name'>,
   seed: number,
   history: number,
 ): Promise<string | undefined> {
-  const undo = mutate?.();
-  try {
-    const options = faults === undefined ? {} : { faults };
-    const { violations } = await new History({ seed, history, mutation, ...options }).run();
-    return violations[0];
-  } finally {
-    undo?.();
-  }
-}
-
-/** What each node states is changed on its way to the store. */
-function onClaims(change: (claim: Claim) => Claim): Undo {
-  return swap(
-    StoreLink.prototype,
-    'claim',
-    (claim) =>
-      function (this: StoreLink, batch) {
-        return claim.call(this, batch.map(change));
-      },
-  );
-}
-
-/** What the store answers to statements of what is left is changed on its way to the node. */
-function onAnswers(change: (answer: ClaimAnswer) => ClaimAnswer): Undo {
-  return swap(
-    StoreLink.prototype,
-    'claim',
-    (claim) =>
-      async function (this: StoreLink, batch) {
-        const answers = await claim.call(this, batch);
-        return answers.map((answer, index) => (batch[index]?.mode === 'state' ? change(answer) : answer));
-      },
-  );
+  const options = faults === undefined ? {} : { faults };
+  const { violations } = await new History({ seed, history, mutation, broken, ...options }).run();
+  return violations[0];
 }

@@ -8,6 +8,8 @@ import { Counters } from '../../src/metrics/counters.ts';
 import { PresenceTracker } from '../../src/presence/node/tracker.ts';
 import { livelyForMs } from '../../src/presence/rules/session-policy.ts';
 import type { PresenceStore } from '../../src/presence/store/port.ts';
+import type { UserStore } from '../../src/settlement/user-store.ts';
+import type { BrokenPorts, MonitorPort } from './broken-ports.ts';
 import type { RedisHost } from './network.ts';
 import { Random } from './random.ts';
 import { RealRedis } from './real-redis.ts';
@@ -44,6 +46,8 @@ export interface NodeWorld {
   readonly sql: SimulatedSql;
   readonly rules: Rules;
   readonly trace: (text: () => string) => void;
+  /** What a mutant breaks; nothing in the product as it is. */
+  readonly broken: BrokenPorts;
 }
 
 /** One process of the product as `create-gateway.ts` joins it, on simulated stores and a clock of its own. */
@@ -54,7 +58,8 @@ export class SimulatedNode {
   readonly tracker: PresenceTracker;
   readonly manager: ConnectionManager;
   readonly settlement: Settlement;
-  readonly sqlLink: SqlLink;
+  readonly sql: UserStore;
+  readonly broken: BrokenPorts;
   /** When it was frozen or cut off last; pauses that are too short to recover in do not count. */
   troubledFrom = Number.NEGATIVE_INFINITY;
   troubledUntil = Number.NEGATIVE_INFINITY;
@@ -73,35 +78,41 @@ export class SimulatedNode {
   #ids = 0;
 
   constructor(name: string, world: NodeWorld, seed: { random: number; skewMs: number }) {
-    const { scheduler, host, sql, rules, trace } = world;
+    const { scheduler, host, rules, trace, broken } = world;
     const random = new Random(seed.random);
     const clock = new NodeClock(scheduler, seed.skewMs);
     this.name = name;
+    this.broken = broken;
     this.#scheduler = scheduler;
     this.startedAt = scheduler.now;
     this.clock = clock;
-    const { link, store } = connect({ node: name, host, clock, scheduler, random }, rules);
-    this.link = link;
-    this.sqlLink = new SqlLink(sql, { clock, scheduler, random });
+    const connected = connect({ node: name, host, clock, scheduler, random }, rules);
+    this.link = connected.link;
+    const store = broken.store?.(connected.store) ?? connected.store;
+    const sql = new SqlLink(world.sql, { clock, scheduler, random });
+    this.sql = broken.sql?.(sql, store) ?? sql;
     const note = (fields: LogFields): void => trace(() => `${name} ${shown(fields)}`);
     const log: Log = { debug: () => undefined, info: note, warn: note, error: note };
     const counters = new Counters();
-    const time = new ObservedTime(clock);
+    const time = broken.time?.(clock) ?? new ObservedTime(clock);
     const config = { sqlTimeoutMs: 2000, heartbeatTimeoutMs: HEARTBEAT_TIMEOUT_MS, periodsRetentionDays: 90 };
     this.settlement = createSettlement({
       ...{ clock, log, counters, node: name, random: () => random.next() },
       ...{
         config: { ...config, databaseUrl: 'postgres:' } as Config,
-        store: this.sqlLink,
+        store: this.sql,
         duties: store,
       },
     });
+    const { ledger } = this.settlement;
+    const monitor: MonitorPort = {
+      watch: (hold) => this.manager.monitor.watch(hold),
+      unwatch: (hold) => this.manager.monitor.unwatch(hold),
+    };
     this.tracker = new PresenceTracker({
-      ...{ clock, time, log, counters, node: name, store, ledger: this.settlement.ledger },
-      monitor: {
-        watch: (hold) => this.manager.monitor.watch(hold),
-        unwatch: (hold) => this.manager.monitor.unwatch(hold),
-      },
+      ...{ clock, time, log, counters, node: name, store },
+      ledger: broken.ledger?.(ledger) ?? ledger,
+      monitor: broken.monitor?.(monitor) ?? monitor,
       ...{
         heartbeatTimeoutMs: HEARTBEAT_TIMEOUT_MS,
         httpTimeoutMs: HTTP_TIMEOUT_MS,
@@ -154,7 +165,7 @@ export class SimulatedNode {
     await this.tracker.stop();
     await settler.stop();
     await reconciler.stop();
-    await this.sqlLink.noteNodeAlive(this.name, this.clock.now()).catch(() => undefined);
+    await this.sql.noteNodeAlive(this.name, this.clock.now()).catch(() => undefined);
     this.stopped = true;
     this.kill();
   }
