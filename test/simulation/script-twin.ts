@@ -10,6 +10,7 @@ import {
   type ReapReply,
 } from '../../src/presence/store/redis/replies.ts';
 import type { ScriptName } from '../../src/presence/store/redis/scripts.ts';
+import { CLAIM, decoder, END_REQUEST } from '../../src/presence/store/redis/wire.ts';
 import type { EndedPeriod } from '../../src/protocol/periods.ts';
 import { isError, type Reply } from './redis-bridge.ts';
 import type { SimulatedRedis } from './simulated-redis.ts';
@@ -29,6 +30,9 @@ export interface Answers {
 type Twin = (redis: SimulatedRedis, call: ScriptCall, reply: Reply) => Answers;
 
 const COMMON_ARGS = 5;
+const END_REQUEST_WIDTH = Object.keys(END_REQUEST).length;
+const decodeClaim = decoder(CLAIM);
+const decodeEndRequest = decoder(END_REQUEST);
 
 export function toScriptCall(sent: readonly (string | number)[]): ScriptCall {
   const [, node = '', lease = '', runId = '', , ...args] = sent.map(String);
@@ -75,8 +79,8 @@ export const TWINS: Readonly<Record<ScriptName, Twin>> = {
   },
   end(redis, { caller, args }, reply) {
     const requests: EndRequest[] = [];
-    for (let index = 0; index < args.length; index += 6)
-      requests.push(toEndRequest(args.slice(index, index + 6)));
+    for (let index = 0; index < args.length; index += END_REQUEST_WIDTH)
+      requests.push(toEndRequest(args.slice(index, index + END_REQUEST_WIDTH)));
     const script = isError(reply) ? reply : (reply as string[]).map(parseEndAnswer);
     return { rules: redis.end(caller, requests), script };
   },
@@ -119,31 +123,17 @@ function noRules(_redis: SimulatedRedis, _call: ScriptCall, reply: Reply): Answe
   return { rules: reply, script: reply };
 }
 
-/** In the order of `claim.lua`. */
 function toClaim(fields: readonly (string | number)[]): Claim {
-  const [userId, mode, rev, sockets, rivals, socketMs, httpMs, proofAgeMs, untilMs, ...more] = fields;
-  const [epoch, floor, period, loginTime, username, ip, cause, proofMark] = more;
-  return {
-    ...{ userId: Number(userId), mode: mode as Claim['mode'], rev: Number(rev), sockets: Number(sockets) },
-    ...{ rivals: Number(rivals), socketMs: Number(socketMs), httpMs: Number(httpMs) },
-    ...{ proofAgeMs: Number(proofAgeMs), untilMs: Number(untilMs), epoch: Number(epoch) },
-    ...{ floor: Number(floor), period: Number(period), loginTime: Number(loginTime) },
-    ...{ username: String(username), ip: String(ip), cause: String(cause), proofMark: String(proofMark) },
-  };
+  const claim = decodeClaim(fields);
+  return { ...claim, mode: claim.mode as Claim['mode'] };
 }
 
-function toEndRequest([
-  userId,
-  reason,
-  epoch,
-  blockMs,
-  proofAgeMs,
-  note = '',
-]: readonly string[]): EndRequest {
+function toEndRequest(fields: readonly string[]): EndRequest {
+  const { reason, blockMs, note, ...request } = decodeEndRequest(fields);
   return {
-    ...{ userId: Number(userId), reason: reason as EndRequest['reason'], epoch: Number(epoch) },
-    ...(Number(blockMs) < 0 ? {} : { blockMs: Number(blockMs) }),
-    proofAgeMs: Number(proofAgeMs),
+    ...request,
+    reason: reason as EndRequest['reason'],
+    ...(blockMs < 0 ? {} : { blockMs }),
     ...(note === '' ? {} : { note }),
   };
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { SCRIPT_NAMES } from '../../../src/presence/store/redis/scripts.ts';
+import * as lists from '../../../src/presence/store/redis/wire.ts';
 import { CloseCode } from '../../../src/protocol/close-codes.ts';
 import { ERRORS } from '../../../src/protocol/error-codes.ts';
 import { filesOf, textOf } from './repository.ts';
@@ -113,5 +114,27 @@ describe('docs/PROTOCOL.md', () => {
     const rows = namesIn('Scripts');
     expect(SCRIPT_NAMES.filter((name) => !rows.includes(name))).toEqual([]);
     expect(rows.slice(0, SCRIPT_NAMES.length).sort()).toEqual([...SCRIPT_NAMES].sort());
+  });
+
+  it('describes every list of fields of the scripts, in its order', () => {
+    const page = (textOf('docs/PROTOCOL.md') ?? '').replaceAll(' ⏱', '');
+    const joined = (list: lists.Layout, separator: string): string => Object.keys(list).join(separator);
+    const names = (text = ''): readonly string[] =>
+      [...text.matchAll(/`(\w+)`/g)].map(([, name = '']) => name);
+    const row = (script: string): readonly string[] =>
+      names(new RegExp(`^\\| \`${script}\` \\|.* for each user (.*)$`, 'm').exec(page)?.[1]);
+    const [, claims = ''] = page.split('**Fields of a claim.**');
+    const [table = ''] = claims.split('| mode |');
+
+    expect(names([...table.matchAll(/^\| ([^|]*) \|/gm)].map(([, cell]) => cell).join())).toEqual(
+      Object.keys(lists.CLAIM),
+    );
+    expect(page).toContain(`\`opened,${joined(lists.ACCEPTED, ',')}\``);
+    expect(page).toContain(`\`joined,${joined(lists.ACCEPTED, ',')}\``);
+    expect(page).toContain(`\`ended,${joined(lists.ENDED, ',')}\``);
+    for (const list of [lists.HOLD, lists.LAST, lists.DUTY])
+      expect(page).toContain(`\`${joined(list, '\\|')}\``);
+    expect(row('end').filter((name) => name in lists.END_REQUEST)).toEqual(Object.keys(lists.END_REQUEST));
+    expect(row('read').filter((name) => name in lists.USER)).toEqual(Object.keys(lists.USER));
   });
 });

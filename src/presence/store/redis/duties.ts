@@ -3,6 +3,7 @@ import { LOGOUT_REASONS } from '../../../protocol/reasons.ts';
 import { MAX_BATCH } from '../port.ts';
 import type { ScriptName } from './scripts.ts';
 import type { StoreConnection } from './store-connection.ts';
+import { DUTY, textDecoder } from './wire.ts';
 
 export interface RedisDutiesOptions {
   readonly link: StoreConnection;
@@ -19,6 +20,7 @@ const RECHECK_EVERY = 16;
 const ABANDONED_AFTER_MS = 10_000;
 /** Duties set aside that are kept for a person to look at; their rows stay open in SQL whatever happens here. */
 const MAX_ASIDE = 10_000;
+const decodeDuty = textDecoder(DUTY);
 
 export type StreamEntry = readonly [id: string, fields: readonly string[]];
 
@@ -163,18 +165,10 @@ export class RedisDuties {
   }
 }
 
-/** user|period|login|logout|newest proof|reason|node. Undefined where a part is missing or no number. */
+/** Undefined where a part is missing or no number. */
 export function toDuty([id, [name, value = '']]: StreamEntry): Duty | undefined {
-  const [userId, period, loginAt, logoutAt, lastSeenAt, given, ...node] = value.split('|');
-  const numbers = {
-    userId: Number.parseInt(userId ?? '', 10),
-    period: Number.parseInt(period ?? '', 10),
-    loginAt: Number.parseInt(loginAt ?? '', 10),
-    logoutAt: Number.parseInt(logoutAt ?? '', 10),
-    lastSeenAt: Number.parseInt(lastSeenAt ?? '', 10),
-  };
-  const reason = LOGOUT_REASONS.find((known) => known === given);
-  if (name !== 'd' || reason === undefined || !Object.values(numbers).every(Number.isSafeInteger))
-    return undefined;
-  return { id, ...numbers, reason, node: node.join('|') };
+  const duty = decodeDuty(value);
+  const reason = LOGOUT_REASONS.find((known) => known === duty.reason);
+  const isWhole = Object.values(duty).every((part) => typeof part === 'string' || Number.isSafeInteger(part));
+  return name === 'd' && reason !== undefined && isWhole ? { id, ...duty, reason } : undefined;
 }

@@ -2,22 +2,15 @@ import { assert } from '../../../lib/assert.ts';
 import type { EndedPeriod } from '../../../protocol/periods.ts';
 import type { LogoutReason } from '../../../protocol/reasons.ts';
 import type { ClaimAnswer, EndAnswer, Loss, ReapAnswer, RenewAnswer, UserRecord } from '../port.ts';
+import { ACCEPTED, ANSWERED, decoder, ENDED, LAST, textDecoder, USER } from './wire.ts';
+
+const decodeAccepted = decoder(ACCEPTED);
+const decodeEnded = decoder(ENDED);
+const decodeUser = decoder(USER);
+const decodeLast = textDecoder(LAST);
 
 /** What `read.lua` answers of one user. */
-export type ReadReply = readonly [
-  period: string,
-  login: string,
-  epoch: string,
-  recorded: number,
-  holders: number,
-  sockets: number,
-  proof: string,
-  name: string,
-  ip: string,
-  last: string,
-  unsettled: string,
-  socketsElsewhere: number,
-];
+export type ReadReply = readonly (string | number)[];
 
 /** What `reap.lua` answers. */
 export type ReapReply = readonly [ghosts: number, nextDeathMs: number, ...ended: string[]];
@@ -44,21 +37,21 @@ export function parseReapAnswer([ghosts, next, ...ended]: ReapReply): ReapAnswer
   return {
     ghosts,
     nextDeathMs: next < 0 ? undefined : next,
-    ended: ended.map((text) => parseEndedPeriod(text.split(','))),
+    ended: ended.map((text) => parseEndedPeriod(text.split(ANSWERED))),
   };
 }
 
 export function parseClaimAnswer(text: string): ClaimAnswer {
-  const [kind = '', ...fields] = text.split(',');
+  const [kind = '', ...fields] = text.split(ANSWERED);
   switch (kind) {
-    case 'opened':
-      return {
-        kind,
-        ...claimed(fields),
-        unsettled: fields[3] === '' || fields[3] === undefined ? undefined : Number(fields[3]),
-      };
-    case 'joined':
-      return { kind, ...claimed(fields) };
+    case 'opened': {
+      const { unsettled, ...opened } = decodeAccepted(fields);
+      return { kind, ...opened, unsettled: unsettled === '' ? undefined : Number(unsettled) };
+    }
+    case 'joined': {
+      const { period, epoch, loginTime } = decodeAccepted(fields);
+      return { kind, period, epoch, loginTime };
+    }
     case 'ended':
       return { kind, end: parseEndedPeriod(fields) };
     case 'blocked':
@@ -81,7 +74,7 @@ export function parseClaimAnswer(text: string): ClaimAnswer {
 }
 
 export function parseEndAnswer(text: string): EndAnswer {
-  const [kind = '', ...fields] = text.split(',');
+  const [kind = '', ...fields] = text.split(ANSWERED);
   switch (kind) {
     case 'ended':
       return { kind, end: parseEndedPeriod(fields) };
@@ -106,42 +99,32 @@ function parseLoss(userId: number, text: string): Loss {
   };
 }
 
-/** `user,period,epoch,login,logout,reason` */
 function parseEndedPeriod(fields: readonly string[]): EndedPeriod {
-  const [userId, period, epoch, loginTime, logoutTime, reason] = fields;
-  assert(reason !== undefined, 'an ended period has six fields');
-  return {
-    userId: Number(userId),
-    period: Number(period),
-    epoch: Number(epoch),
-    loginTime: Number(loginTime),
-    logoutTime: Number(logoutTime),
-    reason: reason as LogoutReason,
-  };
+  const { reason, ...ended } = decodeEnded(fields);
+  assert(reason !== '', 'an ended period has all its fields');
+  return { ...ended, reason: reason as LogoutReason };
 }
 
 export function parseUserRecord(userId: number, reply: ReadReply | undefined): UserRecord | undefined {
   if (reply === undefined) return undefined;
-  const [period, login, epoch, recorded, holders, sockets, proof, name, ip, last, , socketsElsewhere] = reply;
-  const known = { userId, username: name === '' ? undefined : name, ip, epoch: Number(epoch) };
-  if (recorded === 1 && holders > 0) {
+  const user = decodeUser(reply);
+  const { ip, epoch } = user;
+  const known = { userId, username: user.username === '' ? undefined : user.username, ip, epoch };
+  if (user.recorded === 1 && user.holders > 0) {
     return {
       ...known,
       status: 'online',
-      loginTime: Number(login),
-      lastHeartbeat: Number(proof),
+      loginTime: user.loginTime,
+      lastHeartbeat: user.proof,
       logoutTime: undefined,
-      sockets,
-      socketsElsewhere,
-      period: Number(period),
+      sockets: user.sockets,
+      socketsElsewhere: user.socketsElsewhere,
+      period: user.period,
     };
   }
-  if (last === '') return undefined;
-  const [lastPeriod, loginTime, lastHeartbeat, logoutTime] = last.split('|').map(Number);
-  assert(
-    logoutTime !== undefined && loginTime !== undefined && lastHeartbeat !== undefined,
-    'a last period has its times',
-  );
+  if (user.last === '') return undefined;
+  const { period, loginTime, lastHeartbeat, logoutTime } = decodeLast(user.last);
+  assert(!Number.isNaN(logoutTime), 'a last period has its times');
   return {
     ...known,
     status: 'offline',
@@ -150,10 +133,6 @@ export function parseUserRecord(userId: number, reply: ReadReply | undefined): U
     logoutTime,
     sockets: 0,
     socketsElsewhere: 0,
-    period: lastPeriod,
+    period,
   };
-}
-
-function claimed(fields: readonly string[]): { period: number; epoch: number; loginTime: number } {
-  return { period: Number(fields[0]), epoch: Number(fields[1]), loginTime: Number(fields[2]) };
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
+import { wireHeader } from './wire-header.ts';
 
-/** The scripts of this room, each with the common prelude before it. Redis knows them by hash after their first run. */
+/** The scripts of this room, each with the lists of fields and the common prelude before it. Redis knows them by hash after their first run. */
 export const SCRIPT_NAMES = [
   'renew',
   'claim',
@@ -20,7 +21,7 @@ export const SCRIPT_NAMES = [
 export type ScriptName = (typeof SCRIPT_NAMES)[number];
 
 export function loadScripts(): Readonly<Record<ScriptName, string>> {
-  const prelude = readScript('prelude');
+  const prelude = `${wireHeader()}${readScript('prelude')}`;
   const entries = SCRIPT_NAMES.map((name) => [name, wholeScript(prelude, readScript(name))]);
   return Object.fromEntries(entries) as Record<ScriptName, string>;
 }

@@ -28,6 +28,7 @@ import {
 } from './replies.ts';
 import type { ScriptName } from './scripts.ts';
 import type { StoreConnection } from './store-connection.ts';
+import { CLAIM, END_REQUEST, encoder } from './wire.ts';
 
 export interface RedisStoreOptions extends WorldRules {
   readonly link: StoreConnection;
@@ -51,7 +52,8 @@ export interface RedisStoreOptions extends WorldRules {
 const CROWD = MAX_BATCH / 2;
 /** What `end.lua` takes for "a block stays as it is". */
 const LEAVE_BLOCK = -1;
-const LONE_SURROGATES = /\p{Surrogate}/gu;
+const encodeClaim = encoder(CLAIM);
+const encodeEndRequest = encoder(END_REQUEST);
 const STILL_HELD = 'an opening was recorded by another node meanwhile';
 /** Pages of 500 users that one look at all that a node holds may take. */
 const MAX_UNSTATED_PAGES = 10_000;
@@ -116,7 +118,7 @@ export class RedisPresenceStore implements PresenceStore {
   async #claim(batch: readonly Claim[]): Promise<readonly ClaimAnswer[]> {
     const { policy, maxConnectionsPerUser, livelyLeftMs } = this.#options;
     // One text: a client library works long on thousands of arguments.
-    const claims = JSON.stringify(batch.map(fieldsOf));
+    const claims = JSON.stringify(batch.map(encodeClaim));
     const args = [policy, maxConnectionsPerUser, claims, livelyLeftMs];
     return ((await this.#run('claim', args)) as string[]).map(parseClaimAnswer);
   }
@@ -133,10 +135,9 @@ export class RedisPresenceStore implements PresenceStore {
   }
 
   async end(batch: readonly EndRequest[]): Promise<readonly EndAnswer[]> {
-    const args = batch.flatMap(({ userId, reason, epoch, blockMs = LEAVE_BLOCK, proofAgeMs, note = '' }) => [
-      ...[userId, reason, epoch, blockMs, proofAgeMs],
-      wellFormed(note),
-    ]);
+    const args = batch.flatMap(({ userId, reason, epoch, blockMs = LEAVE_BLOCK, proofAgeMs, note = '' }) =>
+      encodeEndRequest({ userId, reason, epoch, blockMs, proofAgeMs, note }),
+    );
     return ((await this.#run('end', args)) as string[]).map(parseEndAnswer);
   }
 
@@ -240,21 +241,6 @@ export class RedisPresenceStore implements PresenceStore {
       throw error;
     }
   }
-}
-
-/** In the order of `claim.lua`. */
-function fieldsOf(claim: Claim): readonly (string | number)[] {
-  return [
-    ...[String(claim.userId), claim.mode, claim.rev, claim.sockets, claim.rivals],
-    ...[claim.socketMs, claim.httpMs, claim.proofAgeMs, claim.untilMs],
-    ...[String(claim.epoch), claim.floor, claim.period, claim.loginTime],
-    ...[wellFormed(claim.username), wellFormed(claim.ip), claim.cause, claim.proofMark],
-  ];
-}
-
-/** Half of a surrogate pair has no JSON form that Redis takes: it is replaced, as an encoder to UTF-8 does. */
-function wellFormed(text: string): string {
-  return text.replace(LONE_SURROGATES, '\ufffd');
 }
 
 function pairs(batch: readonly { readonly userId: number; readonly period: number }[]): number[] {

@@ -7,7 +7,7 @@ local function forget_newest(user, period)
   local f = call('HMGET', key, 'un', 'last', 'per', 'epoch', 'block')
   local epoch, block = whole_number(f[4] or ''), whole_number(f[5] or '0')
   if f[1] ~= period or f[3] ~= period or not f[2] or not is_last(f[2]) or not epoch or not block then return false end
-  if string.match(f[2], '^%d+') ~= period then return false end
+  if split(f[2], '|')[LAST.period] ~= period then return false end
   call('HDEL', key, 'un')
   expire_offline({ id = user, epoch = epoch, block = block })
   return true
@@ -27,13 +27,18 @@ local function forget(user, period)
   end
 end
 
+local function is_of(entry, user, period)
+  local duty = split(entry, '|')
+  return duty[DUTY.user_id] == user and duty[DUTY.period] == period
+end
+
 local done = {}
 for _, duty in ipairs(cjson.decode(ARGV[6])) do
   local id, user, period = duty[1], duty[2], duty[3]
   -- After a rollback another duty may bear the id.
   local found = call('XRANGE', DUTIES, id, id)[1]
   local f = found and found[2] or {}
-  local other = f[1] == 'd' and user ~= '0' and string.match(f[2], '^%d+|%d+|') ~= user .. '|' .. period .. '|'
+  local other = f[1] == 'd' and user ~= '0' and not is_of(f[2], user, period)
   if not other then done[#done + 1] = id end
   if not forget_newest(user, period) then forget(user, period) end
 end

@@ -1,9 +1,7 @@
 -- claim: what a node holds of each user, stated. Rules PR1–PR7, HB1.
 -- ARGV[6] policy   ARGV[7] LINGXI_MAX_CONNECTIONS_PER_USER   ARGV[9] what is left of the deadline of a lively socket, ms
--- ARGV[8] the claims: a JSON array of arrays, each of
---   user, mode, rev, sockets, rivals, socketMs, httpMs, proofAgeMs, untilMs, epoch, floor, period, loginTime, name, ip, cause,
---   proofMark; user and epoch as text, for Lua would write long numbers short
--- Answers one text for each: kind,period,epoch,loginTime,unsettled | ended,user,period,epoch,login,logout,reason | kind
+-- ARGV[8] the claims: a JSON array of arrays, each the list CLAIM
+-- Answers one text for each: its kind, and after opened or joined the list ACCEPTED, after ended the list ENDED
 
 local OPENING_MS = 1500
 local MAX_TAKEOVERS, FLAPPING_WINDOW_MS, LIVELY_MS = 5, 60000, 3000
@@ -19,13 +17,6 @@ end
 -- A node that has yet to restate what it holds would open beside it what runs there already.
 local unrestored = node_entry(node).restored ~= '1'
 
-local function read_claim(f)
-  return {
-    user = f[1], mode = f[2], rev = f[3], sockets = f[4], rivals = f[5], socket_ms = f[6], http_ms = f[7], proof_age = f[8], until_ms = f[9],
-    epoch = f[10], floor = f[11], period = f[12], login = f[13], name = f[14], ip = f[15], cause = f[16], mark = f[17],
-  }
-end
-
 local function is_holding(c) return c.sockets > 0 or c.socket_ms > 0 or c.http_ms > 0 end
 local function deadline(ms) return ms > 0 and observed + ms or 0 end
 
@@ -35,21 +26,21 @@ local function apply(h, c)
   h.socket_until = deadline(c.socket_ms)
   h.http_until = deadline(c.http_ms)
   -- A node that knows of no proof, as after a failover, takes nothing from what was known.
-  if c.mark == '' then
+  if c.proof_mark == '' then
     h.proof, h.till, h.mark = h.proof or 0, h.till or 0, h.mark or ''
     return
   end
-  local proof, till = math.max(0, wall - c.proof_age), math.max(0, wall + c.until_ms)
-  local same = h.mark == c.mark
+  local proof, till = math.max(0, wall - c.proof_age_ms), math.max(0, wall + c.until_ms)
+  local same = h.mark == c.proof_mark
   h.proof = same and math.min(h.proof, proof) or proof
   h.till = same and math.min(h.till, till) or till
-  h.mark = c.mark
+  h.mark = c.proof_mark
 end
 
 local function hold(r, c, answer, epoch)
   local before = r.holds[node] or {}
   local h = { epoch = epoch, answer = answer, proof = before.proof, till = before.till, mark = before.mark }
-  if c.name ~= '' then r.f.name = c.name end
+  if c.username ~= '' then r.f.name = c.username end
   if c.ip ~= '' then r.f.ip = c.ip end
   apply(h, c)
   keep(r)
@@ -84,7 +75,7 @@ end
 -- What a login is told. One whose answer was lost, or that takes an opening up, has the period's row to write.
 local function accepted(r)
   local kind = r.recorded and 'joined' or 'opened'
-  return table.concat({ kind, num(r.period), num(r.epoch), num(r.login), newest_unsettled(r) }, ',')
+  return kind .. ',' .. format_accepted({ period = r.period, epoch = r.epoch, login_time = r.login, unsettled = newest_unsettled(r) })
 end
 
 local function join(r, c)
@@ -154,7 +145,7 @@ local function login(r, c)
 end
 
 local function restate(r, c)
-  local ended = c.period == 0 or (r.f.last and tonumber(split(r.f.last, '|')[1]) >= c.period)
+  local ended = c.period == 0 or (r.f.last and tonumber(split(r.f.last, '|')[LAST.period]) >= c.period)
   local newer = r.held > 0 and r.period > c.period
   if ended or (newer and r.recorded) then return 'gone' end
   -- Nobody was told of what is being opened in its place.
@@ -167,7 +158,7 @@ local function restate(r, c)
   if is_taken(r, c) then return 'gone' end
   if c.sockets > 0 and tonumber(c.epoch) >= r.epoch and policy ~= 'multi' then take_over(r) end
   r.period = c.period
-  r.login = c.login
+  r.login = c.login_time
   r.epoch = math.max(r.epoch, tonumber(c.epoch), c.period)
   r.recorded = true
   call('PERSIST', user_key(r.id))
@@ -210,10 +201,10 @@ end
 local has_losses = call('EXISTS', lost_key(node)) == 1
 
 local function take(c)
-  local r = load(c.user)
+  local r = load(c.user_id)
   local h = r.holds[node]
   if h and c.rev <= h.rev then return c.rev == h.rev and h.answer or 'stale' end
-  local lost = has_losses and call('HGET', lost_key(node), c.user)
+  local lost = has_losses and call('HGET', lost_key(node), c.user_id)
   if lost and c.rev <= (tonumber(split(lost, '|')[1]) or 0) then return 'lost' end
   if c.mode == 'restate' then return restate(r, c) end
   -- Who waits for the young window to end by a login comes before the end of the linger behind it.

@@ -1,6 +1,6 @@
 -- end: logout and kick. Rules PR6, PR7, ST1.
--- ARGV[6…] user, reason, epoch (0: any), blockMs (0: lift, -1: leave), age of the newest proof (-1: unknown), note
--- Answers one text for each: ended,user,period,epoch,login,logout,reason | superseded | not-online | young | no-lease
+-- ARGV[6…] the list END_REQUEST: epoch 0 is any, blockMs 0 lifts and -1 leaves a block, proofAgeMs -1 is unknown
+-- Answers one text for each: its kind, and after ended the list ENDED | superseded | not-online | young | no-lease
 
 local answers = {}
 local valid = has_lease()
@@ -31,7 +31,8 @@ local function take(id, reason, epoch, block_ms, proof_age, note)
   return 'ended,' .. end_period(r, reason, math.max(r.login, wall), holder, note)
 end
 
-for i = 6, #ARGV, 6 do
-  answers[#answers + 1] = take(ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]), tonumber(ARGV[i + 4]), ARGV[i + 5])
+for i = 6, #ARGV, END_REQUEST_WIDTH do
+  local asked = read_end_request(i)
+  answers[#answers + 1] = take(asked.user_id, asked.reason, asked.epoch, asked.block_ms, asked.proof_age_ms, asked.note)
 end
 return answers

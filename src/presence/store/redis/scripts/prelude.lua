@@ -1,4 +1,5 @@
--- Prepended to every script: keys, the observed clock, records. Follows src/presence/rules line by line.
+-- Prepended to every script: keys, the observed clock, records. Follows src/presence/rules line by line. Before it stand the
+-- functions that pack and unpack lists of fields by name, generated from wire.ts: read_claim, parse_hold, format_hold and others.
 --
 -- KEYS[1]  <prefix>lingxi:world; every other key shares its prefix, and on Redis Cluster its slot.
 -- ARGV[1]  prefix   ARGV[2] node (incarnation)   ARGV[3] lease   ARGV[4] run_id of this Redis
@@ -29,7 +30,7 @@ local GROUP = 'settlers'
 
 -- A script writes the same times over and over: each is formatted once.
 local nums = {}
-local function num(n)
+function num(n)
   local text = nums[n]
   if not text then
     text = string.format('%.0f', n)
@@ -148,20 +149,6 @@ local function has_lease()
   return true
 end
 
--- rev|sockets|epoch|socketUntil|httpUntil|proof|till|proofMark|answer. Proof and till: wall clock, of the newest statement
--- alone, for one that was long on its way makes them as much too new.
-local HOLD = '^(%-?%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|([^|]*)|([^|]*)'
-local function parse_hold(text)
-  local rev, sockets, epoch, socket_until, http_until, proof, till, mark, answer = string.match(text, HOLD)
-  return rev and {
-    rev = tonumber(rev), sockets = tonumber(sockets), epoch = epoch, socket_until = tonumber(socket_until), http_until = tonumber(http_until),
-    proof = tonumber(proof), till = tonumber(till), mark = mark, answer = answer,
-  }
-end
-local function format_hold(h)
-  return table.concat({ num(h.rev), num(h.sockets), h.epoch, num(h.socket_until), num(h.http_until), num(h.proof), num(h.till), h.mark, h.answer }, '|')
-end
-
 -- A time, a number of a period or an epoch.
 local function whole_number(text)
   local n = tonumber(text)
@@ -169,7 +156,7 @@ local function whole_number(text)
 end
 
 local function is_last(text)
-  local period, login, proof, at = string.match(text, '^(%d+)|(%d+)|(%d+)|(%d+)|')
+  local period, login, proof, at = string.match(text, LAST_TIMES)
   return period and whole_number(period) and whole_number(login) and whole_number(proof) and whole_number(at)
 end
 local function are_periods(text)
@@ -330,7 +317,7 @@ local function end_period(r, reason, logout, holder, note)
   take_out(ONLINE_SET, r.id)
   take_out(ONLINE, r.id)
   local key = mirror_key(r.id)
-  local period, login, proof, at = num(r.period), num(r.login), num(r.proof), num(logout)
+  local login, proof, at = num(r.login), num(r.proof), num(logout)
   if last_seen_ttl == 0 then
     call('DEL', key)
   else
@@ -338,13 +325,19 @@ local function end_period(r, reason, logout, holder, note)
     call('PEXPIRE', key, last_seen_ttl)
   end
   r.recorded = false
-  r.f.last = table.concat({ period, login, proof, at, reason }, '|')
+  local ended = {
+    user_id = r.id, period = r.period, epoch = r.epoch, login_time = r.login, last_heartbeat = r.proof, logout_time = logout, reason = reason,
+  }
+  r.f.last = format_last(ended)
   -- What else the record has, it had before.
   call('HSET', user_key(r.id), 'rec', '0', 'proof', proof, 'till', num(r.till), 'last', r.f.last, 'un', with_unsettled(r))
   change(r, 'offline', reason, logout, holder, note)
   -- One field: seven would be seven more texts for each reader of a crowd's.
-  call('XADD', DUTIES, '*', 'd', table.concat({ r.id, period, login, at, proof, reason, holder }, '|'))
-  return table.concat({ r.id, period, num(r.epoch), login, at, reason }, ',')
+  local duty = format_duty({
+    user_id = r.id, period = r.period, login_at = r.login, logout_at = logout, last_seen_at = r.proof, reason = reason, node = holder,
+  })
+  call('XADD', DUTIES, '*', 'd', duty)
+  return format_ended(ended)
 end
 
 -- Removes one hold; the last one ends the period. Answers the end, or nil.

@@ -1,6 +1,5 @@
 -- read: what is known of users; changes nothing. Rule PR13.
--- ARGV[6…] users. Answers for each: period, login, epoch, recorded (0/1), held nodes, sockets, proof, name, ip, last, unsettled,
--- sockets on other nodes than the one that asks
+-- ARGV[6…] users. Answers the list USER for each; sockets elsewhere are those on other nodes than the one that asks.
 
 local answers = {}
 for i = 6, #ARGV do
@@ -10,6 +9,10 @@ for i = 6, #ARGV do
     sockets = sockets + h.sockets
     if n ~= node then elsewhere = elsewhere + h.sockets end
   end
-  answers[#answers + 1] = { num(r.period), num(r.login), num(r.epoch), r.recorded and 1 or 0, r.held, sockets, num(newest_proof(r)), r.f.name or '', r.f.ip or '', r.f.last or '', r.f.un or '', elsewhere }
+  answers[#answers + 1] = user_reply({
+    period = num(r.period), login_time = num(r.login), epoch = num(r.epoch), recorded = r.recorded and 1 or 0, holders = r.held,
+    sockets = sockets, proof = num(newest_proof(r)), username = r.f.name or '', ip = r.f.ip or '', last = r.f.last or '',
+    unsettled = r.f.un or '', sockets_elsewhere = elsewhere,
+  })
 end
 return answers

@@ -1,7 +1,7 @@
 -- reap: ends what dead nodes held and nobody else holds. Rule PR8.
 -- ARGV[6] silence in ms after which a node is dead   ARGV[7] users looked at, at most
 -- Answers: users of dead nodes that are left; in how many ms the next node is dead unless it is heard of before, -1 where
--- nothing can tell; then the ends: user,period,epoch,login,logout,reason
+-- nothing can tell; then the ends, each the list ENDED
 
 if not has_lease() or is_young(true) then return { 0, -1 } end
 local silence, limit = tonumber(ARGV[6]), tonumber(ARGV[7])

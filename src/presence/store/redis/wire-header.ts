@@ -1,0 +1,111 @@
+import {
+  ACCEPTED,
+  ANSWERED,
+  CLAIM,
+  DUTY,
+  END_REQUEST,
+  ENDED,
+  HOLD,
+  type Kind,
+  LAST,
+  type Layout,
+  STORED,
+  USER,
+} from './wire.ts';
+
+const PATTERNS: Readonly<Record<Kind, string>> = {
+  number: '(%d+)',
+  signed: '(%-?%d+)',
+  id: '(%d+)',
+  text: '([^|]*)',
+  words: '([^|]*)',
+};
+
+/**
+ * Lua that packs and unpacks the lists of `wire.ts` by name. It stands before the prelude of every script. Each list has
+ * functions of its own, so that a claim of 500 users runs no loop over names.
+ */
+export function wireHeader(): string {
+  return [
+    '-- Generated from the lists in wire.ts. The prelude says what num is.',
+    'local num',
+    readArray('read_claim', CLAIM),
+    readArguments('read_end_request', END_REQUEST),
+    `local END_REQUEST_WIDTH = ${Object.keys(END_REQUEST).length}`,
+    parseText('parse_hold', HOLD),
+    formatText('format_hold', HOLD, STORED),
+    formatText('format_last', LAST, STORED),
+    `local LAST_TIMES = '^${leadingNumbers(LAST)}'`,
+    positions('LAST', LAST),
+    formatText('format_duty', DUTY, STORED),
+    positions('DUTY', DUTY),
+    formatText('format_accepted', ACCEPTED, ANSWERED),
+    formatText('format_ended', ENDED, ANSWERED),
+    makeArray('user_reply', USER),
+    '',
+  ].join('\n');
+}
+
+function readArray(name: string, list: Layout): string {
+  return `local function ${name}(f) return { ${each(list, (field, _, at) => `${field} = f[${at}]`)} } end`;
+}
+
+function readArguments(name: string, list: Layout): string {
+  const fields = each(list, (field, kind, at) => `${field} = ${converted(kind, `ARGV[from + ${at - 1}]`)}`);
+  return `local function ${name}(from) return { ${fields} } end`;
+}
+
+/** Answers nil where the text is no such list. */
+function parseText(name: string, list: Layout): string {
+  const names = luaNames(list);
+  const pattern = Object.values(list).map((kind) => PATTERNS[kind]);
+  return [
+    `local function ${name}(text)`,
+    `  local ${names.join(', ')} = string.match(text, '^${pattern.join(STORED)}')`,
+    `  return ${names[0]} and { ${each(list, (field, kind) => `${field} = ${converted(kind, field)}`)} }`,
+    'end',
+  ].join('\n');
+}
+
+function formatText(name: string, list: Layout, separator: string): string {
+  const values = each(list, (field, kind) => (isNumber(kind) ? `num(v.${field})` : `v.${field}`));
+  return `local function ${name}(v) return table.concat({ ${values} }, '${separator}') end`;
+}
+
+function makeArray(name: string, list: Layout): string {
+  return `local function ${name}(v) return { ${each(list, (field) => `v.${field}`)} } end`;
+}
+
+/** Where the fields are among the parts of a text, for a script that needs one or two of them. */
+function positions(name: string, list: Layout): string {
+  return `local ${name} = { ${each(list, (field, _, at) => `${field} = ${at}`)} }`;
+}
+
+/** The pattern of the numbers with which a list begins. */
+function leadingNumbers(list: Layout): string {
+  const kinds = Object.values(list);
+  const end = kinds.findIndex((kind) => kind !== 'number');
+  return kinds
+    .slice(0, end)
+    .map((kind) => PATTERNS[kind] + STORED)
+    .join('');
+}
+
+function each(list: Layout, write: (field: string, kind: Kind, at: number) => string): string {
+  const names = luaNames(list);
+  return Object.values(list)
+    .map((kind, index) => write(names[index] ?? '', kind, index + 1))
+    .join(', ');
+}
+
+function converted(kind: Kind, text: string): string {
+  return isNumber(kind) ? `tonumber(${text})` : text;
+}
+
+function isNumber(kind: Kind): boolean {
+  return kind === 'number' || kind === 'signed';
+}
+
+function luaNames(list: Layout): readonly string[] {
+  return Object.keys(list).map((name) => name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`));
+}

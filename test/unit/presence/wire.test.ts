@@ -1,0 +1,82 @@
+import { describe, expect, it } from 'vitest';
+import { toDuty } from '../../../src/presence/store/redis/duties.ts';
+import { parseClaimAnswer, parseUserRecord } from '../../../src/presence/store/redis/replies.ts';
+import { decoder, encoder, textDecoder } from '../../../src/presence/store/redis/wire.ts';
+import { wireHeader } from '../../../src/presence/store/redis/wire-header.ts';
+
+const LIST = { userId: 'id', restMs: 'signed', count: 'number', reason: 'text', note: 'words' } as const;
+const VALUES = { userId: 9_007_199_254_740_991, restMs: -5, count: 2, reason: 'kick', note: 'a|b' };
+
+describe('a list of fields', () => {
+  it('is written in its order, an id as text', () => {
+    expect(encoder(LIST)(VALUES)).toEqual(['9007199254740991', -5, 2, 'kick', 'a|b']);
+  });
+
+  it('is written in its order, whatever the order of the values', () => {
+    const { note, ...others } = VALUES;
+    expect(encoder(LIST)({ note, ...others })).toEqual(encoder(LIST)(VALUES));
+  });
+
+  it('replaces half of a surrogate pair in what a person wrote, which Redis would refuse', () => {
+    expect(encoder(LIST)({ ...VALUES, note: 'x\ud800' }).at(-1)).toBe('x\ufffd');
+  });
+
+  it('is read as it was written', () => {
+    expect(decoder(LIST)(encoder(LIST)(VALUES))).toEqual(VALUES);
+    expect(decoder(LIST)(encoder(LIST)(VALUES).map(String))).toEqual(VALUES);
+  });
+
+  it('tells what is missing: a number as NaN, a text as empty', () => {
+    expect(decoder(LIST)(['7', ''])).toEqual({ userId: 7, restMs: NaN, count: NaN, reason: '', note: '' });
+  });
+
+  it('is read from a text, of which the last field takes the rest', () => {
+    expect(textDecoder(LIST)('7|-5|2|kick|a|b')).toEqual({ ...VALUES, userId: 7 });
+    expect(textDecoder(LIST)('7|-5').count).toBeNaN();
+  });
+});
+
+/** What stands in the Redis of an older program, or comes from one. */
+describe('texts in Redis', () => {
+  it('[ST1] a duty is read by its place in the text', () => {
+    expect(toDuty(['1-0', ['d', '7|100|101|109|108|logout|node-a']])).toEqual({
+      ...{ id: '1-0', userId: 7, period: 100, loginAt: 101, logoutAt: 109, lastSeenAt: 108 },
+      ...{ reason: 'logout', node: 'node-a' },
+    });
+  });
+
+  it.each([
+    ['a number is missing', '7|100|101||108|logout|node-a'],
+    ['the reason is none', '7|100|101|109|108|whim|node-a'],
+    ['parts are missing', '7|100'],
+    ['nothing is there', ''],
+  ])('[ST1] where %s, it is no duty', (_, text) => {
+    expect(toDuty(['1-0', ['d', text]])).toBeUndefined();
+  });
+
+  it('[PR13] the last period of a user is read by its place in the text', () => {
+    const reply = ['100', '101', '102', 0, 0, 0, '0', 'Ann', '192.0.2.1', '90|91|93|94|logout', '', 0];
+    expect(parseUserRecord(7, reply)).toEqual({
+      ...{ userId: 7, username: 'Ann', ip: '192.0.2.1', epoch: 102, status: 'offline', period: 90 },
+      ...{ loginTime: 91, lastHeartbeat: 93, logoutTime: 94, sockets: 0, socketsElsewhere: 0 },
+    });
+  });
+
+  it('[ST9] a login is told which period waits, or that none does', () => {
+    const opened = { kind: 'opened', period: 100, epoch: 102, loginTime: 101 };
+    expect(parseClaimAnswer('opened,100,102,101,90')).toEqual({ ...opened, unsettled: 90 });
+    expect(parseClaimAnswer('opened,100,102,101,')).toEqual({ ...opened, unsettled: undefined });
+    expect(parseClaimAnswer('joined,100,102,101,90')).toEqual({ ...opened, kind: 'joined' });
+  });
+
+  it('an ended period with a field too few is refused', () => {
+    expect(() => parseClaimAnswer('ended,7,100,102,101,109')).toThrow('an ended period has all its fields');
+  });
+
+  it('[PR11] a hold is read and written in the order of the holds that older programs left', () => {
+    const fields = 'rev, sockets, epoch, socket_until, http_until, proof, till, mark, answer';
+    const numbers = 'num(v.rev), num(v.sockets), v.epoch, num(v.socket_until), num(v.http_until)';
+    expect(wireHeader()).toContain(`  local ${fields} = string.match(text, '^(%-?%d+)|(%d+)|`);
+    expect(wireHeader()).toContain(`{ ${numbers}, num(v.proof), num(v.till), v.mark, v.answer }, '|')`);
+  });
+});
