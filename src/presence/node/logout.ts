@@ -6,6 +6,7 @@ import type { UserHold } from './hold.ts';
 import type { Holds } from './holds.ts';
 import type { LeaseCheck } from './lease.ts';
 import type { OnlineUsers } from './online-users.ts';
+import { SETTLEMENT_WAIT_MS } from './opening.ts';
 import type { PresenceOptions } from './options.ts';
 
 /** How often a logout is tried while the store restores, or while newer connections come between its two steps. */
@@ -13,8 +14,6 @@ const MAX_END_ATTEMPTS = 30;
 const END_RETRY_MS = 100;
 /** Older than any epoch: for a user without a record. It ends nothing that begins meanwhile. */
 const NO_EPOCH = 1;
-/** How long the answer to a logout waits for SQL if the duty would not outlive the process. */
-const SETTLEMENT_WAIT_MS = 500;
 
 type LogoutOptions = Pick<PresenceOptions, 'clock' | 'store' | 'ledger'>;
 
@@ -43,6 +42,7 @@ export class Logouts {
       return err(request.epoch === undefined ? 'presence-unavailable' : 'superseded');
     if (answer.kind !== 'ended') return err('not-online');
     const { store, ledger } = this.#options;
+    // The duty would not outlive this process.
     if (!store.keepsDuties) await ledger.settled(answer.end, SETTLEMENT_WAIT_MS);
     return ok({ logoutTime: answer.end.logoutTime });
   }

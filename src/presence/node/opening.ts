@@ -5,8 +5,8 @@ import type { PresenceOptions } from './options.ts';
 
 /** How long a login waits for SQL where it may go on without (rule ST4). */
 const OPENING_WAIT_MS = 500;
-/** How long a login waits for the settlement of the user's earlier period (rule ST6). */
-const SETTLEMENT_WAIT_MS = 500;
+/** How long a login waits for the settlement of the user's earlier period (rule ST6), and a logout for its own. */
+export const SETTLEMENT_WAIT_MS = 500;
 
 type OpeningOptions = Pick<PresenceOptions, 'ledger' | 'clock' | 'loginResetsTime'>;
 

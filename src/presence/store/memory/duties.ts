@@ -1,4 +1,4 @@
-import type { Duty, PendingDuties } from '../../../protocol/periods.ts';
+import { type Duty, type PendingDuties, periodKey } from '../../../protocol/periods.ts';
 
 /** Duties set aside; beyond, the oldest leaves memory: its row stays open in SQL and is tried again at the next start. */
 const MAX_ASIDE = 10_000;
@@ -21,13 +21,13 @@ export class MemoryDuties {
   }
 
   add(duty: Omit<Duty, 'id'>): void {
-    const id = idOf(duty);
+    const id = periodKey(duty);
     this.#waiting.set(id, { duty: { ...duty, id }, since: this.#monotonic() });
   }
 
   /** Whether the period's duty waits or was set aside. */
   has(period: { readonly userId: number; readonly period: number }): boolean {
-    const id = idOf(period);
+    const id = periodKey(period);
     return this.#waiting.has(id) || this.#aside.has(id);
   }
 
@@ -61,8 +61,4 @@ export class MemoryDuties {
       setAside: this.#aside.size,
     };
   }
-}
-
-function idOf({ userId, period }: { readonly userId: number; readonly period: number }): string {
-  return `${userId}:${period}`;
 }
