@@ -1,6 +1,6 @@
 // Keeps the figures that tests and measurements print, and writes them into docs/FIGURES.md:
 //   npm run figures -- <log file>…          logs of npm test, npm run scenarios, measure, simulate, abuse
-//   [--commit HASH] [--machine TEXT]        where a log comes from another commit or another machine than this one
+//   [--commit HASH] [--machine TEXT]        where a log comes from another branch or another machine
 // docs/figures.json holds the data. The newest lines of each figure replace the older ones; the others stay.
 import { execFileSync } from 'node:child_process';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
@@ -25,12 +25,13 @@ try {
 
 function main({ paths, commit, machine }) {
   // The newest log is read last, so that its lines stay.
-  const logs = paths.map(readLog).sort((left, right) => left.at - right.at);
+  const logs = paths.map(readLog).sort((left, right) => left.at.getTime() - right.at.getTime());
   const figures = JSON.parse(readFileSync(data, 'utf8'));
   const seen = new Set();
-  for (const { found, date } of logs) {
+  for (const { found, at } of logs) {
+    const date = at.toISOString().slice(0, 10);
     for (const [id, lines] of found) {
-      figures[id] = { date, commit: commit ?? head(), machine: machine ?? thisMachine(), lines };
+      figures[id] = { date, commit: commit ?? commitAt(at), machine: machine ?? thisMachine(), lines };
       seen.add(id);
     }
   }
@@ -56,11 +57,13 @@ function readLog(path) {
   }
   const { found, unknown } = figuresIn(text);
   if (found.size === 0) throw new Error(`${path} contains no known figure.`);
-  return { found, unknown, at: modified.getTime(), date: modified.toISOString().slice(0, 10) };
+  return { found, unknown, at: modified };
 }
 
-function head() {
-  return execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root, encoding: 'utf8' }).trim();
+/** The newest commit here that is not newer than the log. */
+function commitAt(time) {
+  const args = ['log', '-1', '--format=%h', `--before=${time.toISOString()}`];
+  return execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim() || 'unknown';
 }
 
 function thisMachine() {
