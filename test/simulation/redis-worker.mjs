@@ -16,7 +16,8 @@ port.on('message', ({ text, count }) => {
   socket.write(text);
 });
 socket.on('data', (bytes) => {
-  unread = unread.length === 0 ? bytes : Buffer.concat([unread, bytes]);
+  // A copy: the runtime may use its buffer again before the rest of a reply has come.
+  unread = Buffer.concat([unread, bytes]);
   while (replies.length < expected) {
     at = 0;
     const reply = read();
