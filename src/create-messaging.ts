@@ -39,6 +39,7 @@ export function createMessaging(parts: MessagingParts): Messaging {
   const { config, clock, manager, tracker, opened } = parts;
   const delivery = new LocalDelivery(manager, new PushRate(config.pushRatePerUser, clock));
   const local = {
+    clock,
     manager,
     delivery,
     presence: tracker,
@@ -50,7 +51,7 @@ export function createMessaging(parts: MessagingParts): Messaging {
   const inbox = new Inbox({ ...parts, bus });
   const ways = { ...parts, post, inbox };
   // It answers by itself whatever arrives for it.
-  new ParcelReceiver({ ...ways, delivery });
+  new ParcelReceiver({ ...ways, delivery, sockets: tracker });
   return {
     router: new PushRouter({ ...local, remote: new RemoteDelivery(ways) }),
     calls: new NodeCalls(ways),

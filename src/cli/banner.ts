@@ -31,7 +31,7 @@ export function bannerLines(
     '',
     '  Try it in another terminal:',
     '',
-    '    # a token for user 1, and a client that beats each second',
+    '    # a token for user 1, and a client that sends a heartbeat each second',
     `    curl -s '${url}/dev/token?userId=1'`,
     `    ${folder}npx lingxi probe --url ${url} --user 1`,
     '',

@@ -24,6 +24,10 @@ export interface InboxOptions {
   readonly counters: Pick<Counters, 'nodeFramesMissed'>;
 }
 
+/** No frame is longer (rule DL7); what is came from elsewhere. */
+const MAX_FRAME_LENGTH = 1_048_576;
+/** Longest name of a node: a host name, and the incarnation behind it. */
+const MAX_NODE_LENGTH = 300;
 /** Senders whose numbers are remembered; an incarnation that is gone never writes again. */
 const MAX_SENDERS = 1000;
 
@@ -90,11 +94,12 @@ export function nodeTopic(node: string): string {
 function parseFrame(
   text: string,
 ): (NodeFrame & { readonly kind: string; readonly number: number }) | undefined {
+  if (text.length > MAX_FRAME_LENGTH) return undefined;
   const parsed = parseJson(text);
   if (typeof parsed !== 'object' || parsed === null) return undefined;
   const members = parsed as Readonly<Record<string, unknown>>;
   const { from, kind, n: number } = members;
-  if (typeof from !== 'string' || typeof kind !== 'string') return undefined;
+  if (typeof from !== 'string' || from.length > MAX_NODE_LENGTH || typeof kind !== 'string') return undefined;
   return typeof number === 'number' && Number.isSafeInteger(number) && number > 0
     ? { from, kind, number, members, text }
     : undefined;

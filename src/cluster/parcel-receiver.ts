@@ -11,6 +11,8 @@ import { outcomeText, type ParcelOutcome } from './parcel-outcomes.ts';
 import { MAX_PARCEL_USERS, type Post } from './post.ts';
 import { MAX_ACK_TIMEOUT_MS, MAX_TYPE_LENGTH } from './push-request.ts';
 
+/** Outcomes on their way to other nodes at a time. The senders of further ones get no answer. */
+const MAX_ANSWERING = 1000;
 /** Outcomes for one node leave together at the end of a turn, or at this many characters. */
 const MAX_OUTCOMES_TEXT = 500_000;
 
@@ -21,6 +23,13 @@ export interface ParcelReceiverOptions {
   readonly inbox: Pick<Inbox, 'on'>;
   readonly clock: Pick<Clock, 'defer'>;
   readonly log: Log;
+  readonly sockets: HeldSockets;
+}
+
+/** What presence says of the sockets of this node. */
+export interface HeldSockets {
+  /** Epoch of the newest socket that this node holds for the user, 0 without one. */
+  newestEpochHere(userId: number): number;
 }
 
 /** A user of a parcel, and the epoch of the user's newest socket on this node when the sender looked. */
@@ -43,6 +52,7 @@ export class ParcelReceiver {
   /** Texts of outcomes by the node that waits for them. */
   readonly #outcomes = new Map<string, string[]>();
   #textLength = 0;
+  #answering = 0;
 
   constructor(options: ParcelReceiverOptions) {
     this.#options = options;
@@ -66,10 +76,10 @@ export class ParcelReceiver {
   }
 
   async #deliverTo(parcel: ReceivedParcel, users: readonly Addressee[]): Promise<void> {
-    const { manager, delivery } = this.#options;
+    const { manager, delivery, sockets } = this.#options;
     const { id, from, type, dataText } = parcel;
     const isCurrent = ({ userId, epoch }: Addressee): boolean =>
-      manager.connectionsOf(userId).some(({ registration }) => registration.epoch >= epoch);
+      manager.isUserOnline(userId) && sockets.newestEpochHere(userId) >= epoch;
     const present = users.filter(isCurrent).map(({ userId }) => userId);
     // Whose socket is gone may be back on another node by now: nobody here can say what is true.
     const gone = users.filter((user) => !isCurrent(user)).map(({ userId }) => unknown(userId));
@@ -94,8 +104,15 @@ export class ParcelReceiver {
   #flush(): void {
     const { post } = this.#options;
     for (const [node, texts] of this.#outcomes) {
-      // The sender gives up after its time where the answer finds no way.
-      post.tell(node, `"kind":"outcomes","of":[${texts.join(',')}]`).catch(() => undefined);
+      if (this.#answering >= MAX_ANSWERING) break;
+      this.#answering += 1;
+      // If the answer does not arrive, the sender gives up after its time.
+      void post
+        .tell(node, `"kind":"outcomes","of":[${texts.join(',')}]`)
+        .catch(() => undefined)
+        .finally(() => {
+          this.#answering -= 1;
+        });
     }
     this.#outcomes.clear();
     this.#textLength = 0;

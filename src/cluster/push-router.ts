@@ -1,5 +1,8 @@
 import type { ConnectionManager } from '../connection/connection-manager.ts';
 import { countDelivery, type Outgoing } from '../connection/outgoing.ts';
+import { Batcher } from '../lib/batcher.ts';
+import type { Clock } from '../lib/clock.ts';
+import { ok } from '../lib/result.ts';
 import type {
   Delivery,
   DeliveryCounts,
@@ -11,7 +14,12 @@ import type { HandedOver, LocalDelivery } from './local-delivery.ts';
 import { bestOf, type RemoteDelivery } from './remote-delivery.ts';
 import type { Router } from './router.ts';
 
+/** Absent users of the push channel that wait for a look at presence. Further ones count as unknown. */
+const MAX_WAITING_ABSENT = 10_000;
+const LOOK_UP_BATCH = 500;
+
 export interface PushRouterOptions {
+  readonly clock: Pick<Clock, 'defer' | 'after' | 'monotonic'>;
   readonly manager: ConnectionManager;
   readonly delivery: LocalDelivery;
   readonly presence: Whereabouts;
@@ -21,8 +29,11 @@ export interface PushRouterOptions {
   readonly mayBeOnSeveralNodes: boolean;
 }
 
-/** Where users are, as presence knows it; rejects while the store is unreachable. */
+/** Where users are, as presence knows it. */
 export interface Whereabouts {
+  /** Users online in the whole deployment, as far as this node has heard. */
+  onlineCount(): number;
+  /** Rejects while the store is unreachable. */
   locate(userIds: readonly number[]): Promise<
     readonly (
       | {
@@ -41,16 +52,27 @@ export interface Whereabouts {
  */
 export class PushRouter implements Router {
   readonly #options: PushRouterOptions;
+  /** A burst on the push channel asks presence once for many users. */
+  readonly #absent: Batcher<number, Delivery>;
 
   constructor(options: PushRouterOptions) {
     this.#options = options;
+    this.#absent = new Batcher({
+      clock: options.clock,
+      run: async (userIds) => {
+        const located = await this.#located(userIds);
+        return userIds.map((userId) => ok(located.get(userId) ?? unknown(userId)));
+      },
+      maxBatch: LOOK_UP_BATCH,
+      maxWaiting: MAX_WAITING_ABSENT,
+    });
   }
 
   async push(request: PushRequest): Promise<PushReport> {
     const { manager, delivery } = this.#options;
     const { to } = request;
+    if ('all' in to) return this.#pushToAll(request);
     const message = manager.prepareText(request.type, request.dataText, request.ack === true);
-    if ('all' in to) return this.#pushToAll(request, message);
     // One delivery and one result for each user, in the order in which they are first named.
     const userIds = 'userId' in to ? [to.userId] : [...new Set(to.userIds)];
     // Handed over before anything is awaited, so that pushes keep the order in which they were made (rule DL4).
@@ -72,26 +94,41 @@ export class PushRouter implements Router {
   async pushHere(request: PushRequest, answersForAbsent: boolean): Promise<void> {
     const { manager, delivery } = this.#options;
     const { to } = request;
-    const message = manager.prepareText(request.type, request.dataText, request.ack === true);
     if ('all' in to) {
-      await this.#broadcast(message);
+      await this.#broadcast(manager.prepareText(request.type, request.dataText));
       return;
     }
+    const message = manager.prepareText(request.type, request.dataText, request.ack === true);
     const userIds = 'userId' in to ? [to.userId] : [...new Set(to.userIds)];
     const results = await acknowledged(delivery.begin(message, userIds, request));
     const absent = results.filter(({ status }) => status === 'offline').map(({ userId }) => userId);
     for (const result of results) if (result.status !== 'offline') countDelivery(manager.counters, result);
     if (!answersForAbsent || absent.length === 0) return;
-    for (const result of (await this.#located(absent)).values())
-      if (result.status === 'offline') countDelivery(manager.counters, result);
+    await Promise.all(
+      absent.map(async (userId) => {
+        const answer = await this.#absent.submit(userId).result;
+        const result = answer.ok ? answer.value : unknown(userId);
+        // A user who is connected to another node is counted there.
+        if (result.status === 'offline' || !answer.ok) countDelivery(manager.counters, result);
+      }),
+    );
   }
 
-  async #pushToAll(request: PushRequest, message: Outgoing): Promise<PushReport> {
-    const { manager, remote } = this.#options;
-    const elsewhere: Promise<DeliveryCounts> | DeliveryCounts = remote?.deliverToAll(request) ?? {};
-    const [here, there] = await Promise.all([this.#broadcast(message), elsewhere]);
-    // Each node has counted its own users; of a node that is silent nobody else can.
+  /** Asks nobody to acknowledge. */
+  async #pushToAll({ type, dataText }: PushRequest): Promise<PushReport> {
+    const { manager, remote, presence } = this.#options;
+    const message = manager.prepareText(type, dataText);
+    const elsewhere =
+      remote?.deliverToAll({ to: { all: true }, type, dataText }) ?? Promise.resolve<DeliveryCounts>({});
+    const [here, told] = await Promise.all([this.#broadcast(message), elsewhere]);
+    const left = Math.max(0, presence.onlineCount() - manager.onlineCount());
+    const there: DeliveryCounts = typeof told === 'string' ? (left === 0 ? {} : { [told]: left }) : told;
+    // Each node has counted its own users. Of a node that does not answer nobody else can.
     manager.counters.messages.unknown += there.unknown ?? 0;
+    if (typeof told === 'string' && told === 'dropped') {
+      manager.counters.messages.dropped += left;
+      manager.counters.dropped['queue-full'] += left;
+    }
     return { counts: sum(here, there) };
   }
 
@@ -135,6 +172,10 @@ export class PushRouter implements Router {
       }),
     );
   }
+}
+
+function unknown(userId: number): Delivery {
+  return { userId, status: 'unknown', connections: 0 };
 }
 
 const NOBODY: ReadonlyMap<number, Delivery> = new Map();

@@ -75,14 +75,19 @@ export class RemoteDelivery {
     return (await Promise.all(parcels)).flat();
   }
 
-  /** What became of a message to everybody on the other nodes. Never rejects. */
-  async deliverToAll(request: PushRequest): Promise<DeliveryCounts> {
+  /**
+   * What became of a message to everybody on the other nodes. `dropped`: it is too long, or too many parcels wait. `unknown`:
+   * the store did not answer. Never rejects.
+   */
+  async deliverToAll(request: PushRequest): Promise<DeliveryCounts | 'dropped' | 'unknown'> {
     const fields = fieldsOf(request);
-    if (this.#isTooLong(fields)) return {};
+    if (this.#isTooLong(fields)) return 'dropped';
     const sent = await this.#send({ users: 'all', fields, ackMs: 0 });
+    if (sent === undefined) return 'dropped';
+    if (sent.routed === undefined) return 'unknown';
     const counts: Partial<Record<DeliveryStatus, number>> = {};
-    for (const { node, users } of sent?.routed?.nodes ?? []) {
-      const answer = sent?.answers.get(node);
+    for (const { node, users } of sent.routed.nodes) {
+      const answer = sent.answers.get(node);
       if (answer === undefined) counts.unknown = (counts.unknown ?? 0) + users;
       for (const [status, count] of Object.entries(answer?.counts ?? {}))
         counts[status as DeliveryStatus] = (counts[status as DeliveryStatus] ?? 0) + count;

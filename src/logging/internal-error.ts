@@ -21,6 +21,9 @@ export interface InternalError {
 
 /** Largest number of lines for one place in one second. Further ones are counted but not logged. */
 const MAX_LINES = 10;
+/** The same for a warning that any program with access to Redis can cause at will. */
+const MAX_WARNINGS = 100;
+const LIMITED_WARNINGS: ReadonlySet<string> = new Set(['malformed-message', 'node-frames-missed']);
 const WINDOW_MS = 1000;
 
 /** Logs an exception that is a bug. Its work was dropped; everything else goes on. Never throws. */
@@ -49,7 +52,7 @@ export function countingErrors(
   counting: { readonly counts: Map<string, number>; readonly monotonic: () => number },
 ): Log {
   const windows = new Map<string, { start: number; lines: number }>();
-  const isBeyond = (place: string): boolean => {
+  const isBeyond = (place: string, most: number): boolean => {
     const now = counting.monotonic();
     const window = windows.get(place) ?? { start: now, lines: 0 };
     if (now - window.start >= WINDOW_MS) {
@@ -58,20 +61,23 @@ export function countingErrors(
     }
     window.lines += 1;
     windows.set(place, window);
-    return window.lines > MAX_LINES;
+    return window.lines > most;
   };
   const error = (fields: LogFields, message: string): void => {
     if (fields.event === 'internal-error') {
       const place = typeof fields['where'] === 'string' ? fields['where'] : 'other';
       counting.counts.set(place, (counting.counts.get(place) ?? 0) + 1);
-      if (isBeyond(place)) return;
+      if (isBeyond(place, MAX_LINES)) return;
     }
     log.error(fields, message);
   };
   return {
     debug: (fields, message) => log.debug(fields, message),
     info: (fields, message) => log.info(fields, message),
-    warn: (fields, message) => log.warn(fields, message),
+    warn(fields, message) {
+      if (LIMITED_WARNINGS.has(fields.event) && isBeyond(fields.event, MAX_WARNINGS)) return;
+      log.warn(fields, message);
+    },
     error,
   };
 }

@@ -155,6 +155,21 @@ describe.each(RUNTIMES)('messages between two nodes on %s', (runtime) => {
     expect((await readMetrics(b))('lingxi_node_frames_missed_total')).toBe(3);
   });
 
+  it('[PR9] a socket that was connected anew, under a newer epoch, is reached from the other node', async () => {
+    const { user, client } = await join(b);
+    const epoch = () => stores.redis?.cli('HGET', `lingxi:u:${user}`, 'epoch');
+    const before = await epoch();
+    await stores.redis?.cli('HDEL', `lingxi:u:${user}`, `h:b:${await incarnationOf(b)}`);
+    await eventually(async () => expect(Number(await epoch())).toBeGreaterThan(Number(before)), {
+      timeoutMs: 15_000,
+    });
+    await eventually(async () => {
+      const { counts } = await push(a, { to: { userId: user }, type: 'anew', data: 1 });
+      expect(counts).toEqual({ written: 1 });
+    });
+    await client.next('anew');
+  });
+
   it('garbage on the channel of a node is logged and changes nothing', async () => {
     const channel = `lingxi:${database()}:node:b:${await incarnationOf(b)}`;
     for (const text of ['', 'x', '[]', '{"n":1,"from":"z","kind":"parcel"}', '{"n":-1}', '['.repeat(5000)])

@@ -196,7 +196,7 @@ export class Witness {
     this.#trace(() => {
       const { userId, mode, rev, sockets, socketMs, httpMs, untilMs, epoch } = claim;
       const stated = `sockets ${sockets} for ${socketMs}, http ${httpMs}, until ${untilMs}, epoch ${epoch}`;
-      return `Redis: ${node} claims ${mode} of ${userId} rev ${rev} (${stated}): ${Object.values(answer).join(' ')}`;
+      return `Redis: ${node} claims ${mode} of ${userId} rev ${rev} (${stated}): ${JSON.stringify(answer)}`;
     });
   }
 

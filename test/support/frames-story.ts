@@ -79,5 +79,17 @@ export async function playFrames(link: NamedLink, stage: Stage): Promise<void> {
   await subscriber.ping();
   deepStrictEqual(heard.at(-1), { n: 1, from: 'a', kind: 'z' });
   deepStrictEqual((await dump(link)).get('lingxi:foreign')?.content, ['lingxi:sent:a']);
+  for (const number of ['9007199254740993', '-1000']) {
+    await link.client.hset('lingxi:sent:a', 'b', number);
+    deepStrictEqual(await post.tell('b', '"kind":"z"'), true);
+    await subscriber.ping();
+    deepStrictEqual(heard.at(-1), { n: 1, from: 'a', kind: 'z' });
+  }
+  const key = `lingxi:u:${ON_B}`;
+  const held = String(await link.client.hget(key, 'h:b'));
+  await link.client.hset(key, 'h:b', held.replace(String(onB.epoch), '99999999999999999999'));
+  await post.route([{ id: 'p3', users: [ON_B], fields: '"kind":"w"' }]);
+  await subscriber.ping();
+  deepStrictEqual(heard.at(-1), { n: 2, from: 'a', id: 'p3', users: [[ON_B, 0]], kind: 'w' });
   subscriber.disconnect();
 }

@@ -112,6 +112,15 @@ export class PresenceTracker implements Presence, ManagerObserver {
     return this.#readings.records(userIds);
   }
 
+  /**
+   * Epoch of the newest socket that this node holds for the user, 0 without one. A socket that was connected anew (rule
+   * PR9) has a newer epoch than its connection was registered with.
+   */
+  newestEpochHere(userId: number): number {
+    const sockets = this.#holds.get(userId)?.sockets ?? [];
+    return sockets.reduce((newest, { epoch }) => Math.max(newest, epoch), 0);
+  }
+
   dial(request: DialRequest): Promise<Result<Dial, DialRefusal>> {
     return this.#logins.dial(request);
   }

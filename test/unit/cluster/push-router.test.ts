@@ -19,6 +19,7 @@ describe('PushRouter on one node', () => {
 
   function router(options: { readonly perSecond?: number } = {}): PushRouter {
     const presence = {
+      onlineCount: () => 0,
       locate: (userIds: readonly number[]) =>
         unreachable
           ? Promise.reject(new Error('down'))
@@ -27,7 +28,7 @@ describe('PushRouter on one node', () => {
     const rate = new PushRate(options.perSecond ?? 0, library.clock);
     const { manager } = library;
     const delivery = new LocalDelivery(manager, rate);
-    return new PushRouter({ manager, delivery, presence, mayBeOnSeveralNodes: false });
+    return new PushRouter({ clock: library.clock, manager, delivery, presence, mayBeOnSeveralNodes: false });
   }
   async function push(
     to: PushRouter,

@@ -19,11 +19,14 @@ interface Side {
 describe('[DL6] messages between nodes', () => {
   let bus: Switchboard;
   let clock: FakeClock;
+  /** Newest epoch that presence has of a user here. */
+  let renewed: Map<number, number>;
   let a: Side;
   let b: Side;
   beforeEach(async () => {
     bus = new Switchboard();
     clock = new FakeClock();
+    renewed = new Map();
     a = await join('a');
     b = await join('b');
   });
@@ -45,14 +48,15 @@ describe('[DL6] messages between nodes', () => {
       log: silentLog,
       newId: () => `${node}${(ids += 1)}`,
     };
-    new ParcelReceiver(ways);
+    new ParcelReceiver({ ...ways, sockets: { newestEpochHere: (userId) => renewed.get(userId) ?? 0 } });
     await inbox.listen();
-    const presence = { locate: () => Promise.reject(new Error('not asked')) };
+    const presence = { locate: () => Promise.reject(new Error('not asked')), onlineCount: () => 3 };
     const router = new PushRouter({
       manager,
       delivery,
       presence,
       mayBeOnSeveralNodes,
+      clock,
       remote: new RemoteDelivery(ways),
     });
     return { library, router };
@@ -102,7 +106,7 @@ describe('[DL6] messages between nodes', () => {
   it('are unknown where the store is unreachable', async () => {
     bus.cut = true;
     expect((await push(a, { to: { userIds: [1, 2] } })).counts).toEqual({ unknown: 2 });
-    expect((await push(a, { to: { all: true } })).counts).toEqual({});
+    expect((await push(a, { to: { all: true } })).counts).toEqual({ unknown: 3 });
   });
 
   it('[scenario 44] are unknown where the socket has gone meanwhile: the node never routes on', async () => {
@@ -112,6 +116,15 @@ describe('[DL6] messages between nodes', () => {
     ]);
     expect(bus.published.filter(({ topic }) => topic === 'node:a')).toHaveLength(1);
     expect(bus.published.filter(({ topic }) => topic === 'node:b')).toHaveLength(1);
+  });
+
+  it('[PR9] reach a socket that was connected anew, whose connection has an older epoch', async () => {
+    const { socket } = b.library.connect({ userId: 1, epoch: 5 });
+    const tell = bus.postOf('a').tell;
+    renewed.set(1, 9);
+    await tell('b', '"id":"x","users":[[1,9]],"kind":"parcel","type":"here","data":1');
+    await a.library.clock.advanceAsync(10);
+    expect(socket.types).toEqual(['here']);
   });
 
   it('are not given to a socket that is older than the one the store knows of', async () => {

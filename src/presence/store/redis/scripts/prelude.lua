@@ -371,7 +371,7 @@ end
 local function post(to, fields)
   local sent = prefix .. 'lingxi:sent:' .. node
   local number = redis.pcall('HINCRBY', sent, to, 1)
-  if type(number) ~= 'number' then
+  if type(number) ~= 'number' or number < 1 or number >= 2 ^ 53 then
     -- A foreign program has put something else there: the numbers begin anew.
     note_foreign(sent)
     redis.call('DEL', sent)

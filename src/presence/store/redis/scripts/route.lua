@@ -33,7 +33,7 @@ local function route(id, users, fields)
             places[n] = #names
             named[n] = {}
           end
-          named[n][#named[n] + 1] = '[' .. user .. ',' .. h.epoch .. ']'
+          named[n][#named[n] + 1] = '[' .. user .. ',' .. num(whole_number(h.epoch) or 0) .. ']'
           found[#found + 1] = places[n]
         end
       end
