@@ -49,6 +49,14 @@ export const BOUNDS: Readonly<Record<string, Bound>> = {
     document: 'RELIABILITY',
     says: "After a wipe and a backward step of Redis's clock the new number may be below one that SQL has",
   },
+  'wall-clock': {
+    document: 'OPERATING',
+    says: 'Logout times follow the wall clock: correct it with NTP',
+  },
+  'stale-rival': {
+    document: 'RELIABILITY',
+    says: 'While Redis, SQL or a node is in trouble, and for the ping interval + 3.3 s after it, a session policy may refuse a user who has no socket that shows life',
+  },
   overlap: {
     document: 'RELIABILITY',
     says: 'a period may be reconciled while SQL does not know of the next login',

@@ -88,7 +88,7 @@ function checkRows(history: Deployment): void {
       !rules.loginResetsTime && witness.nodeDied && witness.unwritten.has(`${userId}:${period}`);
     if (row === undefined && !mayBeLost) witness.violated(`[ST2] ${userId}:${period} is not in SQL`);
     // Known only to a node that was away while Redis lost its memory and its clock fell (bound `stepped-number`).
-    const mayRepeat = witness.stepped && witness.lostMemoryAt > 0;
+    const mayRepeat = witness.redisFell && witness.lostMemoryAt > 0;
     if (row !== undefined && row.loginAt !== loginTime && !mayRepeat)
       witness.violated(`[PR2] ${userId}:${period} began at ${loginTime}, in SQL at ${row.loginAt}`);
   }
@@ -102,7 +102,11 @@ function checkUser({ sql, witness, rules }: Deployment, userId: number, rows: re
     const next = sorted[index + 1];
     const logoutAt = row.logoutAt ?? 0;
     newest = Math.max(newest, logoutAt, rules.loginResetsTime ? row.loginAt : 0);
-    if (witness.stepped || row.settledAt === null) return;
+    if (row.settledAt === null) return;
+    const nextKey = next === undefined ? undefined : `${userId}:${next.period}`;
+    // Nodes reconcile by their own clocks, and other logout times follow that of Redis (bound `wall-clock`).
+    const isByNode = row.reason === 'reconciled' && witness.stepped;
+    if (isByNode || witness.hasSteppedSince(`${userId}:${row.period}`, nextKey)) return;
     if (logoutAt < row.loginAt) witness.violated(`[ST2] ${userId}:${row.period} ends before it began`);
     // A period that had ended may have come back, while a later one stands in SQL (bounds `rollback`, `silent-sql`,
     // `lost-duty`). So may one that was reconciled while SQL did not know of the next login (bound `overlap`).

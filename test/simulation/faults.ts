@@ -72,6 +72,7 @@ export class Faults {
     witness.disturbedUntil = Math.min(witness.disturbedUntil, scheduler.now);
     witness.sqlTroubles.heal(scheduler.now);
     witness.redisTroubles.heal(scheduler.now);
+    witness.redisAway.heal(scheduler.now);
     Object.assign(sql, { down: false, hanging: false, slowMs: 0, lostReplies: 0 });
   }
 
@@ -186,6 +187,7 @@ export class Faults {
     host.stalled = true;
     witness.disturbedUntil = Math.max(witness.disturbedUntil, scheduler.now + ms);
     witness.redisTroubles.add(scheduler.now, scheduler.now + ms);
+    witness.redisAway.add(scheduler.now, scheduler.now + ms);
     this.#after(ms, () => host.goOn());
   }
 
@@ -195,6 +197,7 @@ export class Faults {
     if (host.down) return;
     witness.disturbedUntil = Math.max(witness.disturbedUntil, scheduler.now + downMs + 1000);
     witness.redisTroubles.add(scheduler.now, scheduler.now + downMs + 1000);
+    witness.redisAway.add(scheduler.now, scheduler.now + downMs);
     host.down = true;
     host.forget();
     restore();
@@ -226,8 +229,9 @@ export class Faults {
 
   #stepRedis(): void {
     const { host, random, witness } = this.#world;
-    witness.stepped = true;
-    host.redis.skewMs += random.pick([8 * HOUR_MS, -8 * HOUR_MS, HOUR_MS, -HOUR_MS, 5000, -5000]);
+    const ms = random.pick([8 * HOUR_MS, -8 * HOUR_MS, HOUR_MS, -HOUR_MS, 5000, -5000]);
+    witness.redisStepped(ms);
+    host.redis.skewMs += ms;
   }
 
   #stepNodes(): void {

@@ -166,8 +166,6 @@ export class History {
     this.#request(async (node) => {
       const named = epoch === undefined ? {} : { epoch };
       const answer = await node.tracker.logout({ userId, reason, ...named });
-      if (!answer.ok && answer.error === 'presence-unavailable')
-        this.#deployment.witness.logoutUnanswered(userId);
       this.#deployment.trace(
         () => `HTTP ${reason} of ${userId} (epoch ${epoch}) on ${node.name}: ${JSON.stringify(answer)}`,
       );

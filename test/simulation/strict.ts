@@ -17,7 +17,7 @@ import {
 import type { SimulatedRedis } from './simulated-redis.ts';
 import type { SimulatedSql } from './simulated-sql.ts';
 import { Spells, troubledSince } from './spells.ts';
-import { ASKED_WITHIN_MS, type Witness } from './witness.ts';
+import { ASKED_WITHIN_MS, REPEATED_WITHIN_MS, type Witness } from './witness.ts';
 
 /** The slowest tick, the way to Redis, and the call that was under way. */
 const FOUND_WITHIN_MS = 600;
@@ -32,8 +32,6 @@ const LIFE_NOTED_MS = 6500;
 const MOVED_WITHIN_MS = 1000;
 /** After a time without SQL: a statement that hangs is given up after 5 s, and a sign of life follows 5 s after that. */
 const WRITTEN_AFTER_MS = 10_500;
-/** A restart, connecting anew, the young window of a new world. */
-const RESTORED_WITHIN_MS = 8000;
 const ROUNDING_MS = 30;
 /** Clocks of nodes differ a little. */
 const SKEW_MS = 50;
@@ -88,7 +86,7 @@ export class Strict implements RedisEvents {
     const newest = this.#openings.get(userId) ?? 0;
     this.#openings.set(userId, Math.max(newest, period));
     // Known only to SQL, which a node that takes the old period for running does not ask (bound `stepped-number`).
-    const isKnown = !witness.stepped || witness.lostMemoryAt < 0;
+    const isKnown = !witness.redisFell || witness.lostMemoryAt < 0;
     if (period < newest && isKnown) witness.violated(`[PR2] ${userId}:${period} is opened after ${newest}`);
   }
 
@@ -100,12 +98,12 @@ export class Strict implements RedisEvents {
 
   /** A node refused a dial. */
   refused(userId: number, code: string): void {
-    const { witness, faults } = this.#world;
+    const { witness } = this.#world;
     if (!this.#mayFail() && (code === 'presence-unavailable' || code === 'settlement-unavailable'))
       witness.violated(`[PR1] user ${userId} is refused: ${code}, and nothing had happened`);
     const { policy } = this.#world.rules;
     const byPolicy = policy === 'reject' ? 'session-exists' : policy === 'replace' ? 'session-flapping' : '';
-    if (code !== byPolicy || faults.some((kind) => kind !== 'kill')) return;
+    if (code !== byPolicy || this.#isTroubled()) return;
     // Where nobody is left to look at the clock, the time of it is not charged.
     const since = this.#world.scheduler.now - LIVELY_MS;
     if (!this.#world.nodes().some(({ isUp, startedAt }) => isUp && startedAt < since)) return;
@@ -261,8 +259,9 @@ export class Strict implements RedisEvents {
     const left = Math.max(0, ...ofUser.values()) - scheduler.now;
     const wasLate = witness.slowUntil > scheduler.now - 2 * HTTP_TIMEOUT_MS;
     // Bounds `restoring` and `rollback`; after a step of Redis's clock, `charged`.
-    const isForgotten = witness.lostMemoryAt > scheduler.now - HTTP_TIMEOUT_MS - RESTORED_WITHIN_MS;
-    if (left > ROUNDING_MS && !isForgotten && !witness.stepped && !wasLate)
+    const hasStepped = witness.redisSteps.touches(scheduler.now - HTTP_TIMEOUT_MS, scheduler.now);
+    const isForgotten = scheduler.now < witness.returnedAt + HTTP_TIMEOUT_MS;
+    if (left > ROUNDING_MS && !isForgotten && !hasStepped && !wasLate)
       witness.violated(`[HB1] ${userId}:${period} ends (${reason}) ${left} ms before a stated proof by HTTP`);
   }
 
@@ -271,10 +270,11 @@ export class Strict implements RedisEvents {
     const { witness, scheduler } = this.#world;
     const latest = Math.max(loginAt, this.#until.get(userId) ?? 0);
     this.#until.delete(userId);
-    // A rollback may bring back a hold whose proof a logout had voided (bound `rollback`).
-    const isBack =
-      witness.rolledBack && scheduler.now - witness.lostMemoryAt < HTTP_TIMEOUT_MS + RESTORED_WITHIN_MS;
-    if (reason !== 'node-lost' || witness.stepped || isBack || witness.broughtBack.has(`${userId}:${period}`))
+    // A rollback may bring back a hold whose proof a logout had voided (bound `rollback`). What was stated before a
+    // step of the clock of Redis is called another time since then (bound `wall-clock`).
+    const hasStepped = witness.redisSteps.touches(scheduler.now - HTTP_TIMEOUT_MS, scheduler.now);
+    const isBack = witness.rolledBack && scheduler.now < witness.returnedAt + HTTP_TIMEOUT_MS;
+    if (reason !== 'node-lost' || hasStepped || isBack || witness.broughtBack.has(`${userId}:${period}`))
       return;
     if (logoutAt > latest + ROUNDING_MS)
       witness.violated(
@@ -299,6 +299,7 @@ export class Strict implements RedisEvents {
   #checkReconciled(key: string, { node, since, provenAt }: Stay): void {
     const { sql, witness, redis } = this.#world;
     const row = sql.rows.get(key);
+    // A node reconciles by its own clock (bound `wall-clock`).
     if (row?.reason !== 'reconciled' || row.logoutAt === null || witness.stepped) return;
     // While SQL took nothing, or the node stood still, neither the move nor a sign of life could be written
     // (bound `unwritten-life`).
@@ -331,6 +332,16 @@ export class Strict implements RedisEvents {
   #mayFail(...kinds: readonly Fault[]): boolean {
     const { faults } = this.#world;
     return kinds.length === 0 ? faults.length > 0 : kinds.some((kind) => faults.includes(kind));
+  }
+
+  /** Something has befallen Redis, SQL or a node of late: Redis may know of a socket that is not there (bound `stale-rival`). */
+  #isTroubled(): boolean {
+    const { scheduler, witness, nodes } = this.#world;
+    const [since, now] = [scheduler.now - SILENT_MS - REPEATED_WITHIN_MS, scheduler.now];
+    if (witness.returnedAt > since) return true;
+    const spells = [witness.redisAway, witness.sqlTroubles];
+    for (const { troubles, badLine } of nodes()) spells.push(troubles, badLine);
+    return spells.some((some) => some.touches(since, now));
   }
 
   #mayRefuse(socket: ClientSocket): boolean {

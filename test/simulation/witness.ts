@@ -22,8 +22,8 @@ const LOOKS_DEAD_MS = 9000;
 const RECORDED_WITHIN_MS = 5000;
 /** What is recorded may be the proof of a socket, which lasts shorter. */
 const UNRECORDED_HTTP_MS = RECORDED_WITHIN_MS + HTTP_TIMEOUT_MS - HEARTBEAT_TIMEOUT_MS;
-/** A restart, connecting anew, the young window of a new world. */
-const RESTORED_WITHIN_MS = 8000;
+/** Nodes repeat their claims within this time of the return of Redis. */
+export const REPEATED_WITHIN_MS = 2000;
 /** A restore waits for SQL for 500 ms, and has its statements on their way. */
 export const ASKED_WITHIN_MS = 1500;
 const ROUNDING_MS = 40;
@@ -46,8 +46,12 @@ export class Witness {
   lostMemoryAt = Number.NEGATIVE_INFINITY;
   /** Redis last could not be reached, or lost something. */
   disturbedUntil = Number.NEGATIVE_INFINITY;
-  /** A wall clock was stepped: times of different moments no longer compare. */
+  /** A wall clock was stepped: times of different moments no longer compare (bound `wall-clock`). */
   stepped = false;
+  /** When the clock of Redis was stepped. */
+  readonly redisSteps = new Spells();
+  /** It was stepped back at some time. */
+  redisFell = false;
   /** When a node died or stopped last; what it alone held nobody restores. */
   diedAt = Number.NEGATIVE_INFINITY;
   rolledBack = false;
@@ -57,6 +61,8 @@ export class Witness {
   readonly sqlTroubles = new Spells();
   /** When Redis stood still, was away, or had lost something a moment before. */
   readonly redisTroubles = new Spells();
+  /** When Redis stood still or was away. */
+  readonly redisAway = new Spells();
   /** Periods that had ended and were not settled when Redis lost its memory, and with it the duty (bound `lost-duty`). */
   readonly dutiesLost = new Set<string>();
   /** Periods that somebody was told of and that SQL did not have when Redis lost its memory (bound `lost-period`). */
@@ -74,6 +80,7 @@ export class Witness {
   readonly #proofs = new Map<number, Map<string, ProofSeen>>();
   readonly #newestEpoch = new Map<number, number>();
   readonly #ended = new Set<string>();
+  readonly #openedAt = new Map<string, number>();
   /** The latest logout time of each period that has ended. */
   readonly #due = new Map<string, number>();
   /** What the newest logout put an end to. */
@@ -83,7 +90,6 @@ export class Witness {
   readonly #asking = new Map<number, number>();
   readonly #askedAt = new Map<number, number>();
   readonly #logouts = new Map<number, Logout>();
-  readonly #unansweredAt = new Map<number, number>();
   /** From whom the user's sockets were taken last. */
   readonly #takenFrom = new Map<number, Map<string, Taken>>();
   /** Periods that ran when Redis last lost its memory. */
@@ -159,9 +165,10 @@ export class Witness {
     const { userId } = claim;
     const newest = this.#newestEpoch.get(userId) ?? 0;
     // Known only to a node that was away while Redis lost its memory and its clock fell (bound `stepped-number`).
-    const isKnown = !this.stepped || this.lostMemoryAt < 0;
+    const isKnown = !this.redisFell || this.lostMemoryAt < 0;
     if (answer.epoch <= newest && isKnown)
       this.violated(`[PR3] user ${userId} got epoch ${answer.epoch} after ${newest}`);
+    if (answer.kind === 'opened') this.#openedAt.set(`${userId}:${answer.period}`, this.#scheduler.now);
     if (answer.kind !== 'opened' || this.#ended.has(`${userId}:${answer.period}`)) return;
     this.#trace(() => `Redis opens ${userId}:${answer.period}`);
     const askedAgo = this.#scheduler.now - (this.#askedAt.get(userId) ?? Number.NEGATIVE_INFINITY);
@@ -209,13 +216,15 @@ export class Witness {
     // It could not restore in time, and meanwhile a login may have had the period reconciled (bound `early-logout`).
     const node = this.#nodes().find((present) => present.name === name);
     const lost = this.lostMemoryAt;
-    if (node !== undefined && now - lost < RESTORED_WITHIN_MS && this.#wasHindered(node, lost))
-      this.restoredLate.add(key);
+    if (node !== undefined && this.#isLate(node, lost)) this.restoredLate.add(key);
   }
 
-  #wasHindered(node: SimulatedNode, since: number): boolean {
+  /** Whether it was hindered when Redis lost its memory, and has 2 s since its own return to repeat its claims. */
+  #isLate(node: SimulatedNode, lost: number): boolean {
     const { now } = this.#scheduler;
-    return node.troubles.touches(since, now) || node.badLine.touches(since, now);
+    const isHindered = node.troubles.touches(lost, now) || node.badLine.touches(lost, now);
+    const returnedAt = Math.max(this.returnedAt, node.troubles.endAfter(lost), node.badLine.endAfter(lost));
+    return isHindered && now < returnedAt + REPEATED_WITHIN_MS;
   }
 
   withdrawn(userId: number, { node }: { readonly node: string }): void {
@@ -239,7 +248,7 @@ export class Witness {
     if (reason !== 'timeout' && reason !== 'node-lost') return;
     const isExcused = wasBroughtBack || proofs.some(({ node, at }) => this.#isExcused(node, at));
     if (!isExcused) for (const proof of proofs) this.#judgeEarly(duty, proof);
-    if (!this.stepped) this.#judgeLogoutTime(duty, proofs);
+    this.#judgeLogoutTime(duty, proofs);
   }
 
   endAsked(request: EndRequest, answer: EndAnswer): void {
@@ -249,7 +258,7 @@ export class Witness {
     if (answer.kind !== 'ended') return;
     const newest = this.#newestEpoch.get(request.userId) ?? 0;
     // What was accepted while Redis lost its memory is stated to it once it is no longer young (bound `restoring`).
-    if (this.#scheduler.now - this.lostMemoryAt < RESTORED_WITHIN_MS) return;
+    if (this.isRestoring(this.#scheduler.now)) return;
     if (request.epoch < newest && this.#isLiving(request.userId, newest))
       this.violated(`[PR7] user ${request.userId}: an end of epoch ${request.epoch} ended epoch ${newest}`);
   }
@@ -266,6 +275,28 @@ export class Witness {
       const row = this.#rowOf(key);
       if (row?.settledAt == null || (row.logoutAt ?? 0) < due) this.dutiesLost.add(key);
     }
+  }
+
+  /** Whether nodes have yet to repeat what Redis has lost, at `at` (bound `restoring`). */
+  isRestoring(at: number): boolean {
+    return at >= this.lostMemoryAt && at < this.returnedAt + REPEATED_WITHIN_MS;
+  }
+
+  /** When Redis was there again after it last lost its memory. */
+  get returnedAt(): number {
+    return this.redisAway.endAfter(this.lostMemoryAt);
+  }
+
+  /** Whether the clock of Redis was stepped since the period was opened, and before another one was. */
+  hasSteppedSince(key: string, next?: string): boolean {
+    const [from, until] = [this.#openedAt.get(key), this.#openedAt.get(next ?? '')];
+    return this.redisSteps.touches(from ?? Number.NEGATIVE_INFINITY, until ?? Number.POSITIVE_INFINITY);
+  }
+
+  redisStepped(ms: number): void {
+    this.stepped = true;
+    this.redisFell ||= ms < 0;
+    this.redisSteps.add(this.#scheduler.now, this.#scheduler.now);
   }
 
   /** Redis has the contents of a snapshot from now on. */
@@ -289,11 +320,6 @@ export class Witness {
     // It may do its work after its client was told that nobody knows.
     this.#askedAt.set(userId, this.#scheduler.now);
     this.#knocks(userId, this.#scheduler.now + HTTP_TIMEOUT_MS);
-  }
-
-  /** Nobody knows whether a logout that a node was asked for has happened: what was proved before counts no more. */
-  logoutUnanswered(userId: number): void {
-    this.#unansweredAt.set(userId, this.#scheduler.now);
   }
 
   /** A dial was refused: where no answer came from the store, the user lingers by having dialled. */
@@ -351,7 +377,9 @@ export class Witness {
     const { at, isExcused } = this.#logouts.get(userId) ?? { at: Number.NEGATIVE_INFINITY, isExcused: false };
     // A node that looked dead has the user's sockets and proofs, of which nobody knew when they logged out elsewhere.
     // What Redis forgot of it, nobody knows (bounds `lost-duty`, `rollback`, `restoring`).
-    const isForgotten = this.lostMemoryAt > at - RESTORED_WITHIN_MS;
+    const isForgotten =
+      this.isRestoring(at) ||
+      (this.lostMemoryAt >= at && this.#scheduler.now < this.returnedAt + HTTP_TIMEOUT_MS);
     if (isAsked || isExcused || (this.#shownAt.get(userId) ?? 0) > at || isForgotten) return;
     this.violated(`[PR7] user ${userId} is online again ${this.#scheduler.now - at} ms after a logout`);
   }
@@ -359,11 +387,11 @@ export class Witness {
   #judgeEarly({ userId, period, reason }: Omit<Duty, 'id'>, { node, kind, at }: ProofSeen): void {
     const age = this.#scheduler.now - at;
     if (kind === 'socket' && this.#mayComeBack(userId, node)) return;
-    if ((this.#unansweredAt.get(userId) ?? Number.NEGATIVE_INFINITY) >= at) return;
     // Answered by what a node knew while Redis could tell it nothing (bound `unheard-logout`).
     if (kind === 'http' && this.disturbedUntil >= at) return;
     // A dead node's silence is Redis's to measure, whose clock takes a step for 2 s at most (bound `charged`).
-    const charged = this.stepped && reason === 'node-lost' ? MAX_CHARGED_MS : 0;
+    const hasStepped = this.redisSteps.touches(at, this.#scheduler.now);
+    const charged = hasStepped && reason === 'node-lost' ? MAX_CHARGED_MS : 0;
     const unrecorded = node.isUp
       ? charged
       : charged + (kind === 'http' ? UNRECORDED_HTTP_MS : 0) + this.#unrecordable(node, at);
@@ -375,11 +403,16 @@ export class Witness {
 
   #judgeLogoutTime(duty: Omit<Duty, 'id'>, proofs: readonly ProofSeen[]): void {
     if (proofs.length === 0) return;
+    // A step since then has changed what a moment is called (bound `wall-clock`).
+    const oldest = Math.min(...proofs.map(({ at }) => at));
+    if (this.redisSteps.touches(oldest, this.#scheduler.now)) return;
     const { userId, period, reason, loginAt, logoutAt } = duty;
     const { skewMs } = this.#redis();
     const now = wallAt(this.#scheduler.now, skewMs);
     const knocked = this.#knocked.get(userId) ?? 0;
-    const latest = wallAt(Math.max(knocked, ...proofs.map(({ at, kind }) => at + TIMEOUT[kind])), skewMs);
+    const proven = wallAt(Math.max(knocked, ...proofs.map(({ at, kind }) => at + TIMEOUT[kind])), skewMs);
+    // A deadline from before a step back is not reached: the end counts from when it is found (bound `wall-clock`).
+    const latest = this.hasSteppedSince(`${userId}:${period}`) ? now : proven;
     // Whatever was told of the newest proof may have been long on its way, and a dead node cannot tell it again (bound
     // `late-statement`).
     const newest = Math.max(...proofs.map(({ at }) => at));
@@ -395,8 +428,8 @@ export class Witness {
         `[ST5] ${userId}:${period} (${reason}) ends ${logoutAt - latest} ms after its last proof`,
       );
     for (const { node, at, kind } of proofs) {
-      if ((this.#unansweredAt.get(userId) ?? Number.NEGATIVE_INFINITY) >= at) continue;
-      if (this.#isExcused(node, at) || this.#scheduler.now - this.lostMemoryAt < 30_000) continue;
+      // A socket that was taken over plays on where Redis has forgotten it (bound `restoring`).
+      if (this.#isExcused(node, at) || this.isRestoring(at)) continue;
       // A proof that had still to be recorded when its node died may be the first one for long.
       if (node.diedAt !== undefined && at > node.diedAt - RECORDED_WITHIN_MS) continue;
       const due = Math.min(now, wallAt(at + TIMEOUT[kind], skewMs));

@@ -1,0 +1,117 @@
+import { describe, expect, it } from 'vitest';
+import { checkHealed } from './checks.ts';
+import { callerOf, claimOf, dutyOf, found, playedOn } from './excuse-scenes.ts';
+import { nodesOf, type Stage, stageOn } from './stage.ts';
+
+const played = playedOn(stageOn('the rules'));
+
+/** The clock of Redis is stepped, and a moment passes before and after it. */
+function steps(stage: Stage, ms: number): void {
+  stage.scheduler.suspend(1);
+  stage.witness.redisStepped(ms);
+  stage.scheduler.suspend(1);
+}
+
+describe('a step of the clock of Redis', () => {
+  it.each([
+    ['after the last proof', false, false],
+    ['before the last proof', true, true],
+  ])('[ST5] %s may make a logout early', (_, isBefore, isFound) =>
+    played((stage, period) => {
+      const [n1] = nodesOf(stage);
+      if (isBefore) steps(stage, 5000);
+      stage.witness.proved(n1, { userId: 1, period, kind: 'socket' });
+      if (!isBefore) steps(stage, 5000);
+      stage.scheduler.suspend(11_000);
+      const logoutAt = stage.redis.wall - 3000;
+      stage.witness.ended(dutyOf(stage, period, { reason: 'timeout', logoutAt }));
+      expect(found(stage).includes('ms too early')).toBe(isFound);
+    })(),
+  );
+
+  it.each([
+    ['may make a logout as late as it is found', true, 0, false],
+    ['makes none later than that', true, 50, true],
+    ['that did not happen makes none late', false, 0, true],
+  ])('[ST5] %s', (_, hasStepped, laterMs, isFound) =>
+    played((stage, period) => {
+      if (hasStepped) steps(stage, -5000);
+      stage.witness.proved(nodesOf(stage)[0], { userId: 1, period, kind: 'socket' });
+      stage.scheduler.suspend(11_000);
+      const logoutAt = stage.redis.wall + laterMs;
+      stage.witness.ended(dutyOf(stage, period, { reason: 'timeout', logoutAt }));
+      expect(found(stage).includes('after its last proof')).toBe(isFound);
+    })(),
+  );
+
+  it.each([
+    ['after a proof is charged with 2 s', false, 8100, false],
+    ['after a proof is charged with no more', false, 7900, true],
+    ['before a proof is not charged', true, 8100, true],
+  ])('[HB1] %s', (_, isBefore, ms, isFound) =>
+    played((stage, period) => {
+      if (isBefore) steps(stage, 5000);
+      stage.witness.proved(nodesOf(stage)[0], { userId: 1, period, kind: 'socket' });
+      if (!isBefore) steps(stage, 5000);
+      stage.scheduler.suspend(ms);
+      stage.witness.ended(dutyOf(stage, period, { reason: 'node-lost' }));
+      expect(found(stage).includes('[HB1]')).toBe(isFound);
+    })(),
+  );
+
+  it.each([
+    ['14.9 s before', 14_900, false],
+    ['15.1 s before', 15_100, true],
+  ])('[HB1] %s may end a proof by HTTP early', (_, ms, isFound) =>
+    played((stage, period) => {
+      stage.witness.redisStepped(5000);
+      stage.scheduler.suspend(ms);
+      stage.strict.claimed(claimOf({ mode: 'http', httpMs: 5000 }), { kind: 'held' }, callerOf('n2'));
+      stage.strict.ended(dutyOf(stage, period, { reason: 'timeout' }));
+      expect(found(stage).includes('before a stated proof by HTTP')).toBe(isFound);
+    })(),
+  );
+
+  it.each([
+    ['back, and a wipe', -5000, true, false],
+    ['forward, and a wipe', 5000, true, true],
+    ['back, and no wipe', -5000, false, true],
+  ])('[PR2] [PR3] %s: a number may come again', (_, ms, isWiped, isFound) =>
+    played((stage, period) => {
+      steps(stage, ms);
+      if (isWiped) stage.witness.forgot();
+      stage.witness.minted(claimOf({}), { kind: 'joined', period, epoch: 1, loginTime: period });
+      expect(found(stage).includes('[PR3]')).toBe(isFound);
+      const dial = { userId: 1, connectionId: 'c', username: 'u1', epoch: 1, resumed: false } as const;
+      stage.strict.accepted({ ...dial, period: period - 1, loginTime: period });
+      expect(found(stage).includes('[PR2]')).toBe(isFound);
+      stage.witness.told.set(`1:${period}`, { userId: 1, period, loginTime: period + 1 });
+      checkHealed(stage);
+      expect(found(stage).includes('in SQL at')).toBe(isFound);
+    })(),
+  );
+});
+
+describe('times in SQL that do not fit together', () => {
+  it.each([
+    ['of a logout, where the clock of Redis was stepped meanwhile', 'logout', 'meanwhile', false],
+    ['of a logout, where it was stepped before', 'logout', 'before', true],
+    ['of a logout, where the clock of a node was stepped', 'logout', 'node', true],
+    ['of what a node reconciled, whose clock was stepped', 'reconciled', 'node', false],
+    ['of what a node reconciled, and no clock was stepped', 'reconciled', 'never', true],
+  ] as const)('[ST2] %s', (_, reason, when, isFound) =>
+    played((stage) => {
+      const [n1] = nodesOf(stage);
+      stage.logout(n1, 1);
+      if (when === 'before') steps(stage, 5000);
+      stage.connect(stage.device(1, 'b'), n1);
+      if (when === 'meanwhile') steps(stage, 5000);
+      if (when === 'node') stage.witness.stepped = true;
+      const period = stage.period(1);
+      const row = { userId: 1, period, loginAt: period, node: 'n1', lastSeenAt: null, settledAt: 1 };
+      stage.sql.rows.set(`1:${period}`, { ...row, logoutAt: period - 1, reason });
+      checkHealed(stage);
+      expect(found(stage).includes('ends before it began')).toBe(isFound);
+    })(),
+  );
+});
