@@ -55,7 +55,7 @@ export const BOUNDS: Readonly<Record<string, Bound>> = {
   },
   'stale-rival': {
     document: 'RELIABILITY',
-    says: 'While Redis, SQL or a node is in trouble, and for the ping interval + 3.3 s after it, a session policy may refuse a user who has no socket that shows life',
+    says: 'While Redis or its clock, SQL or a node is in trouble, and for the ping interval + 3.3 s after it, a session policy may refuse a user who has no socket that shows life',
   },
   overlap: {
     document: 'RELIABILITY',

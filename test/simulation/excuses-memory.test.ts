@@ -172,6 +172,8 @@ describe('a refusal by the session policy, where no socket shows life', () => {
     ['later than that', 'sql', WITHIN_MS + 10, true],
     ['within that time of a bad line', 'line', WITHIN_MS - 10, false],
     ['later than that', 'line', WITHIN_MS + 10, true],
+    ['within that time of a step of the clock of Redis', 'step', WITHIN_MS - 10, false],
+    ['later than that', 'step', WITHIN_MS + 10, true],
     ['with nothing before', 'nothing', 0, true],
   ] as const)('[PR4] %s (%s)', (_, kind, ms, isFound) =>
     played((stage) => {
@@ -182,6 +184,7 @@ describe('a refusal by the session policy, where no socket shows life', () => {
       if (kind === 'line') nodesOf(stage)[0].badLine.add(now, now + 1000);
       stage.scheduler.suspend(1000);
       if (kind === 'lost') loses(stage);
+      if (kind === 'step') stage.witness.redisStepped(5000);
       stage.scheduler.suspend(ms);
       stage.strict.refused(2, 'session-flapping');
       expect(found(stage).includes('[PR4]')).toBe(isFound);

@@ -339,7 +339,7 @@ export class Strict implements RedisEvents {
     const { scheduler, witness, nodes } = this.#world;
     const [since, now] = [scheduler.now - SILENT_MS - REPEATED_WITHIN_MS, scheduler.now];
     if (witness.returnedAt > since) return true;
-    const spells = [witness.redisAway, witness.sqlTroubles];
+    const spells = [witness.redisAway, witness.redisSteps, witness.sqlTroubles];
     for (const { troubles, badLine } of nodes()) spells.push(troubles, badLine);
     return spells.some((some) => some.touches(since, now));
   }
