@@ -11,6 +11,8 @@ import { ScriptRunner } from './script-runner.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../scripts/simulate.mjs', import.meta.url));
 const HISTORIES = 200;
+/** Four of them would be ten times the rate that is known. */
+const MOST_KNOWN = 4;
 /** Another one each time: it is printed, and what it finds can be played again. */
 const SEED = randomInt(2 ** 31);
 /** A history of many faults, whichever nodes and users it has. */
@@ -124,10 +126,11 @@ describe('the simulator on the real scripts', () => {
   }
 
   /**
-   * About one history in two thousand breaks an expectation on the rules alone (docs/RELIABILITY.md, "Known and open"). Of
-   * a random seed such a history says nothing about the scripts, if it goes the same way without them.
+   * About one history in one to two thousand breaks an expectation of the witnesses (docs/RELIABILITY.md, "Known and
+   * open"). The rules do each call beside the scripts: a history without a difference says of the scripts what it says of
+   * the rules. So a difference fails this test, and so do more violations than are known.
    */
-  it(`[PR13] [PR7] [ST2] ${HISTORIES} random histories break no rule that they keep without the scripts`, async () => {
+  it(`[PR13] [PR7] [ST2] ${HISTORIES} random histories go as the rules say`, async () => {
     process.stdout.write(`  npm run simulate -- --real-scripts --seed ${SEED} --histories ${HISTORIES}\n`);
     const { output } = await simulate(
       ...['--histories', `${HISTORIES}`, '--seed', `${SEED}`],
@@ -139,11 +142,9 @@ describe('the simulator on the real scripts', () => {
       failed.set(Number(history), verdict);
     for (const [history, verdict] of failed) {
       process.stdout.write(`  history ${history}: ${verdict}\n`);
-      const onRules = await new History({ seed: SEED, history }).run();
-      expect(verdict, output).toBe(onRules.violations.join('; '));
       expect(verdict, output).not.toContain('[PR13]');
     }
-    expect(failed.size, output).toBeLessThan(4);
+    expect(failed.size, output).toBeLessThan(MOST_KNOWN);
   });
 
   it.each(COMPARED)(
