@@ -78,7 +78,7 @@ export function fail(cli: Cli, sentence: string): void {
   cli.setExitCode(1);
 }
 
-/** The clock of the system, but its timers keep the process alive: a command that waits for one is not done. */
+/** The clock of the system, but its timers keep the process alive: a command with a pending timer is not done. */
 function waitingClock(): Clock {
   const timer = (handle: NodeJS.Timeout): Timer => ({ cancel: () => clearTimeout(handle) });
   return {

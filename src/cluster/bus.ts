@@ -1,5 +1,5 @@
 /**
- * Texts between nodes: at most once, to whoever listens at that moment. What is told here must also come true
+ * Texts between nodes: at most once, to the nodes that listen at that moment. What a node sends here must also come true
  * without it, or be answered.
  */
 export interface Bus {

@@ -23,7 +23,7 @@ export interface HandedOver {
   acknowledged(deliveries: readonly Delivery[]): Promise<readonly Delivery[]>;
 }
 
-/** Hands messages to the connections of this node. It counts nothing: whoever answers the sender counts the outcome. */
+/** Hands messages to the connections of this node. It counts nothing: the node that answers the sender counts the outcome. */
 export class LocalDelivery {
   readonly #manager: ConnectionManager;
   readonly #rate: PushRate;

@@ -12,7 +12,7 @@ export interface NodeSighting extends Partial<NodeState> {
   readonly silentMs: number | undefined;
   /** Differs after each sign of life; undefined where there was none since the store began anew. */
   readonly sign: string | undefined;
-  /** Users whom it holds, lingering included. */
+  /** Users that it holds, lingering included. */
   readonly users: number;
 }
 

@@ -1,4 +1,4 @@
-/** The name in `<name>:<incarnation>`, the form in which a node is told from its earlier starts. */
+/** The name in `<name>:<incarnation>`, the form that tells a node from its earlier starts. */
 export function nameOf(node: string): string {
   const at = node.lastIndexOf(':');
   return at === -1 ? node : node.slice(0, at);

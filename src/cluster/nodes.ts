@@ -9,7 +9,7 @@ import { incarnationOf, nameOf } from './node-name.ts';
 
 /** How often a node says what it has; what others show of it is at most this old. */
 const ANNOUNCE_MS = 2000;
-/** From the first look for namesakes to the second: two renewals of whoever lives. */
+/** From the first look for namesakes to the second: a living node renews twice meanwhile. */
 const FIRST_LOOK_MS = 1000;
 const LOOK_MS = 4000;
 /** How long another node has to say that it drains. */
@@ -30,7 +30,7 @@ export interface NodeInfo {
   readonly state: 'live' | 'silent' | 'dead';
   /** Age of its last sign of life in ms; null for the dead. */
   readonly leaseAgeMs: number | null;
-  /** Users whom it holds, lingering included; of the dead those who are not ended yet. */
+  /** Users that it holds, lingering included; of a dead node the users that are still to be logged out. */
   readonly users: number;
   /** Open sockets, at most 2 s old; null where the node has not said so for long. */
   readonly connections: number | null;

@@ -2,7 +2,7 @@ import type { ConnectionManager } from '../connection/connection-manager.ts';
 import type { Clock } from '../lib/clock.ts';
 import { inBackground } from '../logging/internal-error.ts';
 import type { Log } from '../logging/log.ts';
-import type { Delivery } from '../protocol/delivery.ts';
+import { unknownDelivery } from '../protocol/delivery.ts';
 import { PROTOCOL_TYPES } from '../protocol/frames.ts';
 import { topLevelValues } from '../protocol/json-spans.ts';
 import type { Inbox, NodeFrame } from './inbox.ts';
@@ -49,7 +49,7 @@ interface ReceivedParcel extends AckWish {
 /** Delivers what other nodes hand to this one, and answers them. It never routes on (rule DL6). */
 export class ParcelReceiver {
   readonly #options: ParcelReceiverOptions;
-  /** Texts of outcomes by the node that waits for them. */
+  /** Texts of outcomes, by the node that sent the parcels. */
   readonly #outcomes = new Map<string, string[]>();
   #textLength = 0;
   #answering = 0;
@@ -81,8 +81,8 @@ export class ParcelReceiver {
     const isCurrent = ({ userId, epoch }: Addressee): boolean =>
       manager.isUserOnline(userId) && sockets.newestEpochHere(userId) >= epoch;
     const present = users.filter(isCurrent).map(({ userId }) => userId);
-    // Whose socket is gone may be back on another node by now: nobody here can say what is true.
-    const gone = users.filter((user) => !isCurrent(user)).map(({ userId }) => unknown(userId));
+    // A user without a current socket here may be back on another node by now.
+    const gone = users.filter((user) => !isCurrent(user)).map(({ userId }) => unknownDelivery(userId));
     const message = manager.prepareText(type, dataText, parcel.ack === true);
     const handed = delivery.begin(message, present, parcel);
     const deliveries = await handed.deliveries;
@@ -117,10 +117,6 @@ export class ParcelReceiver {
     this.#outcomes.clear();
     this.#textLength = 0;
   }
-}
-
-function unknown(userId: number): Delivery {
-  return { userId, status: 'unknown', connections: 0 };
 }
 
 function parseParcel({ from, members, text }: NodeFrame): ReceivedParcel | undefined {

@@ -3,12 +3,13 @@ import { countDelivery, type Outgoing } from '../connection/outgoing.ts';
 import { Batcher } from '../lib/batcher.ts';
 import type { Clock } from '../lib/clock.ts';
 import { ok } from '../lib/result.ts';
-import type {
-  Delivery,
-  DeliveryCounts,
-  DeliveryStatus,
-  PushReport,
-  PushRequest,
+import {
+  type Delivery,
+  type DeliveryCounts,
+  type DeliveryStatus,
+  type PushReport,
+  type PushRequest,
+  unknownDelivery,
 } from '../protocol/delivery.ts';
 import type { HandedOver, LocalDelivery } from './local-delivery.ts';
 import { bestOf, type RemoteDelivery } from './remote-delivery.ts';
@@ -47,8 +48,8 @@ export interface Whereabouts {
 }
 
 /**
- * Delivers to the connections of this node, hands over to the nodes that hold the others, and says of everyone else what
- * presence knows. It counts the outcome of each message to a user once, as it tells the sender.
+ * Delivers to the connections of this node, and hands the message to the nodes that hold the other users. For all others it
+ * answers what presence knows. It counts each outcome once, as it answers the sender.
  */
 export class PushRouter implements Router {
   readonly #options: PushRouterOptions;
@@ -61,7 +62,7 @@ export class PushRouter implements Router {
       clock: options.clock,
       run: async (userIds) => {
         const located = await this.#located(userIds);
-        return userIds.map((userId) => ok(located.get(userId) ?? unknown(userId)));
+        return userIds.map((userId) => ok(located.get(userId) ?? unknownDelivery(userId)));
       },
       maxBatch: LOOK_UP_BATCH,
       maxWaiting: MAX_WAITING_ABSENT,
@@ -89,7 +90,7 @@ export class PushRouter implements Router {
 
   /**
    * Delivers to the connections of this node alone, for what every node hears: the node with the user counts the outcome.
-   * Where `answersForAbsent`, this node also counts whoever is connected nowhere.
+   * With `answersForAbsent` this node also counts the users without a connection on any node.
    */
   async pushHere(request: PushRequest, answersForAbsent: boolean): Promise<void> {
     const { manager, delivery } = this.#options;
@@ -107,7 +108,7 @@ export class PushRouter implements Router {
     await Promise.all(
       absent.map(async (userId) => {
         const answer = await this.#absent.submit(userId).result;
-        const result = answer.ok ? answer.value : unknown(userId);
+        const result = answer.ok ? answer.value : unknownDelivery(userId);
         // A user who is connected to another node is counted there.
         if (result.status === 'offline' || !answer.ok) countDelivery(manager.counters, result);
       }),
@@ -162,20 +163,16 @@ export class PushRouter implements Router {
     const users = await presence.locate(userIds).catch(() => undefined);
     return new Map(
       userIds.map((userId, index): [number, Delivery] => {
-        if (users === undefined) return [userId, { userId, status: 'unknown', connections: 0 }];
+        if (users === undefined) return [userId, unknownDelivery(userId)];
         const user = users[index];
         if (user?.status !== 'online') return [userId, { userId, status: 'offline', connections: 0 }];
         // A socket of this node that presence still counts has ended: this node would have it.
         return user.socketsElsewhere > 0
-          ? [userId, { userId, status: 'unknown', connections: 0 }]
+          ? [userId, unknownDelivery(userId)]
           : [userId, { userId, status: 'offline', connections: 0, reason: 'no-connection' }];
       }),
     );
   }
-}
-
-function unknown(userId: number): Delivery {
-  return { userId, status: 'unknown', connections: 0 };
 }
 
 const NOBODY: ReadonlyMap<number, Delivery> = new Map();

@@ -11,7 +11,7 @@ export interface ChannelSubscriber {
 }
 
 /**
- * Texts between nodes over pub/sub: at most once, to whoever listens at that moment. Everything told here must also
+ * Texts between nodes over pub/sub: at most once, to the nodes that listen at that moment. Everything sent here must also
  * come true without it. A channel is `<prefix>lingxi:<database>:<topic>`, for pub/sub ignores the database.
  */
 export class RedisBus implements Bus {

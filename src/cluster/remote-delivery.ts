@@ -1,7 +1,13 @@
 import { Batcher } from '../lib/batcher.ts';
 import type { Clock, Timer } from '../lib/clock.ts';
 import { ok } from '../lib/result.ts';
-import type { Delivery, DeliveryCounts, DeliveryStatus, PushRequest } from '../protocol/delivery.ts';
+import {
+  type Delivery,
+  type DeliveryCounts,
+  type DeliveryStatus,
+  type PushRequest,
+  unknownDelivery,
+} from '../protocol/delivery.ts';
 import type { Inbox } from './inbox.ts';
 import { type ParcelOutcome, parseOutcome } from './parcel-outcomes.ts';
 import { MAX_PARCEL_USERS, type Parcel, type Post, type Routed } from './post.ts';
@@ -53,7 +59,7 @@ export class RemoteDelivery {
       run: async (parcels) => (await options.post.route(parcels)).map(ok),
       maxBatch: MAX_ROUTED_PARCELS,
       maxWaiting: MAX_WAITING,
-      // A parcel that waits behind a slow script keeps its place (rule DL4).
+      // Parcels keep their order, also behind a slow script (rule DL4).
       weight: {
         max: 1,
         of: ({ users, fields }) =>
@@ -107,12 +113,12 @@ export class RemoteDelivery {
       told.set(node, new Map(deliveries.map((delivery) => [delivery.userId, delivery])));
     return users.map((userId, index) => {
       const where = sent.routed?.whereabouts[index];
-      if (where === undefined) return { userId, status: 'unknown', connections: 0 };
+      if (where === undefined) return unknownDelivery(userId);
       if (where === 'offline') return { userId, status: 'offline', connections: 0 };
       if (where === 'no-connection')
         return { userId, status: 'offline', connections: 0, reason: 'no-connection' };
       return where
-        .map((node): Delivery => told.get(node)?.get(userId) ?? { userId, status: 'unknown', connections: 0 })
+        .map((node): Delivery => told.get(node)?.get(userId) ?? unknownDelivery(userId))
         .reduce(bestOf);
     });
   }
@@ -160,7 +166,7 @@ export class RemoteDelivery {
     return !outcomes.includes(undefined);
   }
 
-  /** Ends the wait where nothing more is to come; goes on to the acknowledgements where every node has answered. */
+  /** Ends the wait once all answers are there. If clients are asked to acknowledge, the wait goes on to their answers. */
   #lookAt(waiting: Waiting): void {
     const { routed, answers, ackMs, finish } = waiting;
     if (routed === undefined) return;
@@ -189,7 +195,7 @@ const RANK: Readonly<Record<DeliveryStatus, number>> = {
   offline: 0,
 };
 
-/** What is told of a user who was reached in two ways: the better outcome, and the connections of both. */
+/** One outcome for a user with two: the better one, with the connections of both. */
 export function bestOf(left: Delivery, right: Delivery): Delivery {
   const best = RANK[right.status] > RANK[left.status] ? right : left;
   return { ...best, connections: left.connections + right.connections };

@@ -37,7 +37,7 @@ function credentialContradiction(config: Config): string | undefined {
     return `JWT_SECRET must have at least ${MIN_JWT_SECRET_BYTES} bytes: make one with "openssl rand -base64 48".`;
   }
   if (config.apiKeys.some((key) => config.jwtSecrets.includes(key))) {
-    return 'LINGXI_API_KEY is the same as JWT_SECRET: whoever may call the service could sign tokens; set two different ones.';
+    return 'LINGXI_API_KEY is the same as JWT_SECRET: anyone with the service key could sign tokens; set two different ones.';
   }
   return config.environment === 'production' ? guessableCredential(config) : undefined;
 }

@@ -85,7 +85,8 @@ function chosenRisks(config: Config, seeded: ReadonlySet<keyof Config>): Notice[
     risky('allowedOrigins', '*', 'any page on the web may connect with the visitor’s token');
   }
   if (config.jwtJwksUrl !== undefined && isReadableOnTheWay(config.jwtJwksUrl)) {
-    const risk = 'whoever is on the way to the key server can put in a key, and then impersonate anyone';
+    const risk =
+      'anyone between this node and the key server can insert a key, and then impersonate any user';
     risky('jwtJwksUrl', placeOf(config.jwtJwksUrl), risk);
   }
   const wide = config.trustedProxies.filter(isWide);

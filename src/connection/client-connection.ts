@@ -104,7 +104,7 @@ export class ClientConnection implements SocketEvents, Watched {
     return { connectionId, userId, username, epoch, since, ip, protocol, state, queue, queueBytes };
   }
 
-  /** Losses to be logged now, this one included; the rest is told with a later one, or with the end. */
+  /** Number of losses to log now, this one included. A later line, or the line of the end, has the rest. */
   lossToLog(count: number): number {
     const now = this.#host.clock.monotonic();
     return (this.#lossLog ??= new LossLog()).add(count, { now, isLast: !this.#open });
@@ -177,7 +177,7 @@ export class ClientConnection implements SocketEvents, Watched {
     if (!this.#open || this.#cause !== undefined) return;
     this.#cause = cause;
     const shown = closeReason(reason);
-    // A crowd that times out at once is told of in the stores while its sockets, which cost more, are closed one by one.
+    // If many time out at once, the stores hear of it first. Closing the sockets costs more, so that goes one by one.
     if (cause === 'heartbeat-timeout')
       this.#host.paced(() => this.#closeSocket(cause, shown, reconnectAfterMs));
     else this.#closeSocket(cause, shown, reconnectAfterMs);
@@ -221,7 +221,7 @@ export class ClientConnection implements SocketEvents, Watched {
     }
   }
 
-  /** Never throws: whoever closes goes on to say in the stores that this connection has ended. */
+  /** Never throws: after it the caller still has to tell the stores that this connection has ended. */
   #closeSocket(cause: CloseCause, shown: string, reconnectAfterMs: number): void {
     if (this.#socketEnded) return;
     const { code, saysGoodbye } = CLOSES[cause];

@@ -22,7 +22,7 @@ export interface ConnectionLimits {
 /** Proofs of life that are further apart are told one by one: what is told regularly would be too old (rule ST5). */
 export const LATE_PROOF_MS = 3250;
 
-/** What happened to a connection, as it tells whoever owns it. */
+/** What happened to a connection, as the connection tells its owner. */
 export type ConnectionEvent =
   /** A ping, or a control frame where these prove life. */
   | { readonly kind: 'heartbeat' }
@@ -47,7 +47,7 @@ export type ConnectionEvent =
   | { readonly kind: 'failed'; readonly error: unknown }
   | { readonly kind: 'ended'; readonly cause: CloseCause; readonly code: number; readonly reason: string };
 
-/** What a connection needs of whoever owns it. */
+/** What a connection needs of its owner. */
 export interface ConnectionHost {
   readonly clock: Clock;
   readonly time: ObservedTime;

@@ -6,7 +6,7 @@ import type { CloseCause } from '../protocol/close-codes.ts';
 import type { ClientConnection } from './client-connection.ts';
 import type { ConnectionLimits } from './connection-host.ts';
 
-/** The one observer of a manager: presence. It is told synchronously and must not block. */
+/** The one observer of a manager: presence. The manager calls it synchronously; it must not block. */
 export interface ManagerObserver {
   registered(connection: ClientConnection): void;
   ended(connection: ClientConnection, cause: CloseCause): void;

@@ -35,7 +35,7 @@ export function deliver(
     : handOver(message, userId, connections);
 }
 
-/** Counts the last word on one message to one user: for whoever gives that word to the sender. */
+/** Counts the outcome of one message to one user. The function that answers the sender calls it. */
 export function countDelivery(counters: Counters, delivery: Delivery): void {
   counters.messages[delivery.status] += 1;
   // A full queue has counted its own losses.

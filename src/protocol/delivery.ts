@@ -34,3 +34,8 @@ export interface PushReport {
   readonly results?: readonly Delivery[];
   readonly counts: DeliveryCounts;
 }
+
+/** Nobody knows what became of the message. */
+export function unknownDelivery(userId: number): Delivery {
+  return { userId, status: 'unknown', connections: 0 };
+}

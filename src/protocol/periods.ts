@@ -29,7 +29,7 @@ export function periodKey({ userId, period }: PeriodKey): string {
 
 /** The order to settle one ended period: the whole row, so that it can be written even if none exists (rule ST2). */
 export interface Duty {
-  /** Opaque handle with which the presence store is told that the duty is done. */
+  /** Opaque handle that acknowledges the duty in the presence store. */
   readonly id: string;
   readonly userId: number;
   readonly period: number;

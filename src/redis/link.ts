@@ -26,7 +26,7 @@ export class RedisUnavailable extends Error {
 /**
  * One connection to one Redis, and what must be known of it: the `run_id` of the server behind it, which every script
  * carries, so that a call meant for the Redis before a restart or failover changes nothing in the next one. With
- * Sentinels or a Cluster it is a connection to whoever is the master: no redirection is ever followed, a new master
+ * Sentinels or a Cluster it is a connection to the present master: no redirection is ever followed, a new master
  * means a new connection, and that a new `run_id` (ADR 0007).
  */
 export class RedisLink {

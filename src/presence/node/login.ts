@@ -103,7 +103,7 @@ export class Logins {
     return holds.exclusively(userId, (hold) => this.#beat(hold));
   }
 
-  /** A heartbeat of a user for whom the store must answer. */
+  /** A heartbeat that only the store can answer: this node holds no period, or one that may have ended. */
   async #beat(
     hold: UserHold,
   ): Promise<Result<{ lastHeartbeat: number }, 'not-online' | 'presence-unavailable'>> {

@@ -76,7 +76,7 @@ export class Sync {
     this.#scheduled ??= this.#options.clock.defer(() => this.#run());
   }
 
-  /** States every change of a user about whom no other statement is under way. Never rejects. */
+  /** States every change of each user without another statement under way. Never rejects. */
   async flush(): Promise<void> {
     // A hold that must be stated again waits for the next flush.
     const left = { rounds: Math.ceil(this.#parts.unstated.size / MAX_BATCH) };

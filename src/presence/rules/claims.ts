@@ -152,7 +152,7 @@ export class PresenceWorld {
     return { ended, ghosts };
   }
 
-  /** Users whom `node` holds, alone or with others, by statements up to `rev`. */
+  /** Users that `node` holds, alone or with others, by statements up to `rev`. */
   heldBy(node: string, rev = Number.POSITIVE_INFINITY): readonly number[] {
     const held = [...this.records.values()].filter(
       ({ holds }) => (holds.get(node)?.rev ?? Number.NaN) <= rev,

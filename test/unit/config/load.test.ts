@@ -351,7 +351,7 @@ describe('contradictions', () => {
     ],
     [
       { JWT_SECRET: SECRET, LINGXI_API_KEY: `other,${SECRET}` },
-      'LINGXI_API_KEY is the same as JWT_SECRET: whoever may call the service could sign tokens; set two different ones.',
+      'LINGXI_API_KEY is the same as JWT_SECRET: anyone with the service key could sign tokens; set two different ones.',
     ],
     [
       { ...PRODUCTION, LINGXI_API_KEY: 'service-key-of-23-bytes' },
