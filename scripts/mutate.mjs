@@ -17,7 +17,7 @@ import { findSources, mutantsOf, sample } from './mutate/mutants.mjs';
 import { Pool } from './mutate/pool.mjs';
 
 /** Plays the same commands on the rules and on the scripts in a real Redis: each judges the other. */
-const MODEL_TEST = 'test/contracts/presence-store-model.test.ts';
+const MODEL_TEST = 'test/simulation/presence-store-model.test.ts';
 const RULES = 'src/presence/rules/';
 const UNIT_TESTS = 'test/unit/';
 const root = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '');
