@@ -55,7 +55,7 @@ const newId = (): string => randomBytes(9).toString('base64url');
 
 /**
  * Closed clients reconnect spread over this share of the heartbeat timeout. The drain closes them at an even pace, so a
- * small spread is enough. A client that waits longer may be logged out meanwhile.
+ * small spread is enough. A client with a longer delay may be logged out meanwhile.
  */
 const RECONNECT_SPREAD_SHARE = 0.1;
 /** Sockets have this time to take their close frames. */

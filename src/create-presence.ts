@@ -8,7 +8,7 @@ import type { Clock } from './lib/clock.ts';
 import { err, ok, type Result } from './lib/result.ts';
 import type { Log } from './logging/log.ts';
 import { type Counters, countScript } from './metrics/counters.ts';
-import { livelyForMs, type WorldRules } from './presence/rules/session-policy.ts';
+import { responsiveForMs, type WorldRules } from './presence/rules/session-policy.ts';
 import { MemoryPresenceStore } from './presence/store/memory/store.ts';
 import type { PresenceStore } from './presence/store/port.ts';
 import { loadScripts } from './presence/store/redis/scripts.ts';
@@ -123,7 +123,7 @@ function rulesOf(config: Config): WorldRules {
     policy: config.sessionPolicy,
     maxConnectionsPerUser: config.maxConnectionsPerUser,
     lastSeenTtlMs: config.lastSeenTtlS * 1000,
-    livelyLeftMs: config.heartbeatTimeoutMs - livelyForMs(config),
+    responsiveLeftMs: config.heartbeatTimeoutMs - responsiveForMs(config),
   };
 }
 

@@ -67,7 +67,7 @@ function createReconciler(
   return new Reconciler({
     store,
     presenceKnows: (rows) => duties.knows(rows),
-    isCrowded: () => settler.isCrowded,
+    hasBurst: () => settler.hasBurst,
     clock,
     log,
     node,

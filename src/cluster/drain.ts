@@ -38,7 +38,7 @@ interface Run {
 
 /**
  * Takes one node out of service (rule DR1): first it only says so, then it closes its connections at an even pace. Who
- * still has a connection is still online, so that a slow drain logs nobody out, and nobody meets a crowd elsewhere.
+ * still has a connection is still online, so a slow drain logs nobody out, and the other nodes meet no burst.
  */
 export class Drain {
   readonly #options: DrainOptions;

@@ -15,7 +15,7 @@ const LOOK_MS = 4000;
 /** How long another node has to say that it drains. */
 const DRAIN_ANSWER_MS = 1000;
 /** A node renews each half second: one that is silent for longer than this is stopped, cut off or dead. */
-const LIVELY_MS = 3000;
+const RESPONSIVE_MS = 3000;
 
 /** Why a node was not drained, or may not have been. */
 export type NodeRefusal = 'not-found' | 'node-ambiguous' | 'node-silent';
@@ -55,7 +55,7 @@ export class Nodes {
   readonly #options: NodesOptions;
   readonly #names: NameWatch;
   readonly #timers: Timer[] = [];
-  #lively: readonly string[] = [];
+  #responsive: readonly string[] = [];
 
   constructor(options: NodesOptions) {
     this.#options = options;
@@ -86,7 +86,7 @@ export class Nodes {
    * For a few seconds around the start or the death of a node, two nodes may say so, or none.
    */
   get isFirst(): boolean {
-    return this.#options.calls === undefined || this.#lively[0] === this.#options.node;
+    return this.#options.calls === undefined || this.#responsive[0] === this.#options.node;
   }
 
   /** Says now what has changed of this node. */
@@ -126,9 +126,9 @@ export class Nodes {
     });
     const living = sightings.filter(({ silentMs }) => silentMs !== undefined);
     const named = living.filter((sighting) => isNamed(sighting.node, asked));
-    const lively = named.filter(({ silentMs = 0 }) => silentMs < LIVELY_MS);
+    const responsive = named.filter(({ silentMs = 0 }) => silentMs < RESPONSIVE_MS);
     // An earlier incarnation that has just died does not make a name ambiguous.
-    const [target, second] = lively.length > 0 ? lively : named;
+    const [target, second] = responsive.length > 0 ? responsive : named;
     if (target === undefined) return err('not-found');
     if (second !== undefined) return err('node-ambiguous');
     if (target.node === node) return here();
@@ -153,8 +153,8 @@ export class Nodes {
   async #look(): Promise<void> {
     const { directory, log, node } = this.#options;
     const nodes = await directory.list().catch(() => []);
-    this.#lively = nodes
-      .filter(({ silentMs }) => silentMs !== undefined && silentMs < LIVELY_MS)
+    this.#responsive = nodes
+      .filter(({ silentMs }) => silentMs !== undefined && silentMs < RESPONSIVE_MS)
       .map((sighting) => sighting.node)
       .sort();
     for (const other of this.#names.look(nodes))
@@ -175,7 +175,7 @@ function toInfo({ node, silentMs, users, connections, draining }: NodeSighting):
     node,
     name: nameOf(node),
     incarnation: incarnationOf(node),
-    state: dead ? 'dead' : silentMs < LIVELY_MS ? 'live' : 'silent',
+    state: dead ? 'dead' : silentMs < RESPONSIVE_MS ? 'live' : 'silent',
     leaseAgeMs: silentMs ?? null,
     users,
     connections: dead ? 0 : (connections ?? null),

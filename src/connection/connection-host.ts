@@ -19,7 +19,7 @@ export interface ConnectionLimits {
   readonly sendQueue: SendQueueLimits;
 }
 
-/** Proofs of life that are further apart are told one by one: what is told regularly would be too old (rule ST5). */
+/** Proofs of life that are further apart are reported one by one: the regular report would be too old (rule ST5). */
 export const LATE_PROOF_MS = 3250;
 
 /** What happened to a connection, as the connection tells its owner. */
@@ -54,7 +54,7 @@ export interface ConnectionHost {
   readonly limits: ConnectionLimits;
   /** Shown to `lingxi.v1` clients in `welcome`. */
   readonly node: string;
-  /** Does it now, or where it is one of a crowd a little later. */
+  /** Does the work now, or a little later if there is much of it. */
   paced(work: () => void): void;
   /** The deadline of a connection may have come nearer. */
   rewatch(connection: ClientConnection): void;

@@ -5,7 +5,7 @@ const A_TURN = 10;
 
 /**
  * Work that may wait a little: the first pieces of a turn of the loop are done at once, in order, what is more than that in
- * the turns after it. A crowd does not keep the loop from what others wait for.
+ * the turns after it. So a burst does not delay the work of others.
  */
 export class PacedWork {
   readonly #clock: Clock;

@@ -12,7 +12,7 @@ export interface SendQueueLimits {
   readonly policy: OverflowPolicy;
 }
 
-/** A message that waits for its socket. `kind` is the envelope's type, by which `conflate` replaces. */
+/** A message queued behind its socket. `kind` is the envelope's type, by which `conflate` replaces. */
 export interface QueuedFrame {
   readonly text: string;
   readonly kind: string;

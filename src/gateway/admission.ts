@@ -4,7 +4,7 @@ import { unreachable } from '../lib/assert.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../logging/log.ts';
 import type { Counters } from '../metrics/counters.ts';
-import { type DialRefusal, loginRetryAfterS, type Presence } from '../presence/api.ts';
+import { type LoginRefusal, loginRetryAfterS, type Presence } from '../presence/api.ts';
 import { SUBPROTOCOL } from '../protocol/envelope.ts';
 import { type ErrorCode, type Exactness, errorBody, errorStatus } from '../protocol/error-codes.ts';
 import type { ClientAddress } from './client-address.ts';
@@ -156,7 +156,7 @@ export class Admission {
     const { userId } = identity.value;
     if (offer.claimedUserId !== undefined && offer.claimedUserId !== userId)
       return { code: 'user-mismatch', userId };
-    return this.#dial(request, { offer, identity: identity.value, ip });
+    return this.#admit(request, { offer, identity: identity.value, ip });
   }
 
   #tokenRefused(fault: TokenFault, ip: string): Reason {
@@ -164,7 +164,7 @@ export class Admission {
     return retryAfterS > 0 ? { code: 'rate-limited', retryAfterS } : { code: codeOfTokenFault(fault) };
   }
 
-  async #dial(
+  async #admit(
     request: HandshakeRequest,
     known: { readonly offer: Offer; readonly identity: UserIdentity; readonly ip: string },
   ): Promise<Acceptance | Reason> {
@@ -172,27 +172,27 @@ export class Admission {
     const { offer, identity, ip } = known;
     const { userId, username, expiresAt } = identity;
     const { protocol } = offer;
-    const dialled = await presence.dial({
+    const admitted = await presence.admit({
       userId,
       username,
       ip,
       protocol,
       hasLeft: () => request.hasLeft?.() === true,
     });
-    if (!dialled.ok) return this.#dialRefused(dialled.error, userId);
-    const dial = dialled.value;
+    if (!admitted.ok) return this.#loginRefused(admitted.error, userId);
+    const login = admitted.value;
     // The drain began while presence answered. This socket would miss the goodbye of the drain.
     if (this.#draining) {
-      presence.abandon(dial);
+      presence.abandon(login);
       return { code: 'draining', userId };
     }
     const registration: Registration = {
       userId,
       username,
-      connectionId: dial.connectionId,
-      epoch: dial.epoch,
-      period: dial.period,
-      resumed: dial.resumed,
+      connectionId: login.connectionId,
+      epoch: login.epoch,
+      period: login.period,
+      resumed: login.resumed,
       ip,
       protocol,
       ...(expiresAt === undefined ? {} : { tokenExpiresAt: expiresAt }),
@@ -204,7 +204,7 @@ export class Admission {
     };
   }
 
-  #dialRefused(code: DialRefusal, userId: number): Reason {
+  #loginRefused(code: LoginRefusal, userId: number): Reason {
     if (code !== 'rate-limited') return { code, userId };
     return { code, userId, retryAfterS: loginRetryAfterS(this.#options.config.loginsPerMinute) };
   }

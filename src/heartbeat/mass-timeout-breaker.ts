@@ -45,9 +45,9 @@ export class MassTimeoutBreaker {
     // Most nodes in these slots have a later deadline by then. Only a full second needs a look at each node.
     if (wheel.countUntil(until) + before < limit) return;
     const together = [...wheel.until(until)].filter((node) => !node.isHeld && node.timesOutAt() <= until);
-    const crowd = together.length + before;
+    const total = together.length + before;
     // The breaker needs more than the share, and at least fifty.
-    if (together.length === 0 || crowd < MIN_MASS_TIMEOUT || crowd <= share * wheel.size) return;
+    if (together.length === 0 || total < MIN_MASS_TIMEOUT || total <= share * wheel.size) return;
     for (const node of together) node.isHeld = true;
     this.#recent = [...this.#recent, { until, count: together.length }];
     tripped(together.length);

@@ -3,7 +3,7 @@ import type { ErrorCode } from '../protocol/error-codes.ts';
 import type { ClientProtocol } from '../protocol/frames.ts';
 
 /** A request to be online by a new socket. */
-export interface DialRequest {
+export interface AdmissionRequest {
   readonly userId: number;
   readonly username: string;
   readonly ip: string;
@@ -16,23 +16,23 @@ export interface DialRequest {
 export interface LoginRequest {
   readonly userId: number;
   readonly ip: string;
-  /** Address of a caller without a credential. It may bring only so many users whom SQL does not know. */
+  /** Address of a caller without a credential. It may bring only so many users that SQL does not know. */
   readonly creator?: string;
 }
 
-/** An accepted and recorded connection that waits for its socket. */
-export interface Dial {
+/** An accepted and recorded login. Its socket has not opened yet. */
+export interface AdmittedLogin {
   readonly userId: number;
   readonly connectionId: string;
   /** Fencing number of this connection (rule PR3). */
   readonly epoch: number;
   readonly period: number;
   readonly loginTime: number;
-  /** False where this dial opened the period. */
+  /** False if this login opened the period. */
   readonly resumed: boolean;
 }
 
-export type DialRefusal = Extract<
+export type LoginRefusal = Extract<
   ErrorCode,
   | 'session-exists'
   | 'session-flapping'
@@ -104,12 +104,12 @@ export const FEED_START = '0-0';
 
 /** Presence as the gateway and the HTTP routes see it. */
 export interface Presence {
-  /** Accepts or refuses a socket. An accepted dial must be followed by its socket, or by {@link abandon}. */
-  dial(request: DialRequest): Promise<Result<Dial, DialRefusal>>;
-  /** Gives back a dial whose client left before the socket opened. */
-  abandon(dial: Pick<Dial, 'userId' | 'connectionId'>): void;
+  /** Accepts or refuses a socket. An accepted login must be followed by its socket, or by {@link abandon}. */
+  admit(request: AdmissionRequest): Promise<Result<AdmittedLogin, LoginRefusal>>;
+  /** Gives back a login whose client left before the socket opened. */
+  abandon(login: Pick<AdmittedLogin, 'userId' | 'connectionId'>): void;
   /** HTTP login (rule PR1): opens a period or joins the running one. */
-  login(request: LoginRequest): Promise<Result<{ loginTime: number; resumed: boolean }, DialRefusal>>;
+  login(request: LoginRequest): Promise<Result<{ loginTime: number; resumed: boolean }, LoginRefusal>>;
   /** HTTP heartbeat: a proof of life for the user. */
   heartbeat(
     userId: number,

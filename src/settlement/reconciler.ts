@@ -19,7 +19,7 @@ export interface ReconcilerOptions {
     rows: readonly { readonly userId: number; readonly period: number }[],
   ) => Promise<readonly boolean[]>;
   /** Whether a burst of logouts is on its way to SQL. It comes before the reconciler's look. */
-  readonly isCrowded: () => boolean;
+  readonly hasBurst: () => boolean;
   readonly clock: Clock;
   readonly log: Log;
   /** This incarnation, for `lingxi_nodes`. */
@@ -120,10 +120,10 @@ export class Reconciler {
   }
 
   async #reconcile(): Promise<void> {
-    const { store, clock, isCrowded } = this.#options;
+    const { store, clock, hasBurst } = this.#options;
     let waits = 0;
     for (let page = 0; page < MAX_PAGES_PER_PASS; page += 1) {
-      for (; isCrowded() && waits < MAX_WAITS && !this.#stopped; waits += 1) await sleep(clock, WAIT_MS);
+      for (; hasBurst() && waits < MAX_WAITS && !this.#stopped; waits += 1) await sleep(clock, WAIT_MS);
       const rows = await store.openPeriods({
         limit: PAGE,
         ...(this.#cursor === undefined ? {} : { after: this.#cursor }),

@@ -15,7 +15,7 @@ export interface DutySource {
    */
   takeDuties(limit: number): Promise<readonly Duty[]>;
   /** Whether a burst of logouts is in progress, which comes first. */
-  readonly isCrowded?: boolean;
+  readonly hasBurst?: boolean;
   ackDuties(duties: readonly Duty[]): Promise<void>;
   /** Moves a duty that can never succeed to the dead letters, and acknowledges it. */
   setAside(duty: Duty, error: string): Promise<void>;
@@ -43,7 +43,7 @@ interface Outcome {
 /** Duties in one transaction (rule ST3). */
 export const SETTLE_BATCH = 500;
 /** Largest number of parallel batches in a burst: one comes from the presence store while SQL has another. */
-const LANES = 3;
+const WORKERS = 3;
 /** How long a worker waits behind a burst of logouts, before each batch. */
 const MAX_WAITS = 40;
 const WAIT_MS = 25;
@@ -64,7 +64,7 @@ export class Settler {
   #gather: Timer | undefined;
   #draining: Promise<void> | undefined;
   #refreshing: Promise<void> | undefined;
-  #lanes = 0;
+  #workers = 0;
   #wokenMeanwhile = false;
   #stopped = false;
   #pending: PendingDuties & { readonly at: number } = { count: 0, oldestAgeMs: 0, setAside: 0, at: 0 };
@@ -99,8 +99,8 @@ export class Settler {
   }
 
   /** More than one batch is in progress. */
-  get isCrowded(): boolean {
-    return this.#lanes > 1;
+  get hasBurst(): boolean {
+    return this.#workers > 1;
   }
 
   start(): void {
@@ -175,23 +175,23 @@ export class Settler {
   }
 
   async #drain(): Promise<void> {
-    if (await this.#lane()) await this.#refreshPending();
+    if (await this.#work()) await this.#refreshPending();
   }
 
   /** Settles batch after batch. A full batch starts one more worker. Returns whether there was any duty. */
-  async #lane(): Promise<boolean> {
-    this.#lanes += 1;
+  async #work(): Promise<boolean> {
+    this.#workers += 1;
     const { source, clock, log } = this.#options;
     const beside: Promise<boolean>[] = [];
     let settled = false;
     try {
       for (;;) {
-        for (let waits = 0; source.isCrowded === true && waits < MAX_WAITS && !this.#stopped; waits += 1)
+        for (let waits = 0; source.hasBurst === true && waits < MAX_WAITS && !this.#stopped; waits += 1)
           await sleep(clock, WAIT_MS);
         const batch = this.#stopped ? [] : await source.takeDuties(SETTLE_BATCH);
         if (batch.length === 0) break;
         settled = true;
-        if (batch.length >= SETTLE_BATCH && this.#lanes < LANES) beside.push(this.#lane());
+        if (batch.length >= SETTLE_BATCH && this.#workers < WORKERS) beside.push(this.#work());
         const outcome = await this.#settle(batch);
         if (outcome !== undefined) await this.#acknowledge(outcome);
       }
@@ -199,7 +199,7 @@ export class Settler {
       // The presence store is away; the next poll looks again.
       log.debug({ event: 'settlement-failed', error: describeError(error) }, 'duties cannot be read');
     }
-    this.#lanes -= 1;
+    this.#workers -= 1;
     await Promise.all(beside);
     return settled;
   }

@@ -7,7 +7,7 @@ import { type Client, type Refusal, tryConnect } from '../support/ws-client.ts';
 const TIMEOUT_MS = 2_200;
 const PING_INTERVAL_MS = 300;
 /** A socket that was silent for longer is no rival (rule PR4). */
-const LIVELY_FOR_MS = PING_INTERVAL_MS + 1_000;
+const RESPONSIVE_FOR_MS = PING_INTERVAL_MS + 1_000;
 /** More than the rule allows take-overs. */
 const DEATHS = 7;
 
@@ -67,7 +67,7 @@ describe.concurrent.each(['replace', 'reject'] as const)(
           client.ping();
           // From here on nothing comes of it, but its page goes on by HTTP.
           await cluster.node(0).view.heartbeat(user);
-          await sleep(LIVELY_FOR_MS + 100);
+          await sleep(RESPONSIVE_FOR_MS + 100);
           await cluster.node(1).view.heartbeat(user);
         }
         // A newer connection ended each, and the last one is there.
@@ -106,7 +106,7 @@ describe.concurrent.each(['replace', 'reject'] as const)(
           expect(takeOvers).toBeLessThanOrEqual(5);
           if (dialect === 'seed') present.keepAlive(PING_INTERVAL_MS);
           // Longer than what the other node knows of it may be old, were it not told in time.
-          await sleep(LIVELY_FOR_MS * 1.5);
+          await sleep(RESPONSIVE_FOR_MS * 1.5);
         }
         expect(takeOvers).toBe(policy === 'reject' ? 0 : 5);
         expect(present?.socket.readyState).toBe(1);

@@ -234,9 +234,7 @@ async function joinAt(
   user: number,
 ): Promise<{ client: Client; frames: readonly string[] }> {
   const client = await connect(gateway.wsUrl, { token: gateway.token(user) });
-  const frames: string[] = [];
-  client.socket.on('message', (text: Buffer) => frames.push(text.toString('utf8')));
-  return { client, frames };
+  return { client, frames: client.texts };
 }
 
 function escapeRegExp(text: string): string {

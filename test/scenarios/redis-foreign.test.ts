@@ -169,7 +169,7 @@ describe('a foreign program writes to our keys', () => {
   });
 
   it('[PR8] [PR13] garbage in the world and among the nodes: repaired, nobody logged out', async () => {
-    await cli('HSET', 'lingxi:world', 'clock', 'x', 'reading', '', 'high', 'x', 'birth', 'x');
+    await cli('HSET', 'lingxi:world', 'clock', 'x', 'reading', '', 'high', 'x', 'start', 'x');
     await expectInOrder();
     await expectTold('lingxi:world');
     for (const name of await nodeNames()) await cli('HSET', 'lingxi:nodes', name, 'x');

@@ -58,7 +58,7 @@ export class Device {
     if (!node.accepts) return refused();
     const { userId, protocol } = this;
     const request = { userId, username: '', ip: '', protocol };
-    const dialled = await node.tracker.dial(request);
+    const dialled = await node.tracker.admit(request);
     if (!dialled.ok) {
       witness.turnedAway(userId);
       trace(() => `${this.name} is refused by ${node.name}: ${dialled.error}`);

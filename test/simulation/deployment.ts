@@ -10,7 +10,7 @@ import type { Random } from './random.ts';
 import { RealRedis } from './real-redis.ts';
 import { Scheduler } from './scheduler.ts';
 import type { ScriptRunner } from './script-runner.ts';
-import { LIVELY_LEFT_MS, MAX_CONNECTIONS, type Rules, SimulatedNode } from './simulated-node.ts';
+import { MAX_CONNECTIONS, RESPONSIVE_LEFT_MS, type Rules, SimulatedNode } from './simulated-node.ts';
 import { SimulatedRedis } from './simulated-redis.ts';
 import { SimulatedSql } from './simulated-sql.ts';
 import { audience, NOBODY, Strict } from './strict.ts';
@@ -93,7 +93,7 @@ export class Deployment {
       rules: {
         ...rules,
         maxConnectionsPerUser: MAX_CONNECTIONS,
-        livelyLeftMs: LIVELY_LEFT_MS,
+        responsiveLeftMs: RESPONSIVE_LEFT_MS,
       },
     };
     const differs = (text: string): void => witness.violated(`[PR13] ${text}`);

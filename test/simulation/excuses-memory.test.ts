@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { checkHealed } from './checks.ts';
 import { callerOf, claimOf, dutyOf, found, playedOn } from './excuse-scenes.ts';
-import { LIVELY_FOR_MS } from './simulated-node.ts';
+import { RESPONSIVE_FOR_MS } from './simulated-node.ts';
 import { nodesOf, type Stage, stageOn } from './stage.ts';
 
 const played = playedOn(stageOn('the rules'));
@@ -160,7 +160,7 @@ describe('a user who is online again after a logout that Redis has forgotten', (
 });
 
 describe('a refusal by the session policy, where no socket shows life', () => {
-  const WITHIN_MS = LIVELY_FOR_MS + 2300;
+  const WITHIN_MS = RESPONSIVE_FOR_MS + 2300;
   it.each([
     ['within the ping interval + 3.3 s of a cut', 'cut', WITHIN_MS - 10, false],
     ['later than that', 'cut', WITHIN_MS + 10, true],

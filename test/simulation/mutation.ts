@@ -1,12 +1,12 @@
 import type { PresenceWorld } from '../../src/presence/rules/claims.ts';
 import type { Leases } from '../../src/presence/rules/lease.ts';
-import { LIVELY_MS } from '../../src/presence/rules/session-policy.ts';
+import { RESPONSIVE_MS } from '../../src/presence/rules/session-policy.ts';
 import type { Claim } from '../../src/presence/store/port.ts';
 import type { Duty } from '../../src/protocol/periods.ts';
 
 /** What a mutant of the stores does wrong; each one must be caught. Empty for the product as it is. */
 export interface Mutation {
-  /** Leases, the observed clock, the birth of a world. */
+  /** Leases, the observed clock, the start of a world. */
   readonly chargesWholeGaps?: boolean;
   readonly youngMs?: number;
   readonly neverRestores?: boolean;
@@ -97,7 +97,7 @@ export function mutatedClaim(
   if (mode === 'socket' && (mutation.silentSocketsRefuse || mutation.deadNodesRefuse)) {
     const newestSign = Math.max(...[...world.leases.nodes.values()].map(({ seen }) => seen));
     const others = [...(record?.holds ?? [])].filter(([other, { sockets }]) => {
-      const isDead = (world.leases.nodes.get(other)?.seen ?? 0) < newestSign - LIVELY_MS;
+      const isDead = (world.leases.nodes.get(other)?.seen ?? 0) < newestSign - RESPONSIVE_MS;
       return other !== node && sockets > 0 && (mutation.silentSocketsRefuse || isDead);
     });
     return { ...claim, rivals: claim.rivals + others.length };

@@ -50,7 +50,7 @@ const CHANGED: readonly Changed[] = [
   },
   {
     name: '[PR4] a node that shows no life refuses',
-    mutation: replaced('claim', 'observed - entry.seen < LIVELY_MS', 'true'),
+    mutation: replaced('claim', 'observed - entry.seen < RESPONSIVE_MS', 'true'),
     faults: ['kill', 'freeze'],
   },
   {

@@ -53,8 +53,8 @@ export const TWINS: Readonly<Record<ScriptName, Twin>> = {
       })),
     };
     const known = lived === '0' ? undefined : `::${lived}`;
-    const birth = restatedIn === '*' || restatedIn === '' ? known : restatedIn;
-    const rules = redis.renew(caller, request, birth);
+    const world = restatedIn === '*' || restatedIn === '' ? known : restatedIn;
+    const rules = redis.renew(caller, request, world);
     if (rules === undefined) return { rules: 'stale', script: isError(reply) ? 'stale' : reply };
     const script = isError(reply) ? reply : sortedLosses(parseRenewAnswer(reply as (number | string)[]));
     return { rules: sortedLosses(rules), script };

@@ -6,7 +6,7 @@ import { sleep } from '../../src/lib/clock.ts';
 import type { Log, LogFields } from '../../src/logging/log.ts';
 import { Counters } from '../../src/metrics/counters.ts';
 import { PresenceTracker } from '../../src/presence/node/tracker.ts';
-import { livelyForMs } from '../../src/presence/rules/session-policy.ts';
+import { responsiveForMs } from '../../src/presence/rules/session-policy.ts';
 import type { PresenceStore } from '../../src/presence/store/port.ts';
 import type { UserStore } from '../../src/settlement/user-store.ts';
 import type { BrokenPorts, MonitorPort } from './broken-ports.ts';
@@ -30,10 +30,10 @@ export interface Rules {
 export const HEARTBEAT_TIMEOUT_MS = 10_000;
 export const HTTP_TIMEOUT_MS = 15_000;
 const PING_INTERVAL_MS = 3000;
-/** A socket is lively for so long after its newest proof of life (rule PR4). */
-export const LIVELY_FOR_MS = livelyForMs({ pingIntervalMs: PING_INTERVAL_MS });
-/** What is left of the deadline of a socket that is lively no more. */
-export const LIVELY_LEFT_MS = HEARTBEAT_TIMEOUT_MS - LIVELY_FOR_MS;
+/** A socket is responsive for so long after its newest proof of life (rule PR4). */
+export const RESPONSIVE_FOR_MS = responsiveForMs({ pingIntervalMs: PING_INTERVAL_MS });
+/** What is left of the deadline of a socket that is responsive no more. */
+export const RESPONSIVE_LEFT_MS = HEARTBEAT_TIMEOUT_MS - RESPONSIVE_FOR_MS;
 export const MAX_CONNECTIONS = 3;
 const FEED_LENGTH = 1000;
 const TIMELINE_TTL_MS = 7_776_000_000;
@@ -185,7 +185,7 @@ function connect(
   const link = new ScriptLink({ ...options, real: redis });
   const store = new ScriptStore(
     {
-      ...{ ...rules, maxConnectionsPerUser: MAX_CONNECTIONS, livelyLeftMs: LIVELY_LEFT_MS },
+      ...{ ...rules, maxConnectionsPerUser: MAX_CONNECTIONS, responsiveLeftMs: RESPONSIVE_LEFT_MS },
       ...{ link, node, prefix: '', deadAfterMs: HEARTBEAT_TIMEOUT_MS + 1000 },
       ...{ feedLength: FEED_LENGTH, timelineTtlMs: TIMELINE_TTL_MS, now: () => clock.now() },
     },

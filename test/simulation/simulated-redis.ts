@@ -86,15 +86,15 @@ export class SimulatedRedis {
     this.runId = `run-${this.#runs}`;
   }
 
-  /** `birth` names the newest world of the node. Undefined: it has renewed on a newer connection. */
-  renew(caller: Caller, request: RenewRequest, birth: string | undefined): RenewAnswer | undefined {
+  /** `world` names the newest world of the node. Undefined: it has renewed on a newer connection. */
+  renew(caller: Caller, request: RenewRequest, world: string | undefined): RenewAnswer | undefined {
     const { leases, losses, onlineCount } = this.world;
     const { wall } = this;
     const { neverRestores, forgetsHighestEpoch } = this.#mutation;
-    const restated = request.restored ? (birth ?? ANY_WORLD) : undefined;
+    const restated = request.restored ? (world ?? ANY_WORLD) : undefined;
     const renewal = {
       restatedIn: neverRestores ? ANY_WORLD : restated,
-      lived: Number(birth?.split(':')[2] ?? 0),
+      lived: Number(world?.split(':')[2] ?? 0),
       highestEpoch: forgetsHighestEpoch ? 0 : request.highestEpoch,
     };
     const renewed = leases.renew(caller, renewal, leases.momentAt(wall));

@@ -32,7 +32,7 @@ export class StoreLink extends StoreLine implements PresenceStore {
   #takes = 0;
   #renewals = 0;
   /** The world of the newest renewal. */
-  #birth: string | undefined;
+  #world: string | undefined;
 
   constructor(options: LineOptions) {
     super(options);
@@ -40,7 +40,7 @@ export class StoreLink extends StoreLine implements PresenceStore {
   }
 
   async renew(request: RenewRequest): Promise<RenewAnswer> {
-    const restatedIn = this.#birth;
+    const restatedIn = this.#world;
     this.#renewals += 1;
     const known = this.isGood && this.#renewals % TRAVELS_EVERY !== 0 ? this.known : undefined;
     const answer =
@@ -48,7 +48,7 @@ export class StoreLink extends StoreLine implements PresenceStore {
         ? this.redis.renew(known, request, restatedIn)
         : await this.#script((redis, caller) => redis.renew(caller, request, restatedIn));
     if (answer === undefined) throw new Error('STALE this node has renewed on a newer connection');
-    this.#birth = answer.world;
+    this.#world = answer.world;
     return answer;
   }
   claim(batch: readonly Claim[]): Promise<readonly ClaimAnswer[]> {

@@ -1,4 +1,4 @@
-import type { Dial } from '../../src/presence/api.ts';
+import type { AdmittedLogin } from '../../src/presence/api.ts';
 import type { Caller } from '../../src/presence/rules/lease.ts';
 import { isOnline } from '../../src/presence/rules/record.ts';
 import type { Claim, ClaimAnswer, EndAnswer, EndRequest } from '../../src/presence/store/port.ts';
@@ -10,7 +10,7 @@ import { type Scheduler, wallAt } from './scheduler.ts';
 import {
   HEARTBEAT_TIMEOUT_MS,
   HTTP_TIMEOUT_MS,
-  LIVELY_FOR_MS,
+  RESPONSIVE_FOR_MS,
   type Rules,
   type SimulatedNode,
 } from './simulated-node.ts';
@@ -22,9 +22,9 @@ import { ASKED_WITHIN_MS, REPEATED_WITHIN_MS, type Witness } from './witness.ts'
 /** The slowest tick, the way to Redis, and the call that was under way. */
 const FOUND_WITHIN_MS = 600;
 /** A node that is gone refuses nobody any more (rule PR4), and one that is there has told of a close. */
-const LIVELY_MS = 3500;
+const RESPONSIVE_MS = 3500;
 /** A socket that is silent refuses nobody (rule PR4): with room for the way to Redis. */
-const SILENT_MS = LIVELY_FOR_MS + 300;
+const SILENT_MS = RESPONSIVE_FOR_MS + 300;
 /** Signs of life are written this often (rule ST5), and not while a connection to SQL is bad. */
 const LIFE_NOTED_MS = 6500;
 
@@ -78,7 +78,7 @@ export class Strict implements RedisEvents {
   }
 
   /** A node let somebody in. */
-  accepted({ userId, period, resumed }: Dial): void {
+  accepted({ userId, period, resumed }: AdmittedLogin): void {
     const { sql, rules, witness } = this.#world;
     if (rules.loginResetsTime && !resumed && !sql.rows.has(`${userId}:${period}`))
       witness.violated(`[ST9] ${userId}:${period} is told before SQL has it`);
@@ -105,7 +105,7 @@ export class Strict implements RedisEvents {
     const byPolicy = policy === 'reject' ? 'session-exists' : policy === 'replace' ? 'session-flapping' : '';
     if (code !== byPolicy || this.#isTroubled()) return;
     // Where nobody is left to look at the clock, the time of it is not charged.
-    const since = this.#world.scheduler.now - LIVELY_MS;
+    const since = this.#world.scheduler.now - RESPONSIVE_MS;
     if (!this.#world.nodes().some(({ isUp, startedAt }) => isUp && startedAt < since)) return;
     if ((this.#mintedAt.get(userId) ?? 0) > this.#world.scheduler.now - SILENT_MS) return;
     if (!(this.#sockets.get(userId) ?? []).some((socket) => this.#mayRefuse(socket)))
@@ -350,7 +350,7 @@ export class Strict implements RedisEvents {
 
   #isThere(socket: ClientSocket): boolean {
     const goneAt = socket.goneAt ?? socket.node.diedAt;
-    return goneAt === undefined || goneAt > this.#world.scheduler.now - LIVELY_MS;
+    return goneAt === undefined || goneAt > this.#world.scheduler.now - RESPONSIVE_MS;
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Dial } from '../../src/presence/api.ts';
+import type { AdmittedLogin } from '../../src/presence/api.ts';
 import { isOnline } from '../../src/presence/rules/record.ts';
 import type { Claim, ClaimAnswer, EndAnswer, EndRequest } from '../../src/presence/store/port.ts';
 import type { Duty, PeriodRow } from '../../src/protocol/periods.ts';
@@ -124,7 +124,7 @@ export class Witness {
     this.violations.push(`${Math.round(this.#scheduler.now)} ms: ${text}`);
   }
 
-  accepted(node: SimulatedNode, { userId, epoch, period, loginTime }: Dial): void {
+  accepted(node: SimulatedNode, { userId, epoch, period, loginTime }: AdmittedLogin): void {
     const newest = this.#newestEpoch.get(userId) ?? 0;
     this.#newestEpoch.set(userId, Math.max(newest, epoch));
     this.told.set(`${userId}:${period}`, { userId, period, loginTime });

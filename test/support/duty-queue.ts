@@ -10,10 +10,10 @@ export class DutyQueue implements DutySource {
   /** Rejects every call while set. */
   down = false;
   oldestAgeMs = 0;
-  crowded = false;
+  burst = false;
 
-  get isCrowded(): boolean {
-    return this.crowded;
+  get hasBurst(): boolean {
+    return this.burst;
   }
 
   add(...duties: readonly Duty[]): void {

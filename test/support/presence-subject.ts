@@ -143,7 +143,7 @@ function rulesOf(options: SubjectOptions): WorldRules {
     policy: options.policy ?? 'replace',
     maxConnectionsPerUser: options.maxConnectionsPerUser ?? 3,
     lastSeenTtlMs: options.lastSeenTtlMs ?? DAY_MS,
-    // Statements of a test have 10 s by default: lively is what proved life within 4 s.
-    livelyLeftMs: options.livelyLeftMs ?? 6000,
+    // Statements of a test have 10 s by default: responsive is what proved life within 4 s.
+    responsiveLeftMs: options.responsiveLeftMs ?? 6000,
   };
 }

@@ -11,7 +11,7 @@ const BEGIN = 1_700_000_000_000;
 const USER = 7;
 const LONG_MS = 3_600_000;
 const DEAD_AFTER_MS = 11_000;
-const LIVELY_LEFT_MS = 6000;
+const RESPONSIVE_LEFT_MS = 6000;
 /** Less than what a script charges for at most. */
 const STEP_MS = 1000;
 
@@ -39,7 +39,7 @@ export class Stage {
     if (known !== undefined) return known;
     const store = new RedisPresenceStore({
       ...{ link: this.link, node, prefix: '', policy: this.#policy, now: () => this.now },
-      ...{ maxConnectionsPerUser: 3, lastSeenTtlMs: LONG_MS, livelyLeftMs: LIVELY_LEFT_MS },
+      ...{ maxConnectionsPerUser: 3, lastSeenTtlMs: LONG_MS, responsiveLeftMs: RESPONSIVE_LEFT_MS },
       ...{ deadAfterMs: DEAD_AFTER_MS, feedLength: 1000, timelineTtlMs: LONG_MS },
     });
     this.#stores.set(node, store);
@@ -172,13 +172,13 @@ const STORIES = {
   async 'just-silent'(link: NamedLink) {
     const stage = await begun(link, 'reject');
     await login(stage.store('a'), claimOf(USER, { mode: 'socket', rev: 1, socketMs: 10_000 }));
-    await stage.pass(10_000 - LIVELY_LEFT_MS - 1);
+    await stage.pass(10_000 - RESPONSIVE_LEFT_MS - 1);
     deepStrictEqual((await stage.socket('b', 1)).kind, 'refused');
     await stage.pass(1);
     deepStrictEqual((await stage.socket('b', 2)).kind, 'joined');
   },
 
-  async 'just-not-lively'(link: NamedLink) {
+  async 'just-not-responsive'(link: NamedLink) {
     const stage = await begun(link, 'reject');
     await login(stage.store('a'), claimOf(USER, { mode: 'socket', rev: 1, socketMs: LONG_MS }));
     await stage.pass(2999, ['b']);

@@ -41,6 +41,8 @@ export interface Client {
   readonly responseHeaders: Readonly<Record<string, string | string[] | undefined>>;
   /** Every message so far, oldest first; `next` takes none away from here. */
   readonly messages: readonly Received[];
+  /** The text of each of `messages`, byte for byte. */
+  readonly texts: readonly string[];
   /** Protocol pings of the server so far. */
   pings(): number;
   readonly closed: Promise<Closed>;
@@ -110,7 +112,12 @@ function attach(socket: WebSocket, headers: () => Refusal['headers']): Client {
   socket.on('ping', () => {
     pings += 1;
   });
-  socket.on('message', (data) => inbox.put(JSON.parse(String(data)) as Received));
+  const texts: string[] = [];
+  socket.on('message', (data) => {
+    // The text comes first: a caller of `next` may count the texts.
+    texts.push(String(data));
+    inbox.put(JSON.parse(String(data)) as Received);
+  });
   const closed = new Promise<Closed>((resolve) => {
     socket.once('close', (code, reason) => resolve({ code, reason: String(reason), at: performance.now() }));
   });
@@ -127,6 +134,7 @@ function attach(socket: WebSocket, headers: () => Refusal['headers']): Client {
       return headers();
     },
     messages: inbox.messages,
+    texts,
     pings: () => pings,
     closed,
     next: inbox.next,

@@ -1,10 +1,10 @@
-import type { Patient } from './patient.ts';
+import type { ServerUnderTest } from './server-under-test.ts';
 
 /** One line of the report. */
 export interface Check {
   readonly name: string;
   /** Returns what was seen. {@link expect} ends the check if that is wrong. */
-  run(patient: Patient): Promise<string>;
+  run(server: ServerUnderTest): Promise<string>;
 }
 
 /** What was seen instead of the expected. The code that writes the report catches it. */

@@ -1,5 +1,5 @@
 import { type Check, expect } from './check.ts';
-import { type Patient, record, SOON_MS, show } from './patient.ts';
+import { record, type ServerUnderTest, SOON_MS, show } from './server-under-test.ts';
 
 /** The pushes of the Go server to its pages, with the fields that the pages read. The gateway passes any type on. */
 const SEED_EVENTS: readonly { readonly type: string; readonly data: unknown }[] = [
@@ -43,46 +43,46 @@ const ARRIVED = ['acked', 'written', 'queued'];
 export const deliveryChecks: readonly Check[] = [
   {
     name: 'push of four event types to a lingxi.v1 client',
-    run: (patient) => pushAll(patient, 'lingxi.v1'),
+    run: (server) => pushAll(server, 'lingxi.v1'),
   },
-  { name: 'push of four event types to a seed client', run: (patient) => pushAll(patient, 'seed') },
+  { name: 'push of four event types to a seed client', run: (server) => pushAll(server, 'seed') },
   {
     name: 'push to an absent user',
-    async run(patient) {
-      const { seen, result } = await push(patient, patient.ids.B, { type: 'spirit:grow', data: null });
+    async run(server) {
+      const { seen, result } = await push(server, server.ids.B, { type: 'spirit:grow', data: null });
       expect(result['status'] === 'offline', seen);
       return seen;
     },
   },
   {
     name: 'unknown and malformed client messages are ignored',
-    async run(patient) {
-      const client = await patient.connect('A');
-      await patient.welcomeOf(client);
+    async run(server) {
+      const client = await server.connect('A');
+      await server.welcomeOf(client);
       for (const text of ['{"type":"doctor_unknown_type"}', '{"type":', '[]', 'null', '{"data":1}']) {
         client.send(text);
       }
-      await patient.expectAlive(client);
+      await server.expectAlive(client);
       await client.close();
       return 'the connection stays and answers';
     },
   },
 ];
 
-async function pushAll(patient: Patient, protocol: 'lingxi.v1' | 'seed'): Promise<string> {
-  const client = await patient.connect('A', { protocol });
-  if (protocol === 'lingxi.v1') await patient.welcomeOf(client);
+async function pushAll(server: ServerUnderTest, protocol: 'lingxi.v1' | 'seed'): Promise<string> {
+  const client = await server.connect('A', { protocol });
+  if (protocol === 'lingxi.v1') await server.welcomeOf(client);
   const statuses: unknown[] = [];
   for (const event of SEED_EVENTS) {
-    const { seen, result } = await push(patient, patient.ids.A, event);
+    const { seen, result } = await push(server, server.ids.A, event);
     expect(ARRIVED.includes(String(result['status'])), `${event.type}: ${seen}`);
     statuses.push(result['status']);
     const message = await client.next(() => true, SOON_MS);
     const isRight =
       message?.type === event.type &&
-      message.userId === patient.ids.A &&
+      message.userId === server.ids.A &&
       JSON.stringify(message.data) === JSON.stringify(event.data) &&
-      Math.abs(Number(message.timestamp) - patient.clock.now() / 1000) < 5;
+      Math.abs(Number(message.timestamp) - server.clock.now() / 1000) < 5;
     expect(isRight, `${event.type} arrived as ${show(message)}`);
   }
   await client.close();
@@ -90,12 +90,12 @@ async function pushAll(patient: Patient, protocol: 'lingxi.v1' | 'seed'): Promis
 }
 
 async function push(
-  patient: Patient,
+  server: ServerUnderTest,
   userId: number,
   event: { readonly type: string; readonly data: unknown },
 ): Promise<{ readonly seen: string; readonly result: Readonly<Record<string, unknown>> }> {
-  const answer = await patient.api.post('/api/messages', {
-    bearer: patient.serviceKey,
+  const answer = await server.api.post('/api/messages', {
+    bearer: server.serviceKey,
     body: { to: { userId }, ...event },
   });
   const { results } = answer.body;

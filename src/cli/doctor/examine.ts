@@ -4,11 +4,11 @@ import { webSocketUrl } from '../server-url.ts';
 import { Api } from './api.ts';
 import { type Check, FinalMismatch, Mismatch } from './check.ts';
 import { deliveryChecks } from './delivery-checks.ts';
-import { Patient } from './patient.ts';
 import { presenceChecks } from './presence-checks.ts';
 import { progressFor } from './progress.ts';
 import { refusalChecks } from './refusal-checks.ts';
 import { serverChecks } from './server-checks.ts';
+import { ServerUnderTest } from './server-under-test.ts';
 import { sessionChecks } from './session-checks.ts';
 import { timeoutChecks } from './timeout-checks.ts';
 import { chooseUsers } from './users.ts';
@@ -36,7 +36,7 @@ export async function examine(cli: Cli, examination: Examination): Promise<boole
     return false;
   }
   const { ids, tokens } = chosen.value;
-  const patient = new Patient({
+  const server = new ServerUnderTest({
     api,
     wsUrl: webSocketUrl(examination.base),
     clock: cli.clock,
@@ -56,12 +56,12 @@ export async function examine(cli: Cli, examination: Examination): Promise<boole
   let failures = 0;
   let done = 0;
   for (const check of checks) {
-    const outcome = await report(cli, check, patient);
+    const outcome = await report(cli, check, server);
     done += 1;
     if (outcome !== 'passed') failures += 1;
     if (outcome === 'hopeless') break;
   }
-  await patient.cleanUp();
+  await server.cleanUp();
   const left = checks.length - done;
   const rest = left === 0 ? '' : `, ${left} not tried`;
   cli.out(
@@ -72,9 +72,13 @@ export async function examine(cli: Cli, examination: Examination): Promise<boole
   return failures === 0;
 }
 
-async function report(cli: Cli, check: Check, patient: Patient): Promise<'passed' | 'failed' | 'hopeless'> {
+async function report(
+  cli: Cli,
+  check: Check,
+  server: ServerUnderTest,
+): Promise<'passed' | 'failed' | 'hopeless'> {
   try {
-    cli.out(`✓ ${check.name}: ${await check.run(patient)}`);
+    cli.out(`✓ ${check.name}: ${await check.run(server)}`);
     return 'passed';
   } catch (error) {
     if (!(error instanceof Mismatch)) throw error;

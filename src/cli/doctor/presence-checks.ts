@@ -1,28 +1,28 @@
 import { type Check, expect } from './check.ts';
-import { type Patient, record, SOON_MS } from './patient.ts';
+import { record, type ServerUnderTest, SOON_MS } from './server-under-test.ts';
 
 export const presenceChecks: readonly Check[] = [
   {
     name: 'connect',
-    async run(patient) {
-      const client = await patient.connect('A');
-      const welcome = await patient.welcomeOf(client);
+    async run(server) {
+      const client = await server.connect('A');
+      const welcome = await server.welcomeOf(client);
       expect(!welcome.resumed, `a user who was offline got a resumed period: ${welcome.shown}`);
-      await patient.expectAlive(client);
+      await server.expectAlive(client);
       await client.close();
       return `${welcome.shown}, pong with the ping's timestamp`;
     },
   },
   {
     name: 'online in detail, list, status and count',
-    async run(patient) {
-      const client = await patient.connect('A');
-      await patient.welcomeOf(client);
-      const detail = await patient.detail('A');
+    async run(server) {
+      const client = await server.connect('A');
+      await server.welcomeOf(client);
+      const detail = await server.detail('A');
       expect(detail.status === 200 && detail.body['status'] === 'online', detail.seen);
-      expect(detail.body['playerId'] === String(patient.ids.A), `playerId is no string: ${detail.seen}`);
-      await expectListed(patient);
-      const stats = await patient.api.get('/ws/stats');
+      expect(detail.body['playerId'] === String(server.ids.A), `playerId is no string: ${detail.seen}`);
+      await expectListed(server);
+      const stats = await server.api.get('/ws/stats');
       expect(Number(stats.body['onlineCount']) >= 1, stats.seen);
       await client.close();
       return detail.seen;
@@ -30,11 +30,11 @@ export const presenceChecks: readonly Check[] = [
   },
   {
     name: 'HTTP login, heartbeat, logout',
-    async run(patient) {
-      const { api, serviceKey, ids } = patient;
+    async run(server) {
+      const { api, serviceKey, ids } = server;
       // Like the page of the Go server: the user id as a number, and an empty address.
       const body = { playerId: ids.B, ip: '' };
-      const login = await api.post('/api/online/login', { bearer: patient.tokens.B, body });
+      const login = await api.post('/api/online/login', { bearer: server.tokens.B, body });
       expect(login.status === 200 && typeof login.body['loginTime'] === 'number', `login: ${login.seen}`);
       const beat = await api.post('/api/online/heartbeat', {
         bearer: serviceKey,
@@ -44,15 +44,15 @@ export const presenceChecks: readonly Check[] = [
         beat.status === 200 && typeof beat.body['lastHeartbeat'] === 'number',
         `heartbeat: ${beat.seen}`,
       );
-      const online = await patient.detail('B');
+      const online = await server.detail('B');
       expect(online.body['status'] === 'online', `after login: ${online.seen}`);
-      const logout = await patient.logout('B');
+      const logout = await server.logout('B');
       expect(
         logout.status === 200 && typeof logout.body['logoutTime'] === 'number',
         `logout: ${logout.seen}`,
       );
-      const offline = await patient.untilOffline('B', 0);
-      if (patient.keepsRecords) {
+      const offline = await server.untilOffline('B', 0);
+      if (server.keepsRecords) {
         expect(offline.body['logoutTime'] === logout.body['logoutTime'], `after logout: ${offline.seen}`);
       }
       const late = await api.post('/api/online/heartbeat', { bearer: serviceKey, body: { playerId: ids.B } });
@@ -60,26 +60,26 @@ export const presenceChecks: readonly Check[] = [
         late.status === 404 && late.body['code'] === 'not-online',
         `heartbeat after logout: ${late.seen}`,
       );
-      return `${logout.seen}, then ${patient.keepsRecords ? 'offline' : 'no record kept'}`;
+      return `${logout.seen}, then ${server.keepsRecords ? 'offline' : 'no record kept'}`;
     },
   },
   {
     name: 'logout closes the sockets',
-    async run(patient) {
-      const client = await patient.connect('A');
-      await patient.welcomeOf(client);
-      const logout = await patient.logout('A');
+    async run(server) {
+      const client = await server.connect('A');
+      await server.welcomeOf(client);
+      const logout = await server.logout('A');
       expect(logout.status === 200, logout.seen);
       const closed = await client.closedWithin(SOON_MS);
       expect(closed?.code === 4000, closed === undefined ? 'the socket stays open' : `closed ${closed.code}`);
-      await patient.untilOffline('A', 0);
+      await server.untilOffline('A', 0);
       return 'closed 4000, offline';
     },
   },
 ];
 
-async function expectListed(patient: Patient): Promise<void> {
-  const { api, serviceKey, ids } = patient;
+async function expectListed(server: ServerUnderTest): Promise<void> {
+  const { api, serviceKey, ids } = server;
   const list = await api.get('/api/online/players', { bearer: serviceKey });
   const players = Array.isArray(list.body['players']) ? list.body['players'] : [];
   const isListed = players.some((player) => record(player)['playerId'] === String(ids.A));

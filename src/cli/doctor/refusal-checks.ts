@@ -1,7 +1,7 @@
 import { type ServerRefusal, SocketClient } from '../socket-client.ts';
 import type { Answer } from './api.ts';
 import { type Check, expect } from './check.ts';
-import type { Patient } from './patient.ts';
+import type { ServerUnderTest } from './server-under-test.ts';
 
 export const refusalChecks: readonly Check[] = [
   {
@@ -10,20 +10,20 @@ export const refusalChecks: readonly Check[] = [
   },
   {
     name: 'refused: no token',
-    run: async (patient) => refusedWith(await dial(patient, {}), 400, 'missing-credentials'),
+    run: async (server) => refusedWith(await dial(server, {}), 400, 'missing-credentials'),
   },
   {
     name: 'refused: bad token',
-    run: async (patient) => {
-      const token = `${patient.tokens.A.slice(0, -8)}AAAAAAAA`;
-      return refusedWith(await dial(patient, { token }), 401, 'invalid-token');
+    run: async (server) => {
+      const token = `${server.tokens.A.slice(0, -8)}AAAAAAAA`;
+      return refusedWith(await dial(server, { token }), 401, 'invalid-token');
     },
   },
   {
     name: 'refused: token of another user',
-    run: async (patient) => {
-      const query = `?userId=${patient.ids.B}`;
-      return refusedWith(await dial(patient, { token: patient.tokens.A, query }), 403, 'user-mismatch');
+    run: async (server) => {
+      const query = `?userId=${server.ids.B}`;
+      return refusedWith(await dial(server, { token: server.tokens.A, query }), 403, 'user-mismatch');
     },
   },
   {
@@ -41,12 +41,12 @@ export const refusalChecks: readonly Check[] = [
 ];
 
 async function dial(
-  patient: Patient,
+  server: ServerUnderTest,
   how: { readonly token?: string; readonly query?: string },
 ): Promise<ServerRefusal | undefined> {
   const opened = await SocketClient.open({
-    url: patient.wsUrl + (how.query ?? ''),
-    clock: patient.clock,
+    url: server.wsUrl + (how.query ?? ''),
+    clock: server.clock,
     protocol: 'lingxi.v1',
     ...(how.token === undefined ? {} : { token: how.token }),
   });

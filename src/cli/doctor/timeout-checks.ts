@@ -1,7 +1,7 @@
 import { sleep } from '../../lib/clock.ts';
 import type { Closed, SocketClient } from '../socket-client.ts';
 import { type Check, expect } from './check.ts';
-import { type Patient, record, show, type User } from './patient.ts';
+import { record, type ServerUnderTest, show, type User } from './server-under-test.ts';
 
 /** The server finds a timeout at most this late (HB4, plus delays of the network and this process). */
 const LATE_MS = 200;
@@ -13,21 +13,21 @@ const PATIENCE_MS = 3000;
 export const timeoutChecks: readonly Check[] = [
   {
     name: 'silence ends in logout',
-    async run(patient) {
-      const seed = await patient.connect('A', { protocol: 'seed', answersPings: false });
-      const v1 = await patient.connect('B', { answersPings: false });
-      await patient.welcomeOf(v1);
-      const timeoutMs = patient.heartbeatTimeoutMs;
+    async run(server) {
+      const seed = await server.connect('A', { protocol: 'seed', answersPings: false });
+      const v1 = await server.connect('B', { answersPings: false });
+      await server.welcomeOf(v1);
+      const timeoutMs = server.heartbeatTimeoutMs;
       const lastPings = {
-        A: { sentAt: seed.ping(patient.clock.now()), wall: patient.clock.now() },
-        B: { sentAt: v1.ping(patient.clock.now()), wall: patient.clock.now() },
+        A: { sentAt: seed.ping(server.clock.now()), wall: server.clock.now() },
+        B: { sentAt: v1.ping(server.clock.now()), wall: server.clock.now() },
       };
       const silence = Promise.all([
         seed.closedWithin(timeoutMs + PATIENCE_MS),
         v1.closedWithin(timeoutMs + PATIENCE_MS),
-        stillOnline(patient, timeoutMs),
+        stillOnline(server, timeoutMs),
       ]);
-      const [closedA, closedB] = await patient.progress.during(
+      const [closedA, closedB] = await server.progress.during(
         'silent for the heartbeat timeout',
         timeoutMs,
         silence,
@@ -37,7 +37,7 @@ export const timeoutChecks: readonly Check[] = [
       expect(seed.unread.length === 0, `the seed client also got ${show(seed.unread[0])}`);
       await expectGoodbye(v1);
       const loggedOut = await Promise.all(
-        (['A', 'B'] as const).map((user) => expectLoggedOut(patient, user, lastPings[user].wall + timeoutMs)),
+        (['A', 'B'] as const).map((user) => expectLoggedOut(server, user, lastPings[user].wall + timeoutMs)),
       );
       const seconds = [lateA, lateB].map((late) => ((timeoutMs + late) / 1000).toFixed(3));
       return `closed 4100 ${seconds[0]} s (seed client) and ${seconds[1]} s (lingxi.v1) after the last ping; ${loggedOut.join(', ')}`;
@@ -46,10 +46,10 @@ export const timeoutChecks: readonly Check[] = [
 ];
 
 /** Shortly before the end no user may be logged out yet. */
-async function stillOnline(patient: Patient, timeoutMs: number): Promise<void> {
-  await sleep(patient.clock, timeoutMs * 0.9);
+async function stillOnline(server: ServerUnderTest, timeoutMs: number): Promise<void> {
+  await sleep(server.clock, timeoutMs * 0.9);
   for (const user of ['A', 'B'] as const) {
-    const detail = await patient.detail(user);
+    const detail = await server.detail(user);
     expect(detail.body['status'] === 'online', `before the timeout ${user} is ${detail.seen}`);
   }
 }
@@ -69,9 +69,9 @@ async function expectGoodbye(client: SocketClient): Promise<void> {
   expect(record(goodbye?.data)['code'] === 4100, `no goodbye before the close: ${show(goodbye)}`);
 }
 
-async function expectLoggedOut(patient: Patient, user: User, expected: number): Promise<string> {
-  const detail = await patient.untilOffline(user);
-  if (!patient.keepsRecords) return `${user} offline, no record kept`;
+async function expectLoggedOut(server: ServerUnderTest, user: User, expected: number): Promise<string> {
+  const detail = await server.untilOffline(user);
+  if (!server.keepsRecords) return `${user} offline, no record kept`;
   const off = Number(detail.body['logoutTime']) - expected;
   expect(Math.abs(off) <= LOGOUT_TOLERANCE_MS, `${user}: logoutTime is off by ${off} ms: ${detail.seen}`);
   return `${user} offline, logoutTime ${off >= 0 ? '+' : ''}${off} ms`;

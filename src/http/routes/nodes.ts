@@ -18,7 +18,8 @@ const Nodes = z
           description: 'Age of its last sign of life, which comes each half second; null for the dead.',
         }),
         users: z.int().openapi({
-          description: 'Users whom it holds, lingering included; of the dead: ghosts, not ended yet.',
+          description:
+            'Users that the node holds, lingering users included. For a dead node: users that are not ended yet.',
         }),
         connections: z.int().nullable().openapi({
           description: 'Open WebSocket connections, at most 2 s old; null: it has not said so for 15 s.',

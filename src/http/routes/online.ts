@@ -1,5 +1,5 @@
 import { ok } from '../../lib/result.ts';
-import { type DialRefusal, loginRetryAfterS } from '../../presence/api.ts';
+import { type LoginRefusal, loginRetryAfterS } from '../../presence/api.ts';
 import type { Language } from '../../protocol/error-codes.ts';
 import { mayActFor } from '../access.ts';
 import { fieldDetail } from '../body.ts';
@@ -83,7 +83,7 @@ async function login(call: Call): Promise<Outcome> {
   );
 }
 
-function loginRefused(call: Call, code: DialRefusal): Outcome {
+function loginRefused(call: Call, code: LoginRefusal): Outcome {
   if (code === 'rate-limited') {
     const retryAfterS = loginRetryAfterS(call.deps.config.loginsPerMinute);
     return { ok: false, error: { code, headers: { 'retry-after': String(retryAfterS) } } };

@@ -31,9 +31,9 @@ interface SocketNumbers {
 }
 
 /** A socket that was accepted and has not opened yet: the request to connect is its only proof of life. */
-export interface DialledSocket extends SocketNumbers {
-  readonly kind: 'dialled';
-  readonly dialled: Proof;
+export interface AdmittedSocket extends SocketNumbers {
+  readonly kind: 'admitted';
+  readonly admitted: Proof;
 }
 
 /** An open socket: its connection knows the newest proof of life. */
@@ -42,7 +42,7 @@ export interface OpenSocket extends SocketNumbers {
   readonly connection: HeldConnection;
 }
 
-export type HeldSocket = DialledSocket | OpenSocket;
+export type HeldSocket = AdmittedSocket | OpenSocket;
 type OneOrMore<Value> = readonly [Value, ...Value[]];
 
 /** A logout or kick that was sent to the store. */
@@ -144,7 +144,7 @@ export function expiresAt(
 }
 
 export function proofOf(socket: HeldSocket): Proof {
-  if (socket.kind === 'dialled') return socket.dialled;
+  if (socket.kind === 'admitted') return socket.admitted;
   const { provenAt, provenAtMonotonic } = socket.connection;
   return { observed: provenAt, monotonic: provenAtMonotonic };
 }
@@ -191,9 +191,9 @@ export function openSocket(
 ): HoldState | undefined {
   const sockets = socketsOf(state);
   const index = sockets.findIndex((socket) => socket.connectionId === connectionId);
-  const dialled = sockets[index];
-  if (dialled === undefined || !hasPeriod(state)) return undefined;
-  const { epoch, rev } = dialled;
+  const admitted = sockets[index];
+  if (admitted === undefined || !hasPeriod(state)) return undefined;
+  const { epoch, rev } = admitted;
   return withSockets(state, sockets.with(index, { kind: 'open', connectionId, epoch, rev, connection }));
 }
 

@@ -240,9 +240,9 @@ export class UserHold implements Watched {
     return (kind === 'held' || kind === 'missing') && !this.#locked && this.endAsked === undefined;
   }
 
-  /** Sockets whose newest proof of life is younger than `livelyMs` at observed time `now` (rule PR4). */
-  livelySockets(now: number, livelyMs: number): number {
-    return this.sockets.filter((socket) => now - proofOf(socket).observed < livelyMs).length;
+  /** Sockets whose newest proof of life is younger than `responsiveMs` at observed time `now` (rule PR4). */
+  responsiveSockets(now: number, responsiveMs: number): number {
+    return this.sockets.filter((socket) => now - proofOf(socket).observed < responsiveMs).length;
   }
 
   /** Whether a socket here proved life after monotonic time `since`. */

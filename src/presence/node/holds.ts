@@ -104,7 +104,7 @@ export class Holds {
   /** Closes the sockets here: a newer connection has the user. */
   evict(hold: UserHold): void {
     for (const socket of hold.evict()) {
-      if (socket.kind === 'dialled') continue;
+      if (socket.kind === 'admitted') continue;
       const { userId, registration } = socket.connection;
       this.#options.log.info(
         { event: 'replaced', userId, connectionId: registration.connectionId, epoch: registration.epoch },

@@ -1,6 +1,6 @@
 import { err, ok, type Result } from '../../lib/result.ts';
 import type { UserFacts } from '../../protocol/periods.ts';
-import type { DialRefusal } from '../api.ts';
+import type { LoginRefusal } from '../api.ts';
 import type { Claim, ClaimAnswer } from '../store/port.ts';
 import type { UserHold } from './hold.ts';
 import type { Holds } from './holds.ts';
@@ -45,7 +45,7 @@ export class PeriodEntry {
   }
 
   /** Joins the running period, or opens one. It is this user's turn (see {@link Holds.exclusively}). */
-  async joinOrOpen(hold: UserHold, request: EntryRequest): Promise<Result<Accepted, DialRefusal>> {
+  async joinOrOpen(hold: UserHold, request: EntryRequest): Promise<Result<Accepted, LoginRefusal>> {
     const { statement, hasLeft, mayOpen } = request;
     const { holds, lease, calls } = this.#parts;
     if (!(await lease.restored())) return err('presence-unavailable');
@@ -99,7 +99,7 @@ export class PeriodEntry {
     hold: UserHold,
     answer: Extract<Accepted, { kind: 'opened' }>,
     facts: UserFacts | undefined,
-  ): Promise<Result<Accepted, DialRefusal>> {
+  ): Promise<Result<Accepted, LoginRefusal>> {
     const { holds, calls, online } = this.#parts;
     const { ledger, node } = this.#options;
     const { userId } = hold;

@@ -1,7 +1,7 @@
 import { LATE_PROOF_MS } from '../../connection/connection-host.ts';
 import { err, ok, type Result } from '../../lib/result.ts';
-import type { Dial, DialRefusal, DialRequest, LoginRequest } from '../api.ts';
-import { livelyForMs } from '../rules/session-policy.ts';
+import type { AdmissionRequest, AdmittedLogin, LoginRefusal, LoginRequest } from '../api.ts';
+import { responsiveForMs } from '../rules/session-policy.ts';
 import type { Claim } from '../store/port.ts';
 import type { UserHold } from './hold.ts';
 import { NO_PROOF } from './hold-state.ts';
@@ -30,17 +30,17 @@ export class Logins {
     this.#limits = new LoginLimits(options.clock, options.loginsPerMinute);
   }
 
-  async dial(request: DialRequest): Promise<Result<Dial, DialRefusal>> {
+  async admit(request: AdmissionRequest): Promise<Result<AdmittedLogin, LoginRefusal>> {
     const { holds, entry } = this.#parts;
     const { newId, sessionPolicy } = this.#options;
     const { userId, hasLeft } = request;
-    return holds.exclusively<Result<Dial, DialRefusal>>(userId, async (hold) => {
+    return holds.exclusively<Result<AdmittedLogin, LoginRefusal>>(userId, async (hold) => {
       hold.introduce(request);
       const rev = { current: 0 };
       const accepted = await entry.joinOrOpen(hold, {
         statement: (floor) => {
           rev.current = holds.nextRev();
-          return this.#dialled(hold, { rev: rev.current, floor });
+          return this.#admitted(hold, { rev: rev.current, floor });
         },
         hasLeft,
         mayOpen: () => this.#limits.allows(request),
@@ -50,16 +50,16 @@ export class Logins {
       const connectionId = newId();
       // Under `reject` those that are here are silent.
       if (sessionPolicy !== 'multi') holds.evict(hold);
-      hold.addSocket({ kind: 'dialled', connectionId, epoch, rev: rev.current, dialled: holds.now() });
+      hold.addSocket({ kind: 'admitted', connectionId, epoch, rev: rev.current, admitted: holds.now() });
       holds.watch(hold);
       const resumed = accepted.value.kind === 'joined';
       return ok({ userId, connectionId, epoch, period, loginTime, resumed });
     });
   }
 
-  async login(request: LoginRequest): Promise<Result<{ loginTime: number; resumed: boolean }, DialRefusal>> {
+  async login(request: LoginRequest): Promise<Result<{ loginTime: number; resumed: boolean }, LoginRefusal>> {
     const { holds, entry } = this.#parts;
-    return holds.exclusively<Result<{ loginTime: number; resumed: boolean }, DialRefusal>>(
+    return holds.exclusively<Result<{ loginTime: number; resumed: boolean }, LoginRefusal>>(
       request.userId,
       async (hold) => {
         hold.introduce({ ip: request.ip });
@@ -126,10 +126,12 @@ export class Logins {
     return err(answer?.kind === 'not-online' ? 'not-online' : 'presence-unavailable');
   }
 
-  #dialled(hold: UserHold, numbers: { readonly rev: number; readonly floor: number }): Claim {
+  #admitted(hold: UserHold, numbers: { readonly rev: number; readonly floor: number }): Claim {
     const { time, sessionPolicy } = this.#options;
     const isMulti = sessionPolicy === 'multi';
-    const rivals = isMulti ? hold.sockets.length : hold.livelySockets(time.now(), livelyForMs(this.#options));
+    const rivals = isMulti
+      ? hold.sockets.length
+      : hold.responsiveSockets(time.now(), responsiveForMs(this.#options));
     const sockets = isMulti ? hold.sockets.length + 1 : 1;
     return hold.claim(time, { mode: 'socket', ...numbers, rivals, sockets });
   }

@@ -1,6 +1,6 @@
 import type { Timer } from '../../lib/clock.ts';
 import { inBackground } from '../../logging/internal-error.ts';
-import { livelyForMs } from '../rules/session-policy.ts';
+import { responsiveForMs } from '../rules/session-policy.ts';
 import { type ClaimAnswer, MAX_BATCH } from '../store/port.ts';
 import type { UserHold } from './hold.ts';
 import type { Holds } from './holds.ts';
@@ -61,8 +61,11 @@ export class Sync {
     const { clock, store } = this.#options;
     if (store.renewalMs === undefined) return;
     const lookMs = store.renewalMs / LOOKS;
-    // A lively socket must look lively to the store until the next statement arrives.
-    const oldMs = Math.max(0, Math.min(store.renewalMs, livelyForMs(this.#options) - lookMs - ON_THE_WAY_MS));
+    // A responsive socket must look responsive to the store until the next statement arrives.
+    const oldMs = Math.max(
+      0,
+      Math.min(store.renewalMs, responsiveForMs(this.#options) - lookMs - ON_THE_WAY_MS),
+    );
     this.#renewal = clock.every(lookMs, () => this.#renew(oldMs));
   }
 

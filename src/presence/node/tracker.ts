@@ -4,9 +4,9 @@ import type { Result } from '../../lib/result.ts';
 import { inBackground } from '../../logging/internal-error.ts';
 import type { CloseCause } from '../../protocol/close-codes.ts';
 import type {
-  Dial,
-  DialRefusal,
-  DialRequest,
+  AdmissionRequest,
+  AdmittedLogin,
+  LoginRefusal,
   LoginRequest,
   LogoutFailure,
   LogoutRequest,
@@ -121,15 +121,15 @@ export class PresenceTracker implements Presence, ManagerObserver {
     return sockets.reduce((newest, { epoch }) => Math.max(newest, epoch), 0);
   }
 
-  dial(request: DialRequest): Promise<Result<Dial, DialRefusal>> {
-    return this.#logins.dial(request);
+  admit(request: AdmissionRequest): Promise<Result<AdmittedLogin, LoginRefusal>> {
+    return this.#logins.admit(request);
   }
 
-  abandon(dial: Pick<Dial, 'userId' | 'connectionId'>): void {
-    this.#socketGone(dial, 'abandoned');
+  abandon(login: Pick<AdmittedLogin, 'userId' | 'connectionId'>): void {
+    this.#socketGone(login, 'abandoned');
   }
 
-  login(request: LoginRequest): Promise<Result<{ loginTime: number; resumed: boolean }, DialRefusal>> {
+  login(request: LoginRequest): Promise<Result<{ loginTime: number; resumed: boolean }, LoginRefusal>> {
     return this.#logins.login(request);
   }
 
@@ -221,7 +221,7 @@ export class PresenceTracker implements Presence, ManagerObserver {
   }
 
   #socketGone(
-    { userId, connectionId }: Pick<Dial, 'userId' | 'connectionId'>,
+    { userId, connectionId }: Pick<AdmittedLogin, 'userId' | 'connectionId'>,
     cause: CloseCause | 'abandoned',
   ): void {
     const hold = this.#holds.get(userId);

@@ -188,7 +188,7 @@ export class PresenceWorld {
   #login(node: string, step: LoginStep): ClaimAnswer {
     const { claim, record, moment } = step;
     if (record.blockedUntil > moment.observed) return { kind: 'refused', code: 'blocked' };
-    // SQL knows a later period: a failover has brought this opening back, and what came of it is told there.
+    // SQL knows a later period: a failover has brought this opening back, and SQL knows its outcome.
     if (!record.recorded && record.holds.size > 0 && record.period < claim.floor) {
       record.holds.clear();
       this.#forgetOpening(record, moment);

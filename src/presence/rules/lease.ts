@@ -19,15 +19,15 @@ export interface Lease {
   readonly restored: boolean;
 }
 
-/** What a wipe takes: the clock and the birth. */
+/** What a wipe takes: the clock, and when this data set began. */
 export interface World {
   readonly clock: number;
   /** Wall clock at which {@link clock} was kept. */
   readonly reading: number;
   readonly run: string;
   /** Observed time at which the young window began. */
-  readonly birth: number;
-  /** Rises with every birth, whichever Redis it was on. */
+  readonly start: number;
+  /** Rises with each new world, whichever Redis it began on. */
   readonly generation: number;
 }
 
@@ -61,7 +61,7 @@ export interface Sighting {
 }
 
 export interface LeaseLimits {
-  /** For so long after a birth nobody but who restores is heard. */
+  /** For this long after a world starts, Redis hears only nodes that restore. */
   readonly youngMs: number;
   /** For so much longer no hold ends: who waits to log in comes before the end of the linger behind it. */
   readonly loginsFirstMs: number;
@@ -74,7 +74,7 @@ export const ANY_WORLD = '*';
 const LIMITS: LeaseLimits = { youngMs: 2000, loginsFirstMs: 500, maxChargedMs: 2000 };
 
 /**
- * The rules of leases as a pure state: the observed clock, the birth of a world, who takes part and who is dead. No I/O,
+ * The rules of leases as a pure state: the observed clock, the start of a world, who takes part and who is dead. No I/O,
  * time is an argument. `renew.lua`, `reap.lua` and `prelude.lua` follow it line by line (rules PR8 and PR11).
  */
 export class Leases {
@@ -94,10 +94,10 @@ export class Leases {
     return { wall, observed: clock + Math.max(0, Math.min(this.limits.maxChargedMs, wall - reading)) };
   }
 
-  /** Names the world: another name after a birth, and after the young window began anew. */
+  /** Names the world: another name after a new start, and after the young window began anew. */
   get name(): string {
-    const { run, birth, generation } = this.world ?? { run: '', birth: 0, generation: 0 };
-    return `${run}:${birth}:${generation}`;
+    const { run, start, generation } = this.world ?? { run: '', start: 0, generation: 0 };
+    return `${run}:${start}:${generation}`;
   }
 
   /** Gives the caller a lease: nothing else does. A sign of life. */
@@ -135,7 +135,7 @@ export class Leases {
   isYoung({ observed }: Moment, forEnds = false): boolean {
     if (this.world === undefined) return false;
     const { youngMs, loginsFirstMs } = this.limits;
-    return observed < this.world.birth + youngMs + (forEnds ? loginsFirstMs : 0);
+    return observed < this.world.start + youngMs + (forEnds ? loginsFirstMs : 0);
   }
 
   /** Whether a claim has to wait for nodes that have yet to restate what they hold. */
@@ -192,13 +192,13 @@ export class Leases {
     for (const node of this.nodes.keys())
       this.nodes.set(node, { lease: '', seen: observed, restored: false });
     const generation = Math.max(this.world?.generation ?? 0, lived) + 1;
-    this.world = { clock: observed, reading: wall, run, birth: observed, generation };
+    this.world = { clock: observed, reading: wall, run, start: observed, generation };
   }
 
   #keepClock(world: World, { wall, observed }: Moment): void {
     const { youngMs, maxChargedMs } = this.limits;
     // A stall is no time in which a node could have restored what it holds: the young window begins anew.
-    const isStall = wall - world.reading > maxChargedMs && world.clock < world.birth + youngMs;
-    this.world = { ...world, clock: observed, reading: wall, birth: isStall ? observed : world.birth };
+    const isStall = wall - world.reading > maxChargedMs && world.clock < world.start + youngMs;
+    this.world = { ...world, clock: observed, reading: wall, start: isStall ? observed : world.start };
   }
 }

@@ -169,7 +169,7 @@ export function applyClaim(hold: Hold, claim: Claim, { wall, observed }: Moment)
   hold.proofMark = claim.proofMark;
 }
 
-/** What a login is told. One whose answer was lost, or that takes an opening up, has the period's row to write. */
+/** The answer to a login. If an earlier answer was lost, or the login takes over an opening, it must write the row. */
 export function accepted({ recorded, period, epoch, loginTime, unsettled }: RecordState): ClaimAnswer {
   return recorded
     ? { kind: 'joined', period, epoch, loginTime }

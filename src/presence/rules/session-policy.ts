@@ -5,7 +5,7 @@ import type { Moment, RecordState } from './record.ts';
 export const MAX_TAKEOVERS = 5;
 export const FLAPPING_WINDOW_MS = 60_000;
 /** A node without a sign of life for this long no longer makes `reject` refuse anybody. */
-export const LIVELY_MS = 3000;
+export const RESPONSIVE_MS = 3000;
 /** A socket that lives answers each ping of the server; its answer is on the way for this long at most. */
 const ANSWER_MS = 1000;
 
@@ -15,14 +15,14 @@ export interface WorldRules {
   /** How long an offline user's record stays; 0 deletes it at logout. */
   readonly lastSeenTtlMs: number;
   /**
-   * A socket is lively while more than this is left of its deadline, see {@link livelyForMs}. A take-over of a socket
-   * that is not does not count, and under `reject` it refuses nobody (rule PR4). 0 or less: it is lively to its end.
+   * A socket is responsive while more than this is left of its deadline, see {@link responsiveForMs}. A take-over of a socket
+   * that is not does not count, and under `reject` it refuses nobody (rule PR4). 0 or less: it is responsive to its end.
    */
-  readonly livelyLeftMs: number;
+  readonly responsiveLeftMs: number;
 }
 
-/** For how long after its newest proof of life a socket is lively (rule PR4). */
-export function livelyForMs({ pingIntervalMs }: { readonly pingIntervalMs: number }): number {
+/** For how long after its newest proof of life a socket is responsive (rule PR4). */
+export function responsiveForMs({ pingIntervalMs }: { readonly pingIntervalMs: number }): number {
   return pingIntervalMs + ANSWER_MS;
 }
 
@@ -39,14 +39,15 @@ export function sessionRefusal(
   step: LoginStep,
 ): ClaimAnswer | undefined {
   const { claim, record, moment } = step;
-  const { policy, livelyLeftMs } = world.rules;
+  const { policy, responsiveLeftMs } = world.rules;
   let elsewhere = 0;
   for (const [other, hold] of record.holds) {
     if (other === node) continue;
-    const lives = moment.observed - (world.nodes.get(other)?.seen ?? Number.NEGATIVE_INFINITY) < LIVELY_MS;
-    const isLively = hold.socketUntil - moment.observed > livelyLeftMs;
+    const lives =
+      moment.observed - (world.nodes.get(other)?.seen ?? Number.NEGATIVE_INFINITY) < RESPONSIVE_MS;
+    const isResponsive = hold.socketUntil - moment.observed > responsiveLeftMs;
     // Silent or not, it takes one of the places that a user has under `multi`.
-    if (lives && (isLively || policy === 'multi')) elsewhere += hold.sockets;
+    if (lives && (isResponsive || policy === 'multi')) elsewhere += hold.sockets;
   }
   const rivals = claim.rivals + elsewhere;
   if (rivals === 0) return undefined;

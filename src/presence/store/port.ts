@@ -22,7 +22,7 @@ export interface Claim {
   readonly rev: number;
   /** Sockets that the node has, for `socket` the new one included. */
   readonly sockets: number;
-  /** Sockets here that a take-over would throw out; but for `multi` only lively ones (mode `socket`, rule PR4). */
+  /** Sockets here that a take-over would throw out; but for `multi` only responsive ones (mode `socket`, rule PR4). */
   readonly rivals: number;
   /** Remainder of the deadline of the sockets, or of the linger after the last one; ≤ 0: none. */
   readonly socketMs: number;
@@ -71,7 +71,7 @@ export type ClaimAnswer =
   | { readonly kind: 'not-online' | 'gone' }
   /** The statement is older than the newest one, or than what took the hold away. */
   | { readonly kind: 'stale' | 'lost' }
-  /** Sockets that were to come anew, or of which the store knows nothing, are older than one of another node (PR9). */
+  /** Sockets that were to come back, or that the store does not know, are older than one of another node (PR9). */
   | { readonly kind: 'taken' }
   /** The store is too young, or the period is being opened elsewhere: state it again soon. */
   | { readonly kind: 'young' }
@@ -173,8 +173,8 @@ export interface ClaimStore {
   withdraw(batch: readonly PeriodKey[]): Promise<void>;
   end(batch: readonly EndRequest[]): Promise<readonly EndAnswer[]>;
   /**
-   * Users whom the store has as held by this node by statements up to `rev`: after everything was restated, those of
-   * whom this node knows nothing (a failover brought them back).
+   * Users that this node holds in the store by statements up to `rev`. After the node has restated everything, these
+   * are the users that it does not know: a failover brought them back.
    */
   unstated(rev: number): Promise<readonly number[]>;
   /** Ends what dead nodes held and nobody else holds. */
@@ -211,8 +211,8 @@ export interface ChangeReader {
 export interface DutyStore {
   /** For each row: whether presence knows the period as running or its duty waits (rule ST4). */
   knows(rows: readonly PeriodKey[]): Promise<readonly boolean[]>;
-  /** Whether claims of a crowd are under way: what can wait is not to be asked for meanwhile. */
-  readonly isCrowded?: boolean;
+  /** Whether a burst of claims is in progress. Work that can wait should not ask the store meanwhile. */
+  readonly hasBurst?: boolean;
   /** Takes duties to settle; a duty is given out again only after a restart or to another node once this one died. */
   takeDuties(limit: number): Promise<readonly Duty[]>;
   ackDuties(duties: readonly Duty[]): Promise<void>;

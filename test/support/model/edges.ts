@@ -13,15 +13,15 @@ export function* edgesOf(
   wall: number,
 ): Iterable<Edge> {
   const { observed } = world.leases.momentAt(wall);
-  const { deadAfterMs, livelyLeftMs } = settings;
-  const birth = world.leases.world?.birth ?? 0;
-  for (const at of [birth + 2000, birth + 2500]) yield { at, userId: undefined };
+  const { deadAfterMs, responsiveLeftMs } = settings;
+  const start = world.leases.world?.start ?? 0;
+  for (const at of [start + 2000, start + 2500]) yield { at, userId: undefined };
   for (const { seen } of world.leases.nodes.values()) yield { at: seen + deadAfterMs, userId: undefined };
   for (const { userId, holds, openedAt, takeovers, blockedUntil, expiresAt = 0 } of world.records.values()) {
     const times = [openedAt + 1500, blockedUntil, expiresAt - wall + observed];
     times.push(...takeovers.map((at) => at + 60_000));
     for (const [node, { socketUntil, httpUntil, until }] of holds) {
-      times.push(socketUntil, httpUntil, socketUntil - livelyLeftMs, until - wall + observed);
+      times.push(socketUntil, httpUntil, socketUntil - responsiveLeftMs, until - wall + observed);
       times.push((world.leases.nodes.get(node)?.seen ?? 0) + 3000);
     }
     for (const at of times) yield { at, userId };

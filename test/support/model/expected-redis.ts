@@ -86,10 +86,10 @@ export class ExpectedRedis {
 
   renew(
     caller: Caller,
-    request: RenewRequest & { readonly birth: string | undefined },
+    request: RenewRequest & { readonly world: string | undefined },
     wall: number,
   ): RenewAnswer | undefined {
-    return this.#at(wall, () => this.#twin.renew(caller, request, request.birth));
+    return this.#at(wall, () => this.#twin.renew(caller, request, request.world));
   }
 
   claim(caller: Caller, batch: readonly Claim[], wall: number): readonly ClaimAnswer[] {

@@ -141,8 +141,8 @@ function settledOrder(entries: readonly Fields[]): readonly Fields[] {
 function worldOf({ world, highestEpoch }: Leases): Fields {
   const high = String(highestEpoch);
   if (world === undefined) return shortened({ high });
-  const { clock, reading, run, birth, generation } = world;
-  const numbers = { clock, reading, birth, gen: generation };
+  const { clock, reading, run, start, generation } = world;
+  const numbers = { clock, reading, start, gen: generation };
   const texts = Object.entries(numbers).map(([name, value]) => [name, String(value)]);
   return shortened({ ...Object.fromEntries(texts), run, high });
 }

@@ -325,7 +325,7 @@ export class ModelPlay {
         }
       },
       rules: (caller, wall) => {
-        const renewed = this.#sides.expected.renew(caller, { ...request, birth: node.world }, wall);
+        const renewed = this.#sides.expected.renew(caller, { ...request, world: node.world }, wall);
         return renewed && inOrder(renewed);
       },
     });

@@ -53,7 +53,7 @@ export function drawHistory(seed: number): History {
     policy: random.pick(['replace', 'replace', 'reject', 'reject', 'multi'] as const),
     maxConnectionsPerUser: random.pick([2, 3]),
     lastSeenTtlMs: random.pick([86_400_000, 5000, 0]),
-    livelyLeftMs: random.pick([6000, 0]),
+    responsiveLeftMs: random.pick([6000, 0]),
     timelineTtlMs: random.pick([3_600_000, 4000]),
     deadAfterMs: 11_000,
     youngMs: random.pick([2500, 2500, 2500, 1000]),

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { Api } from '../../../src/cli/doctor/api.ts';
 import { Mismatch } from '../../../src/cli/doctor/check.ts';
-import type { Patient } from '../../../src/cli/doctor/patient.ts';
 import { serverChecks } from '../../../src/cli/doctor/server-checks.ts';
+import type { ServerUnderTest } from '../../../src/cli/doctor/server-under-test.ts';
 
 describe('doctor', () => {
   /** The check of readiness, on a server that answers so. */
@@ -11,7 +11,7 @@ describe('doctor', () => {
       get: () => Promise.resolve({ status, body, seen: `${status} ${JSON.stringify(body)}` }),
     });
     const check = serverChecks.find(({ name }) => name === 'readiness') ?? expect.fail('no such check');
-    return check.run({ api } as unknown as Patient);
+    return check.run({ api } as unknown as ServerUnderTest);
   }
 
   it('doctor reads readiness from the body, not only from the status', async () => {

@@ -7,7 +7,7 @@ import { FakeClock } from '../../../src/lib/fake-clock.ts';
 import { err, ok } from '../../../src/lib/result.ts';
 import type { LogFields } from '../../../src/logging/log.ts';
 import { Counters } from '../../../src/metrics/counters.ts';
-import type { Dial, DialRefusal, DialRequest, Presence } from '../../../src/presence/api.ts';
+import type { AdmissionRequest, AdmittedLogin, LoginRefusal, Presence } from '../../../src/presence/api.ts';
 
 export const GOOD = 'good-token-of-7';
 
@@ -25,8 +25,8 @@ const credentials: Credentials = {
 
 export interface Room {
   readonly admission: Admission;
-  readonly dialled: DialRequest[];
-  readonly abandoned: Dial[];
+  readonly admitted: AdmissionRequest[];
+  readonly abandoned: AdmittedLogin[];
   /** Users who proved life by HTTP. */
   readonly proven: number[];
   readonly failed: FailedCredentials;
@@ -34,7 +34,7 @@ export interface Room {
   readonly counters: Counters;
   readonly clock: FakeClock;
   /** What presence answers. */
-  answer: DialRefusal | 'accept';
+  answer: LoginRefusal | 'accept';
   available: boolean;
   beforeDialAnswer: () => void;
 }
@@ -44,21 +44,21 @@ export function room(config: Partial<Config> = {}): Room {
   const log = (fields: LogFields): void => void logged.push(fields);
   const clock = new FakeClock();
   const counters = new Counters();
-  const dialled: DialRequest[] = [];
-  const abandoned: Dial[] = [];
+  const admitted: AdmissionRequest[] = [];
+  const abandoned: AdmittedLogin[] = [];
   const proven: number[] = [];
   const presence = {
     get available() {
       return state.available;
     },
-    async dial(request: DialRequest) {
-      dialled.push(request);
+    async admit(request: AdmissionRequest) {
+      admitted.push(request);
       state.beforeDialAnswer();
       if (state.answer !== 'accept') return err(state.answer);
       const { userId } = request;
       return ok({ userId, connectionId: 'c1', epoch: 11, period: 5, loginTime: 1, resumed: true });
     },
-    abandon: (dial: Dial) => void abandoned.push(dial),
+    abandon: (login: AdmittedLogin) => void abandoned.push(login),
     async heartbeat(userId: number) {
       proven.push(userId);
       return ok({ lastHeartbeat: 1 });
@@ -86,7 +86,7 @@ export function room(config: Partial<Config> = {}): Room {
   });
   const state: Room = {
     admission,
-    dialled,
+    admitted,
     abandoned,
     proven,
     failed,

@@ -37,7 +37,7 @@ describe('the checks of contract section 3', () => {
     ];
     for (const [headers, url, expected] of cases)
       expect(outcome(await open.admission.decide(handshake(headers, url)))).toBe(expected);
-    expect(open.dialled).toHaveLength(1);
+    expect(open.admitted).toHaveLength(1);
   });
 
   test.each([
@@ -80,7 +80,7 @@ describe('the checks of contract section 3', () => {
     const state = room();
     const decision = await state.admission.decide(handshake({}, `/ws?userId=${encodeURIComponent(userId)}`));
     expect(outcome(decision)).toBe('400 invalid-user-id');
-    expect(state.dialled).toEqual([]);
+    expect(state.admitted).toEqual([]);
     expect(JSON.stringify(state.logged)).not.toContain('SET x');
   });
 });
@@ -118,7 +118,9 @@ describe('credentials', () => {
   test('an accepted socket is registered with the data of its login and its token', async () => {
     const state = room();
     const decision = await state.admission.decide(handshake({}, 'http://gateway.example/ws?userId=7'));
-    expect(state.dialled).toMatchObject([{ userId: 7, username: '韩立', ip: '192.0.2.9', protocol: 'seed' }]);
+    expect(state.admitted).toMatchObject([
+      { userId: 7, username: '韩立', ip: '192.0.2.9', protocol: 'seed' },
+    ]);
     expect(decision).toMatchObject({
       registration: {
         userId: 7,

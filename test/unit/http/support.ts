@@ -10,7 +10,7 @@ import { FakeClock } from '../../../src/lib/fake-clock.ts';
 import { err, ok } from '../../../src/lib/result.ts';
 import type { Log, LogFields } from '../../../src/logging/log.ts';
 import { Counters, type Gauges } from '../../../src/metrics/counters.ts';
-import type { DialRefusal, LogoutRequest, Presence, UserPresence } from '../../../src/presence/api.ts';
+import type { LoginRefusal, LogoutRequest, Presence, UserPresence } from '../../../src/presence/api.ts';
 import type { PushRequest } from '../../../src/protocol/delivery.ts';
 
 export const SERVICE_KEY = 'service-key-of-the-tests';
@@ -19,7 +19,7 @@ export const PEER = '198.51.100.7';
 /** The smallest presence that obeys the port, with a record of what reached it. */
 export class MemoryPresence implements Presence {
   available = true;
-  refusal: DialRefusal | undefined;
+  refusal: LoginRefusal | undefined;
   /** Users who are not in the store cannot be looked up. */
   sqlDown = false;
   unreachable = false;
@@ -33,7 +33,7 @@ export class MemoryPresence implements Presence {
     this.#clock = clock;
   }
 
-  async dial(): Promise<never> {
+  async admit(): Promise<never> {
     throw new Error('no sockets in these tests');
   }
 

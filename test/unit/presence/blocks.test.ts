@@ -16,22 +16,22 @@ describe('[PR6] a block where records of offline users are not kept', () => {
     await room.during(room.tracker.logout(KICK));
     await room.clock.advanceAsync(1000, 25);
     expect(room.ledger.settlements).toHaveLength(1);
-    expect(await room.during(room.dial(USER))).toEqual(BLOCKED);
+    expect(await room.during(room.admit(USER))).toEqual(BLOCKED);
     await room.clock.advanceAsync(kickedAt + 59_900 - room.clock.now(), 25);
-    expect(await room.during(room.dial(USER))).toEqual(BLOCKED);
+    expect(await room.during(room.admit(USER))).toEqual(BLOCKED);
     await room.clock.advanceAsync(200, 25);
-    expect((await room.during(room.dial(USER))).ok).toBe(true);
+    expect((await room.during(room.admit(USER))).ok).toBe(true);
   });
 
   it('of a user who was offline lasts, through the refused logins as well', async () => {
     const room = await openRoom(FORGETFUL);
     expect((await room.during(room.tracker.logout(KICK))).ok).toBe(false);
     for (let second = 0; second < 59; second += 1) {
-      expect(await room.during(room.dial(USER))).toEqual(BLOCKED);
+      expect(await room.during(room.admit(USER))).toEqual(BLOCKED);
       await room.clock.advanceAsync(1000, 50);
     }
     await room.clock.advanceAsync(1000, 25);
-    expect((await room.during(room.dial(USER))).ok).toBe(true);
+    expect((await room.during(room.admit(USER))).ok).toBe(true);
   });
 
   it('of a user whose login is under way outlasts the opening that is given back', async () => {
@@ -42,24 +42,24 @@ describe('[PR6] a block where records of offline users are not kept', () => {
       expect(answer?.kind).toBe('young');
       throw new Error('SQL down');
     };
-    expect(await room.during(room.dial(USER))).toEqual({ ok: false, error: 'settlement-unavailable' });
+    expect(await room.during(room.admit(USER))).toEqual({ ok: false, error: 'settlement-unavailable' });
     await room.clock.advanceAsync(1000, 25);
-    expect(await room.during(room.dial(USER))).toEqual(BLOCKED);
+    expect(await room.during(room.admit(USER))).toEqual(BLOCKED);
   });
 
   it('that is lifted keeps nobody out', async () => {
     const room = await openRoom(FORGETFUL);
     await room.during(room.tracker.logout(KICK));
     await room.during(room.tracker.logout({ ...KICK, blockMs: 0 }));
-    expect((await room.during(room.dial(USER))).ok).toBe(true);
+    expect((await room.during(room.admit(USER))).ok).toBe(true);
   });
 
   it('[PR7] with a late logout blocks nobody', async () => {
     const room = await openRoom(FORGETFUL);
     const older = await room.enter(USER);
     await room.enter(USER);
-    const late = { ...KICK, epoch: older.dial.epoch };
+    const late = { ...KICK, epoch: older.accepted.epoch };
     expect(await room.during(room.tracker.logout(late))).toEqual({ ok: false, error: 'superseded' });
-    expect((await room.during(room.dial(USER))).ok).toBe(true);
+    expect((await room.during(room.admit(USER))).ok).toBe(true);
   });
 });

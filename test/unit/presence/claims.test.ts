@@ -12,7 +12,7 @@ describe('[PR12] the timeline of one user', () => {
       policy: 'replace',
       maxConnectionsPerUser: 3,
       lastSeenTtlMs: 86_400_000,
-      livelyLeftMs: 0,
+      responsiveLeftMs: 0,
     } as const;
     const present = new PresenceWorld(
       rules,

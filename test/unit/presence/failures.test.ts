@@ -14,7 +14,7 @@ describe('[PR10] a store that cannot be reached', () => {
     room.store.down = true;
     await room.clock.advanceAsync(600);
     expect(room.tracker.available).toBe(false);
-    expect(await room.during(room.dial(9))).toEqual({ ok: false, error: 'presence-unavailable' });
+    expect(await room.during(room.admit(9))).toEqual({ ok: false, error: 'presence-unavailable' });
     expect(await room.during(room.tracker.login({ userId: 9, ip: '' }))).toMatchObject({
       error: 'presence-unavailable',
     });
@@ -33,7 +33,7 @@ describe('[PR10] a store that cannot be reached', () => {
     await room.clock.advanceAsync(1000);
     expect(room.tracker.available).toBe(true);
     expect(await room.status(8)).toBe('online');
-    expect((await room.during(room.dial(9))).ok).toBe(true);
+    expect((await room.during(room.admit(9))).ok).toBe(true);
     await room.clock.advanceAsync(1500);
     expect(silent.socket.code).toBeUndefined();
     await room.clock.advanceAsync(2000);
@@ -108,7 +108,7 @@ describe('lost answers', () => {
     async (call) => {
       const room = await openRoom();
       room.store.repliesLost.set(call, 2);
-      const refused = await room.during(room.dial(USER));
+      const refused = await room.during(room.admit(USER));
       expect(refused.ok).toBe(false);
       await room.clock.advanceAsync(30_000, 50);
       expect(await room.status(USER)).not.toBe('online');
@@ -122,7 +122,7 @@ describe('lost answers', () => {
     async (call) => {
       const room = await openRoom();
       room.store.repliesLost.set(call, 2);
-      await room.during(room.dial(USER));
+      await room.during(room.admit(USER));
       const player = await room.enter(USER);
       await room.play(player, 20_000);
       expect(await room.status(USER)).toBe('online');
@@ -154,8 +154,8 @@ describe('lost answers', () => {
     room.store.repliesLost.set('claim', 1);
     while (stated() === before) await room.clock.advanceAsync(10, 10);
     room.store.down = true;
-    // By this dial, whatever becomes of it, the user lingers on.
-    expect((await room.during(room.dial(USER))).ok).toBe(false);
+    // By this login, whatever becomes of it, the user lingers on.
+    expect((await room.during(room.admit(USER))).ok).toBe(false);
     expect(await room.during(room.tracker.heartbeat(USER))).toMatchObject({ error: 'presence-unavailable' });
     room.store.down = false;
     await room.clock.advanceAsync(1000, 10);
@@ -205,7 +205,7 @@ describe('lost answers', () => {
     const room = await openRoom({ unknownUsers: 'ignore' });
     room.ledger.open = () => Promise.reject(new Error('SQL down'));
     room.store.withdraw = () => Promise.reject(new Error('store down'));
-    expect(await room.during(room.dial(USER))).toEqual({ ok: false, error: 'settlement-unavailable' });
+    expect(await room.during(room.admit(USER))).toEqual({ ok: false, error: 'settlement-unavailable' });
     await room.clock.advanceAsync(1000);
     expect(await room.during(room.store.knows([{ userId: USER, period: room.clock.now() }]))).toEqual([
       false,
@@ -317,7 +317,7 @@ describe('[ST8] open periods of a dead process', () => {
     async (sessionPolicy) => {
       const room = await openRoom({ adopt: [row], sessionPolicy });
       const player = await room.enter(USER);
-      expect(player.dial).toMatchObject({ resumed: true, period: at, loginTime: at });
+      expect(player.accepted).toMatchObject({ resumed: true, period: at, loginTime: at });
       await room.play(player, 30_000);
       const proof = room.clock.now();
       expect(await room.status(USER)).toBe('online');
@@ -349,7 +349,7 @@ describe('[PR4] a client that leaves before its login is done', () => {
     let looks = 0;
     const hasLeft = (): boolean => ++looks > 1;
     const request = { userId: USER, username: '', ip: '', protocol: 'lingxi.v1' as const, hasLeft };
-    expect((await room.during(room.tracker.dial(request))).ok).toBe(false);
+    expect((await room.during(room.tracker.admit(request))).ok).toBe(false);
     expect(looks).toBeGreaterThan(1);
     expect(room.store.calls).not.toContain(`socket ${USER}`);
   });

@@ -37,8 +37,8 @@ function at(ms: number): Proof {
   return { observed: ms, monotonic: ms + 5 };
 }
 
-function dialled(id: string, rev: number, ms = 0): HeldSocket {
-  return { kind: 'dialled', connectionId: id, epoch: rev * 10, rev, dialled: at(ms) };
+function admitted(id: string, rev: number, ms = 0): HeldSocket {
+  return { kind: 'admitted', connectionId: id, epoch: rev * 10, rev, admitted: at(ms) };
 }
 
 function connection(ms: number): HeldConnection {
@@ -59,7 +59,7 @@ function held(...sockets: readonly HeldSocket[]): Held {
 }
 
 function lingering(ms: number): HoldState {
-  return removeSocket(held(dialled('a', 1, ms)), 'a', 'connection-lost') ?? ABSENT;
+  return removeSocket(held(admitted('a', 1, ms)), 'a', 'connection-lost') ?? ABSENT;
 }
 
 describe('a hold is adopted', () => {
@@ -82,7 +82,7 @@ describe('a hold is adopted', () => {
     ['held', (state: HoldState) => state],
     ['missing', (state: HoldState) => miss(state, 90)],
   ])('from %s: held, with its sockets; a logout that was asked for is over', (_, before) => {
-    const state = adopt(askEnd(before(held(dialled('a', 1))), KICK), PERIOD, 8);
+    const state = adopt(askEnd(before(held(admitted('a', 1))), KICK), PERIOD, 8);
     expect(state).toMatchObject({ kind: 'held', adoptedRev: 8, endAsked: undefined });
     expect(state.sockets).toHaveLength(1);
   });
@@ -93,8 +93,8 @@ describe('a hold is adopted', () => {
 });
 
 describe('sockets of a hold', () => {
-  it('a dialled socket proves life by its request, an open one by its connection', () => {
-    const state = held(dialled('a', 1, 100));
+  it('a admitted socket proves life by its request, an open one by its connection', () => {
+    const state = held(admitted('a', 1, 100));
     expect(socketProof(state)).toEqual(at(100));
     const open = openSocket(state, 'a', connection(300));
     expect(open).toBeDefined();
@@ -115,20 +115,20 @@ describe('sockets of a hold', () => {
   });
 
   it('an older socket ends: the linger is the newer proof of both', () => {
-    const both = held(dialled('a', 1, 100), dialled('b', 2, 200));
+    const both = held(admitted('a', 1, 100), admitted('b', 2, 200));
     const first = removeSocket(both, 'b', 'replaced') ?? ABSENT;
     const second = removeSocket(first, 'a', 'replaced') ?? ABSENT;
     expect(socketProof(second)).toEqual(at(200));
   });
 
   it('[PR9] the newest socket carries the epoch of the new connection', () => {
-    const state = renewEpoch(held(dialled('a', 1), dialled('b', 2)), 99);
+    const state = renewEpoch(held(admitted('a', 1), admitted('b', 2)), 99);
     expect(socketsOf(state).map(({ epoch }) => epoch)).toEqual([10, 99]);
     expect(renewEpoch(ABSENT, 99)).toBe(ABSENT);
   });
 
   it('[PR4] eviction leaves no socket and no linger of one, but the proof by HTTP', () => {
-    const state = evict(proveByHttp(held(dialled('a', 1, 100)), at(50), 2));
+    const state = evict(proveByHttp(held(admitted('a', 1, 100)), at(50), 2));
     expect(state).toMatchObject({ kind: 'held', sockets: [] });
     expect(socketProof(state)).toEqual(NO_PROOF);
     expect(newestProof(state)).toEqual(at(50));
@@ -167,7 +167,7 @@ describe('[PR1] proofs of life by HTTP', () => {
 
 describe('losses', () => {
   it('[PR4] a take-over takes sockets and linger up to its statement; later sockets and HTTP stay', () => {
-    const state = lose(proveByHttp(held(dialled('a', 2, 100), dialled('b', 4, 200)), at(50), 1), {
+    const state = lose(proveByHttp(held(admitted('a', 2, 100), admitted('b', 4, 200)), at(50), 1), {
       rev: 3,
       reason: 'replaced',
     });
@@ -178,7 +178,7 @@ describe('losses', () => {
   });
 
   it('[PR6] a logout also takes the proof by HTTP', () => {
-    const state = lose(proveByHttp(held(dialled('a', 2)), at(50), 3), { rev: 3, reason: 'logout' });
+    const state = lose(proveByHttp(held(admitted('a', 2)), at(50), 3), { rev: 3, reason: 'logout' });
     expect(newestProof(state)).toEqual(NO_PROOF);
     expect(state.kind).toBe('held');
   });
@@ -195,7 +195,7 @@ describe('losses', () => {
   });
 
   it('a missing hold that loses its last socket is held without one', () => {
-    const state = lose(miss(held(dialled('a', 2)), 90), { rev: 2, reason: 'replaced' });
+    const state = lose(miss(held(admitted('a', 2)), 90), { rev: 2, reason: 'replaced' });
     expect(state).toMatchObject({ kind: 'held', sockets: [] });
   });
 });
@@ -229,13 +229,13 @@ describe('an end that may have come', () => {
   });
 
   it('a hold with sockets is not ending, and none without a period is', () => {
-    const state = held(dialled('a', 1));
+    const state = held(admitted('a', 1));
     expect(stateNothingLeft(state)).toBe(state);
     expect(stateNothingLeft(ABSENT)).toBe(ABSENT);
   });
 
   it('[PR7] a logout without an answer stays asked for until the store says that the user is held', () => {
-    const asked = askEnd(held(dialled('a', 1)), KICK);
+    const asked = askEnd(held(admitted('a', 1)), KICK);
     expect(answered(asked, { isHeld: false, statedCause: '' })).toMatchObject({ endAsked: KICK });
     expect(answered(asked, { isHeld: true, statedCause: '' })).toMatchObject({ endAsked: undefined });
     expect(askEnd(asked, undefined)).toMatchObject({ endAsked: undefined });
@@ -257,7 +257,7 @@ describe('an end that may have come', () => {
 });
 
 describe('[PR9] missing', () => {
-  const missing = miss(held(dialled('a', 1)), 90);
+  const missing = miss(held(admitted('a', 1)), 90);
 
   it('sockets that the store does not know are missing since the node found out', () => {
     expect(missing).toMatchObject({ kind: 'missing', since: 90 });

@@ -1,18 +1,18 @@
 import { describe, expect, it } from 'vitest';
 import {
   ABSENT,
+  type AdmittedSocket,
   addSocket,
   adopt,
-  type DialledSocket,
   type HeldSocket,
   type HoldState,
   type InDoubt,
   NO_PROOF,
 } from '../../../src/presence/node/hold-state.ts';
 
-const socket: DialledSocket = {
-  ...{ kind: 'dialled', connectionId: 'a', epoch: 1, rev: 1 },
-  dialled: NO_PROOF,
+const socket: AdmittedSocket = {
+  ...{ kind: 'admitted', connectionId: 'a', epoch: 1, rev: 1 },
+  admitted: NO_PROOF,
 };
 const inDoubt: InDoubt = { kind: 'in-doubt', lostRev: 0, linger: { proof: NO_PROOF, rev: 0 } };
 const { kind: _kind, sockets: _sockets, ...period } = adopt(ABSENT, { period: 1, loginTime: 1 }, 1);
@@ -43,8 +43,8 @@ describe('states that cannot be written', () => {
     expect([ending, empty, timeless, held]).toHaveLength(4);
   });
 
-  it('a socket is dialled or open, never both', () => {
-    // @ts-expect-error a dialled socket has no connection
+  it('a socket is admitted or open, never both', () => {
+    // @ts-expect-error a admitted socket has no connection
     const both: HeldSocket = { ...socket, connection: undefined };
     // @ts-expect-error an open socket has a connection
     const neither: HeldSocket = { ...socket, kind: 'open' };

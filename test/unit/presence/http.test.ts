@@ -39,9 +39,9 @@ describe('presence by HTTP', () => {
     const player = await room.enter(USER);
     await room.clock.advanceAsync(3000);
     const login = await room.during(room.tracker.login({ userId: USER, ip: '' }));
-    expect(login).toEqual({ ok: true, value: { loginTime: player.dial.loginTime, resumed: true } });
+    expect(login).toEqual({ ok: true, value: { loginTime: player.accepted.loginTime, resumed: true } });
     const [user] = await room.during(room.tracker.read([USER]));
-    expect(user).toMatchObject({ epoch: player.dial.epoch, ip: '192.0.2.1', connections: 1 });
+    expect(user).toMatchObject({ epoch: player.accepted.epoch, ip: '192.0.2.1', connections: 1 });
     expect(player.socket.code).toBeUndefined();
   });
 
@@ -119,8 +119,8 @@ describe('logout and kick', () => {
     const player = await room.enter(USER);
     await room.during(room.tracker.logout({ userId: USER, reason: 'logout' }));
     const next = await room.enter(USER);
-    expect(next.dial.resumed).toBe(false);
-    expect(next.dial.period).toBeGreaterThan(player.dial.period);
+    expect(next.accepted.resumed).toBe(false);
+    expect(next.accepted.period).toBeGreaterThan(player.accepted.period);
     await room.play(next, 15_000);
     expect(await room.status(USER)).toBe('online');
   });
@@ -129,11 +129,11 @@ describe('logout and kick', () => {
     const room = await openRoom();
     const older = await room.enter(USER);
     const newer = await room.enter(USER);
-    const stale = { userId: USER, reason: 'logout', epoch: older.dial.epoch } as const;
+    const stale = { userId: USER, reason: 'logout', epoch: older.accepted.epoch } as const;
     expect(await room.during(room.tracker.logout(stale))).toEqual({ ok: false, error: 'superseded' });
     expect(newer.socket.code).toBeUndefined();
     expect(await room.status(USER)).toBe('online');
-    const right = { ...stale, epoch: newer.dial.epoch };
+    const right = { ...stale, epoch: newer.accepted.epoch };
     expect((await room.during(room.tracker.logout(right))).ok).toBe(true);
   });
 
@@ -141,7 +141,7 @@ describe('logout and kick', () => {
     const room = await openRoom();
     const first = await room.enter(USER);
     room.store.repliesLost.set('end', 1);
-    const request = { userId: USER, reason: 'logout', epoch: first.dial.epoch } as const;
+    const request = { userId: USER, reason: 'logout', epoch: first.accepted.epoch } as const;
     expect((await room.during(room.tracker.logout(request))).ok).toBe(false);
     const back = await room.enter(USER);
     expect((await room.during(room.tracker.logout(request))).ok).toBe(false);
@@ -154,20 +154,20 @@ describe('logout and kick', () => {
     const player = await room.enter(USER);
     await room.during(room.tracker.logout({ userId: USER, reason: 'kick', blockMs: 5000 }));
     expect(player.socket.code).toBe(4002);
-    expect(await room.during(room.dial(USER))).toEqual({ ok: false, error: 'blocked' });
+    expect(await room.during(room.admit(USER))).toEqual({ ok: false, error: 'blocked' });
     expect(await room.during(room.tracker.login({ userId: USER, ip: '' }))).toEqual({
       ok: false,
       error: 'blocked',
     });
     await room.clock.advanceAsync(5000);
-    expect((await room.during(room.dial(USER))).ok).toBe(true);
+    expect((await room.during(room.admit(USER))).ok).toBe(true);
     expect(settlementOf(room, USER)?.reason).toBe('kick');
   });
 
   it('a kick of an offline user blocks too', async () => {
     const room = await openRoom();
     await room.during(room.tracker.logout({ userId: USER, reason: 'kick', blockMs: 5000 }));
-    expect(await room.during(room.dial(USER))).toEqual({ ok: false, error: 'blocked' });
+    expect(await room.during(room.admit(USER))).toEqual({ ok: false, error: 'blocked' });
   });
 
   it('[PR5] a lingxi.v1 logout message ends the period at once', async () => {
@@ -197,7 +197,7 @@ describe('logout and kick', () => {
     const player = await room.enter(USER);
     room.clock.stepWall(-3_600_000);
     const logout = await room.during(room.tracker.logout({ userId: USER, reason: 'logout' }));
-    expect(logout).toEqual({ ok: true, value: { logoutTime: player.dial.loginTime } });
+    expect(logout).toEqual({ ok: true, value: { logoutTime: player.accepted.loginTime } });
   });
 });
 
@@ -212,7 +212,7 @@ describe('opening a period', () => {
       return facts;
     };
     room.ledger.down = true;
-    expect(await room.during(room.dial(USER))).toEqual({ ok: false, error: 'settlement-unavailable' });
+    expect(await room.during(room.admit(USER))).toEqual({ ok: false, error: 'settlement-unavailable' });
     expect(await room.during(room.tracker.login({ userId: USER, ip: '' }))).toEqual({
       ok: false,
       error: 'settlement-unavailable',
@@ -224,14 +224,14 @@ describe('opening a period', () => {
     expect(room.ledger.settlements).toEqual([]);
     room.ledger.down = false;
     room.ledger.lookup = lookup;
-    expect((await room.enter(USER)).dial.resumed).toBe(false);
+    expect((await room.enter(USER)).accepted.resumed).toBe(false);
   });
 
   it('[ST9] joining a running period needs no SQL', async () => {
     const room = await openRoom();
     await room.enter(USER);
     room.ledger.down = true;
-    expect((await room.during(room.dial(USER))).ok).toBe(true);
+    expect((await room.during(room.admit(USER))).ok).toBe(true);
     expect((await room.during(room.tracker.login({ userId: USER, ip: '' }))).ok).toBe(true);
   });
 
@@ -239,7 +239,7 @@ describe('opening a period', () => {
     const room = await openRoom({ loginResetsTime: false });
     room.ledger.hanging = true;
     const before = room.clock.monotonic();
-    const accepted = await room.during(room.dial(USER));
+    const accepted = await room.during(room.admit(USER));
     if (!accepted.ok) throw new Error(accepted.error);
     expect(room.clock.monotonic() - before).toBeGreaterThanOrEqual(500);
     expect(room.clock.monotonic() - before).toBeLessThanOrEqual(520);
@@ -250,7 +250,7 @@ describe('opening a period', () => {
   it('a user without a row is refused under `reject`', async () => {
     const room = await openRoom({ unknownUsers: 'reject' });
     room.ledger.missing.add(USER);
-    expect(await room.during(room.dial(USER))).toEqual({ ok: false, error: 'unknown-user' });
+    expect(await room.during(room.admit(USER))).toEqual({ ok: false, error: 'unknown-user' });
     expect(room.store.calls.filter((call) => call.startsWith('socket'))).toEqual([]);
     expect(room.tracker.heldUsers).toBe(0);
   });
@@ -261,7 +261,7 @@ describe('opening a period', () => {
     room.ledger.idle = true;
     await room.during(room.tracker.logout({ userId: USER, reason: 'logout' }));
     const before = room.clock.monotonic();
-    expect((await room.during(room.dial(USER))).ok).toBe(true);
+    expect((await room.during(room.admit(USER))).ok).toBe(true);
     expect(room.clock.monotonic() - before).toBeGreaterThanOrEqual(500);
     expect(room.clock.monotonic() - before).toBeLessThanOrEqual(520);
   });
@@ -271,9 +271,9 @@ describe('opening a period', () => {
     const row = { lastSeenAt: null, logoutAt: null, reason: null, settledAt: null, node: 'gone' };
     const period = room.clock.now() + 60_000;
     room.ledger.rows.set(`${USER}:${period}`, { userId: USER, period, loginAt: period, ...row });
-    const { dial } = await room.enter(USER);
+    const { accepted } = await room.enter(USER);
     expect(room.ledger.reconciled).toMatchObject([{ userId: USER, period }]);
-    expect(dial.period).toBeGreaterThan(period);
-    expect(dial.resumed).toBe(false);
+    expect(accepted.period).toBeGreaterThan(period);
+    expect(accepted.resumed).toBe(false);
   });
 });

@@ -80,7 +80,7 @@ describe('[HB5] the observed clock', () => {
 });
 
 describe('[PR11] the young window', () => {
-  it('lasts for 2 s from a birth, and for 500 ms more for what ends', () => {
+  it('lasts for 2 s from the start of a world, and for 500 ms more for what ends', () => {
     const { leases } = begin();
     leases.renew(
       { node: 'a', lease: '1', runId: 'run-1' },
@@ -169,7 +169,7 @@ describe('[PR8] a lease', () => {
   });
 });
 
-describe('[PR11] a birth', () => {
+describe('[PR11] the start of a world', () => {
   it('comes with the first renewal on another Redis and voids all leases', () => {
     const scene = grown();
     scene.renew('b');
@@ -280,7 +280,7 @@ describe('[PR8] the dead', () => {
     expect(scene.reap().nextDeathMs).toBe(DEAD_AFTER_MS - 700);
   });
 
-  it('are those too who do not come back after a birth', () => {
+  it('are those too who do not come back after a new start', () => {
     const scene = grown();
     scene.renew('b');
     scene.renew('a', { runId: 'run-2' });

@@ -28,10 +28,10 @@ describe('periods of one user', () => {
     expect(player.socket.code).toBe(4000);
     const refused = { ok: false, error: 'rate-limited' };
     expect(await room.during(room.tracker.login({ userId: USER, ip: '' }))).toEqual(refused);
-    expect(await room.during(room.dial(USER))).toEqual(refused);
+    expect(await room.during(room.admit(USER))).toEqual(refused);
     expect(await room.status(USER)).toBe('offline');
     await room.clock.advanceAsync(60_000, 100);
-    expect((await room.during(room.dial(USER))).ok).toBe(true);
+    expect((await room.during(room.admit(USER))).ok).toBe(true);
   });
 });
 

@@ -29,27 +29,27 @@ function noteEnds({ store }: Room, meanwhile: () => Promise<'young' | undefined>
 describe('a logout without an epoch', () => {
   it('[PR7] carries the epoch that it read, and each retry the same one', async () => {
     const room = await openRoom();
-    const { dial } = await room.enter(USER);
+    const { accepted } = await room.enter(USER);
     const asked = noteEnds(room, () => Promise.resolve('young'));
     const answer = await room.during(room.tracker.logout({ userId: USER, reason: 'logout' }));
     expect(answer.ok).toBe(true);
-    expect(asked.map(({ epoch }) => epoch)).toEqual([dial.epoch, dial.epoch]);
+    expect(asked.map(({ epoch }) => epoch)).toEqual([accepted.epoch, accepted.epoch]);
   });
 
   it('[PR7] [trap 8] does not end the period that began between a try and the next', async () => {
     const room = await openRoom();
-    const { dial } = await room.enter(USER);
+    const { accepted } = await room.enter(USER);
     let next = { period: 0 };
     noteEnds(room, async () => {
       room.store.ending = undefined;
-      await room.store.end([{ userId: USER, reason: 'logout', epoch: dial.epoch, proofAgeMs: -1 }]);
+      await room.store.end([{ userId: USER, reason: 'logout', epoch: accepted.epoch, proofAgeMs: -1 }]);
       await room.clock.advanceAsync(5, 1);
       next = await connectPast(room);
       return 'young';
     });
     const answer = await room.during(room.tracker.logout({ userId: USER, reason: 'logout' }));
     expect(answer).toEqual({ ok: false, error: 'presence-unavailable' });
-    expect(next.period).toBeGreaterThan(dial.period);
+    expect(next.period).toBeGreaterThan(accepted.period);
     const [record] = await room.store.read([USER]);
     expect(record).toMatchObject({ status: 'online', period: next.period });
   });
@@ -67,15 +67,15 @@ describe('a logout without an epoch', () => {
 
   it('[PR7] ends the period that it found, though a newer connection came to it meanwhile', async () => {
     const room = await openRoom();
-    const { dial } = await room.enter(USER);
+    const { accepted } = await room.enter(USER);
     const asked = noteEnds(room, async () => {
       await room.clock.advanceAsync(5, 1);
       await connectPast(room);
       return undefined;
     });
     expect((await room.during(room.tracker.logout({ userId: USER, reason: 'logout' }))).ok).toBe(true);
-    expect(settlementOf(room, USER)).toMatchObject({ period: dial.period, reason: 'logout' });
-    expect(asked.map(({ epoch }) => epoch)).toEqual([dial.epoch, expect.any(Number)]);
-    expect(asked[1]?.epoch).toBeGreaterThan(dial.epoch);
+    expect(settlementOf(room, USER)).toMatchObject({ period: accepted.period, reason: 'logout' });
+    expect(asked.map(({ epoch }) => epoch)).toEqual([accepted.epoch, expect.any(Number)]);
+    expect(asked[1]?.epoch).toBeGreaterThan(accepted.epoch);
   });
 });

@@ -30,7 +30,7 @@ describe('users who linger when many time out together', () => {
     await room.clock.advanceAsync(TIMEOUT_MS - 2500);
     expect(await online(room)).toBe(CROWD);
     const back = await room.enter(1);
-    expect(back.dial.resumed).toBe(true);
+    expect(back.accepted.resumed).toBe(true);
     await room.clock.advanceAsync(2000);
     expect(await online(room)).toBe(1);
     expect(settlementOf(room, 2)).toMatchObject({ reason: 'timeout', logoutAt: proof + TIMEOUT_MS });

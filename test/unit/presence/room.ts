@@ -2,7 +2,7 @@ import { ObservedTime } from '../../../src/heartbeat/observed-time.ts';
 import { type ClientConnection, ConnectionManager, FakeClock } from '../../../src/index.ts';
 import type { LogFields } from '../../../src/logging/log.ts';
 import { Counters } from '../../../src/metrics/counters.ts';
-import type { Dial } from '../../../src/presence/api.ts';
+import type { AdmittedLogin } from '../../../src/presence/api.ts';
 import type { PresenceOptions } from '../../../src/presence/node/options.ts';
 import { PresenceTracker } from '../../../src/presence/node/tracker.ts';
 import { MemoryPresenceStore } from '../../../src/presence/store/memory/store.ts';
@@ -29,7 +29,7 @@ export type RoomOptions = Partial<
 export interface Player {
   readonly socket: FakeSocket;
   readonly connection: ClientConnection;
-  readonly dial: Dial;
+  readonly accepted: AdmittedLogin;
 }
 
 /** One node's presence on the in-process store and an SQL in memory, on a clock that stands still. */
@@ -44,8 +44,8 @@ export interface Room {
   during<Value>(work: Promise<Value>, limitMs?: number): Promise<Value>;
   /** Dials and opens the socket; throws where it is refused. */
   enter(userId: number, protocol?: ClientProtocol): Promise<Player>;
-  dial(userId: number): ReturnType<PresenceTracker['dial']>;
-  open(dial: Dial, protocol?: ClientProtocol): Player;
+  admit(userId: number): ReturnType<PresenceTracker['admit']>;
+  open(accepted: AdmittedLogin, protocol?: ClientProtocol): Player;
   status(userId: number): Promise<'online' | 'offline' | undefined>;
   /** Lets `ms` pass while the player pings each second. */
   play(player: Player, ms: number): Promise<void>;
@@ -59,7 +59,7 @@ export async function openRoom(options: RoomOptions = {}): Promise<Room> {
   const sessionPolicy = options.sessionPolicy ?? 'replace';
   const memory = new MemoryPresenceStore({
     ...{ clock, time, node: NODE, policy: sessionPolicy, maxConnectionsPerUser: 3 },
-    livelyLeftMs: 6000,
+    responsiveLeftMs: 6000,
     lastSeenTtlMs: options.lastSeenTtlMs ?? 86_400_000,
     feedLength: 1000,
   });
@@ -108,20 +108,20 @@ export async function openRoom(options: RoomOptions = {}): Promise<Room> {
   };
   manager.start();
   await during(tracker.start());
-  const dial: Room['dial'] = (userId) =>
-    tracker.dial({ userId, username: `玩家${userId}`, ip: '192.0.2.1', protocol: 'seed' });
+  const admit: Room['admit'] = (userId) =>
+    tracker.admit({ userId, username: `玩家${userId}`, ip: '192.0.2.1', protocol: 'seed' });
   const open: Room['open'] = (accepted, protocol = 'seed') => {
     const socket = new FakeSocket();
     const { userId, connectionId, epoch, period, resumed } = accepted;
     const registration = { userId, connectionId, epoch, period, resumed, ip: '192.0.2.1', protocol };
     const connection = manager.register({ ...registration, username: `玩家${userId}` }, socket);
     socket.attach(connection);
-    return { socket, connection, dial: accepted };
+    return { socket, connection, accepted };
   };
   return {
-    ...{ clock, tracker, manager, store, ledger, logged, during, dial, open },
+    ...{ clock, tracker, manager, store, ledger, logged, during, admit, open },
     async enter(userId, protocol) {
-      const accepted = await during(dial(userId));
+      const accepted = await during(admit(userId));
       if (!accepted.ok) throw new Error(accepted.error);
       return open(accepted.value, protocol);
     },

@@ -10,7 +10,7 @@ describe('[ST5] SQL is told again that a period is here', () => {
     await room.play(player, 55_000);
     expect(room.ledger.moves).toEqual([]);
     await room.play(player, 10_000);
-    const told = { userId: USER, period: player.dial.period };
+    const told = { userId: USER, period: player.accepted.period };
     expect(room.ledger.moves).toEqual([told]);
     await room.play(player, 60_000);
     expect(room.ledger.moves).toEqual([told, told]);

@@ -7,10 +7,10 @@ const PING = '{"type":"ping"}';
 describe('presence of one node: connections and linger', () => {
   it('[PR1] [PR2] the first connection opens a period, numbered in milliseconds, and the user is online', async () => {
     const room = await openRoom();
-    const { dial } = await room.enter(USER);
-    expect(dial).toMatchObject({ userId: USER, resumed: false, period: dial.epoch });
-    expect(dial.period).toBeGreaterThanOrEqual(Date.UTC(2026, 0, 1));
-    expect(dial.loginTime).toBe(dial.period);
+    const { accepted } = await room.enter(USER);
+    expect(accepted).toMatchObject({ userId: USER, resumed: false, period: accepted.epoch });
+    expect(accepted.period).toBeGreaterThanOrEqual(Date.UTC(2026, 0, 1));
+    expect(accepted.loginTime).toBe(accepted.period);
     const [user] = await room.during(room.tracker.read([USER]));
     expect(user).toMatchObject({ status: 'online', connections: 1, username: '玩家7', ip: '192.0.2.1' });
     expect(room.tracker.onlineCount()).toBe(1);
@@ -40,9 +40,9 @@ describe('presence of one node: connections and linger', () => {
     expect(player.socket.code).toBe(4100);
     expect(await room.status(USER)).toBe('offline');
     expect(settlementOf(room, USER)).toMatchObject({
-      period: player.dial.period,
+      period: player.accepted.period,
       reason: 'timeout',
-      loginAt: player.dial.loginTime,
+      loginAt: player.accepted.loginTime,
       lastSeenAt: proof,
       logoutAt: proof + 10_000,
     });
@@ -59,12 +59,12 @@ describe('presence of one node: connections and linger', () => {
     await room.clock.advanceAsync(9800, 10);
     expect(await room.status(USER)).toBe('online');
     const second = await room.enter(USER);
-    expect(second.dial).toMatchObject({
+    expect(second.accepted).toMatchObject({
       resumed: true,
-      period: first.dial.period,
-      loginTime: first.dial.loginTime,
+      period: first.accepted.period,
+      loginTime: first.accepted.loginTime,
     });
-    expect(second.dial.epoch).toBeGreaterThan(first.dial.epoch);
+    expect(second.accepted.epoch).toBeGreaterThan(first.accepted.epoch);
     await room.play(second, 30_000);
     expect(await room.status(USER)).toBe('online');
     expect(room.ledger.settlements).toEqual([]);
@@ -101,7 +101,7 @@ describe('presence of one node: connections and linger', () => {
     const older = await room.enter(USER);
     const newer = await room.enter(USER);
     expect(older.socket.code).toBe(4001);
-    expect(newer.dial).toMatchObject({ resumed: true, period: older.dial.period });
+    expect(newer.accepted).toMatchObject({ resumed: true, period: older.accepted.period });
     older.socket.end(4001);
     await room.play(newer, 15_000);
     expect(await room.status(USER)).toBe('online');
@@ -110,7 +110,7 @@ describe('presence of one node: connections and linger', () => {
 
   it('[PR3] [PR4] two simultaneous logins are accepted one after the other, and the newer socket stays', async () => {
     const room = await openRoom();
-    const [first, second] = await room.during(Promise.all([room.dial(USER), room.dial(USER)]));
+    const [first, second] = await room.during(Promise.all([room.admit(USER), room.admit(USER)]));
     if (!first.ok || !second.ok) throw new Error('refused');
     expect([first.value.resumed, second.value.resumed]).toEqual([false, true]);
     expect(second.value.epoch).toBeGreaterThan(first.value.epoch);
@@ -124,15 +124,17 @@ describe('presence of one node: connections and linger', () => {
 
   it('many simultaneous logins of many users share their calls', async () => {
     const room = await openRoom();
-    const dials = await room.during(Promise.all(Array.from({ length: 300 }, (_, index) => room.dial(index))));
-    expect(dials.every(({ ok }) => ok)).toBe(true);
+    const logins = await room.during(
+      Promise.all(Array.from({ length: 300 }, (_, index) => room.admit(index))),
+    );
+    expect(logins.every(({ ok }) => ok)).toBe(true);
     expect(room.store.calls.filter((call) => call === 'claim')).toHaveLength(1);
     expect(room.tracker.onlineCount()).toBe(300);
   });
 
   it('a login whose client left lingers, ends, and leaves nothing behind', async () => {
     const room = await openRoom();
-    const accepted = await room.during(room.dial(USER));
+    const accepted = await room.during(room.admit(USER));
     if (!accepted.ok) throw new Error('refused');
     room.tracker.abandon(accepted.value);
     room.tracker.abandon(accepted.value);
@@ -148,7 +150,7 @@ describe('presence of one node: connections and linger', () => {
     for (let round = 0; round < 3; round += 1) {
       const player = await room.enter(USER);
       const again = await room.enter(USER);
-      epochs.push(player.dial.epoch, again.dial.epoch);
+      epochs.push(player.accepted.epoch, again.accepted.epoch);
       await room.during(room.tracker.logout({ userId: USER, reason: 'logout' }));
       await room.clock.advanceAsync(70_000, 100);
       room.clock.stepWall(-8 * 3_600_000);
@@ -218,10 +220,10 @@ describe('session policies', () => {
   it('[PR4] reject: refused while a socket lives, but not while the user lingers', async () => {
     const room = await openRoom({ sessionPolicy: 'reject' });
     const player = await room.enter(USER);
-    expect(await room.during(room.dial(USER))).toEqual({ ok: false, error: 'session-exists' });
+    expect(await room.during(room.admit(USER))).toEqual({ ok: false, error: 'session-exists' });
     player.socket.end();
     const back = await room.enter(USER);
-    expect(back.dial.resumed).toBe(true);
+    expect(back.accepted.resumed).toBe(true);
     expect(room.manager.connectionsOf(USER)).toEqual([back.connection]);
   });
 
@@ -229,14 +231,14 @@ describe('session policies', () => {
     const room = await openRoom({ sessionPolicy: 'reject' });
     const player = await room.enter(USER);
     const login = await room.during(room.tracker.login({ userId: USER, ip: '' }));
-    expect(login).toEqual({ ok: true, value: { loginTime: player.dial.loginTime, resumed: true } });
+    expect(login).toEqual({ ok: true, value: { loginTime: player.accepted.loginTime, resumed: true } });
     expect(player.socket.code).toBeUndefined();
   });
 
   it('[PR4] multi: up to N side by side, the next is refused, and the user is online while one lives', async () => {
     const room = await openRoom({ sessionPolicy: 'multi' });
     const players = [await room.enter(USER), await room.enter(USER), await room.enter(USER)];
-    expect(await room.during(room.dial(USER))).toEqual({ ok: false, error: 'session-exists' });
+    expect(await room.during(room.admit(USER))).toEqual({ ok: false, error: 'session-exists' });
     expect(players.map(({ socket }) => socket.code)).toEqual([undefined, undefined, undefined]);
     players[0]?.socket.end();
     players[1]?.socket.end();
@@ -244,7 +246,7 @@ describe('session policies', () => {
     expect((await room.during(room.tracker.read([USER])))[0]?.connections).toBe(1);
     for (const last of players.slice(2)) await room.play(last, 20_000);
     expect(await room.status(USER)).toBe('online');
-    expect((await room.enter(USER)).dial.resumed).toBe(true);
+    expect((await room.enter(USER)).accepted.resumed).toBe(true);
   });
 
   it('[PR4] more than 5 take-overs in 60 s: the newcomer is refused, the holder stays', async () => {
@@ -252,13 +254,13 @@ describe('session policies', () => {
     await room.enter(USER);
     for (let count = 0; count < 5; count += 1) await room.enter(USER);
     const [holder] = room.manager.connectionsOf(USER);
-    expect(await room.during(room.dial(USER))).toEqual({ ok: false, error: 'session-flapping' });
+    expect(await room.during(room.admit(USER))).toEqual({ ok: false, error: 'session-flapping' });
     expect(holder?.isOpen).toBe(true);
     for (let second = 0; second < 61; second += 1) {
       await room.clock.advanceAsync(1000, 50);
       holder?.message('{"type":"ping"}');
     }
-    expect((await room.during(room.dial(USER))).ok).toBe(true);
+    expect((await room.during(room.admit(USER))).ok).toBe(true);
   });
 
   it('[PR4] the take-over of a responsive socket counts, that of a silent one does not', async () => {
@@ -273,18 +275,18 @@ describe('session policies', () => {
       await room.clock.advanceAsync(3_900, 50);
     }
     await room.enter(USER);
-    expect(await room.during(room.dial(USER))).toEqual({ ok: false, error: 'session-flapping' });
+    expect(await room.during(room.admit(USER))).toEqual({ ok: false, error: 'session-flapping' });
   });
 
   it('[PR4] reject: a silent socket is closed with 4001 and blocks nobody, whatever proves life by HTTP', async () => {
     const room = await openRoom({ sessionPolicy: 'reject' });
     const player = await room.enter(USER);
     await room.clock.advanceAsync(3_900, 50);
-    expect(await room.during(room.dial(USER))).toEqual({ ok: false, error: 'session-exists' });
+    expect(await room.during(room.admit(USER))).toEqual({ ok: false, error: 'session-exists' });
     await room.clock.advanceAsync(100, 50);
     await room.during(room.tracker.heartbeat(USER));
     const back = await room.enter(USER);
-    expect(back.dial.resumed).toBe(true);
+    expect(back.accepted.resumed).toBe(true);
     expect(player.socket.code).toBe(4001);
     expect(room.manager.connectionsOf(USER)).toEqual([back.connection]);
   });
@@ -292,6 +294,6 @@ describe('session policies', () => {
   it('[PR4] reconnecting after the end of a socket is no take-over', async () => {
     const room = await openRoom();
     for (let count = 0; count < 12; count += 1) (await room.enter(USER)).socket.end();
-    expect((await room.during(room.dial(USER))).ok).toBe(true);
+    expect((await room.during(room.admit(USER))).ok).toBe(true);
   });
 });

@@ -26,7 +26,7 @@ function room(changed: Partial<ReconcilerOptions['store']> = {}) {
   const reconciler = new Reconciler({
     ...{ store, clock, log: silentLog, node: 'me#2', heartbeatTimeoutMs: 10_000, periodsRetentionDays: 90 },
     presenceKnows: (rows) => Promise.resolve(rows.map(() => false)),
-    isCrowded: () => false,
+    hasBurst: () => false,
     onSettled: (duties) => void settled.push(...duties.map(({ userId }) => userId)),
   });
   return { clock, asked, settled, reconciler };

@@ -16,7 +16,7 @@ describe('Reconciler', () => {
   let store: UserStore;
   let reconciler: Reconciler;
   let settled: Duty[];
-  let crowded: boolean;
+  let burst: boolean;
   /** Whether another node has the reconciler's lock. */
   let isLocked: boolean;
   /** Users whose periods presence knows; `undefined`: it does not answer. */
@@ -30,7 +30,7 @@ describe('Reconciler', () => {
     store = await openStore({ ...database.options, unknownUsers: 'create' });
     known = new Set();
     settled = [];
-    crowded = false;
+    burst = false;
     isLocked = false;
     const lock = store.withReconcilerLock.bind(store);
     store.withReconcilerLock = (work) => (isLocked ? Promise.resolve(false) : lock(work));
@@ -40,7 +40,7 @@ describe('Reconciler', () => {
         known === undefined
           ? Promise.reject(new Error('presence is away'))
           : Promise.resolve(rows.map(({ userId }) => known?.has(userId) === true)),
-      isCrowded: () => crowded,
+      hasBurst: () => burst,
       clock,
       log: silentLog,
       node: 'me#2',
@@ -156,7 +156,7 @@ describe('Reconciler', () => {
     await open(1, start - 60_000);
     await reconciler.start();
     await clock.advanceAsync(16_000, 100);
-    crowded = true;
+    burst = true;
     // The pass at 20 s waits for 2 s.
     await clock.advanceAsync(5900, 100);
     expect(settled).toEqual([]);

@@ -147,27 +147,27 @@ describe('Settler', () => {
     };
     settler.start();
     await clock.advanceAsync(500);
-    expect([settles, settled.length, waiting.length, settler.isCrowded]).toEqual([3, 1500, 3, true]);
+    expect([settles, settled.length, waiting.length, settler.hasBurst]).toEqual([3, 1500, 3, true]);
     for (let batch = 0; batch < 5; batch += 1) {
       waiting.shift()?.();
       await clock.advanceAsync(500);
     }
     expect([settles, settled.length, queue.given.size]).toEqual([5, 2500, 0]);
-    expect(settler.isCrowded).toBe(false);
-    // A lane that ran dry comes again with the next crowd.
+    expect(settler.hasBurst).toBe(false);
+    // A worker that ran dry starts again with the next burst.
     queue.add(...Array.from({ length: 1500 }, (_, n) => duty({ userId: n + 1, period: 2_000_000 })));
     settler.wake();
     await clock.advanceAsync(500);
-    expect([settles, settler.isCrowded]).toEqual([8, true]);
+    expect([settles, settler.hasBurst]).toEqual([8, true]);
     for (let batch = 0; batch < 3; batch += 1) {
       waiting.shift()?.();
       await clock.advanceAsync(500);
     }
-    expect(settler.isCrowded).toBe(false);
+    expect(settler.hasBurst).toBe(false);
   });
 
   test('[ST3] logouts come before settlements, but not for ever', async () => {
-    queue.crowded = true;
+    queue.burst = true;
     queue.add(duty({ userId: 1 }));
     settler.start();
     await clock.advanceAsync(900, 5);
@@ -178,7 +178,7 @@ describe('Settler', () => {
     settler.wake();
     await clock.advanceAsync(500, 5);
     expect(settled).toHaveLength(1);
-    queue.crowded = false;
+    queue.burst = false;
     await clock.advanceAsync(100, 5);
     expect(settled).toHaveLength(2);
   });

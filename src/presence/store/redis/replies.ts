@@ -17,7 +17,7 @@ export type ReapReply = readonly [ghosts: number, nextDeathMs: number, ...ended:
 
 /** What `renew.lua` answers: restore, users online, world, number of foreign keys, these, then user and loss by turns. */
 export function parseRenewAnswer(reply: readonly (number | string)[]): RenewAnswer {
-  const [restore, onlineCount, birth, foreignCount = 0, ...rest] = reply;
+  const [restore, onlineCount, world, foreignCount = 0, ...rest] = reply;
   const foreign = rest.slice(0, Number(foreignCount)).map(String);
   const flat = rest.slice(foreign.length);
   const losses: Loss[] = [];
@@ -26,7 +26,7 @@ export function parseRenewAnswer(reply: readonly (number | string)[]): RenewAnsw
   }
   return {
     restore: restore === 1,
-    world: String(birth),
+    world: String(world),
     onlineCount: Number(onlineCount),
     losses,
     foreign,

@@ -44,12 +44,12 @@ export interface RedisStoreOptions extends WorldRules {
   readonly timelineTtlMs: number;
   /** Wall clock, for the age of duties. */
   readonly now: () => number;
-  /** Told as each script is sent; what it answers is told whether a reply came. */
+  /** Called as each script is sent. The caller then calls its answer with whether a reply came. */
   readonly sent?: (name: ScriptName) => (answered: boolean) => void;
 }
 
-/** Users in one claim that are a crowd. */
-const CROWD = MAX_BATCH / 2;
+/** A claim of so many users counts as a burst. */
+const BURST = MAX_BATCH / 2;
 /** What `end.lua` takes for "a block stays as it is". */
 const LEAVE_BLOCK = -1;
 const encodeClaim = encoder(CLAIM);
@@ -72,9 +72,9 @@ export class RedisPresenceStore implements PresenceStore {
   /** Frames to them. */
   readonly post: RedisPost;
   /** The world of the newest renewal: what is restated, is restated in it. */
-  #birth: string | undefined;
+  #world: string | undefined;
   /** Claims of many users that are under way. */
-  #crowds = 0;
+  #bursts = 0;
 
   constructor(options: RedisStoreOptions) {
     this.#options = options;
@@ -92,34 +92,34 @@ export class RedisPresenceStore implements PresenceStore {
     const acknowledged = request.acknowledged.flatMap(({ userId, rev }) => [userId, rev]);
     const reply = (await this.#run('renew', [
       request.highestEpoch,
-      request.restored ? (this.#birth ?? '*') : '',
-      this.#birth?.split(':')[2] ?? 0,
+      request.restored ? (this.#world ?? '*') : '',
+      this.#world?.split(':')[2] ?? 0,
       ...acknowledged,
     ])) as (number | string)[];
     const answer = parseRenewAnswer(reply);
-    this.#birth = answer.world;
+    this.#world = answer.world;
     return answer;
   }
 
-  get isCrowded(): boolean {
-    return this.#crowds > 0;
+  get hasBurst(): boolean {
+    return this.#bursts > 0;
   }
 
   async claim(batch: readonly Claim[]): Promise<readonly ClaimAnswer[]> {
-    const isCrowd = batch.length >= CROWD;
-    if (isCrowd) this.#crowds += 1;
+    const isBurst = batch.length >= BURST;
+    if (isBurst) this.#bursts += 1;
     try {
       return await this.#claim(batch);
     } finally {
-      if (isCrowd) this.#crowds -= 1;
+      if (isBurst) this.#bursts -= 1;
     }
   }
 
   async #claim(batch: readonly Claim[]): Promise<readonly ClaimAnswer[]> {
-    const { policy, maxConnectionsPerUser, livelyLeftMs } = this.#options;
+    const { policy, maxConnectionsPerUser, responsiveLeftMs } = this.#options;
     // One text: a client library works long on thousands of arguments.
     const claims = JSON.stringify(batch.map(encodeClaim));
-    const args = [policy, maxConnectionsPerUser, claims, livelyLeftMs];
+    const args = [policy, maxConnectionsPerUser, claims, responsiveLeftMs];
     return ((await this.#run('claim', args)) as string[]).map(parseClaimAnswer);
   }
 

@@ -1,7 +1,7 @@
 -- acknowledge: duties that are settled. Rules ST1, ST6.
 -- ARGV[6] a JSON array of [stream id, user, period], all of them text
 
--- Where all that waits of a user is the period that ended last, and no newer one was opened, nothing else need be read.
+-- If the only duty of a user is the period that ended last, and no newer one is open, nothing else must be read.
 local function forget_newest(user, period)
   local key = user_key(user)
   local f = call('HMGET', key, 'un', 'last', 'per', 'epoch', 'block')

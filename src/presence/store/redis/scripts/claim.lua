@@ -1,11 +1,11 @@
 -- claim: what a node holds of each user, stated. Rules PR1–PR7, HB1.
--- ARGV[6] policy   ARGV[7] LINGXI_MAX_CONNECTIONS_PER_USER   ARGV[9] what is left of the deadline of a lively socket, ms
+-- ARGV[6] policy   ARGV[7] LINGXI_MAX_CONNECTIONS_PER_USER   ARGV[9] what is left of the deadline of a responsive socket, ms
 -- ARGV[8] the claims: a JSON array of arrays, each the list CLAIM
 -- Answers one text for each: its kind, and after opened or joined the list ACCEPTED, after ended the list ENDED
 
 local OPENING_MS = 1500
-local MAX_TAKEOVERS, FLAPPING_WINDOW_MS, LIVELY_MS = 5, 60000, 3000
-local policy, max_connections, lively_left = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[9])
+local MAX_TAKEOVERS, FLAPPING_WINDOW_MS, RESPONSIVE_MS = 5, 60000, 3000
+local policy, max_connections, responsive_left = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[9])
 local claims = cjson.decode(ARGV[8])
 local answers = {}
 
@@ -72,7 +72,7 @@ local function is_taken(r, c)
   return false
 end
 
--- What a login is told. One whose answer was lost, or that takes an opening up, has the period's row to write.
+-- The answer to a login. If an earlier answer was lost, or the login takes over an opening, it must write the row.
 local function accepted(r)
   local kind = r.recorded and 'joined' or 'opened'
   return kind .. ',' .. format_accepted({ period = r.period, epoch = r.epoch, login_time = r.login, unsettled = newest_unsettled(r) })
@@ -97,9 +97,9 @@ local function refusal(r, c)
   for other, h in pairs(r.holds) do
     if other ~= node then
       local entry = node_entry(other)
-      local lives = entry and observed - entry.seen < LIVELY_MS
+      local lives = entry and observed - entry.seen < RESPONSIVE_MS
       -- Silent or not, it takes one of the places that a user has under multi.
-      if lives and (policy == 'multi' or h.socket_until - observed > lively_left) then rivals = rivals + h.sockets end
+      if lives and (policy == 'multi' or h.socket_until - observed > responsive_left) then rivals = rivals + h.sockets end
     end
   end
   if rivals == 0 then return nil end
@@ -120,7 +120,7 @@ end
 
 local function login(r, c)
   if r.block > observed then return 'blocked' end
-  -- SQL knows a later period: a failover has brought this opening back, and what came of it is told there.
+  -- SQL knows a later period: a failover has brought this opening back, and SQL knows its outcome.
   if not r.recorded and r.held > 0 and r.period < c.floor then
     for n in pairs(r.holds) do drop_hold(r, n) end
     forget_opening(r)

@@ -1,6 +1,6 @@
 -- nodes: who takes part, for the operator; changes nothing. Rules PR8, DR1.
 -- Answers for each node: name, age in ms of its last sign of life (-1: it lost its lease for good), the observed time of
--- that sign (empty where it renewed no lease in this world), users whom it holds, what it announced of itself
+-- that sign (empty where it renewed no lease in this world), users that it holds, what it announced of itself
 
 local answers = {}
 

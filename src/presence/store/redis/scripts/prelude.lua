@@ -81,7 +81,7 @@ local function call(command, key, ...)
   return answer
 end
 
--- Who is in which set, as the script leaves it: said at its end in one command a set, where a crowd comes or goes.
+-- The changes of each set. The script makes them at its end with one command per set: many users come or go at once.
 local members = {}
 local function put(key, id)
   members[key] = members[key] or {}
@@ -111,18 +111,18 @@ end
 
 local time = redis.call('TIME')
 local wall = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local world = call('HMGET', WORLD, 'clock', 'reading', 'high', 'run', 'birth')
+local world = call('HMGET', WORLD, 'clock', 'reading', 'high', 'run', 'start')
 local clock, reading = tonumber(world[1]), tonumber(world[2])
 local known_world = clock ~= nil and reading ~= nil and tonumber(world[5]) ~= nil
 local observed = known_world and clock + math.max(0, math.min(MAX_CHARGED_MS, wall - reading)) or wall
 local high = tonumber(world[3]) or 0
-local birth = tonumber(world[5]) or observed
-local function is_young(for_ends) return observed < birth + YOUNG_MS + (for_ends and LOGINS_FIRST_MS or 0) end
+local world_start = tonumber(world[5]) or observed
+local function is_young(for_ends) return observed < world_start + YOUNG_MS + (for_ends and LOGINS_FIRST_MS or 0) end
 local function keep_clock()
   -- A stall is no time in which a node could have restored what it holds: the young window begins anew.
-  if known_world and wall - reading > MAX_CHARGED_MS and clock < birth + YOUNG_MS then
-    birth = observed
-    call('HSET', WORLD, 'birth', num(birth))
+  if known_world and wall - reading > MAX_CHARGED_MS and clock < world_start + YOUNG_MS then
+    world_start = observed
+    call('HSET', WORLD, 'start', num(world_start))
   end
   call('HSET', WORLD, 'clock', num(observed), 'reading', num(wall))
 end
@@ -332,7 +332,7 @@ local function end_period(r, reason, logout, holder, note)
   -- What else the record has, it had before.
   call('HSET', user_key(r.id), 'rec', '0', 'proof', proof, 'till', num(r.till), 'last', r.f.last, 'un', with_unsettled(r))
   change(r, 'offline', reason, logout, holder, note)
-  -- One field: seven would be seven more texts for each reader of a crowd's.
+  -- One field. Seven fields would give seven more texts for each user that a script reads.
   local duty = format_duty({
     user_id = r.id, period = r.period, login_at = r.login, logout_at = logout, last_seen_at = r.proof, reason = reason, node = holder,
   })
@@ -363,7 +363,7 @@ local function lose(n, id, rev, reason)
   call('HSET', lost_key(n), id, num(rev) .. '|' .. reason)
   if told[n] or not settings[4] then return end
   told[n] = true
-  -- Pub/sub ignores the database: the channel names it. Who may not publish is told by the renewal alone.
+  -- Pub/sub ignores the database, so the channel names it. A node that may not publish learns its losses by the renewal.
   redis.pcall('PUBLISH', prefix .. 'lingxi:' .. settings[4] .. ':lost:' .. n, id)
 end
 

@@ -1,5 +1,5 @@
--- unstated: users whom this node holds by statements up to a revision. Rule PR11: after all was restated, what a failover
--- brought back and the node does not know.
+-- unstated: users that this node holds by statements up to a revision. After the node has restated everything, these are
+-- the users that a failover brought back and that the node does not know (rule PR11).
 -- ARGV[6] rev   ARGV[7] cursor   ARGV[8] users looked at, about
 -- Answers the next cursor (0: that was all), then the users.
 

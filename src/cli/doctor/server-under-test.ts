@@ -16,7 +16,7 @@ export interface Welcome {
   readonly shown: string;
 }
 
-interface PatientOptions {
+interface ServerUnderTestOptions {
   readonly api: Api;
   readonly wsUrl: string;
   readonly clock: Clock;
@@ -31,7 +31,7 @@ export const SOON_MS = 2000;
 const POLL_MS = 25;
 
 /** The server under test, with two test users and the facts learned so far. */
-export class Patient {
+export class ServerUnderTest {
   readonly api: Api;
   readonly wsUrl: string;
   readonly clock: Clock;
@@ -45,7 +45,7 @@ export class Patient {
   keepsRecords = true;
   readonly #open = new Set<SocketClient>();
 
-  constructor(options: PatientOptions) {
+  constructor(options: ServerUnderTestOptions) {
     this.api = options.api;
     this.wsUrl = options.wsUrl;
     this.clock = options.clock;
