@@ -1,0 +1,63 @@
+import { sleep } from '../support/ports.ts';
+import { requireDescriptors } from './descriptors.ts';
+import { measureFloor } from './floor.ts';
+import { doneRow, limitRow } from './limit.ts';
+import { withLibrary, withLoad } from './processes.ts';
+import { bounded, plain, type Row, shown } from './rows.ts';
+import type { Settings } from './settings.ts';
+import { floorRows } from './to-users.ts';
+
+const AT_ONCE = 500;
+const CONNECTIONS = 10_000;
+/** Users in a load process of their own, which the broadcast hardly keeps busy: their heartbeats and messages are timed. */
+const OTHERS = 50;
+const OTHERS_PER_SECOND = 200;
+const EVERY_MS = 500;
+const FLOOR_RATIO = 1.25;
+const DELAY_MS = 20;
+const ARRIVAL_MS = 1_000;
+
+/** B5: broadcasts, and what waits for them meanwhile. */
+export async function measureBroadcast(settings: Settings): Promise<readonly Row[]> {
+  const { runtime, sendingSeconds: seconds } = settings;
+  const users = settings.users(CONNECTIONS);
+  requireDescriptors(users + OTHERS);
+  const floor = await measureFloor({ users, seconds, everyMs: EVERY_MS });
+  const times = Math.max(1, Math.floor((seconds * 1000) / EVERY_MS));
+  return withLibrary(runtime, (library, server) =>
+    withLoad((receivers) =>
+      withLoad(async (timed) => {
+        await receivers.call('open', { ...server, first: 1, count: users, atOnce: AT_ONCE });
+        const first = users + 1;
+        await timed.call('open', { ...server, first, count: OTHERS, atOnce: OTHERS, protocol: 'lingxi.v1' });
+        const run = async (broadcasts: number) => {
+          await Promise.all([receivers.call('forget'), timed.call('forget')]);
+          const others = { first, users: OTHERS, perSecond: OTHERS_PER_SECOND };
+          const [sent, pongs] = await Promise.all([
+            library.call('broadcast', { times: broadcasts, everyMs: EVERY_MS, seconds, others }),
+            timed.call('ping', { perSecond: OTHERS_PER_SECOND, seconds }),
+          ]);
+          await sleep(ARRIVAL_MS);
+          const [crowd, few] = await Promise.all([receivers.call('received'), timed.call('received')]);
+          return { sent, pongs, arrived: crowd.frames, load: crowd, sends: few.latency };
+        };
+        const without = await run(0);
+        const during = await run(times);
+        const name = `B5 ${runtime}, ${users + OTHERS} connections`;
+        const micros = ((during.sent.cpuMs - without.sent.cpuMs) * 1000) / during.sent.taken;
+        const delays = { atMost: DELAY_MS, unit: ' ms', digits: 1 };
+        return [
+          ...floorRows(name, micros, { floor, ratio: FLOOR_RATIO }),
+          doneRow(`${name}, ${times} broadcasts`, times * users, during.arrived),
+          limitRow(name, during.sent, { ms: during.sent.ms, cpuMs: during.load.cpuMs }),
+          plain(`${name}: heartbeats, without broadcasts`, shown(without.pongs)),
+          plain(`${name}: heartbeats`, shown(during.pongs)),
+          bounded(`${name}: the latest heartbeat`, during.pongs.max, delays),
+          plain(`${name}: other sends, without broadcasts`, shown(without.sends)),
+          plain(`${name}: other sends`, shown(during.sends)),
+          bounded(`${name}: the latest of the other sends`, during.sends.max, delays),
+        ];
+      }),
+    ),
+  );
+}

@@ -1,0 +1,110 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+
+/** What a helper process can do: each command takes one object of JSON and answers one. */
+export type Commands = Readonly<Record<string, (args: never) => unknown>>;
+
+/** A process that does what it is asked over its standard input, one JSON a line. It ends with its parent. */
+export interface Helper<C extends Commands> {
+  readonly pid: number;
+  /** Rejects with the helper's sentence, or with how it ended. */
+  call<K extends keyof C & string>(name: K, ...args: Parameters<C[K]>): Promise<Awaited<ReturnType<C[K]>>>;
+  stop(): Promise<void>;
+}
+
+interface Waiting {
+  readonly resolve: (answer: unknown) => void;
+  readonly reject: (error: Error) => void;
+}
+
+const KEPT_CHARACTERS = 2_000;
+/** Longer than any command takes; a server that hangs makes it pass. */
+const LIMIT_MS = 180_000;
+
+export function startHelper<C extends Commands>(
+  name: string,
+  command: readonly string[],
+  options: { readonly cwd?: string; readonly env?: NodeJS.ProcessEnv } = {},
+): Helper<C> {
+  const [program = '', ...args] = command;
+  const child = spawn(program, args, { ...options, stdio: ['pipe', 'pipe', 'pipe'] });
+  const waiting = new Map<number, Waiting>();
+  let last = 0;
+  let said = '';
+  let end: string | undefined;
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    said = (said + text).slice(-KEPT_CHARACTERS);
+  });
+  const ended = whenEnded(child).then((how) => {
+    end = `${name} ended (${how})${said === '' ? '' : `: ${said.trim()}`}`;
+    for (const { reject } of waiting.values()) reject(new Error(end));
+    waiting.clear();
+  });
+  child.stdin.on('error', () => undefined);
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    if (!line.startsWith('{')) return;
+    const { id, answer, error } = JSON.parse(line) as { id: number; answer?: unknown; error?: string };
+    const caller = waiting.get(id);
+    waiting.delete(id);
+    if (error === undefined) caller?.resolve(answer);
+    else caller?.reject(new Error(error));
+  });
+  return {
+    pid: child.pid ?? -1,
+    call: (command, ...[args]) =>
+      new Promise((resolve, reject) => {
+        if (end !== undefined) return reject(new Error(end));
+        last += 1;
+        const id = last;
+        const limit = setTimeout(() => {
+          waiting.delete(id);
+          reject(
+            new Error(`${name} did not do "${command}" within ${LIMIT_MS / 1000} s: the server may hang`),
+          );
+        }, LIMIT_MS);
+        waiting.set(id, {
+          resolve(answer) {
+            clearTimeout(limit);
+            (resolve as (answer: unknown) => void)(answer);
+          },
+          reject(error) {
+            clearTimeout(limit);
+            reject(error);
+          },
+        });
+        child.stdin.write(`${JSON.stringify({ id, command, args })}\n`);
+      }),
+    async stop() {
+      child.kill('SIGKILL');
+      await ended;
+    },
+  };
+}
+
+/** The other side: does what stands on standard input, and ends with it. `leave` is called before. */
+export function serveCommands(commands: Commands, leave: () => void = () => undefined): void {
+  const table = commands as Readonly<Record<string, (args: unknown) => unknown>>;
+  const input = createInterface({ input: process.stdin });
+  input.on('line', (line) => {
+    const { id, command, args } = JSON.parse(line) as { id: number; command: string; args: unknown };
+    const answered = (result: object): void =>
+      void process.stdout.write(`${JSON.stringify({ id, ...result })}\n`);
+    Promise.resolve()
+      .then(() => table[command]?.(args))
+      .then(
+        (answer) => answered({ answer: answer ?? {} }),
+        (error: unknown) => answered({ error: error instanceof Error ? error.message : String(error) }),
+      );
+  });
+  input.on('close', () => {
+    leave();
+    process.exit(0);
+  });
+}
+
+function whenEnded(child: ChildProcess): Promise<string> {
+  return new Promise((resolve) => {
+    child.once('error', (error) => resolve(error.message));
+    child.once('close', (code, signal) => resolve(signal ?? `exit code ${code ?? '?'}`));
+  });
+}

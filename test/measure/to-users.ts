@@ -1,0 +1,75 @@
+import { sleep } from '../support/ports.ts';
+import { requireDescriptors } from './descriptors.ts';
+import { measureFloor } from './floor.ts';
+import { doneRow, limitRow } from './limit.ts';
+import { withLibrary, withLoad } from './processes.ts';
+import { bounded, plain, type Row, shown } from './rows.ts';
+import type { Settings } from './settings.ts';
+
+/** Handshakes in progress while the receivers connect. */
+const AT_ONCE = 500;
+const USERS = 5_000;
+const FLOOR_RATIO = 1.5;
+const LATENCY_MS = 5;
+const SHARE_OF_CAPACITY = 0.1;
+/** What is on its way arrives within it. */
+const ARRIVAL_MS = 500;
+/** Clocks of two processes on one machine differ by less. */
+const CLOCK_SLACK_MS = 0.5;
+
+/** B4: `sendToUser` to random users, from the program that embeds the gateway. */
+export async function measureToUsers(settings: Settings): Promise<readonly Row[]> {
+  const { runtime, sendingSeconds: seconds } = settings;
+  const users = settings.users(USERS);
+  requireDescriptors(users);
+  const floor = await measureFloor({ users, seconds });
+  return withLibrary(runtime, (library, server) =>
+    withLoad(async (load) => {
+      await load.call('open', { ...server, first: 1, count: users, atOnce: AT_ONCE });
+      await load.call('forget');
+      const flood = await library.call('flood', { users, seconds });
+      await sleep(ARRIVAL_MS);
+      const flooded = await load.call('received');
+      const perSecond = Math.max(1, Math.round(((flood.taken * 1000) / flood.ms) * SHARE_OF_CAPACITY));
+      await load.call('forget');
+      const steady = await library.call('steady', { users, seconds, perSecond });
+      await sleep(ARRIVAL_MS);
+      const { frames, latency } = await load.call('received');
+      if (latency.min < -CLOCK_SLACK_MS)
+        throw new Error(
+          `a message arrived ${-latency.min} ms before it was sent: the clock of the machine was set`,
+        );
+      const name = `B4 ${runtime}, ${users} connections`;
+      const micros = (flood.cpuMs * 1000) / flood.taken;
+      return [
+        ...floorRows(name, micros, { floor, ratio: FLOOR_RATIO }),
+        plain(`${name}: messages a second, as fast as it can`, Math.round((flood.taken * 1000) / flood.ms)),
+        plain(`${name}: dropped meanwhile because a send queue was full`, flood.asked - flood.taken),
+        doneRow(`${name}, as fast as it can`, flood.taken, flooded.frames),
+        limitRow(name, flood, { ms: flood.ms, cpuMs: flooded.cpuMs }),
+        doneRow(`${name}, ${perSecond}/s`, steady.asked, frames),
+        plain(`${name}, ${perSecond}/s: from the intended time to the arrival`, shown(latency)),
+        bounded(`${name}, ${perSecond}/s: 99 % of these`, latency.p99, {
+          atMost: LATENCY_MS,
+          unit: ' ms',
+          digits: 1,
+        }),
+      ];
+    }),
+  );
+}
+
+/** CPU of a delivery, beside the program that makes the system calls alone. */
+export function floorRows(
+  name: string,
+  micros: number,
+  beside: { readonly floor: number | undefined; readonly ratio: number },
+): readonly Row[] {
+  const what = `${name}: CPU of the server a delivery`;
+  if (beside.floor === undefined)
+    return [plain(what, `${micros.toFixed(1)} µs`), plain(`${name}: × floor`, 'not measured: no C compiler')];
+  return [
+    plain(what, `${micros.toFixed(1)} µs; floor ${beside.floor.toFixed(1)} µs`),
+    bounded(`${name}: × floor`, micros / beside.floor, { atMost: beside.ratio, unit: '', digits: 2 }),
+  ];
+}
