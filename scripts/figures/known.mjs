@@ -116,6 +116,12 @@ const MEASURED = [
     '10,000 users who time out at once',
     /^(users who timed out|from the first of their deadlines|offline in Redis after|rows settled in PostgreSQL|all settled after) /,
   ),
+  ...onEachRuntime('B3', 'Logins'),
+  ...onEachRuntime('B4', 'Messages to random users, sent by the library'),
+  ...onEachRuntime('B5', 'Broadcasts, sent by the library'),
+  ...onEachRuntime('B6', 'Messages by HTTP, 100 in a request'),
+  ...onEachRuntime('B9', 'Messages from one node to users on another'),
+  ...onEachRuntime('B13', 'Messages by HTTP, one in a request'),
 ];
 
 const HOSTILE = [
@@ -133,6 +139,14 @@ export const KNOWN = [
 
 function figure(id, title, line) {
   return { id, title, line };
+}
+
+/** Lines of `npm run measure` begin with the name of the measurement and the runtime of the server. */
+function onEachRuntime(name, title) {
+  return [
+    figure(`${name}-bun`, `${name}: ${title}, on Bun`, new RegExp(`^${name} bun, `)),
+    figure(`${name}-node`, `${name}: ${title}, on Node`, new RegExp(`^${name} node, `)),
+  ];
 }
 
 function block(id, title, ends) {

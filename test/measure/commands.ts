@@ -9,6 +9,8 @@ export interface Helper<C extends Commands> {
   readonly pid: number;
   /** Rejects with the helper's sentence, or with how it ended. */
   call<K extends keyof C & string>(name: K, ...args: Parameters<C[K]>): Promise<Awaited<ReturnType<C[K]>>>;
+  /** How it ended, as a sentence; undefined while it runs. */
+  end(): string | undefined;
   stop(): Promise<void>;
 }
 
@@ -23,11 +25,10 @@ const LIMIT_MS = 180_000;
 
 export function startHelper<C extends Commands>(
   name: string,
-  command: readonly string[],
+  program: readonly string[],
   options: { readonly cwd?: string; readonly env?: NodeJS.ProcessEnv } = {},
 ): Helper<C> {
-  const [program = '', ...args] = command;
-  const child = spawn(program, args, { ...options, stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = spawn(program[0] ?? '', program.slice(1), { ...options, stdio: ['pipe', 'pipe', 'pipe'] });
   const waiting = new Map<number, Waiting>();
   let last = 0;
   let said = '';
@@ -74,6 +75,7 @@ export function startHelper<C extends Commands>(
         });
         child.stdin.write(`${JSON.stringify({ id, command, args })}\n`);
       }),
+    end: () => end,
     async stop() {
       child.kill('SIGKILL');
       await ended;

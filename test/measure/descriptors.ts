@@ -10,8 +10,8 @@ export function hardLimitIn(limits: string): number | undefined {
   return hard === undefined ? undefined : Number(hard);
 }
 
-/** Throws a sentence where one process here may not open so many sockets. */
-export function requireDescriptors(sockets: number): void {
+/** Throws a sentence where one process here may not open the sockets of so many users, and so many more. */
+export function requireDescriptors(users: number, more = 0): void {
   let text: string;
   try {
     text = readFileSync('/proc/self/limits', 'utf8');
@@ -19,9 +19,11 @@ export function requireDescriptors(sockets: number): void {
     return; // A system without /proc: the server and the load say it themselves.
   }
   const limit = hardLimitIn(text);
-  const needed = sockets + BESIDE_SOCKETS;
-  if (limit !== undefined && limit < needed)
-    throw new Error(
-      `${sockets} connections need ${needed} descriptors in one process, and this system allows ${limit}: raise the limit (ulimit -Hn), or give --users ${Math.max(1, limit - BESIDE_SOCKETS)}.`,
-    );
+  const beside = more + BESIDE_SOCKETS;
+  if (limit === undefined || limit >= users + beside) return;
+  const needed = `${users} users need ${users + beside} descriptors in one process, and this system allows ${limit}`;
+  const possible = limit - beside;
+  throw new Error(
+    `${needed}: raise the limit (ulimit -Hn)${possible > 0 ? `, or give --users ${possible}` : ''}.`,
+  );
 }

@@ -41,6 +41,8 @@ export async function measureFloor(plan: {
     try {
       return await withLoad(async (load) => {
         const { port } = await floor.call('port', {});
+        // It runs, so its file is not needed: nothing stays if this program is killed.
+        rmSync(folder, { recursive: true, force: true });
         const { users: count, seconds, everyMs } = plan;
         await load.call('open', { port, secret: 'none', first: 1, count, atOnce: AT_ONCE });
         const { cpuMs, sent } = await (everyMs === undefined

@@ -1,5 +1,6 @@
 // A program that embeds the gateway and sends through the library: the process under measurement. On either runtime.
 import { rmSync } from 'node:fs';
+import type * as Lingxi from '../../src/index.ts';
 import { type Spent, spending, wallMicros } from './clock.ts';
 import { serveCommands } from './commands.ts';
 import { atPace } from './pace.ts';
@@ -19,14 +20,12 @@ export interface Broadcasting {
   readonly others: { readonly first: number; readonly users: number; readonly perSecond: number };
 }
 
-type Library = typeof import('../../src/index.ts');
-
 const [dataDir = '.'] = process.argv.slice(2);
 const MESSAGES_PER_TURN = 64;
 
 const { createGateway, loadConfig, silentLog } = (await import(
   new URL('../../dist/index.js', import.meta.url).href
-)) as Library;
+)) as typeof Lingxi;
 const started = await createGateway({ config: loadConfig({ cwd: dataDir }), log: silentLog });
 if (!started.ok) {
   process.stderr.write(`${started.error.message}\n`);

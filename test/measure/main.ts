@@ -1,3 +1,4 @@
+import { writeSync } from 'node:fs';
 import { availableParallelism, loadavg } from 'node:os';
 import { measureBatches } from './batches.ts';
 import { measureBroadcast } from './broadcast.ts';
@@ -40,7 +41,7 @@ export async function measure(args: readonly string[]): Promise<number> {
     try {
       const rows = (await MEASUREMENTS[name]?.(settings)) ?? [];
       // Figures of a small run are not kept: scripts/figures/known.mjs knows no line that begins so.
-      for (const line of linesOf(rows, settings.isSmall ? 'small: ' : '')) process.stdout.write(`${line}\n`);
+      for (const line of linesOf(rows, settings.isSmall ? 'small: ' : '')) say(line);
       if (rows.some(({ met }) => met === false)) code = Math.max(code, MISSED);
     } catch (error) {
       complain(error, `${name} was not measured: `);
@@ -55,11 +56,14 @@ function sayWhetherBusy(): void {
   const [load = 0] = loadavg();
   const cores = availableParallelism();
   if (load > cores / 2)
-    process.stdout.write(
-      `The machine is busy: load ${load.toFixed(1)} on ${cores} cores. Figures taken now say little.\n`,
-    );
+    say(`The machine is busy: load ${load.toFixed(1)} on ${cores} cores. Figures taken now say little.`);
+}
+
+/** At once: Bun keeps what is written to a file by process.stdout until the end. */
+function say(line: string): void {
+  writeSync(1, `${line}\n`);
 }
 
 function complain(error: unknown, before = ''): void {
-  process.stderr.write(`${before}${error instanceof Error ? error.message : String(error)}\n`);
+  writeSync(2, `${before}${error instanceof Error ? error.message : String(error)}\n`);
 }

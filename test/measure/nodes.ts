@@ -33,7 +33,7 @@ interface Journey {
 export async function measureNodes(settings: Settings): Promise<readonly Row[]> {
   const { runtime, sendingSeconds: seconds } = settings;
   const users = settings.users(USERS);
-  requireDescriptors(users + CONNECTIONS);
+  requireDescriptors(users, CONNECTIONS);
   const env = (name: string) => ({ ...SELDOM_HEARTBEATS, LINGXI_NODE_NAME: name });
   return withStores((stores) =>
     withGateway({ runtime, stores, env: env('a') }, (near) =>

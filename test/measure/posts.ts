@@ -24,7 +24,7 @@ const WARM_UP_SECONDS = 1;
 /** Posts to random users as fast as the server answers. */
 export function measurePosts(plan: PostPlan): Promise<readonly Row[]> {
   const { runtime, users, seconds, batch, connections, goal } = plan;
-  requireDescriptors(users + connections);
+  requireDescriptors(users, connections);
   return withGateway({ runtime, stores: 'embedded', env: SELDOM_HEARTBEATS }, (gateway) =>
     withLoad(async (load) => {
       const { apiKey, jwtSecret: secret } = gateway;

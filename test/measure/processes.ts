@@ -30,6 +30,8 @@ export const SELDOM_HEARTBEATS = {
 
 /** A server that is alive answers within it. */
 const ANSWER_MS = 3_000;
+/** The end of a process is known within it. */
+const NOTICE_MS = 200;
 
 const LOAD = fileURLToPath(new URL('load.ts', import.meta.url));
 const LIBRARY = fileURLToPath(new URL('library.ts', import.meta.url));
@@ -110,6 +112,11 @@ export async function withLibrary<T>(
   try {
     const { port } = await library.call('port');
     return await work(library, { port, secret: env['JWT_SECRET'] ?? '' });
+  } catch (error) {
+    // The load may notice first that it is gone.
+    await sleep(NOTICE_MS);
+    const end = library.end();
+    throw end === undefined ? error : new Error(`${end}, during the measurement`, { cause: error });
   } finally {
     await library.stop();
     rmSync(dataDir, { recursive: true, force: true });

@@ -87,6 +87,20 @@ describe('the figures in a log', () => {
     ]);
   });
 
+  it('a measurement on Bun, the same on Node and another one are three figures; a small run is none', () => {
+    const lines = [
+      'B4 bun, 5000 connections: × floor   1.41   goal <= 1.5: met',
+      'B4 node, 5000 connections: × floor   2.20',
+      'B13 bun, 5000 connections: CPU of the server a message   82.3 µs',
+    ];
+    const log = [...lines, 'small: B4 bun, 300 connections: × floor   1.43   goal <= 1.5: met'].join('\n');
+    expect([...figuresIn(log).found]).toEqual([
+      ['B4-bun', [lines[0]]],
+      ['B4-node', [lines[1]]],
+      ['B13-bun', [lines[2]]],
+    ]);
+  });
+
   it('a printed figure that is not known is reported', () => {
     const { found, unknown } = figuresIn('  figure: a new kind of figure\n[scenario 2] something else\n');
     expect(found.size).toBe(0);
