@@ -43,14 +43,14 @@ export interface Unwritten {
   rest: Uint8Array | undefined;
 }
 
-/** Writes `bytes`, now or as soon as the system takes them. */
+/** Writes `bytes`, now or as soon as the system takes them. The caller may write over them afterwards. */
 export function writeAll(socket: TcpSocket<Unwritten>, bytes: Uint8Array): void {
   if (socket.data.rest !== undefined) {
     socket.data.rest = Buffer.concat([socket.data.rest, bytes]);
     return;
   }
   const taken = Math.max(0, socket.write(bytes));
-  if (taken < bytes.length) socket.data.rest = bytes.slice(taken);
+  if (taken < bytes.length) socket.data.rest = Buffer.from(bytes.subarray(taken));
 }
 
 export function writeRest(socket: TcpSocket<Unwritten>): void {

@@ -6,7 +6,6 @@ export type Commands = Readonly<Record<string, (args: never) => unknown>>;
 
 /** A process that does what it is asked over its standard input, one JSON a line. It ends with its parent. */
 export interface Helper<C extends Commands> {
-  readonly pid: number;
   /** Rejects with the helper's sentence, or with how it ended. */
   call<K extends keyof C & string>(name: K, ...args: Parameters<C[K]>): Promise<Awaited<ReturnType<C[K]>>>;
   /** How it ended, as a sentence; undefined while it runs. */
@@ -51,7 +50,6 @@ export function startHelper<C extends Commands>(
     else caller?.reject(new Error(error));
   });
   return {
-    pid: child.pid ?? -1,
     call: (command, ...[args]) =>
       new Promise((resolve, reject) => {
         if (end !== undefined) return reject(new Error(end));

@@ -72,24 +72,25 @@ const commands = {
   /** Broadcasts to everybody, and sends to a few users meanwhile. What these few got is not counted. */
   async broadcast({ times, everyMs, seconds, others }: Broadcasting): Promise<Sent> {
     const spent = spending();
-    const counts = { asked: 0, taken: 0 };
+    let asked = 0;
+    const dispatched: ReturnType<typeof manager.broadcast>[] = [];
     const broadcasts =
       times === 0
         ? Promise.resolve(0)
         : atPace(1000 / everyMs, (times * everyMs) / 1000, () => {
-            counts.asked += manager.onlineCount();
-            manager
-              .broadcast('notice', { text: 'hello' })
-              ?.then(({ counts: outcomes }) => {
-                counts.taken += (outcomes.written ?? 0) + (outcomes.queued ?? 0);
-              })
-              .catch(() => undefined);
+            asked += manager.onlineCount();
+            dispatched.push(manager.broadcast('notice', { text: 'hello' }));
           });
     const sends = atPace(others.perSecond, seconds, (intendedAt) => {
       sendTo(anyOf(others.first, others.users), wall(intendedAt));
     });
     await Promise.all([broadcasts, sends]);
-    return { ...counts, ...spent() };
+    let taken = 0;
+    for (const each of dispatched) {
+      const report = await each;
+      taken += (report?.counts.written ?? 0) + (report?.counts.queued ?? 0);
+    }
+    return { asked, taken, ...spent() };
   },
 };
 

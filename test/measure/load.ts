@@ -1,6 +1,6 @@
 // The load: a process of its own, on Bun.
 
-import { type Spent, spending } from './clock.ts';
+import { spending } from './clock.ts';
 import { serveCommands } from './commands.ts';
 import { type Posting, post } from './load-posts.ts';
 import { LoadSockets, type Opening } from './load-sockets.ts';
@@ -30,6 +30,5 @@ const commands = {
 };
 
 export type LoadCommands = typeof commands;
-export type { Spent };
 
 serveCommands(commands);

@@ -12,6 +12,8 @@ const USERS = 5_000;
 const FLOOR_RATIO = 1.5;
 const LATENCY_MS = 5;
 const SHARE_OF_CAPACITY = 0.1;
+/** Not counted: the runtime compiles meanwhile what runs often. */
+const WARM_UP_SECONDS = 1;
 /** What is on its way arrives within it. */
 const ARRIVAL_MS = 500;
 /** Clocks of two processes on one machine differ by less. */
@@ -26,6 +28,8 @@ export async function measureToUsers(settings: Settings): Promise<readonly Row[]
   return withLibrary(runtime, (library, server) =>
     withLoad(async (load) => {
       await load.call('open', { ...server, first: 1, count: users, atOnce: AT_ONCE });
+      await library.call('flood', { users, seconds: WARM_UP_SECONDS });
+      await sleep(ARRIVAL_MS);
       await load.call('forget');
       const flood = await library.call('flood', { users, seconds });
       await sleep(ARRIVAL_MS);
@@ -66,6 +70,10 @@ export function floorRows(
   beside: { readonly floor: number | undefined; readonly ratio: number | undefined },
 ): readonly Row[] {
   const what = `${name}: CPU of the server a delivery`;
+  if (!(micros > 0)) {
+    const measured = 'too little to be told from other work: more users or seconds are needed';
+    return [{ what, measured, goal: '> 0 µs', met: false }];
+  }
   if (beside.floor === undefined)
     return [plain(what, `${micros.toFixed(1)} µs`), plain(`${name}: × floor`, 'not measured: no C compiler')];
   return [

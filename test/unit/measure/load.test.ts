@@ -5,14 +5,15 @@ import { doneRow, limitOf } from '../../measure/limit.ts';
 import { bounded, linesOf, plain } from '../../measure/rows.ts';
 import { intendedIn, walkFrames } from '../../measure/server-frames.ts';
 import { stamp, stampedRequest } from '../../measure/stamped-request.ts';
+import { floorRows } from '../../measure/to-users.ts';
 import { encodeFrame } from '../../support/raw-socket.ts';
 
 function framesIn(bytes: Buffer): { readonly texts: readonly string[]; readonly end: number } {
   const texts: string[] = [];
-  const end = walkFrames(bytes, (opcode, from, { start, end }) => {
+  const rest = walkFrames(bytes, (opcode, from, { start, end }) => {
     texts.push(`${opcode}:${from.subarray(start, end).toString()}`);
   });
-  return { texts, end };
+  return { texts, end: rest };
 }
 
 describe('frames of the server', () => {
@@ -110,6 +111,15 @@ describe('the table', () => {
     [40, 30, /^neither /],
   ])('server %d %%, load %d %%: who limited it', (server, load, limit) => {
     expect(limitOf({ ms: 100, cpuMs: server }, { ms: 100, cpuMs: load })).toMatch(limit);
+  });
+
+  it('a delivery that seems to cost nothing is no figure, and meets no goal', () => {
+    for (const micros of [-8, 0, Number.NaN])
+      expect(floorRows('B5', micros, { floor: 7, ratio: 1.25 })).toMatchObject([{ met: false }]);
+    expect(floorRows('B5', 8.4, { floor: 7, ratio: 1.25 })).toMatchObject([
+      {},
+      { measured: '1.20', met: true },
+    ]);
   });
 
   it('less than 99 % of what was asked is a miss, and so is nothing at all', () => {
