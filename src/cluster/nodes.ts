@@ -2,6 +2,7 @@ import type { Clock, Timer } from '../lib/clock.ts';
 import { err, ok, type Result } from '../lib/result.ts';
 import { inBackground } from '../logging/internal-error.ts';
 import type { Log } from '../logging/log.ts';
+import { NODE_RESPONSIVE_MS } from '../protocol/liveness.ts';
 import { NameWatch } from './name-watch.ts';
 import type { NodeCalls } from './node-calls.ts';
 import type { NodeDirectory, NodeSighting, NodeState } from './node-directory.ts';
@@ -14,8 +15,6 @@ const FIRST_LOOK_MS = 1000;
 const LOOK_MS = 4000;
 /** How long another node has to say that it drains. */
 const DRAIN_ANSWER_MS = 1000;
-/** A node renews each half second: one that is silent for longer than this is stopped, cut off or dead. */
-const RESPONSIVE_MS = 3000;
 
 /** Why a node was not drained, or may not have been. */
 export type NodeRefusal = 'not-found' | 'node-ambiguous' | 'node-silent';
@@ -126,7 +125,7 @@ export class Nodes {
     });
     const living = sightings.filter(({ silentMs }) => silentMs !== undefined);
     const named = living.filter((sighting) => isNamed(sighting.node, asked));
-    const responsive = named.filter(({ silentMs = 0 }) => silentMs < RESPONSIVE_MS);
+    const responsive = named.filter(({ silentMs = 0 }) => silentMs < NODE_RESPONSIVE_MS);
     // An earlier incarnation that has just died does not make a name ambiguous.
     const [target, second] = responsive.length > 0 ? responsive : named;
     if (target === undefined) return err('not-found');
@@ -154,7 +153,7 @@ export class Nodes {
     const { directory, log, node } = this.#options;
     const nodes = await directory.list().catch(() => []);
     this.#responsive = nodes
-      .filter(({ silentMs }) => silentMs !== undefined && silentMs < RESPONSIVE_MS)
+      .filter(({ silentMs }) => silentMs !== undefined && silentMs < NODE_RESPONSIVE_MS)
       .map((sighting) => sighting.node)
       .sort();
     for (const other of this.#names.look(nodes))
@@ -175,7 +174,7 @@ function toInfo({ node, silentMs, users, connections, draining }: NodeSighting):
     node,
     name: nameOf(node),
     incarnation: incarnationOf(node),
-    state: dead ? 'dead' : silentMs < RESPONSIVE_MS ? 'live' : 'silent',
+    state: dead ? 'dead' : silentMs < NODE_RESPONSIVE_MS ? 'live' : 'silent',
     leaseAgeMs: silentMs ?? null,
     users,
     connections: dead ? 0 : (connections ?? null),

@@ -1,7 +1,7 @@
 import type { PresenceWorld } from '../../src/presence/rules/claims.ts';
 import type { Leases } from '../../src/presence/rules/lease.ts';
-import { RESPONSIVE_MS } from '../../src/presence/rules/session-policy.ts';
 import type { Claim } from '../../src/presence/store/port.ts';
+import { NODE_RESPONSIVE_MS } from '../../src/protocol/liveness.ts';
 import type { Duty } from '../../src/protocol/periods.ts';
 
 /** What a mutant of the stores does wrong; each one must be caught. Empty for the product as it is. */
@@ -97,7 +97,7 @@ export function mutatedClaim(
   if (mode === 'socket' && (mutation.silentSocketsRefuse || mutation.deadNodesRefuse)) {
     const newestSign = Math.max(...[...world.leases.nodes.values()].map(({ seen }) => seen));
     const others = [...(record?.holds ?? [])].filter(([other, { sockets }]) => {
-      const isDead = (world.leases.nodes.get(other)?.seen ?? 0) < newestSign - RESPONSIVE_MS;
+      const isDead = (world.leases.nodes.get(other)?.seen ?? 0) < newestSign - NODE_RESPONSIVE_MS;
       return other !== node && sockets > 0 && (mutation.silentSocketsRefuse || isDead);
     });
     return { ...claim, rivals: claim.rivals + others.length };

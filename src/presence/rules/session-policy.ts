@@ -1,11 +1,10 @@
+import { NODE_RESPONSIVE_MS } from '../../protocol/liveness.ts';
 import type { Claim, ClaimAnswer } from '../store/port.ts';
 import type { Moment, RecordState } from './record.ts';
 
 /** Take-overs of one user within {@link FLAPPING_WINDOW_MS} after which the newcomer is refused (rule PR4). */
 export const MAX_TAKEOVERS = 5;
 export const FLAPPING_WINDOW_MS = 60_000;
-/** A node without a sign of life for this long no longer makes `reject` refuse anybody. */
-export const RESPONSIVE_MS = 3000;
 /** A socket that lives answers each ping of the server; its answer is on the way for this long at most. */
 const ANSWER_MS = 1000;
 
@@ -43,8 +42,9 @@ export function sessionRefusal(
   let elsewhere = 0;
   for (const [other, hold] of record.holds) {
     if (other === node) continue;
+    // A node that is stopped, cut off or dead refuses nobody.
     const lives =
-      moment.observed - (world.nodes.get(other)?.seen ?? Number.NEGATIVE_INFINITY) < RESPONSIVE_MS;
+      moment.observed - (world.nodes.get(other)?.seen ?? Number.NEGATIVE_INFINITY) < NODE_RESPONSIVE_MS;
     const isResponsive = hold.socketUntil - moment.observed > responsiveLeftMs;
     // Silent or not, it takes one of the places that a user has under `multi`.
     if (lives && (isResponsive || policy === 'multi')) elsewhere += hold.sockets;
