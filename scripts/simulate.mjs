@@ -20,8 +20,22 @@ const MAX_FAILURES = 5;
 const LINES_BEFORE = 120;
 const LINES_AFTER = 5;
 
+const HELP = `Plays random histories of a whole deployment on simulated time.
+
+  npm run simulate -- [options]
+  --histories N    how many (1000)
+  --seed S         which ones (1); the same seed plays the same histories
+  --history H      that one alone, with its whole trace
+  --workers K      processes side by side (one for each core)
+  --runtime R      auto (Bun if it is installed), bun or node
+  --real-scripts   on the shipped scripts, in a real Redis for each worker
+  --mutants        breaks the rules on purpose, and says after how many histories each mutant is found
+  --keep-going     does not end at the fifth failure
+`;
+
 const { values } = parseArgs({
   options: {
+    help: { type: 'boolean', short: 'h', default: false },
     histories: { type: 'string', default: '1000' },
     seed: { type: 'string', default: '1' },
     /** This one alone, with its whole trace. */
@@ -35,6 +49,10 @@ const { values } = parseArgs({
     'keep-going': { type: 'boolean', default: false },
   },
 });
+if (values.help) {
+  process.stdout.write(HELP);
+  process.exit();
+}
 for (const name of ['histories', 'seed', 'history', 'workers']) {
   const value = values[name];
   if (value !== undefined && !/^\d+$/.test(value)) end(`--${name} is ${value}: it must be a whole number.`);

@@ -301,6 +301,7 @@ class Assembly {
       counters,
       node,
       store: presence.store,
+      notices: presence.peers?.notices,
       ledger: this.#settlement.ledger,
       newId,
       renewToken: this.#identification.renewToken,

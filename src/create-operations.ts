@@ -4,14 +4,13 @@ import { Nodes } from './cluster/nodes.ts';
 import type { ConnectionManager } from './connection/connection-manager.ts';
 import type { OpenedPresenceStore } from './create-presence.ts';
 import type { Clock } from './lib/clock.ts';
-import { Coalescer } from './lib/coalescer.ts';
 import type { Log } from './logging/log.ts';
 import type { Gauges } from './metrics/counters.ts';
 import type { PresenceTracker } from './presence/node/tracker.ts';
 import type { PushRequest } from './protocol/delivery.ts';
 import type { Settler } from './settlement/settler.ts';
 
-/** The operator's view of this node, and the messages from other nodes: pushes, drains, losses. */
+/** The operator's view of this node, and what it hears from outside: pushes, drains. */
 export interface Operations {
   readonly nodes: Nodes;
   readonly gauges: Gauges;
@@ -37,34 +36,28 @@ interface OperationsParts {
   readonly drain: (draining: boolean, by: string) => void;
 }
 
-/** In a burst of take-overs this node looks at its losses once in this time. */
-const LOSSES_SPACING_MS = 20;
-
 export function createOperations(parts: OperationsParts): Operations {
   const { node, clock, log, opened, pushHere, tracker, manager, isDraining } = parts;
   const { peers } = opened;
   const directory = peers?.directory ?? directoryOfOne(node, () => tracker.heldUsers);
   const state = (): NodeState => ({ connections: manager.connectionCount, draining: isDraining() });
   const nodes = new Nodes({ node, directory, calls: parts.calls, state, drain: parts.drain, clock, log });
-  const losses = new Coalescer({ run: () => tracker.hearLosses(), clock, spacingMs: LOSSES_SPACING_MS });
   let isStopped = false;
-  const deaf = (to: string) => (error: unknown) => {
+  const deaf = (error: unknown): void => {
     // When the node stops, it gives up calls that still wait for Redis.
-    if (!isStopped) log.error({ event: 'internal-error', error }, `this node cannot listen to ${to}`);
+    if (!isStopped)
+      log.error({ event: 'internal-error', error }, 'this node cannot listen to the push channel');
   };
   return {
     nodes,
     gauges: gaugesOf(parts),
     start() {
       nodes.start();
-      opened.listen?.((request) => pushHere(request, nodes.isFirst)).catch(deaf('the push channel'));
-      // If this message is lost, the next renewal has the same (rule PR4).
-      peers?.bus.subscribe(`lost:${node}`, () => losses.ask()).catch(deaf('its losses'));
+      opened.listen?.((request) => pushHere(request, nodes.isFirst)).catch(deaf);
     },
     stop() {
       isStopped = true;
       nodes.stop();
-      losses.stop();
     },
   };
 }

@@ -8,6 +8,7 @@ import type { Clock } from './lib/clock.ts';
 import { err, ok, type Result } from './lib/result.ts';
 import type { Log } from './logging/log.ts';
 import { type Counters, countScript } from './metrics/counters.ts';
+import { LossNotices } from './presence/node/loss-notices.ts';
 import { responsiveForMs, type WorldRules } from './presence/rules/session-policy.ts';
 import { MemoryPresenceStore } from './presence/store/memory/store.ts';
 import type { PresenceStore } from './presence/store/port.ts';
@@ -34,7 +35,12 @@ export interface OpenedPresenceStore {
   /** Hears what foreign programs push (`LINGXI_PUSH_CHANNEL`); absent in-process. */
   readonly listen?: (push: (request: PushRequest) => void) => Promise<void>;
   /** What only several nodes need: the ways between them, and the list of them. */
-  readonly peers?: { readonly bus: RedisBus; readonly post: Post; readonly directory: NodeDirectory };
+  readonly peers?: {
+    readonly bus: RedisBus;
+    readonly post: Post;
+    readonly directory: NodeDirectory;
+    readonly notices: LossNotices;
+  };
 }
 
 const ADOPTION_PAGE = 500;
@@ -78,6 +84,9 @@ async function openRedis(
     });
   }
   const deadAfterMs = config.heartbeatTimeoutMs + 1000;
+  const subscriber = link.subscriber();
+  const bus = new RedisBus(link, subscriber, log);
+  const notices = new LossNotices({ bus, node, log });
   const redis = new RedisPresenceStore({
     ...rulesOf(config),
     link,
@@ -87,16 +96,16 @@ async function openRedis(
     feedLength: config.feedLength,
     timelineTtlMs: config.periodsRetentionDays * DAY_MS,
     now: () => clock.now(),
+    lost: (lost) => notices.send(lost),
     sent: (name) => {
       const began = clock.monotonic();
       return (answered) =>
         countScript(counters, { name, seconds: (clock.monotonic() - began) / 1000, answered });
     },
   });
-  const subscriber = link.subscriber();
   const listen = (push: (request: PushRequest) => void): Promise<void> =>
     listenOnPushChannel(subscriber, { channel: config.pushChannel, log, push });
-  const peers = { bus: new RedisBus(link, subscriber, log), post: redis.post, directory: redis.nodes };
+  const peers = { bus, post: redis.post, directory: redis.nodes, notices };
   return ok({ store: redis, listen, peers });
 }
 

@@ -1,3 +1,4 @@
+import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Gateway, type Runtime, startGateway } from '../support/gateway-process.ts';
 import { entryOf, nodesOf } from '../support/nodes-view.ts';
@@ -77,6 +78,44 @@ describe.each(RUNTIMES)('two nodes on %s', (runtime) => {
     }
     // By renewals alone a fifth of them would be.
     expect(waits.filter((ms) => ms < 100).length).toBeGreaterThanOrEqual(9);
+  });
+
+  it('[PR4] [PR6] the notice of a loss names the user, the statement and the reason', async () => {
+    const subscriber = new Redis(stores.redis?.url ?? '');
+    const heard: [topic: string, text: unknown][] = [];
+    try {
+      await subscriber.psubscribe('lingxi:*:lost:*');
+      subscriber.on('pmessage', (_pattern: string, channel: string, text: string) =>
+        heard.push([channel.replace(/^lingxi:\d+:/, ''), JSON.parse(text)]),
+      );
+      const user = freshUser();
+      const old = await viewPresence({ gateway: a }).seed(user);
+      const next = await viewPresence({ gateway: b }).seed(user);
+      expect((await old.closed).code).toBe(4001);
+      expect((await a.service('POST', `/api/users/${user}/disconnect`, { reason: 'x|y' })).status).toBe(200);
+      expect((await next.closed).code).toBe(4002);
+      await subscriber.ping();
+      expect(heard).toEqual([
+        [`lost:${(await entryOf(b, 'a')).node}`, { lost: [[user, expect.any(Number), 'replaced']] }],
+        [`lost:${(await entryOf(a, 'b')).node}`, { lost: [[user, expect.any(Number), 'kick', 'x|y']] }],
+      ]);
+    } finally {
+      subscriber.disconnect();
+    }
+  });
+
+  it('[PR4] what is no notice is logged, closes nobody, and the node hears the next one', async () => {
+    const user = freshUser();
+    const old = await viewPresence({ gateway: a }).seed(user);
+    const channels = (await stores.redis?.cli('PUBSUB', 'CHANNELS', 'lingxi:*:lost:a:*')) ?? '';
+    expect(await stores.redis?.cli('PUBLISH', channels, `{"lost":[[${user},1e9,"because"]]}`)).toBe('1');
+    await a.waitForLog('malformed-message', ({ channel }) => String(channel).startsWith('lost:a:'));
+    const opened = performance.now();
+    const next = await viewPresence({ gateway: b }).seed(user);
+    const closed = await old.closed;
+    expect(closed.code).toBe(4001);
+    expect(closed.at).toBeGreaterThan(opened);
+    next.terminate();
   });
 
   it('[scenario 12] [PR4] a node that missed the notice of a take-over learns of it with its next renewal', async () => {

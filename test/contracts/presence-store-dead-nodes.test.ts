@@ -50,6 +50,26 @@ describe('[PR8] dead nodes in Redis', () => {
     expect((await peer.reap(500)).ended.map(({ userId }) => userId)).toContain(user);
   });
 
+  it('[DL7] a node forgets how many frames it sent to a node that is dead', async () => {
+    const [from, dead, living] = [freshNode(), freshNode(), freshNode()];
+    const [sender, , other] = [
+      await open({ node: from }),
+      await open({ node: dead }),
+      await open({ node: living }),
+    ];
+    const numbers = (): Promise<string> => redis.cli('HGETALL', `lingxi:sent:${from}`);
+    await redis.cli('HSET', `lingxi:sent:${from}`, dead, '5', living, '6');
+    await Promise.all([sender, other, peer].map(renew));
+    const { nextDeathMs } = await sender.reap(500);
+    expect(nextDeathMs).toBeGreaterThan(0);
+    expect(await numbers()).toBe(`${dead}\n5\n${living}\n6`);
+    await eventually(async () => {
+      await Promise.all([sender, other, peer].map(renew));
+      await sender.reap(500);
+      expect(await numbers()).toBe(`${living}\n6`);
+    });
+  });
+
   it('[PR8] a dead node loses its lease at once, and each of its users once, as the deadline passes', async () => {
     const node = 'node-that-dies';
     const dead = await open({ node });

@@ -1,3 +1,4 @@
+import type { Bus } from '../../src/cluster/bus.ts';
 import type { HeartbeatMonitor } from '../../src/heartbeat/monitor.ts';
 import { ObservedTime } from '../../src/heartbeat/observed-time.ts';
 import type { Clock } from '../../src/lib/clock.ts';
@@ -10,6 +11,7 @@ export type MonitorPort = Pick<HeartbeatMonitor, 'watch' | 'unwatch'>;
 /** The ports of a node that do something else than they should. Each node gets ports of its own. */
 export interface BrokenPorts {
   readonly time?: (clock: Clock) => ObservedTime;
+  readonly bus?: (bus: Bus) => Bus;
   readonly store?: (store: PresenceStore) => PresenceStore;
   readonly sql?: (sql: UserStore, store: PresenceStore) => UserStore;
   readonly ledger?: (ledger: Ledger) => Ledger;
@@ -121,6 +123,14 @@ export function losingTooMuch(store: PresenceStore): PresenceStore {
         losses: answer.losses.map((loss) => ({ ...loss, rev: Number.MAX_SAFE_INTEGER })),
       };
     },
+  });
+}
+
+/** Notices of losses name every statement of their receiver, also those that came later. */
+export function noticesOfTooMuch(bus: Bus): Bus {
+  return altered(bus, {
+    publish: (topic, text) =>
+      bus.publish(topic, text.replaceAll(/\[(\d+),\d+,/g, `[$1,${Number.MAX_SAFE_INTEGER},`)),
   });
 }
 

@@ -10,6 +10,7 @@ import type { Random } from './random.ts';
 import { RealRedis } from './real-redis.ts';
 import { Scheduler } from './scheduler.ts';
 import type { ScriptRunner } from './script-runner.ts';
+import { SimulatedBus } from './simulated-bus.ts';
 import { MAX_CONNECTIONS, RESPONSIVE_LEFT_MS, type Rules, SimulatedNode } from './simulated-node.ts';
 import { SimulatedRedis } from './simulated-redis.ts';
 import { SimulatedSql } from './simulated-sql.ts';
@@ -50,6 +51,7 @@ export class Deployment {
   readonly rules: Rules;
   readonly redis: SimulatedRedis;
   readonly host: RedisHost;
+  readonly bus = new SimulatedBus(this.scheduler);
   readonly sql: SimulatedSql;
   readonly witness: Witness;
   readonly strict: Strict;
@@ -129,8 +131,8 @@ export class Deployment {
 
   startNode(): SimulatedNode {
     this.#incarnations += 1;
-    const { scheduler, host, sql, rules, trace, random } = this;
-    const world = { scheduler, host, sql, rules, trace, broken: this.#broken };
+    const { scheduler, host, bus, sql, rules, trace, random } = this;
+    const world = { scheduler, host, bus, sql, rules, trace, broken: this.#broken };
     const seed = { random: random.int(0, 2 ** 31), skewMs: random.int(-20, 20) };
     const node = new SimulatedNode(`n${this.#incarnations}`, world, seed);
     trace(() => `${node.name} starts`);

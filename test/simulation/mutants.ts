@@ -7,6 +7,7 @@ import {
   FreeRunningTime,
   FrozenForGood,
   losingTooMuch,
+  noticesOfTooMuch,
   numberedTwice,
   reconcilingAtOnce,
   statedOtherwise,
@@ -120,6 +121,7 @@ const FAULTS_FOR: Readonly<Record<string, readonly Fault[]>> = {
   'a period that moved keeps its old node': ['kill', 'wipe'],
   'no sign of life is written': ['kill', 'wipe'],
   'reconciling does not wait': ['wipe'],
+  'a notice of a loss closes newer sockets too': ['bad-line'],
 };
 
 /**
@@ -160,6 +162,7 @@ const OF_NODES: Readonly<Record<string, BrokenPorts>> = {
     closes: (code) => code !== CloseCode.loggedOut && code !== CloseCode.kicked,
   },
   'a loss closes newer sockets too': { store: losingTooMuch },
+  'a notice of a loss closes newer sockets too': { bus: noticesOfTooMuch },
   'losses are not acknowledged': {
     store: (store) => altered(store, { renew: (request) => store.renew({ ...request, acknowledged: [] }) }),
   },

@@ -3,6 +3,7 @@ import type { Claim, EndRequest } from '../../src/presence/store/port.ts';
 import {
   parseClaimAnswer,
   parseEndAnswer,
+  parseLost,
   parseReapAnswer,
   parseRenewAnswer,
   parseUserRecord,
@@ -61,8 +62,8 @@ export const TWINS: Readonly<Record<ScriptName, Twin>> = {
   },
   claim(redis, { caller, args }, reply) {
     const claims = (JSON.parse(args[2] ?? '') as readonly (readonly (string | number)[])[]).map(toClaim);
-    const script = isError(reply) ? reply : (reply as string[]).map(parseClaimAnswer);
-    return { rules: redis.claim(caller, claims), script };
+    const rules = redis.claim(caller, claims);
+    return withLost({ redis, rules, reply, parse: parseClaimAnswer });
   },
   record(redis, { caller, args }, reply) {
     const rules = redis.record(caller, pairsOf(args).map(toRow));
@@ -81,8 +82,8 @@ export const TWINS: Readonly<Record<ScriptName, Twin>> = {
     const requests: EndRequest[] = [];
     for (let index = 0; index < args.length; index += END_REQUEST_WIDTH)
       requests.push(toEndRequest(args.slice(index, index + END_REQUEST_WIDTH)));
-    const script = isError(reply) ? reply : (reply as string[]).map(parseEndAnswer);
-    return { rules: redis.end(caller, requests), script };
+    const rules = redis.end(caller, requests);
+    return withLost({ redis, rules, reply, parse: parseEndAnswer });
   },
   reap(redis, { caller, args }, reply) {
     const rules = redis.reap(caller, Number(args[1]));
@@ -121,6 +122,21 @@ export const TWINS: Readonly<Record<ScriptName, Twin>> = {
 /** What the rules say nothing of. */
 function noRules(_redis: SimulatedRedis, _call: ScriptCall, reply: Reply): Answers {
   return { rules: reply, script: reply };
+}
+
+/** Answers one by one, and behind them what other nodes lost. */
+function withLost<Answer>(call: {
+  readonly redis: SimulatedRedis;
+  readonly rules: readonly Answer[];
+  readonly reply: Reply;
+  readonly parse: (text: string) => Answer;
+}): Answers {
+  const { reply, parse } = call;
+  const rules = { answers: call.rules, lost: call.redis.takeLost() };
+  if (isError(reply)) return { rules, script: reply };
+  const [texts, count] = [reply as string[], call.rules.length];
+  const answers = texts.slice(0, count).map(parse);
+  return { rules, script: { answers, lost: parseLost(texts.slice(count)) } };
 }
 
 function toClaim(fields: readonly (string | number)[]): Claim {

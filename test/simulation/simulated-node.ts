@@ -5,9 +5,10 @@ import { ObservedTime } from '../../src/heartbeat/observed-time.ts';
 import { sleep } from '../../src/lib/clock.ts';
 import type { Log, LogFields } from '../../src/logging/log.ts';
 import { Counters } from '../../src/metrics/counters.ts';
+import { LossNotices } from '../../src/presence/node/loss-notices.ts';
 import { PresenceTracker } from '../../src/presence/node/tracker.ts';
 import { responsiveForMs } from '../../src/presence/rules/session-policy.ts';
-import type { PresenceStore } from '../../src/presence/store/port.ts';
+import type { LostByNodes, PresenceStore } from '../../src/presence/store/port.ts';
 import type { UserStore } from '../../src/settlement/user-store.ts';
 import type { BrokenPorts, MonitorPort } from './broken-ports.ts';
 import type { RedisHost } from './network.ts';
@@ -16,6 +17,7 @@ import { RealRedis } from './real-redis.ts';
 import { NodeClock, type Scheduler } from './scheduler.ts';
 import { ScriptLink } from './script-link.ts';
 import { ScriptStore } from './script-store.ts';
+import type { SimulatedBus } from './simulated-bus.ts';
 import { type SimulatedSql, SqlLink } from './simulated-sql.ts';
 import { Spells } from './spells.ts';
 import type { LineOptions, StoreLine } from './store-line.ts';
@@ -43,6 +45,7 @@ const RECOVERY_MS = 4000;
 export interface NodeWorld {
   readonly scheduler: Scheduler;
   readonly host: RedisHost;
+  readonly bus: SimulatedBus;
   readonly sql: SimulatedSql;
   readonly rules: Rules;
   readonly trace: (text: () => string) => void;
@@ -86,13 +89,17 @@ export class SimulatedNode {
     this.#scheduler = scheduler;
     this.startedAt = scheduler.now;
     this.clock = clock;
-    const connected = connect({ node: name, host, clock, scheduler, random }, rules);
+    const note = (fields: LogFields): void => trace(() => `${name} ${shown(fields)}`);
+    const log: Log = { debug: () => undefined, info: note, warn: note, error: note };
+    const connected = connect({ node: name, host, clock, scheduler, random }, rules, (lost) =>
+      notices.send(lost),
+    );
     this.link = connected.link;
+    const bus = world.bus.of({ line: this.link, clock, random: new Random(seed.random + 1) });
+    const notices = new LossNotices({ bus: broken.bus?.(bus) ?? bus, node: name, log });
     const store = broken.store?.(connected.store) ?? connected.store;
     const sql = new SqlLink(world.sql, { clock, scheduler, random });
     this.sql = broken.sql?.(sql, store) ?? sql;
-    const note = (fields: LogFields): void => trace(() => `${name} ${shown(fields)}`);
-    const log: Log = { debug: () => undefined, info: note, warn: note, error: note };
     const counters = new Counters();
     const time = broken.time?.(clock) ?? new ObservedTime(clock);
     const config = { sqlTimeoutMs: 2000, heartbeatTimeoutMs: HEARTBEAT_TIMEOUT_MS, periodsRetentionDays: 90 };
@@ -110,7 +117,7 @@ export class SimulatedNode {
       unwatch: (hold) => this.manager.monitor.unwatch(hold),
     };
     this.tracker = new PresenceTracker({
-      ...{ clock, time, log, counters, node: name, store },
+      ...{ clock, time, log, counters, node: name, store, notices },
       ledger: broken.ledger?.(ledger) ?? ledger,
       monitor: broken.monitor?.(monitor) ?? monitor,
       ...{
@@ -175,10 +182,11 @@ export class SimulatedNode {
 function connect(
   options: LineOptions,
   rules: Rules,
+  lost: (lost: LostByNodes) => void,
 ): { readonly link: StoreLine; readonly store: PresenceStore } {
   const { redis } = options.host;
   if (!(redis instanceof RealRedis)) {
-    const link = new StoreLink(options);
+    const link = new StoreLink(options, lost);
     return { link, store: link };
   }
   const { node, clock } = options;
@@ -187,7 +195,7 @@ function connect(
     {
       ...{ ...rules, maxConnectionsPerUser: MAX_CONNECTIONS, responsiveLeftMs: RESPONSIVE_LEFT_MS },
       ...{ link, node, prefix: '', deadAfterMs: HEARTBEAT_TIMEOUT_MS + 1000 },
-      ...{ feedLength: FEED_LENGTH, timelineTtlMs: TIMELINE_TTL_MS, now: () => clock.now() },
+      ...{ feedLength: FEED_LENGTH, timelineTtlMs: TIMELINE_TTL_MS, now: () => clock.now(), lost },
     },
     redis,
   );

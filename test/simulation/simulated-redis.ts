@@ -9,6 +9,8 @@ import type {
   ClaimAnswer,
   EndAnswer,
   EndRequest,
+  Loss,
+  LostByNodes,
   ReapAnswer,
   RenewAnswer,
   RenewRequest,
@@ -40,6 +42,7 @@ export class SimulatedRedis {
   runId = 'run-1';
   #runs = 1;
   #contents: Contents;
+  #lost = new Map<string, Loss[]>();
   readonly #options: SimulatedRedisOptions;
   readonly #mutation: Mutation;
   readonly #events: RedisEvents;
@@ -109,7 +112,7 @@ export class SimulatedRedis {
     if (moment === undefined) return batch.map(() => ({ kind: 'no-lease' }));
     return batch.map((claim) => {
       const before = this.world.recordOf(claim.userId, moment.wall)?.epoch;
-      const answer = this.#take(caller, claim, moment);
+      const answer = this.#noting(claim.userId, () => this.#take(caller, claim, moment));
       const minted = answer.kind === 'opened' || (answer.kind === 'joined' && claim.mode === 'socket');
       // A repeated statement gets its old answer.
       const after = this.world.records.get(claim.userId)?.epoch;
@@ -142,7 +145,7 @@ export class SimulatedRedis {
     return batch.map((request) => {
       const epoch = this.#mutation.endIgnoresEpoch ? 0 : request.epoch;
       const asked = { ...request, epoch: this.#mutation.strictEnd && epoch > 0 ? epoch - 1 : epoch };
-      const answer = this.world.end(caller.node, asked, moment);
+      const answer = this.#noting(request.userId, () => this.world.end(caller.node, asked, moment));
       this.#events.endAsked(request, answer);
       return answer;
     });
@@ -208,6 +211,26 @@ export class SimulatedRedis {
       this.duties.remove(duty);
       this.world.acknowledgeDuty(duty, moment);
     }
+  }
+
+  /** What nodes lost by the claims and ends since the call before. */
+  takeLost(): LostByNodes {
+    const lost = this.#lost;
+    this.#lost = new Map();
+    return lost;
+  }
+
+  /** Notes what nodes lose by `work`, which is about one user. */
+  #noting<Answer>(userId: number, work: () => Answer): Answer {
+    const { losses } = this.world;
+    const before = new Map([...losses].map(([node, ofNode]) => [node, ofNode.get(userId)]));
+    const answer = work();
+    for (const [node, ofNode] of losses) {
+      const loss = ofNode.get(userId);
+      if (loss === undefined || loss === before.get(node)) continue;
+      this.#lost.set(node, [...(this.#lost.get(node) ?? []), loss]);
+    }
+    return answer;
   }
 
   #take(caller: Caller, asked: Claim, moment: Moment): ClaimAnswer {

@@ -85,6 +85,11 @@ export class StoreLine {
     this.#connectLater(afterMs);
   }
 
+  /** A PUBLISH: `deliver` runs at the server. */
+  publish(deliver: () => void): Promise<void> {
+    return this.send(deliver, NOBODY);
+  }
+
   /** Who calls on the present connection: each one learns the run of its server, and has a name of its own. */
   protected caller(): Promise<Caller> {
     return this.#caller === undefined ? this.#identify() : Promise.resolve(this.#caller);

@@ -4,6 +4,7 @@ import type {
   ClaimAnswer,
   EndAnswer,
   EndRequest,
+  LostByNodes,
   PresenceStore,
   ReapAnswer,
   RenewAnswer,
@@ -33,10 +34,13 @@ export class StoreLink extends StoreLine implements PresenceStore {
   #renewals = 0;
   /** The world of the newest renewal. */
   #world: string | undefined;
+  readonly #lost: (lost: LostByNodes) => void;
 
-  constructor(options: LineOptions) {
+  /** `lost` gets what a call took from other nodes. */
+  constructor(options: LineOptions, lost: (lost: LostByNodes) => void) {
     super(options);
     this.#node = options.node;
+    this.#lost = lost;
   }
 
   async renew(request: RenewRequest): Promise<RenewAnswer> {
@@ -52,7 +56,7 @@ export class StoreLink extends StoreLine implements PresenceStore {
     return answer;
   }
   claim(batch: readonly Claim[]): Promise<readonly ClaimAnswer[]> {
-    return this.#script((redis, caller) => redis.claim(caller, batch));
+    return this.#taking((redis, caller) => redis.claim(caller, batch));
   }
   record(batch: readonly Row[]): Promise<readonly boolean[]> {
     return this.#script((redis, caller) => redis.record(caller, batch));
@@ -62,7 +66,7 @@ export class StoreLink extends StoreLine implements PresenceStore {
       throw new Error('still held');
   }
   end(batch: readonly EndRequest[]): Promise<readonly EndAnswer[]> {
-    return this.#script((redis, caller) => redis.end(caller, batch));
+    return this.#taking((redis, caller) => redis.end(caller, batch));
   }
   unstated(rev: number): Promise<readonly number[]> {
     return this.#script((redis, caller) => redis.unstated(caller, rev));
@@ -119,6 +123,16 @@ export class StoreLink extends StoreLine implements PresenceStore {
   override disconnect(afterMs?: number): void {
     this.#mayHaveMore = true;
     super.disconnect(afterMs);
+  }
+
+  /** A script that answers at its end what other nodes lost by it. */
+  async #taking<Value>(run: Work<Value>): Promise<Value> {
+    const { value, lost } = await this.#script((redis, caller) => ({
+      value: run(redis, caller),
+      lost: redis.takeLost(),
+    }));
+    this.#lost(lost);
+    return value;
   }
 
   #script<Value>(run: Work<Value>): Promise<Value> {

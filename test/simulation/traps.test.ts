@@ -3,6 +3,8 @@ import { GOOD_LINE } from './network.ts';
 import { nodesOf, STAGES, type Stage, stageOn } from './stage.ts';
 
 const HOUR_MS = 3_600_000;
+/** A claim that takes a user over, the row of a joined period, and the notice: each is on its way for a few milliseconds. */
+const NOTICED_MS = 60;
 
 /** Everything that has ended is in SQL as it ended, once and for good. */
 function expectSettled(stage: Stage): void {
@@ -36,6 +38,26 @@ describe.each(STAGES)('the traps of the protocol, on %s', (where) => {
       expect([first.socket?.isOpen, second.socket?.isOpen]).toEqual([undefined, true]);
       expect(stage.ends).toEqual([]);
     }),
+  );
+
+  it.each(['take-over', 'logout'])(
+    '[PR4] [PR7] a node hears of a %s elsewhere at once, and not with its next renewal',
+    (what) =>
+      onStage({}, (stage) => {
+        const [n1, n2] = nodesOf(stage);
+        // Wherever in its half second the renewal of the first node stands.
+        for (let user = 1; user <= 6; user += 1) {
+          const [first, second] = [stage.device(user, 'a'), stage.device(user, 'b')];
+          stage.connect(first, n1);
+          const socket = first.socket;
+          if (what === 'logout')
+            stage.request(n2, () => n2.tracker.logout({ userId: user, reason: 'logout' }));
+          else second.connect(n2);
+          stage.advance(NOTICED_MS);
+          expect(socket?.isOpen).toBe(false);
+          stage.advance(67);
+        }
+      })(),
   );
 
   it(

@@ -168,8 +168,10 @@ export class Witness {
     const isKnown = !this.redisFell || this.lostMemoryAt < 0;
     if (answer.epoch <= newest && isKnown)
       this.violated(`[PR3] user ${userId} got epoch ${answer.epoch} after ${newest}`);
-    if (answer.kind === 'opened') this.#openedAt.set(`${userId}:${answer.period}`, this.#scheduler.now);
-    if (answer.kind !== 'opened' || this.#ended.has(`${userId}:${answer.period}`)) return;
+    const key = `${userId}:${answer.period}`;
+    // A node that completes the opening of another one keeps its login time.
+    if (answer.kind === 'opened' && !this.#openedAt.has(key)) this.#openedAt.set(key, this.#scheduler.now);
+    if (answer.kind !== 'opened' || this.#ended.has(key)) return;
     this.#trace(() => `Redis opens ${userId}:${answer.period}`);
     const askedAgo = this.#scheduler.now - (this.#askedAt.get(userId) ?? Number.NEGATIVE_INFINITY);
     const isAsked =

@@ -1,6 +1,6 @@
 import { deepStrictEqual } from 'node:assert/strict';
 import type { WorldRules } from '../../src/presence/rules/session-policy.ts';
-import type { ClaimAnswer } from '../../src/presence/store/port.ts';
+import type { ClaimAnswer, Loss } from '../../src/presence/store/port.ts';
 import { RedisPresenceStore } from '../../src/presence/store/redis/store.ts';
 import { playFrames } from './frames-story.ts';
 import type { NamedLink } from './model/two-sides.ts';
@@ -8,7 +8,7 @@ import { claimOf, login, state, takeLease } from './presence-subject.ts';
 import { bringBack, dump, keepCopy, setTime, wipe } from './timed-scripts.ts';
 
 const BEGIN = 1_700_000_000_000;
-const USER = 7;
+const [USER, OTHER] = [7, 8];
 const LONG_MS = 3_600_000;
 const DEAD_AFTER_MS = 11_000;
 const RESPONSIVE_LEFT_MS = 6000;
@@ -20,6 +20,8 @@ export class Stage {
   readonly link: NamedLink;
   readonly #stores = new Map<string, RedisPresenceStore>();
   readonly #policy: WorldRules['policy'];
+  /** What the calls since the last look took from nodes. */
+  #lost: [node: string, losses: readonly Loss[]][] = [];
   now = BEGIN;
 
   constructor(link: NamedLink, policy: WorldRules['policy']) {
@@ -41,6 +43,7 @@ export class Stage {
       ...{ link: this.link, node, prefix: '', policy: this.#policy, now: () => this.now },
       ...{ maxConnectionsPerUser: 3, lastSeenTtlMs: LONG_MS, responsiveLeftMs: RESPONSIVE_LEFT_MS },
       ...{ deadAfterMs: DEAD_AFTER_MS, feedLength: 1000, timelineTtlMs: LONG_MS },
+      lost: (lost) => this.#lost.push(...lost),
     });
     this.#stores.set(node, store);
     return store;
@@ -55,6 +58,13 @@ export class Stage {
     }
   }
 
+  /** What the calls since the last look took from nodes, by node. */
+  takeLost(): readonly (readonly [node: string, losses: readonly Loss[]])[] {
+    const lost = this.#lost;
+    this.#lost = [];
+    return lost.sort(([left], [right]) => left.localeCompare(right));
+  }
+
   async socket(node: string, rev: number, socketMs = LONG_MS): Promise<ClaimAnswer> {
     return state(this.store(node), claimOf(USER, { mode: 'socket', rev, socketMs }));
   }
@@ -64,6 +74,48 @@ export class Stage {
 const STORIES = {
   async frames(link: NamedLink) {
     await playFrames(link, await begun(link, 'multi'));
+  },
+
+  /** The answer to a claim or an end names what other nodes lost by it. */
+  async losses(link: NamedLink) {
+    const stage = await begun(link, 'replace');
+    await stage.pass(1, ['a', 'b', 'c']);
+    const socket = (userId: number, rev: number) =>
+      claimOf(userId, { mode: 'socket', rev, socketMs: LONG_MS });
+    await login(stage.store('a'), socket(USER, 3));
+    await login(stage.store('b'), claimOf(USER, { mode: 'http', rev: 4 }));
+    await login(stage.store('a'), socket(OTHER, 5));
+    deepStrictEqual(stage.takeLost(), []);
+    await stage.store('c').claim([socket(USER, 1), socket(OTHER, 2)]);
+    deepStrictEqual(stage.takeLost(), [
+      ['a', [USER, OTHER].map((userId) => ({ userId, rev: userId === USER ? 3 : 5, reason: 'replaced' }))],
+      ['b', [{ userId: USER, rev: 4, reason: 'replaced' }]],
+    ]);
+    await stage.store('c').claim([socket(USER, 1)]);
+    deepStrictEqual(stage.takeLost(), []);
+    const asked = { reason: 'kick', epoch: 0, proofAgeMs: -1 } as const;
+    const [ended] = await stage.store('c').end([{ userId: USER, ...asked, note: 'a|b' }]);
+    deepStrictEqual(ended?.kind, 'ended');
+    deepStrictEqual(stage.takeLost(), [['b', [{ userId: USER, rev: 4, reason: 'kick', note: 'a|b' }]]]);
+    await stage.store('b').end([{ userId: OTHER, ...asked }]);
+    deepStrictEqual(stage.takeLost(), [['c', [{ userId: OTHER, rev: 2, reason: 'kick' }]]]);
+  },
+
+  async 'sent-to-the-dead'(link: NamedLink) {
+    const stage = await begun(link, 'replace');
+    const { post } = stage.store('a');
+    await stage.pass(1, ['a', 'b', 'c']);
+    for (const node of ['b', 'c', 'c']) await post.tell(node, '"kind":"x"');
+    const numbers = async () => (await dump(link)).get('lingxi:sent:a')?.content;
+    await stage.pass(DEAD_AFTER_MS - 1, ['a', 'c']);
+    await stage.store('c').reap(10);
+    await stage.store('a').reap(10);
+    deepStrictEqual(await numbers(), ['b', '1', 'c', '2']);
+    await stage.pass(1, ['a', 'c']);
+    await stage.store('c').reap(10);
+    deepStrictEqual(await numbers(), ['b', '1', 'c', '2']);
+    await stage.store('a').reap(10);
+    deepStrictEqual(await numbers(), ['c', '2']);
   },
 
   async flapping(link: NamedLink) {

@@ -1,4 +1,5 @@
 import { sleep, type Timer } from '../../lib/clock.ts';
+import { Coalescer } from '../../lib/coalescer.ts';
 import { type Loss, MAX_BATCH, type RenewAnswer } from '../store/port.ts';
 import type { Holds } from './holds.ts';
 import type { OnlineUsers } from './online-users.ts';
@@ -18,6 +19,8 @@ const MAX_REAP_PAGES = 40;
 /** Logins wait for a restore 2 s at most, and look as often as this whether it is done. */
 const RESTORE_LOOK_MS = 50;
 const MAX_RESTORE_LOOKS = 40;
+/** In a burst of losses that notices cannot settle, this node looks at its losses once in this time. */
+const LOSSES_SPACING_MS = 20;
 
 /** The lease as the rest of this node sees it. */
 export interface LeaseCheck {
@@ -29,7 +32,7 @@ export interface LeaseCheck {
   doubt(): void;
 }
 
-type LeaseOptions = Pick<PresenceOptions, 'clock' | 'time' | 'store' | 'log'>;
+type LeaseOptions = Pick<PresenceOptions, 'clock' | 'time' | 'store' | 'log' | 'notices'>;
 
 interface LeaseParts {
   readonly holds: Holds;
@@ -39,13 +42,16 @@ interface LeaseParts {
 }
 
 /**
- * Keeps this node's lease: a sign of life each half second, whose answer also brings what was taken from this node.
+ * Keeps this node's lease: a sign of life each half second, whose answer also brings what was taken from this node. Notices
+ * of other nodes bring most of that at once.
  * While the store does not answer, timeouts freeze and nobody may log in; when it is back, all holds are stated anew.
  */
 export class Lease implements LeaseCheck {
   readonly #options: LeaseOptions;
   readonly #parts: LeaseParts;
   readonly #acknowledged: Loss[] = [];
+  readonly #looks: Coalescer;
+  #stopped = false;
   #ticker: Timer | undefined;
   #early: Timer | undefined;
   #renewing: Promise<void> | undefined;
@@ -61,6 +67,8 @@ export class Lease implements LeaseCheck {
   constructor(options: LeaseOptions, parts: LeaseParts) {
     this.#options = options;
     this.#parts = parts;
+    const { clock } = options;
+    this.#looks = new Coalescer({ run: () => this.hearLosses(), clock, spacingMs: LOSSES_SPACING_MS });
   }
 
   get available(): boolean {
@@ -78,11 +86,14 @@ export class Lease implements LeaseCheck {
 
   /** Resolves after the first renewal; presence may be unavailable even so. */
   async start(): Promise<void> {
+    this.#listen();
     this.#ticker = this.#options.clock.every(RENEW_INTERVAL_MS, () => void this.renew());
     await this.renew();
   }
 
   async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#looks.stop();
     this.#ticker?.cancel();
     await this.#renewing;
     this.#early?.cancel();
@@ -110,6 +121,26 @@ export class Lease implements LeaseCheck {
     for (let attempt = 0; this.#isRestoring && attempt < MAX_RESTORE_LOOKS; attempt += 1)
       await sleep(this.#options.clock, RESTORE_LOOK_MS);
     return this.#available;
+  }
+
+  /** Waits for nothing: this node learns its losses by renewals too. */
+  #listen(): void {
+    const { notices, log } = this.#options;
+    notices
+      ?.listen((losses) => this.#hear(losses))
+      .catch((error: unknown) => {
+        // When the node stops, it gives up calls that still wait for Redis.
+        if (!this.#stopped)
+          log.error({ event: 'internal-error', error }, 'this node cannot listen to its losses');
+      });
+  }
+
+  /** Another node says what the store took from this one. Only a renewal acknowledges it. */
+  #hear(losses: readonly Loss[]): void {
+    if (this.#stopped) return;
+    for (const loss of losses) this.#lose(loss);
+    // The notice may have overtaken the answer to the very statement that it takes back. A renewal cannot.
+    if (losses.some(({ userId }) => this.#parts.holds.get(userId)?.locked === true)) this.#looks.ask();
   }
 
   async #renew(): Promise<void> {

@@ -5,6 +5,7 @@ import type { Log } from '../../logging/log.ts';
 import type { Counters } from '../../metrics/counters.ts';
 import type { ChangeReader, ClaimStore, RecordReader } from '../store/port.ts';
 import type { Ledger } from './ledger.ts';
+import type { LossNotices } from './loss-notices.ts';
 
 /** What this node's presence is made of. Each part takes what it needs. */
 export interface PresenceOptions {
@@ -17,6 +18,8 @@ export interface PresenceOptions {
   readonly counters: Counters;
   readonly store: ClaimStore & RecordReader & ChangeReader;
   readonly ledger: Ledger;
+  /** What the store takes from this node, heard at once; absent where there is no other node. */
+  readonly notices?: Pick<LossNotices, 'listen'> | undefined;
   /** This incarnation: fresh at each start. */
   readonly node: string;
   readonly heartbeatTimeoutMs: number;

@@ -98,11 +98,6 @@ export class PresenceTracker implements Presence, ManagerObserver {
     return this.#holds.lingering;
   }
 
-  /** The store has taken something from this node: gives it up now. Never rejects. */
-  hearLosses(): Promise<void> {
-    return this.#lease.hearLosses();
-  }
-
   onlineCount(): number {
     return this.#online.count;
   }

@@ -107,6 +107,9 @@ export interface Loss {
   readonly note?: string;
 }
 
+/** What a call took from other nodes, by node. */
+export type LostByNodes = ReadonlyMap<string, readonly Loss[]>;
+
 export interface RenewRequest {
   /** Highest epoch that this node knows of (rule PR3). */
   readonly highestEpoch: number;

@@ -1,8 +1,10 @@
+import type { Bus } from '../../../src/cluster/bus.ts';
 import { ObservedTime } from '../../../src/heartbeat/observed-time.ts';
 import { type ClientConnection, ConnectionManager, FakeClock } from '../../../src/index.ts';
 import type { LogFields } from '../../../src/logging/log.ts';
 import { Counters } from '../../../src/metrics/counters.ts';
 import type { AdmittedLogin } from '../../../src/presence/api.ts';
+import { LossNotices } from '../../../src/presence/node/loss-notices.ts';
 import type { PresenceOptions } from '../../../src/presence/node/options.ts';
 import { PresenceTracker } from '../../../src/presence/node/tracker.ts';
 import { MemoryPresenceStore } from '../../../src/presence/store/memory/store.ts';
@@ -22,6 +24,8 @@ export type RoomOptions = Partial<
   readonly renewalMs?: number;
   readonly adopt?: readonly PeriodRow[];
   readonly lastAliveAt?: number;
+  /** On which this node hears its losses. */
+  readonly bus?: Bus;
   /** Default 0: the breaker of mass timeouts is off. */
   readonly massTimeoutShare?: number;
 };
@@ -73,6 +77,8 @@ export async function openRoom(options: RoomOptions = {}): Promise<Room> {
   const logged: LogFields[] = [];
   const note = (fields: LogFields): void => void logged.push(fields);
   const counters = new Counters();
+  const log = { debug: note, info: note, warn: note, error: note };
+  const { bus } = options;
   let ids = 0;
   const tracker = new PresenceTracker({
     ...{ clock, time, store, ledger, counters, node: NODE, sessionPolicy },
@@ -80,7 +86,8 @@ export async function openRoom(options: RoomOptions = {}): Promise<Room> {
       watch: (hold) => manager.monitor.watch(hold),
       unwatch: (hold) => manager.monitor.unwatch(hold),
     },
-    log: { debug: note, info: note, warn: note, error: note },
+    log,
+    notices: bus === undefined ? undefined : new LossNotices({ bus, node: NODE, log }),
     heartbeatTimeoutMs: 10_000,
     httpTimeoutMs: 15_000,
     pingIntervalMs: 3000,

@@ -46,6 +46,7 @@ const MODULES: Readonly<Record<string, readonly string[]>> = {
     'redis/link.ts',
   ],
   presence: [
+    'cluster/bus.ts',
     'cluster/node-directory.ts',
     'cluster/post.ts',
     'connection/',

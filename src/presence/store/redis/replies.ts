@@ -1,7 +1,15 @@
 import { assert } from '../../../lib/assert.ts';
 import type { EndedPeriod } from '../../../protocol/periods.ts';
 import type { LogoutReason } from '../../../protocol/reasons.ts';
-import type { ClaimAnswer, EndAnswer, Loss, ReapAnswer, RenewAnswer, UserRecord } from '../port.ts';
+import type {
+  ClaimAnswer,
+  EndAnswer,
+  Loss,
+  LostByNodes,
+  ReapAnswer,
+  RenewAnswer,
+  UserRecord,
+} from '../port.ts';
 import { ACCEPTED, ANSWERED, decoder, ENDED, LAST, textDecoder, USER } from './wire.ts';
 
 const decodeAccepted = decoder(ACCEPTED);
@@ -31,6 +39,18 @@ export function parseRenewAnswer(reply: readonly (number | string)[]): RenewAnsw
     losses,
     foreign,
   };
+}
+
+/** What other nodes lost by a script, at the end of its answer: node, user and loss by turns. */
+export function parseLost(flat: readonly string[]): LostByNodes {
+  const lost = new Map<string, Loss[]>();
+  for (let index = 0; index + 2 < flat.length; index += 3) {
+    const [node = '', userId, text = ''] = flat.slice(index, index + 3);
+    const ofNode = lost.get(node) ?? [];
+    ofNode.push(parseLoss(Number(userId), text));
+    lost.set(node, ofNode);
+  }
+  return lost;
 }
 
 export function parseReapAnswer([ghosts, next, ...ended]: ReapReply): ReapAnswer {

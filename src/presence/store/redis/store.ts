@@ -6,6 +6,7 @@ import {
   type ClaimAnswer,
   type EndAnswer,
   type EndRequest,
+  type LostByNodes,
   MAX_BATCH,
   type PresenceStore,
   type ReapAnswer,
@@ -20,6 +21,7 @@ import { RedisPost } from './post.ts';
 import {
   parseClaimAnswer,
   parseEndAnswer,
+  parseLost,
   parseReapAnswer,
   parseRenewAnswer,
   parseUserRecord,
@@ -44,6 +46,8 @@ export interface RedisStoreOptions extends WorldRules {
   readonly timelineTtlMs: number;
   /** Wall clock, for the age of duties. */
   readonly now: () => number;
+  /** Called with what a call took from other nodes. Their next renewals bring them the same (rule PR4). */
+  readonly lost?: (lost: LostByNodes) => void;
   /** Called as each script is sent. The caller then calls its answer with whether a reply came. */
   readonly sent?: (name: ScriptName) => (answered: boolean) => void;
 }
@@ -120,7 +124,7 @@ export class RedisPresenceStore implements PresenceStore {
     // One text: a client library works long on thousands of arguments.
     const claims = JSON.stringify(batch.map(encodeClaim));
     const args = [policy, maxConnectionsPerUser, claims, responsiveLeftMs];
-    return ((await this.#run('claim', args)) as string[]).map(parseClaimAnswer);
+    return this.#answers((await this.#run('claim', args)) as string[], batch.length).map(parseClaimAnswer);
   }
 
   async record(
@@ -138,7 +142,7 @@ export class RedisPresenceStore implements PresenceStore {
     const args = batch.flatMap(({ userId, reason, epoch, blockMs = LEAVE_BLOCK, proofAgeMs, note = '' }) =>
       encodeEndRequest({ userId, reason, epoch, blockMs, proofAgeMs, note }),
     );
-    return ((await this.#run('end', args)) as string[]).map(parseEndAnswer);
+    return this.#answers((await this.#run('end', args)) as string[], batch.length).map(parseEndAnswer);
   }
 
   async unstated(rev: number): Promise<readonly number[]> {
@@ -215,6 +219,12 @@ export class RedisPresenceStore implements PresenceStore {
 
   close(): Promise<void> {
     return this.#link.close();
+  }
+
+  /** The first `count` are answers, the rest is what other nodes lost. */
+  #answers(reply: readonly string[], count: number): readonly string[] {
+    if (reply.length > count) this.#options.lost?.(parseLost(reply.slice(count)));
+    return reply.slice(0, count);
   }
 
   async #run(name: ScriptName, args: readonly (string | number)[]): Promise<unknown> {

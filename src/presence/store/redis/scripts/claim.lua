@@ -1,7 +1,8 @@
 -- claim: what a node holds of each user, stated. Rules PR1–PR7, HB1.
 -- ARGV[6] policy   ARGV[7] LINGXI_MAX_CONNECTIONS_PER_USER   ARGV[9] what is left of the deadline of a responsive socket, ms
 -- ARGV[8] the claims: a JSON array of arrays, each the list CLAIM
--- Answers one text for each: its kind, and after opened or joined the list ACCEPTED, after ended the list ENDED
+-- Answers one text for each: its kind, and after opened or joined the list ACCEPTED, after ended the list ENDED; then what
+-- other nodes lost by it: node, user, rev|reason
 
 local OPENING_MS = 1500
 local MAX_TAKEOVERS, FLAPPING_WINDOW_MS, RESPONSIVE_MS = 5, 60000, 3000
@@ -228,4 +229,4 @@ local function take(c)
 end
 
 for i, fields in ipairs(claims) do answers[i] = take(read_claim(fields)) end
-return answers
+return with_lost(answers)

@@ -1,6 +1,7 @@
 -- end: logout and kick. Rules PR6, PR7, ST1.
 -- ARGV[6…] the list END_REQUEST: epoch 0 is any, blockMs 0 lifts and -1 leaves a block, proofAgeMs -1 is unknown
--- Answers one text for each: its kind, and after ended the list ENDED | superseded | not-online | young | no-lease
+-- Answers one text for each: its kind, and after ended the list ENDED | superseded | not-online | young | no-lease;
+-- then what other nodes lost by it: node, user, rev|reason
 
 local answers = {}
 local valid = has_lease()
@@ -35,4 +36,4 @@ for i = 6, #ARGV, END_REQUEST_WIDTH do
   local asked = read_end_request(i)
   answers[#answers + 1] = take(asked.user_id, asked.reason, asked.epoch, asked.block_ms, asked.proof_age_ms, asked.note)
 end
-return answers
+return with_lost(answers)

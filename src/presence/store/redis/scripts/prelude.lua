@@ -40,6 +40,7 @@ function num(n)
 end
 local function user_key(id) return prefix .. 'lingxi:u:' .. id end
 local function node_key(n) return prefix .. 'lingxi:n:' .. n end
+local function sent_key(n) return prefix .. 'lingxi:sent:' .. n end
 local function lost_key(n) return prefix .. 'lingxi:lost:' .. n end
 local function timeline_key(id) return prefix .. 'lingxi:t:' .. id end
 local function mirror_key(id) return prefix .. 'player:online:' .. id end
@@ -357,19 +358,22 @@ local function drop_or_end(r, n, reason)
   return end_period(r, reason, math.max(r.login, math.min(wall, r.till)), n)
 end
 
--- Told at once, one notice a script; the node's next renewal tells it again (rule PR4).
-local told = {}
+-- What the script has taken from other nodes: node, user, rev|reason by turns, at the end of its answer. The caller sends
+-- it to these nodes at once; the next renewal of each brings it too (rule PR4).
+local lost = {}
 local function lose(n, id, rev, reason)
-  call('HSET', lost_key(n), id, num(rev) .. '|' .. reason)
-  if told[n] or not settings[4] then return end
-  told[n] = true
-  -- Pub/sub ignores the database, so the channel names it. A node that may not publish learns its losses by the renewal.
-  redis.pcall('PUBLISH', prefix .. 'lingxi:' .. settings[4] .. ':lost:' .. n, id)
+  local loss = num(rev) .. '|' .. reason
+  call('HSET', lost_key(n), id, loss)
+  for _, part in ipairs({ n, id, loss }) do lost[#lost + 1] = part end
+end
+local function with_lost(answers)
+  for _, part in ipairs(lost) do answers[#answers + 1] = part end
+  return answers
 end
 
 -- A frame to another node, numbered from this one to that one (rule DL7). Answers 1 where somebody listens there, else 0.
 local function post(to, fields)
-  local sent = prefix .. 'lingxi:sent:' .. node
+  local sent = sent_key(node)
   local number = redis.pcall('HINCRBY', sent, to, 1)
   if type(number) ~= 'number' or number < 1 or number >= 2 ^ 53 then
     -- A foreign program has put something else there: the numbers begin anew.

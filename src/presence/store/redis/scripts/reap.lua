@@ -1,4 +1,4 @@
--- reap: ends what dead nodes held and nobody else holds. Rule PR8.
+-- reap: ends what dead nodes held and nobody else holds, and forgets how many frames this node sent to them. Rules PR8, DL7.
 -- ARGV[6] silence in ms after which a node is dead   ARGV[7] users looked at, at most
 -- Answers: users of dead nodes that are left; in how many ms the next node is dead unless it is heard of before, -1 where
 -- nothing can tell; then the ends, each the list ENDED
@@ -26,6 +26,7 @@ end
 -- A node loses its lease at once and for good; its holds go as their own deadlines pass.
 local nodes = call('HGETALL', NODES)
 local next_death = -1
+local living = {}
 for i = 1, #nodes, 2 do
   local entry = node_entry(nodes[i])
   if not entry then
@@ -35,9 +36,15 @@ for i = 1, #nodes, 2 do
     call('HDEL', NODES, nodes[i])
     call('HSET', DEAD, nodes[i], '0')
   else
+    living[nodes[i]] = true
     local rest = silence - (observed - entry.seen)
     if next_death < 0 or rest < next_death then next_death = rest end
   end
+end
+
+-- An incarnation that is gone never comes back. For one that was only frozen the numbers begin anew.
+for _, to in ipairs(call('HKEYS', sent_key(node))) do
+  if not living[to] then call('HDEL', sent_key(node), to) end
 end
 
 local answer = { 0, next_death }
