@@ -95,6 +95,7 @@ describe('a step of the clock of Redis', () => {
 describe('times in SQL that do not fit together', () => {
   it.each([
     ['of a logout, where the clock of Redis was stepped meanwhile', 'logout', 'meanwhile', false],
+    ['of a logout, where another node completed the opening after the step', 'logout', 'opening', false],
     ['of a logout, where it was stepped before', 'logout', 'before', true],
     ['of a logout, where the clock of a node was stepped', 'logout', 'node', true],
     ['of what a node reconciled, whose clock was stepped', 'reconciled', 'node', false],
@@ -105,9 +106,13 @@ describe('times in SQL that do not fit together', () => {
       stage.logout(n1, 1);
       if (when === 'before') steps(stage, 5000);
       stage.connect(stage.device(1, 'b'), n1);
-      if (when === 'meanwhile') steps(stage, 5000);
-      if (when === 'node') stage.witness.stepped = true;
       const period = stage.period(1);
+      if (when === 'meanwhile' || when === 'opening') steps(stage, 5000);
+      if (when === 'opening') {
+        const epochs = { period, epoch: 2 * period, loginTime: period, unsettled: undefined };
+        stage.witness.minted(claimOf({}), { kind: 'opened', ...epochs });
+      }
+      if (when === 'node') stage.witness.stepped = true;
       const row = { userId: 1, period, loginAt: period, node: 'n1', lastSeenAt: null, settledAt: 1 };
       stage.sql.rows.set(`1:${period}`, { ...row, logoutAt: period - 1, reason });
       checkHealed(stage);

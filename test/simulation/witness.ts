@@ -5,7 +5,7 @@ import type { Duty, PeriodRow } from '../../src/protocol/periods.ts';
 import { type Scheduler, wallAt } from './scheduler.ts';
 import { HEARTBEAT_TIMEOUT_MS, HTTP_TIMEOUT_MS, type Rules, type SimulatedNode } from './simulated-node.ts';
 import type { SimulatedRedis } from './simulated-redis.ts';
-import { Spells, troubledSince } from './spells.ts';
+import { MAX_CHARGED_MS, RECORDED_WITHIN_MS, Troubles } from './troubles.ts';
 import {
   isHeldBySocket,
   type Kind,
@@ -16,25 +16,16 @@ import {
 } from './witness-facts.ts';
 
 const TIMEOUT: Readonly<Record<Kind, number>> = { socket: HEARTBEAT_TIMEOUT_MS, http: HTTP_TIMEOUT_MS };
-/** A node without a sign of life for about as long looks dead (bound `looks-dead`). */
-const LOOKS_DEAD_MS = 9000;
-/** A proof is recorded within this time where nothing hinders it. */
-const RECORDED_WITHIN_MS = 5000;
 /** What is recorded may be the proof of a socket, which lasts shorter. */
 const UNRECORDED_HTTP_MS = RECORDED_WITHIN_MS + HTTP_TIMEOUT_MS - HEARTBEAT_TIMEOUT_MS;
-/** Nodes repeat their claims within this time of the return of Redis. */
-export const REPEATED_WITHIN_MS = 2000;
 /** A restore waits for SQL for 500 ms, and has its statements on their way. */
 export const ASKED_WITHIN_MS = 1500;
 const ROUNDING_MS = 40;
 /** A node hears of a take-over with its next renewal. */
 const HEARD_WITHIN_MS = 1000;
-const MAX_CHARGED_MS = 2000;
-/** A pause between two troubles in which a node may not come to record anything. */
-const RECOVERY_MS = 5000;
 
 /** Knows what the clients know to be true, and holds what happens against it. */
-export class Witness {
+export class Witness extends Troubles {
   readonly violations: string[] = [];
   /** Periods that a node told somebody of. */
   readonly told = new Map<string, ToldPeriod>();
@@ -42,34 +33,10 @@ export class Witness {
   readonly broughtBack = new Set<string>();
   /** Periods that a node restated late, for it was cut off, frozen or on a bad line when Redis lost its memory. */
   readonly restoredLate = new Set<string>();
-  /** Moment of the newest wipe or rollback. */
-  lostMemoryAt = Number.NEGATIVE_INFINITY;
-  /** Redis last could not be reached, or lost something. */
-  disturbedUntil = Number.NEGATIVE_INFINITY;
-  /** A wall clock was stepped: times of different moments no longer compare (bound `wall-clock`). */
-  stepped = false;
-  /** When the clock of Redis was stepped. */
-  readonly redisSteps = new Spells();
-  /** It was stepped back at some time. */
-  redisFell = false;
-  /** When a node died or stopped last; what it alone held nobody restores. */
-  diedAt = Number.NEGATIVE_INFINITY;
-  rolledBack = false;
-  /** SQL was away, slow, or lost its answers. */
-  sqlFailed = false;
-  /** When SQL was away, slow, or lost its answers. */
-  readonly sqlTroubles = new Spells();
-  /** When Redis stood still, was away, or had lost something a moment before. */
-  readonly redisTroubles = new Spells();
-  /** When Redis stood still or was away. */
-  readonly redisAway = new Spells();
   /** Periods that had ended and were not settled when Redis lost its memory, and with it the duty (bound `lost-duty`). */
   readonly dutiesLost = new Set<string>();
   /** Periods that somebody was told of and that SQL did not have when Redis lost its memory (bound `lost-period`). */
   readonly unwritten = new Set<string>();
-  /** Calls of some node were late until then. */
-  slowUntil = Number.NEGATIVE_INFINITY;
-  readonly #scheduler: Scheduler;
   readonly #redis: () => SimulatedRedis;
   readonly #trace: (text: () => string) => void;
   readonly #policy: Rules['policy'];
@@ -106,7 +73,7 @@ export class Witness {
     policy: Rules['policy'];
     nodes: () => readonly SimulatedNode[];
   }) {
-    this.#scheduler = options.scheduler;
+    super(options.scheduler);
     this.#redis = options.redis;
     this.#trace = options.trace;
     this.#isSettled = options.isSettled;
@@ -115,13 +82,9 @@ export class Witness {
     this.#nodes = options.nodes;
   }
 
-  get nodeDied(): boolean {
-    return this.diedAt > Number.NEGATIVE_INFINITY;
-  }
-
   violated(text: string): void {
     this.#trace(() => `VIOLATION ${text}`);
-    this.violations.push(`${Math.round(this.#scheduler.now)} ms: ${text}`);
+    this.violations.push(`${Math.round(this.scheduler.now)} ms: ${text}`);
   }
 
   accepted(node: SimulatedNode, { userId, epoch, period, loginTime }: AdmittedLogin): void {
@@ -133,7 +96,7 @@ export class Witness {
 
   /** An HTTP login or heartbeat that arrived at `at` was answered well. */
   loggedIn(node: SimulatedNode, userId: number, at: number): void {
-    this.#knocks(userId, this.#scheduler.now + HTTP_TIMEOUT_MS);
+    this.#knocks(userId, this.scheduler.now + HTTP_TIMEOUT_MS);
     const record = this.#redis().world.records.get(userId);
     if (record === undefined || !record.recorded) return;
     const { period, loginTime } = record;
@@ -144,7 +107,7 @@ export class Witness {
   /** The node heard of the user. What a socket says whose period has ended, and that its node no longer holds, is void. */
   proved(node: SimulatedNode, proof: { userId: number; period: number; kind: Kind; at?: number }): void {
     const { userId, period, kind } = proof;
-    this.#shownAt.set(userId, this.#scheduler.now);
+    this.#shownAt.set(userId, this.scheduler.now);
     const record = this.#redis().world.records.get(userId);
     const hasEnded = this.#ended.has(`${userId}:${period}`);
     const loss = this.#lossOf(userId, node.name);
@@ -152,13 +115,13 @@ export class Witness {
     if (hasEnded && loss !== undefined && record !== undefined && record.period > period) return;
     const hold = record?.holds.get(node.name);
     const held = kind === 'socket' ? isHeldBySocket(record, node.name, this.#policy) : hold !== undefined;
-    const isLost = this.#scheduler.now - this.lostMemoryAt < 5000;
+    const isLost = this.scheduler.now - this.lostMemoryAt < 5000;
     // What is said to a node that has yet to hear of a loss is void as well; a take-over leaves proofs by HTTP alone.
     const isVoid = loss !== undefined && (kind === 'socket' || loss !== 'replaced');
     if (!held && (isVoid || !isLost || hasEnded)) return;
     const proofs = this.#proofs.get(userId) ?? new Map<string, ProofSeen>();
     this.#proofs.set(userId, proofs);
-    proofs.set(`${node.name} ${kind}`, { node, period, kind, at: proof.at ?? this.#scheduler.now });
+    proofs.set(`${node.name} ${kind}`, { node, period, kind, at: proof.at ?? this.scheduler.now });
   }
 
   minted(claim: Claim, answer: Extract<ClaimAnswer, { kind: 'opened' | 'joined' }>): void {
@@ -170,24 +133,24 @@ export class Witness {
       this.violated(`[PR3] user ${userId} got epoch ${answer.epoch} after ${newest}`);
     const key = `${userId}:${answer.period}`;
     // A node that completes the opening of another one keeps its login time.
-    if (answer.kind === 'opened' && !this.#openedAt.has(key)) this.#openedAt.set(key, this.#scheduler.now);
+    if (answer.kind === 'opened' && !this.#openedAt.has(key)) this.#openedAt.set(key, this.scheduler.now);
     if (answer.kind !== 'opened' || this.#ended.has(key)) return;
     this.#trace(() => `Redis opens ${userId}:${answer.period}`);
-    const askedAgo = this.#scheduler.now - (this.#askedAt.get(userId) ?? Number.NEGATIVE_INFINITY);
+    const askedAgo = this.scheduler.now - (this.#askedAt.get(userId) ?? Number.NEGATIVE_INFINITY);
     const isAsked =
       claim.mode === 'socket'
         ? claim.epoch === 0
         : (this.#asking.get(userId) ?? 0) > 0 ||
           askedAgo < HTTP_TIMEOUT_MS ||
-          this.#scheduler.now - this.disturbedUntil < 1000;
+          this.scheduler.now - this.disturbedUntil < 1000;
     this.#judgeReturn(userId, isAsked);
     for (const { node, at, kind, period } of this.#proofs.get(userId)?.values() ?? []) {
       // A rollback had brought an ended period back, or one was reconciled while the node that had it was on its way
       // back and SQL slow; then a wipe took it: SQL knew that it had ended (bounds `rollback`, `silent-sql`).
       const isSettled = (this.rolledBack || this.sqlFailed) && this.#isSettled(userId, period);
       if (this.#ended.has(`${userId}:${period}`) || isSettled) continue;
-      const age = this.#scheduler.now - at;
-      if (age < TIMEOUT[kind] - 1000 && node.isUp && !this.#isExcused(node, at))
+      const age = this.scheduler.now - at;
+      if (age < TIMEOUT[kind] - 1000 && node.isUp && !this.isExcused(node, at))
         this.violated(`[PR2] user ${userId} opens a period ${age} ms after life on ${node.name}`);
     }
   }
@@ -201,7 +164,7 @@ export class Witness {
     const key = `${claim.userId}:${claim.period}`;
     if (claim.mode === 'restate' && answer.kind === 'joined') this.#restated(key, node);
     const knocks = answer.kind === 'joined' || answer.kind === 'opened';
-    if (knocks && claim.mode !== 'restate') this.#knocks(claim.userId, this.#scheduler.now + claim.untilMs);
+    if (knocks && claim.mode !== 'restate') this.#knocks(claim.userId, this.scheduler.now + claim.untilMs);
     this.#trace(() => {
       const { userId, mode, rev, sockets, socketMs, httpMs, untilMs, epoch } = claim;
       const stated = `sockets ${sockets} for ${socketMs}, http ${httpMs}, until ${untilMs}, epoch ${epoch}`;
@@ -210,7 +173,7 @@ export class Witness {
   }
 
   #restated(key: string, name: string): void {
-    const { now } = this.#scheduler;
+    const { now } = this.scheduler;
     const [userId, period] = key.split(':').map(Number);
     const isSilent = this.sqlTroubles.touches(now - ASKED_WITHIN_MS, now);
     const isOver = this.#ended.has(key) || (isSilent && this.#isSettled(userId ?? 0, period ?? 0));
@@ -218,15 +181,7 @@ export class Witness {
     // It could not restore in time, and meanwhile a login may have had the period reconciled (bound `early-logout`).
     const node = this.#nodes().find((present) => present.name === name);
     const lost = this.lostMemoryAt;
-    if (node !== undefined && this.#isLate(node, lost)) this.restoredLate.add(key);
-  }
-
-  /** Whether it was hindered when Redis lost its memory, and has 2 s since its own return to repeat its claims. */
-  #isLate(node: SimulatedNode, lost: number): boolean {
-    const { now } = this.#scheduler;
-    const isHindered = node.troubles.touches(lost, now) || node.badLine.touches(lost, now);
-    const returnedAt = Math.max(this.returnedAt, node.troubles.endAfter(lost), node.badLine.endAfter(lost));
-    return isHindered && now < returnedAt + REPEATED_WITHIN_MS;
+    if (node !== undefined && this.isLate(node, lost)) this.restoredLate.add(key);
   }
 
   withdrawn(userId: number, { node }: { readonly node: string }): void {
@@ -243,12 +198,12 @@ export class Witness {
     const proofs = [...(this.#proofs.get(userId)?.values() ?? [])];
     if (reason !== 'timeout' && reason !== 'node-lost') {
       this.#before = proofs;
-      const isExcused = proofs.some(({ node, at }) => this.#isExcused(node, at));
-      this.#logouts.set(userId, { at: this.#scheduler.now, isExcused });
+      const isExcused = proofs.some(({ node, at }) => this.isExcused(node, at));
+      this.#logouts.set(userId, { at: this.scheduler.now, isExcused });
     }
     this.#proofs.delete(userId);
     if (reason !== 'timeout' && reason !== 'node-lost') return;
-    const isExcused = wasBroughtBack || proofs.some(({ node, at }) => this.#isExcused(node, at));
+    const isExcused = wasBroughtBack || proofs.some(({ node, at }) => this.isExcused(node, at));
     if (!isExcused) for (const proof of proofs) this.#judgeEarly(duty, proof);
     this.#judgeLogoutTime(duty, proofs);
   }
@@ -260,14 +215,14 @@ export class Witness {
     if (answer.kind !== 'ended') return;
     const newest = this.#newestEpoch.get(request.userId) ?? 0;
     // What was accepted while Redis lost its memory is stated to it once it is no longer young (bound `restoring`).
-    if (this.isRestoring(this.#scheduler.now)) return;
+    if (this.isRestoring(this.scheduler.now)) return;
     if (request.epoch < newest && this.#isLiving(request.userId, newest))
       this.violated(`[PR7] user ${request.userId}: an end of epoch ${request.epoch} ended epoch ${newest}`);
   }
 
   /** Redis is about to lose everything, or what is newer than a snapshot. */
   forgot(): void {
-    const { now } = this.#scheduler;
+    const { now } = this.scheduler;
     this.lostMemoryAt = now;
     this.disturbedUntil = Math.max(this.disturbedUntil, now + 4000);
     this.redisTroubles.add(now, now + 4000);
@@ -279,26 +234,10 @@ export class Witness {
     }
   }
 
-  /** Whether nodes have yet to repeat what Redis has lost, at `at` (bound `restoring`). */
-  isRestoring(at: number): boolean {
-    return at >= this.lostMemoryAt && at < this.returnedAt + REPEATED_WITHIN_MS;
-  }
-
-  /** When Redis was there again after it last lost its memory. */
-  get returnedAt(): number {
-    return this.redisAway.endAfter(this.lostMemoryAt);
-  }
-
   /** Whether the clock of Redis was stepped since the period was opened, and before another one was. */
   hasSteppedSince(key: string, next?: string): boolean {
     const [from, until] = [this.#openedAt.get(key), this.#openedAt.get(next ?? '')];
     return this.redisSteps.touches(from ?? Number.NEGATIVE_INFINITY, until ?? Number.POSITIVE_INFINITY);
-  }
-
-  redisStepped(ms: number): void {
-    this.stepped = true;
-    this.redisFell ||= ms < 0;
-    this.redisSteps.add(this.#scheduler.now, this.#scheduler.now);
   }
 
   /** Redis has the contents of a snapshot from now on. */
@@ -320,13 +259,13 @@ export class Witness {
   asks(userId: number, change: 1 | -1): void {
     this.#asking.set(userId, (this.#asking.get(userId) ?? 0) + change);
     // It may do its work after its client was told that nobody knows.
-    this.#askedAt.set(userId, this.#scheduler.now);
-    this.#knocks(userId, this.#scheduler.now + HTTP_TIMEOUT_MS);
+    this.#askedAt.set(userId, this.scheduler.now);
+    this.#knocks(userId, this.scheduler.now + HTTP_TIMEOUT_MS);
   }
 
   /** A dial was refused: where no answer came from the store, the user lingers by having dialled. */
   turnedAway(userId: number): void {
-    this.#knocks(userId, this.#scheduler.now + HEARTBEAT_TIMEOUT_MS);
+    this.#knocks(userId, this.scheduler.now + HEARTBEAT_TIMEOUT_MS);
   }
 
   /** What sockets proved that were taken over counts no more: the newer connection's node answers for the user. */
@@ -336,7 +275,7 @@ export class Witness {
     for (const [name, losses] of this.#redis().world.losses) {
       if (name === by || losses.get(userId)?.reason !== 'replaced') continue;
       const key = `${name} socket`;
-      taken.set(name, { name, proof: proofs?.get(key), at: this.#scheduler.now });
+      taken.set(name, { name, proof: proofs?.get(key), at: this.scheduler.now });
       this.#takenFrom.set(userId, taken);
       proofs?.delete(key);
     }
@@ -354,9 +293,9 @@ export class Witness {
   #mayComeBack(userId: number, by: SimulatedNode): boolean {
     for (const { name, proof, at } of this.#takenFrom.get(userId)?.values() ?? []) {
       if (this.lostMemoryAt < at) continue;
-      if (name === by.name || (proof !== undefined && this.#isExcused(proof.node, at))) return true;
+      if (name === by.name || (proof !== undefined && this.isExcused(proof.node, at))) return true;
       const forgotAtOnce = this.lostMemoryAt - at < HEARD_WITHIN_MS;
-      if (forgotAtOnce && this.#scheduler.now - this.lostMemoryAt < HTTP_TIMEOUT_MS) return true;
+      if (forgotAtOnce && this.scheduler.now - this.lostMemoryAt < HTTP_TIMEOUT_MS) return true;
     }
     return false;
   }
@@ -369,7 +308,7 @@ export class Witness {
     return this.#before.some(
       ({ node }) =>
         node.isUp &&
-        !this.#isExcused(node, this.#scheduler.now) &&
+        !this.isExcused(node, this.scheduler.now) &&
         node.manager.connectionsOf(userId).some(({ registration }) => registration.epoch === epoch),
     );
   }
@@ -381,22 +320,22 @@ export class Witness {
     // What Redis forgot of it, nobody knows (bounds `lost-duty`, `rollback`, `restoring`).
     const isForgotten =
       this.isRestoring(at) ||
-      (this.lostMemoryAt >= at && this.#scheduler.now < this.returnedAt + HTTP_TIMEOUT_MS);
+      (this.lostMemoryAt >= at && this.scheduler.now < this.returnedAt + HTTP_TIMEOUT_MS);
     if (isAsked || isExcused || (this.#shownAt.get(userId) ?? 0) > at || isForgotten) return;
-    this.violated(`[PR7] user ${userId} is online again ${this.#scheduler.now - at} ms after a logout`);
+    this.violated(`[PR7] user ${userId} is online again ${this.scheduler.now - at} ms after a logout`);
   }
 
   #judgeEarly({ userId, period, reason }: Omit<Duty, 'id'>, { node, kind, at }: ProofSeen): void {
-    const age = this.#scheduler.now - at;
+    const age = this.scheduler.now - at;
     if (kind === 'socket' && this.#mayComeBack(userId, node)) return;
     // Answered by what a node knew while Redis could tell it nothing (bound `unheard-logout`).
     if (kind === 'http' && this.disturbedUntil >= at) return;
     // A dead node's silence is Redis's to measure, whose clock takes a step for 2 s at most (bound `charged`).
-    const hasStepped = this.redisSteps.touches(at, this.#scheduler.now);
+    const hasStepped = this.redisSteps.touches(at, this.scheduler.now);
     const charged = hasStepped && reason === 'node-lost' ? MAX_CHARGED_MS : 0;
     const unrecorded = node.isUp
       ? charged
-      : charged + (kind === 'http' ? UNRECORDED_HTTP_MS : 0) + this.#unrecordable(node, at);
+      : charged + (kind === 'http' ? UNRECORDED_HTTP_MS : 0) + this.unrecordable(node, at);
     if (age >= TIMEOUT[kind] - unrecorded - ROUNDING_MS) return;
     this.violated(
       `[HB1] ${userId}:${period} ended (${reason}) ${age} ms after a proof of life (${kind}) on ${node.name}`,
@@ -407,10 +346,10 @@ export class Witness {
     if (proofs.length === 0) return;
     // A step since then has changed what a moment is called (bound `wall-clock`).
     const oldest = Math.min(...proofs.map(({ at }) => at));
-    if (this.redisSteps.touches(oldest, this.#scheduler.now)) return;
+    if (this.redisSteps.touches(oldest, this.scheduler.now)) return;
     const { userId, period, reason, loginAt, logoutAt } = duty;
     const { skewMs } = this.#redis();
-    const now = wallAt(this.#scheduler.now, skewMs);
+    const now = wallAt(this.scheduler.now, skewMs);
     const knocked = this.#knocked.get(userId) ?? 0;
     const proven = wallAt(Math.max(knocked, ...proofs.map(({ at, kind }) => at + TIMEOUT[kind])), skewMs);
     // A deadline from before a step back is not reached: the end counts from when it is found (bound `wall-clock`).
@@ -419,7 +358,7 @@ export class Witness {
     // `late-statement`).
     const newest = Math.max(...proofs.map(({ at }) => at));
     const lastWord = Math.min(
-      this.#scheduler.now,
+      this.scheduler.now,
       ...proofs.map(({ node }) => node.diedAt ?? Number.POSITIVE_INFINITY),
     );
     const since = reason === 'node-lost' ? lastWord - 2 * HTTP_TIMEOUT_MS : newest;
@@ -431,46 +370,15 @@ export class Witness {
       );
     for (const { node, at, kind } of proofs) {
       // A socket that was taken over plays on where Redis has forgotten it (bound `restoring`).
-      if (this.#isExcused(node, at) || this.isRestoring(at)) continue;
+      if (this.isExcused(node, at) || this.isRestoring(at)) continue;
       // A proof that had still to be recorded when its node died may be the first one for long.
       if (node.diedAt !== undefined && at > node.diedAt - RECORDED_WITHIN_MS) continue;
       const due = Math.min(now, wallAt(at + TIMEOUT[kind], skewMs));
       // What was recorded may be of a socket, what was not by HTTP, which lasts longer.
       const recorded = RECORDED_WITHIN_MS + TIMEOUT[kind] - HEARTBEAT_TIMEOUT_MS;
-      const slack = node.isUp ? 0 : recorded + this.#unrecordable(node, at);
+      const slack = node.isUp ? 0 : recorded + this.unrecordable(node, at);
       if (logoutAt < due - slack - ROUNDING_MS)
         this.violated(`[ST5] ${userId}:${period} (${reason}) ends ${due - logoutAt} ms too early`);
     }
-  }
-
-  /** For how long what a node heard at `at` could not be recorded, beyond the 5 s of the bound `recorded-proof`. */
-  #unrecordable(node: SimulatedNode, at: number): number {
-    const kinds = [node.troubles, node.badLine, this.redisTroubles];
-    // What came just before the trouble could not be recorded either.
-    const moments = [at, at + RECORDED_WITHIN_MS];
-    return Math.max(0, ...moments.map((moment) => at - troubledSince(moment, RECOVERY_MS, ...kinds)));
-  }
-
-  /** Redis has not heard of the node for as long as makes it look dead, or has just heard of it again. */
-  #lookedDead(node: SimulatedNode, at: number): boolean {
-    const since = troubledSince(at, RECOVERY_MS, node.troubles, this.redisTroubles);
-    const alone = node.troubles.msWithin(since, at);
-    // What no node could be heard in is charged to nobody, but for 2 s each time (bound `charged`).
-    const charged = MAX_CHARGED_MS * this.redisTroubles.countWithin(since, at);
-    return alone > 0 && alone + charged >= LOOKS_DEAD_MS;
-  }
-
-  /** A node that looked dead, or that was in trouble while Redis lost its memory (bounds `looks-dead`, `early-logout`). */
-  #isExcused(node: SimulatedNode, at: number): boolean {
-    if (node.badLine.touches(at - RECORDED_WITHIN_MS, this.#scheduler.now)) return true;
-    if (this.#lookedDead(node, at) || this.#lookedDead(node, this.#scheduler.now)) return true;
-    const lost = this.lostMemoryAt;
-    if (lost < at - 20_000) return false;
-    // Killed before it could restore, or frozen or cut off meanwhile.
-    // Its line may have been too bad to restore within the 2 s for which logins wait.
-    if (node.badLine.touches(lost, this.#scheduler.now)) return true;
-    // While Redis is away nobody can restore anything.
-    const restorable = Math.max(lost, this.redisTroubles.endAfter(lost)) + 5000;
-    return !node.accepts || node.troubles.touches(lost - 5000, restorable);
   }
 }
