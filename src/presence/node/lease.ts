@@ -43,8 +43,8 @@ interface LeaseParts {
 
 /**
  * Keeps this node's lease: a sign of life each half second, whose answer also brings what was taken from this node. Notices
- * of other nodes bring most of that at once.
- * While the store does not answer, timeouts freeze and nobody may log in; when it is back, all holds are stated anew.
+ * of other nodes bring most of that at once. While the store does not answer, timeouts freeze and nobody may log in; when it
+ * is back, all holds are stated anew.
  */
 export class Lease implements LeaseCheck {
   readonly #options: LeaseOptions;

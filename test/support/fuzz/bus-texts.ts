@@ -1,5 +1,5 @@
 import type { Random } from '../../simulation/random.ts';
-import { type Case, magnitude, mutate, type Part, randomOf } from './case.ts';
+import { type Case, type Channel, magnitude, mutate, type Part, randomOf } from './case.ts';
 import type { Users } from './handshakes.ts';
 import { value } from './json.ts';
 
@@ -12,6 +12,8 @@ export const LISTENER = 1_000;
 const TEXTS_OF_A_CASE = 10;
 const MAX_TEXT_BYTES = 1_000_000;
 const MAX_NAMED_USERS = 12_000;
+/** More than a notice may name. */
+const MAX_LOSSES = 1_000;
 /** Share of the texts that are broken after they were written. */
 const BROKEN = 0.1;
 
@@ -24,12 +26,42 @@ export function busCase(seed: number, index: number, users: Users): Case {
 
 function busText(random: Random, users: Users): Part {
   const channel = random.weighted({ push: 6, calls: 3, other: 1 });
-  const { text, what } = channel === 'push' ? pushText(random, users) : callText(random);
+  const { text, what } = textFor(channel, random, users);
   const bytes = Buffer.from(text);
   if (!random.chance(BROKEN))
     return { what: `${what} (${bytes.length} bytes) on ${channel}`, bytes, channel };
   const broken = random.chance(0.5) ? mutate(random, bytes) : bytes.subarray(0, random.int(0, bytes.length));
   return { what: `broken ${what} (${broken.length} bytes) on ${channel}`, bytes: broken, channel };
+}
+
+function textFor(
+  channel: Channel,
+  random: Random,
+  users: Users,
+): { readonly text: string; readonly what: string } {
+  switch (channel) {
+    case 'push':
+      return pushText(random, users);
+    case 'calls':
+      return callText(random);
+    case 'other':
+      return random.chance(0.3) ? callText(random) : lossesText(random);
+  }
+}
+
+/** A notice of losses. One that is whole may rightly close the socket of the listener, who connects again. */
+function lossesText(random: Random): { readonly text: string; readonly what: string } {
+  if (random.chance(0.2)) {
+    const inner = value(random, magnitude(random, 1, MAX_TEXT_BYTES));
+    return { text: `{"lost":${inner.text}}`, what: `a notice of ${inner.what}` };
+  }
+  const part = (usual: string): string =>
+    random.chance(0.8) ? usual : random.pick(['null', '-1', '1e999', '"x"', '[]', '{"__proto__":1}', '0.5']);
+  const loss = (): string =>
+    `[${part(String(LISTENER))},${part(String(magnitude(random, 1, 1e9)))},${part(random.pick(['"replaced"', '"logout"', '"kick"']))},${part('"note"')}]`;
+  const count = magnitude(random, 1, MAX_LOSSES);
+  const losses = Array.from({ length: count }, loss);
+  return { text: `{"lost":[${losses.join(',')}]}`, what: `a notice of ${count} losses` };
 }
 
 function pushText(random: Random, users: Users): { readonly text: string; readonly what: string } {
