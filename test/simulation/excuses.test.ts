@@ -19,7 +19,9 @@ describe('the bounds that witnesses go by', () => {
 
   it('are those that the excuses name', () => {
     const named = new Set<string>();
-    for (const file of readdirSync(FOLDER).filter((name) => /^(strict|witness|checks)\.ts$/.test(name))) {
+    for (const file of readdirSync(FOLDER).filter((name) =>
+      /^(strict|witness|troubles|checks)\.ts$/.test(name),
+    )) {
       const text = readFileSync(new URL(file, FOLDER), 'utf8').replace(/\n\s*(\/\/|\*)/g, '');
       expect(text, file).not.toContain('bounds of the protocol');
       for (const [group] of text.matchAll(/\bbounds? (`[a-z-]+`(?:, | and )?)+/g))

@@ -114,7 +114,7 @@ const NO_SOCKET_PROOF = { socketMs: 0, proofAgeMs: 1e11, untilMs: -1e11, proofMa
 
 /** What befalls the deployment for mutants of nodes that need it. */
 const FAULTS_FOR: Readonly<Record<string, readonly Fault[]>> = {
-  'timeouts do not freeze while presence is away': ['stall'],
+  'timeouts do not freeze while presence is away': ['stall', 'step-redis'],
   'a node learns no epochs': ['failover', 'wipe', 'step-redis'],
   'a late row is never written': ['sql-slow', 'sql-down'],
   'a node says that it has restored before it has': ['wipe'],
