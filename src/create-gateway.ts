@@ -5,7 +5,7 @@ import type { Config } from './config/config.ts';
 import { ConnectionManager } from './connection/connection-manager.ts';
 import { type GatewayCall, type GatewayOptions, readGatewayOptions } from './create-config.ts';
 import { createIdentification, type Identification } from './create-identification.ts';
-import { createMessaging, type Messaging } from './create-messaging.ts';
+import { createInboundWriter, createMessaging, type Messaging } from './create-messaging.ts';
 import { createOperations, type Operations } from './create-operations.ts';
 import { createPresenceStore, type OpenedPresenceStore } from './create-presence.ts';
 import { createSettlement, type Settlement } from './create-settlement.ts';
@@ -186,7 +186,7 @@ class Assembly {
       node: parts.node,
       clock,
       log,
-      calls: this.#messaging.calls,
+      messaging: this.#messaging,
       opened: presence,
       pushHere: (request, answersForAbsent) =>
         inBackground(log, this.#messaging.router.pushHere(request, answersForAbsent)),
@@ -219,6 +219,7 @@ class Assembly {
     running.started('operations', () => this.#operations.stop());
     this.#operations.start();
     this.#listenToNodes();
+    running.started('push stream', () => this.#messaging.stream?.stop());
     this.#app().prepare();
     const { port, addresses } = await this.#server.listen();
     running.started('server', () => this.#closeServer());
@@ -270,6 +271,7 @@ class Assembly {
     const connections = this.#manager.connectionCount;
     const emptied = draining ? this.#drain.start() : undefined;
     if (!draining) this.#drain.cancel();
+    this.#messaging.stream?.pause(draining);
     if (draining !== wasDraining) {
       this.#parts.log.info(
         { event: 'draining', draining, connections, ...(by === undefined ? {} : { by }) },
@@ -311,6 +313,7 @@ class Assembly {
   #createManager(): ConnectionManager {
     const { config, clock, time, log, counters, node } = this.#parts;
     return new ConnectionManager({
+      inbound: createInboundWriter({ ...this.#parts, opened: this.#parts.presence }),
       heartbeatTimeoutMs: config.heartbeatTimeoutMs,
       heartbeatMode: config.heartbeatMode,
       pingIntervalMs: config.pingIntervalMs,

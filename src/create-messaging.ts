@@ -1,9 +1,12 @@
+import { InboundWriter } from './cluster/inbound-writer.ts';
 import { Inbox } from './cluster/inbox.ts';
 import { LocalDelivery } from './cluster/local-delivery.ts';
 import { NodeCalls } from './cluster/node-calls.ts';
 import { ParcelReceiver } from './cluster/parcel-receiver.ts';
 import { PushRate } from './cluster/push-rate.ts';
 import { PushRouter } from './cluster/push-router.ts';
+import { PushStream } from './cluster/push-stream.ts';
+import { PushStreamStore } from './cluster/push-stream-store.ts';
 import { RemoteDelivery } from './cluster/remote-delivery.ts';
 import type { Config } from './config/config.ts';
 import type { ConnectionManager } from './connection/connection-manager.ts';
@@ -12,12 +15,15 @@ import type { Clock } from './lib/clock.ts';
 import type { Log } from './logging/log.ts';
 import type { Counters } from './metrics/counters.ts';
 import type { PresenceTracker } from './presence/node/tracker.ts';
+import type { StopList } from './stop-list.ts';
 
 /** What carries messages to users, and frames between nodes. */
 export interface Messaging {
   readonly router: PushRouter;
   /** Questions to other nodes; absent where there are none. */
   readonly calls: NodeCalls | undefined;
+  /** Takes what other programs add to the push stream; absent where there is no Redis, or it is off. */
+  readonly stream: PushStream | undefined;
   /** Resolves once other nodes can reach this one. */
   start(): Promise<void>;
 }
@@ -46,15 +52,53 @@ export function createMessaging(parts: MessagingParts): Messaging {
     mayBeOnSeveralNodes: config.sessionPolicy === 'multi',
   };
   if (opened.peers === undefined)
-    return { router: new PushRouter(local), calls: undefined, start: () => Promise.resolve() };
+    return {
+      router: new PushRouter(local),
+      calls: undefined,
+      stream: undefined,
+      start: () => Promise.resolve(),
+    };
   const { bus, post } = opened.peers;
   const inbox = new Inbox({ ...parts, bus });
   const ways = { ...parts, post, inbox };
   // It answers by itself whatever arrives for it.
   new ParcelReceiver({ ...ways, delivery, sockets: tracker });
+  const router = new PushRouter({ ...local, remote: new RemoteDelivery(ways) });
+  const stream = createPushStream(parts, router);
   return {
-    router: new PushRouter({ ...local, remote: new RemoteDelivery(ways) }),
+    router,
     calls: new NodeCalls(ways),
-    start: () => inbox.listen(),
+    stream,
+    start: () => {
+      stream?.start();
+      return inbox.listen();
+    },
   };
+}
+
+function createPushStream(parts: MessagingParts, router: PushRouter): PushStream | undefined {
+  const { config, clock, node, opened } = parts;
+  if (opened.peers === undefined || config.pushStreamLength === 0) return undefined;
+  const { link } = opened.peers;
+  return new PushStream({
+    ...parts,
+    router,
+    store: new PushStreamStore({ link, clock, node, timeoutMs: config.redisTimeoutMs }),
+    takeOverAfterMs: config.heartbeatTimeoutMs + 1000,
+    maxLength: config.pushStreamLength,
+    maxCharacters: config.maxBodyBytes,
+  });
+}
+
+/** Writes client messages to Redis; undefined where there is none, or where that is off. */
+export function createInboundWriter(
+  parts: Pick<MessagingParts, 'config' | 'clock' | 'log' | 'counters' | 'node' | 'opened'> & {
+    readonly running: StopList;
+  },
+): InboundWriter | undefined {
+  const { config, opened, running } = parts;
+  if (opened.peers === undefined || config.inboundLength === 0) return undefined;
+  const writer = new InboundWriter({ ...parts, link: opened.peers.link, length: config.inboundLength });
+  running.started('inbound', () => writer.stop());
+  return writer;
 }

@@ -1,7 +1,7 @@
-import type { NodeCalls } from './cluster/node-calls.ts';
 import type { NodeDirectory, NodeState } from './cluster/node-directory.ts';
 import { Nodes } from './cluster/nodes.ts';
 import type { ConnectionManager } from './connection/connection-manager.ts';
+import type { Messaging } from './create-messaging.ts';
 import type { OpenedPresenceStore } from './create-presence.ts';
 import type { Clock } from './lib/clock.ts';
 import type { Log } from './logging/log.ts';
@@ -23,8 +23,7 @@ interface OperationsParts {
   readonly node: string;
   readonly clock: Clock;
   readonly log: Log;
-  /** Questions to other nodes; absent where there are none. */
-  readonly calls: NodeCalls | undefined;
+  readonly messaging: Pick<Messaging, 'calls' | 'stream'>;
   readonly opened: OpenedPresenceStore;
   /** Delivers here what every node hears; one of them answers for users who are connected nowhere. */
   readonly pushHere: (request: PushRequest, answersForAbsent: boolean) => void;
@@ -41,7 +40,15 @@ export function createOperations(parts: OperationsParts): Operations {
   const { peers } = opened;
   const directory = peers?.directory ?? directoryOfOne(node, () => tracker.heldUsers);
   const state = (): NodeState => ({ connections: manager.connectionCount, draining: isDraining() });
-  const nodes = new Nodes({ node, directory, calls: parts.calls, state, drain: parts.drain, clock, log });
+  const nodes = new Nodes({
+    node,
+    directory,
+    calls: parts.messaging.calls,
+    state,
+    drain: parts.drain,
+    clock,
+    log,
+  });
   let isStopped = false;
   const deaf = (error: unknown): void => {
     // When the node stops, it gives up calls that still wait for Redis.
@@ -70,7 +77,7 @@ function directoryOfOne(node: string, users: () => number): NodeDirectory {
   };
 }
 
-function gaugesOf({ tracker, manager, settler, settlementAvailable }: OperationsParts): Gauges {
+function gaugesOf({ tracker, manager, messaging, settler, settlementAvailable }: OperationsParts): Gauges {
   return {
     usersOnline: () => tracker.onlineCount(),
     usersLingering: () => tracker.lingeringUsers,
@@ -79,6 +86,7 @@ function gaugesOf({ tracker, manager, settler, settlementAvailable }: Operations
     dispatchQueueCapacity: () => manager.dispatchQueueCapacity,
     queuedMessages: () => manager.queuedMessages(),
     sendQueueCapacity: () => manager.sendQueueCapacity,
+    pushStreamLength: () => messaging.stream?.length ?? 0,
     settlementsPending: () => settler.pendingCount,
     settlementOldestAgeMs: () => settler.oldestAgeMs,
     settlementsSetAside: () => settler.setAsideCount,

@@ -40,6 +40,7 @@ export interface OpenedPresenceStore {
     readonly post: Post;
     readonly directory: NodeDirectory;
     readonly notices: LossNotices;
+    readonly link: RedisLink;
   };
 }
 
@@ -104,8 +105,8 @@ async function openRedis(
     },
   });
   const listen = (push: (request: PushRequest) => void): Promise<void> =>
-    listenOnPushChannel(subscriber, { channel: config.pushChannel, log, push });
-  const peers = { bus, post: redis.post, directory: redis.nodes, notices };
+    listenOnPushChannel(subscriber, { channel: config.pushChannel, clock, log, counters, push });
+  const peers = { bus, post: redis.post, directory: redis.nodes, notices, link };
   return ok({ store: redis, listen, peers });
 }
 

@@ -4,6 +4,7 @@ export { ClientConnection } from './connection/client-connection.ts';
 export type { ConnectionInfo, Registration } from './connection/connection-info.ts';
 export { ConnectionManager } from './connection/connection-manager.ts';
 export type { ManagerEvents } from './connection/events.ts';
+export type { InboundStore, MessageHandler } from './connection/inbound.ts';
 export type { ManagerObserver, ManagerOptions } from './connection/manager-options.ts';
 export type { Socket, SocketEvents, SocketWrite } from './connection/socket.ts';
 export {

@@ -7,7 +7,9 @@ import type { Log } from './logging/log.ts';
  */
 const STOP_ORDER = [
   'descriptor watch',
+  'push stream',
   'server',
+  'inbound',
   'operations',
   'credentials',
   'heartbeat',

@@ -1,31 +1,65 @@
+import { LossLog } from '../connection/loss-log.ts';
+import type { Clock } from '../lib/clock.ts';
+import { SlicedQueue } from '../lib/sliced-queue.ts';
 import { logInternalError } from '../logging/internal-error.ts';
 import type { Log } from '../logging/log.ts';
+import type { Counters } from '../metrics/counters.ts';
 import type { PushRequest } from '../protocol/delivery.ts';
 import { parsePushText } from './push-request.ts';
 import type { ChannelSubscriber } from './redis-bus.ts';
 
+/** Messages of the channel that wait for their turn, and the characters of all of them. Further ones are lost, and counted. */
+const MAX_WAITING = 200_000;
+const MAX_WAITING_CHARACTERS = 67_108_864;
+
+export interface PushChannelOptions {
+  readonly channel: string;
+  readonly clock: Pick<Clock, 'defer' | 'monotonic'>;
+  readonly log: Log;
+  readonly counters: Pick<Counters, 'pushChannelDropped'>;
+  readonly push: (request: PushRequest) => void;
+}
+
 /**
  * Hears what foreign programs push by `PUBLISH <channel> '{"to":…,"type":…,"data":…}'`: at most once, no answer. The
- * shape is that of `POST /api/messages`; anything else is logged and ignored.
+ * shape is that of `POST /api/messages`; anything else is logged and ignored. A burst is handled in slices (rule DL5).
  */
 export async function listenOnPushChannel(
   subscriber: ChannelSubscriber,
-  listening: { readonly channel: string; readonly log: Log; readonly push: (request: PushRequest) => void },
+  options: PushChannelOptions,
 ): Promise<void> {
-  const { channel, log, push } = listening;
+  const { channel, clock, log, counters } = options;
+  const waiting = new SlicedQueue<string>({
+    clock,
+    run: (text) => handle(text, options),
+    maxItems: MAX_WAITING,
+    maxWeight: MAX_WAITING_CHARACTERS,
+    weigh: (text) => text.length,
+  });
+  const losses = new LossLog();
   subscriber.on('message', (from, text) => {
-    if (from !== channel) return;
-    try {
-      const parsed = parsePushText(text);
-      if (parsed.ok) push(parsed.value);
-      else
-        log.warn(
-          { event: 'malformed-message', channel, field: parsed.error.field },
-          'ignored what was published on the push channel',
-        );
-    } catch (error) {
-      logInternalError(log, { where: 'bus', error, fields: { channel } });
-    }
+    if (from !== channel || waiting.push(text)) return;
+    counters.pushChannelDropped += 1;
+    const count = losses.add(1, { now: clock.monotonic(), isLast: false });
+    if (count > 0)
+      log.warn(
+        { event: 'push-channel-full', channel, count },
+        'other programs publish faster than this node delivers: what they published was dropped',
+      );
   });
   await subscriber.subscribe(channel);
+}
+
+function handle(text: string, { channel, log, push }: PushChannelOptions): void {
+  try {
+    const parsed = parsePushText(text);
+    if (parsed.ok) push(parsed.value);
+    else
+      log.warn(
+        { event: 'malformed-message', channel, field: parsed.error.field },
+        'ignored what was published on the push channel',
+      );
+  } catch (error) {
+    logInternalError(log, { where: 'bus', error, fields: { channel } });
+  }
 }

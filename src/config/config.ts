@@ -56,6 +56,10 @@ export interface Config {
   readonly periodsRetentionDays: number;
   readonly feedLength: number;
   readonly pushChannel: string;
+  /** Entries of the push stream. 0: this node takes none. */
+  readonly pushStreamLength: number;
+  /** Entries of `lingxi:inbound`. 0: client messages are not written. */
+  readonly inboundLength: number;
   readonly shutdownDelayMs: number;
   readonly drainTimeoutMs: number;
   readonly logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';

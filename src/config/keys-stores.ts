@@ -127,4 +127,18 @@ export const storeKeys = {
     ...fixed('lingxi:push'),
     about: 'Redis channel on which other programs publish messages.',
   },
+  pushStreamLength: {
+    variable: 'LINGXI_PUSH_STREAM_LENGTH',
+    kind: whole(0, 100_000_000, 'entries'),
+    ...fixed(1_000_000),
+    about:
+      'Largest number of entries that wait in `lingxi:push:stream`. The nodes delete the oldest entries beyond it. 0 = this node takes no entries.',
+  },
+  inboundLength: {
+    variable: 'LINGXI_INBOUND_LENGTH',
+    kind: whole(0, 10_000_000, 'entries'),
+    ...fixed(100_000),
+    about:
+      'Number of client messages that the stream `lingxi:inbound` keeps, about. 0 = messages from clients are not written to Redis.',
+  },
 } satisfies Partial<Keys>;

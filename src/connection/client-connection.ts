@@ -126,9 +126,9 @@ export class ClientConnection implements SocketEvents, Watched {
     }
   }
 
-  /** Tells a `lingxi.v1` client that what it asked for was refused. */
-  refuse(about: Refusable, code: ErrorCode): void {
-    if (this.speaksV1) sendRefusal(this, this.#host, { about, code });
+  /** Tells a `lingxi.v1` client that what it asked for was refused; `type` is that of a message of the application. */
+  refuse(about: Refusable, code: ErrorCode, type?: string): void {
+    if (this.speaksV1) sendRefusal(this, this.#host, { about, code, type });
   }
 
   /** The client showed a fresh token: the connection lives until that one runs out. */
@@ -275,7 +275,7 @@ export class ClientConnection implements SocketEvents, Watched {
       this.#host.happened(this, HEARTBEAT);
       if (this.speaksV1) sendPong(this, this.#host, frame.timestamp);
     } else if (frame.kind === 'application')
-      this.#host.happened(this, { kind: 'message', message: frame.message });
+      this.#host.happened(this, { kind: 'message', message: frame.message, text });
     else handleProtocolFrame(this, this.#host, frame);
   }
 

@@ -31,8 +31,8 @@ export type ConnectionEvent =
   /** Its heartbeat deadline passed `lagMs` before anybody noticed. */
   | { readonly kind: 'timed-out'; readonly lagMs: number }
   | { readonly kind: 'malformed' }
-  /** A message of a type that the protocol does not know. */
-  | { readonly kind: 'message'; readonly message: ClientMessage }
+  /** A message of a type that the protocol does not know; `text` is what the client wrote. */
+  | { readonly kind: 'message'; readonly message: ClientMessage; readonly text: string }
   | { readonly kind: 'logout-requested' }
   | { readonly kind: 'token-offered'; readonly token: string }
   | { readonly kind: 'acknowledged'; readonly id: string }

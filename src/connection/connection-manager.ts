@@ -15,6 +15,7 @@ import type { ConnectionInfo, Registration } from './connection-info.ts';
 import { ConnectionTable } from './connection-table.ts';
 import { Dispatcher, type DispatchReport } from './dispatcher.ts';
 import { Listeners, type ManagerEvents } from './events.ts';
+import { Inbound, type MessageHandler } from './inbound.ts';
 import { connectionLimits, type ManagerObserver, type ManagerOptions } from './manager-options.ts';
 import { countDelivery, countMissed, deliver, type Outgoing, outgoing } from './outgoing.ts';
 import { PacedWork } from './paced-work.ts';
@@ -36,6 +37,7 @@ export class ConnectionManager {
   readonly #observer: ManagerObserver | undefined;
   readonly #table = new ConnectionTable();
   readonly #listeners: Listeners<ManagerEvents>;
+  readonly #inbound: Inbound;
   readonly #dispatcher: Dispatcher;
   readonly #acknowledgements: Acknowledgements;
   readonly #host: ConnectionHost;
@@ -56,6 +58,12 @@ export class ConnectionManager {
     this.#observer = options.observer;
     this.#acknowledgements = new Acknowledgements(this.#clock);
     this.#listeners = new Listeners((error) => logInternalError(this.#log, { where: 'listener', error }));
+    this.#inbound = new Inbound({
+      listeners: this.#listeners,
+      store: options.inbound,
+      counters: this.counters,
+      failed: (error) => logInternalError(this.#log, { where: 'listener', error }),
+    });
     this.#dispatcher = new Dispatcher({
       clock: this.#clock,
       capacity: options.dispatchQueue ?? 256,
@@ -76,6 +84,14 @@ export class ConnectionManager {
     listener: (event: ManagerEvents[Name]) => unknown,
   ): () => void {
     return this.#listeners.on(name, listener);
+  }
+
+  /**
+   * Gives client messages of this type to `handler`, and no longer to the stream `lingxi:inbound`. Answers how to take it
+   * back. A handler that throws or rejects is logged and ends nothing. Throws where the type has a handler, or is `ping`.
+   */
+  handle(type: string, handler: MessageHandler): () => void {
+    return this.#inbound.handle(type, handler);
   }
 
   /**
@@ -280,7 +296,7 @@ export class ConnectionManager {
       case 'malformed':
         return this.#malformed(connection);
       case 'message':
-        return this.#listeners.emit('message', { connection, message: event.message });
+        return this.#inbound.take(connection, event);
       case 'logout-requested':
         return this.#observer === undefined
           ? connection.close('logout')

@@ -12,7 +12,7 @@ export interface ManagerEvents {
     readonly code: number;
     readonly reason: string;
   };
-  /** A client message of a type that the protocol does not know: the application's. */
+  /** Every client message of a type that the protocol does not know: the application's. Also those with a handler. */
   message: { readonly connection: ClientConnection; readonly message: ClientMessage };
   dropped: { readonly connection: ClientConnection; readonly count: number; readonly reason: DropReason };
 }
@@ -35,6 +35,10 @@ export class Listeners<Events extends object> {
     listeners.add(listener);
     this.#listeners.set(name, listeners);
     return () => listeners.delete(listener);
+  }
+
+  has(name: keyof Events): boolean {
+    return (this.#listeners.get(name)?.size ?? 0) > 0;
   }
 
   emit<Name extends keyof Events>(name: Name, payload: Events[Name]): void {

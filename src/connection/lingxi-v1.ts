@@ -45,9 +45,9 @@ export function goodbyeFrame(
 export function sendRefusal(
   connection: ClientConnection,
   host: ConnectionHost,
-  refusal: { readonly about: Refusable; readonly code: ErrorCode },
+  refusal: { readonly about: Refusable; readonly code: ErrorCode; readonly type?: string | undefined },
 ): void {
-  send(connection, host, refusalFrame(refusal.about, refusal.code));
+  send(connection, host, refusalFrame(refusal.about, refusal.code, refusal.type));
 }
 
 export function sendTokenAccepted(connection: ClientConnection, host: ConnectionHost): void {

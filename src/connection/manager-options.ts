@@ -5,6 +5,7 @@ import type { Counters } from '../metrics/counters.ts';
 import type { CloseCause } from '../protocol/close-codes.ts';
 import type { ClientConnection } from './client-connection.ts';
 import type { ConnectionLimits } from './connection-host.ts';
+import type { InboundStore } from './inbound.ts';
 
 /** The one observer of a manager: presence. The manager calls it synchronously; it must not block. */
 export interface ManagerObserver {
@@ -22,6 +23,8 @@ export interface ManagerOptions extends Partial<ConnectionLimits> {
   readonly log?: Log;
   readonly counters?: Counters;
   readonly observer?: ManagerObserver;
+  /** Takes the messages of clients that have no handler of their own. */
+  readonly inbound?: InboundStore | undefined;
   /** `replace`: a newer connection of a user closes the older ones (4001). `multi`: they live side by side. */
   readonly policy?: 'replace' | 'multi';
   /** Messages to many that are accepted and not yet handed to their connections, at most. Default 256. */

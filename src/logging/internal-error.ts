@@ -23,7 +23,11 @@ export interface InternalError {
 const MAX_LINES = 10;
 /** The same for a warning that any program with access to Redis can cause at will. */
 const MAX_WARNINGS = 100;
-const LIMITED_WARNINGS: ReadonlySet<string> = new Set(['malformed-message', 'node-frames-missed']);
+const LIMITED_WARNINGS: ReadonlySet<string> = new Set([
+  'malformed-message',
+  'node-frames-missed',
+  'push-rejected',
+]);
 const WINDOW_MS = 1000;
 
 /** Logs an exception that is a bug. Its work was dropped; everything else goes on. Never throws. */

@@ -36,6 +36,11 @@ export class Histogram {
   }
 }
 
+/** What became of a client message of the application's types. `dropped`: the stream could not take it. */
+const INBOUND_OUTCOMES = ['handled', 'written', 'unhandled', 'dropped'] as const;
+/** What became of an entry of the push stream. `taken-over` ones have another outcome too. */
+const PUSH_STREAM_OUTCOMES = ['handled', 'given-up', 'rejected', 'trimmed', 'taken-over'] as const;
+
 /** The counters: plain numbers on the hot path, read when metrics are scraped. */
 export class Counters {
   logins = 0;
@@ -46,6 +51,10 @@ export class Counters {
   stallCreditedMs = 0;
   /** Frames that other nodes sent to this one and that it never got (rule DL7). */
   nodeFramesMissed = 0;
+  /** Messages of the push channel that this node lost, because too many waited. */
+  pushChannelDropped = 0;
+  readonly pushStream: Record<(typeof PUSH_STREAM_OUTCOMES)[number], number> = zeros(PUSH_STREAM_OUTCOMES);
+  readonly inbound: Record<(typeof INBOUND_OUTCOMES)[number], number> = zeros(INBOUND_OUTCOMES);
   readonly logouts: Record<LogoutReason, number> = zeros(LOGOUT_REASONS);
   /** Messages to users by the status that the sender got. A `queued` message that is lost later counts as `dropped` too. */
   readonly messages: Record<DeliveryStatus, number> = zeros(DELIVERY_STATUSES);
@@ -98,6 +107,8 @@ export interface Gauges {
   queuedMessages(): number;
   /** Largest number of messages behind the socket of one connection (`LINGXI_SEND_QUEUE`). */
   sendQueueCapacity(): number;
+  /** Entries of the push stream at the last look. */
+  pushStreamLength(): number;
   settlementsPending(): number;
   settlementOldestAgeMs(): number;
   /** Dead letters: logouts that SQL rejected for good, kept for an operator. */

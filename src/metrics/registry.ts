@@ -70,6 +70,9 @@ function bindGauges(registry: Registry, gauges: Gauges): void {
   bind('lingxi_send_queue_capacity', 'Messages that the send queue of one connection holds at most.', () =>
     gauges.sendQueueCapacity(),
   );
+  bind('lingxi_push_stream_length', 'Entries of the push stream whose outcome is not known yet.', () =>
+    gauges.pushStreamLength(),
+  );
   bind('lingxi_settlements_pending', 'Ended periods that are not written to SQL yet.', () =>
     gauges.settlementsPending(),
   );
@@ -123,6 +126,11 @@ function bindCounters(registry: Registry, counters: Counters): void {
     'Frames from other nodes to this one that were lost.',
     () => counters.nodeFramesMissed,
   );
+  bind(
+    'lingxi_push_channel_dropped_total',
+    'Messages of the push channel that this node dropped because too many waited.',
+    () => counters.pushChannelDropped,
+  );
   bindLabelledCounters(registry, counters);
 }
 
@@ -144,6 +152,18 @@ function bindLabelledCounters(registry: Registry, counters: Counters): void {
     help: 'Messages that were dropped, by reason.',
     label: 'reason',
     read: () => Object.entries(counters.dropped),
+  });
+  bindLabelled(registry, {
+    name: 'lingxi_push_stream_entries_total',
+    help: 'Entries of the push stream, by what became of them on this node.',
+    label: 'outcome',
+    read: () => Object.entries(counters.pushStream),
+  });
+  bindLabelled(registry, {
+    name: 'lingxi_inbound_messages_total',
+    help: 'Client messages of the types of the application, by what became of them.',
+    label: 'outcome',
+    read: () => Object.entries(counters.inbound),
   });
   bindLabelled(registry, {
     name: 'lingxi_script_failures_total',

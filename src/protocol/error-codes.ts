@@ -60,6 +60,11 @@ export const ERRORS = {
   blocked: { status: 403, en: 'This user is blocked for now.', zh: '该用户暂时被禁止连接。' },
   'not-found': { status: 404, en: 'There is nothing at this address.', zh: '该地址不存在。' },
   'unknown-user': { status: 404, en: 'This user does not exist.', zh: '用户不存在。' },
+  'unhandled-type': {
+    status: 404,
+    en: 'Nobody takes messages of this type.',
+    zh: '没有程序处理此类型的消息。',
+  },
   'not-online': { status: 404, en: 'This user is not online.', zh: '玩家不在线。' },
   'method-not-allowed': { status: 405, en: 'This method is not supported here.', zh: '不支持该请求方法。' },
   'session-exists': {
@@ -124,6 +129,11 @@ export const ERRORS = {
     status: 503,
     en: 'The keys that verify this token cannot be fetched now. Try again later.',
     zh: '暂时无法获取用于验证该令牌的密钥，请稍后再试。',
+  },
+  'inbound-unavailable': {
+    status: 503,
+    en: 'The server could not store this message. Send it again later.',
+    zh: '服务器未能保存该消息，请稍后重新发送。',
   },
   'node-silent': {
     status: 504,

@@ -60,7 +60,13 @@ export type SystemFrame =
   /** What the client asked for was refused. */
   | {
       readonly type: 'error';
-      readonly data: { readonly about: Refusable; readonly code: ErrorCode; readonly message: string };
+      readonly data: {
+        readonly about: Refusable;
+        readonly code: ErrorCode;
+        readonly message: string;
+        /** About a message of the application: its type, cut to {@link MAX_SHOWN_TYPE} characters. */
+        readonly type?: string;
+      };
     }
   /** A renewal was accepted; null where the token never runs out. */
   | { readonly type: 'token'; readonly data: { readonly expiresAt: number | null } };
@@ -79,8 +85,11 @@ export interface Envelope {
 /** Every frame to a client, as it stands on the wire. */
 export type ServerFrame = Envelope | (SystemFrame & Pick<Envelope, 'userId' | 'timestamp'>);
 
-/** What a client may ask for, and be refused. */
-export type Refusable = 'state' | 'token';
+/** What a client may ask for, and be refused. `message`: a message of the application. */
+export type Refusable = 'state' | 'token' | 'message';
+
+/** Characters of its own type that a client sees in an `error` frame. */
+const MAX_SHOWN_TYPE = 128;
 
 const TYPES: Readonly<Record<SystemFrame['type'] | 'logout' | 'ping' | 'state' | 'ack', true>> = {
   ack: true,
@@ -138,8 +147,13 @@ export function encodePong(
 }
 
 /** The frame that refuses what a client asked for. Its sentence is English: a frame knows no language of its reader. */
-export function refusalFrame(about: Refusable, code: ErrorCode): Extract<SystemFrame, { type: 'error' }> {
-  return { type: 'error', data: { about, code, message: ERRORS[code].en } };
+export function refusalFrame(
+  about: Refusable,
+  code: ErrorCode,
+  type?: string,
+): Extract<SystemFrame, { type: 'error' }> {
+  const refused = type === undefined ? {} : { type: type.slice(0, MAX_SHOWN_TYPE) };
+  return { type: 'error', data: { about, code, message: ERRORS[code].en, ...refused } };
 }
 
 function parseClientMessage(text: string): ClientMessage | undefined {

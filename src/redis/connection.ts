@@ -16,6 +16,8 @@ export interface RedisConnection {
   readonly client: Redis;
   /** A further client for subscriptions, not connected yet. */
   subscriber(): Redis;
+  /** A further client that never connects again, not connected yet. */
+  apart(): Redis;
   /** Before every key. */
   readonly prefix: string;
   /** Number of the database, which pub/sub ignores. */
@@ -31,6 +33,8 @@ const SUBSCRIBER = {
   commandTimeout: undefined,
   maxRetriesPerRequest: null,
 } satisfies RedisOptions;
+/** What belongs to a connection, such as a watched key, must not go on in another one. */
+const APART = { retryStrategy: () => null, reconnectOnError: () => false } satisfies RedisOptions;
 /** How often a Redis that reads its file is asked again whether it is done. */
 const MAX_LOADING_RETRY_MS = 100;
 /** What a server says that is not, or no longer, the one to ask. Before Redis 7 a script's error stands in a longer one. */
@@ -47,6 +51,7 @@ export function openRedisConnection(wanted: RedisConnectionOptions): RedisConnec
       prefix: '',
       database: address.database,
       subscriber: () => client.duplicate(SUBSCRIBER),
+      apart: () => client.duplicate(APART),
       connect: () => client.connect(),
       close: () => client.disconnect(),
     };
@@ -78,6 +83,7 @@ function followMaster(
   return {
     client,
     subscriber: () => client.duplicate({ ...SUBSCRIBER, Connector: connector(find) }),
+    apart: () => client.duplicate({ ...APART, Connector: connector(find) }),
     prefix: address.kind === 'cluster' ? CLUSTER_PREFIX : '',
     database: address.kind === 'sentinel' ? address.database : 0,
     async connect() {

@@ -99,12 +99,27 @@ export class RedisLink {
     }
   }
 
-  /** A connection for subscriptions, to the same master as the link's; it connects with its first command and closes with the link. */
+  /**
+   * A connection for subscriptions, or for a read that waits, to the same master as the link's. It connects with its first
+   * command and closes with the link. A command under way when the connection ends is never answered: listen to `close`.
+   */
   subscriber(): Redis {
     const subscriber = this.#made.subscriber();
     subscriber.on('error', () => {});
     this.#subscribers.push(subscriber);
     return subscriber;
+  }
+
+  /** Runs `work` on a connection of its own, which ends with it: watched keys belong to a connection. */
+  async apart<Value>(work: (client: Redis) => Promise<Value>): Promise<Value> {
+    const client = this.#made.apart();
+    client.on('error', () => {});
+    try {
+      await client.connect();
+      return await work(client);
+    } finally {
+      client.disconnect();
+    }
   }
 
   /** INFO of the server, one value. */

@@ -197,6 +197,8 @@ async function stillThere(site: Site<RedisDeployment>, guests: readonly Guest[])
   );
   await redis.cli('PUBLISH', 'lingxi:push', pushOf(ids));
   await Promise.all(guests.map(({ client }) => client.next('news')));
+  await redis.cli('XADD', `${redis.prefix}lingxi:push:stream`, '*', 'message', pushOf(ids));
+  await Promise.all(guests.map(({ client }) => client.next('news')));
 }
 
 /** One guest a node goes to the other node, and all log out there. */

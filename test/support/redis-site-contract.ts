@@ -45,6 +45,12 @@ export function itServesPlayers(site: () => Site<RedisDeployment>, examined: Run
 
       await redis.cli('PUBLISH', 'lingxi:push', pushOf([user]));
       expect((await client.next('news')).data).toBe(1);
+      await redis.cli('XADD', `${redis.prefix}lingxi:push:stream`, '*', 'message', pushOf([user]));
+      expect((await client.next('news')).data).toBe(1);
+      client.send({ type: 'chat', data: user });
+      await eventually(async () =>
+        expect(await redis.cli('XRANGE', `${redis.prefix}lingxi:inbound`, '-', '+')).toContain(`\n${user}\n`),
+      );
       expect((await view.logout(user)).status).toBe(200);
       expect((await client.closed).code).toBe(4000);
       expect((await view.logout(player)).status).toBe(200);

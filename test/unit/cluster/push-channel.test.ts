@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { listenOnPushChannel } from '../../../src/cluster/push-channel.ts';
 import { parseBatch, parsePushText } from '../../../src/cluster/push-request.ts';
+import { FakeClock } from '../../../src/lib/fake-clock.ts';
+import { Counters } from '../../../src/metrics/counters.ts';
 import type { PushRequest } from '../../../src/protocol/delivery.ts';
 
 describe('the push channel', () => {
@@ -10,6 +12,7 @@ describe('the push channel', () => {
     const subscribed: string[] = [];
     let publish: (channel: string, text: string) => void = () => undefined;
     const none = (): void => undefined;
+    const clock = new FakeClock();
     await listenOnPushChannel(
       {
         subscribe: (channel) => Promise.resolve(subscribed.push(channel)),
@@ -19,6 +22,8 @@ describe('the push channel', () => {
       },
       {
         channel: 'lingxi:push',
+        clock,
+        counters: new Counters(),
         log: { debug: none, info: none, error: none, warn: (fields) => warned.push(fields) },
         push: (request) => pushed.push(request),
       },
@@ -28,6 +33,8 @@ describe('the push channel', () => {
     publish('another', '{"to":{"all":true},"type":"x"}');
     for (const text of ['', 'no json', '{"to":{"userId":-1},"type":"x"}', '{"to":{"all":true}}'])
       publish('lingxi:push', text);
+    expect(pushed).toEqual([]);
+    clock.advance(0);
     expect(subscribed).toEqual(['lingxi:push']);
     expect(pushed).toEqual([
       { to: { userId: 7 }, type: 'x', dataText: '{"a":1}' },

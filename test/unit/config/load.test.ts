@@ -55,6 +55,8 @@ describe('defaults', () => {
       periodsRetentionDays: 90,
       feedLength: 100_000,
       pushChannel: 'lingxi:push',
+      pushStreamLength: 1_000_000,
+      inboundLength: 100_000,
       shutdownDelayMs: 0,
       drainTimeoutMs: 30_000,
       logLevel: 'info',

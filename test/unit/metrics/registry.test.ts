@@ -10,6 +10,7 @@ const gauges = {
   dispatchQueueCapacity: () => 256,
   queuedMessages: () => 2,
   sendQueueCapacity: () => 64,
+  pushStreamLength: () => 9,
   settlementsPending: () => 4,
   settlementOldestAgeMs: () => 1500,
   settlementsSetAside: () => 8,

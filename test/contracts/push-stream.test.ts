@@ -1,0 +1,355 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Gateway, type Runtime, startGateway } from '../support/gateway-process.ts';
+import { readMetrics } from '../support/metrics.ts';
+import { eventually } from '../support/ports.ts';
+import { viewPresence } from '../support/presence-view.ts';
+import { startRedis } from '../support/redis.ts';
+import { freshUser, openStores, type TestStores } from '../support/stores.ts';
+import type { Client } from '../support/ws-client.ts';
+
+const RUNTIMES: readonly Runtime[] = ['bun', 'node'];
+const STREAM = 'lingxi:push:stream';
+const REJECTED = 'lingxi:push:rejected';
+const GROUP = 'lingxi';
+/** An entry without an outcome is taken over after the timeout + 1 s. */
+const ENV = {
+  LINGXI_HEARTBEAT_TIMEOUT_MS: '2000',
+  LINGXI_HTTP_TIMEOUT_MS: '2000',
+  LINGXI_PING_INTERVAL_MS: '600',
+  LINGXI_PUSH_RATE_PER_USER: '0',
+  LINGXI_SEND_QUEUE: '65536',
+  LINGXI_MAX_MESSAGES_PER_SECOND: '100000',
+  LINGXI_SEND_QUEUE_BYTES: '67108864',
+};
+
+/** The client of these tests shares its loop with the receiver of the flood; the unit tests hold the slices to 4 ms. */
+const BUSY_MACHINE_MS = 2000;
+
+/** One Redis with its PostgreSQL, and what other programs do there. */
+async function openScene(runtime: Runtime, isOwn = false) {
+  const stores: TestStores = await openStores('redis+postgres');
+  const own = isOwn ? await startRedis({ persistence: true }) : undefined;
+  const url = own?.url ?? stores.redis?.url ?? '';
+  const database = own ?? stores.redis;
+  const settings = stores.settings === 'embedded' ? stores.settings : { ...stores.settings, redisUrl: url };
+  const gateways: Gateway[] = [];
+  const clients: Client[] = [];
+  const cli = async (...args: string[]): Promise<string> => (await database?.cli(...args)) ?? '';
+  return {
+    own,
+    cli,
+    async start(name: string, env: Readonly<Record<string, string>> = {}): Promise<Gateway> {
+      const gateway = await startGateway({
+        runtime,
+        stores: settings,
+        env: { ...ENV, LINGXI_NODE_NAME: name, ...env },
+      });
+      gateways.push(gateway);
+      return gateway;
+    },
+    async join(gateway: Gateway, user = freshUser(), speaks: 'seed' | 'v1' = 'v1') {
+      const client = await viewPresence({ gateway })[speaks](user);
+      client.keepAlive(300);
+      clients.push(client);
+      return { user, client };
+    },
+    add: (message: string): Promise<string> => cli('XADD', STREAM, '*', 'message', message),
+    untilEmpty: (timeoutMs = 10_000) =>
+      eventually(async () => expect(await cli('XLEN', STREAM)).toBe('0'), { timeoutMs }),
+    async outcomes(outcome: string): Promise<number> {
+      const metrics = await Promise.all(gateways.map((gateway) => readMetrics(gateway)));
+      return metrics
+        .map((metric) => metric(`lingxi_push_stream_entries_total{outcome="${outcome}"}`))
+        .reduce((sum, n) => sum + n, 0);
+    },
+    async stop() {
+      for (const client of clients) client.terminate();
+      await Promise.all(gateways.map((gateway) => gateway.stop()));
+      await own?.stop();
+      await stores.stop();
+    },
+  };
+}
+
+type Scene = Awaited<ReturnType<typeof openScene>>;
+
+const note = (user: number, data: unknown = 1, more: object = {}): string =>
+  JSON.stringify({ to: { userId: user }, type: 'note', data, ...more });
+
+describe.each(RUNTIMES)('the push stream of two nodes on %s', (runtime) => {
+  let scene: Scene;
+  let a: Gateway;
+  let b: Gateway;
+  beforeAll(async () => {
+    scene = await openScene(runtime);
+    [a, b] = await Promise.all([scene.start('a'), scene.start('b')]);
+  });
+  afterAll(() => scene?.stop());
+
+  it('each entry reaches its user once, on whichever node the user is', async () => {
+    const [left, right] = [await scene.join(a), await scene.join(b)];
+    const before = await scene.outcomes('handled');
+    for (let n = 0; n < 20; n += 1) {
+      await scene.add(note(left.user, n));
+      await scene.add(note(right.user, n));
+    }
+    await scene.untilEmpty();
+    for (const { client } of [left, right]) {
+      const notes = (): unknown[] => client.messages.filter(({ type }) => type === 'note');
+      await eventually(() => expect(notes()).toHaveLength(20));
+      const data = client.messages.filter(({ type }) => type === 'note').map((message) => message.data);
+      expect(new Set(data).size).toBe(20);
+    }
+    expect(await scene.cli('XPENDING', STREAM, GROUP)).toMatch(/^0/);
+    await eventually(async () => expect(await scene.outcomes('handled')).toBe(before + 40));
+  });
+
+  it('the text of data arrives byte for byte, and a list or all reach their users', async () => {
+    const [left, right] = [await scene.join(a), await scene.join(b)];
+    const data = '{"n":9007199254740993,"e":1e999,"z":-0}';
+    await scene.add(`{"to":{"userIds":[${left.user},${right.user}]},"type":"list","data":${data}}`);
+    await scene.add('{"to":{"all":true},"type":"everybody"}');
+    for (const { client } of [left, right]) {
+      await eventually(() => expect(client.texts.some((text) => text.includes(`"data":${data}`))).toBe(true));
+      await client.next('everybody');
+    }
+    await scene.untilEmpty();
+  });
+
+  it('an entry for a user who is offline is done with: it counts offline', async () => {
+    const total = async () =>
+      (await Promise.all([a, b].map((node) => readMetrics(node))))
+        .map((metric) => metric('lingxi_messages_total{status="offline"}'))
+        .reduce((sum, n) => sum + n, 0);
+    const before = await total();
+    await scene.add(note(freshUser()));
+    await eventually(async () => expect(await total()).toBe(before + 1));
+    await scene.untilEmpty();
+  });
+
+  it('entries that nobody can read are set aside, and those behind them arrive', async () => {
+    const { user, client } = await scene.join(b);
+    const bad: readonly (readonly string[])[] = [
+      ['foo', 'bar'],
+      ['message', 'no json'],
+      ['message', ''],
+      ['message', '['.repeat(5000)],
+      ['message', note(user), 'more', '1'],
+      ['message', note(-1)],
+      ['message', JSON.stringify({ to: { userId: user }, type: 'welcome' })],
+      ['message', note(user, 'x', { colour: 1 })],
+    ];
+    const before = await scene.outcomes('rejected');
+    for (const fields of bad) await scene.cli('XADD', STREAM, '*', ...fields);
+    // One over LINGXI_MAX_BODY_BYTES.
+    await scene.cli(
+      'EVAL',
+      `return redis.call('XADD', KEYS[1], '*', 'message', '{"data":"' .. string.rep('x', 3000000) .. '"}')`,
+      '1',
+      STREAM,
+    );
+    await scene.add(note(user, 'after'));
+    expect((await client.next('note')).data).toBe('after');
+    await scene.untilEmpty();
+    expect(await scene.outcomes('rejected')).toBe(before + bad.length + 1);
+    expect(Number(await scene.cli('XLEN', REJECTED))).toBe(bad.length + 1);
+    expect((await scene.cli('XRANGE', REJECTED, '-', '+')).length).toBeLessThan(200_000);
+    const lines = [a, b].flatMap((node) => node.logs()).filter(({ event }) => event === 'push-rejected');
+    expect(lines.map(({ field }) => field)).toEqual(
+      expect.arrayContaining(['(entry)', '(message)', 'to.userId', 'type', 'colour', '(size)']),
+    );
+  });
+
+  it('[PR13] a foreign value under a key is replaced and logged', async () => {
+    const { user, client } = await scene.join(a);
+    for (const key of [STREAM, REJECTED]) {
+      await scene.cli('DEL', key);
+      await scene.cli('SET', key, 'of another program');
+    }
+    await eventually(async () => expect(await scene.cli('TYPE', STREAM)).not.toBe('string'), {
+      timeoutMs: 10_000,
+    });
+    await scene.cli('XADD', STREAM, '*', 'message', 'nonsense');
+    await scene.add(note(user, 'after'));
+    expect((await client.next('note')).data).toBe('after');
+    await eventually(async () => expect(await scene.cli('TYPE', REJECTED)).toBe('stream'));
+    await eventually(() => {
+      const keys = [a, b].flatMap((node) => node.logs()).filter(({ event }) => event === 'foreign-value');
+      expect(keys.map(({ key }) => key)).toEqual(expect.arrayContaining([STREAM, REJECTED]));
+    });
+  });
+
+  it('[PR11] entries added after Redis lost everything arrive', async () => {
+    const { user, client } = await scene.join(b);
+    await scene.cli('FLUSHDB');
+    await scene.add(note(user, 'first'));
+    await eventually(
+      async () => {
+        await scene.add(note(user, 'again'));
+        await client.next('note', 300);
+      },
+      { timeoutMs: 10_000 },
+    );
+    await scene.untilEmpty();
+  });
+
+  it('entries added while the connections of Redis break arrive', async () => {
+    const { user, client } = await scene.join(b);
+    for (let round = 0; round < 3; round += 1) {
+      await scene.cli('CLIENT', 'KILL', 'TYPE', 'normal');
+      for (let n = 0; n < 20; n += 1) await scene.add(note(user, round * 20 + n));
+    }
+    const seen = (): Set<unknown> =>
+      new Set(client.messages.filter(({ type }) => type === 'note').map(({ data }) => data));
+    await eventually(() => expect(seen().size).toBe(60), { timeoutMs: 15_000 });
+    await scene.untilEmpty();
+  });
+
+  it('[DR1] a node that drains takes no entry; the other one takes them all', async () => {
+    const handled = async () => (await readMetrics(a))('lingxi_push_stream_entries_total{outcome="handled"}');
+    expect((await a.service('POST', '/api/drain', {})).status).toBe(200);
+    const before = await handled();
+    for (let n = 0; n < 30; n += 1) await scene.add(note(freshUser()));
+    await scene.untilEmpty();
+    expect(await handled()).toBe(before);
+    expect((await a.service('DELETE', '/api/drain', {})).status).toBe(200);
+    await eventually(async () => {
+      for (let n = 0; n < 10; n += 1) await scene.add(note(freshUser()));
+      expect(await handled()).toBeGreaterThan(before);
+    });
+  });
+});
+
+describe.each(RUNTIMES)('the push stream when a node dies on %s', (runtime) => {
+  let scene: Scene;
+  beforeAll(async () => {
+    scene = await openScene(runtime, true);
+  });
+  afterAll(() => scene?.stop());
+
+  it('[PR8] kill -9 of the node that took an entry: the other node delivers it, and forgets the dead one', async () => {
+    const c = await scene.start('c');
+    const { user, client } = await scene.join(c);
+    // Nobody acknowledges, so the entry stays without an outcome.
+    await scene.add(note(user, 'kept', { ack: true, timeoutMs: 10_000 }));
+    await client.next('note');
+    expect(await scene.cli('XPENDING', STREAM, GROUP)).toMatch(/^1/);
+    const d = await scene.start('d');
+    // As long as c lives, it shows that the entry is in work, so nobody takes it over.
+    let last = 0;
+    await eventually(async () => {
+      const earlier = last;
+      last = Number((await scene.cli('XPENDING', STREAM, GROUP, '-', '+', '1')).split('\n')[2]);
+      expect(last).toBeLessThan(earlier);
+    });
+    await c.kill();
+    const again = await scene.join(d, user);
+    const answer = again.client.next('note', 15_000);
+    const { data, id } = await answer;
+    expect(data).toBe('kept');
+    again.client.send({ type: 'ack', id });
+    await scene.untilEmpty();
+    expect(await d.waitForLog('push-entries-taken-over')).toMatchObject({ entries: 1 });
+    await eventually(
+      async () => expect(await scene.cli('XINFO', 'CONSUMERS', STREAM, GROUP)).not.toContain('c:'),
+      { timeoutMs: 20_000, intervalMs: 250 },
+    );
+  }, 60_000);
+
+  it('[PR10] Redis is away for a while: what is added afterwards arrives', async () => {
+    const e = await scene.start('e');
+    const { user, client } = await scene.join(e);
+    await scene.own?.kill();
+    await e.waitForLog('presence-unavailable');
+    await scene.own?.restart();
+    await eventually(async () => scene.add(note(user, 'after')));
+    expect((await client.next('note', 10_000)).data).toBe('after');
+    await scene.untilEmpty();
+    expect(await scene.cli('XINFO', 'CONSUMERS', STREAM, GROUP)).toContain('e:');
+    await e.terminate();
+    expect(await scene.cli('XINFO', 'CONSUMERS', STREAM, GROUP)).not.toContain('e:');
+  });
+});
+
+describe.each(RUNTIMES)('a flood on %s', (runtime) => {
+  let scene: Scene;
+  let gateway: Gateway;
+  beforeAll(async () => {
+    scene = await openScene(runtime);
+    // The one script that makes the flood keeps Redis busy for a while.
+    gateway = await scene.start('a', {
+      LINGXI_REDIS_TIMEOUT_MS: '10000',
+      LINGXI_HEARTBEAT_TIMEOUT_MS: '10000',
+    });
+  });
+  afterAll(() => scene?.stop());
+
+  /** Longest wait of a client for its pong while `work` is under way. */
+  async function longestPong(client: Client, work: () => Promise<unknown>): Promise<number> {
+    let isOver = false;
+    let longest = 0;
+    const done = work().finally(() => {
+      isOver = true;
+    });
+    while (!isOver) {
+      const began = client.ping();
+      await client.next('pong', 20_000);
+      longest = Math.max(longest, performance.now() - began);
+    }
+    await done;
+    return longest;
+  }
+
+  it('[DL5] 100,000 entries arrive in order, and heartbeats go on', async () => {
+    const { user, client } = await scene.join(gateway);
+    const script = `for n = 1, 100000 do redis.call('XADD', KEYS[1], '*', 'message',
+      '{"to":{"userId":' .. ARGV[1] .. '},"type":"note","data":' .. n .. '}') end`;
+    const memory = async () => (await readMetrics(gateway))('process_resident_memory_bytes');
+    const other = (await scene.join(gateway)).client;
+    const before = await memory();
+    await scene.cli('EVAL', script, '1', STREAM, String(user));
+    const longest = await longestPong(other, () => scene.untilEmpty(120_000));
+    await eventually(() =>
+      expect(client.messages.filter(({ type }) => type === 'note')).toHaveLength(100_000),
+    );
+    const data = client.messages.filter(({ type }) => type === 'note').map((message) => message.data);
+    expect(data.every((n, index) => n === index + 1)).toBe(true);
+    process.stdout.write(`  figure: a flood of the push stream: pong ${Math.round(longest)} ms\n`);
+    expect(longest).toBeLessThan(BUSY_MACHINE_MS);
+    expect((await memory()) - before).toBeLessThan(300_000_000);
+  }, 180_000);
+
+  it('[DL5] 100,000 messages at once on the push channel delay no heartbeat', async () => {
+    const { user, client } = await scene.join(gateway);
+    const other = (await scene.join(gateway)).client;
+    const script = `for n = 1, 100000 do redis.call('PUBLISH', 'lingxi:push',
+      '{"to":{"userId":' .. ARGV[1] .. '},"type":"note","data":' .. n .. '}') end`;
+    const longest = await longestPong(other, async () => {
+      await scene.cli('EVAL', script, '0', String(user));
+      await eventually(
+        () => expect(client.messages.filter(({ type }) => type === 'note')).toHaveLength(100_000),
+        { timeoutMs: 60_000, intervalMs: 250 },
+      );
+    });
+    process.stdout.write(`  figure: a flood of the push channel: pong ${Math.round(longest)} ms\n`);
+    expect(longest).toBeLessThan(BUSY_MACHINE_MS);
+    expect((await readMetrics(gateway))('lingxi_push_channel_dropped_total')).toBe(0);
+  }, 120_000);
+
+  it('a stream that grows beyond its bound loses its oldest entries, which are counted', async () => {
+    const bounded = await openScene(runtime);
+    try {
+      const node = await bounded.start('a', { LINGXI_PUSH_STREAM_LENGTH: '1000' });
+      expect((await node.service('POST', '/api/drain', {})).status).toBe(200);
+      const script = `for n = 1, 3000 do redis.call('XADD', KEYS[1], '*', 'message', '{}') end`;
+      await bounded.cli('EVAL', script, '1', STREAM);
+      await eventually(async () => expect(await bounded.outcomes('trimmed')).toBe(2000), {
+        timeoutMs: 10_000,
+      });
+      expect(await bounded.cli('XLEN', STREAM)).toBe('1000');
+      expect(await node.waitForLog('push-stream-trimmed')).toMatchObject({ entries: 2000 });
+    } finally {
+      await bounded.stop();
+    }
+  });
+});

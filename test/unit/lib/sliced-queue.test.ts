@@ -1,0 +1,71 @@
+import { describe, expect, it } from 'vitest';
+import { FakeClock } from '../../../src/lib/fake-clock.ts';
+import { SlicedQueue } from '../../../src/lib/sliced-queue.ts';
+
+function open(run: (item: number, clock: FakeClock) => void, limits = {}) {
+  const clock = new FakeClock();
+  const queue = new SlicedQueue<number>({
+    clock,
+    run: (item) => run(item, clock),
+    maxItems: 1000,
+    maxWeight: 10_000,
+    weigh: () => 1,
+    ...limits,
+  });
+  return { clock, queue };
+}
+
+describe('a sliced queue', () => {
+  it('handles nothing in the turn of the caller, and then everything in order', () => {
+    const seen: number[] = [];
+    const { clock, queue } = open((item) => seen.push(item));
+    for (let item = 0; item < 100; item += 1) expect(queue.push(item)).toBe(true);
+    expect([seen.length, queue.size]).toEqual([0, 100]);
+    clock.advance(0);
+    expect(seen).toEqual(Array.from({ length: 100 }, (_, index) => index));
+    expect(queue.size).toBe(0);
+  });
+
+  it('[DL5] gives the loop back after 4 ms of work', () => {
+    let handled = 0;
+    const turns: number[] = [];
+    const { clock, queue } = open((_item, time) => {
+      handled += 1;
+      time.stall(1);
+    });
+    for (let item = 0; item < 40; item += 1) queue.push(item);
+    const other = (): void => {
+      turns.push(handled);
+      if (queue.size > 0) clock.defer(other);
+    };
+    clock.defer(other);
+    clock.advance(1000);
+    const slices = turns.map((until, index) => until - (turns[index - 1] ?? 0));
+    expect(Math.max(...slices)).toBeLessThanOrEqual(8);
+    expect(handled).toBe(40);
+  });
+
+  it('refuses beyond its bounds, but takes one item that is too heavy by itself', () => {
+    const none = (): void => undefined;
+    const few = open(none, { maxItems: 2 });
+    expect([1, 2, 3].map((item) => few.queue.push(item))).toEqual([true, true, false]);
+    few.clock.advance(0);
+    expect(few.queue.push(4)).toBe(true);
+    const light = open(none, { maxWeight: 10, weigh: (item: number) => item });
+    expect([50, 1].map((item) => light.queue.push(item))).toEqual([true, false]);
+    light.clock.advance(0);
+    expect([6, 5, 4].map((item) => light.queue.push(item))).toEqual([true, false, true]);
+  });
+
+  it('an item that throws is passed over', () => {
+    const seen: number[] = [];
+    const { clock, queue } = open((item) => {
+      if (item === 1) throw new Error('a bug');
+      seen.push(item);
+    });
+    for (const item of [0, 1, 2]) queue.push(item);
+    expect(() => clock.advance(0)).toThrow('a bug');
+    clock.advance(0);
+    expect(seen).toEqual([0, 2]);
+  });
+});
