@@ -1,3 +1,4 @@
+import type { AckWait } from '../connection/acknowledgements.ts';
 import type { ConnectionManager } from '../connection/connection-manager.ts';
 import type { Outgoing } from '../connection/outgoing.ts';
 import type { Delivery } from '../protocol/delivery.ts';
@@ -39,11 +40,11 @@ export class LocalDelivery {
       userIds.length <= INLINE_USERS
         ? Promise.resolve(this.#inline(userIds, message))
         : this.#sliced(userIds, message);
-    const waits = wish.ack === true ? this.#acknowledgements(userIds, message, wish.timeoutMs) : undefined;
+    const wait = wish.ack === true ? this.#acknowledgements(userIds, message, wish.timeoutMs) : undefined;
     return {
       deliveries,
-      awaitsAcks: waits !== undefined && waits.size > 0,
-      acknowledged: (handed) => withAcks(handed, waits),
+      awaitsAcks: wait?.isPending === true,
+      acknowledged: (handed) => withAcks(handed, wait),
     };
   }
 
@@ -66,33 +67,33 @@ export class LocalDelivery {
     return !this.#manager.isUserOnline(userId) || this.#rate.admit(userId);
   }
 
-  /** Waits begin in the turn in which the frames leave: no answer can come earlier. */
+  /** The wait begins in the turn in which the frames leave: no answer can come earlier. */
   #acknowledgements(
     userIds: readonly number[],
     message: Outgoing,
     timeoutMs = DEFAULT_ACK_TIMEOUT_MS,
-  ): ReadonlyMap<number, Promise<boolean>> {
+  ): AckWait {
     const askable = userIds.filter((userId) =>
       this.#manager.connectionsOf(userId).some(({ speaksV1 }) => speaksV1),
     );
-    return new Map(
-      askable.map((userId) => [userId, this.#manager.acknowledged(message, { userId, timeoutMs })]),
-    );
+    return this.#manager.acknowledged(message, { userIds: askable, timeoutMs });
   }
 }
 
 async function withAcks(
   deliveries: readonly Delivery[],
-  waits: ReadonlyMap<number, Promise<boolean>> | undefined,
+  wait: AckWait | undefined,
 ): Promise<readonly Delivery[]> {
-  if (waits === undefined) return deliveries;
-  return Promise.all(
-    deliveries.map(async (delivery) => {
-      const handedOver = delivery.status === 'written' || delivery.status === 'queued';
-      const acked = handedOver && ((await waits.get(delivery.userId)) ?? false);
-      return acked ? { ...delivery, status: 'acked' as const } : delivery;
-    }),
+  if (wait === undefined) return deliveries;
+  wait.giveUpOn(deliveries.filter((delivery) => !isHandedOver(delivery)).map(({ userId }) => userId));
+  const acked = await wait.acked;
+  return deliveries.map((delivery) =>
+    isHandedOver(delivery) && acked.has(delivery.userId) ? { ...delivery, status: 'acked' } : delivery,
   );
+}
+
+function isHandedOver({ status }: Delivery): boolean {
+  return status === 'written' || status === 'queued';
 }
 
 function dropped(userId: number, reason: 'rate' | 'dispatch-full'): Delivery {

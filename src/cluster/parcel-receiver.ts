@@ -2,14 +2,14 @@ import type { ConnectionManager } from '../connection/connection-manager.ts';
 import type { Clock } from '../lib/clock.ts';
 import { inBackground } from '../logging/internal-error.ts';
 import type { Log } from '../logging/log.ts';
-import { unknownDelivery } from '../protocol/delivery.ts';
+import { type DeliveryOptions, PRIORITIES, type Priority, unknownDelivery } from '../protocol/delivery.ts';
 import { PROTOCOL_TYPES } from '../protocol/frames.ts';
 import { topLevelValues } from '../protocol/json-spans.ts';
 import type { Inbox, NodeFrame } from './inbox.ts';
 import type { AckWish, LocalDelivery } from './local-delivery.ts';
 import { outcomeText, type ParcelOutcome } from './parcel-outcomes.ts';
 import { MAX_PARCEL_USERS, type Post } from './post.ts';
-import { MAX_ACK_TIMEOUT_MS, MAX_TYPE_LENGTH } from './push-request.ts';
+import { KEY, MAX_ACK_TIMEOUT_MS, MAX_TTL_MS, MAX_TYPE_LENGTH } from './push-request.ts';
 
 /** Outcomes on their way to other nodes at a time. The senders of further ones get no answer. */
 const MAX_ANSWERING = 1000;
@@ -21,7 +21,7 @@ export interface ParcelReceiverOptions {
   readonly delivery: LocalDelivery;
   readonly post: Pick<Post, 'tell'>;
   readonly inbox: Pick<Inbox, 'on'>;
-  readonly clock: Pick<Clock, 'defer'>;
+  readonly clock: Pick<Clock, 'defer' | 'monotonic'>;
   readonly log: Log;
   readonly sockets: HeldSockets;
 }
@@ -38,7 +38,7 @@ interface Addressee {
   readonly epoch: number;
 }
 
-interface ReceivedParcel extends AckWish {
+interface ReceivedParcel extends AckWish, DeliveryOptions {
   readonly id: string;
   readonly from: string;
   readonly users: readonly Addressee[] | 'all';
@@ -68,27 +68,38 @@ export class ParcelReceiver {
     inBackground(this.#options.log, work);
   }
 
-  async #deliverToAll({ id, from, type, dataText }: ReceivedParcel): Promise<void> {
+  async #deliverToAll({ id, from, ...parcel }: ReceivedParcel): Promise<void> {
     const { manager } = this.#options;
-    const dispatched = manager.broadcastPrepared(manager.prepareText(type, dataText));
+    const { type, dataText, key, priority } = parcel;
+    const expiresAt = this.#expiryOf(parcel);
+    const message = manager.prepareText(type, dataText, { key, priority, expiresAt });
+    const dispatched = manager.broadcastPrepared(message);
     const counts = dispatched === undefined ? { dropped: manager.onlineCount() } : (await dispatched).counts;
     this.#answer(from, { id, counts, awaitsAcks: false });
   }
 
   async #deliverTo(parcel: ReceivedParcel, users: readonly Addressee[]): Promise<void> {
     const { manager, delivery, sockets } = this.#options;
-    const { id, from, type, dataText } = parcel;
+    const { id, from, type, dataText, ack, key, priority } = parcel;
+    const expiresAt = this.#expiryOf(parcel);
     const isCurrent = ({ userId, epoch }: Addressee): boolean =>
       manager.isUserOnline(userId) && sockets.newestEpochHere(userId) >= epoch;
     const present = users.filter(isCurrent).map(({ userId }) => userId);
     // A user without a current socket here may be back on another node by now.
     const gone = users.filter((user) => !isCurrent(user)).map(({ userId }) => unknownDelivery(userId));
-    const message = manager.prepareText(type, dataText, parcel.ack === true);
+    const message = manager.prepareText(type, dataText, { ack, key, priority, expiresAt });
     const handed = delivery.begin(message, present, parcel);
     const deliveries = await handed.deliveries;
     this.#answer(from, { id, deliveries: [...deliveries, ...gone], awaitsAcks: handed.awaitsAcks });
     if (!handed.awaitsAcks) return;
     this.#answer(from, { id, deliveries: await handed.acknowledged(deliveries), awaitsAcks: false });
+  }
+
+  /** While this process stood still, the frame may have waited before it: all of that time is charged. */
+  #expiryOf({ ttlMs }: DeliveryOptions): number {
+    if (ttlMs === undefined) return Number.POSITIVE_INFINITY;
+    const { clock, manager } = this.#options;
+    return clock.monotonic() + ttlMs - manager.time.recentStallMs();
   }
 
   #answer(node: string, outcome: ParcelOutcome): void {
@@ -120,14 +131,17 @@ export class ParcelReceiver {
 }
 
 function parseParcel({ from, members, text }: NodeFrame): ReceivedParcel | undefined {
-  const { id, type, ack, timeoutMs } = members;
+  const { id, type, ack, timeoutMs, key, priority, ttlMs } = members;
   const users = members['all'] === true ? 'all' : parseAddressees(members['users']);
   const dataText = topLevelValues(text).get('data');
   if (users === undefined || dataText === undefined || typeof id !== 'string') return undefined;
   if (typeof type !== 'string' || type === '' || type.length > MAX_TYPE_LENGTH) return undefined;
   if (PROTOCOL_TYPES.has(type)) return undefined;
   if (ack !== undefined && typeof ack !== 'boolean') return undefined;
-  if (timeoutMs !== undefined && !isTimeout(timeoutMs)) return undefined;
+  if (timeoutMs !== undefined && !isMs(timeoutMs, MAX_ACK_TIMEOUT_MS)) return undefined;
+  if (ttlMs !== undefined && !isMs(ttlMs, MAX_TTL_MS)) return undefined;
+  if (key !== undefined && (typeof key !== 'string' || !KEY.test(key))) return undefined;
+  if (priority !== undefined && !isPriority(priority)) return undefined;
   return {
     id,
     from,
@@ -136,6 +150,9 @@ function parseParcel({ from, members, text }: NodeFrame): ReceivedParcel | undef
     dataText,
     ...(ack === undefined ? {} : { ack }),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    ...(key === undefined ? {} : { key }),
+    ...(priority === undefined ? {} : { priority }),
+    ...(ttlMs === undefined ? {} : { ttlMs }),
   };
 }
 
@@ -155,6 +172,10 @@ function isWhole(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
-function isTimeout(value: unknown): value is number {
-  return isWhole(value) && value >= 1 && value <= MAX_ACK_TIMEOUT_MS;
+function isMs(value: unknown, max: number): value is number {
+  return isWhole(value) && value >= 1 && value <= max;
+}
+
+function isPriority(value: unknown): value is Priority {
+  return (PRIORITIES as readonly unknown[]).includes(value);
 }

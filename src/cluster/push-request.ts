@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { err, ok, type Result } from '../lib/result.ts';
-import type { PushRequest } from '../protocol/delivery.ts';
+import { PRIORITIES, type PushRequest } from '../protocol/delivery.ts';
 import { PROTOCOL_TYPES } from '../protocol/frames.ts';
 import { topLevelValues, topLevelValuesOfEach, type ValueTexts } from '../protocol/json-spans.ts';
 import { isJsonObject, isTooDeep } from '../protocol/json-text.ts';
@@ -13,6 +13,12 @@ const MAX_RECEIVERS = 10_000;
 export const MAX_TYPE_LENGTH = 128;
 /** How long a sender may wait for acknowledgements, in ms. */
 export const MAX_ACK_TIMEOUT_MS = 10_000;
+/** Longest life of a message that asks for a limited one, in ms: a day. */
+export const MAX_TTL_MS = 86_400_000;
+/** A key of a message: 1 to 64 characters, none of them a control character or half of a surrogate pair. */
+export const KEY = /^[^\p{Cc}\p{Cs}]{1,64}$/u;
+
+const Key = z.string().regex(KEY);
 
 /** A user id as it comes in: a number, or a string of digits. */
 const UserId = z
@@ -51,6 +57,26 @@ export const PushMessage = z.strictObject({
     .max(MAX_ACK_TIMEOUT_MS)
     .optional()
     .meta({ description: 'How long to wait for the acknowledgement; 5000 where absent.' }),
+  key: Key.optional().meta({
+    description:
+      'Under LINGXI_OVERFLOW=conflate the message replaces one with the same key in the queue of a slow socket.',
+  }),
+  priority: z
+    .enum(PRIORITIES)
+    .optional()
+    .meta({ description: 'Order in the queue behind a slow socket; `normal` where absent.' }),
+  ttlMs: z
+    .int()
+    .min(1)
+    .max(MAX_TTL_MS)
+    .optional()
+    .meta({
+      description: 'A message that no socket took within so many ms is `dropped` with the reason `ttl`.',
+    }),
+  idempotencyKey: Key.optional().meta({
+    description:
+      'The same message with the same key delivers nothing again for 5 minutes and gets the first answer.',
+  }),
 });
 
 /** Which field of a message is wrong; `unknown`: there is no such field; `reserved`: the protocol's own type. */
@@ -106,14 +132,9 @@ export function parseBatch(input: {
 function parseMessage(input: unknown, texts: ValueTexts | undefined): Parsed<PushRequest> {
   const parsed = PushMessage.safeParse(input);
   if (!parsed.success) return err(faultOf(input, parsed.error.issues));
-  const { to, type, ack, timeoutMs } = parsed.data;
-  return ok({
-    to,
-    type,
-    dataText: texts?.get('data') ?? 'null',
-    ...(ack === undefined ? {} : { ack }),
-    ...(timeoutMs === undefined ? {} : { timeoutMs }),
-  });
+  const { data: _, ...message } = parsed.data;
+  // JSON knows no undefined: a member that is absent is absent here too.
+  return ok({ ...message, dataText: texts?.get('data') ?? 'null' } as PushRequest);
 }
 
 /** Of several faults an unknown field counts first, then the fields in the order of the schema. */

@@ -7,12 +7,13 @@ import {
   type Delivery,
   type DeliveryCounts,
   type DeliveryStatus,
+  type DropReason,
   type PushReport,
   type PushRequest,
   unknownDelivery,
 } from '../protocol/delivery.ts';
 import type { HandedOver, LocalDelivery } from './local-delivery.ts';
-import { bestOf, type RemoteDelivery } from './remote-delivery.ts';
+import { bestOf, type RemoteDelivery, type RemotePush } from './remote-delivery.ts';
 import type { Router } from './router.ts';
 
 /** Absent users of the push channel that wait for a look at presence. Further ones count as unknown. */
@@ -69,16 +70,19 @@ export class PushRouter implements Router {
     });
   }
 
-  async push(request: PushRequest): Promise<PushReport> {
+  /** `since`: when the push came in, in monotonic ms; absent: now. */
+  async push(request: PushRequest, since?: number): Promise<PushReport> {
     const { manager, delivery } = this.#options;
     const { to } = request;
-    if ('all' in to) return this.#pushToAll(request);
-    const message = manager.prepareText(request.type, request.dataText, request.ack === true);
+    const expiresAt = this.#expiryOf(request, since);
+    if ('all' in to) return this.#pushToAll(request, expiresAt);
+    const { type, dataText, ack, key, priority } = request;
+    const message = manager.prepareText(type, dataText, { ack, key, priority, expiresAt });
     // One delivery and one result for each user, in the order in which they are first named.
     const userIds = 'userId' in to ? [to.userId] : [...new Set(to.userIds)];
     // Handed over before anything is awaited, so that pushes keep the order in which they were made (rule DL4).
     const local = delivery.begin(message, userIds, request);
-    const elsewhere = this.#elsewhere(request, userIds);
+    const elsewhere = this.#elsewhere({ ...request, expiresAt }, userIds);
     const [here, there] = await Promise.all([acknowledged(local), elsewhere]);
     const results = here.map((result) => {
       const remote = there.get(result.userId);
@@ -94,12 +98,13 @@ export class PushRouter implements Router {
    */
   async pushHere(request: PushRequest, answersForAbsent: boolean): Promise<void> {
     const { manager, delivery } = this.#options;
-    const { to } = request;
+    const { to, type, dataText, ack, key, priority } = request;
+    const expiresAt = this.#expiryOf(request);
     if ('all' in to) {
-      await this.#broadcast(manager.prepareText(request.type, request.dataText));
+      await this.#broadcast(manager.prepareText(type, dataText, { key, priority, expiresAt }));
       return;
     }
-    const message = manager.prepareText(request.type, request.dataText, request.ack === true);
+    const message = manager.prepareText(type, dataText, { ack, key, priority, expiresAt });
     const userIds = 'userId' in to ? [to.userId] : [...new Set(to.userIds)];
     const results = await acknowledged(delivery.begin(message, userIds, request));
     const absent = results.filter(({ status }) => status === 'offline').map(({ userId }) => userId);
@@ -116,19 +121,20 @@ export class PushRouter implements Router {
   }
 
   /** Asks nobody to acknowledge. */
-  async #pushToAll({ type, dataText }: PushRequest): Promise<PushReport> {
+  async #pushToAll(request: PushRequest, expiresAt: number): Promise<PushReport> {
     const { manager, remote, presence } = this.#options;
-    const message = manager.prepareText(type, dataText);
+    const { type, dataText, key, priority } = request;
+    const message = manager.prepareText(type, dataText, { key, priority, expiresAt });
     const elsewhere =
-      remote?.deliverToAll({ to: { all: true }, type, dataText }) ?? Promise.resolve<DeliveryCounts>({});
+      remote?.deliverToAll({ ...request, ack: false, expiresAt }) ?? Promise.resolve<DeliveryCounts>({});
     const [here, told] = await Promise.all([this.#broadcast(message), elsewhere]);
     const left = Math.max(0, presence.onlineCount() - manager.onlineCount());
-    const there: DeliveryCounts = typeof told === 'string' ? (left === 0 ? {} : { [told]: left }) : told;
+    const there = typeof told !== 'string' ? told : lostToAll(told, left);
     // Each node has counted its own users. Of a node that does not answer nobody else can.
     manager.counters.messages.unknown += there.unknown ?? 0;
-    if (typeof told === 'string' && told === 'dropped') {
+    if (typeof told === 'string' && told !== 'unknown') {
       manager.counters.messages.dropped += left;
-      manager.counters.dropped['queue-full'] += left;
+      manager.counters.dropped[told] += left;
     }
     return { counts: sum(here, there) };
   }
@@ -139,9 +145,14 @@ export class PushRouter implements Router {
     return dispatched === undefined ? { dropped: manager.onlineCount() } : (await dispatched).counts;
   }
 
+  #expiryOf({ ttlMs }: PushRequest, since?: number): number {
+    if (ttlMs === undefined) return Number.POSITIVE_INFINITY;
+    return (since ?? this.#options.clock.monotonic()) + ttlMs;
+  }
+
   /** What is known of users beside what this node can deliver to them. */
   #elsewhere(
-    request: PushRequest,
+    request: RemotePush,
     userIds: readonly number[],
   ): Promise<ReadonlyMap<number, Delivery>> | ReadonlyMap<number, Delivery> {
     const { manager, remote, mayBeOnSeveralNodes } = this.#options;
@@ -185,6 +196,11 @@ function count(results: readonly Delivery[]): DeliveryCounts {
   const counts: Partial<Record<DeliveryStatus, number>> = {};
   for (const { status } of results) counts[status] = (counts[status] ?? 0) + 1;
   return counts;
+}
+
+/** What became of a message to everybody on other nodes that none of them got. */
+function lostToAll(what: DropReason | 'unknown', users: number): DeliveryCounts {
+  return users === 0 ? {} : what === 'unknown' ? { unknown: users } : { dropped: users };
 }
 
 function sum(left: DeliveryCounts, right: DeliveryCounts): DeliveryCounts {

@@ -5,6 +5,7 @@ import {
   type Delivery,
   type DeliveryCounts,
   type DeliveryStatus,
+  type DropReason,
   type PushRequest,
   unknownDelivery,
 } from '../protocol/delivery.ts';
@@ -32,8 +33,21 @@ export interface RemoteDeliveryOptions {
   readonly newId: () => string;
 }
 
+/** A push on its way to other nodes. */
+export interface RemotePush extends Omit<PushRequest, 'to'> {
+  /** Monotonic ms after which it is not to be sent on; infinite where it has no end. */
+  readonly expiresAt: number;
+}
+
+/** A parcel before it is sent. */
+interface OutgoingParcel extends Parcel {
+  readonly expiresAt: number;
+}
+
 /** A parcel whose nodes have not all answered. */
 interface Waiting {
+  /** It ran out of time before it was sent: no node has it. */
+  isExpired: boolean;
   /** Undefined until the store has said where the users are. */
   routed: Routed | undefined;
   readonly answers: Map<string, ParcelOutcome>;
@@ -48,7 +62,7 @@ interface Waiting {
 /** Hands messages to the nodes that hold their users, and gathers what becomes of them. It counts nothing. */
 export class RemoteDelivery {
   readonly #options: RemoteDeliveryOptions;
-  readonly #routes: Batcher<Parcel, Routed>;
+  readonly #routes: Batcher<OutgoingParcel, Routed | 'expired'>;
   readonly #waiting = new Map<string, Waiting>();
   readonly #encoder = new TextEncoder();
 
@@ -56,7 +70,7 @@ export class RemoteDelivery {
     this.#options = options;
     this.#routes = new Batcher({
       clock: options.clock,
-      run: async (parcels) => (await options.post.route(parcels)).map(ok),
+      run: async (parcels) => (await this.#route(parcels)).map(ok),
       maxBatch: MAX_ROUTED_PARCELS,
       maxWaiting: MAX_WAITING,
       // Parcels keep their order, also behind a slow script (rule DL4).
@@ -70,26 +84,30 @@ export class RemoteDelivery {
   }
 
   /** One outcome for each user, in the order asked. Never rejects. */
-  async deliver(request: PushRequest, userIds: readonly number[]): Promise<readonly Delivery[]> {
+  async deliver(request: RemotePush, userIds: readonly number[]): Promise<readonly Delivery[]> {
     const fields = fieldsOf(request);
+    const { expiresAt } = request;
     if (this.#isTooLong(fields)) return userIds.map((userId) => dropped(userId, 'queue-full'));
     const ackMs = request.ack === true ? (request.timeoutMs ?? DEFAULT_ACK_TIMEOUT_MS) : 0;
     // All are queued in this turn: messages of one sender keep their order (rule DL4).
     const parcels: Promise<readonly Delivery[]>[] = [];
     for (let at = 0; at < userIds.length; at += MAX_PARCEL_USERS)
-      parcels.push(this.#deliverParcel(userIds.slice(at, at + MAX_PARCEL_USERS), fields, ackMs));
+      parcels.push(
+        this.#deliverParcel({ users: userIds.slice(at, at + MAX_PARCEL_USERS), fields, ackMs, expiresAt }),
+      );
     return (await Promise.all(parcels)).flat();
   }
 
   /**
-   * What became of a message to everybody on the other nodes. `dropped`: it is too long, or too many parcels wait. `unknown`:
-   * the store did not answer. Never rejects.
+   * What became of a message to everybody on the other nodes; the reason where it left for none of them: it is too long
+   * (`queue-full`), too many parcels wait, or its time was over. `unknown`: the store did not answer. Never rejects.
    */
-  async deliverToAll(request: PushRequest): Promise<DeliveryCounts | 'dropped' | 'unknown'> {
+  async deliverToAll(request: RemotePush): Promise<DeliveryCounts | DropReason | 'unknown'> {
     const fields = fieldsOf(request);
-    if (this.#isTooLong(fields)) return 'dropped';
-    const sent = await this.#send({ users: 'all', fields, ackMs: 0 });
-    if (sent === undefined) return 'dropped';
+    if (this.#isTooLong(fields)) return 'queue-full';
+    const sent = await this.#send({ users: 'all', fields, ackMs: 0, expiresAt: request.expiresAt });
+    if (sent === undefined) return 'dispatch-full';
+    if (sent.isExpired) return 'ttl';
     if (sent.routed === undefined) return 'unknown';
     const counts: Partial<Record<DeliveryStatus, number>> = {};
     for (const { node, users } of sent.routed.nodes) {
@@ -102,12 +120,12 @@ export class RemoteDelivery {
   }
 
   async #deliverParcel(
-    users: readonly number[],
-    fields: string,
-    ackMs: number,
+    parcel: UnsentParcel & { readonly users: readonly number[] },
   ): Promise<readonly Delivery[]> {
-    const sent = await this.#send({ users, fields, ackMs });
+    const { users } = parcel;
+    const sent = await this.#send(parcel);
     if (sent === undefined) return users.map((userId) => dropped(userId, 'dispatch-full'));
+    if (sent.isExpired) return users.map((userId) => dropped(userId, 'ttl'));
     const told = new Map<string, ReadonlyMap<number, Delivery>>();
     for (const [node, { deliveries = [] }] of sent.answers)
       told.set(node, new Map(deliveries.map((delivery) => [delivery.userId, delivery])));
@@ -124,17 +142,18 @@ export class RemoteDelivery {
   }
 
   /** Resolves once every node has answered, or its time is over; undefined where too many parcels wait. */
-  #send(parcel: Omit<Parcel, 'id'> & { readonly ackMs: number }): Promise<Waiting | undefined> {
+  #send(parcel: UnsentParcel): Promise<Waiting | undefined> {
     if (this.#waiting.size >= MAX_WAITING) return Promise.resolve(undefined);
     const { clock, newId } = this.#options;
     const id = newId();
-    const { users, fields, ackMs } = parcel;
+    const { users, fields, ackMs, expiresAt } = parcel;
     return new Promise((resolve) => {
       const finish = (): void => {
         waiting.timer?.cancel();
         if (this.#waiting.delete(id)) resolve(waiting);
       };
       const waiting: Waiting = {
+        isExpired: false,
         routed: undefined,
         answers: new Map(),
         ackMs,
@@ -143,13 +162,29 @@ export class RemoteDelivery {
         finish,
       };
       this.#waiting.set(id, waiting);
-      void this.#routes.submit({ id, users, fields }).result.then((routed) => {
+      void this.#routes.submit({ id, users, fields, expiresAt }).result.then((routed) => {
         if (!routed.ok) return finish();
+        if (routed.value === 'expired') {
+          waiting.isExpired = true;
+          return finish();
+        }
         waiting.routed = routed.value;
         // What waits for the store is not charged to the nodes.
         waiting.timer = clock.after(ANSWER_MS, finish);
         this.#lookAt(waiting);
       });
+    });
+  }
+
+  /** Nodes have clocks of their own: a parcel carries the time that it has left. */
+  async #route(parcels: readonly OutgoingParcel[]): Promise<readonly (Routed | 'expired')[]> {
+    const now = this.#options.clock.monotonic();
+    const living = parcels.filter(({ expiresAt }) => expiresAt > now);
+    const routed = living.length === 0 ? [] : await this.#options.post.route(living.map(withTimeLeft(now)));
+    const answers = routed.values();
+    return parcels.map(({ expiresAt }) => {
+      const answer = expiresAt > now ? answers.next() : undefined;
+      return answer === undefined || answer.done === true ? 'expired' : answer.value;
     });
   }
 
@@ -186,6 +221,18 @@ export class RemoteDelivery {
   }
 }
 
+/** A message, and where it is to go. */
+type UnsentParcel = Omit<OutgoingParcel, 'id'> & { readonly ackMs: number };
+
+function withTimeLeft(now: number): (parcel: OutgoingParcel) => Parcel {
+  return ({ id, users, fields, expiresAt }) => ({
+    id,
+    users,
+    fields:
+      expiresAt === Number.POSITIVE_INFINITY ? fields : `${fields},"ttlMs":${Math.ceil(expiresAt - now)}`,
+  });
+}
+
 const RANK: Readonly<Record<DeliveryStatus, number>> = {
   acked: 5,
   written: 4,
@@ -201,11 +248,12 @@ export function bestOf(left: Delivery, right: Delivery): Delivery {
   return { ...best, connections: left.connections + right.connections };
 }
 
-function dropped(userId: number, reason: 'queue-full' | 'dispatch-full'): Delivery {
+function dropped(userId: number, reason: DropReason): Delivery {
   return { userId, status: 'dropped', connections: 0, reason };
 }
 
-function fieldsOf({ type, dataText, ack, timeoutMs }: PushRequest): string {
+function fieldsOf({ type, dataText, ack, timeoutMs, key, priority }: RemotePush): string {
   const wish = ack === true ? `,"ack":true${timeoutMs === undefined ? '' : `,"timeoutMs":${timeoutMs}`}` : '';
-  return `"kind":"parcel","type":${JSON.stringify(type)},"data":${dataText}${wish}`;
+  const place = `${key === undefined ? '' : `,"key":${JSON.stringify(key)}`}${priority === undefined ? '' : `,"priority":"${priority}"`}`;
+  return `"kind":"parcel","type":${JSON.stringify(type)},"data":${dataText}${wish}${place}`;
 }

@@ -1,45 +1,111 @@
 import type { Clock, Timer } from '../lib/clock.ts';
 
-/** Pushes that wait for their acknowledgement at one moment, at most; beyond, a push answers at once. */
-const MAX_PENDING = 100_000;
+/** Users asked by all waits that are under way, at most; beyond, a push does not wait. */
+const MAX_ASKED = 100_000;
+
+/** The wait of one push for the `ack` of its receivers. It has one timer, however many they are. */
+export interface AckWait {
+  /** Whether somebody has still to answer. */
+  readonly isPending: boolean;
+  /** These users got no message: no answer of theirs will come. */
+  giveUpOn(userIds: readonly number[]): void;
+  /** The users who acknowledged: once nobody is left to answer, or the time is over. Never rejects. */
+  readonly acked: Promise<ReadonlySet<number>>;
+}
+
+const NOBODY_ASKED: AckWait = {
+  isPending: false,
+  giveUpOn: () => undefined,
+  acked: Promise.resolve(new Set()),
+};
 
 /** Waits of pushes for the `ack` of their clients. */
 export class Acknowledgements {
   readonly #clock: Clock;
-  readonly #pending = new Map<
-    string,
-    { readonly userId: number; readonly settle: (acked: boolean) => void; readonly timer: Timer }
-  >();
+  /** By the id of the message. */
+  readonly #waits = new Map<string, Wait>();
+  #asked = 0;
   #count = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** A fresh id for a message to one user, unique in this process. */
+  /** A fresh id for a message, unique in this process. */
   nextId(): string {
     this.#count += 1;
     return this.#count.toString(36);
   }
 
-  /** Resolves with whether `userId` acknowledged `id` within `timeoutMs`. */
-  wait(id: string, expected: { readonly userId: number; readonly timeoutMs: number }): Promise<boolean> {
-    if (this.#pending.size >= MAX_PENDING) return Promise.resolve(false);
-    return new Promise((resolve) => {
-      const settle = (acked: boolean): void => {
-        timer.cancel();
-        // A second wait for the same id has its own timer.
-        if (this.#pending.get(id)?.settle === settle) this.#pending.delete(id);
-        resolve(acked);
-      };
-      const timer = this.#clock.after(expected.timeoutMs, () => settle(false));
-      this.#pending.set(id, { userId: expected.userId, settle, timer });
+  /** Waits for the acknowledgements of one message, for each user by the id that {@link receiverId} gives. */
+  wait(id: string, expected: { readonly userIds: readonly number[]; readonly timeoutMs: number }): AckWait {
+    const { userIds, timeoutMs } = expected;
+    const asked = new Set(userIds);
+    if (asked.size === 0 || this.#asked + asked.size > MAX_ASKED) return NOBODY_ASKED;
+    const { size } = asked;
+    this.#asked += size;
+    const wait = new Wait(asked, () => {
+      this.#asked -= size;
+      // A second wait for the same message is another one.
+      if (this.#waits.get(id) === wait) this.#waits.delete(id);
     });
+    wait.timer = this.#clock.after(timeoutMs, () => wait.finish());
+    this.#waits.set(id, wait);
+    return wait;
   }
 
   /** Ignores ids that nobody waits for and ids of other users' messages. */
   acknowledge(userId: number, id: string): void {
-    const waiting = this.#pending.get(id);
-    if (waiting?.userId === userId) waiting.settle(true);
+    const at = id.lastIndexOf('.');
+    const messageId = id.slice(0, Math.max(0, at));
+    if (receiverId(messageId, userId) !== id) return;
+    this.#waits.get(messageId)?.acknowledge(userId);
+  }
+}
+
+/** The id of a message as one of its receivers gets it. */
+export function receiverId(messageId: string, userId: number): string {
+  return `${messageId}.${userId}`;
+}
+
+class Wait implements AckWait {
+  readonly acked: Promise<ReadonlySet<number>>;
+  timer: Timer | undefined;
+  readonly #asked: Set<number>;
+  readonly #answered = new Set<number>();
+  readonly #ended: () => void;
+  #resolve: (answered: ReadonlySet<number>) => void = () => undefined;
+  #isOver = false;
+
+  constructor(asked: Set<number>, ended: () => void) {
+    this.#asked = asked;
+    this.#ended = ended;
+    this.acked = new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+  }
+
+  get isPending(): boolean {
+    return !this.#isOver;
+  }
+
+  giveUpOn(userIds: readonly number[]): void {
+    if (this.#isOver) return;
+    for (const userId of userIds) this.#asked.delete(userId);
+    if (this.#asked.size === 0) this.finish();
+  }
+
+  acknowledge(userId: number): void {
+    if (this.#isOver || !this.#asked.delete(userId)) return;
+    this.#answered.add(userId);
+    if (this.#asked.size === 0) this.finish();
+  }
+
+  finish(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.timer?.cancel();
+    this.#ended();
+    this.#resolve(this.#answered);
   }
 }

@@ -17,7 +17,7 @@ import {
 } from './lingxi-v1.ts';
 import { LossLog } from './loss-log.ts';
 import { MessageRate } from './message-rate.ts';
-import type { FrameOutcome } from './send-queue.ts';
+import type { FrameOutcome, QueueTraits } from './send-queue.ts';
 import type { Socket, SocketEvents } from './socket.ts';
 import { Writer } from './writer.ts';
 
@@ -116,10 +116,10 @@ export class ClientConnection implements SocketEvents, Watched {
   }
 
   /** Hands a frame to the socket or to the queue behind it. Never blocks. */
-  send(text: string, kind: string): FrameOutcome {
+  send(text: string, traits: QueueTraits): FrameOutcome {
     if (!this.#open) return 'closed';
     try {
-      return this.#writer.send(text, kind);
+      return this.#writer.send(text, traits);
     } catch (error) {
       this.#failed(error);
       return 'closed';

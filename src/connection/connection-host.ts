@@ -43,6 +43,8 @@ export type ConnectionEvent =
       readonly reason: DropReason;
       readonly wasQueued: boolean;
     }
+  /** A newer message with the same key took the place of a queued one. */
+  | { readonly kind: 'replaced' }
   /** A bug broke off what the connection was doing. */
   | { readonly kind: 'failed'; readonly error: unknown }
   | { readonly kind: 'ended'; readonly cause: CloseCause; readonly code: number; readonly reason: string };
@@ -65,3 +67,4 @@ export interface ConnectionHost {
 // Those that say nothing but their kind: a ping costs no object.
 export const HEARTBEAT: ConnectionEvent = { kind: 'heartbeat' };
 export const PROVEN_LATE: ConnectionEvent = { kind: 'proven-late' };
+export const REPLACED: ConnectionEvent = { kind: 'replaced' };

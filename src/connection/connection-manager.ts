@@ -8,7 +8,7 @@ import { Counters } from '../metrics/counters.ts';
 import type { CloseCause } from '../protocol/close-codes.ts';
 import type { Delivery } from '../protocol/delivery.ts';
 import { EnvelopeEncoder, jsonText } from '../protocol/envelope.ts';
-import { Acknowledgements } from './acknowledgements.ts';
+import { Acknowledgements, type AckWait } from './acknowledgements.ts';
 import { ClientConnection } from './client-connection.ts';
 import type { ConnectionEvent, ConnectionHost } from './connection-host.ts';
 import type { ConnectionInfo, Registration } from './connection-info.ts';
@@ -17,11 +17,20 @@ import { Dispatcher, type DispatchReport } from './dispatcher.ts';
 import { Listeners, type ManagerEvents } from './events.ts';
 import { Inbound, type MessageHandler } from './inbound.ts';
 import { connectionLimits, type ManagerObserver, type ManagerOptions } from './manager-options.ts';
-import { countDelivery, countMissed, deliver, type Outgoing, outgoing } from './outgoing.ts';
+import {
+  countDelivery,
+  countMissed,
+  deliver,
+  type Outgoing,
+  type OutgoingOptions,
+  outgoing,
+} from './outgoing.ts';
 import { PacedWork } from './paced-work.ts';
 import type { Socket } from './socket.ts';
 
 const USER_LISTED = (): boolean => true;
+const NOTHING_ASKED: OutgoingOptions = {};
+const NOBODY = { userIds: [], timeoutMs: 0 };
 
 /**
  * Owns the connections of this process: who is connected, their heartbeats, and the messages to them. Synchronous;
@@ -142,23 +151,24 @@ export class ConnectionManager {
   }
 
   /** Encodes a message once for any number of receivers. Throws a TypeError where `data` has no JSON form. */
-  prepare(type: string, data: unknown, withId = false): Outgoing {
-    return this.prepareText(type, jsonText(data), withId);
+  prepare(type: string, data: unknown, options: OutgoingOptions = NOTHING_ASKED): Outgoing {
+    return this.prepareText(type, jsonText(data), options);
   }
 
   /** As {@link prepare}, with `data` as JSON text, which is sent as it is. */
-  prepareText(type: string, dataText: string, withId = false): Outgoing {
+  prepareText(type: string, dataText: string, options: OutgoingOptions = NOTHING_ASKED): Outgoing {
+    const { ack = false, key, priority = 'normal', expiresAt = Number.POSITIVE_INFINITY } = options;
     return outgoing(
       new EnvelopeEncoder(type, dataText, Math.floor(this.#clock.now() / 1000)),
-      type,
-      withId ? this.#acknowledgements.nextId() : undefined,
+      { type, key, priority, expiresAt },
+      ack ? this.#acknowledgements.nextId() : undefined,
     );
   }
 
   /** As {@link sendToUser} with a prepared message. Counts nothing: the caller has the last word, and counts it by `countDelivery`. */
   deliverTo(userId: number, message: Outgoing): Delivery {
     if (this.#dispatcher.depth > 0) this.#dispatcher.catchUp(userId);
-    return deliver(message, userId, this.#table.of(userId));
+    return deliver(message, { userId, connections: this.#table.of(userId) }, this.#clock);
   }
 
   /** A message to everyone connected here. Undefined where the dispatch queue is full: nobody gets it. */
@@ -171,7 +181,7 @@ export class ConnectionManager {
       targets: this.#table.userIds(),
       isTarget: USER_LISTED,
       deliver: (userId, connections) => {
-        const delivery = deliver(message, userId, connections);
+        const delivery = deliver(message, { userId, connections }, this.#clock);
         countDelivery(this.counters, delivery);
         return delivery;
       },
@@ -186,18 +196,17 @@ export class ConnectionManager {
     return this.#dispatcher.submit({
       targets: userIds,
       isTarget: (userId) => userIds.has(userId),
-      deliver: (userId, connections) => deliver(message, userId, connections),
+      deliver: (userId, connections) => deliver(message, { userId, connections }, this.#clock),
       wantResults: true,
     });
   }
 
-  /** Resolves with whether the user acknowledged a message made with an id. */
+  /** Waits until these users have acknowledged a message that asks for it. Nobody is asked by another message. */
   acknowledged(
     message: Outgoing,
-    expected: { readonly userId: number; readonly timeoutMs: number },
-  ): Promise<boolean> {
-    if (message.id === undefined) return Promise.resolve(false);
-    return this.#acknowledgements.wait(`${message.id}.${expected.userId}`, expected);
+    expected: { readonly userIds: readonly number[]; readonly timeoutMs: number },
+  ): AckWait {
+    return this.#acknowledgements.wait(message.id ?? '', message.id === undefined ? NOBODY : expected);
   }
 
   /** Users with a connection here. */
@@ -307,6 +316,9 @@ export class ConnectionManager {
         return this.#acknowledgements.acknowledge(connection.userId, event.id);
       case 'dropped':
         return this.#dropped(connection, event);
+      case 'replaced':
+        this.counters.messagesReplaced += 1;
+        return;
       case 'failed':
         return this.#failed(connection, event.error);
       case 'ended':

@@ -9,6 +9,10 @@ import {
 } from '../protocol/frames.ts';
 import type { ClientConnection } from './client-connection.ts';
 import type { ConnectionHost } from './connection-host.ts';
+import { plainTraits } from './send-queue.ts';
+
+/** A pong costs no object beside its text. */
+const PONG = plainTraits('pong');
 
 /** The first frame of a `lingxi.v1` connection. */
 export function sendWelcome(connection: ClientConnection, host: ConnectionHost): void {
@@ -29,7 +33,7 @@ export function sendWelcome(connection: ClientConnection, host: ConnectionHost):
 
 /** Answers a ping with the ping's own timestamp, given as JSON text (empty: it had none). */
 export function sendPong(connection: ClientConnection, host: ConnectionHost, timestampJson: string): void {
-  connection.send(encodePong(timestampJson, addressOf(connection, host)), 'pong');
+  connection.send(encodePong(timestampJson, addressOf(connection, host)), PONG);
 }
 
 /** Before a close after which the client may come back. */
@@ -82,7 +86,7 @@ function send(
   host: ConnectionHost,
   frame: Exclude<SystemFrame, { readonly type: 'pong' }>,
 ): void {
-  connection.send(encodeFrame(frame, addressOf(connection, host)), frame.type);
+  connection.send(encodeFrame(frame, addressOf(connection, host)), plainTraits(frame.type));
 }
 
 function addressOf(

@@ -1,38 +1,56 @@
+import type { Clock } from '../lib/clock.ts';
 import type { Counters } from '../metrics/counters.ts';
-import type { Delivery } from '../protocol/delivery.ts';
+import type { Delivery, Priority } from '../protocol/delivery.ts';
 import type { EnvelopeEncoder } from '../protocol/envelope.ts';
+import { receiverId } from './acknowledgements.ts';
 import type { ClientConnection } from './client-connection.ts';
-import type { FrameOutcome } from './send-queue.ts';
+import { type FrameOutcome, isExpired, type QueueTraits } from './send-queue.ts';
+
+/** What a sender asks of a message, beside that it is delivered. */
+export interface OutgoingOptions {
+  /** Whether `lingxi.v1` clients are asked to acknowledge. */
+  readonly ack?: boolean | undefined;
+  readonly key?: string | undefined;
+  readonly priority?: Priority | undefined;
+  /** Monotonic ms; absent: the message has no end. */
+  readonly expiresAt?: number | undefined;
+}
 
 /** A message encoded once for any number of receivers (rule DL2). */
-export interface Outgoing {
-  readonly type: string;
+export interface Outgoing extends QueueTraits {
   /** Present where `lingxi.v1` clients are asked to acknowledge; each user's message has its own id from it. */
   readonly id: string | undefined;
   frameFor(connection: ClientConnection): string;
 }
 
-export function outgoing(encoder: EnvelopeEncoder, type: string, id: string | undefined): Outgoing {
+export function outgoing(encoder: EnvelopeEncoder, traits: QueueTraits, id: string | undefined): Outgoing {
+  const { type, key, priority, expiresAt } = traits;
   return {
     type,
+    key,
+    priority,
+    expiresAt,
     id,
     frameFor({ userId, speaksV1 }) {
       return id !== undefined && speaksV1
-        ? encoder.forUserWithId(userId, `${id}.${userId}`)
+        ? encoder.forUserWithId(userId, receiverId(id, userId))
         : encoder.forUser(userId);
     },
   };
 }
 
+/** One user, and the user's connections that the message is for. */
+export interface Receiver {
+  readonly userId: number;
+  readonly connections: readonly ClientConnection[];
+}
+
 /** Hands the message to each connection; the answer is the best of their outcomes. Counts nothing. */
-export function deliver(
-  message: Outgoing,
-  userId: number,
-  connections: readonly ClientConnection[],
-): Delivery {
-  return connections.length === 0
-    ? { userId, status: 'offline', connections: 0 }
-    : handOver(message, userId, connections);
+export function deliver(message: Outgoing, receiver: Receiver, clock: Pick<Clock, 'monotonic'>): Delivery {
+  const { userId, connections } = receiver;
+  if (connections.length === 0) return { userId, status: 'offline', connections: 0 };
+  if (isExpired(message, clock)) return { userId, status: 'dropped', connections: 0, reason: 'ttl' };
+  return handOver(message, userId, connections);
 }
 
 /** Counts the outcome of one message to one user. The function that answers the sender calls it. */
@@ -60,7 +78,7 @@ function handOver(message: Outgoing, userId: number, connections: readonly Clien
   let handedTo = 0;
   let best: FrameOutcome = 'closed';
   for (const connection of connections) {
-    const outcome = connection.send(message.frameFor(connection), message.type);
+    const outcome = connection.send(message.frameFor(connection), message);
     if (outcome === 'written' || outcome === 'queued') handedTo += 1;
     if (RANK[outcome] > RANK[best]) best = outcome;
   }

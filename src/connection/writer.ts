@@ -1,13 +1,13 @@
 import type { DropReason } from '../protocol/delivery.ts';
 import type { ClientConnection } from './client-connection.ts';
-import type { ConnectionHost } from './connection-host.ts';
-import { type FrameOutcome, SendQueue } from './send-queue.ts';
+import { type ConnectionHost, REPLACED } from './connection-host.ts';
+import { type FrameOutcome, isExpired, type QueueTraits, SendQueue } from './send-queue.ts';
 import type { Socket } from './socket.ts';
 
 /** How often it is looked whether a socket that holds bytes back has taken some. */
 const LOOK_MS = 500;
 
-type WriterHost = Pick<ConnectionHost, 'limits' | 'time' | 'rewatch' | 'happened'>;
+type WriterHost = Pick<ConnectionHost, 'clock' | 'limits' | 'time' | 'rewatch' | 'happened'>;
 
 /** What a look found; `stuck`: the socket took nothing for the write timeout. */
 export type Progress = 'free' | 'moving' | 'waiting' | 'stuck';
@@ -45,8 +45,8 @@ export class Writer {
     return this.#tookAt !== undefined;
   }
 
-  send(text: string, kind: string): FrameOutcome {
-    if (this.isBlocked) return this.#enqueue(text, kind);
+  send(text: string, traits: QueueTraits): FrameOutcome {
+    if (this.isBlocked) return this.#enqueue(text, traits);
     const written = this.#socket.send(text);
     if (written === 'sent') return 'written';
     if (written === 'failed') {
@@ -60,19 +60,35 @@ export class Writer {
   /** Everything that the socket held has left. */
   drained(): void {
     this.#tookAt = undefined;
+    const expired = this.#flush();
+    if (expired > 0) this.#dropped(expired, 'ttl', true);
+  }
+
+  /** Sends what waits, and answers how many had run out of time. */
+  #flush(): number {
+    let expired = 0;
     while (this.#queue !== undefined) {
       const frame = this.#queue.shift();
       if (frame === undefined) {
         this.#queue = undefined;
-        return;
+        break;
+      }
+      if (isExpired(frame.traits, this.#host.clock)) {
+        expired += 1;
+        continue;
       }
       const written = this.#socket.send(frame.text);
       if (written === 'failed') {
         this.#dropped(1, 'closed', true);
-        return this.#owner.close('transport-error');
+        this.#owner.close('transport-error');
+        break;
       }
-      if (written === 'buffered') return this.#block();
+      if (written === 'buffered') {
+        this.#block();
+        break;
+      }
     }
+    return expired;
   }
 
   /** When to look next. */
@@ -84,6 +100,7 @@ export class Writer {
   /** Looks whether the socket has taken bytes since the look before. */
   look(now: number): Progress {
     if (this.#tookAt === undefined) return 'free';
+    this.#expire();
     const held = this.#socket.bufferedBytes();
     const hasTaken = held < this.#heldBytes;
     this.#lookedAt = now;
@@ -97,19 +114,30 @@ export class Writer {
 
   /** Gives up what waits: the connection has ended. */
   clear(): void {
+    this.#expire();
     const lost = this.#queue?.clear() ?? 0;
     this.#queue = undefined;
     if (lost > 0) this.#dropped(lost, 'closed', true);
   }
 
-  #enqueue(text: string, kind: string): FrameOutcome {
+  #enqueue(text: string, traits: QueueTraits): FrameOutcome {
     this.#queue ??= new SendQueue(this.#host.limits.sendQueue);
-    const { outcome, evicted } = this.#queue.push({ text, kind });
+    const now = this.#queue.isTimed ? this.#host.clock.monotonic() : 0;
+    const { outcome, evicted, replaced, expired } = this.#queue.push(text, traits, now);
+    if (expired > 0) this.#dropped(expired, 'ttl', true);
     if (evicted > 0) this.#dropped(evicted, 'queue-full', true);
+    if (replaced > 0) this.#host.happened(this.#owner, REPLACED);
     if (outcome === 'queued') return 'queued';
     this.#dropped(1, 'queue-full', false);
     if (outcome === 'disconnect') this.#owner.close('slow-consumer');
     return 'queue-full';
+  }
+
+  /** Gives up what has run out of time. */
+  #expire(): void {
+    if (this.#queue?.isTimed !== true) return;
+    const expired = this.#queue.expire(this.#host.clock.monotonic());
+    if (expired > 0) this.#dropped(expired, 'ttl', true);
   }
 
   #dropped(count: number, reason: DropReason, wasQueued: boolean): void {

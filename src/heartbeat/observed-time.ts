@@ -9,6 +9,9 @@ export const MAX_CHARGED_GAP_MS = 1000;
 /** A loop that turns at least this often is not blocked. */
 const USUAL_TURN_MS = 100;
 
+/** After a stall, the process has read what came in meanwhile by then. */
+const RECENT_MS = 1000;
+
 /**
  * Time that the process could observe: monotonic time less the stalls. It stands still while frozen. All deadlines use
  * it, so that one addition credits a stall to everybody.
@@ -20,6 +23,9 @@ export class ObservedTime {
   #hidden = 0;
   #stalled = 0;
   #turnedAt: number | undefined;
+  /** The newest stall: how long it was, and when it was over. */
+  #newestStall = 0;
+  #stallEndedAt = 0;
   #frozen = false;
 
   constructor(clock: Clock, credited: (ms: number) => void = () => {}) {
@@ -50,7 +56,12 @@ export class ObservedTime {
   /** The loop has turned. The ticker calls this at each tick. */
   turned(): void {
     this.now();
-    this.#stalled += this.#late();
+    const late = this.#late();
+    this.#stalled += late;
+    if (late > 0) {
+      this.#newestStall = late;
+      this.#stallEndedAt = this.#last;
+    }
     this.#turnedAt = this.#last;
   }
 
@@ -60,6 +71,16 @@ export class ObservedTime {
    */
   get stalledMs(): number {
     return this.#stalled + this.#late();
+  }
+
+  /**
+   * How long what comes in now may have waited unread, in ms: the present stall, or the newest one until a second after its
+   * end. 0 while the loop turns.
+   */
+  recentStallMs(): number {
+    this.now();
+    const isRecent = this.#last - this.#stallEndedAt < RECENT_MS;
+    return Math.max(this.#late(), isRecent ? this.#newestStall : 0);
   }
 
   #late(): number {

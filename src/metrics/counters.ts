@@ -58,6 +58,10 @@ export class Counters {
   readonly logouts: Record<LogoutReason, number> = zeros(LOGOUT_REASONS);
   /** Messages to users by the status that the sender got. A `queued` message that is lost later counts as `dropped` too. */
   readonly messages: Record<DeliveryStatus, number> = zeros(DELIVERY_STATUSES);
+  /** Messages behind slow sockets that a newer one with the same key replaced. */
+  messagesReplaced = 0;
+  /** Pushes that delivered nothing because their idempotency key was known, and got the answer of the first one. */
+  pushesRepeated = 0;
   readonly dropped: Record<DropReason, number> = zeros(DROP_REASONS);
   /** Refused upgrades by error code. */
   readonly refused = new Map<string, number>();

@@ -3,7 +3,7 @@ export const DELIVERY_STATUSES = ['acked', 'written', 'queued', 'dropped', 'offl
 /** What is known of one message to one user (rule DL1). */
 export type DeliveryStatus = (typeof DELIVERY_STATUSES)[number];
 
-export const DROP_REASONS = ['queue-full', 'dispatch-full', 'rate', 'closed'] as const;
+export const DROP_REASONS = ['queue-full', 'dispatch-full', 'rate', 'ttl', 'closed'] as const;
 
 export type DropReason = (typeof DROP_REASONS)[number];
 
@@ -18,8 +18,23 @@ export interface Delivery {
 
 export type DeliveryCounts = Readonly<Partial<Record<DeliveryStatus, number>>>;
 
+/** From the most urgent one: in the queue behind a slow socket a message leaves before all of the priorities after its own. */
+export const PRIORITIES = ['high', 'normal', 'low'] as const;
+
+export type Priority = (typeof PRIORITIES)[number];
+
+/** What a sender may ask of the way of a message. */
+export interface DeliveryOptions {
+  /** Under the overflow policy `conflate` the message replaces a queued one with the same key. */
+  readonly key?: string;
+  /** Default: `normal`. */
+  readonly priority?: Priority;
+  /** A message that no socket took within so many ms is `dropped: ttl`. */
+  readonly ttlMs?: number;
+}
+
 /** A push as the service states it. */
-export interface PushRequest {
+export interface PushRequest extends DeliveryOptions {
   readonly to: { readonly userId: number } | { readonly userIds: readonly number[] } | { readonly all: true };
   readonly type: string;
   /** JSON text of `data`, as the sender wrote it: it is never parsed and written again. */
@@ -27,6 +42,8 @@ export interface PushRequest {
   /** Ask `lingxi.v1` clients to acknowledge, and wait for it up to `timeoutMs` (default 5000, at most 10000). */
   readonly ack?: boolean;
   readonly timeoutMs?: number;
+  /** The same push with the same key is delivered once, and answered alike, for 5 minutes. */
+  readonly idempotencyKey?: string;
 }
 
 /** `results` is absent for a message to all. */

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { plainTraits } from '../../../src/connection/send-queue.ts';
 import type { ManagerObserver, ManagerOptions } from '../../../src/index.ts';
 import type { LogFields } from '../../../src/logging/log.ts';
 import { FakeSocket } from '../../support/fake-socket.ts';
@@ -48,8 +49,8 @@ describe('an exception in the work for one connection', () => {
       'a flush',
       ({ socket, connection }) => {
         socket.block();
-        connection.send('"a"', 'a');
-        connection.send('"b"', 'b');
+        connection.send('"a"', plainTraits('a'));
+        connection.send('"b"', plainTraits('b'));
         socket.send = broken;
         socket.drain();
       },

@@ -156,12 +156,12 @@ describe('lingxi.v1 on a connection', () => {
   });
 
   describe('ack', () => {
-    it('resolves true by the id of the push, and not by another user', async () => {
+    it('resolves with the user by the id of the push, and not by another user', async () => {
       const { connect, manager, clock } = openLibrary();
       const [asked, other] = [connect(V1), connect({ ...V1, userId: 8 })];
-      const message = manager.prepare('offer', 1, true);
-      const acknowledged = manager.acknowledged(message, { userId: 7, timeoutMs: 1000 });
-      let outcome: boolean | 'still pending' = 'still pending';
+      const message = manager.prepare('offer', 1, { ack: true });
+      const acknowledged = manager.acknowledged(message, { userIds: [7], timeoutMs: 1000 }).acked;
+      let outcome: ReadonlySet<number> | 'still pending' = 'still pending';
       void acknowledged.then((acked) => {
         outcome = acked;
       });
@@ -175,39 +175,39 @@ describe('lingxi.v1 on a connection', () => {
       expect(outcome).toBe('still pending');
       asked.socket.hear({ type: 'ack', id });
       asked.socket.hear({ type: 'ack', id });
-      expect(await acknowledged).toBe(true);
+      expect(await acknowledged).toEqual(new Set([7]));
     });
 
-    it('resolves false after the timeout, and a late ack is ignored', async () => {
+    it('resolves with nobody after the timeout, and a late ack is ignored', async () => {
       const { connect, manager, clock } = openLibrary();
       const { socket } = connect(V1);
-      const message = manager.prepare('offer', 1, true);
-      const acknowledged = manager.acknowledged(message, { userId: 7, timeoutMs: 1000 });
+      const message = manager.prepare('offer', 1, { ack: true });
+      const acknowledged = manager.acknowledged(message, { userIds: [7], timeoutMs: 1000 }).acked;
       manager.deliverTo(7, message);
       clock.advance(1000);
-      expect(await acknowledged).toBe(false);
+      expect(await acknowledged).toEqual(new Set());
       socket.hear({ type: 'ack', id: socket.envelopes.at(-1)?.id });
     });
 
     it('two waits for one message both end', async () => {
       const { manager, clock } = openLibrary();
-      const message = manager.prepare('offer', 1, true);
-      const waits = [1, 2].map(() => manager.acknowledged(message, { userId: 7, timeoutMs: 1000 }));
+      const message = manager.prepare('offer', 1, { ack: true });
+      const waits = [1, 2].map(() => manager.acknowledged(message, { userIds: [7], timeoutMs: 1000 }).acked);
       clock.advance(1000);
-      expect(await Promise.all(waits)).toEqual([false, false]);
+      expect(await Promise.all(waits)).toEqual([new Set(), new Set()]);
     });
 
     it('a client without lingxi.v1 gets no request for an ack', () => {
       const { connect, manager } = openLibrary();
       const { socket } = connect();
-      manager.deliverTo(7, manager.prepare('offer', 1, true));
+      manager.deliverTo(7, manager.prepare('offer', 1, { ack: true }));
       expect(socket.envelopes[0]).not.toHaveProperty('id');
     });
 
     it('each user gets an own id from one encoding', () => {
       const { connect, manager } = openLibrary();
       const clients = [connect(V1), connect({ ...V1, userId: 8 })];
-      const message = manager.prepare('offer', 1, true);
+      const message = manager.prepare('offer', 1, { ack: true });
       manager.deliverTo(7, message);
       manager.deliverTo(8, message);
       const ids = clients.map(({ socket }) => socket.envelopes.at(-1)?.id);
