@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Drain } from './cluster/drain.ts';
 import type { Config } from './config/config.ts';
@@ -52,6 +52,7 @@ export interface Gateway {
 }
 
 const newId = (): string => randomBytes(9).toString('base64url');
+const digest = (text: string): string => createHash('sha256').update(text).digest('base64url');
 
 /**
  * Closed clients reconnect spread over this share of the heartbeat timeout. The drain closes them at an even pace, so a
@@ -99,7 +100,7 @@ async function openGateway(call: GatewayCall): Promise<Result<Gateway, { message
   running.started('user store', () => users.value.close());
   try {
     warnOfSurroundings(config, log);
-    const modules = { config, clock, time, node, log, counters, users: users.value };
+    const modules = { config, clock, time, node, log, counters, newId, users: users.value };
     const presence = await createPresenceStore(modules).catch((error: unknown) =>
       err({ message: `The periods left open cannot be read: ${describeError(error)}` }),
     );
@@ -164,6 +165,7 @@ class Assembly {
     this.#messaging = createMessaging({
       ...parts,
       newId,
+      digest,
       opened: presence,
       manager: this.#manager,
       tracker: this.#tracker,
@@ -376,7 +378,7 @@ class Assembly {
     const { config, clock, log, counters, node } = this.#parts;
     this.#createdApp ??= createHttpApp({
       presence: this.#tracker,
-      router: this.#messaging.router,
+      pushes: this.#messaging.pushes,
       connections: this.#manager,
       credentials: this.#identification.credentials,
       failedCredentials: this.#identification.failedCredentials,

@@ -1,3 +1,4 @@
+import { IdempotentPushes } from './cluster/idempotent-pushes.ts';
 import { InboundWriter } from './cluster/inbound-writer.ts';
 import { Inbox } from './cluster/inbox.ts';
 import { LocalDelivery } from './cluster/local-delivery.ts';
@@ -8,6 +9,7 @@ import { PushRouter } from './cluster/push-router.ts';
 import { PushStream } from './cluster/push-stream.ts';
 import { PushStreamStore } from './cluster/push-stream-store.ts';
 import { RemoteDelivery } from './cluster/remote-delivery.ts';
+import type { Pushes } from './cluster/router.ts';
 import type { Config } from './config/config.ts';
 import type { ConnectionManager } from './connection/connection-manager.ts';
 import type { OpenedPresenceStore } from './create-presence.ts';
@@ -20,6 +22,8 @@ import type { StopList } from './stop-list.ts';
 /** What carries messages to users, and frames between nodes. */
 export interface Messaging {
   readonly router: PushRouter;
+  /** What takes the pushes of back ends. */
+  readonly pushes: Pushes;
   /** Questions to other nodes; absent where there are none. */
   readonly calls: NodeCalls | undefined;
   /** Takes what other programs add to the push stream; absent where there is no Redis, or it is off. */
@@ -36,6 +40,8 @@ interface MessagingParts {
   readonly counters: Counters;
   /** Fresh ids for calls and parcels. */
   readonly newId: () => string;
+  /** A short text that stands for a long one. */
+  readonly digest: (text: string) => string;
   readonly opened: OpenedPresenceStore;
   readonly manager: ConnectionManager;
   readonly tracker: PresenceTracker;
@@ -51,13 +57,18 @@ export function createMessaging(parts: MessagingParts): Messaging {
     presence: tracker,
     mayBeOnSeveralNodes: config.sessionPolicy === 'multi',
   };
-  if (opened.peers === undefined)
+  const pushesTo = (router: PushRouter): Pushes =>
+    new IdempotentPushes({ ...parts, router, answers: opened.answers, presence: tracker });
+  if (opened.peers === undefined) {
+    const router = new PushRouter(local);
     return {
-      router: new PushRouter(local),
+      router,
+      pushes: pushesTo(router),
       calls: undefined,
       stream: undefined,
       start: () => Promise.resolve(),
     };
+  }
   const { bus, post } = opened.peers;
   const inbox = new Inbox({ ...parts, bus });
   const ways = { ...parts, post, inbox };
@@ -67,6 +78,7 @@ export function createMessaging(parts: MessagingParts): Messaging {
   const stream = createPushStream(parts, router);
   return {
     router,
+    pushes: pushesTo(router),
     calls: new NodeCalls(ways),
     stream,
     start: () => {

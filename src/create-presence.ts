@@ -1,7 +1,9 @@
+import { type KeptAnswers, MemoryKeptAnswers } from './cluster/kept-answers.ts';
 import type { NodeDirectory } from './cluster/node-directory.ts';
 import type { Post } from './cluster/post.ts';
 import { listenOnPushChannel } from './cluster/push-channel.ts';
 import { RedisBus } from './cluster/redis-bus.ts';
+import { RedisKeptAnswers } from './cluster/redis-kept-answers.ts';
 import type { Config } from './config/config.ts';
 import type { ObservedTime } from './heartbeat/observed-time.ts';
 import type { Clock } from './lib/clock.ts';
@@ -28,12 +30,16 @@ export interface PresenceStoreOptions {
   readonly log: Log;
   readonly counters: Counters;
   readonly users: UserStore;
+  /** Fresh ids. */
+  readonly newId: () => string;
 }
 
 export interface OpenedPresenceStore {
   readonly store: PresenceStore;
   /** Hears what foreign programs push (`LINGXI_PUSH_CHANNEL`); absent in-process. */
   readonly listen?: (push: (request: PushRequest) => void) => Promise<void>;
+  /** The answers that are kept by idempotency key. */
+  readonly answers: KeptAnswers;
   /** What only several nodes need: the ways between them, and the list of them. */
   readonly peers?: {
     readonly bus: RedisBus;
@@ -60,7 +66,7 @@ export async function createPresenceStore(
     feedLength: options.config.feedLength,
   });
   await adoptOpenPeriods(store, options);
-  return ok({ store });
+  return ok({ store, answers: new MemoryKeptAnswers(options.clock) });
 }
 
 async function openRedis(
@@ -107,7 +113,8 @@ async function openRedis(
   const listen = (push: (request: PushRequest) => void): Promise<void> =>
     listenOnPushChannel(subscriber, { channel: config.pushChannel, clock, log, counters, push });
   const peers = { bus, post: redis.post, directory: redis.nodes, notices, link };
-  return ok({ store: redis, listen, peers });
+  const answers = new RedisKeptAnswers(link, { log, newId: options.newId });
+  return ok({ store: redis, listen, peers, answers });
 }
 
 /** XAUTOCLAIM and more need Redis 6.2. */

@@ -66,7 +66,7 @@ function parseDelivery(item: unknown): Delivery | undefined {
   return isReason(reason) ? { userId, status, connections, reason } : undefined;
 }
 
-function parseCounts(value: unknown): DeliveryCounts | undefined {
+export function parseCounts(value: unknown): DeliveryCounts | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
   const counts: Partial<Record<DeliveryStatus, number>> = {};
   for (const [status, count] of Object.entries(value)) {

@@ -53,13 +53,19 @@ export async function listenOnPushChannel(
 function handle(text: string, { channel, log, push }: PushChannelOptions): void {
   try {
     const parsed = parsePushText(text);
-    if (parsed.ok) push(parsed.value);
+    const field = parsed.ok ? keyField(parsed.value) : parsed.error.field;
+    if (parsed.ok && field === undefined) push(parsed.value);
     else
       log.warn(
-        { event: 'malformed-message', channel, field: parsed.error.field },
+        { event: 'malformed-message', channel, field },
         'ignored what was published on the push channel',
       );
   } catch (error) {
     logInternalError(log, { where: 'bus', error, fields: { channel } });
   }
+}
+
+/** Nobody gets an answer here, and every node hears the message: none of them could say that it was the first. */
+function keyField({ idempotencyKey }: PushRequest): string | undefined {
+  return idempotencyKey === undefined ? undefined : 'idempotencyKey';
 }

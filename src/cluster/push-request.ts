@@ -65,14 +65,9 @@ export const PushMessage = z.strictObject({
     .enum(PRIORITIES)
     .optional()
     .meta({ description: 'Order in the queue behind a slow socket; `normal` where absent.' }),
-  ttlMs: z
-    .int()
-    .min(1)
-    .max(MAX_TTL_MS)
-    .optional()
-    .meta({
-      description: 'A message that no socket took within so many ms is `dropped` with the reason `ttl`.',
-    }),
+  ttlMs: z.int().min(1).max(MAX_TTL_MS).optional().meta({
+    description: 'A message that no socket took within so many ms is `dropped` with the reason `ttl`.',
+  }),
   idempotencyKey: Key.optional().meta({
     description:
       'The same message with the same key delivers nothing again for 5 minutes and gets the first answer.',

@@ -4,6 +4,7 @@ import { Batcher } from '../lib/batcher.ts';
 import type { Clock } from '../lib/clock.ts';
 import { ok } from '../lib/result.ts';
 import {
+  countsOf,
   type Delivery,
   type DeliveryCounts,
   type DeliveryStatus,
@@ -89,7 +90,7 @@ export class PushRouter implements Router {
       return remote === undefined ? result : result.status === 'offline' ? remote : bestOf(result, remote);
     });
     for (const result of results) countDelivery(manager.counters, result);
-    return { results, counts: count(results) };
+    return { results, counts: countsOf(results) };
   }
 
   /**
@@ -190,12 +191,6 @@ const NOBODY: ReadonlyMap<number, Delivery> = new Map();
 
 async function acknowledged(handed: HandedOver): Promise<readonly Delivery[]> {
   return handed.acknowledged(await handed.deliveries);
-}
-
-function count(results: readonly Delivery[]): DeliveryCounts {
-  const counts: Partial<Record<DeliveryStatus, number>> = {};
-  for (const { status } of results) counts[status] = (counts[status] ?? 0) + 1;
-  return counts;
 }
 
 /** What became of a message to everybody on other nodes that none of them got. */

@@ -125,9 +125,9 @@ export class SendQueue {
     const before = this.#length;
     for (const [index, lane] of this.#lanes.entries()) {
       this.#lanes[index] = lane.filter((entry) => {
-        const isExpired = entry.traits.expiresAt <= now;
-        if (isExpired) this.#forget(entry);
-        return !isExpired;
+        const mayGo = entry.traits.expiresAt > now;
+        if (!mayGo) this.#forget(entry);
+        return mayGo;
       });
     }
     return before - this.#length;

@@ -1,5 +1,5 @@
 import type { NodeInfo, NodeRefusal } from '../cluster/nodes.ts';
-import type { Router } from '../cluster/router.ts';
+import type { Pushes } from '../cluster/router.ts';
 import type { Config } from '../config/config.ts';
 import type { ConnectionInfo } from '../connection/connection-info.ts';
 import type { Credentials } from '../gateway/credentials.ts';
@@ -13,7 +13,7 @@ import type { Language } from '../protocol/error-codes.ts';
 /** Everything that the HTTP module needs of other modules, by their ports. */
 export interface HttpDeps {
   readonly presence: Presence;
-  readonly router: Router;
+  readonly pushes: Pushes;
   /** The connections of this node. */
   readonly connections: { ofUser(userId: number): readonly ConnectionInfo[] };
   readonly credentials: Credentials;

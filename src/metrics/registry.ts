@@ -131,6 +131,16 @@ function bindCounters(registry: Registry, counters: Counters): void {
     'Messages of the push channel that this node dropped because too many waited.',
     () => counters.pushChannelDropped,
   );
+  bind(
+    'lingxi_messages_replaced_total',
+    'Queued messages that a newer one with the same key replaced.',
+    () => counters.messagesReplaced,
+  );
+  bind(
+    'lingxi_pushes_repeated_total',
+    'Pushes that delivered nothing because their idempotency key was known.',
+    () => counters.pushesRepeated,
+  );
   bindLabelledCounters(registry, counters);
 }
 

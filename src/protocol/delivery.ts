@@ -52,6 +52,12 @@ export interface PushReport {
   readonly counts: DeliveryCounts;
 }
 
+export function countsOf(results: readonly Delivery[]): DeliveryCounts {
+  const counts: Partial<Record<DeliveryStatus, number>> = {};
+  for (const { status } of results) counts[status] = (counts[status] ?? 0) + 1;
+  return counts;
+}
+
 /** Nobody knows what became of the message. */
 export function unknownDelivery(userId: number): Delivery {
   return { userId, status: 'unknown', connections: 0 };

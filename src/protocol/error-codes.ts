@@ -82,6 +82,11 @@ export const ERRORS = {
     en: 'The database refuses the login of this user, and will again: the log of the server names the cause.',
     zh: '数据库拒绝该用户登录，重试也不会成功，原因见服务器日志。',
   },
+  'idempotency-key-reused': {
+    status: 409,
+    en: 'This idempotency key was used for another message within the last 5 minutes; nothing was delivered. Take a new key.',
+    zh: '该幂等键在过去 5 分钟内已用于另一条消息，本次未投递任何内容，请使用新的幂等键。',
+  },
   'node-ambiguous': {
     status: 409,
     en: 'More than one living node has this name: give its incarnation, as GET /api/nodes shows it.',
@@ -161,6 +166,16 @@ export const EXACT_SENTENCES = {
   'no-such-node': {
     en: 'No living node has this name: see GET /api/nodes.',
     zh: '没有使用该名称的存活节点，请查看 GET /api/nodes。',
+  },
+  /** `overloaded`: not by connections. */
+  'too-many-keys': {
+    en: 'Too many idempotency keys were used within the last 5 minutes; nothing was delivered. Try again later.',
+    zh: '过去 5 分钟内使用的幂等键过多，本次未投递任何内容，请稍后再试。',
+  },
+  /** `presence-unavailable`: what that means for a push with an idempotency key. */
+  'keys-unavailable': {
+    en: 'The store that knows the idempotency keys does not answer; nothing was delivered. Try again later with the same key.',
+    zh: '记录幂等键的存储暂时不可用，本次未投递任何内容，请稍后使用相同的幂等键重试。',
   },
   /** `missing-credentials`, where `LINGXI_QUERY_TOKEN` is on. */
   'no-token': {

@@ -6,13 +6,15 @@ import {
   parseBatch,
   parsePush,
 } from '../../cluster/push-request.ts';
+import type { PushRefusal } from '../../cluster/router.ts';
+import { assert } from '../../lib/assert.ts';
 import { ok } from '../../lib/result.ts';
 import { DELIVERY_STATUSES, DROP_REASONS } from '../../protocol/delivery.ts';
-import type { Language } from '../../protocol/error-codes.ts';
+import { type Exactness, errorBody, type Language } from '../../protocol/error-codes.ts';
 import { fieldDetail, readJsonText } from '../body.ts';
-import { type Outcome, refused } from '../outcome.ts';
+import { type Outcome, refused, refusedExactly } from '../outcome.ts';
 import { addRoute, type Call, type RouteTable } from '../route.ts';
-import { UserIdOut } from '../schemas.ts';
+import { ErrorSchema, UserIdOut } from '../schemas.ts';
 
 /** A copy, since only schemas made by this module can be named in the description of the interface. */
 const Message = PushMessage.clone().openapi('Message');
@@ -46,13 +48,14 @@ export function addMessagesRoute(table: RouteTable): void {
     description: [
       `An array is a batch of at most ${MAX_MESSAGES}, answered by an array; one wrong message refuses the batch.`,
       'A user who is named more than once gets one message and one result.',
-      '`acked`: the client said so. `written`: handed to the socket. `queued`: behind a slow socket. `dropped`: see',
-      'the reason. `offline`: not delivered; `no-connection` where the user is online without a socket. `unknown`:',
+      'In a batch, a message whose idempotency key is refused has its error in the place of its report.',
+      '`acked`: the client program said so. `written`: the socket took the bytes. `queued`: behind a slow socket.',
+      '`dropped`: see the reason. `offline`: not delivered; `no-connection` where the user is online without a socket. `unknown`:',
       'another node did not answer in time.',
     ].join(' '),
     body: z.union([Message, z.array(Message).max(MAX_MESSAGES)]),
-    answer: z.union([Report, z.array(Report)]),
-    errors: ['invalid-user-id'],
+    answer: z.union([Report, z.array(z.union([Report, ErrorSchema]))]),
+    errors: ['invalid-user-id', 'idempotency-key-reused', 'presence-unavailable', 'overloaded'],
     handle: push,
   });
 }
@@ -61,19 +64,32 @@ async function push(call: Call): Promise<Outcome> {
   const body = await readJsonText(call.context.req.raw, call.deps.config.maxBodyBytes);
   if (!body.ok) return body;
   if (body.value === undefined) return refused('invalid-json');
-  const { router } = call.deps;
+  const { pushes } = call.deps;
   const { text, value } = body.value;
   if (!Array.isArray(value)) {
     const request = parsePush(body.value);
     if (!request.ok) return pushRefused(request.error, call.language);
-    return ok(call.context.json(await router.push(request.value)));
+    const [answer] = await pushes.push([request.value]);
+    assert(answer !== undefined, 'a push is answered');
+    return answer.ok
+      ? ok(call.context.json(answer.value))
+      : refusedExactly(answer.error, EXACT[answer.error]);
   }
   const batch = parseBatch({ text, value });
   if (!batch.ok) return pushRefused(batch.error, call.language);
-  // In one turn and in order, so that a user gets the messages of a batch in its order.
-  const reports = await Promise.all(batch.value.map((request) => router.push(request)));
-  return ok(call.context.json(reports));
+  const answers = await pushes.push(batch.value);
+  // The others were delivered: a message of the batch that was not has its error in its place.
+  const items = answers.map((answer) =>
+    answer.ok ? answer.value : errorBody(answer.error, call.language, EXACT[answer.error]),
+  );
+  return ok(call.context.json(items));
 }
+
+const EXACT: Readonly<Record<PushRefusal, Exactness>> = {
+  'idempotency-key-reused': {},
+  'presence-unavailable': { sentence: 'keys-unavailable' },
+  overloaded: { sentence: 'too-many-keys' },
+};
 
 const NOTES: Readonly<Record<PushFault['kind'], Readonly<Record<Language, string>>>> = {
   invalid: { en: '', zh: '' },

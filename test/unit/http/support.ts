@@ -248,7 +248,9 @@ export function createHarness(config: Partial<Config> = {}, deps: Partial<HttpDe
   const state = { draining: false };
   const app = createHttpApp({
     presence,
-    router,
+    pushes: {
+      push: (requests) => Promise.all(requests.map(async (request) => ok(await router.push(request)))),
+    },
     connections: { ofUser: (userId) => connections.filter((info) => info.userId === userId) },
     credentials,
     failedCredentials: new FailedCredentials(clock),

@@ -1,0 +1,233 @@
+import { Batcher, BatcherFull } from '../lib/batcher.ts';
+import { type Clock, sleep } from '../lib/clock.ts';
+import { err, ok, type Result } from '../lib/result.ts';
+import type { Counters } from '../metrics/counters.ts';
+import type { PushReport, PushRequest } from '../protocol/delivery.ts';
+import { KEEP_MS, type KeptAnswers, type KeyedCall, type KeyState } from './kept-answers.ts';
+import { decodeReport, encodeReport, unknownReport } from './kept-report.ts';
+import type { PushAnswer, Pushes, PushRefusal, Router } from './router.ts';
+
+/** A call takes no longer: acknowledgements of 10 s, the ways to other nodes and to the store. */
+const MAX_CALL_MS = 15_000;
+/** How often the store is asked about a call that another node carries out. */
+const POLL_MS = 100;
+/** Calls that wait for other nodes at a time. Further ones get `unknown` at once. */
+const MAX_POLLING = 1000;
+/** Calls to the store in one round trip, and such that wait for one. */
+const MAX_BATCH = 1000;
+const MAX_WAITING = 10_000;
+/** What one node may keep at a time: keys, and characters of answers. Beyond, a push with a key is refused. */
+const MAX_KEYS = 300_000;
+const MAX_TEXT = 67_108_864;
+
+export interface IdempotentPushesOptions {
+  readonly router: Router;
+  readonly answers: KeptAnswers;
+  /** A short text that stands for a long one. */
+  readonly digest: (text: string) => string;
+  readonly clock: Clock;
+  readonly counters: Pick<Counters, 'pushesRepeated'>;
+  readonly presence: { onlineCount(): number };
+}
+
+/** A keyed push that this node is carrying out, or asks about. */
+interface UnderWay {
+  readonly call: KeyedCall;
+  readonly answer: Promise<PushAnswer>;
+  readonly settle: (answer: PushAnswer) => void;
+}
+
+/** What is to be done with one push. */
+type Turn =
+  | { readonly kind: 'plain' }
+  | { readonly kind: 'repeat'; readonly first: UnderWay }
+  | { readonly kind: 'keyed'; readonly own: UnderWay; readonly state: Result<KeyState, PushRefusal> };
+
+/**
+ * Carries out a push with an idempotency key once in the whole deployment, and gives the first answer to those that repeat
+ * it. Rather than to deliver twice it says `unknown`, or refuses. It counts no outcome: the router does, for the first call.
+ */
+export class IdempotentPushes implements Pushes {
+  readonly #options: IdempotentPushesOptions;
+  /** By key and content. */
+  readonly #underWay = new Map<string, UnderWay>();
+  readonly #budget: Budget;
+  readonly #claims: Batcher<KeyedCall, KeyState>;
+  readonly #looks: Batcher<KeyedCall, KeyState>;
+  readonly #keeping: Batcher<KeyedCall & { readonly answer: string }, undefined>;
+  #polling = 0;
+
+  constructor(options: IdempotentPushesOptions) {
+    const { answers, clock } = options;
+    const bounds = { clock, maxBatch: MAX_BATCH, maxWaiting: MAX_WAITING };
+    this.#options = options;
+    this.#budget = new Budget(clock);
+    this.#claims = new Batcher({ ...bounds, run: async (calls) => (await answers.claim(calls)).map(ok) });
+    this.#looks = new Batcher({ ...bounds, run: async (calls) => (await answers.look(calls)).map(ok) });
+    this.#keeping = new Batcher({
+      ...bounds,
+      run: async (kept) => {
+        await answers.keep(kept);
+        return kept.map(() => ok(undefined));
+      },
+    });
+  }
+
+  async push(requests: readonly PushRequest[]): Promise<readonly PushAnswer[]> {
+    if (!requests.some(({ idempotencyKey }) => idempotencyKey !== undefined))
+      return Promise.all(requests.map((request) => this.#deliver(request)));
+    const since = this.#options.clock.monotonic();
+    // All keys are asked for in one turn. Then the messages leave in one turn, in order (rule DL4).
+    const turns = await Promise.all(requests.map((request) => this.#turnOf(request)));
+    return Promise.all(
+      requests.map((request, index) => this.#take(request, turns[index] ?? { kind: 'plain' }, since)),
+    );
+  }
+
+  async #turnOf(request: PushRequest): Promise<Turn> {
+    const { idempotencyKey: key } = request;
+    if (key === undefined) return { kind: 'plain' };
+    const call = { key, fingerprint: this.#options.digest(contentOf(request)) };
+    const first = this.#underWay.get(nameOf(call));
+    if (first !== undefined) return { kind: 'repeat', first };
+    const own = this.#begin(call);
+    if (!this.#budget.hasRoom()) return { kind: 'keyed', own, state: err('overloaded') };
+    const claimed = await this.#claims.submit(call).result;
+    return { kind: 'keyed', own, state: claimed.ok ? claimed : err(refusalOf(claimed.error)) };
+  }
+
+  #begin(call: KeyedCall): UnderWay {
+    let settle: UnderWay['settle'] = () => undefined;
+    const answer = new Promise<PushAnswer>((resolve) => {
+      settle = resolve;
+    });
+    const begun = { call, answer, settle };
+    this.#underWay.set(nameOf(call), begun);
+    return begun;
+  }
+
+  async #take(request: PushRequest, turn: Turn, since: number): Promise<PushAnswer> {
+    if (turn.kind === 'plain') return this.#deliver(request, since);
+    if (turn.kind === 'repeat') {
+      const answer = await turn.first.answer;
+      if (answer.ok) this.#options.counters.pushesRepeated += 1;
+      return answer;
+    }
+    const { own, state } = turn;
+    let answer: PushAnswer = ok(this.#unknown(request));
+    try {
+      answer = state.ok ? await this.#answerFor(request, { own, state: state.value, since }) : state;
+      return answer;
+    } finally {
+      // Also where a bug broke it off: whoever repeats the push must not wait for ever.
+      this.#underWay.delete(nameOf(own.call));
+      own.settle(answer);
+    }
+  }
+
+  async #answerFor(
+    request: PushRequest,
+    { own, state, since }: { readonly own: UnderWay; readonly state: KeyState; readonly since: number },
+  ): Promise<PushAnswer> {
+    switch (state.kind) {
+      case 'mine':
+        return this.#carryOut(request, own.call, since);
+      case 'other':
+        return err('idempotency-key-reused');
+      case 'answered':
+      case 'pending':
+      case 'gone':
+        this.#options.counters.pushesRepeated += 1;
+        return ok(await this.#firstReport(request, own.call, state));
+    }
+  }
+
+  async #carryOut(request: PushRequest, call: KeyedCall, since: number): Promise<PushAnswer> {
+    this.#budget.add({ keys: 1, text: call.key.length });
+    const report = await this.#options.router.push(request, since);
+    const answer = encodeReport(report);
+    this.#budget.add({ keys: 0, text: answer.length });
+    // If it cannot be kept, the key stays taken: whoever repeats the push gets `unknown`.
+    await this.#keeping.submit({ ...call, answer }).result;
+    return ok(report);
+  }
+
+  /** What the first call was answered. If nobody can say, the outcome is unknown. */
+  async #firstReport(request: PushRequest, call: KeyedCall, known: KeyState): Promise<PushReport> {
+    const state = known.kind === 'pending' ? await this.#awaitFirst(call, known.ageMs) : known;
+    const report = state.kind === 'answered' ? decodeReport(state.answer, request) : undefined;
+    return report ?? this.#unknown(request);
+  }
+
+  /** Waits for a call that another node carries out. */
+  async #awaitFirst(call: KeyedCall, ageMs: number): Promise<KeyState> {
+    const { clock } = this.#options;
+    const until = clock.monotonic() + MAX_CALL_MS - ageMs;
+    let state: KeyState = { kind: 'pending', ageMs };
+    if (this.#polling >= MAX_POLLING) return state;
+    this.#polling += 1;
+    while (state.kind === 'pending' && clock.monotonic() < until) {
+      await sleep(clock, POLL_MS);
+      const looked = await this.#looks.submit(call).result;
+      if (looked.ok) state = looked.value;
+    }
+    this.#polling -= 1;
+    return state;
+  }
+
+  async #deliver(request: PushRequest, since?: number): Promise<PushAnswer> {
+    return ok(await this.#options.router.push(request, since));
+  }
+
+  #unknown(request: PushRequest): PushReport {
+    return unknownReport(request, this.#options.presence.onlineCount());
+  }
+}
+
+/** Counts what was kept within the last {@link KEEP_MS}, in steps of a tenth of it. */
+class Budget {
+  readonly #clock: Pick<Clock, 'monotonic'>;
+  readonly #steps: { readonly number: number; keys: number; text: number }[] = [];
+
+  constructor(clock: Pick<Clock, 'monotonic'>) {
+    this.#clock = clock;
+  }
+
+  hasRoom(): boolean {
+    const oldest = this.#number() - STEPS;
+    while (this.#steps[0] !== undefined && this.#steps[0].number < oldest) this.#steps.shift();
+    const sum = (of: 'keys' | 'text'): number => this.#steps.reduce((total, step) => total + step[of], 0);
+    return sum('keys') < MAX_KEYS && sum('text') < MAX_TEXT;
+  }
+
+  add({ keys, text }: { readonly keys: number; readonly text: number }): void {
+    const number = this.#number();
+    let newest = this.#steps.at(-1);
+    if (newest?.number !== number) {
+      newest = { number, keys: 0, text: 0 };
+      this.#steps.push(newest);
+    }
+    newest.keys += keys;
+    newest.text += text;
+  }
+
+  #number(): number {
+    return Math.floor((this.#clock.monotonic() * STEPS) / KEEP_MS);
+  }
+}
+
+const STEPS = 10;
+
+/** Everything that makes two pushes the same: not the spelling of an id, but the text of the data. */
+function contentOf({ dataText, ...rest }: PushRequest): string {
+  const { to, type, ack, timeoutMs, key, priority, ttlMs } = rest;
+  return `${JSON.stringify([to, type, ack, timeoutMs, key, priority, ttlMs])}${dataText}`;
+}
+
+function nameOf({ key, fingerprint }: KeyedCall): string {
+  return `${fingerprint} ${key}`;
+}
+
+function refusalOf(error: unknown): PushRefusal {
+  return error instanceof BatcherFull ? 'overloaded' : 'presence-unavailable';
+}

@@ -1,0 +1,53 @@
+import type { Gateway } from './gateway-process.ts';
+import { eventually } from './ports.ts';
+import { openRawWebSocket } from './raw-socket.ts';
+
+/** More than a message that a test looks for, and less than the limit of a body. */
+const FILLER = 'x'.repeat(500_000);
+/** A kernel takes some megabytes before it holds bytes back. */
+const MOST_FILLERS = 60;
+
+/** A client that reads nothing until it is told to: its socket and the buffers before it are full. */
+export interface StalledReceiver {
+  readonly user: number;
+  /** Fillers that the socket took whole, and one that it holds in part. */
+  readonly fillers: number;
+  /** Reads again, until a message of this type has come. Answers the `[type, data]` of all but the fillers, in order. */
+  readUntil(type: string): Promise<readonly (readonly [string, unknown])[]>;
+  destroy(): void;
+}
+
+/** Connects, and pushes through `from` until a message is queued. */
+export async function openStalledReceiver(
+  gateway: Gateway,
+  user: number,
+  from = gateway,
+): Promise<StalledReceiver> {
+  const raw = await openRawWebSocket(gateway.port(), gateway.token(user));
+  raw.socket.pause();
+  let fillers = 0;
+  for (let status = ''; status !== 'queued'; fillers += 1) {
+    if (fillers === MOST_FILLERS) throw new Error('the socket takes everything');
+    const body = { to: { userId: user }, type: 'filler', data: FILLER };
+    const answer = await from.service('POST', '/api/messages', body);
+    status = Object.keys((answer.body as { counts: object }).counts)[0] ?? '';
+  }
+  return {
+    user,
+    fillers,
+    async readUntil(type) {
+      raw.socket.resume();
+      return eventually(() => {
+        const envelopes = raw
+          .frames()
+          .filter(({ opcode }) => opcode === 1)
+          .map(({ payload }) => JSON.parse(payload.toString('utf8')) as { type: string; data: unknown });
+        const seen = envelopes.map((envelope) => [envelope.type, envelope.data] as const);
+        if (!seen.some(([name]) => name === type))
+          throw new Error(`no ${type} among ${seen.length} messages`);
+        return seen.filter(([name]) => name !== 'filler');
+      });
+    },
+    destroy: () => raw.destroy(),
+  };
+}
