@@ -113,7 +113,7 @@ async function openRedis(
   const listen = (push: (request: PushRequest) => void): Promise<void> =>
     listenOnPushChannel(subscriber, { channel: config.pushChannel, clock, log, counters, push });
   const peers = { bus, post: redis.post, directory: redis.nodes, notices, link };
-  const answers = new RedisKeptAnswers(link, { log, newId: options.newId });
+  const answers = new RedisKeptAnswers({ link, clock, log, newId: options.newId });
   return ok({ store: redis, listen, peers, answers });
 }
 

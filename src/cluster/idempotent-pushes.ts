@@ -28,6 +28,8 @@ export interface IdempotentPushesOptions {
   readonly clock: Clock;
   readonly counters: Pick<Counters, 'pushesRepeated'>;
   readonly presence: { onlineCount(): number };
+  /** Keys that this node takes within 5 minutes. Default 300,000. */
+  readonly maxKeys?: number;
 }
 
 /** A keyed push that this node is carrying out, or asks about. */
@@ -53,7 +55,6 @@ export class IdempotentPushes implements Pushes {
   readonly #underWay = new Map<string, UnderWay>();
   readonly #budget: Budget;
   readonly #claims: Batcher<KeyedCall, KeyState>;
-  readonly #looks: Batcher<KeyedCall, KeyState>;
   readonly #keeping: Batcher<KeyedCall & { readonly answer: string }, undefined>;
   #polling = 0;
 
@@ -61,9 +62,8 @@ export class IdempotentPushes implements Pushes {
     const { answers, clock } = options;
     const bounds = { clock, maxBatch: MAX_BATCH, maxWaiting: MAX_WAITING };
     this.#options = options;
-    this.#budget = new Budget(clock);
+    this.#budget = new Budget(clock, options.maxKeys ?? MAX_KEYS);
     this.#claims = new Batcher({ ...bounds, run: async (calls) => (await answers.claim(calls)).map(ok) });
-    this.#looks = new Batcher({ ...bounds, run: async (calls) => (await answers.look(calls)).map(ok) });
     this.#keeping = new Batcher({
       ...bounds,
       run: async (kept) => {
@@ -129,16 +129,19 @@ export class IdempotentPushes implements Pushes {
     request: PushRequest,
     { own, state, since }: { readonly own: UnderWay; readonly state: KeyState; readonly since: number },
   ): Promise<PushAnswer> {
-    switch (state.kind) {
+    // One whose turn it is leaves in this turn of the loop.
+    const known = state.kind === 'pending' ? await this.#awaitFirst(own.call, state) : state;
+    switch (known.kind) {
       case 'mine':
         return this.#carryOut(request, own.call, since);
       case 'other':
         return err('idempotency-key-reused');
       case 'answered':
-      case 'pending':
-      case 'gone':
+      case 'pending': {
         this.#options.counters.pushesRepeated += 1;
-        return ok(await this.#firstReport(request, own.call, state));
+        const report = known.kind === 'answered' ? decodeReport(known.answer, request) : undefined;
+        return ok(report ?? this.#unknown(request));
+      }
     }
   }
 
@@ -152,24 +155,20 @@ export class IdempotentPushes implements Pushes {
     return ok(report);
   }
 
-  /** What the first call was answered. If nobody can say, the outcome is unknown. */
-  async #firstReport(request: PushRequest, call: KeyedCall, known: KeyState): Promise<PushReport> {
-    const state = known.kind === 'pending' ? await this.#awaitFirst(call, known.ageMs) : known;
-    const report = state.kind === 'answered' ? decodeReport(state.answer, request) : undefined;
-    return report ?? this.#unknown(request);
-  }
-
-  /** Waits for a call that another node carries out. */
-  async #awaitFirst(call: KeyedCall, ageMs: number): Promise<KeyState> {
+  /**
+   * Waits for a call that another node carries out. If that node gave the key back, because it got no reply to its claim, it
+   * may become this one's.
+   */
+  async #awaitFirst(call: KeyedCall, pending: KeyState & { readonly kind: 'pending' }): Promise<KeyState> {
     const { clock } = this.#options;
-    const until = clock.monotonic() + MAX_CALL_MS - ageMs;
-    let state: KeyState = { kind: 'pending', ageMs };
+    const until = clock.monotonic() + MAX_CALL_MS - pending.ageMs;
+    let state: KeyState = pending;
     if (this.#polling >= MAX_POLLING) return state;
     this.#polling += 1;
     while (state.kind === 'pending' && clock.monotonic() < until) {
       await sleep(clock, POLL_MS);
-      const looked = await this.#looks.submit(call).result;
-      if (looked.ok) state = looked.value;
+      const claimed = await this.#claims.submit(call).result;
+      if (claimed.ok) state = claimed.value;
     }
     this.#polling -= 1;
     return state;
@@ -187,17 +186,19 @@ export class IdempotentPushes implements Pushes {
 /** Counts what was kept within the last {@link KEEP_MS}, in steps of a tenth of it. */
 class Budget {
   readonly #clock: Pick<Clock, 'monotonic'>;
+  readonly #maxKeys: number;
   readonly #steps: { readonly number: number; keys: number; text: number }[] = [];
 
-  constructor(clock: Pick<Clock, 'monotonic'>) {
+  constructor(clock: Pick<Clock, 'monotonic'>, maxKeys: number) {
     this.#clock = clock;
+    this.#maxKeys = maxKeys;
   }
 
   hasRoom(): boolean {
     const oldest = this.#number() - STEPS;
     while (this.#steps[0] !== undefined && this.#steps[0].number < oldest) this.#steps.shift();
     const sum = (of: 'keys' | 'text'): number => this.#steps.reduce((total, step) => total + step[of], 0);
-    return sum('keys') < MAX_KEYS && sum('text') < MAX_TEXT;
+    return sum('keys') < this.#maxKeys && sum('text') < MAX_TEXT;
   }
 
   add({ keys, text }: { readonly keys: number; readonly text: number }): void {

@@ -12,21 +12,21 @@ export interface KeyedCall {
 
 /**
  * What is known of a key. `mine`: this call is the first one, and has to be carried out. `pending`: the first one began
- * `ageMs` ago and has not been answered. `other`: the key was used for another content. `gone`: nothing is known of it.
+ * `ageMs` ago and has not been answered. `other`: the key was used for another content.
  */
 export type KeyState =
   | { readonly kind: 'mine' }
   | { readonly kind: 'pending'; readonly ageMs: number }
   | { readonly kind: 'answered'; readonly answer: string }
-  | { readonly kind: 'other' }
-  | { readonly kind: 'gone' };
+  | { readonly kind: 'other' };
 
 /** The answers that are kept by idempotency key, for the whole deployment. Every call rejects while the store is unreachable. */
 export interface KeptAnswers {
-  /** Takes the keys that nobody has used, and says of each what is known. Of two calls with one key exactly one gets it. */
+  /**
+   * Takes the keys that nobody has used, and says of each what is known. Of two calls with one key exactly one gets it. If it
+   * rejects, none of the calls has got its key for good.
+   */
   claim(calls: readonly KeyedCall[]): Promise<readonly KeyState[]>;
-  /** Says of each key what is known; takes none. */
-  look(calls: readonly KeyedCall[]): Promise<readonly KeyState[]>;
   /** Keeps the answers of claimed keys, from now on for {@link KEEP_MS}. */
   keep(answers: readonly (KeyedCall & { readonly answer: string })[]): Promise<void>;
 }
@@ -52,16 +52,10 @@ export class MemoryKeptAnswers implements KeptAnswers {
     this.#forgetOld();
     const states = calls.map((call): KeyState => {
       const state = this.#stateOf(call);
-      if (state.kind !== 'gone') return state;
-      this.#put(call, undefined);
-      return { kind: 'mine' };
+      if (state === undefined) this.#put(call, undefined);
+      return state ?? { kind: 'mine' };
     });
     return Promise.resolve(states);
-  }
-
-  look(calls: readonly KeyedCall[]): Promise<readonly KeyState[]> {
-    this.#forgetOld();
-    return Promise.resolve(calls.map((call) => this.#stateOf(call)));
   }
 
   keep(answers: readonly (KeyedCall & { readonly answer: string })[]): Promise<void> {
@@ -69,9 +63,9 @@ export class MemoryKeptAnswers implements KeptAnswers {
     return Promise.resolve();
   }
 
-  #stateOf({ key, fingerprint }: KeyedCall): KeyState {
+  #stateOf({ key, fingerprint }: KeyedCall): KeyState | undefined {
     const kept = this.#kept.get(key);
-    if (kept === undefined) return { kind: 'gone' };
+    if (kept === undefined) return undefined;
     if (kept.fingerprint !== fingerprint) return { kind: 'other' };
     return kept.answer === undefined
       ? { kind: 'pending', ageMs: this.#clock.monotonic() - kept.since }

@@ -199,6 +199,46 @@ describe('[DL6] messages between nodes', () => {
     expect(bus.published).toEqual([]);
   });
 
+  it('[DL3] carry the time that they have left, and are not sent when it is over', async () => {
+    const { socket } = b.library.connect({ userId: 1 });
+    bus.places = new Map([[1, ['b']]]);
+    const living = a.router.push({ to: { userId: 1 }, type: 'living', dataText: '1', ttlMs: 1000 });
+    const dead = a.router.push({ to: { userId: 1 }, type: 'dead', dataText: '1', ttlMs: 300 });
+    const all = a.router.push({ to: { all: true }, type: 'dead', dataText: '1', ttlMs: 300 });
+    clock.stall(400);
+    await clock.advanceAsync(1000, 50);
+    expect((await living).counts).toEqual({ written: 1 });
+    expect((await dead).results).toEqual([{ userId: 1, status: 'dropped', connections: 0, reason: 'ttl' }]);
+    expect((await all).counts).toEqual({ dropped: 3 });
+    expect(socket.types).toEqual(['living']);
+    expect(bus.published.map(({ text }) => /"ttlMs":(\d+)/.exec(text)?.[1]).filter(Boolean)).toEqual(['600']);
+    expect(a.library.manager.counters.dropped.ttl).toBe(4);
+  });
+
+  it('[DL3] that waited while their node stood still are dropped as ttl', async () => {
+    const { socket } = b.library.connect({ userId: 1 });
+    const post = bus.postOf('a');
+    clock.stall(2000);
+    for (const ttlMs of [1000, 5000])
+      await post.tell(
+        'b',
+        `"id":"x","users":[[1,0]],"kind":"parcel","type":"t${ttlMs}","data":1,"ttlMs":${ttlMs}`,
+      );
+    await clock.advanceAsync(10);
+    expect(socket.types).toEqual(['t5000']);
+  });
+
+  it.each(['"ttlMs":0', '"ttlMs":"1"', '"ttlMs":86400001', '"key":""', '"key":1', '"priority":"urgent"'])(
+    'with a wrong option are ignored: %s',
+    async (option) => {
+      const { socket } = b.library.connect({ userId: 1 });
+      const tell = bus.postOf('a').tell;
+      await tell('b', `"id":"x","users":[[1,0]],"kind":"parcel","type":"t","data":1,${option}`);
+      await clock.advanceAsync(10);
+      expect(socket.types).toEqual([]);
+    },
+  );
+
   it('answers that nobody waits for, or of a wrong shape, change nothing', async () => {
     const { postOf } = bus;
     const post = postOf.call(bus, 'b');

@@ -127,3 +127,26 @@ describe('ObservedTime', () => {
     expect(time.stalledMs).toBe(450);
   });
 });
+
+describe('recentStallMs', () => {
+  it('is the present stall, or the newest one for a second after its end, and 0 while the loop turns', () => {
+    const clock = new FakeClock();
+    const time = new ObservedTime(clock);
+    expect(time.recentStallMs()).toBe(0);
+    time.turned();
+    clock.stall(100);
+    expect(time.recentStallMs()).toBe(0);
+    time.turned();
+    clock.stall(5100);
+    expect(time.recentStallMs()).toBe(5000);
+    time.turned();
+    clock.stall(100);
+    time.turned();
+    expect(time.recentStallMs()).toBe(5000);
+    for (let turns = 0; turns < 9; turns += 1) {
+      clock.stall(100);
+      time.turned();
+    }
+    expect(time.recentStallMs()).toBe(0);
+  });
+});
