@@ -54,13 +54,13 @@ export class RedisKeptAnswers implements KeptAnswers {
     for (const { name, value } of claims) pipeline.set(name, value, 'PX', KEEP_MS, 'NX').get(name).pttl(name);
     try {
       const replies = await this.#run(pipeline);
-      const states = claims.map((claim, index) => {
+      const states = claims.map((claim, index): KeyState | Promise<KeyState> => {
         const [, text, leftMs] = replies.slice(index * 3, index * 3 + 3);
         return text?.[0] == null
           ? stateOf(claim, text?.[1], Number(leftMs?.[1]))
           : this.#replaceForeign(claim);
       });
-      return await Promise.all(states);
+      return await Promise.all(states.map((state) => Promise.resolve(state)));
     } catch (error) {
       this.#doubt(claims);
       throw error;
