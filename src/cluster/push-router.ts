@@ -14,7 +14,7 @@ import {
   unknownDelivery,
 } from '../protocol/delivery.ts';
 import type { HandedOver, LocalDelivery } from './local-delivery.ts';
-import { bestOf, type RemoteDelivery, type RemotePush } from './remote-delivery.ts';
+import { bestOf, type RemoteDelivery } from './remote-delivery.ts';
 import type { Router } from './router.ts';
 
 /** Absent users of the push channel that wait for a look at presence. Further ones count as unknown. */
@@ -83,7 +83,7 @@ export class PushRouter implements Router {
     const userIds = 'userId' in to ? [to.userId] : [...new Set(to.userIds)];
     // Handed over before anything is awaited, so that pushes keep the order in which they were made (rule DL4).
     const local = delivery.begin(message, userIds, request);
-    const elsewhere = this.#elsewhere({ ...request, expiresAt }, userIds);
+    const elsewhere = this.#elsewhere(request, userIds, expiresAt);
     const [here, there] = await Promise.all([acknowledged(local), elsewhere]);
     const results = here.map((result) => {
       const remote = there.get(result.userId);
@@ -153,8 +153,9 @@ export class PushRouter implements Router {
 
   /** What is known of users beside what this node can deliver to them. */
   #elsewhere(
-    request: RemotePush,
+    request: PushRequest,
     userIds: readonly number[],
+    expiresAt: number,
   ): Promise<ReadonlyMap<number, Delivery>> | ReadonlyMap<number, Delivery> {
     const { manager, remote, mayBeOnSeveralNodes } = this.#options;
     const asked =
@@ -165,7 +166,7 @@ export class PushRouter implements Router {
     return remote === undefined
       ? this.#located(asked)
       : remote
-          .deliver(request, asked)
+          .deliver({ ...request, expiresAt }, asked)
           .then((deliveries) => new Map(deliveries.map((delivery) => [delivery.userId, delivery])));
   }
 

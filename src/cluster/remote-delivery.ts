@@ -253,7 +253,10 @@ function dropped(userId: number, reason: DropReason): Delivery {
 }
 
 function fieldsOf({ type, dataText, ack, timeoutMs, key, priority }: RemotePush): string {
-  const wish = ack === true ? `,"ack":true${timeoutMs === undefined ? '' : `,"timeoutMs":${timeoutMs}`}` : '';
-  const place = `${key === undefined ? '' : `,"key":${JSON.stringify(key)}`}${priority === undefined ? '' : `,"priority":"${priority}"`}`;
-  return `"kind":"parcel","type":${JSON.stringify(type)},"data":${dataText}${wish}${place}`;
+  const members = [`"kind":"parcel","type":${JSON.stringify(type)},"data":${dataText}`];
+  if (ack === true) members.push('"ack":true');
+  if (ack === true && timeoutMs !== undefined) members.push(`"timeoutMs":${timeoutMs}`);
+  if (key !== undefined) members.push(`"key":${JSON.stringify(key)}`);
+  if (priority !== undefined) members.push(`"priority":"${priority}"`);
+  return members.join();
 }

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type QueueTraits, SendQueue } from '../../../src/connection/send-queue.ts';
+import { plainTraits, type QueueTraits, SendQueue } from '../../../src/connection/send-queue.ts';
 import { PRIORITIES } from '../../../src/protocol/delivery.ts';
 
 const POLICIES = ['drop-newest', 'drop-oldest', 'conflate', 'disconnect'] as const;
@@ -65,6 +65,28 @@ describe('the queue behind a slow socket', () => {
       }),
       { numRuns: 500 },
     );
+  });
+
+  it('[DL4] gives out high before normal, and normal before low', () => {
+    const queue = new SendQueue({ policy: 'drop-newest', messages: 10, bytes: 1000 });
+    const order = ['low', 'normal', 'high', 'low', 'high'] as const;
+    for (const [number, priority] of order.entries())
+      queue.push(`${number}`, { ...plainTraits('t'), priority }, 0);
+    expect(order.map(() => queue.shift()?.text)).toEqual(['2', '4', '1', '0', '3']);
+  });
+
+  it.each([
+    ['drop-newest', ['h', 'n', 'l1']],
+    ['drop-oldest', ['h', 'n', 'l2']],
+    ['conflate', ['h', 'n', 'l1']],
+  ] as const)('[DL3] %s: in a full queue one of the lowest priority gives way', (policy, left) => {
+    const queue = new SendQueue({ policy, messages: 3, bytes: 1000 });
+    const push = (text: string, priority: QueueTraits['priority']) =>
+      queue.push(text, { ...plainTraits(text), priority }, 0).outcome;
+    expect([push('l1', 'low'), push('l2', 'low'), push('n', 'normal'), push('h', 'high')]).toEqual(
+      new Array(4).fill('queued'),
+    );
+    expect([queue.shift(), queue.shift(), queue.shift()].map((entry) => entry?.text)).toEqual(left);
   });
 
   it('[DL3] a replacement that would not fit takes nothing away', () => {
