@@ -109,7 +109,7 @@ export class SendQueue {
     for (const victim of victims) this.#remove(victim);
     this.#append(entry);
     const replaced = predecessor === undefined ? 0 : 1;
-    return { outcome: 'queued', evicted: victims.length - replaced, replaced, expired };
+    return { outcome: 'queued', evicted: victims.size - replaced, replaced, expired };
   }
 
   /** The next one to be sent. It may have run out of time. */
@@ -149,13 +149,13 @@ export class SendQueue {
   }
 
   /** Those that make room for the new one; undefined where there is no room to make. */
-  #victims(entry: Entry, predecessor: Entry | undefined): readonly Entry[] | undefined {
-    const victims = predecessor === undefined ? [] : [predecessor];
-    const freed = { messages: victims.length, bytes: predecessor?.bytes ?? 0 };
+  #victims(entry: Entry, predecessor: Entry | undefined): ReadonlySet<Entry> | undefined {
+    const victims = new Set(predecessor === undefined ? [] : [predecessor]);
+    const freed = { messages: victims.size, bytes: predecessor?.bytes ?? 0 };
     if (this.#fits(entry.bytes, freed)) return victims;
     for (const candidate of this.#candidates(entry)) {
-      if (candidate === predecessor) continue;
-      victims.push(candidate);
+      if (victims.has(candidate)) continue;
+      victims.add(candidate);
       freed.messages += 1;
       freed.bytes += candidate.bytes;
       if (this.#fits(entry.bytes, freed)) return victims;
@@ -167,8 +167,8 @@ export class SendQueue {
   *#candidates({ traits }: Entry): Iterable<Entry> {
     const { policy } = this.#limits;
     if (policy === 'disconnect') return;
-    if (policy === 'conflate' && traits.key === undefined) yield* this.#ofType(traits.type);
     const own = LANE[traits.priority];
+    if (policy === 'conflate' && traits.key === undefined) yield* this.#ofType(traits.type, own);
     for (let lane = this.#lanes.length - 1; lane > own; lane -= 1) {
       const entries = this.#lanes[lane] as readonly Entry[];
       yield* policy === 'drop-oldest' ? entries : entries.toReversed();
@@ -176,9 +176,9 @@ export class SendQueue {
     if (policy === 'drop-oldest') yield* this.#lanes[own] as readonly Entry[];
   }
 
-  /** The oldest first. With a key of its own a message is not merely one of its type. */
-  *#ofType(type: string): Iterable<Entry> {
-    for (const lane of this.#lanes)
+  /** The oldest of each lane from `own` on first. With a key of its own a message is not merely one of its type. */
+  *#ofType(type: string, own: number): Iterable<Entry> {
+    for (const lane of this.#lanes.slice(own))
       for (const entry of lane) if (entry.traits.type === type && entry.traits.key === undefined) yield entry;
   }
 

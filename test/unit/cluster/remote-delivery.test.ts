@@ -212,6 +212,7 @@ describe('[DL6] messages between nodes', () => {
     expect((await all).counts).toEqual({ dropped: 3 });
     expect(socket.types).toEqual(['living']);
     expect(bus.published.map(({ text }) => /"ttlMs":(\d+)/.exec(text)?.[1]).filter(Boolean)).toEqual(['600']);
+    expect(bus.published.filter(({ topic }) => topic === 'node:b')).toHaveLength(1);
     expect(a.library.manager.counters.dropped.ttl).toBe(4);
   });
 

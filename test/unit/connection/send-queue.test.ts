@@ -63,7 +63,7 @@ describe('the queue behind a slow socket', () => {
         expect([queue.length, queue.bytes, queue.isTimed]).toEqual([0, 0, false]);
         expect(gone + lost).toBe(pushed);
       }),
-      { numRuns: 500 },
+      { numRuns: 2000 },
     );
   });
 
@@ -87,6 +87,16 @@ describe('the queue behind a slow socket', () => {
       new Array(4).fill('queued'),
     );
     expect([queue.shift(), queue.shift(), queue.shift()].map((entry) => entry?.text)).toEqual(left);
+  });
+
+  it('[DL3] conflate: by its type alone a message takes the place of none of a higher priority', () => {
+    const queue = new SendQueue({ policy: 'conflate', messages: 2, bytes: 1000 });
+    const push = (text: string, priority: QueueTraits['priority']) =>
+      queue.push(text, { ...plainTraits('t'), priority }, 0).outcome;
+    expect([push('h', 'high'), push('n1', 'normal'), push('l', 'low'), push('n2', 'normal')]).toEqual([
+      ...['queued', 'queued', 'full', 'queued'],
+    ]);
+    expect([queue.shift()?.text, queue.shift()?.text]).toEqual(['h', 'n2']);
   });
 
   it('[DL3] a replacement that would not fit takes nothing away', () => {
