@@ -63,7 +63,7 @@ describe('the queue behind a slow socket', () => {
         expect([queue.length, queue.bytes, queue.isTimed]).toEqual([0, 0, false]);
         expect(gone + lost).toBe(pushed);
       }),
-      { numRuns: 2000 },
+      { numRuns: 1000 },
     );
   });
 
