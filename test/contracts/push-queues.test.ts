@@ -163,7 +163,7 @@ describe.each(RUNTIMES)('the queue of a receiver that reads nothing on %s', (run
     const gateway = deployments.get('conflate')?.gateway as Gateway;
     const user = freshUser();
     const client = await connect(gateway.wsUrl, { token: gateway.token(user) });
-    const asked: Asked = { priority: 'low', key: 'k', ttlMs: 1 };
+    const asked: Asked = { priority: 'low', key: 'k', ttlMs: 10_000 };
     for (const data of [1, 2]) expect(await push(gateway, user, 'now', { ...asked, data })).toBe('written');
     await client.next('now');
     expect((await client.next('now')).data).toBe(2);
