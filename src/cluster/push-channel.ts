@@ -5,7 +5,7 @@ import { logInternalError } from '../logging/internal-error.ts';
 import type { Log } from '../logging/log.ts';
 import type { Counters } from '../metrics/counters.ts';
 import type { PushRequest } from '../protocol/delivery.ts';
-import { parsePushText } from './push-request.ts';
+import { parseUnansweredPush } from './push-request.ts';
 import type { ChannelSubscriber } from './redis-bus.ts';
 
 /** Messages of the channel that wait for their turn, and the characters of all of them. Further ones are lost, and counted. */
@@ -52,20 +52,14 @@ export async function listenOnPushChannel(
 
 function handle(text: string, { channel, log, push }: PushChannelOptions): void {
   try {
-    const parsed = parsePushText(text);
-    const field = parsed.ok ? keyField(parsed.value) : parsed.error.field;
-    if (parsed.ok && field === undefined) push(parsed.value);
+    const parsed = parseUnansweredPush(text);
+    if (parsed.ok) push(parsed.value);
     else
       log.warn(
-        { event: 'malformed-message', channel, field },
+        { event: 'malformed-message', channel, field: parsed.error.field },
         'ignored what was published on the push channel',
       );
   } catch (error) {
     logInternalError(log, { where: 'bus', error, fields: { channel } });
   }
-}
-
-/** Nobody gets an answer here, and every node hears the message: none of them could say that it was the first. */
-function keyField({ idempotencyKey }: PushRequest): string | undefined {
-  return idempotencyKey === undefined ? undefined : 'idempotencyKey';
 }

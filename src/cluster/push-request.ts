@@ -103,6 +103,12 @@ export function parsePushText(text: string): Parsed<PushRequest> {
   return parsePush({ text, value });
 }
 
+/** The same for a message whose sender gets no answer. An idempotency key promises the first answer, so it is refused. */
+export function parseUnansweredPush(text: string): Parsed<PushRequest> {
+  const parsed = parsePushText(text);
+  return parsed.ok && parsed.value.idempotencyKey !== undefined ? fault('idempotencyKey') : parsed;
+}
+
 export function parsePush({ text, value }: JsonInput): Parsed<PushRequest> {
   return parseMessage(value, topLevelValues(text));
 }

@@ -6,7 +6,7 @@ import { inBackground, logInternalError } from '../logging/internal-error.ts';
 import type { Log } from '../logging/log.ts';
 import type { Counters } from '../metrics/counters.ts';
 import type { PushReport, PushRequest } from '../protocol/delivery.ts';
-import { parsePushText } from './push-request.ts';
+import { parseUnansweredPush } from './push-request.ts';
 import type { PushEntry, PushStreamStore } from './push-stream-store.ts';
 import type { Router } from './router.ts';
 
@@ -189,7 +189,7 @@ export class PushStream {
       const [name, text = '', ...more] = fields;
       if (name !== 'message' || more.length > 0) return this.#reject(inHand, '(entry)');
       if (text.length > maxCharacters) return this.#reject(inHand, '(size)');
-      const parsed = parsePushText(text);
+      const parsed = parseUnansweredPush(text);
       if (parsed.ok) this.#handOver(inHand, parsed.value);
       else this.#reject(inHand, parsed.error.field);
     } catch (error) {

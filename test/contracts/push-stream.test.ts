@@ -138,6 +138,7 @@ describe.each(RUNTIMES)('the push stream of two nodes on %s', (runtime) => {
       ['message', note(-1)],
       ['message', JSON.stringify({ to: { userId: user }, type: 'welcome' })],
       ['message', note(user, 'x', { colour: 1 })],
+      ['message', note(user, 'x', { idempotencyKey: 'k' })],
     ];
     const before = await scene.outcomes('rejected');
     for (const fields of bad) await scene.cli('XADD', STREAM, '*', ...fields);
@@ -156,7 +157,15 @@ describe.each(RUNTIMES)('the push stream of two nodes on %s', (runtime) => {
     expect((await scene.cli('XRANGE', REJECTED, '-', '+')).length).toBeLessThan(200_000);
     const lines = [a, b].flatMap((node) => node.logs()).filter(({ event }) => event === 'push-rejected');
     expect(lines.map(({ field }) => field)).toEqual(
-      expect.arrayContaining(['(entry)', '(message)', 'to.userId', 'type', 'colour', '(size)']),
+      expect.arrayContaining([
+        '(entry)',
+        '(message)',
+        'to.userId',
+        'type',
+        'colour',
+        'idempotencyKey',
+        '(size)',
+      ]),
     );
   });
 
