@@ -196,6 +196,7 @@ class Assembly {
       manager: this.#manager,
       settler: this.#settlement.settler,
       settlementAvailable: () => this.#settlement.health.available,
+      loginsWaiting: () => this.#admission.loginsWaiting,
       isDraining: () => this.#drain.isDraining,
       drain: (draining, by) => void this.#setDraining(draining, by),
     });

@@ -30,6 +30,8 @@ interface OperationsParts {
   readonly tracker: PresenceTracker;
   readonly manager: ConnectionManager;
   readonly settler: Settler;
+  /** Logins that wait because this node is busy with others. */
+  readonly loginsWaiting: () => number;
   readonly settlementAvailable: () => boolean;
   readonly isDraining: () => boolean;
   readonly drain: (draining: boolean, by: string) => void;
@@ -77,11 +79,13 @@ function directoryOfOne(node: string, users: () => number): NodeDirectory {
   };
 }
 
-function gaugesOf({ tracker, manager, messaging, settler, settlementAvailable }: OperationsParts): Gauges {
+function gaugesOf(parts: OperationsParts): Gauges {
+  const { tracker, manager, messaging, settler, settlementAvailable, loginsWaiting } = parts;
   return {
     usersOnline: () => tracker.onlineCount(),
     usersLingering: () => tracker.lingeringUsers,
     connections: () => manager.connectionCount,
+    loginsWaiting,
     dispatchQueueDepth: () => manager.dispatchQueueDepth,
     dispatchQueueCapacity: () => manager.dispatchQueueCapacity,
     queuedMessages: () => manager.queuedMessages(),

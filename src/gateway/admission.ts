@@ -13,6 +13,7 @@ import { type Credentials, codeOfTokenFault, type TokenFault, type UserIdentity 
 import type { FailedCredentials } from './failed-credentials.ts';
 import { formFault, type HandshakeRequest, type Offer, readOffer } from './handshake.ts';
 import { preferredLanguage } from './language.ts';
+import { LoginGate } from './login-gate.ts';
 import { createOriginCheck, type OriginCheck } from './origin.ts';
 import { RefusalLimits } from './refusal-limits.ts';
 import { RefusedProofs } from './refused-proofs.ts';
@@ -73,6 +74,13 @@ interface Reason extends Exactness {
   readonly retryAfterS?: number;
 }
 
+/** Whose request it is, as far as the token says. */
+interface KnownUser {
+  readonly offer: Offer;
+  readonly identity: UserIdentity;
+  readonly ip: string;
+}
+
 /**
  * Decides whether an upgrade request becomes a connection. The order of the checks is part of the contract. An
  * accepted connection holds a place until {@link release}.
@@ -83,6 +91,7 @@ export class Admission {
   readonly #places: ConnectionPlaces;
   readonly #proofs: RefusedProofs;
   readonly #refusals: RefusalLimits;
+  readonly #gate: LoginGate;
   #draining = false;
 
   constructor(options: AdmissionOptions) {
@@ -91,6 +100,7 @@ export class Admission {
     this.#places = new ConnectionPlaces(options.config);
     this.#proofs = new RefusedProofs(options);
     this.#refusals = new RefusalLimits(options.clock);
+    this.#gate = new LoginGate(options);
   }
 
   async decide(request: HandshakeRequest): Promise<Decision> {
@@ -112,6 +122,11 @@ export class Admission {
   /** Frees the place of an accepted connection after its socket ended, or never opened. Call it once for each. */
   release(registration: Registration): void {
     this.#places.release(registration.ip);
+  }
+
+  /** Logins that wait because the node is busy with others. */
+  get loginsWaiting(): number {
+    return this.#gate.waiting;
   }
 
   /** While draining, upgrades get 503 `draining`. */
@@ -156,7 +171,7 @@ export class Admission {
     const { userId } = identity.value;
     if (offer.claimedUserId !== undefined && offer.claimedUserId !== userId)
       return { code: 'user-mismatch', userId };
-    return this.#admit(request, { offer, identity: identity.value, ip });
+    return this.#admitInTurn(request, { offer, identity: identity.value, ip });
   }
 
   #tokenRefused(fault: TokenFault, ip: string): Reason {
@@ -164,10 +179,19 @@ export class Admission {
     return retryAfterS > 0 ? { code: 'rate-limited', retryAfterS } : { code: codeOfTokenFault(fault) };
   }
 
-  async #admit(
-    request: HandshakeRequest,
-    known: { readonly offer: Offer; readonly identity: UserIdentity; readonly ip: string },
-  ): Promise<Acceptance | Reason> {
+  async #admitInTurn(request: HandshakeRequest, known: KnownUser): Promise<Acceptance | Reason> {
+    const { userId } = known.identity;
+    const hasLeft = (): boolean => request.hasLeft?.() === true;
+    if (!(await this.#gate.enter({ userId, hasLeft }))) return { code: 'overloaded', userId };
+    try {
+      // The drain may have begun while this login waited.
+      return this.#draining ? { code: 'draining', userId } : await this.#admit(request, known);
+    } finally {
+      this.#gate.leave(userId);
+    }
+  }
+
+  async #admit(request: HandshakeRequest, known: KnownUser): Promise<Acceptance | Reason> {
     const { presence } = this.#options;
     const { offer, identity, ip } = known;
     const { userId, username, expiresAt } = identity;

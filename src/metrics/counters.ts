@@ -103,6 +103,8 @@ export interface Gauges {
   /** Users that this node holds without a socket: they linger, or are online by HTTP. */
   usersLingering(): number;
   connections(): number;
+  /** Logins that wait because the node is busy with others. */
+  loginsWaiting(): number;
   /** Broadcasts and lists accepted and not yet handed to every connection. */
   dispatchQueueDepth(): number;
   /** Largest value of {@link dispatchQueueDepth} (`LINGXI_DISPATCH_QUEUE`). */

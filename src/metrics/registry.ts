@@ -60,6 +60,9 @@ function bindGauges(registry: Registry, gauges: Gauges): void {
     () => gauges.usersLingering(),
   );
   bind('lingxi_connections', 'Open WebSocket connections of this node.', () => gauges.connections());
+  bind('lingxi_logins_waiting', 'Upgrades that wait because this node is busy with other logins.', () =>
+    gauges.loginsWaiting(),
+  );
   bind('lingxi_dispatch_queue_depth', 'Messages accepted and not yet handed to connections.', () =>
     gauges.dispatchQueueDepth(),
   );

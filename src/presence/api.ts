@@ -119,6 +119,8 @@ export interface Presence {
    * the epoch that was named, and nothing was done. Of a user who is not online a block holds all the same.
    */
   logout(request: LogoutRequest): Promise<Result<{ logoutTime: number }, LogoutFailure>>;
+  /** Whether this node holds the user's period, with or without a connection. Asks no store. */
+  holdsHere(userId: number): boolean;
   /** When the user last went offline, from presence or from SQL; undefined where nothing is known. */
   lastLogout(userId: number): Promise<number | undefined>;
   /** Users online in the whole deployment, lingering included. May be up to 1 s old. */

@@ -116,8 +116,8 @@ export const ERRORS = {
   internal: { status: 500, en: 'The server met an unexpected condition.', zh: '服务器内部错误。' },
   overloaded: {
     status: 503,
-    en: 'The server has reached its connection limit. Try again later.',
-    zh: '服务器连接数已达上限，请稍后再试。',
+    en: 'The server can take no more connections now. Try again later.',
+    zh: '服务器暂时无法接受更多连接，请稍后再试。',
   },
   draining: { status: 503, en: 'The server is draining. Connect again.', zh: '服务器正在下线，请重新连接。' },
   'presence-unavailable': {

@@ -116,6 +116,10 @@ export class PresenceTracker implements Presence, ManagerObserver {
     return sockets.reduce((newest, { epoch }) => Math.max(newest, epoch), 0);
   }
 
+  holdsHere(userId: number): boolean {
+    return (this.#holds.get(userId)?.period ?? 0) > 0;
+  }
+
   admit(request: AdmissionRequest): Promise<Result<AdmittedLogin, LoginRefusal>> {
     return this.#logins.admit(request);
   }

@@ -58,6 +58,7 @@ export function room(config: Partial<Config> = {}): Room {
       const { userId } = request;
       return ok({ userId, connectionId: 'c1', epoch: 11, period: 5, loginTime: 1, resumed: true });
     },
+    holdsHere: () => false,
     abandon: (login: AdmittedLogin) => void abandoned.push(login),
     async heartbeat(userId: number) {
       proven.push(userId);

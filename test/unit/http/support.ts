@@ -39,6 +39,10 @@ export class MemoryPresence implements Presence {
 
   abandon(): void {}
 
+  holdsHere(): never {
+    throw new Error('no sockets in these tests');
+  }
+
   async login(request: { readonly userId: number; readonly ip: string }): ReturnType<Presence['login']> {
     this.calls.push({ call: 'login', ...request });
     if (this.refusal !== undefined) return err(this.refusal);
@@ -131,6 +135,7 @@ const credentials: Credentials = {
 const gauges: Gauges = {
   usersOnline: () => 7,
   usersLingering: () => 6,
+  loginsWaiting: () => 8,
   connections: () => 5,
   dispatchQueueDepth: () => 3,
   dispatchQueueCapacity: () => 256,

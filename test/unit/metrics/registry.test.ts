@@ -5,6 +5,7 @@ import { createMetricsPage } from '../../../src/metrics/registry.ts';
 const gauges = {
   usersOnline: () => 7,
   usersLingering: () => 6,
+  loginsWaiting: () => 8,
   connections: () => 5,
   dispatchQueueDepth: () => 3,
   dispatchQueueCapacity: () => 256,
@@ -37,6 +38,7 @@ describe('the metrics page', () => {
         'lingxi_users_online 7',
         'lingxi_users_lingering 6',
         'lingxi_connections 5',
+        'lingxi_logins_waiting 8',
         'lingxi_dispatch_queue_depth 3',
         'lingxi_settlements_pending 4',
         'lingxi_settlement_oldest_age_seconds 1.5',

@@ -1,0 +1,155 @@
+import { describe, expect, test } from 'vitest';
+import { LoginGate } from '../../../src/gateway/login-gate.ts';
+import { FakeClock } from '../../../src/lib/fake-clock.ts';
+import { ok } from '../../../src/lib/result.ts';
+import { silentLog } from '../../../src/logging/log.ts';
+
+/** Users who may have a login in progress at a time in calm, and in the busiest loop. */
+const AT_A_TIME = 1_024;
+const AT_LEAST = 64;
+
+/** Users from this one on are held here. */
+const FIRST_HELD = 1_000_000;
+
+function openGate() {
+  const clock = new FakeClock();
+  const proven: number[] = [];
+  const gate = new LoginGate({
+    clock,
+    presence: {
+      holdsHere: (userId) => userId >= FIRST_HELD,
+      async heartbeat(userId) {
+        proven.push(userId);
+        return ok({ lastHeartbeat: 1 });
+      },
+    },
+    log: silentLog,
+  });
+  const admitted: number[] = [];
+  const refused: number[] = [];
+  const gone = new Set<number>();
+  let next = 0;
+  /** A login that notes whether it got its turn. */
+  const enter = (userId: number): void => {
+    const answer = gate.enter({ userId, hasLeft: () => gone.has(userId) });
+    void Promise.resolve(answer).then((hasTurn) => (hasTurn ? admitted : refused).push(userId));
+  };
+  /** So many new users who are held nowhere. */
+  const storm = (count: number): void => {
+    for (let done = 0; done < count; done += 1) enter(next++);
+  };
+  /** Lets what was decided reach the lists. */
+  const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
+  /** The loop is blocked for `ms`, and then turns. */
+  const block = (ms: number): void => {
+    clock.stall(ms);
+    clock.advance(0);
+  };
+  return { clock, gate, proven, admitted, refused, gone, enter, storm, settle, block };
+}
+
+describe('the gate of logins', () => {
+  test('[DR3] gives every login its turn at once while the node can take it', () => {
+    const { gate } = openGate();
+    for (let userId = 0; userId < AT_A_TIME; userId += 1)
+      expect(gate.enter({ userId, hasLeft: () => false })).toBe(true);
+    expect(gate.waiting).toBe(0);
+  });
+
+  test('[DR3] lets the others wait, and gives the next one its turn when one is over', async () => {
+    const { gate, storm, settle, admitted } = openGate();
+    storm(AT_A_TIME + 3);
+    await settle();
+    expect(admitted).toHaveLength(AT_A_TIME);
+    expect(gate.waiting).toBe(3);
+    gate.leave(0);
+    gate.leave(1);
+    await settle();
+    expect(admitted.slice(AT_A_TIME)).toEqual([AT_A_TIME, AT_A_TIME + 1]);
+    expect(gate.waiting).toBe(1);
+  });
+
+  test('[DR3] users who are held here come first, and the wait does not log them out', async () => {
+    const { gate, storm, enter, settle, admitted, proven } = openGate();
+    storm(AT_A_TIME + 1);
+    enter(FIRST_HELD);
+    enter(FIRST_HELD + 1);
+    expect(proven).toEqual([FIRST_HELD, FIRST_HELD + 1]);
+    for (const user of [0, 1, 2]) gate.leave(user);
+    await settle();
+    expect(admitted.slice(AT_A_TIME)).toEqual([FIRST_HELD, FIRST_HELD + 1, AT_A_TIME]);
+  });
+
+  test('[DR3] refuses a login that has waited for 2 s, and none before', async () => {
+    const { clock, gate, storm, enter, settle, refused } = openGate();
+    storm(AT_A_TIME);
+    enter(AT_A_TIME);
+    enter(FIRST_HELD);
+    clock.advance(1_950);
+    await settle();
+    expect(refused).toEqual([]);
+    clock.advance(50);
+    await settle();
+    expect(refused).toEqual([FIRST_HELD, AT_A_TIME]);
+    expect(gate.waiting).toBe(0);
+  });
+
+  test('[DR3] the line of users who are not held here is bounded, and leaves room for the others', async () => {
+    const { gate, storm, enter, settle, refused } = openGate();
+    storm(AT_A_TIME + 10_000);
+    enter(500_000);
+    enter(FIRST_HELD);
+    await settle();
+    expect(refused).toEqual([500_000]);
+    expect(gate.waiting).toBe(10_001);
+  });
+
+  test('[DR3] many logins of one user take one place, and only so many of them wait', async () => {
+    const { gate, storm, enter, settle, admitted, refused } = openGate();
+    for (let count = 0; count < 5_000; count += 1) enter(FIRST_HELD);
+    storm(AT_A_TIME - 1);
+    await settle();
+    expect(admitted).toHaveLength(5_000 + AT_A_TIME - 1);
+    for (let count = 0; count < 20; count += 1) enter(700_000);
+    await settle();
+    expect(gate.waiting).toBe(1);
+    expect(refused).toEqual([700_000, 700_000, 700_000, 700_000]);
+    for (let count = 0; count < 5_000; count += 1) gate.leave(FIRST_HELD);
+    await settle();
+    expect(admitted.filter((user) => user === 700_000)).toHaveLength(16);
+  });
+
+  test('[DR3] a client that left gets no turn', async () => {
+    const { gate, storm, settle, gone, admitted, refused } = openGate();
+    storm(AT_A_TIME + 2);
+    gone.add(AT_A_TIME);
+    gate.leave(0);
+    await settle();
+    expect(refused).toEqual([AT_A_TIME]);
+    expect(admitted.at(-1)).toBe(AT_A_TIME + 1);
+  });
+
+  test('[DR3] a busy event loop lets fewer in at a time, and a calm one all of them again', async () => {
+    const { clock, gate, storm, settle, admitted, block } = openGate();
+    storm(AT_A_TIME + 1_500);
+    for (let looks = 0; looks < 12; looks += 1) block(160);
+    for (let user = 0; user < AT_A_TIME; user += 1) gate.leave(user);
+    await settle();
+    expect(admitted).toHaveLength(AT_A_TIME + AT_LEAST);
+    // Every look is in time now.
+    clock.advance(50);
+    await settle();
+    expect(admitted).toHaveLength(AT_A_TIME + 2 * AT_LEAST);
+  });
+
+  test('[DR3] a busy event loop in calm refuses nobody', async () => {
+    const { gate, storm, settle, refused, block } = openGate();
+    for (let turn = 0; turn < 50; turn += 1) {
+      storm(AT_LEAST);
+      block(1_000);
+      for (let user = turn * AT_LEAST; user < (turn + 1) * AT_LEAST; user += 1) gate.leave(user);
+    }
+    await settle();
+    expect(refused).toEqual([]);
+  });
+});
