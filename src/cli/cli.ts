@@ -14,10 +14,16 @@ export interface Cli {
   readonly cwd: string;
   /** Whether a person reads standard output. */
   readonly isTerminal: boolean;
+  /** Whether a person can answer a question: standard input and output are a terminal. */
+  readonly isInteractive: boolean;
   readonly clock: Clock;
   random(bytes: number): Uint8Array;
   out(line: string): void;
   error(line: string): void;
+  /** All of standard input as UTF-8, or undefined if it has more than `maxBytes`. */
+  readInput(maxBytes: number): Promise<string | undefined>;
+  /** Asks a person. False also if the person cancels. */
+  confirm(question: string): Promise<boolean>;
   /** The exit code of the process once nothing is left to do. */
   setExitCode(code: number): void;
 }
@@ -28,10 +34,16 @@ export function processCli(): Cli {
     env: process.env,
     cwd: process.cwd(),
     isTerminal: process.stdout.isTTY,
+    isInteractive: process.stdin.isTTY && process.stdout.isTTY,
     clock: waitingClock(),
     random: randomBytes,
     out: (line) => void process.stdout.write(`${line}\n`),
     error: (line) => void process.stderr.write(`${line}\n`),
+    readInput,
+    async confirm(question) {
+      const { confirm } = await import('@clack/prompts');
+      return (await confirm({ message: question, initialValue: false })) === true;
+    },
     setExitCode(code) {
       process.exitCode = code;
     },
@@ -76,6 +88,17 @@ export function configOrFail(cli: Cli, make: readonly SecretName[] = []): Loaded
 export function fail(cli: Cli, sentence: string): void {
   cli.error(sentence);
   cli.setExitCode(1);
+}
+
+async function readInput(maxBytes: number): Promise<string | undefined> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > maxBytes) return undefined;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
 }
 
 /** The clock of the system, but its timers keep the process alive: a command with a pending timer is not done. */

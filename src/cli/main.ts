@@ -4,10 +4,14 @@ import { checkConfigCommand } from './check-config.ts';
 import { type Cli, processCli } from './cli.ts';
 import { configDocsCommand } from './config-docs.ts';
 import { doctorCommand } from './doctor.ts';
+import { drainCommand } from './drain.ts';
 import { migrateCommand } from './migrate.ts';
+import { nodesCommand } from './nodes.ts';
 import { probeCommand } from './probe.ts';
+import { pushCommand } from './push.ts';
 import { serveCommand } from './serve.ts';
 import { tokenCommand } from './token.ts';
+import { whyCommand } from './why.ts';
 
 const VERSION = (
   JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
@@ -31,6 +35,10 @@ export function buildProgram(cli: Cli): Command {
     .addCommand(tokenCommand(cli))
     .addCommand(probeCommand(cli))
     .addCommand(doctorCommand(cli))
+    .addCommand(pushCommand(cli))
+    .addCommand(whyCommand(cli))
+    .addCommand(nodesCommand(cli))
+    .addCommand(drainCommand(cli))
     .addCommand(migrateCommand(cli))
     .addCommand(checkConfigCommand(cli))
     .addCommand(configDocsCommand(cli))

@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { CloseCode, mayReconnect } from '../protocol/close-codes.ts';
 import { type Cli, configOrFail, fail } from './cli.ts';
+import { printable } from './printable.ts';
 import { baseUrl, webSocketUrl } from './server-url.ts';
 import { type ServerRefusal, SocketClient } from './socket-client.ts';
 import { NO_SECRET, secondsArgument, signToken, userIdArgument } from './token.ts';
@@ -105,11 +106,6 @@ function closeName(code: number): string {
   if (name === undefined) return '';
   const spaced = name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
   return ` ${spaced}${code >= 4000 ? `, ${mayReconnect(code) ? 'may reconnect' : 'do not reconnect'}` : ''}`;
-}
-
-/** Makes received text safe for a terminal. */
-function printable(text: string): string {
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?');
 }
 
 function clockTime(cli: Cli): string {

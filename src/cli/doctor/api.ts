@@ -70,7 +70,8 @@ function shorten(text: string): string {
   return line.length > MAX_SEEN ? `${line.slice(0, MAX_SEEN)}…` : line;
 }
 
-function networkReason(error: unknown): string {
+/** Why a request got no answer, in short. */
+export function networkReason(error: unknown): string {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   if (!(cause instanceof Error)) return String(cause);
   return 'code' in cause ? String(cause.code) : cause.message;

@@ -9,6 +9,7 @@ import { baseUrl, webSocketUrl } from '../../../src/cli/server-url.ts';
 import { createCredentials } from '../../../src/gateway/token-credentials.ts';
 import { FakeClock } from '../../../src/lib/fake-clock.ts';
 import { silentLog } from '../../../src/logging/log.ts';
+import { freePort } from '../../support/ports.ts';
 
 let folder: string;
 
@@ -26,7 +27,7 @@ interface Ran {
   readonly code: number;
 }
 
-async function run(argv: readonly string[], env: Record<string, string> = {}): Promise<Ran> {
+async function run(argv: readonly string[], env: Record<string, string> = {}, input?: string): Promise<Ran> {
   const out: string[] = [];
   const errors: string[] = [];
   let code = 0;
@@ -34,6 +35,9 @@ async function run(argv: readonly string[], env: Record<string, string> = {}): P
     env,
     cwd: folder,
     isTerminal: false,
+    isInteractive: false,
+    readInput: async () => input,
+    confirm: () => expect.fail('nobody is there to answer'),
     clock: new FakeClock(),
     random: randomBytes,
     out: (line) => void out.push(line),
@@ -56,6 +60,10 @@ describe('lingxi', () => {
       'token',
       'probe',
       'doctor',
+      'push',
+      'why',
+      'nodes',
+      'drain',
       'migrate',
       'check-config',
       'config-docs',
@@ -171,6 +179,43 @@ describe('lingxi', () => {
     const { errors, code } = await run(['doctor']);
     expect(code).toBe(1);
     expect(errors[0]).toMatch(/^LINGXI_API_KEY is not known here: .*--api-key\.$/);
+  });
+
+  it.each([[['push', 't', '--all']], [['why', '7']], [['nodes']], [['drain', 'a', '--yes']]])(
+    '%j says what to do if nothing listens, or if the key is not known',
+    async (argv) => {
+      const url = `http://127.0.0.1:${await freePort()}`;
+      expect(await run([...argv, '--url', url, '--key', 'k'])).toEqual({
+        out: [],
+        errors: [
+          `${url} gives no answer (ECONNREFUSED): start the server, or name another address with --url.`,
+        ],
+        code: 1,
+      });
+      const { errors, code } = await run([...argv, '--url', url]);
+      expect(code).toBe(1);
+      expect(errors[0]).toMatch(/^LINGXI_API_KEY is not known here: .*--api-key\.$/);
+    },
+  );
+
+  it.each([
+    [['nodes', '--url', 'localhost:3000'], /^--url must be an address such as /],
+    [['push', 't', 'hello', '--user', '1'], /^The data is not JSON \(.*\)\. A text needs double quotes/],
+    [['push', 't', '1'], /^Say who gets it, in one way: /],
+    [['push', 't', '--user', '1', '--all'], /^Say who gets it, in one way: /],
+    [['push', 't', '--all', '--ack'], /^--ack does not go with --all/],
+    [['push', 't', '--user', '1', '--timeout-ms', '5'], /^--timeout-ms needs --ack/],
+    [['drain', 'a'], /^Draining closes every connection of a: pass --yes if you mean it\.$/],
+  ])('%j is refused with one sentence', async (argv, sentence) => {
+    const { errors, code } = await run([...argv, '--key', 'k']);
+    expect(code).toBe(1);
+    expect(errors).toEqual([expect.stringMatching(sentence)]);
+  });
+
+  it('push refuses standard input that is too long, or no JSON', async () => {
+    const argv = ['push', 't', '-', '--user', '1', '--key', 'k'];
+    expect((await run(argv, {}, '{"a":')).errors[0]).toMatch(/^Standard input is not JSON /);
+    expect((await run(argv, {}, undefined)).errors).toEqual(['Standard input has more than 16777216 bytes.']);
   });
 
   it('probe without a user asks for one', async () => {

@@ -1,0 +1,143 @@
+import { type Command, Option } from 'commander';
+import { err, ok, type Result } from '../lib/result.ts';
+import type { Language } from '../protocol/error-codes.ts';
+import { type Cli, fail, readConfig } from './cli.ts';
+import { networkReason } from './doctor/api.ts';
+import { printable } from './printable.ts';
+import { baseUrl } from './server-url.ts';
+
+/** The options of every command that acts for the service. */
+export interface ServiceOptions {
+  readonly url?: string;
+  readonly apiKey?: string;
+  readonly key?: string;
+}
+
+/** A JSON object that the server answered. */
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+export interface ServiceRequest {
+  readonly method: 'GET' | 'POST' | 'DELETE';
+  readonly path: string;
+  /** JSON text. It is sent as it is. */
+  readonly body?: string;
+}
+
+/** Why a request has no answer to show. */
+export interface ServiceFailure {
+  /** 0: no answer came. */
+  readonly status: number;
+  /** One sentence that says what was wrong and what to do. */
+  readonly sentence: string;
+}
+
+/** Beyond the longest time that a push may wait for acknowledgements (10 s). */
+const TIMEOUT_MS = 15_000;
+
+export function withServiceOptions(command: Command): Command {
+  return command
+    .option('--url <url>', 'the server, default http://localhost:$PORT')
+    .option('--api-key <key>', 'service key, default that of this folder and environment')
+    .addOption(new Option('--key <key>', 'the same as --api-key').hideHelp());
+}
+
+/** The server that the options name, or undefined after a sentence that says what is missing. */
+export function openService(cli: Cli, options: ServiceOptions): ServiceApi | undefined {
+  const given = options.apiKey ?? options.key;
+  const loaded = readConfig(cli, {});
+  // With both options nothing else is needed: an operator's own machine has no configuration.
+  if (!loaded.ok && (options.url === undefined || given === undefined)) {
+    fail(cli, loaded.error.message);
+    return undefined;
+  }
+  const config = loaded.ok ? loaded.value.config : undefined;
+  const base = baseUrl(options.url, config?.port);
+  if (base === undefined) {
+    fail(cli, '--url must be an address such as http://localhost:3000.');
+    return undefined;
+  }
+  const key = given ?? config?.apiKeys[0];
+  if (key === undefined || key === '') {
+    fail(
+      cli,
+      'LINGXI_API_KEY is not known here: run this command in the folder of the server, set it, or pass --api-key.',
+    );
+    return undefined;
+  }
+  return new ServiceApi({ base, key, language: config?.language ?? 'en' });
+}
+
+/** HTTP to a server with the service key. */
+export class ServiceApi {
+  readonly base: string;
+  readonly language: Language;
+  readonly #key: string;
+
+  constructor(parts: { readonly base: string; readonly key: string; readonly language: Language }) {
+    this.base = parts.base;
+    this.language = parts.language;
+    this.#key = parts.key;
+  }
+
+  async call(request: ServiceRequest): Promise<Result<JsonObject, ServiceFailure>> {
+    const { method, path, body } = request;
+    let response: Response;
+    let text: string;
+    try {
+      response = await fetch(this.base + path, {
+        method,
+        redirect: 'manual',
+        signal: AbortSignal.timeout(TIMEOUT_MS),
+        headers: {
+          authorization: `Bearer ${this.#key}`,
+          'accept-language': this.language,
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        },
+        ...(body === undefined ? {} : { body }),
+      });
+      text = await response.text();
+    } catch (error) {
+      return err({
+        status: 0,
+        sentence: `${this.base} gives no answer (${networkReason(error)}): start the server, or name another address with --url.`,
+      });
+    }
+    const answer = objectOf(text);
+    if (answer === undefined)
+      return err({
+        status: response.status,
+        sentence: `${this.base} answered ${response.status} without a JSON object: is --url the address of a Lingxi server?`,
+      });
+    return response.ok ? ok(answer) : err(this.#refusal(response.status, answer));
+  }
+
+  #refusal(status: number, answer: JsonObject): ServiceFailure {
+    const code = printable(String(answer['code'] ?? 'unknown'));
+    if (status === 401 || status === 403)
+      return {
+        status,
+        sentence: `${this.base} does not take this service key (${status} ${code}): pass the LINGXI_API_KEY of that server as --api-key.`,
+      };
+    return {
+      status,
+      sentence: `${this.base} answered ${status} ${code}: ${printable(String(answer['error'] ?? ''))}`,
+    };
+  }
+}
+
+function objectOf(text: string): JsonObject | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? (value as JsonObject)
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The objects of an array in an answer. */
+export function objectsOf(value: unknown): readonly JsonObject[] {
+  if (!Array.isArray(value)) return [];
+  return value.filter((item): item is JsonObject => typeof item === 'object' && item !== null);
+}
