@@ -1,0 +1,24 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ReconnectStorm } from '../support/reconnect-storm.ts';
+import { figure } from '../support/two-nodes.ts';
+
+const USERS = 2_000;
+
+describe('a storm of reconnects on two nodes', () => {
+  let storm: ReconnectStorm;
+  beforeAll(async () => {
+    storm = await ReconnectStorm.start(USERS);
+  });
+  afterAll(() => storm?.stop());
+
+  it('[scenario 24] [DR3] [PR5] 2,000 users lose their connections at once: all are back, and nobody was logged out', async () => {
+    await storm.login(4_000);
+    const { allBackMs, resumed, refusals, pongP99Ms } = await storm.break(1_000);
+    figure(
+      24,
+      `${USERS} reconnects in 1 s on two nodes: all back after ${allBackMs} ms, refused ${JSON.stringify(refusals)}, pong p99 ${pongP99Ms.join(' and ')} ms`,
+    );
+    expect(resumed).toBe(USERS);
+    expect(allBackMs).toBeLessThan(30_000);
+  });
+});

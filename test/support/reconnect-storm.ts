@@ -1,0 +1,152 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import { REPOSITORY } from './cache.ts';
+import { freshUsers } from './crowd.ts';
+import { sleep } from './ports.ts';
+import { BUN_AND_NODE, type Cluster, startCluster } from './two-nodes.ts';
+import type { Client } from './ws-client.ts';
+
+const TIMEOUT_MS = 10_000;
+/** Each process of clients has this many at most: a process has only so many descriptors. */
+const CLIENTS_OF_A_PROCESS = 10_000;
+/** Connections of each node that stay open in the storm, and how often each of them sends a ping. */
+const WATCHERS = 10;
+const PING_INTERVAL_MS = 100;
+
+interface Wave {
+  readonly periods: Readonly<Record<string, string>>;
+  readonly resumed: number;
+  readonly refusals: Readonly<Record<string, number>>;
+  readonly lastMs: number;
+}
+
+export interface StormReport {
+  /** From the cut to the last `welcome`. */
+  readonly allBackMs: number;
+  readonly resumed: number;
+  /** Refused or failed attempts by status or cause. */
+  readonly refusals: Readonly<Record<string, number>>;
+  /** 99th percentile of the time from a ping, as it was due, to its pong, on connections that stayed open; by node. */
+  readonly pongP99Ms: readonly number[];
+}
+
+/** Users on two nodes who lose all their connections at once and reconnect, each to the other node. */
+export class ReconnectStorm {
+  readonly cluster: Cluster;
+  readonly users: readonly number[];
+  readonly #processes: readonly ChildProcess[];
+  #periods: Readonly<Record<string, string>> = {};
+
+  private constructor(cluster: Cluster, users: readonly number[]) {
+    this.cluster = cluster;
+    this.users = users;
+    const count = Math.ceil(users.length / CLIENTS_OF_A_PROCESS);
+    this.#processes = Array.from({ length: count }, () =>
+      fork(join(REPOSITORY, 'test/support/storm-clients.mjs'), [], { execArgv: [] }),
+    );
+  }
+
+  static async start(users: number): Promise<ReconnectStorm> {
+    const cluster = await startCluster({ nodes: BUN_AND_NODE, timeoutMs: TIMEOUT_MS });
+    return new ReconnectStorm(cluster, freshUsers(users));
+  }
+
+  /** Everybody logs in, without hurry. */
+  async login(withinMs: number): Promise<void> {
+    const { periods } = await this.#connect(0, withinMs);
+    expect(Object.keys(periods)).toHaveLength(this.users.length);
+    this.#periods = periods;
+  }
+
+  /** Cuts all connections; the clients reconnect over `withinMs`. Nobody may lose the period. */
+  async break(withinMs: number): Promise<StormReport> {
+    const watches = await Promise.all(
+      this.cluster.nodes.map(({ view }) => Watch.open(() => view.v1(freshUsers(1)[0] ?? 0))),
+    );
+    await Promise.all(this.#processes.map((process) => ask(process, { kind: 'cut' })));
+    const { periods, resumed, refusals, lastMs } = await this.#connect(1, withinMs);
+    const pongP99Ms = watches.map((watch) => watch.stop());
+    expect(periods).toEqual(this.#periods);
+    expect(await this.cluster.ends(...this.users)).toBe(0);
+    return { allBackMs: Math.round(lastMs), resumed, refusals, pongP99Ms };
+  }
+
+  async stop(): Promise<void> {
+    for (const process of this.#processes) process.disconnect();
+    await this.cluster.stop();
+  }
+
+  /** `shift` chooses the node: another one sends each user to the other node. */
+  async #connect(shift: number, withinMs: number): Promise<Wave> {
+    const clients = this.users.map((user, index) => {
+      const { gateway } = this.cluster.node((index + shift) % this.cluster.nodes.length);
+      return { user, url: gateway.wsUrl, token: gateway.token(user) };
+    });
+    const share = Math.ceil(clients.length / this.#processes.length);
+    const waves = await Promise.all(
+      this.#processes.map((process, index) =>
+        ask<Wave>(process, {
+          kind: 'connect',
+          clients: clients.slice(index * share, (index + 1) * share),
+          withinMs,
+        }),
+      ),
+    );
+    return {
+      periods: Object.assign({}, ...waves.map(({ periods }) => periods)) as Wave['periods'],
+      resumed: waves.reduce((sum, wave) => sum + wave.resumed, 0),
+      refusals: waves.reduce<Record<string, number>>((sum, wave) => {
+        for (const [cause, count] of Object.entries(wave.refusals)) sum[cause] = (sum[cause] ?? 0) + count;
+        return sum;
+      }, {}),
+      lastMs: Math.max(...waves.map((wave) => wave.lastMs)),
+    };
+  }
+}
+
+/** Open connections of one node that measure how long it takes to answer. */
+class Watch {
+  readonly #clients: readonly Client[];
+  readonly #delays: number[] = [];
+  readonly #done: Promise<unknown>;
+  #isStopped = false;
+
+  private constructor(clients: readonly Client[]) {
+    this.#clients = clients;
+    this.#done = Promise.all(clients.map((client, index) => this.#watch(client, index)));
+  }
+
+  static async open(connect: () => Promise<Client>): Promise<Watch> {
+    return new Watch(await Promise.all(Array.from({ length: WATCHERS }, connect)));
+  }
+
+  stop(): number {
+    this.#isStopped = true;
+    void this.#done;
+    for (const { socket } of this.#clients) expect(socket.readyState).toBe(socket.OPEN);
+    for (const client of this.#clients) client.terminate();
+    const sorted = this.#delays.toSorted((a, b) => a - b);
+    return Math.round(sorted[Math.floor(sorted.length * 0.99)] ?? Number.NaN);
+  }
+
+  async #watch(client: Client, index: number): Promise<void> {
+    let dueAt = performance.now() + (PING_INTERVAL_MS * index) / WATCHERS;
+    for (let turn = 0; !this.#isStopped; turn += 1) {
+      await sleep(Math.max(0, dueAt - performance.now()));
+      client.send({ type: 'ping', timestamp: turn });
+      await client.next('pong', 60_000).catch(() => undefined);
+      // From the moment at which the ping was due: a slow answer must not hide the pings behind it.
+      this.#delays.push(performance.now() - dueAt);
+      dueAt += PING_INTERVAL_MS;
+    }
+  }
+}
+
+function ask<Answer>(process: ChildProcess, message: object): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    process.once('message', (answer) => resolve(answer as Answer));
+    process.once('exit', (code) => reject(new Error(`the clients ended with ${String(code)}`)));
+    process.send(message);
+  });
+}
