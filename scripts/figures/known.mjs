@@ -44,6 +44,12 @@ const QUICK = [
   figure('20-all', 'Scenario 20: all nodes cut off from Redis', /^\[scenario 20\] .* for \d{1,4} ms: ready /),
   figure('22', 'Scenario 22: a node breaks down', /^\[scenario 22\] /),
   figure('23', 'Scenario 23: a drain', /^\[scenario 23\] .*, timeout \d{1,4} ms: /),
+  figure('24', 'Scenario 24: a storm of reconnects', /^\[scenario 24\] \d{1,4} reconnects /),
+  figure(
+    'rolling',
+    'A rolling restart behind load balancers',
+    /^figure: rolling restart behind \w+: \d{1,2} clients, /,
+  ),
   figure(
     '25',
     'Scenario 25: Redis restarts, with persistence',
@@ -90,7 +96,13 @@ const REAL_TIME = [
   figure('19-real', 'Scenario 19: everything away for a minute', /^\[scenario 19\] .*, timeout \d{5,} ms: /),
   figure('20-real', 'Scenario 20: one node cut off for 30 s', /^\[scenario 20\] timeout \d{5,} ms: /),
   figure('20-all-real', 'Scenario 20: all nodes cut off', /^\[scenario 20\] .* for \d{5,} ms: ready /),
+  figure(
+    'rolling-real',
+    'A rolling restart behind load balancers',
+    /^figure: rolling restart behind \w+: \d{3,} clients, /,
+  ),
   figure('23-real', 'Scenario 23: a drain with 10,000 users', /^\[scenario 23\] .*, timeout \d{5,} ms: /),
+  figure('24-real', 'Scenario 24: 20,000 reconnects', /^\[scenario 24\] \d{5,} reconnects /),
   figure(
     '28-real',
     'Scenario 28: Redis away for a minute',

@@ -1,8 +1,8 @@
 import { WebSocket } from 'ws';
 import { sleep } from './ports.ts';
 
-/** How soon a client dials again that was refused or cut off. */
-const RETRY_MS = 500;
+/** A client that was refused or cut off dials again after half of this time up to all of it. */
+const RETRY_MS = 1_000;
 
 export interface ProxiedPlayerOptions {
   readonly wsUrl: string;
@@ -18,6 +18,15 @@ interface Message {
   readonly data: Record<string, unknown>;
 }
 
+function retryMs(): number {
+  return RETRY_MS * (0.5 + 0.5 * Math.random());
+}
+
+/** Codes from 4000 to 4099 forbid a return. */
+function mayReturn(code: number): boolean {
+  return code < 4_000 || code > 4_099;
+}
+
 /** A `lingxi.v1` client that comes back when `goodbye` tells it to, and what it met. */
 export class ProxiedPlayer {
   /** Periods that it was welcomed in. */
@@ -28,6 +37,9 @@ export class ProxiedPlayer {
   readonly trouble: string[] = [];
   /** What was pushed to it. */
   readonly received: string[] = [];
+  /** The longest time from the end of a connection to the next `welcome`, in ms. */
+  longestAwayMs = 0;
+  #awaySince: number | undefined;
   readonly #options: ProxiedPlayerOptions;
   #socket: WebSocket | undefined;
   #left = false;
@@ -60,12 +72,15 @@ export class ProxiedPlayer {
       headers: { origin, 'x-forwarded-for': '203.0.113.7' },
     });
     this.#socket = socket;
-    let afterMs = RETRY_MS;
+    let afterMs = retryMs();
     socket.on('message', (data: Buffer) => {
       const message = JSON.parse(data.toString()) as Message;
       if (message.type === 'welcome') {
         this.periods.add(String(message.data['period']));
         this.nodes.push(String(message.data['node']));
+        if (this.#awaySince !== undefined)
+          this.longestAwayMs = Math.max(this.longestAwayMs, performance.now() - this.#awaySince);
+        this.#awaySince = undefined;
       } else if (message.type === 'goodbye') afterMs = Number(message.data['reconnectAfterMs']);
       else this.received.push(message.type);
     });
@@ -73,11 +88,13 @@ export class ProxiedPlayer {
       socket.on('unexpected-response', (request, response) => {
         this.trouble.push(`refused ${response.statusCode}`);
         request.destroy();
-        resolve(RETRY_MS);
+        resolve(retryMs());
       });
       socket.on('error', () => undefined);
       socket.on('close', (code) => {
+        this.#awaySince ??= performance.now();
         if (code !== 1012 && !this.#left) this.trouble.push(`closed ${code}`);
+        if (!mayReturn(code)) this.#left = true;
         resolve(this.#left ? 0 : afterMs);
       });
     });

@@ -43,6 +43,8 @@ interface Recipe {
 const NODE_ADDRESSES = ['127.0.0.1:4101', '127.0.0.1:4102'] as const;
 const ROOT = join(CACHE, 'lingxi-proxies');
 const START_TIMEOUT_MS = 10_000;
+/** Two for each client, as BEHIND-A-PROXY.md says. */
+const NGINX_CONNECTIONS = 4_096;
 
 const RECIPES: Readonly<Record<ProxyName, Recipe>> = {
   nginx: {
@@ -58,7 +60,7 @@ const RECIPES: Readonly<Record<ProxyName, Recipe>> = {
     listens: 'bind :8080',
     listensOn: (port) => `bind 127.0.0.1:${port}`,
     program: 'sbin/haproxy',
-    wrap: (text) => replaceOnce(text, 'maxconn 200000', 'maxconn 1000'),
+    wrap: (text) => replaceOnce(text, 'maxconn 200000', 'maxconn 2000'),
     args: (config) => ['-db', '-f', config],
   },
   caddy: {
@@ -130,7 +132,7 @@ function wrapNginx(text: string, folder: string): string {
   const temporary = kinds.map((kind) => `${kind}_temp_path ${join(folder, kind)};`).join('\n');
   const user = process.getuid?.() === 0 ? 'user root;' : '';
   const head = `daemon off; ${user} pid ${join(folder, 'pid')}; error_log stderr warn;`;
-  return `${head}\nevents {}\nhttp {\naccess_log off;\n${temporary}\n${text}}\n`;
+  return `${head}\nevents { worker_connections ${NGINX_CONNECTIONS}; }\nhttp {\naccess_log off;\n${temporary}\n${text}}\n`;
 }
 
 /** Throws where the configuration in the repository no longer says what the test is about to change. */

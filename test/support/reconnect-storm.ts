@@ -4,6 +4,7 @@ import { expect } from 'vitest';
 import { REPOSITORY } from './cache.ts';
 import { freshUsers } from './crowd.ts';
 import { sleep } from './ports.ts';
+import { KNOWN_USERS } from './stores.ts';
 import { BUN_AND_NODE, type Cluster, startCluster } from './two-nodes.ts';
 import type { Client } from './ws-client.ts';
 
@@ -13,6 +14,8 @@ const CLIENTS_OF_A_PROCESS = 10_000;
 /** Connections of each node that stay open in the storm, and how often each of them sends a ping. */
 const WATCHERS = 10;
 const PING_INTERVAL_MS = 100;
+/** Beyond the users of the storm. */
+const FIRST_WATCHER = KNOWN_USERS + 1;
 
 interface Wave {
   readonly periods: Readonly<Record<string, string>>;
@@ -49,6 +52,10 @@ export class ReconnectStorm {
 
   static async start(users: number): Promise<ReconnectStorm> {
     const cluster = await startCluster({ nodes: BUN_AND_NODE, timeoutMs: TIMEOUT_MS });
+    await cluster.postgres.query('INSERT INTO users (id) SELECT generate_series($1::int, $2::int)', [
+      FIRST_WATCHER,
+      FIRST_WATCHER + WATCHERS * BUN_AND_NODE.length - 1,
+    ]);
     return new ReconnectStorm(cluster, freshUsers(users));
   }
 
@@ -62,7 +69,9 @@ export class ReconnectStorm {
   /** Cuts all connections; the clients reconnect over `withinMs`. Nobody may lose the period. */
   async break(withinMs: number): Promise<StormReport> {
     const watches = await Promise.all(
-      this.cluster.nodes.map(({ view }) => Watch.open(() => view.v1(freshUsers(1)[0] ?? 0))),
+      this.cluster.nodes.map((node, place) =>
+        Watch.open((index) => node.view.v1(FIRST_WATCHER + place * WATCHERS + index)),
+      ),
     );
     await Promise.all(this.#processes.map((process) => ask(process, { kind: 'cut' })));
     const { periods, resumed, refusals, lastMs } = await this.#connect(1, withinMs);
@@ -117,8 +126,8 @@ class Watch {
     this.#done = Promise.all(clients.map((client, index) => this.#watch(client, index)));
   }
 
-  static async open(connect: () => Promise<Client>): Promise<Watch> {
-    return new Watch(await Promise.all(Array.from({ length: WATCHERS }, connect)));
+  static async open(connect: (index: number) => Promise<Client>): Promise<Watch> {
+    return new Watch(await Promise.all(Array.from({ length: WATCHERS }, (_, index) => connect(index))));
   }
 
   stop(): number {

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, it } from 'vitest';
 import { ProxyScenario } from '../../support/proxy-scenario.ts';
 
-describe('nginx, HAProxy and Caddy in front of two nodes with the default stop times', () => {
+describe('nginx, HAProxy and Caddy with 500 clients each in front of two nodes with the default stop times', () => {
   let scenario: ProxyScenario;
   beforeAll(async () => {
     // The defaults of production.
-    scenario = await ProxyScenario.start({ players: 40, shutdownDelayMs: 5_000, drainTimeoutMs: 30_000 });
+    scenario = await ProxyScenario.start({ players: 500, shutdownDelayMs: 5_000, drainTimeoutMs: 30_000 });
   });
   afterAll(() => scenario?.stop());
 
