@@ -59,6 +59,10 @@ const digest = (text: string): string => createHash('sha256').update(text).diges
  * small spread is enough. A client with a longer delay may be logged out meanwhile.
  */
 const RECONNECT_SPREAD_SHARE = 0.1;
+/** The share of the time after the last close in which the settlements are written. The rest is for stopping the modules. */
+const FLUSH_SHARE = 0.5;
+/** The modules have this time to stop also if the drain timeout is shorter. */
+const MIN_STOP_MS = 1_000;
 /** Sockets have this time to take their close frames. */
 const CLOSE_GRACE_MS = 300;
 const VERSION = (
@@ -225,7 +229,7 @@ class Assembly {
     running.started('push stream', () => this.#messaging.stream?.stop());
     this.#app().prepare();
     const { port, addresses } = await this.#server.listen();
-    running.started('server', () => this.#closeServer());
+    running.started('server', () => this.#server.close());
     running.started('descriptor watch', () => this.#descriptors.stop());
     this.#descriptors.start();
     const urls = addresses.map((address) => `http://${shownHost(config.host, address)}:${port}`);
@@ -256,14 +260,13 @@ class Assembly {
     await this.#setDraining(true);
     this.#manager.close();
     await sleep(clock, CLOSE_GRACE_MS);
-    await this.#settlement.settler.flush(Math.max(0, endAt - clock.monotonic()));
-    await running.stop();
-    log.info({ event: 'stopped' }, 'stopped');
-  }
-
-  async #closeServer(): Promise<void> {
-    this.#server.stopAccepting();
-    await this.#server.close();
+    const leftMs = (): number => Math.max(0, endAt - clock.monotonic());
+    const isSettled = await this.#settlement.settler.flush(leftMs() * FLUSH_SHARE);
+    if (!isSettled)
+      log.warn({ event: 'stopped' }, 'some settlements are left to the next start or to another node');
+    // A store that hangs must not keep the process beyond the drain timeout.
+    const hasStopped = await running.stopWithin(clock, Math.max(MIN_STOP_MS, leftMs()));
+    log.info({ event: 'stopped' }, hasStopped ? 'stopped' : 'stopped, without an answer from the stores');
   }
 
   /** Resolves once the node is empty. */

@@ -1,3 +1,4 @@
+import { type Clock, sleep } from './lib/clock.ts';
 import { logInternalError } from './logging/internal-error.ts';
 import type { Log } from './logging/log.ts';
 
@@ -50,5 +51,10 @@ export class StopList {
         logInternalError(this.#log, { where: 'background', error, fields: { stopping: name } });
       }
     }
+  }
+
+  /** As {@link stop}, but gives up after `ms`. Returns whether everything has stopped. */
+  stopWithin(clock: Clock, ms: number): Promise<boolean> {
+    return Promise.race([this.stop().then(() => true), sleep(clock, ms).then(() => false)]);
   }
 }

@@ -32,6 +32,9 @@ const USER_LISTED = (): boolean => true;
 const NOTHING_ASKED: OutgoingOptions = {};
 const NOBODY = { userIds: [], timeoutMs: 0 };
 
+/** A drain looks at so many connections for one without a queue. */
+const MAX_PASSED_OVER = 16;
+
 /**
  * Owns the connections of this process: who is connected, their heartbeats, and the messages to them. Synchronous;
  * knows no store and no network. Runs on any {@link Socket} and any {@link Clock}.
@@ -272,9 +275,19 @@ export class ConnectionManager {
     for (const connection of [...this.#table.all()]) connection.close('shutdown', reconnectAfterMs());
   }
 
-  /** Closes one connection with 1012, the one that came first; false where there is none. */
+  /**
+   * Closes one connection with 1012, and returns false if there is none. The oldest go first. If messages wait behind a
+   * socket, that connection gets more time to take them.
+   */
   disconnectNext(reconnectAfterMs = 0): boolean {
-    const [next] = this.#table.all();
+    let next: ClientConnection | undefined;
+    let looked = 0;
+    for (const connection of this.#table.all()) {
+      const isFree = connection.queued === 0;
+      if (isFree || next === undefined) next = connection;
+      looked += 1;
+      if (isFree || looked === MAX_PASSED_OVER) break;
+    }
     next?.close('shutdown', reconnectAfterMs);
     return next !== undefined;
   }

@@ -88,11 +88,6 @@ class BunGateway implements GatewayServer {
     return true;
   }
 
-  stopAccepting(): void {
-    // The promise settles once every connection has ended; this code does not wait for it.
-    for (const server of this.#servers) void server.stop(false);
-  }
-
   async close(): Promise<void> {
     const servers = [...this.#servers, ...this.#paused];
     this.#servers = [];

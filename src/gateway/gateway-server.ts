@@ -28,8 +28,6 @@ export interface GatewayServer {
   pause(): void;
   /** Accepts connections again. Returns false if that fails now; try again later. */
   resume(): boolean;
-  /** Accepts no new connections and no new upgrades. Open sockets stay. */
-  stopAccepting(): void;
   /** Stops accepting and drops all connections that are still open. */
   close(): Promise<void>;
 }

@@ -112,10 +112,6 @@ class NodeGateway implements GatewayServer {
     return true;
   }
 
-  stopAccepting(): void {
-    for (const server of this.#servers) if (server.listening) server.close();
-  }
-
   async close(): Promise<void> {
     const closing = this.#servers.map(closeServer);
     this.#servers = [];

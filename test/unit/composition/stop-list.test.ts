@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { FakeClock } from '../../../src/lib/fake-clock.ts';
 import { type Log, type LogFields, silentLog } from '../../../src/logging/log.ts';
 import { StopList, type Stoppable } from '../../../src/stop-list.ts';
 
@@ -31,6 +32,17 @@ describe('what must be stopped', () => {
     const { list, stopped } = listOf();
     await Promise.all([list.stop(), list.stop()]);
     expect([...stopped].sort()).toEqual([...IN_ORDER].sort());
+  });
+
+  it('[DR1] is given up after a time, so that a store that hangs keeps no process', async () => {
+    const { list } = listOf();
+    const clock = new FakeClock();
+    list.started('presence store', () => new Promise(() => {}));
+    const stopped = list.stopWithin(clock, 1_000);
+    await clock.advanceAsync(1_000);
+    expect(await stopped).toBe(false);
+    const whole = listOf();
+    expect(await whole.list.stopWithin(clock, 1_000)).toBe(true);
   });
 
   it('a failure is logged and does not keep the others running', async () => {

@@ -194,6 +194,22 @@ describe('ConnectionManager as a library', () => {
     expect(late.socket.code).toBeUndefined();
   });
 
+  it('[DR1] a drain closes the oldest first, and those with messages behind their sockets last', () => {
+    const { connect, manager } = openLibrary();
+    const sockets = [1, 2, 3].map((userId) => connect({ userId }).socket);
+    sockets[0]?.block();
+    manager.sendToUser(1, 'stuck', null);
+    manager.sendToUser(1, 'behind', null);
+    const closed = () => sockets.map(({ code }) => code !== undefined);
+    manager.disconnectNext();
+    expect(closed()).toEqual([false, true, false]);
+    manager.disconnectNext();
+    expect(closed()).toEqual([false, true, true]);
+    sockets[0]?.drain();
+    expect(sockets[0]?.types).toEqual(['stuck', 'behind']);
+    expect([manager.disconnectNext(), manager.disconnectNext()]).toEqual([true, false]);
+  });
+
   it('shows what is known of a connection', () => {
     const { connect, manager } = openLibrary();
     const { socket } = connect({ protocol: 'lingxi.v1' });
