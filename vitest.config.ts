@@ -6,9 +6,15 @@ const build = ['test/support/build-product.ts'];
 const SCENARIOS = { globalSetup: build, testTimeout: 120_000, hookTimeout: 120_000 };
 
 /** These measure short times, or keep both cores busy. Another file beside them would change what they measure. */
-const CALM_SCENARIOS = ['drain', 'nodes', 'races-storm', 'races-ten-seconds', 'stall', 'ten-seconds'].map(
-  (name) => `test/scenarios/${name}.test.ts`,
-);
+const CALM_SCENARIOS = [
+  'drain',
+  'nodes',
+  'races-storm',
+  'races-ten-seconds',
+  'reconnect-storm',
+  'stall',
+  'ten-seconds',
+].map((name) => `test/scenarios/${name}.test.ts`);
 
 export default defineConfig({
   test: {

@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
 import { type Cli, fail } from './cli.ts';
-import { printable } from './printable.ts';
+import { printable, shown } from './printable.ts';
 import {
   objectsOf,
   openService,
@@ -48,7 +48,7 @@ async function drain(cli: Cli, asked: string | undefined, options: DrainOptions)
     body: JSON.stringify({ node }),
   });
   if (!answer.ok) return fail(cli, answer.error.sentence);
-  const name = printable(String(answer.value['node']));
+  const name = shown(answer.value['node']);
   if (answer.value['draining'] !== true) return cli.out(`${name} is in service.`);
   if (isUndo) return fail(cli, `${name} is being stopped, so it stays draining.`);
   cli.out(`${name} drains. "lingxi nodes" shows how many connections are left.`);
@@ -73,8 +73,8 @@ async function onlyNode(cli: Cli, service: ServiceApi): Promise<string | undefin
     return undefined;
   }
   const living = objectsOf(answer.value['nodes']).filter(({ state }) => state !== 'dead');
-  const names = living.map(({ node }) => String(node));
+  const names = living.map(({ node }) => shown(node));
   if (names.length === 1) return names[0];
-  fail(cli, `There are ${names.length} nodes: name one of ${names.map(printable).join(', ')}.`);
+  fail(cli, `There are ${names.length} nodes: name one of ${names.join(', ')}.`);
   return undefined;
 }

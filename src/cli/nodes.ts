@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { type Cli, fail } from './cli.ts';
-import { printable } from './printable.ts';
+import { shown } from './printable.ts';
 import {
   type JsonObject,
   objectsOf,
@@ -34,13 +34,13 @@ export function nodesCommand(cli: Cli): Command {
 function row(node: JsonObject): readonly string[] {
   const { name, incarnation, state, draining, users, connections, leaseAgeMs } = node;
   return [
-    String(name),
-    String(incarnation),
-    `${String(state)}${draining === true ? ', draining' : ''}`,
-    String(users),
-    connections === null ? '?' : String(connections),
+    shown(name),
+    shown(incarnation),
+    `${shown(state)}${draining === true ? ', draining' : ''}`,
+    shown(users),
+    connections === null ? '?' : shown(connections),
     typeof leaseAgeMs === 'number' ? `${(leaseAgeMs / 1000).toFixed(1)} s ago` : '-',
-  ].map(printable);
+  ];
 }
 
 /** Rows with columns of even width. */

@@ -4,7 +4,7 @@ import { err, ok, type Result } from '../lib/result.ts';
 import { DELIVERY_STATUSES } from '../protocol/delivery.ts';
 import { parseUserId } from '../protocol/user-id.ts';
 import { type Cli, fail } from './cli.ts';
-import { printable } from './printable.ts';
+import { printable, shown } from './printable.ts';
 import {
   type JsonObject,
   objectsOf,
@@ -128,9 +128,9 @@ function reportLines(answer: JsonObject): readonly string[] {
 }
 
 function resultLine({ userId, status, reason, connections }: JsonObject): string {
-  const why = typeof reason === 'string' ? ` (${reason})` : '';
-  const sockets = connections === 1 ? '1 connection' : `${String(connections)} connections`;
-  return printable(`${String(userId)} ${String(status)}${why}, ${sockets}`);
+  const why = typeof reason === 'string' ? ` (${shown(reason)})` : '';
+  const sockets = connections === 1 ? '1 connection' : `${shown(connections)} connections`;
+  return `${shown(userId)} ${shown(status)}${why}, ${sockets}`;
 }
 
 function countsOf(answer: JsonObject): readonly (readonly [string, number])[] {

@@ -3,7 +3,7 @@ import { err, ok, type Result } from '../lib/result.ts';
 import type { Language } from '../protocol/error-codes.ts';
 import { type Cli, fail, readConfig } from './cli.ts';
 import { networkReason } from './doctor/api.ts';
-import { printable } from './printable.ts';
+import { shown } from './printable.ts';
 import { baseUrl } from './server-url.ts';
 
 /** The options of every command that acts for the service. */
@@ -112,7 +112,7 @@ export class ServiceApi {
   }
 
   #refusal(status: number, answer: JsonObject): ServiceFailure {
-    const code = printable(String(answer['code'] ?? 'unknown'));
+    const code = shown(answer['code']);
     if (status === 401 || status === 403)
       return {
         status,
@@ -120,7 +120,7 @@ export class ServiceApi {
       };
     return {
       status,
-      sentence: `${this.base} answered ${status} ${code}: ${printable(String(answer['error'] ?? ''))}`,
+      sentence: `${this.base} answered ${status} ${code}: ${shown(answer['error'])}`,
     };
   }
 }

@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import type { Language } from '../protocol/error-codes.ts';
 import { type Cli, fail } from './cli.ts';
-import { printable } from './printable.ts';
+import { printable, shown } from './printable.ts';
 import {
   type JsonObject,
   objectsOf,
@@ -83,7 +83,7 @@ function whyOnline({ userId, language }: Known, player: JsonObject): string {
 function whyOffline({ userId, player, entries, language }: Known): string {
   const end = entries.find(({ event }) => event === 'offline');
   const at = timeOf(player?.['logoutTime'] ?? end?.['at']);
-  const cause = end === undefined ? undefined : causeText(LOGOUTS, String(end['cause']), language);
+  const cause = end === undefined ? undefined : causeText(LOGOUTS, shown(end['cause']), language);
   if (language === 'zh')
     return `用户 ${userId} 离线：自 ${at} 起，${cause === undefined ? '原因已无记录' : `原因：${cause}`}。`;
   return `User ${userId} is offline since ${at}${cause === undefined ? '; the cause is no longer known' : `: ${cause}`}.`;
@@ -93,15 +93,15 @@ function entryLine(entry: JsonObject, language: Language): string {
   const { at, event, cause, reason, node } = entry;
   const sentence = sentenceOf(
     {
-      event: String(event),
-      cause: String(cause),
+      event: shown(event),
+      cause: shown(cause),
       reason: typeof reason === 'string' ? reason : undefined,
     },
     language,
   );
   return language === 'zh'
-    ? `${timeOf(at)}  ${sentence}（节点 ${String(node)}）。`
-    : `${timeOf(at)}  ${sentence} (node ${String(node)}).`;
+    ? `${timeOf(at)}  ${sentence}（节点 ${shown(node)}）。`
+    : `${timeOf(at)}  ${sentence} (node ${shown(node)}).`;
 }
 
 /** A wall-clock time in ms as text. */

@@ -31,7 +31,7 @@ describe.each(['bun', 'node'] as const)('the examples of PUSHING.md against a se
 
   it.concurrent.each(EXAMPLES)('$file reaches the user', async ({ file, needs, command }) => {
     if (!(await isInstalled(needs))) {
-      console.info(`examples: ${needs} is not installed here, so ${file} was not run`);
+      process.stdout.write(`examples: ${needs} is not installed here, so ${file} was not run\n`);
       return;
     }
     const { gateway, stores } = deployment;

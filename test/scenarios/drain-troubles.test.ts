@@ -50,7 +50,7 @@ describe.each(['bun', 'node'] as const)('a stop in trouble on %s', (runtime) => 
     const client = await view.v1(stays);
     await client.next('welcome');
     await view.login(leaver);
-    cluster[store].freeze();
+    await cluster[store].freeze();
     if (store === 'postgres') await view.logout(leaver);
     const took = await stop().finally(() => cluster[store].thaw());
     expect((await client.closed).code).toBe(1012);
