@@ -119,6 +119,18 @@ describe('the gate of logins', () => {
     expect(admitted.filter((user) => user === 700_000)).toHaveLength(16);
   });
 
+  test('[DR3] a user with a login in progress needs no second place, and gives it back with the last one', async () => {
+    const { gate, storm, settle, admitted } = openGate();
+    storm(AT_A_TIME + 1);
+    expect(gate.enter({ userId: 0, hasLeft: () => false })).toBe(true);
+    gate.leave(0);
+    await settle();
+    expect(admitted).toHaveLength(AT_A_TIME);
+    gate.leave(0);
+    await settle();
+    expect(admitted).toHaveLength(AT_A_TIME + 1);
+  });
+
   test('[DR3] a client that left gets no turn', async () => {
     const { gate, storm, settle, gone, admitted, refused } = openGate();
     storm(AT_A_TIME + 2);
