@@ -64,6 +64,11 @@ export function openService(cli: Cli, options: ServiceOptions): ServiceApi | und
     );
     return undefined;
   }
+  // No other can stand in a header, and no server has one.
+  if (!/^[\x21-\x7e]+$/.test(key)) {
+    fail(cli, 'The service key must have visible ASCII characters only.');
+    return undefined;
+  }
   return new ServiceApi({ base, key, language: config?.language ?? 'en' });
 }
 

@@ -27,7 +27,11 @@ interface Ran {
   readonly code: number;
 }
 
-async function run(argv: readonly string[], env: Record<string, string> = {}, input?: string): Promise<Ran> {
+async function run(
+  argv: readonly string[],
+  env: Record<string, string> = {},
+  person: { readonly input?: string; readonly confirms?: boolean } = {},
+): Promise<Ran> {
   const out: string[] = [];
   const errors: string[] = [];
   let code = 0;
@@ -35,9 +39,9 @@ async function run(argv: readonly string[], env: Record<string, string> = {}, in
     env,
     cwd: folder,
     isTerminal: false,
-    isInteractive: false,
-    readInput: async () => input,
-    confirm: () => expect.fail('nobody is there to answer'),
+    isInteractive: person.confirms !== undefined,
+    readInput: async () => person.input,
+    confirm: async () => person.confirms ?? expect.fail('nobody is there to answer'),
     clock: new FakeClock(),
     random: randomBytes,
     out: (line) => void out.push(line),
@@ -200,6 +204,7 @@ describe('lingxi', () => {
 
   it.each([
     [['nodes', '--url', 'localhost:3000'], /^--url must be an address such as /],
+    [['nodes', '--api-key', '密钥'], /^The service key must have visible ASCII characters only\.$/],
     [['push', 't', 'hello', '--user', '1'], /^The data is not JSON \(.*\)\. A text needs double quotes/],
     [['push', 't', '1'], /^Say who gets it, in one way: /],
     [['push', 't', '--user', '1', '--all'], /^Say who gets it, in one way: /],
@@ -212,10 +217,17 @@ describe('lingxi', () => {
     expect(errors).toEqual([expect.stringMatching(sentence)]);
   });
 
+  it('drain asks a person on a terminal, and an undo asks nobody', async () => {
+    const argv = ['drain', 'a', '--key', 'k', '--url', `http://127.0.0.1:${await freePort()}`];
+    expect((await run(argv, {}, { confirms: false })).errors).toEqual(['Nothing was done.']);
+    expect((await run(argv, {}, { confirms: true })).errors[0]).toMatch(/gives no answer/);
+    expect((await run([...argv, '--undo'])).errors[0]).toMatch(/gives no answer/);
+  });
+
   it('push refuses standard input that is too long, or no JSON', async () => {
     const argv = ['push', 't', '-', '--user', '1', '--key', 'k'];
-    expect((await run(argv, {}, '{"a":')).errors[0]).toMatch(/^Standard input is not JSON /);
-    expect((await run(argv, {}, undefined)).errors).toEqual(['Standard input has more than 16777216 bytes.']);
+    expect((await run(argv, {}, { input: '{"a":' })).errors[0]).toMatch(/^Standard input is not JSON /);
+    expect((await run(argv)).errors).toEqual(['Standard input has more than 16777216 bytes.']);
   });
 
   it('probe without a user asks for one', async () => {
