@@ -74,10 +74,10 @@ function whyOnline({ userId, language }: Known, player: JsonObject): string {
   if (language === 'zh')
     return sockets > 0
       ? `用户 ${userId} 在线：自 ${since} 起，${sockets} 个连接，最近一次活动在 ${proof}。`
-      : `用户 ${userId} 在线但没有连接：自 ${since} 起，最近一次活动在 ${proof}，心跳超时前可重连。`;
+      : `用户 ${userId} 在线但没有连接（通过 HTTP 保持在线，或在超时前等待重连）：自 ${since} 起，最近一次活动在 ${proof}。`;
   return sockets > 0
     ? `User ${userId} is online since ${since}, with ${sockets} ${sockets === 1 ? 'connection' : 'connections'}; last sign of life at ${proof}.`
-    : `User ${userId} is online since ${since} without a connection; last sign of life at ${proof}. The user may come back until the timeout.`;
+    : `User ${userId} is online since ${since} without a connection, by HTTP or until the timeout; last sign of life at ${proof}.`;
 }
 
 function whyOffline({ userId, player, entries, language }: Known): string {

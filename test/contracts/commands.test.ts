@@ -79,6 +79,10 @@ describe.each(COMBINATIONS)('commands for operators on $runtime over $kind', ({ 
     expect(online.out).toContain('Online: the user logged in (node ');
     client.terminate();
     await client.closed;
+    await eventually(async () => {
+      const { out } = await command('why', String(user));
+      expect(out).toContain(' without a connection, by HTTP or until the timeout; last sign of life at ');
+    });
     await deployment.gateway.service('POST', `/api/users/${user}/disconnect`, { reason: 'cheating' });
     const offline = await command('why', String(user));
     expect(offline.out).toMatch(
