@@ -21,13 +21,12 @@ process.on('message', (message) => {
 /** Every client connects once, at an even pace over `withinMs`, and again until it is in. */
 async function connectAll({ clients, withinMs }) {
   const began = performance.now();
-  const report = { kind: 'connected', periods: {}, resumed: 0, refusals: {}, lastMs: 0 };
+  const report = { kind: 'connected', periods: {}, refusals: {}, lastMs: 0 };
   await Promise.all(
     clients.map(async ({ user, url, token }, index) => {
       await sleep((withinMs * index) / clients.length);
       const welcome = await untilWelcome(url, token, report.refusals);
       report.periods[user] = welcome.period;
-      if (welcome.resumed) report.resumed += 1;
       report.lastMs = performance.now() - began;
     }),
   );
