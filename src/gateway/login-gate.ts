@@ -42,8 +42,7 @@ interface AskingLogin {
 
 /**
  * Lets in as many logins at a time as the node can take (rule DR3). In calm each login gets its turn at once. In a storm of
- * reconnects the others wait in two lines. The users that this node holds come first, because they are online and would be
- * logged out otherwise. The waiting time is the one sign of overload: a login that waits for too long is refused.
+ * reconnects the others wait in two lines. Users who linger come first, because they are online. The waiting time is the one sign of overload: a login that waits for too long is refused.
  */
 export class LoginGate {
   readonly #options: LoginGateOptions;
@@ -95,12 +94,20 @@ export class LoginGate {
     const { presence, clock, log } = this.#options;
     const isHeld = presence.holdsHere(userId);
     if (!isHeld && this.#others.length >= MAX_OTHERS_WAITING) return undefined;
-    // Otherwise this wait could log out a user who lingers.
-    if (isHeld) inBackground(log, presence.heartbeat(userId));
     const waiter: Waiter = { userId, since: clock.monotonic(), logins: [] };
     (isHeld ? this.#held : this.#others).push(waiter);
     this.#watch();
+    inBackground(log, this.#prove(waiter));
     return waiter;
+  }
+
+  /**
+   * Takes the wait as a proof of life, because it could log out a user who lingers. It brings nobody online. A user who
+   * lingers on another node is held here after it, and moves to the first line.
+   */
+  async #prove(waiter: Waiter): Promise<void> {
+    const proof = await this.#options.presence.heartbeat(waiter.userId);
+    if (proof.ok && this.#others.remove(waiter)) this.#held.push(waiter);
   }
 
   #admit(): void {
@@ -167,24 +174,35 @@ class Line {
   }
 
   shift(): Waiter | undefined {
-    const waiter = this.#waiters[this.#start];
-    if (waiter === undefined) return undefined;
-    this.#ofUser.delete(waiter.userId);
-    this.#start += 1;
-    if (this.#start * 2 > this.#waiters.length) {
-      this.#waiters = this.#waiters.slice(this.#start);
-      this.#start = 0;
-    }
-    return waiter;
+    for (let waiter = this.#next(); waiter !== undefined; waiter = this.#next())
+      if (this.remove(waiter)) return waiter;
+    return undefined;
   }
 
   /** Removes those that wait since `time` or longer. */
   shiftOlder(time: number): readonly Waiter[] {
     const older: Waiter[] = [];
     while ((this.#waiters[this.#start]?.since ?? Number.POSITIVE_INFINITY) <= time) {
-      const waiter = this.shift();
-      if (waiter !== undefined) older.push(waiter);
+      const waiter = this.#next();
+      if (waiter !== undefined && this.remove(waiter)) older.push(waiter);
     }
     return older;
+  }
+
+  /** Removes a waiter from any place. Returns false if it is not in this line. */
+  remove(waiter: Waiter): boolean {
+    return this.#ofUser.get(waiter.userId) === waiter && this.#ofUser.delete(waiter.userId);
+  }
+
+  /** The first entry, which may have been removed meanwhile. */
+  #next(): Waiter | undefined {
+    const waiter = this.#waiters[this.#start];
+    if (waiter === undefined) return undefined;
+    this.#start += 1;
+    if (this.#start * 2 > this.#waiters.length) {
+      this.#waiters = this.#waiters.slice(this.#start);
+      this.#start = 0;
+    }
+    return waiter;
   }
 }

@@ -1,15 +1,16 @@
 import { describe, expect, test } from 'vitest';
 import { LoginGate } from '../../../src/gateway/login-gate.ts';
 import { FakeClock } from '../../../src/lib/fake-clock.ts';
-import { ok } from '../../../src/lib/result.ts';
+import { err, ok } from '../../../src/lib/result.ts';
 import { silentLog } from '../../../src/logging/log.ts';
 
 /** Users who may have a login in progress at a time in calm, and in the busiest loop. */
 const AT_A_TIME = 1_024;
 const AT_LEAST = 64;
 
-/** Users from this one on are held here. */
+/** Users from this one on are held here; those from the next one on linger on another node. */
 const FIRST_HELD = 1_000_000;
+const FIRST_ELSEWHERE = 2_000_000;
 
 function openGate() {
   const clock = new FakeClock();
@@ -17,8 +18,9 @@ function openGate() {
   const gate = new LoginGate({
     clock,
     presence: {
-      holdsHere: (userId) => userId >= FIRST_HELD,
+      holdsHere: (userId) => userId >= FIRST_HELD && userId < FIRST_ELSEWHERE,
       async heartbeat(userId) {
+        if (userId < FIRST_HELD) return err('not-online');
         proven.push(userId);
         return ok({ lastHeartbeat: 1 });
       },
@@ -78,6 +80,19 @@ describe('the gate of logins', () => {
     for (const user of [0, 1, 2]) gate.leave(user);
     await settle();
     expect(admitted.slice(AT_A_TIME)).toEqual([FIRST_HELD, FIRST_HELD + 1, AT_A_TIME]);
+  });
+
+  test('[DR3] [DR4] users who linger on another node come before new logins too', async () => {
+    const { gate, storm, enter, settle, admitted, proven } = openGate();
+    storm(AT_A_TIME + 2);
+    enter(FIRST_ELSEWHERE);
+    await settle();
+    expect(proven).toEqual([FIRST_ELSEWHERE]);
+    expect(gate.waiting).toBe(3);
+    for (const user of [0, 1, 2]) gate.leave(user);
+    await settle();
+    expect(admitted.slice(AT_A_TIME)).toEqual([FIRST_ELSEWHERE, AT_A_TIME, AT_A_TIME + 1]);
+    expect(gate.waiting).toBe(0);
   });
 
   test('[DR3] refuses a login that has waited for 2 s, and none before', async () => {
