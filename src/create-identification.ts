@@ -28,8 +28,10 @@ export function createIdentification(parts: {
     clientAddress: createClientAddress(parts.config.trustedProxies, warnOnce(parts.log)),
     async renewToken(userId, token) {
       const identity = await credentials.verifyUser(token);
-      if (identity.ok)
-        return identity.value.userId === userId ? { expiresAt: identity.value.expiresAt } : undefined;
+      if (identity.ok) {
+        const { expiresAt, groups = '' } = identity.value;
+        return identity.value.userId === userId ? { expiresAt, groups } : undefined;
+      }
       return identity.error === 'credentials-unavailable' ? identity.error : undefined;
     },
   };

@@ -1,3 +1,4 @@
+import { listenToGroups } from './cluster/group-notices.ts';
 import { IdempotentPushes } from './cluster/idempotent-pushes.ts';
 import { InboundWriter } from './cluster/inbound-writer.ts';
 import { Inbox } from './cluster/inbox.ts';
@@ -49,7 +50,7 @@ interface MessagingParts {
 
 export function createMessaging(parts: MessagingParts): Messaging {
   const { config, clock, manager, tracker, opened } = parts;
-  const delivery = new LocalDelivery(manager, new PushRate(config.pushRatePerUser, clock));
+  const delivery = new LocalDelivery(manager, new PushRate(config.pushRatePerUser, clock), tracker);
   const local = {
     clock,
     manager,
@@ -74,6 +75,7 @@ export function createMessaging(parts: MessagingParts): Messaging {
   const ways = { ...parts, post, inbox };
   // It answers by itself whatever arrives for it.
   new ParcelReceiver({ ...ways, delivery, sockets: tracker });
+  listenToGroups(inbox, (notice) => tracker.groupChanged(notice));
   const router = new PushRouter({ ...local, remote: new RemoteDelivery(ways) });
   const stream = createPushStream(parts, router);
   return {

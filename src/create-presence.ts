@@ -139,6 +139,7 @@ function rulesOf(config: Config): WorldRules {
   return {
     policy: config.sessionPolicy,
     maxConnectionsPerUser: config.maxConnectionsPerUser,
+    maxGroupsPerUser: config.maxGroupsPerUser,
     lastSeenTtlMs: config.lastSeenTtlS * 1000,
     responsiveLeftMs: config.heartbeatTimeoutMs - responsiveForMs(config),
   };

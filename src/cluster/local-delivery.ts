@@ -1,7 +1,7 @@
 import type { AckWait } from '../connection/acknowledgements.ts';
 import type { ConnectionManager } from '../connection/connection-manager.ts';
 import type { Outgoing } from '../connection/outgoing.ts';
-import type { Delivery } from '../protocol/delivery.ts';
+import type { Delivery, ToGroups } from '../protocol/delivery.ts';
 import type { PushRate } from './push-rate.ts';
 
 const DEFAULT_ACK_TIMEOUT_MS = 5000;
@@ -12,6 +12,12 @@ const INLINE_USERS = 64;
 export interface AckWish {
   readonly ack?: boolean;
   readonly timeoutMs?: number;
+}
+
+/** Who of the users that this node holds is in groups. */
+export interface Members {
+  /** Members of any of the groups, each once, without those of `except`. */
+  membersHere(groups: readonly string[], except: ReadonlySet<number>): ReadonlySet<number>;
 }
 
 /** A message that was handed to connections of this node. */
@@ -28,10 +34,24 @@ export interface HandedOver {
 export class LocalDelivery {
   readonly #manager: ConnectionManager;
   readonly #rate: PushRate;
+  readonly #members: Members;
 
-  constructor(manager: ConnectionManager, rate: PushRate) {
+  constructor(manager: ConnectionManager, rate: PushRate, members: Members) {
     this.#manager = manager;
     this.#rate = rate;
+    this.#members = members;
+  }
+
+  /** As {@link begin}, to members of groups. `quiet`: members that this node holds and that have no connection here. */
+  beginToGroups(
+    message: Outgoing,
+    { groups, except = [] }: ToGroups,
+    wish: AckWish,
+  ): HandedOver & { readonly quiet: readonly number[] } {
+    const [present, quiet]: [number[], number[]] = [[], []];
+    for (const userId of this.#members.membersHere(groups, new Set(except)))
+      (this.#manager.isUserOnline(userId) ? present : quiet).push(userId);
+    return { ...this.begin(message, present, wish), quiet };
   }
 
   /** Hands over, or puts into the dispatch queue, before it returns: pushes keep their order (rule DL4). */

@@ -10,10 +10,12 @@ import {
 /** What one node says became of one parcel. */
 export interface ParcelOutcome {
   readonly id: string;
-  /** Absent for a parcel to all. */
+  /** Absent for a parcel to all or to groups. */
   readonly deliveries?: readonly Delivery[];
-  /** Of a parcel to all. */
+  /** Of a parcel to all or to groups. */
   readonly counts?: DeliveryCounts;
+  /** Of a parcel to groups: members that the node holds without a socket. */
+  readonly quiet?: readonly number[];
   /** Another outcome of the same parcel follows, with the acknowledgements. */
   readonly awaitsAcks: boolean;
 }
@@ -22,14 +24,14 @@ const STATUSES: ReadonlySet<unknown> = new Set(DELIVERY_STATUSES);
 const REASONS: ReadonlySet<unknown> = new Set([...DROP_REASONS, 'no-connection']);
 
 /**
- * An outcome as JSON text: `{"id":…,"out":[[userId,status,connections,reason?]…],"acks":true?}`, or `counts` in place of
- * `out`. It is written by hand: no object per receiver is made for it.
+ * An outcome as JSON text: `{"id":…,"out":[[userId,status,connections,reason?]…],"acks":true?}`, or `counts` and `quiet?` in
+ * place of `out`. It is written by hand: no object per receiver is made for it.
  */
-export function outcomeText({ id, deliveries, counts, awaitsAcks }: ParcelOutcome): string {
+export function outcomeText({ id, deliveries, counts, quiet, awaitsAcks }: ParcelOutcome): string {
   const acks = awaitsAcks ? ',"acks":true' : '';
   const what =
     deliveries === undefined
-      ? `"counts":${JSON.stringify(counts ?? {})}`
+      ? `"counts":${JSON.stringify(counts ?? {})}${quiet === undefined ? '' : `,"quiet":[${quiet.join(',')}]`}`
       : `"out":[${deliveries.map(deliveryText).join(',')}]`;
   return `{"id":${JSON.stringify(id)},${what}${acks}}`;
 }
@@ -41,12 +43,13 @@ function deliveryText({ userId, status, connections, reason }: Delivery): string
 /** Undefined where the shape is another one. */
 export function parseOutcome(value: unknown): ParcelOutcome | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
-  const { id, out, counts, acks } = value as Readonly<Record<string, unknown>>;
+  const { id, out, counts, quiet = [], acks } = value as Readonly<Record<string, unknown>>;
   if (typeof id !== 'string') return undefined;
   const awaitsAcks = acks === true;
   if (counts !== undefined) {
     const parsed = parseCounts(counts);
-    return parsed && { id, counts: parsed, awaitsAcks };
+    if (!Array.isArray(quiet) || !quiet.every(isCount)) return undefined;
+    return parsed && { id, counts: parsed, quiet, awaitsAcks };
   }
   if (!Array.isArray(out)) return undefined;
   const deliveries: Delivery[] = [];

@@ -1,20 +1,40 @@
 import type { ConnectionManager } from '../connection/connection-manager.ts';
+import { countDelivery } from '../connection/outgoing.ts';
 import type { Clock } from '../lib/clock.ts';
 import { inBackground } from '../logging/internal-error.ts';
 import type { Log } from '../logging/log.ts';
-import { type DeliveryOptions, PRIORITIES, type Priority, unknownDelivery } from '../protocol/delivery.ts';
+import {
+  countsOf,
+  type DeliveryCounts,
+  type DeliveryOptions,
+  PRIORITIES,
+  type Priority,
+  sumOf,
+  type ToGroups,
+  unknownDelivery,
+} from '../protocol/delivery.ts';
 import { PROTOCOL_TYPES } from '../protocol/frames.ts';
+import { isGroupName } from '../protocol/groups.ts';
 import { topLevelValues } from '../protocol/json-spans.ts';
 import type { Inbox, NodeFrame } from './inbox.ts';
 import type { AckWish, LocalDelivery } from './local-delivery.ts';
 import { outcomeText, type ParcelOutcome } from './parcel-outcomes.ts';
 import { MAX_PARCEL_USERS, type Post } from './post.ts';
-import { KEY, MAX_ACK_TIMEOUT_MS, MAX_TTL_MS, MAX_TYPE_LENGTH } from './push-request.ts';
+import {
+  KEY,
+  MAX_ACK_TIMEOUT_MS,
+  MAX_GROUPS,
+  MAX_RECEIVERS,
+  MAX_TTL_MS,
+  MAX_TYPE_LENGTH,
+} from './push-request.ts';
 
 /** Outcomes on their way to other nodes at a time. The senders of further ones get no answer. */
 const MAX_ANSWERING = 1000;
 /** Outcomes for one node leave together at the end of a turn, or at this many characters. */
 const MAX_OUTCOMES_TEXT = 500_000;
+/** Members without a socket that one answer names. Further ones count as offline, without a look for sockets elsewhere. */
+const MAX_QUIET = 20_000;
 
 export interface ParcelReceiverOptions {
   readonly manager: ConnectionManager;
@@ -41,7 +61,7 @@ interface Addressee {
 interface ReceivedParcel extends AckWish, DeliveryOptions {
   readonly id: string;
   readonly from: string;
-  readonly users: readonly Addressee[] | 'all';
+  readonly users: readonly Addressee[] | ToGroups | 'all';
   readonly type: string;
   readonly dataText: string;
 }
@@ -64,8 +84,33 @@ export class ParcelReceiver {
   }
 
   #deliver(parcel: ReceivedParcel): void {
-    const work = parcel.users === 'all' ? this.#deliverToAll(parcel) : this.#deliverTo(parcel, parcel.users);
-    inBackground(this.#options.log, work);
+    inBackground(this.#options.log, this.#work(parcel));
+  }
+
+  #work(parcel: ReceivedParcel): Promise<void> {
+    const { users } = parcel;
+    if (users === 'all') return this.#deliverToAll(parcel);
+    return 'groups' in users ? this.#deliverToGroups(parcel, users) : this.#deliverTo(parcel, users);
+  }
+
+  async #deliverToGroups(parcel: ReceivedParcel, to: ToGroups): Promise<void> {
+    const { manager, delivery } = this.#options;
+    const { id, from, type, dataText, ack, key, priority } = parcel;
+    const expiresAt = this.#expiryOf(parcel);
+    const message = manager.prepareText(type, dataText, { ack, key, priority, expiresAt });
+    const handed = delivery.beginToGroups(message, to, parcel);
+    const { awaitsAcks } = handed;
+    const quiet = handed.quiet.slice(0, MAX_QUIET);
+    const unnamed = handed.quiet.length - quiet.length;
+    const withUnnamed = (counts: DeliveryCounts): DeliveryCounts =>
+      unnamed === 0 ? counts : sumOf(counts, { offline: unnamed });
+    const deliveries = await handed.deliveries;
+    if (awaitsAcks) this.#answer(from, { id, counts: withUnnamed(countsOf(deliveries)), quiet, awaitsAcks });
+    const final = await handed.acknowledged(deliveries);
+    // Nobody else counts what became of the members here.
+    for (const outcome of final) countDelivery(manager.counters, outcome);
+    manager.counters.messages.offline += unnamed;
+    this.#answer(from, { id, counts: withUnnamed(countsOf(final)), quiet, awaitsAcks: false });
   }
 
   async #deliverToAll({ id, from, ...parcel }: ReceivedParcel): Promise<void> {
@@ -132,7 +177,7 @@ export class ParcelReceiver {
 
 function parseParcel({ from, members, text }: NodeFrame): ReceivedParcel | undefined {
   const { id, type, ack, timeoutMs, key, priority, ttlMs } = members;
-  const users = members['all'] === true ? 'all' : parseAddressees(members['users']);
+  const users = members['all'] === true ? 'all' : (parseGroups(members) ?? parseAddressees(members['users']));
   const dataText = topLevelValues(text).get('data');
   if (users === undefined || dataText === undefined || typeof id !== 'string') return undefined;
   if (typeof type !== 'string' || type === '' || type.length > MAX_TYPE_LENGTH) return undefined;
@@ -154,6 +199,12 @@ function parseParcel({ from, members, text }: NodeFrame): ReceivedParcel | undef
     ...(priority === undefined ? {} : { priority }),
     ...(ttlMs === undefined ? {} : { ttlMs }),
   };
+}
+
+function parseGroups({ groups, except = [] }: NodeFrame['members']): ToGroups | undefined {
+  if (!Array.isArray(groups) || groups.length > MAX_GROUPS || !groups.every(isGroupName)) return undefined;
+  if (!Array.isArray(except) || except.length > MAX_RECEIVERS || !except.every(isWhole)) return undefined;
+  return { groups, except };
 }
 
 function parseAddressees(value: unknown): readonly Addressee[] | undefined {

@@ -5,8 +5,11 @@ export const MAX_PARCEL_USERS = 500;
 export interface Parcel {
   /** Names the parcel in the answers of the nodes that get it. */
   readonly id: string;
-  /** At most {@link MAX_PARCEL_USERS}; `all`: everybody on every other node. */
-  readonly users: readonly number[] | 'all';
+  /**
+   * At most {@link MAX_PARCEL_USERS}. `all`: everybody on every other node. `groups`: on every other node the members of the
+   * groups that the fields name.
+   */
+  readonly users: readonly number[] | 'all' | 'groups';
   /** The members of the frame as JSON text, without braces. */
   readonly fields: string;
 }
@@ -16,7 +19,7 @@ export interface RoutedNode {
   readonly node: string;
   /** Whether the node listened at that moment. */
   readonly heard: boolean;
-  /** For how many users it was; for a parcel to all: how many the node holds. */
+  /** For how many users it was; for a parcel to all or to groups: how many the node holds. */
   readonly users: number;
 }
 
@@ -26,7 +29,7 @@ export type Whereabouts = 'offline' | 'no-connection' | readonly string[];
 /** What became of one parcel. */
 export interface Routed {
   readonly nodes: readonly RoutedNode[];
-  /** In the order of the parcel's users; empty for a parcel to all. */
+  /** In the order of the parcel's users; empty for a parcel to all or to groups. */
   readonly whereabouts: readonly Whereabouts[];
 }
 

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { err, ok, type Result } from '../lib/result.ts';
 import { PRIORITIES, type PushRequest } from '../protocol/delivery.ts';
 import { PROTOCOL_TYPES } from '../protocol/frames.ts';
+import { GROUP_NAME_PATTERN, GROUP_NAME_RULE } from '../protocol/groups.ts';
 import { topLevelValues, topLevelValuesOfEach, type ValueTexts } from '../protocol/json-spans.ts';
 import { isJsonObject, isTooDeep } from '../protocol/json-text.ts';
 import { parseUserId } from '../protocol/user-id.ts';
@@ -9,7 +10,9 @@ import { parseUserId } from '../protocol/user-id.ts';
 /** Most messages in one batch. */
 export const MAX_MESSAGES = 1_000;
 /** Most users that one message may name. */
-const MAX_RECEIVERS = 10_000;
+export const MAX_RECEIVERS = 10_000;
+/** Most groups that one message may name. */
+export const MAX_GROUPS = 20;
 export const MAX_TYPE_LENGTH = 128;
 /** How long a sender may wait for acknowledgements, in ms. */
 export const MAX_ACK_TIMEOUT_MS = 10_000;
@@ -30,10 +33,19 @@ const UserId = z
     example: '42',
   });
 
-/** What a message may name as its receivers, by the one key that it has. */
+const GroupName = z
+  .string()
+  .regex(new RegExp(GROUP_NAME_PATTERN))
+  .meta({ description: GROUP_NAME_RULE, example: 'guild:7' });
+
+/** What a message may name as its receivers, by the one key that it has; beside `groups` may stand `except`. */
 const RECEIVERS = {
   userId: z.strictObject({ userId: UserId }),
   userIds: z.strictObject({ userIds: z.array(UserId).max(MAX_RECEIVERS) }),
+  groups: z.strictObject({
+    groups: z.array(GroupName).max(MAX_GROUPS),
+    except: z.array(UserId).max(MAX_RECEIVERS).optional(),
+  }),
   all: z.strictObject({ all: z.literal(true) }),
 };
 
@@ -42,7 +54,7 @@ const RECEIVERS = {
  * and from the push channel, and HTTP shows it in the description of its interface.
  */
 export const PushMessage = z.strictObject({
-  to: z.union([RECEIVERS.userId, RECEIVERS.userIds, RECEIVERS.all]),
+  to: z.union([RECEIVERS.userId, RECEIVERS.userIds, RECEIVERS.groups, RECEIVERS.all]),
   type: z
     .string()
     .min(1)
@@ -74,10 +86,13 @@ export const PushMessage = z.strictObject({
   }),
 });
 
-/** Which field of a message is wrong; `unknown`: there is no such field; `reserved`: the protocol's own type. */
+/**
+ * Which field of a message is wrong. `unknown`: there is no such field; `invalid-group`: no name of a group; `reserved`: the
+ * protocol's own type.
+ */
 export interface PushFault {
   readonly field: string;
-  readonly kind: 'invalid' | 'invalid-user-id' | 'unknown' | 'too-many' | 'reserved';
+  readonly kind: 'invalid' | 'invalid-user-id' | 'invalid-group' | 'unknown' | 'too-many' | 'reserved';
 }
 
 type Parsed<Value> = Result<Value, PushFault>;
@@ -156,17 +171,23 @@ function faultOf(input: unknown, issues: readonly z.core.$ZodIssue[]): PushFault
 }
 
 function receiversFault(to: unknown): PushFault {
-  const names = isJsonObject(to) ? Object.keys(to) : [];
+  const given = isJsonObject(to) ? Object.keys(to) : [];
+  // Beside groups users may be excepted.
+  const names = given.includes('groups') ? given.filter((name) => name !== 'except') : given;
   const [name] = names;
   if (name === undefined || names.length !== 1) return { field: 'to', kind: 'invalid' };
-  if (name !== 'userId' && name !== 'userIds' && name !== 'all')
-    return { field: `to.${shown(name)}`, kind: 'unknown' };
+  if (!isReceiver(name)) return { field: `to.${shown(name)}`, kind: 'unknown' };
   const issues = RECEIVERS[name].safeParse(to).error?.issues ?? [];
   const issue = issues.find(({ code }) => code === 'too_big') ?? issues[0];
-  const index = issue?.path[1];
-  const field = `to.${name}${index === undefined ? '' : `[${String(index)}]`}`;
+  const [part = name, index] = issue?.path ?? [];
+  const field = `to.${String(part)}${index === undefined ? '' : `[${String(index)}]`}`;
   if (issue?.code === 'too_big') return { field, kind: 'too-many' };
+  if (part === 'groups' && index !== undefined) return { field, kind: 'invalid-group' };
   return { field, kind: issue?.code === 'custom' ? 'invalid-user-id' : 'invalid' };
+}
+
+function isReceiver(name: string): name is keyof typeof RECEIVERS {
+  return Object.hasOwn(RECEIVERS, name);
 }
 
 /** A client's own field name, safe to repeat. */

@@ -7,15 +7,17 @@ import {
   countsOf,
   type Delivery,
   type DeliveryCounts,
-  type DeliveryStatus,
   type DropReason,
   type PushReport,
   type PushRequest,
+  sumOf,
   unknownDelivery,
 } from '../protocol/delivery.ts';
+import { GroupPushes } from './group-pushes.ts';
 import type { HandedOver, LocalDelivery } from './local-delivery.ts';
 import { bestOf, type RemoteDelivery } from './remote-delivery.ts';
 import type { Router } from './router.ts';
+import type { Whereabouts } from './whereabouts.ts';
 
 /** Absent users of the push channel that wait for a look at presence. Further ones count as unknown. */
 const MAX_WAITING_ABSENT = 10_000;
@@ -32,23 +34,6 @@ export interface PushRouterOptions {
   readonly mayBeOnSeveralNodes: boolean;
 }
 
-/** Where users are, as presence knows it. */
-export interface Whereabouts {
-  /** Users online in the whole deployment, as far as this node has heard. */
-  onlineCount(): number;
-  /** Rejects while the store is unreachable. */
-  locate(userIds: readonly number[]): Promise<
-    readonly (
-      | {
-          readonly status: 'online' | 'offline';
-          /** Sockets on other nodes than this one. */
-          readonly socketsElsewhere: number;
-        }
-      | undefined
-    )[]
-  >;
-}
-
 /**
  * Delivers to the connections of this node, and hands the message to the nodes that hold the other users. For all others it
  * answers what presence knows. It counts each outcome once, as it answers the sender.
@@ -57,9 +42,11 @@ export class PushRouter implements Router {
   readonly #options: PushRouterOptions;
   /** A burst on the push channel asks presence once for many users. */
   readonly #absent: Batcher<number, Delivery>;
+  readonly #groups: GroupPushes;
 
   constructor(options: PushRouterOptions) {
     this.#options = options;
+    this.#groups = new GroupPushes(options);
     this.#absent = new Batcher({
       clock: options.clock,
       run: async (userIds) => {
@@ -77,6 +64,7 @@ export class PushRouter implements Router {
     const { to } = request;
     const expiresAt = this.#expiryOf(request, since);
     if ('all' in to) return this.#pushToAll(request, expiresAt);
+    if ('groups' in to) return this.#groups.push({ ...request, to, expiresAt });
     const { type, dataText, ack, key, priority } = request;
     const message = manager.prepareText(type, dataText, { ack, key, priority, expiresAt });
     // One delivery and one result for each user, in the order in which they are first named.
@@ -103,6 +91,10 @@ export class PushRouter implements Router {
     const expiresAt = this.#expiryOf(request);
     if ('all' in to) {
       await this.#broadcast(manager.prepareText(type, dataText, { key, priority, expiresAt }));
+      return;
+    }
+    if ('groups' in to) {
+      await this.#groups.pushHere({ ...request, to, expiresAt });
       return;
     }
     const message = manager.prepareText(type, dataText, { ack, key, priority, expiresAt });
@@ -137,7 +129,7 @@ export class PushRouter implements Router {
       manager.counters.messages.dropped += left;
       manager.counters.dropped[told] += left;
     }
-    return { counts: sum(here, there) };
+    return { counts: sumOf(here, there) };
   }
 
   async #broadcast(message: Outgoing): Promise<DeliveryCounts> {
@@ -197,11 +189,4 @@ async function acknowledged(handed: HandedOver): Promise<readonly Delivery[]> {
 /** What became of a message to everybody on other nodes that none of them got. */
 function lostToAll(what: DropReason | 'unknown', users: number): DeliveryCounts {
   return users === 0 ? {} : what === 'unknown' ? { unknown: users } : { dropped: users };
-}
-
-function sum(left: DeliveryCounts, right: DeliveryCounts): DeliveryCounts {
-  const counts: Partial<Record<DeliveryStatus, number>> = { ...left };
-  for (const [status, number] of Object.entries(right) as [DeliveryStatus, number][])
-    counts[status] = (counts[status] ?? 0) + number;
-  return counts;
 }

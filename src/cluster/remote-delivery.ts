@@ -7,6 +7,8 @@ import {
   type DeliveryStatus,
   type DropReason,
   type PushRequest,
+  sumOf,
+  type ToGroups,
   unknownDelivery,
 } from '../protocol/delivery.ts';
 import type { Inbox } from './inbox.ts';
@@ -44,6 +46,13 @@ interface OutgoingParcel extends Parcel {
   readonly expiresAt: number;
 }
 
+/** What the other nodes say of a message to groups. */
+export interface GroupOutcome {
+  readonly counts: DeliveryCounts;
+  readonly quiet: readonly number[];
+  readonly silent: number;
+}
+
 /** A parcel whose nodes have not all answered. */
 interface Waiting {
   /** It ran out of time before it was sent: no node has it. */
@@ -77,7 +86,10 @@ export class RemoteDelivery {
       weight: {
         max: 1,
         of: ({ users, fields }) =>
-          Math.max(users === 'all' ? 0 : users.length / MAX_ROUTED_USERS, fields.length / MAX_ROUTED_TEXT),
+          Math.max(
+            typeof users === 'string' ? 0 : users.length / MAX_ROUTED_USERS,
+            fields.length / MAX_ROUTED_TEXT,
+          ),
       },
     });
     options.inbox.on('outcomes', ({ from, members }) => this.#hear(from, members['of']));
@@ -117,6 +129,31 @@ export class RemoteDelivery {
         counts[status as DeliveryStatus] = (counts[status as DeliveryStatus] ?? 0) + count;
     }
     return counts;
+  }
+
+  /**
+   * What became of a message to members of groups on the other nodes, as {@link deliverToAll}. `quiet`: members that some node
+   * holds without a socket. `silent`: users held by nodes that did not answer. Never rejects.
+   */
+  async deliverToGroups(request: RemotePush, to: ToGroups): Promise<GroupOutcome | DropReason | 'unknown'> {
+    const fields = `${groupFields(to)},${fieldsOf(request)}`;
+    if (this.#isTooLong(fields)) return 'queue-full';
+    const ackMs = request.ack === true ? (request.timeoutMs ?? DEFAULT_ACK_TIMEOUT_MS) : 0;
+    const { expiresAt } = request;
+    const sent = await this.#send({ users: 'groups', fields, ackMs, expiresAt });
+    if (sent === undefined) return 'dispatch-full';
+    if (sent.isExpired) return 'ttl';
+    if (sent.routed === undefined) return 'unknown';
+    let counts: DeliveryCounts = {};
+    let silent = 0;
+    const quiet: number[] = [];
+    for (const { node, users } of sent.routed.nodes) {
+      const answer = sent.answers.get(node);
+      if (answer === undefined) silent += users;
+      counts = sumOf(counts, answer?.counts ?? {});
+      for (const userId of answer?.quiet ?? []) quiet.push(userId);
+    }
+    return { counts, quiet, silent };
   }
 
   async #deliverParcel(
@@ -259,4 +296,8 @@ function fieldsOf({ type, dataText, ack, timeoutMs, key, priority }: RemotePush)
   if (key !== undefined) members.push(`"key":${JSON.stringify(key)}`);
   if (priority !== undefined) members.push(`"priority":"${priority}"`);
   return members.join();
+}
+
+function groupFields({ groups, except = [] }: ToGroups): string {
+  return `"groups":${JSON.stringify(groups)},"except":[${except.join(',')}]`;
 }

@@ -35,6 +35,7 @@ export interface Config {
   readonly pushRatePerUser: number;
   readonly sessionPolicy: 'replace' | 'reject' | 'multi';
   readonly maxConnectionsPerUser: number;
+  readonly maxGroupsPerUser: number;
   readonly maxConnections: number;
   readonly maxConnectionsPerIp: number;
   readonly maxMessageBytes: number;

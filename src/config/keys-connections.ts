@@ -108,6 +108,13 @@ export const connectionKeys = {
     ...fixed(5),
     about: 'Connections of one user under the policy `multi`. One more gets 409.',
   },
+  maxGroupsPerUser: {
+    variable: 'LINGXI_MAX_GROUPS_PER_USER',
+    kind: whole(1, 1000, 'groups'),
+    ...fixed(50),
+    about:
+      'Groups of one user, by the service and by tokens. The service adds to no more; a token that names more gets 401.',
+  },
   maxConnections: {
     variable: 'LINGXI_MAX_CONNECTIONS',
     kind: whole(1, 10_000_000, 'connections'),

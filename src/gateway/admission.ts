@@ -9,7 +9,13 @@ import { SUBPROTOCOL } from '../protocol/envelope.ts';
 import { type ErrorCode, type Exactness, errorBody, errorStatus } from '../protocol/error-codes.ts';
 import type { ClientAddress } from './client-address.ts';
 import { ConnectionPlaces } from './connection-places.ts';
-import { type Credentials, codeOfTokenFault, type TokenFault, type UserIdentity } from './credentials.ts';
+import {
+  type Credentials,
+  codeOfTokenFault,
+  exactnessOfTokenFault,
+  type TokenFault,
+  type UserIdentity,
+} from './credentials.ts';
 import type { FailedCredentials } from './failed-credentials.ts';
 import { formFault, type HandshakeRequest, type Offer, readOffer } from './handshake.ts';
 import { preferredLanguage } from './language.ts';
@@ -176,7 +182,8 @@ export class Admission {
 
   #tokenRefused(fault: TokenFault, ip: string): Reason {
     const retryAfterS = fault === 'invalid-token' ? this.#options.failedCredentials.note(ip) : 0;
-    return retryAfterS > 0 ? { code: 'rate-limited', retryAfterS } : { code: codeOfTokenFault(fault) };
+    if (retryAfterS > 0) return { code: 'rate-limited', retryAfterS };
+    return { code: codeOfTokenFault(fault), ...exactnessOfTokenFault(fault) };
   }
 
   async #admitInTurn(request: HandshakeRequest, known: KnownUser): Promise<Acceptance | Reason> {
@@ -194,13 +201,14 @@ export class Admission {
   async #admit(request: HandshakeRequest, known: KnownUser): Promise<Acceptance | Reason> {
     const { presence } = this.#options;
     const { offer, identity, ip } = known;
-    const { userId, username, expiresAt } = identity;
+    const { userId, username, expiresAt, groups = '' } = identity;
     const { protocol } = offer;
     const admitted = await presence.admit({
       userId,
       username,
       ip,
       protocol,
+      groups,
       hasLeft: () => request.hasLeft?.() === true,
     });
     if (!admitted.ok) return this.#loginRefused(admitted.error, userId);

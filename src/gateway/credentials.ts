@@ -1,11 +1,13 @@
 import type { Result } from '../lib/result.ts';
-import type { ErrorCode } from '../protocol/error-codes.ts';
+import type { ErrorCode, Exactness } from '../protocol/error-codes.ts';
 
 /** The user of a verified token. */
 export interface UserIdentity {
   readonly userId: number;
   /** `name` of the token, else the default name in the language of the gateway. */
   readonly username: string;
+  /** Names of the claim `groups` as one text (rule GR1). Absent if it names none. */
+  readonly groups?: string;
   /** Wall-clock ms. Absent if the token has no `exp`. */
   readonly expiresAt?: number;
   /** Wall-clock ms. Absent if the token has no `iat`. */
@@ -17,14 +19,27 @@ export interface UserIdentity {
  * - `invalid-token`: none of our keys signed it. It may be a guess, so it counts for its address.
  * - `invalid-claims`: one of our keys signed it. But it is expired or not valid yet, is for another issuer, or has two
  *   different users. That is no attack and does not count.
+ * - `invalid-groups`: one of our keys signed it, but its claim `groups` is no list of names, or too long a list.
  * - `invalid-user-id`: one of our keys signed it, but its only user id is malformed.
  * - `credentials-unavailable`: the server cannot fetch the key that would verify it now.
  */
-export type TokenFault = 'invalid-token' | 'invalid-claims' | 'invalid-user-id' | 'credentials-unavailable';
+export type TokenFault =
+  | 'invalid-token'
+  | 'invalid-claims'
+  | 'invalid-groups'
+  | 'invalid-user-id'
+  | 'credentials-unavailable';
 
 /** The stable code that the client of a refused token sees. */
-export function codeOfTokenFault(fault: TokenFault): Exclude<TokenFault, 'invalid-claims'> & ErrorCode {
-  return fault === 'invalid-claims' ? 'invalid-token' : fault;
+export function codeOfTokenFault(
+  fault: TokenFault,
+): Exclude<TokenFault, 'invalid-claims' | 'invalid-groups'> & ErrorCode {
+  return fault === 'invalid-claims' || fault === 'invalid-groups' ? 'invalid-token' : fault;
+}
+
+/** The sentence beside that code, where the code's own would say too little. */
+export function exactnessOfTokenFault(fault: TokenFault): Exactness {
+  return fault === 'invalid-groups' ? { sentence: 'bad-groups' } : {};
 }
 
 /** Verifies user tokens and service keys. Never logs or echoes either. */

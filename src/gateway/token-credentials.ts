@@ -17,7 +17,14 @@ const MAX_VERIFIERS = 64;
 export interface CredentialsOptions {
   readonly config: Pick<
     Config,
-    'jwtSecrets' | 'jwtPublicKey' | 'jwtJwksUrl' | 'jwtIssuer' | 'jwtAudience' | 'apiKeys' | 'language'
+    | 'jwtSecrets'
+    | 'jwtPublicKey'
+    | 'jwtJwksUrl'
+    | 'jwtIssuer'
+    | 'jwtAudience'
+    | 'apiKeys'
+    | 'language'
+    | 'maxGroupsPerUser'
   >;
   readonly clock: Clock;
   readonly log: Log;
@@ -43,7 +50,7 @@ export function createCredentials(options: CredentialsOptions): OwnCredentials {
 }
 
 /** The claims of a token with a valid signature, issuer and audience, or why it is refused. */
-type Verdict = Result<Claims, Exclude<TokenFault, 'invalid-user-id'>>;
+type Verdict = Result<Claims, Exclude<TokenFault, 'invalid-groups' | 'invalid-user-id'>>;
 type Verify = (token: string) => Verdict;
 
 /** Errors of fast-jwt that come after it has verified the signature. */
@@ -88,7 +95,8 @@ class TokenCredentials implements OwnCredentials {
         : await this.#byHeader(token);
     if (!verdict.ok) return verdict;
     const { clock, config } = this.#options;
-    return readClaims(verdict.value, { now: clock.now(), language: config.language });
+    const { language, maxGroupsPerUser: maxGroups } = config;
+    return readClaims(verdict.value, { now: clock.now(), language, maxGroups });
   }
 
   start(): void {

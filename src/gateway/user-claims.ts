@@ -1,6 +1,7 @@
 import type { Result } from '../lib/result.ts';
 import { err, ok } from '../lib/result.ts';
 import type { Language } from '../protocol/error-codes.ts';
+import { groupsText, isGroupName } from '../protocol/groups.ts';
 import { parseUserId } from '../protocol/user-id.ts';
 import { defaultUsername } from '../protocol/user-name.ts';
 import type { UserIdentity } from './credentials.ts';
@@ -16,8 +17,8 @@ export type Claims = Readonly<Record<string, unknown>>;
 /** Reads the user of a verified token, and checks that it is valid at `now` (wall-clock ms). */
 export function readClaims(
   claims: Claims,
-  at: { readonly now: number; readonly language: Language },
-): Result<UserIdentity, 'invalid-claims' | 'invalid-user-id'> {
+  at: { readonly now: number; readonly language: Language; readonly maxGroups: number },
+): Result<UserIdentity, 'invalid-claims' | 'invalid-groups' | 'invalid-user-id'> {
   const expiresAt = secondsToMs(claims['exp']);
   const notBefore = secondsToMs(claims['nbf']);
   const issuedAt = secondsToMs(claims['iat']);
@@ -27,12 +28,22 @@ export function readClaims(
   if (notBefore !== undefined && at.now + NOT_BEFORE_LEEWAY_MS < notBefore) return err('invalid-claims');
   const userId = userIdOf(claims);
   if (!userId.ok) return userId;
+  const groups = groupsOf(claims['groups'], at.maxGroups);
+  if (groups === undefined) return err('invalid-groups');
   return ok({
     userId: userId.value,
     username: cleanUsername(claims['name']) ?? defaultUsername(userId.value, at.language),
+    ...(groups === '' ? {} : { groups }),
     ...(expiresAt === undefined ? {} : { expiresAt }),
     ...(issuedAt === undefined ? {} : { issuedAt }),
   });
+}
+
+/** The names as one text, empty where there is no claim. Undefined: it is no list of names, or one of too many. */
+function groupsOf(claim: unknown, maxGroups: number): string | undefined {
+  if (claim === undefined || claim === null) return '';
+  if (!Array.isArray(claim) || !claim.every(isGroupName)) return undefined;
+  return new Set(claim).size > maxGroups ? undefined : groupsText(claim);
 }
 
 /** The user is in `sub` or in `id`. If a token has both, they must name the same user. */

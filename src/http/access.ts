@@ -1,6 +1,11 @@
-import { type Credentials, codeOfTokenFault, type UserIdentity } from '../gateway/credentials.ts';
+import {
+  type Credentials,
+  codeOfTokenFault,
+  exactnessOfTokenFault,
+  type UserIdentity,
+} from '../gateway/credentials.ts';
 import { ok, type Result } from '../lib/result.ts';
-import { type Refusal, refused } from './outcome.ts';
+import { type Refusal, refused, refusedExactly } from './outcome.ts';
 
 /** The verified caller. */
 export type Caller =
@@ -44,7 +49,8 @@ export async function admit(
     if (verified.error === 'invalid-token') return failedCredential(options);
     // Here a malformed id is a fault of the token, not of the request.
     const code = codeOfTokenFault(verified.error);
-    return refused(code === 'invalid-user-id' ? 'invalid-token' : code);
+    if (code === 'invalid-user-id') return refused('invalid-token');
+    return refusedExactly(code, exactnessOfTokenFault(verified.error));
   }
   if (access === 'service' || access === 'open-service') return refused('forbidden');
   return ok({ kind: 'user', identity: verified.value });

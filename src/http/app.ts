@@ -11,6 +11,7 @@ import { addChangesRoutes } from './routes/changes.ts';
 import { addDevTokenRoute } from './routes/dev-token.ts';
 import { addDocsRoutes } from './routes/docs.ts';
 import { addDrainRoutes } from './routes/drain.ts';
+import { addGroupsRoutes } from './routes/groups.ts';
 import { addHealthRoutes } from './routes/health.ts';
 import { addMessagesRoute } from './routes/messages.ts';
 import { addMetricsRoute } from './routes/metrics.ts';
@@ -42,6 +43,7 @@ export function createHttpApp(deps: HttpDeps): HttpApp {
   addOnlineRoutes(table);
   addPlayersRoutes(table);
   addUsersRoutes(table);
+  addGroupsRoutes(table);
   addChangesRoutes(table);
   addNodesRoute(table);
   addDrainRoutes(table);

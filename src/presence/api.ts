@@ -8,6 +8,8 @@ export interface AdmissionRequest {
   readonly username: string;
   readonly ip: string;
   readonly protocol: ClientProtocol;
+  /** Groups of the token, as one text (rule GR1); absent or empty: none. */
+  readonly groups?: string;
   /** Whether the client has gone away meanwhile: nobody is claimed for it any more. */
   readonly hasLeft?: () => boolean;
 }
@@ -102,6 +104,19 @@ export type StoredChange = PresenceChange & { readonly cursor: string };
 /** Cursor before the first entry. */
 export const FEED_START = '0-0';
 
+/** Users that the service puts into a group, and users that it takes out; each of them once in both lists together. */
+export interface GroupRequest {
+  readonly group: string;
+  readonly add: readonly number[];
+  readonly remove: readonly number[];
+}
+
+/** What one user of a {@link GroupRequest} is now; `full`: the user is in as many groups as allowed. */
+export interface GroupResult {
+  readonly userId: number;
+  readonly status: 'member' | 'removed' | 'offline' | 'full';
+}
+
 /** Presence as the gateway and the HTTP routes see it. */
 export interface Presence {
   /** Accepts or refuses a socket. An accepted login must be followed by its socket, or by {@link abandon}. */
@@ -137,6 +152,18 @@ export interface Presence {
    * Rejects while the store is unreachable.
    */
   find(userId: number): Promise<Result<UserPresence | undefined, 'settlement-unavailable'>>;
+  /** One result for each user, in the order asked. What was done before a failure stays done. */
+  changeGroup(request: GroupRequest): Promise<Result<readonly GroupResult[], 'presence-unavailable'>>;
+  /** Members by user id, and how many there are. Rejects while the store is unreachable. */
+  group(page: {
+    readonly group: string;
+    readonly limit: number;
+    readonly cursor: string | undefined;
+  }): Promise<{
+    readonly online: number;
+    readonly userIds: readonly number[];
+    readonly cursor: string | undefined;
+  }>;
   /** Changes to online and offline of everybody after `cursor`; undefined where the cursor is expired (rule PR12). */
   feed(page: {
     readonly cursor: string;

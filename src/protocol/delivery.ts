@@ -33,9 +33,19 @@ export interface DeliveryOptions {
   readonly ttlMs?: number;
 }
 
+/** Members of any of the groups, each once, without the users of `except`. */
+export interface ToGroups {
+  readonly groups: readonly string[];
+  readonly except?: readonly number[] | undefined;
+}
+
 /** A push as the service states it. */
 export interface PushRequest extends DeliveryOptions {
-  readonly to: { readonly userId: number } | { readonly userIds: readonly number[] } | { readonly all: true };
+  readonly to:
+    | { readonly userId: number }
+    | { readonly userIds: readonly number[] }
+    | ToGroups
+    | { readonly all: true };
   readonly type: string;
   /** JSON text of `data`, as the sender wrote it: it is never parsed and written again. */
   readonly dataText: string;
@@ -46,15 +56,23 @@ export interface PushRequest extends DeliveryOptions {
   readonly idempotencyKey?: string;
 }
 
-/** `results` is absent for a message to all. */
+/** `results` is absent for a message to all or to groups. */
 export interface PushReport {
   readonly results?: readonly Delivery[];
   readonly counts: DeliveryCounts;
 }
 
-export function countsOf(results: readonly Delivery[]): DeliveryCounts {
+/** How many users have each outcome. */
+export function countsOf(deliveries: readonly Delivery[]): DeliveryCounts {
   const counts: Partial<Record<DeliveryStatus, number>> = {};
-  for (const { status } of results) counts[status] = (counts[status] ?? 0) + 1;
+  for (const { status } of deliveries) counts[status] = (counts[status] ?? 0) + 1;
+  return counts;
+}
+
+export function sumOf(left: DeliveryCounts, right: DeliveryCounts): DeliveryCounts {
+  const counts: Partial<Record<DeliveryStatus, number>> = { ...left };
+  for (const [status, number] of Object.entries(right) as [DeliveryStatus, number][])
+    counts[status] = (counts[status] ?? 0) + number;
   return counts;
 }
 

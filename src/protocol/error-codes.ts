@@ -177,6 +177,11 @@ export const EXACT_SENTENCES = {
     en: 'The store that knows the idempotency keys does not answer; nothing was delivered. Try again later with the same key.',
     zh: '记录幂等键的存储暂时不可用，本次未投递任何内容，请稍后使用相同的幂等键重试。',
   },
+  /** `invalid-token`: its claim `groups`. */
+  'bad-groups': {
+    en: 'The claim "groups" of the token must be a list of at most LINGXI_MAX_GROUPS_PER_USER names, each of 1 to 64 of A-Z a-z 0-9 _ . : -',
+    zh: '令牌的 “groups” 声明必须是组名列表，数量不超过 LINGXI_MAX_GROUPS_PER_USER，每个组名为 1 到 64 个字符：A-Z a-z 0-9 _ . : -',
+  },
   /** `missing-credentials`, where `LINGXI_QUERY_TOKEN` is on. */
   'no-token': {
     en: 'No token was sent. Send it as "?token=<token>", as "Authorization: Bearer <token>", or offer the subprotocols "lingxi.v1, bearer.<token>".',

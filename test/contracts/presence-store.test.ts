@@ -1,6 +1,7 @@
 import { presenceStoreContract, presenceStoreStatementsContract } from '../suites/presence-store.ts';
 import { presenceStoreBlocksContract } from '../suites/presence-store-blocks.ts';
 import { presenceStoreEndsContract } from '../suites/presence-store-ends.ts';
+import { presenceStoreGroupsContract } from '../suites/presence-store-groups.ts';
 import { redisSubject, type SubjectCase } from '../support/presence-subject.ts';
 
 const REDIS: readonly SubjectCase[] = [['redis', redisSubject]];
@@ -9,3 +10,4 @@ presenceStoreContract(REDIS);
 presenceStoreStatementsContract(REDIS);
 presenceStoreEndsContract(REDIS);
 presenceStoreBlocksContract(REDIS);
+presenceStoreGroupsContract(REDIS);

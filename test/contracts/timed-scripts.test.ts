@@ -47,7 +47,13 @@ describe('the shipped scripts on simulated time', () => {
   function storeOn(on: RedisLink): RedisPresenceStore {
     return new RedisPresenceStore({
       ...{ link: on, node: 'a', prefix: '', deadAfterMs: 11_000, feedLength: 1000, timelineTtlMs: 60_000 },
-      ...{ policy: 'replace', maxConnectionsPerUser: 3, lastSeenTtlMs: TTL_MS, responsiveLeftMs: 6000 },
+      ...{
+        policy: 'replace',
+        maxConnectionsPerUser: 3,
+        maxGroupsPerUser: 3,
+        lastSeenTtlMs: TTL_MS,
+        responsiveLeftMs: 6000,
+      },
       now: () => NOW,
     });
   }

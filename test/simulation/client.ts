@@ -19,6 +19,8 @@ export class Device {
   socket: ClientSocket | undefined;
   /** Only `lingxi.v1` knows a message that logs out. */
   protocol: ClientProtocol = 'lingxi.v1';
+  /** Of its token, as one text. */
+  groups = '';
   /** Connects again by itself after a close or a refusal. */
   returns = true;
   readonly #world: ClientWorld;
@@ -56,8 +58,8 @@ export class Device {
       if (attempt.finish()) this.#refused();
     };
     if (!node.accepts) return refused();
-    const { userId, protocol } = this;
-    const request = { userId, username: '', ip: '', protocol };
+    const { userId, protocol, groups } = this;
+    const request = { userId, username: '', ip: '', protocol, groups };
     const dialled = await node.tracker.admit(request);
     if (!dialled.ok) {
       witness.turnedAway(userId);

@@ -13,6 +13,8 @@ export interface RedisEvents {
   withdrawn(userId: number, caller: Caller): void;
   ended(duty: Omit<Duty, 'id'>): void;
   endAsked(request: EndRequest, answer: EndAnswer): void;
+  /** The service changed the groups of a user. */
+  groupsChanged?(userId: number): void;
 }
 
 export const NOTHING_REAPED: ReapAnswer = { ended: [], ghosts: 0, nextDeathMs: undefined };

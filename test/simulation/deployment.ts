@@ -4,6 +4,7 @@ import type { BrokenPorts } from './broken-ports.ts';
 import { checkCalm, checkHealed } from './checks.ts';
 import { type ClientWorld, Device } from './client.ts';
 import { type Fault, Faults } from './faults.ts';
+import { GroupWitness } from './group-witness.ts';
 import type { Mutation } from './mutation.ts';
 import { RedisHost } from './network.ts';
 import type { Random } from './random.ts';
@@ -11,7 +12,13 @@ import { RealRedis } from './real-redis.ts';
 import { Scheduler } from './scheduler.ts';
 import type { ScriptRunner } from './script-runner.ts';
 import { SimulatedBus } from './simulated-bus.ts';
-import { MAX_CONNECTIONS, RESPONSIVE_LEFT_MS, type Rules, SimulatedNode } from './simulated-node.ts';
+import {
+  MAX_CONNECTIONS,
+  MAX_GROUPS,
+  RESPONSIVE_LEFT_MS,
+  type Rules,
+  SimulatedNode,
+} from './simulated-node.ts';
 import { SimulatedRedis } from './simulated-redis.ts';
 import { SimulatedSql } from './simulated-sql.ts';
 import { audience, NOBODY, Strict } from './strict.ts';
@@ -55,6 +62,7 @@ export class Deployment {
   readonly sql: SimulatedSql;
   readonly witness: Witness;
   readonly strict: Strict;
+  readonly groups: GroupWitness;
   readonly faults: Faults;
   readonly devices: Device[] = [];
   readonly nodes: SimulatedNode[] = [];
@@ -82,6 +90,8 @@ export class Deployment {
       nodes,
       policy: rules.policy,
     });
+    const groups = new GroupWitness({ scheduler, redis, witness, nodes, devices: this.devices });
+    this.groups = groups;
     const strict = new Strict({ scheduler, redis, sql, rules, witness, faults, nodes });
     this.sql = sql;
     this.witness = witness;
@@ -90,11 +100,16 @@ export class Deployment {
       ...{
         scheduler,
         mutation,
-        events: audience({ ...NOBODY, ended: ended ?? NOBODY.ended }, witness, strict),
+        events: audience(
+          { ...NOBODY, ended: ended ?? NOBODY.ended, groupsChanged: (userId) => groups.changed(userId) },
+          witness,
+          strict,
+        ),
       },
       rules: {
         ...rules,
         maxConnectionsPerUser: MAX_CONNECTIONS,
+        maxGroupsPerUser: MAX_GROUPS,
         responsiveLeftMs: RESPONSIVE_LEFT_MS,
       },
     };
@@ -106,7 +121,7 @@ export class Deployment {
     this.host = new RedisHost(this.redis, scheduler);
     this.#clients = { scheduler, random, witness, strict, nodes, trace, leaves };
     this.faults = new Faults({
-      ...{ scheduler, random, host: this.host, sql, witness, nodes, trace },
+      ...{ scheduler, random, host: this.host, sql, witness, groups, nodes, trace },
       replace: (node) => this.#replace(node),
     });
   }
@@ -169,6 +184,7 @@ export class Deployment {
     for (const device of this.devices) device.returns = false;
     this.#advanceUntil(LAST_NOTICE_MS, isCalm);
     if (this.isSound) checkCalm(this);
+    if (this.isSound) this.groups.checkCalm();
     if (this.isSound) this.strict.checkCalm();
     if (!this.isSound) return;
     this.trace(() => 'SILENCE: nobody plays any more');

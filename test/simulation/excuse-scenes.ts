@@ -15,6 +15,7 @@ export function dutyOf(stage: Stage, period: number, changed: Partial<Duty>): Om
 export function claimOf(changed: Partial<Claim>): Claim {
   const proofs = { sockets: 1, rivals: 0, socketMs: 10_000, httpMs: 0, proofAgeMs: 0, untilMs: 10_000 };
   const names = { proofMark: 'a', loginTime: 0, username: 'u1', ip: '', cause: '' };
+  const groups = { tokenGroups: '', serviceGroups: '' };
   return {
     userId: 1,
     mode: 'socket',
@@ -24,6 +25,7 @@ export function claimOf(changed: Partial<Claim>): Claim {
     period: 0,
     ...proofs,
     ...names,
+    ...groups,
     ...changed,
   };
 }

@@ -1,3 +1,4 @@
+import type { GroupWitness } from './group-witness.ts';
 import { GOOD_LINE, type RedisHost } from './network.ts';
 import type { Random } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
@@ -11,6 +12,7 @@ export interface FaultWorld {
   readonly host: RedisHost;
   readonly sql: SimulatedSql;
   readonly witness: Witness;
+  readonly groups: Pick<GroupWitness, 'forgot'>;
   readonly nodes: () => readonly SimulatedNode[];
   /** Starts a new incarnation in the place of `node`. */
   readonly replace: (node: SimulatedNode) => void;
@@ -86,6 +88,7 @@ export class Faults {
         return this.#failover();
       case 'wipe':
         this.#world.witness.forgot();
+        this.#world.groups.forgot();
         return this.#world.host.redis.wipe();
       case 'step-redis':
         return this.#stepRedis();
@@ -217,6 +220,7 @@ export class Faults {
     this.#after(random.int(50, 6000), () => {
       this.#lagging = false;
       this.#world.witness.forgot();
+      this.#world.groups.forgot();
       this.#world.witness.rolledBack = true;
       this.#world.trace(() => 'Redis fails over to the snapshot');
       const goBack = (): void => {

@@ -51,7 +51,12 @@ const ACTIONS = [
   ...times(2, 'logout'),
   ...times(4, 'http'),
   ...times(2, 'end'),
+  ...times(3, 'group'),
 ];
+/** Groups of tokens, as one text. */
+const TOKENS = ['', '', '', 't1', 'g1;t1'];
+/** One more than a user may be in. */
+const GROUPS = ['g1', 'g2', 'g3', 'g4'];
 /** Histories in which nothing befalls the deployment: what holds then needs no tolerance. */
 const UNDISTURBED_SHARE = 0.1;
 
@@ -98,6 +103,7 @@ export class History {
       this.#step();
       deployment.advance(this.#pause());
       checkStep(deployment);
+      deployment.groups.check();
       deployment.strict.check();
       if (step % COMPARE_EVERY === 0) deployment.compareStores();
     }
@@ -116,7 +122,10 @@ export class History {
     const users = random.int(2, 4) + this.#pace.moreUsers;
     for (let userId = 1; userId <= users; userId += 1)
       for (const name of ['a', 'b'])
-        deployment.addDevice(userId, name).protocol = random.chance(0.7) ? 'lingxi.v1' : 'seed';
+        Object.assign(deployment.addDevice(userId, name), {
+          protocol: random.chance(0.7) ? 'lingxi.v1' : 'seed',
+          groups: random.pick(TOKENS),
+        });
   }
 
   #pause(): number {
@@ -151,6 +160,8 @@ export class History {
         return this.#http(device.userId);
       case 'end':
         return this.#end(device);
+      case 'group':
+        return this.#group(device);
     }
   }
 
@@ -169,6 +180,15 @@ export class History {
       this.#deployment.trace(
         () => `HTTP ${reason} of ${userId} (epoch ${epoch}) on ${node.name}: ${JSON.stringify(answer)}`,
       );
+    });
+  }
+
+  #group({ userId }: Device): void {
+    const [group, isAdded] = [this.#random.pick(GROUPS), this.#random.chance(0.7)];
+    const request = { group, add: isAdded ? [userId] : [], remove: isAdded ? [] : [userId] };
+    this.#request(async (node) => {
+      const answer = await node.tracker.changeGroup(request);
+      this.#deployment.trace(() => `${JSON.stringify(request)} on ${node.name}: ${JSON.stringify(answer)}`);
     });
   }
 

@@ -121,6 +121,8 @@ const FAULTS_FOR: Readonly<Record<string, readonly Fault[]>> = {
   'a period that moved keeps its old node': ['kill', 'wipe'],
   'no sign of life is written': ['kill', 'wipe'],
   'reconciling does not wait': ['wipe'],
+  'groups are not restated': ['wipe'],
+  'the version of groups is stated, and no more': ['wipe'],
   'a notice of a loss closes newer sockets too': ['bad-line'],
 };
 
@@ -209,6 +211,15 @@ const OF_NODES: Readonly<Record<string, BrokenPorts>> = {
   'nobody settles': { store: (store) => altered(store, { takeDuties: () => Promise.resolve([]) }) },
   'nobody reconciles': { sql: (sql) => altered(sql, { withReconcilerLock: () => Promise.resolve(false) }) },
   'reconciling does not wait': { sql: reconcilingAtOnce },
+  'groups are not restated': statedOtherwise((claim) => ({ ...claim, serviceGroups: '' })),
+  'the version of groups is stated, and no more': statedOtherwise((claim) => ({
+    ...claim,
+    serviceGroups: claim.serviceGroups.replace(/;.*$/, ''),
+  })),
+  'groups of tokens are not stated': statedOtherwise((claim) => ({ ...claim, tokenGroups: '' })),
+  'a node hears of no groups': answeredOtherwise((answer) =>
+    answer.kind === 'held' ? { kind: 'held' } : answer,
+  ),
 };
 
 export const MUTANTS: readonly Mutant[] = [

@@ -1,8 +1,9 @@
 import type { Caller } from '../../src/presence/rules/lease.ts';
-import type { Claim, EndRequest } from '../../src/presence/store/port.ts';
+import type { Claim, EndRequest, GroupChange } from '../../src/presence/store/port.ts';
 import {
   parseClaimAnswer,
   parseEndAnswer,
+  parseGroupAnswer,
   parseLost,
   parseReapAnswer,
   parseRenewAnswer,
@@ -85,6 +86,12 @@ export const TWINS: Readonly<Record<ScriptName, Twin>> = {
     const rules = redis.end(caller, requests);
     return withLost({ redis, rules, reply, parse: parseEndAnswer });
   },
+  groups(redis, { caller, args }, reply) {
+    const [group = '', , add = '', remove = ''] = args;
+    const change: GroupChange = { group, add: usersIn(add), remove: usersIn(remove) };
+    const script = isError(reply) ? reply : (reply as string[]).map(parseGroupAnswer);
+    return { rules: redis.changeGroup(caller, change), script };
+  },
   reap(redis, { caller, args }, reply) {
     const rules = redis.reap(caller, Number(args[1]));
     if (isError(reply)) return { rules, script: reply };
@@ -159,6 +166,10 @@ function pairsOf(flat: readonly string[]): readonly (readonly [number, number])[
   for (let index = 0; index + 1 < flat.length; index += 2)
     pairs.push([Number(flat[index]), Number(flat[index + 1])]);
   return pairs;
+}
+
+function usersIn(text: string): readonly number[] {
+  return text === '' ? [] : text.split(',').map(Number);
 }
 
 function toRow([userId, period]: readonly [number, number]): { userId: number; period: number } {

@@ -37,6 +37,7 @@ export const RESPONSIVE_FOR_MS = responsiveForMs({ pingIntervalMs: PING_INTERVAL
 /** What is left of the deadline of a socket that is responsive no more. */
 export const RESPONSIVE_LEFT_MS = HEARTBEAT_TIMEOUT_MS - RESPONSIVE_FOR_MS;
 export const MAX_CONNECTIONS = 3;
+export const MAX_GROUPS = 3;
 const FEED_LENGTH = 1000;
 const TIMELINE_TTL_MS = 7_776_000_000;
 const DRAIN_TIMEOUT_MS = 5000;
@@ -194,6 +195,7 @@ function connect(
   const store = new ScriptStore(
     {
       ...{ ...rules, maxConnectionsPerUser: MAX_CONNECTIONS, responsiveLeftMs: RESPONSIVE_LEFT_MS },
+      maxGroupsPerUser: MAX_GROUPS,
       ...{ link, node, prefix: '', deadAfterMs: HEARTBEAT_TIMEOUT_MS + 1000 },
       ...{ feedLength: FEED_LENGTH, timelineTtlMs: TIMELINE_TTL_MS, now: () => clock.now(), lost },
     },

@@ -9,6 +9,8 @@ import type {
   ClaimAnswer,
   EndAnswer,
   EndRequest,
+  GroupAnswer,
+  GroupChange,
   Loss,
   LostByNodes,
   ReapAnswer,
@@ -149,6 +151,18 @@ export class SimulatedRedis {
       this.#events.endAsked(request, answer);
       return answer;
     });
+  }
+
+  changeGroup(caller: Caller, change: GroupChange): readonly GroupAnswer[] {
+    const moment = this.#leased(caller);
+    const { add, remove } = change;
+    if (moment === undefined) return [...add, ...remove].map(() => ({ kind: 'no-lease' }));
+    const answers = this.world.changeGroup(change, moment);
+    [...add, ...remove].forEach((userId, index) => {
+      const answer = answers[index];
+      if (answer !== undefined && 'step' in answer) this.#events.groupsChanged?.(userId);
+    });
+    return answers;
   }
 
   /** Whether a look at dead nodes would find none, now and for as long as one is on its way. */

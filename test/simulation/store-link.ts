@@ -4,6 +4,8 @@ import type {
   ClaimAnswer,
   EndAnswer,
   EndRequest,
+  GroupAnswer,
+  GroupChange,
   LostByNodes,
   PresenceStore,
   ReapAnswer,
@@ -67,6 +69,12 @@ export class StoreLink extends StoreLine implements PresenceStore {
   }
   end(batch: readonly EndRequest[]): Promise<readonly EndAnswer[]> {
     return this.#taking((redis, caller) => redis.end(caller, batch));
+  }
+  changeGroup(change: GroupChange): Promise<readonly GroupAnswer[]> {
+    return this.#script((redis, caller) => redis.changeGroup(caller, change));
+  }
+  groupPage(): ReturnType<PresenceStore['groupPage']> {
+    return Promise.resolve({ online: 0, userIds: [], cursor: undefined });
   }
   unstated(rev: number): Promise<readonly number[]> {
     return this.#script((redis, caller) => redis.unstated(caller, rev));

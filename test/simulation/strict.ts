@@ -388,5 +388,8 @@ export function audience(...listeners: readonly RedisEvents[]): RedisEvents {
     endAsked: (...args) => {
       for (const listener of listeners) listener.endAsked(...args);
     },
+    groupsChanged: (userId) => {
+      for (const listener of listeners) listener.groupsChanged?.(userId);
+    },
   };
 }

@@ -48,6 +48,11 @@ export async function playFrames(link: NamedLink, stage: Stage): Promise<void> {
       { node: 'c', heard: false, users: 1 },
     ],
   );
+  const [toGroups] = await post.route([{ id: 'p2', users: 'groups', fields: '"groups":["g"],"kind":"y"' }]);
+  deepStrictEqual(
+    toGroups?.nodes.map(({ node }) => node).sort((left, right) => left.localeCompare(right)),
+    ['b', 'c'],
+  );
   deepStrictEqual([await post.tell('b', '"kind":"z"'), await post.tell('gone', '"kind":"z"')], [true, false]);
   await subscriber.ping();
   deepStrictEqual(heard, [
@@ -62,14 +67,15 @@ export async function playFrames(link: NamedLink, stage: Stage): Promise<void> {
       kind: 'x',
     },
     { n: 2, from: 'a', id: 'p2', all: true, kind: 'y' },
-    { n: 3, from: 'a', kind: 'z' },
+    { n: 3, from: 'a', id: 'p2', groups: ['g'], kind: 'y' },
+    { n: 4, from: 'a', kind: 'z' },
   ]);
   const sent = (await dump(link)).get('lingxi:sent:a');
   deepStrictEqual(sent?.deadline, stage.now + SENT_TTL_MS);
   deepStrictEqual([...((sent?.content as readonly string[]) ?? [])].sort(), [
     '1',
-    '2',
     '3',
+    '4',
     'b',
     'c',
     'gone',

@@ -108,6 +108,7 @@ export function claimOf(userId: number, changed: Partial<Claim> & Pick<Claim, 'm
     },
     ...{ proofAgeMs: 0, untilMs: socket ? 10_000 : 15_000, epoch: 0, floor: 0, period: 0, loginTime: 0 },
     ...{ username: `玩家${userId}`, ip: '192.0.2.1', cause: '', proofMark: `${changed.rev}` },
+    ...{ tokenGroups: '', serviceGroups: '' },
     ...changed,
   };
 }
@@ -142,6 +143,7 @@ function rulesOf(options: SubjectOptions): WorldRules {
   return {
     policy: options.policy ?? 'replace',
     maxConnectionsPerUser: options.maxConnectionsPerUser ?? 3,
+    maxGroupsPerUser: options.maxGroupsPerUser ?? 3,
     lastSeenTtlMs: options.lastSeenTtlMs ?? DAY_MS,
     // Statements of a test have 10 s by default: responsive is what proved life within 4 s.
     responsiveLeftMs: options.responsiveLeftMs ?? 6000,

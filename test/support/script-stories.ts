@@ -3,6 +3,7 @@ import type { WorldRules } from '../../src/presence/rules/session-policy.ts';
 import type { ClaimAnswer, Loss } from '../../src/presence/store/port.ts';
 import { RedisPresenceStore } from '../../src/presence/store/redis/store.ts';
 import { playFrames } from './frames-story.ts';
+import { playGroupForeign, playGroupFrames } from './group-stories.ts';
 import type { NamedLink } from './model/two-sides.ts';
 import { claimOf, login, state, takeLease } from './presence-subject.ts';
 import { bringBack, dump, keepCopy, setTime, wipe } from './timed-scripts.ts';
@@ -41,7 +42,12 @@ export class Stage {
     if (known !== undefined) return known;
     const store = new RedisPresenceStore({
       ...{ link: this.link, node, prefix: '', policy: this.#policy, now: () => this.now },
-      ...{ maxConnectionsPerUser: 3, lastSeenTtlMs: LONG_MS, responsiveLeftMs: RESPONSIVE_LEFT_MS },
+      ...{
+        maxConnectionsPerUser: 3,
+        maxGroupsPerUser: 3,
+        lastSeenTtlMs: LONG_MS,
+        responsiveLeftMs: RESPONSIVE_LEFT_MS,
+      },
       ...{ deadAfterMs: DEAD_AFTER_MS, feedLength: 1000, timelineTtlMs: LONG_MS },
       lost: (lost) => this.#lost.push(...lost),
     });
@@ -74,6 +80,14 @@ export class Stage {
 const STORIES = {
   async frames(link: NamedLink) {
     await playFrames(link, await begun(link, 'multi'));
+  },
+
+  async 'group-frames'(link: NamedLink) {
+    await playGroupFrames(link, await begun(link, 'multi'));
+  },
+
+  async 'group-foreign'(link: NamedLink) {
+    await playGroupForeign(link, await begun(link, 'replace'));
   },
 
   /** The answer to a claim or an end names what other nodes lost by it. */

@@ -11,6 +11,7 @@ import { assert } from '../../lib/assert.ts';
 import { ok } from '../../lib/result.ts';
 import { DELIVERY_STATUSES, DROP_REASONS } from '../../protocol/delivery.ts';
 import { type Exactness, errorBody, type Language } from '../../protocol/error-codes.ts';
+import { GROUP_NAME_RULE } from '../../protocol/groups.ts';
 import { fieldDetail, readJsonText } from '../body.ts';
 import { type Outcome, refused, refusedExactly } from '../outcome.ts';
 import { addRoute, type Call, type RouteTable } from '../route.ts';
@@ -33,7 +34,7 @@ const Report = z
         }),
       )
       .optional()
-      .openapi({ description: 'Absent for a message to all.' }),
+      .openapi({ description: 'Absent for a message to all or to groups.' }),
     counts: z.partialRecord(Status, z.int()),
   })
   .openapi('Report');
@@ -47,7 +48,7 @@ export function addMessagesRoute(table: RouteTable): void {
     summary: 'Pushes a message to users, or a batch of messages',
     description: [
       `An array is a batch of at most ${MAX_MESSAGES}, answered by an array; one wrong message refuses the batch.`,
-      'A user who is named more than once gets one message and one result.',
+      'A user who is named more than once, or is in several of the groups, gets one message and counts once.',
       'In a batch, a message whose idempotency key is refused has its error in the place of its report.',
       '`acked`: the client program said so. `written`: the socket took the bytes. `queued`: behind a slow socket.',
       '`dropped`: see the reason. `offline`: not delivered; `no-connection` where the user is online without a socket. `unknown`:',
@@ -93,6 +94,7 @@ const EXACT: Readonly<Record<PushRefusal, Exactness>> = {
 
 const NOTES: Readonly<Record<PushFault['kind'], Readonly<Record<Language, string>>>> = {
   invalid: { en: '', zh: '' },
+  'invalid-group': { en: ` (${GROUP_NAME_RULE})`, zh: `（${GROUP_NAME_RULE}）` },
   'invalid-user-id': { en: '', zh: '' },
   unknown: { en: ' (not supported)', zh: '（不支持）' },
   'too-many': { en: ' (too many)', zh: '（数量过多）' },

@@ -1,4 +1,6 @@
 import type { ClientConnection } from '../../connection/client-connection.ts';
+import { groupsText, namesIn } from '../../protocol/groups.ts';
+import { heardGroups, newerGroups } from '../rules/groups.ts';
 import type { Loss } from '../store/port.ts';
 
 /** A proof of life: observed time for deadlines, monotonic time for its real age. */
@@ -28,6 +30,8 @@ interface SocketNumbers {
   readonly epoch: number;
   /** The statement that claimed this socket: a loss takes every socket that is not newer. */
   readonly rev: number;
+  /** Groups of its token, as one text; empty: none. */
+  readonly groups: string;
 }
 
 /** A socket that was accepted and has not opened yet: the request to connect is its only proof of life. */
@@ -81,6 +85,8 @@ interface Period extends Common {
   readonly endAsked: AskedEnd | undefined;
   /** Why the newest socket that is gone was closed, until the store knows; empty: the store knows. */
   readonly closeCause: string;
+  /** Groups that the service gave, as the store keeps them; empty: none that this node knows of. */
+  readonly groups: string;
   /** A statement without an answer may have given this node more than it knows of. */
   readonly isDoubted: boolean;
 }
@@ -117,6 +123,20 @@ export function hasPeriod(state: HoldState): state is WithPeriod {
 
 export function socketsOf(state: HoldState): readonly HeldSocket[] {
   return state.kind === 'held' || state.kind === 'missing' ? state.sockets : [];
+}
+
+/** Groups that the service gave in this period. */
+export function givenGroups(state: HoldState): string {
+  return hasPeriod(state) ? state.groups : '';
+}
+
+/** Groups of the tokens of the sockets here, as one text. */
+export function tokenGroups(sockets: readonly Pick<HeldSocket, 'groups'>[]): string {
+  const [first, second] = sockets;
+  if (second === undefined) return first?.groups ?? '';
+  return sockets.every(({ groups }) => groups === '')
+    ? ''
+    : groupsText(sockets.flatMap(({ groups }) => namesIn(groups)));
 }
 
 /** The newest proof of life by a socket, one that is gone included. */
@@ -175,6 +195,8 @@ export function adopt(
     http: httpProof(state),
     endAsked: undefined,
     closeCause: hasPeriod(state) ? state.closeCause : '',
+    // What was given in another period is over.
+    groups: hasPeriod(state) && state.period === accepted.period ? state.groups : '',
     isDoubted: hasDoubt(state),
   };
 }
@@ -193,8 +215,11 @@ export function openSocket(
   const index = sockets.findIndex((socket) => socket.connectionId === connectionId);
   const admitted = sockets[index];
   if (admitted === undefined || !hasPeriod(state)) return undefined;
-  const { epoch, rev } = admitted;
-  return withSockets(state, sockets.with(index, { kind: 'open', connectionId, epoch, rev, connection }));
+  const { epoch, rev, groups } = admitted;
+  return withSockets(
+    state,
+    sockets.with(index, { kind: 'open', connectionId, epoch, rev, groups, connection }),
+  );
 }
 
 /** The socket ended by `cause`; its newest proof becomes the linger. Undefined: the hold has no such socket. */
@@ -213,6 +238,25 @@ export function renewEpoch(state: HoldState, epoch: number): HoldState {
   const newest = sockets.at(-1);
   if (newest === undefined || !hasPeriod(state)) return state;
   return withSockets(state, [...sockets.slice(0, -1), { ...newest, epoch }]);
+}
+
+/** A socket has a fresh token, of these groups. Undefined: the hold has no such socket. */
+export function renewGroups(state: HoldState, connectionId: string, groups: string): HoldState | undefined {
+  const sockets = socketsOf(state);
+  const index = sockets.findIndex((socket) => socket.connectionId === connectionId);
+  const renewed = sockets[index];
+  if (renewed === undefined || !hasPeriod(state)) return undefined;
+  return withSockets(state, sockets.with(index, { ...renewed, groups }));
+}
+
+/** The store told of the groups of the period, in answer to a claim that stated the version `stated` of them. */
+export function hearGroups(state: HoldState, told: string, stated: number): HoldState {
+  return hasPeriod(state) ? { ...state, groups: heardGroups(state.groups, { told, stated }) } : state;
+}
+
+/** The service has changed the groups of the period: `groups` is the newest text of them. */
+export function giveGroups(state: HoldState, groups: string): HoldState {
+  return hasPeriod(state) ? { ...state, groups: newerGroups(state.groups, groups) } : state;
 }
 
 /** A newer connection has the user: no socket is left here. The proofs of the evicted ones do not count as a linger. */
@@ -328,8 +372,9 @@ function held(state: WithPeriod, sockets: readonly HeldSocket[]): Held {
 }
 
 function periodOf(state: WithPeriod): Period {
-  const { lostRev, period, loginTime, adoptedRev, linger, http, endAsked, closeCause, isDoubted } = state;
-  return { lostRev, period, loginTime, adoptedRev, linger, http, endAsked, closeCause, isDoubted };
+  const { lostRev, period, loginTime, adoptedRev, linger, http, endAsked, closeCause, groups, isDoubted } =
+    state;
+  return { lostRev, period, loginTime, adoptedRev, linger, http, endAsked, closeCause, groups, isDoubted };
 }
 
 function isSome<Value>(values: readonly Value[]): values is OneOrMore<Value> {

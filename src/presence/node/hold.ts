@@ -2,7 +2,9 @@ import type { Watched } from '../../heartbeat/monitor.ts';
 import type { ObservedTime } from '../../heartbeat/observed-time.ts';
 import { OFF_WHEEL, type WheelNode } from '../../heartbeat/timeout-wheel.ts';
 import { assert } from '../../lib/assert.ts';
+import { versionOf } from '../rules/groups.ts';
 import type { Claim, Loss } from '../store/port.ts';
+import { type GroupMembers, type Membership, NO_MEMBER } from './group-members.ts';
 import {
   ABSENT,
   type AskedEnd,
@@ -15,10 +17,13 @@ import {
   evict,
   expiresAt,
   forget,
+  giveGroups,
+  givenGroups,
   type HeldConnection,
   type HeldSocket,
   type HoldState,
   hasPeriod,
+  hearGroups,
   httpProof,
   lose,
   miss,
@@ -30,9 +35,11 @@ import {
   proveByHttp,
   removeSocket,
   renewEpoch,
+  renewGroups,
   restoreHttp,
   socketsOf,
   stateNothingLeft,
+  tokenGroups,
 } from './hold-state.ts';
 import {
   claimOf,
@@ -59,19 +66,32 @@ export class UserHold implements Watched {
 
   readonly #timeouts: HoldTimeouts;
   readonly #due: (hold: UserHold) => void;
+  readonly #members: GroupMembers;
   #state: HoldState = ABSENT;
+  /** Groups in which {@link #members} has the user. */
+  #shownIn: Membership = NO_MEMBER;
   #username = '';
   #ip = '';
   /** The newest statement that asks to come in. */
   #askedRev = 0;
   #told: ToldProofs = NOTHING_TOLD;
+  /** Version of the groups in the newest statement. */
+  #statedGroups = 0;
   #locked = false;
   #waiting: (() => void)[] | undefined;
 
-  constructor(userId: number, timeouts: HoldTimeouts, due: (hold: UserHold) => void) {
+  constructor(
+    userId: number,
+    owner: {
+      readonly timeouts: HoldTimeouts;
+      readonly members: GroupMembers;
+      readonly due: (hold: UserHold) => void;
+    },
+  ) {
     this.userId = userId;
-    this.#timeouts = timeouts;
-    this.#due = due;
+    this.#timeouts = owner.timeouts;
+    this.#members = owner.members;
+    this.#due = owner.due;
   }
 
   get state(): HoldState {
@@ -130,19 +150,20 @@ export class UserHold implements Watched {
   }
 
   /** The newest login, or proof of life by HTTP, was accepted: this node holds the period. */
-  adopt(accepted: { readonly period: number; readonly loginTime: number }): void {
-    this.#state = adopt(this.#state, accepted, this.#askedRev);
+  adopt(accepted: { readonly period: number; readonly loginTime: number; readonly groups?: string }): void {
+    this.#become(adopt(this.#state, accepted, this.#askedRev));
+    this.hearGroups(accepted.groups);
   }
 
   addSocket(socket: HeldSocket): void {
     assert(hasPeriod(this.#state), 'a socket belongs to a period');
-    this.#state = addSocket(this.#state, socket);
+    this.#become(addSocket(this.#state, socket));
   }
 
   /** False: the hold has no such socket. */
   openSocket(connectionId: string, connection: HeldConnection): boolean {
     const opened = openSocket(this.#state, connectionId, connection);
-    this.#state = opened ?? this.#state;
+    if (opened !== undefined) this.#become(opened);
     return opened !== undefined;
   }
 
@@ -151,38 +172,62 @@ export class UserHold implements Watched {
     const socket = this.sockets.find((held) => held.connectionId === connectionId);
     const removed = removeSocket(this.#state, connectionId, cause);
     if (socket === undefined || removed === undefined) return false;
-    this.#state = removed;
+    this.#become(removed);
     this.isHeld = socket.kind === 'open' && socket.connection.isHeld;
     return true;
   }
 
+  /** A socket has a fresh token, of these groups. False: the hold has no such socket, or they are as they were. */
+  renewGroups(connectionId: string, groups: string): boolean {
+    const socket = this.sockets.find((held) => held.connectionId === connectionId);
+    const renewed = renewGroups(this.#state, connectionId, groups);
+    if (renewed === undefined || socket?.groups === groups) return false;
+    this.#become(renewed);
+    return true;
+  }
+
+  /** Groups that the service gave in this period, as this node knows them. */
+  get givenGroups(): string {
+    return givenGroups(this.#state);
+  }
+
+  /** What the store told of them in answer to the newest statement; undefined: nothing new. */
+  hearGroups(told: string | undefined): void {
+    if (told !== undefined) this.#become(hearGroups(this.#state, told, this.#statedGroups));
+  }
+
+  /** The newest text of them. */
+  giveGroups(groups: string): void {
+    this.#become(giveGroups(this.#state, groups));
+  }
+
   /** The newest socket here carries another epoch from now on. */
   renewEpoch(epoch: number): void {
-    this.#state = renewEpoch(this.#state, epoch);
+    this.#become(renewEpoch(this.#state, epoch));
   }
 
   /** Drops all sockets, for a newer connection has the user. Answers them, to be closed. */
   evict(): readonly HeldSocket[] {
     const evicted = this.sockets;
-    this.#state = evict(this.#state);
+    this.#become(evict(this.#state));
     return evicted;
   }
 
   /** Drops what the store took away. Answers the lost sockets, to be closed. */
   lose(loss: Pick<Loss, 'rev' | 'reason'>): readonly HeldSocket[] {
     const before = this.sockets;
-    this.#state = lose(this.#state, loss);
+    this.#become(lose(this.#state, loss));
     return before.filter((socket) => socket.rev <= loss.rev);
   }
 
   /** A proof of life by HTTP that the store knows from the statement `rev`. */
   proveByHttp(proof: Proof, rev: number): void {
-    this.#state = proveByHttp(this.#state, proof, rev);
+    this.#become(proveByHttp(this.#state, proof, rev));
   }
 
   /** The newest proof of life by HTTP was not accepted: `before` stands again. */
   restoreHttp(before: NumberedProof): void {
-    this.#state = restoreHttp(this.#state, before);
+    this.#become(restoreHttp(this.#state, before));
   }
 
   /** A proof of life by HTTP to a user who is online here. A loss of what is held here now covers it too. */
@@ -194,38 +239,43 @@ export class UserHold implements Watched {
 
   /** The store may have more of the user than this node knows of. */
   doubt(): void {
-    this.#state = doubt(this.#state);
+    this.#become(doubt(this.#state));
   }
 
   /** As {@link doubt}; the user stays alive here by `proof` until that is clear. An earlier loss does not cover it. */
   lingerInDoubt(proof: Proof): void {
-    this.#state = doubt(this.#state, { proof, rev: this.#askedRev });
+    this.#become(doubt(this.#state, { proof, rev: this.#askedRev }));
   }
 
   /** The store answered a statement of what is held. */
-  answered(answer: { readonly isHeld: boolean; readonly statedCause: string }): void {
-    this.#state = answered(this.#state, answer);
+  answered(answer: {
+    readonly isHeld: boolean;
+    readonly statedCause: string;
+    readonly groups?: string | undefined;
+  }): void {
+    this.#become(answered(this.#state, answer));
+    this.hearGroups(answer.groups);
   }
 
   /** The store has no hold of this node for sockets that are here. Answers since when this node knows. */
   missingSince(monotonic: number): number {
-    this.#state = miss(this.#state, monotonic);
+    this.#become(miss(this.#state, monotonic));
     return this.#state.kind === 'missing' ? this.#state.since : monotonic;
   }
 
   askEnd(asked: AskedEnd | undefined): void {
-    this.#state = askEnd(this.#state, asked);
+    this.#become(askEnd(this.#state, asked));
   }
 
   /** The period is over for this node; what was in doubt still is. */
   end(): void {
-    this.#state = end(this.#state);
+    this.#become(end(this.#state));
     this.isHeld = false;
   }
 
   /** Nothing is held here any more, and nothing is in doubt. */
   forget(): void {
-    this.#state = forget(this.#state);
+    this.#become(forget(this.#state));
     this.isHeld = false;
   }
 
@@ -292,11 +342,23 @@ export class UserHold implements Watched {
       },
       said,
     );
+    this.#statedGroups = versionOf(claim.serviceGroups);
     if (said.mode === 'state' || said.mode === 'restate') this.#told = toldOf(this.#state, monotonic);
     else this.#askedRev = said.rev;
     if (said.mode === 'state' && claim.sockets + claim.socketMs + claim.httpMs === 0)
-      this.#state = stateNothingLeft(this.#state);
+      this.#become(stateNothingLeft(this.#state));
     return claim;
+  }
+
+  /** The only way to another state: the groups follow it. */
+  #become(state: HoldState): void {
+    this.#state = state;
+    const given = givenGroups(state);
+    const byToken = tokenGroups(socketsOf(state));
+    if (given === this.#shownIn.given && byToken === this.#shownIn.byToken) return;
+    const membership = { given, byToken };
+    this.#members.moved(this.userId, this.#shownIn, membership);
+    this.#shownIn = membership;
   }
 
   /** The mass-timeout breaker holds the last socket's proof for one more timeout (rule HB6). */

@@ -1,4 +1,5 @@
 import type { CloseCause } from '../../protocol/close-codes.ts';
+import { GroupMembers } from './group-members.ts';
 import { UserHold } from './hold.ts';
 import type { Proof } from './hold-state.ts';
 import type { PresenceOptions } from './options.ts';
@@ -14,6 +15,7 @@ export class Holds {
   readonly #options: HoldsOptions;
   readonly #unstated: Unstated;
   readonly #ofUser = new Map<number, UserHold>();
+  readonly members = new GroupMembers();
   #rev = 0;
   #highestEpoch = 0;
 
@@ -47,9 +49,11 @@ export class Holds {
     const present = this.#ofUser.get(userId);
     if (present !== undefined) return present;
     const { heartbeatTimeoutMs, httpTimeoutMs } = this.#options;
-    const hold = new UserHold(userId, { heartbeatTimeoutMs, httpTimeoutMs }, (due) =>
-      this.#unstated.stateSoon(due),
-    );
+    const hold = new UserHold(userId, {
+      timeouts: { heartbeatTimeoutMs, httpTimeoutMs },
+      members: this.members,
+      due: (due) => this.#unstated.stateSoon(due),
+    });
     this.#ofUser.set(userId, hold);
     return hold;
   }

@@ -4,7 +4,7 @@ import type { AdmissionRequest, AdmittedLogin, LoginRefusal, LoginRequest } from
 import { responsiveForMs } from '../rules/session-policy.ts';
 import type { Claim } from '../store/port.ts';
 import type { UserHold } from './hold.ts';
-import { NO_PROOF } from './hold-state.ts';
+import { NO_PROOF, tokenGroups } from './hold-state.ts';
 import type { EntryParts, PeriodEntry } from './join-or-open.ts';
 import { LoginLimits } from './login-limits.ts';
 import type { PresenceOptions } from './options.ts';
@@ -40,7 +40,7 @@ export class Logins {
       const accepted = await entry.joinOrOpen(hold, {
         statement: (floor) => {
           rev.current = holds.nextRev();
-          return this.#admitted(hold, { rev: rev.current, floor });
+          return this.#admitted(hold, { rev: rev.current, floor, groups: request.groups ?? '' });
         },
         hasLeft,
         mayOpen: () => this.#limits.allows(request),
@@ -50,7 +50,15 @@ export class Logins {
       const connectionId = newId();
       // Under `reject` those that are here are silent.
       if (sessionPolicy !== 'multi') holds.evict(hold);
-      hold.addSocket({ kind: 'admitted', connectionId, epoch, rev: rev.current, admitted: holds.now() });
+      const { groups = '' } = request;
+      hold.addSocket({
+        kind: 'admitted',
+        connectionId,
+        epoch,
+        rev: rev.current,
+        groups,
+        admitted: holds.now(),
+      });
       holds.watch(hold);
       const resumed = accepted.value.kind === 'joined';
       return ok({ userId, connectionId, epoch, period, loginTime, resumed });
@@ -126,14 +134,19 @@ export class Logins {
     return err(answer?.kind === 'not-online' ? 'not-online' : 'presence-unavailable');
   }
 
-  #admitted(hold: UserHold, numbers: { readonly rev: number; readonly floor: number }): Claim {
+  #admitted(
+    hold: UserHold,
+    said: { readonly rev: number; readonly floor: number; readonly groups: string },
+  ): Claim {
     const { time, sessionPolicy } = this.#options;
+    const { rev, floor, groups } = said;
     const isMulti = sessionPolicy === 'multi';
     const rivals = isMulti
       ? hold.sockets.length
       : hold.responsiveSockets(time.now(), responsiveForMs(this.#options));
     const sockets = isMulti ? hold.sockets.length + 1 : 1;
-    return hold.claim(time, { mode: 'socket', ...numbers, rivals, sockets });
+    const stated = tokenGroups([...(isMulti ? hold.sockets : []), { groups }]);
+    return hold.claim(time, { mode: 'socket', rev, floor, rivals, sockets, tokenGroups: stated });
   }
 
   /** A statement with a proof of life by HTTP, which counts from now on unless the store refuses it. */

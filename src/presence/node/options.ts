@@ -3,7 +3,7 @@ import type { ObservedTime } from '../../heartbeat/observed-time.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Log } from '../../logging/log.ts';
 import type { Counters } from '../../metrics/counters.ts';
-import type { ChangeReader, ClaimStore, RecordReader } from '../store/port.ts';
+import type { ChangeReader, ClaimStore, GroupStore, RecordReader } from '../store/port.ts';
 import type { Ledger } from './ledger.ts';
 import type { LossNotices } from './loss-notices.ts';
 
@@ -16,7 +16,7 @@ export interface PresenceOptions {
   readonly monitor: Pick<HeartbeatMonitor, 'watch' | 'unwatch'>;
   readonly log: Log;
   readonly counters: Counters;
-  readonly store: ClaimStore & RecordReader & ChangeReader;
+  readonly store: ClaimStore & RecordReader & GroupStore & ChangeReader;
   readonly ledger: Ledger;
   /** What the store takes from this node, heard at once; absent where there is no other node. */
   readonly notices?: Pick<LossNotices, 'listen'> | undefined;
@@ -31,13 +31,17 @@ export interface PresenceOptions {
   /** Periods that a user may open a minute; 0: any number. */
   readonly loginsPerMinute: number;
   /**
-   * Verifies a token that a client sends to renew its own. Answers its expiry, undefined where it is refused, or that
-   * the key which would verify it cannot be fetched now.
+   * Verifies a token that a client sends to renew its own. Answers its expiry and its groups as one text, undefined where it
+   * is refused, or that the key which would verify it cannot be fetched now.
    */
   readonly renewToken: (
     userId: number,
     token: string,
-  ) => Promise<{ readonly expiresAt: number | undefined } | 'credentials-unavailable' | undefined>;
+  ) => Promise<
+    | { readonly expiresAt: number | undefined; readonly groups?: string }
+    | 'credentials-unavailable'
+    | undefined
+  >;
   /** Fresh ids for connections. */
   readonly newId: () => string;
 }

@@ -55,7 +55,10 @@ export class Restore {
     const answers = await store.claim(claims);
     if (answers.some((answer) => answer.kind === 'no-lease' || answer.kind === 'young')) return false;
     batch.forEach((hold, index) => {
-      if (answers[index]?.kind !== 'joined') this.#unstated.add(hold);
+      const answer = answers[index];
+      if (answer?.kind !== 'joined') this.#unstated.add(hold);
+      // Another node, or the store itself, knew a newer change.
+      else hold.hearGroups(answer.groups);
     });
     return true;
   }

@@ -1,5 +1,7 @@
+import { versionOf } from '../rules/groups.ts';
 import type { Claim } from '../store/port.ts';
 import {
+  givenGroups,
   type HoldState,
   hasPeriod,
   httpProof,
@@ -8,6 +10,7 @@ import {
   type Proof,
   socketProof,
   socketsOf,
+  tokenGroups,
 } from './hold-state.ts';
 
 /** Age of a proof that does not exist: older than any that a store has. */
@@ -39,6 +42,8 @@ export interface Statement {
   readonly rivals?: number;
   readonly floor?: number;
   readonly sockets?: number;
+  /** Mode `socket`: groups of the tokens of those sockets, as one text. */
+  readonly tokenGroups?: string;
   /** The proof of life by HTTP with which the user asks to come in. A user without a period here has no other. */
   readonly http?: Proof;
   /** Mode `socket`, for sockets that are here already: they prove nothing by being stated. */
@@ -71,6 +76,8 @@ export function claimOf(state: HoldState, speaker: Speaker, said: Statement): Cl
     loginTime: mode === 'restate' ? (running?.loginTime ?? 0) : 0,
     username: speaker.username,
     ip: speaker.ip,
+    tokenGroups: said.tokenGroups ?? tokenGroups(sockets),
+    serviceGroups: statedGroups(state, mode),
     cause: mode === 'state' ? (running?.closeCause ?? '') : '',
   };
 }
@@ -106,6 +113,12 @@ export function isOutdated(
     isOld(told.socket, socketProof(state)) ||
     monotonic - told.at >= RESTATED_AFTER_MS
   );
+}
+
+/** The store keeps them. It needs them whole only to get back what it lost. */
+function statedGroups(state: HoldState, mode: Claim['mode']): string {
+  const groups = givenGroups(state);
+  return groups === '' || mode === 'restate' ? groups : String(versionOf(groups));
 }
 
 function proofFields(

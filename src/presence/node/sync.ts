@@ -167,7 +167,9 @@ export class Sync {
     }
     batch.forEach((hold, index) => {
       const answer = answers[index];
-      hold.answered({ isHeld: answer?.kind === 'held', statedCause: claims[index]?.cause ?? '' });
+      const isHeld = answer?.kind === 'held';
+      const groups = isHeld ? answer.groups : undefined;
+      hold.answered({ isHeld, statedCause: claims[index]?.cause ?? '', groups });
       if (answer !== undefined) this.#take(hold, answer);
     });
     return true;

@@ -6,6 +6,7 @@ import type { CloseCause } from '../../protocol/close-codes.ts';
 import type {
   AdmissionRequest,
   AdmittedLogin,
+  GroupRequest,
   LoginRefusal,
   LoginRequest,
   LogoutFailure,
@@ -15,6 +16,7 @@ import type {
   UserPresence,
 } from '../api.ts';
 import type { UserRecord } from '../store/port.ts';
+import { type GroupNotice, Groups } from './groups.ts';
 import { Holds } from './holds.ts';
 import { PeriodEntry } from './join-or-open.ts';
 import { Lease } from './lease.ts';
@@ -43,6 +45,7 @@ export class PresenceTracker implements Presence, ManagerObserver {
   readonly #logouts: Logouts;
   readonly #sync: Sync;
   readonly #readings: Readings;
+  readonly #groups: Groups;
 
   constructor(options: PresenceOptions) {
     this.#options = options;
@@ -64,6 +67,7 @@ export class PresenceTracker implements Presence, ManagerObserver {
     this.#logouts = new Logouts(options, parts);
     this.#sync = new Sync(options, { ...parts, recovery });
     this.#readings = new Readings(options, holds);
+    this.#groups = new Groups(options, parts);
   }
 
   /** Takes the lease, and begins to renew it and to state what is held. */
@@ -161,6 +165,39 @@ export class PresenceTracker implements Presence, ManagerObserver {
     return this.#readings.find(userId);
   }
 
+  changeGroup(request: GroupRequest): ReturnType<Presence['changeGroup']> {
+    return this.#groups.change(request);
+  }
+
+  group(page: Parameters<Presence['group']>[0]): ReturnType<Presence['group']> {
+    return this.#options.store.groupPage(page);
+  }
+
+  /** How many are in a group. Rejects while the store is unreachable. */
+  async groupSize(group: string): Promise<number> {
+    return (await this.#options.store.groupPage({ group, limit: 1, cursor: undefined })).online;
+  }
+
+  /** Another node changed the groups of users that this one may hold. */
+  groupChanged(notice: GroupNotice): void {
+    this.#groups.hear(notice);
+  }
+
+  /** Users that this node holds and that are in any of the groups. */
+  membersHere(groups: readonly string[], except: ReadonlySet<number>): ReadonlySet<number> {
+    return this.#holds.members.of(groups, except);
+  }
+
+  /** Groups by the service as this node knows them of a user that it holds, in the form of `rules/groups.ts`. */
+  groupsHere(userId: number): string {
+    return this.#holds.get(userId)?.givenGroups ?? '';
+  }
+
+  /** The period of a user that this node holds, 0 where it holds none. */
+  periodHere(userId: number): number {
+    return this.#holds.get(userId)?.period ?? 0;
+  }
+
   feed(page: {
     readonly cursor: string;
     readonly limit: number;
@@ -214,9 +251,17 @@ export class PresenceTracker implements Presence, ManagerObserver {
     const answered = renewToken(connection.userId, token).then((renewed) => {
       if (renewed === undefined) connection.refuse('token', 'invalid-token');
       else if (renewed === 'credentials-unavailable') connection.refuse('token', renewed);
-      else connection.renewToken(renewed.expiresAt);
+      else {
+        this.#groupsRenewed(connection, renewed.groups ?? '');
+        connection.renewToken(renewed.expiresAt);
+      }
     });
     inBackground(log, answered);
+  }
+
+  #groupsRenewed({ userId, registration }: ClientConnection, groups: string): void {
+    const hold = this.#holds.get(userId);
+    if (hold?.renewGroups(registration.connectionId, groups) === true) this.#unstated.stateSoon(hold);
   }
 
   #socketGone(

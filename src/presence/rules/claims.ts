@@ -1,7 +1,8 @@
 import type { Duty, EndedPeriod, PeriodKey } from '../../protocol/periods.ts';
 import type { LogoutReason } from '../../protocol/reasons.ts';
 import type { PresenceChange } from '../api.ts';
-import type { Claim, ClaimAnswer, EndAnswer, EndRequest } from '../store/port.ts';
+import type { Claim, ClaimAnswer, EndAnswer, EndRequest, GroupAnswer, GroupChange } from '../store/port.ts';
+import { changeMembership, newerGroups, untoldGroups } from './groups.ts';
 import { Leases } from './lease.ts';
 import { Losses } from './losses.ts';
 import {
@@ -122,6 +123,21 @@ export class PresenceWorld {
     return { kind: 'ended', end: this.#end(record, { reason, logoutTime, node: '', ...note }) };
   }
 
+  /** One answer for each user that is added, then for each that is removed (rule GR3). */
+  changeGroup({ group, add, remove }: GroupChange, moment: Moment): readonly GroupAnswer[] {
+    const asked = [
+      ...add.map((userId) => [userId, true] as const),
+      ...remove.map((userId) => [userId, false] as const),
+    ];
+    if (this.leases.isYoung(moment)) return asked.map(() => ({ kind: 'young' }));
+    const max = this.#rules.maxGroupsPerUser;
+    return asked.map(([userId, isAdded]) => {
+      const record = this.recordOf(userId, moment.wall);
+      if (record === undefined) return { kind: 'offline' };
+      return changeMembership(record, { group, isAdded, max, moment });
+    });
+  }
+
   /**
    * Drops the holds of dead nodes whose deadlines have passed, `limit` at most. A dead node is forgotten once it holds
    * nobody and had no duties in hand, which `requeue` gives to others and counts.
@@ -203,8 +219,8 @@ export class PresenceWorld {
     if (record.holds.size > 0) return this.#join(node, step);
     const epoch = Math.max(moment.wall, record.epoch + 1, this.leases.highestEpoch + 1, claim.floor + 1);
     Object.assign(record, { epoch, period: epoch, loginTime: moment.wall, until: 0, proof: 0 });
-    Object.assign(record, { recorded: false, openedAt: moment.observed, expiresAt: undefined });
-    const answer = accepted(record);
+    Object.assign(record, { recorded: false, openedAt: moment.observed, expiresAt: undefined, groups: '' });
+    const answer = accepted(record, untoldGroups(record, claim));
     return this.#hold(node, { ...step, answer, epoch: claim.mode === 'socket' ? epoch : 0 });
   }
 
@@ -223,7 +239,8 @@ export class PresenceWorld {
     }
     if (!record.recorded) record.openedAt = moment.observed;
     const epoch = mints ? record.epoch : (record.holds.get(node)?.epoch ?? 0);
-    return this.#hold(node, { ...withoutTaken(this.#rules, node, step), answer: accepted(record), epoch });
+    const answer = accepted(record, untoldGroups(record, claim));
+    return this.#hold(node, { ...withoutTaken(this.#rules, node, step), answer, epoch });
   }
 
   /**
@@ -237,6 +254,7 @@ export class PresenceWorld {
       this.#note(record, { event: 'replaced', cause: 'newer-connection', at: moment.wall, node: other });
       hold.sockets = 0;
       hold.socketUntil = 0;
+      hold.tokenGroups = '';
       if (hold.httpUntil <= moment.observed) removeHold(record, other);
     }
   }
@@ -269,7 +287,10 @@ export class PresenceWorld {
     if (claim.cause !== '')
       this.#note(record, { event: 'disconnected', cause: claim.cause, at: moment.wall, node });
     if (isHolding(claim)) {
-      held.answer = { kind: 'held' };
+      // A node that has yet to restate what it knows must not unlearn it before.
+      const isRestored = this.leases.nodes.get(node)?.restored !== false;
+      const groups = isRestored ? untoldGroups(record, claim) : '';
+      held.answer = groups === '' ? { kind: 'held' } : { kind: 'held', groups };
       return held.answer;
     }
     const end = this.#drop(record, { node, reason: 'timeout', moment });
@@ -290,9 +311,12 @@ export class PresenceWorld {
     this.records.set(claim.userId, record);
     const epoch = Math.max(record.epoch, claim.epoch, claim.period);
     const { period, loginTime } = claim;
-    Object.assign(record, { epoch, period, loginTime, expiresAt: undefined });
+    // The newest that any node knows, for Redis may have lost it.
+    const groups = newerGroups(record.period === period ? record.groups : '', claim.serviceGroups);
+    Object.assign(record, { epoch, period, loginTime, groups, expiresAt: undefined });
     this.reveal(record);
-    return this.#hold(node, { claim, record, moment, answer: accepted(record), epoch: claim.epoch });
+    const answer = accepted(record, untoldGroups(record, claim));
+    return this.#hold(node, { claim, record, moment, answer, epoch: claim.epoch });
   }
 
   /** Removes one hold; the last one ends the period. */
@@ -327,6 +351,7 @@ export class PresenceWorld {
     this.onlineCount -= 1;
     for (const holder of record.holds.keys()) removeHold(record, holder);
     record.recorded = false;
+    record.groups = '';
     noteUnsettled(record);
     const { reason, logoutTime } = cause;
     record.last = { period, loginTime, lastHeartbeat: record.proof, logoutTime, reason };

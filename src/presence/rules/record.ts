@@ -24,6 +24,8 @@ export interface Hold {
   proof: number;
   until: number;
   proofMark: string;
+  /** Groups of the tokens of the node's connections, as one text; empty: none (rule GR1). */
+  tokenGroups: string;
 }
 
 /** All that is known of one user. Wall-clock times in milliseconds. */
@@ -44,6 +46,8 @@ export interface RecordState {
   /** The same plus its timeout: once the last hold is gone, the logout time of a timeout (rule ST5). */
   until: number;
   readonly holds: Map<string, Hold>;
+  /** Groups that the service gave in this period, see `groups.ts`; empty: none. */
+  groups: string;
   /** Observed times of the last take-overs, oldest first (rule PR4). */
   takeovers: readonly number[];
   /** Observed time until which logins are refused. */
@@ -83,6 +87,7 @@ export function newRecord(userId: number): RecordState {
     proof: 0,
     until: 0,
     holds: new Map(),
+    groups: '',
     takeovers: NONE,
     blockedUntil: 0,
     last: undefined,
@@ -93,7 +98,7 @@ export function newRecord(userId: number): RecordState {
 
 export function newHold(): Hold {
   const nothing = { rev: 0, sockets: 0, epoch: 0, socketUntil: 0, httpUntil: 0, proof: 0, until: 0 };
-  return { ...nothing, proofMark: '', answer: { kind: 'held' } };
+  return { ...nothing, proofMark: '', tokenGroups: '', answer: { kind: 'held' } };
 }
 
 export function isOnline(record: RecordState | undefined): record is RecordState {
@@ -159,6 +164,8 @@ export function applyClaim(hold: Hold, claim: Claim, { wall, observed }: Moment)
   hold.sockets = claim.sockets;
   hold.socketUntil = claim.socketMs > 0 ? observed + claim.socketMs : 0;
   hold.httpUntil = claim.httpMs > 0 ? observed + claim.httpMs : 0;
+  // They last while a connection with the token lives (rule GR1).
+  hold.tokenGroups = claim.sockets > 0 ? claim.tokenGroups : '';
   // A node that knows of no proof, as after a failover, takes nothing from what was known.
   if (claim.proofMark === '') return;
   const proof = Math.max(0, wall - claim.proofAgeMs);
@@ -169,9 +176,14 @@ export function applyClaim(hold: Hold, claim: Claim, { wall, observed }: Moment)
   hold.proofMark = claim.proofMark;
 }
 
-/** The answer to a login. If an earlier answer was lost, or the login takes over an opening, it must write the row. */
-export function accepted({ recorded, period, epoch, loginTime, unsettled }: RecordState): ClaimAnswer {
+/**
+ * The answer to a login, with the groups that the node must hear of. If an earlier answer was lost, or the login takes over
+ * an opening, it must write the row.
+ */
+export function accepted(record: RecordState, untold: string): ClaimAnswer {
+  const { recorded, period, epoch, loginTime, unsettled } = record;
+  const groups = untold === '' ? {} : { groups: untold };
   return recorded
-    ? { kind: 'joined', period, epoch, loginTime }
-    : { kind: 'opened', period, epoch, loginTime, unsettled: unsettled.at(-1) };
+    ? { kind: 'joined', period, epoch, loginTime, ...groups }
+    : { kind: 'opened', period, epoch, loginTime, unsettled: unsettled.at(-1), ...groups };
 }

@@ -11,6 +11,8 @@ const ANSWER_MS = 1000;
 export interface WorldRules {
   readonly policy: 'replace' | 'reject' | 'multi';
   readonly maxConnectionsPerUser: number;
+  /** Groups that one user may be in by the service and by tokens; the service adds to no more (rule GR3). */
+  readonly maxGroupsPerUser: number;
   /** How long an offline user's record stays; 0 deletes it at logout. */
   readonly lastSeenTtlMs: number;
   /**

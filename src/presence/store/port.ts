@@ -46,6 +46,10 @@ export interface Claim {
   readonly loginTime: number;
   readonly username: string;
   readonly ip: string;
+  /** Groups of the tokens of this node's connections, as one text; empty: none (rule GR1). */
+  readonly tokenGroups: string;
+  /** Version of the groups by the service that this node knows; mode `restate`: all of them. Empty: none. */
+  readonly serviceGroups: string;
   /** Mode `state`: why the newest socket that is gone was closed, since the statement before; empty: none was. */
   readonly cause: string;
 }
@@ -58,10 +62,18 @@ export type ClaimAnswer =
       readonly epoch: number;
       readonly loginTime: number;
       readonly unsettled: number | undefined;
+      readonly groups?: string;
     }
-  | { readonly kind: 'joined'; readonly period: number; readonly epoch: number; readonly loginTime: number }
+  | {
+      readonly kind: 'joined';
+      readonly period: number;
+      readonly epoch: number;
+      readonly loginTime: number;
+      /** The groups by the service, where the node knows another version of them. */
+      readonly groups?: string;
+    }
   /** The statement was taken; the node still holds the user. */
-  | { readonly kind: 'held' }
+  | { readonly kind: 'held'; readonly groups?: string }
   /** The node let go; another node still holds the user. */
   | { readonly kind: 'released' }
   /** The last hold went: the period ended by timeout. */
@@ -95,6 +107,27 @@ export type EndAnswer =
   /** A newer epoch is held: nothing changed, no block either. */
   | { readonly kind: 'superseded' }
   | { readonly kind: 'not-online' }
+  | { readonly kind: 'young' | 'no-lease' };
+
+/** Users whom the service puts into a group, and users whom it takes out: together at most {@link MAX_BATCH}, each once. */
+export interface GroupChange {
+  readonly group: string;
+  readonly add: readonly number[];
+  readonly remove: readonly number[];
+}
+
+/** One change of the groups that the service gave to a user: the version before it, and the version after it. */
+export interface GroupStep {
+  readonly period: number;
+  readonly before: number;
+  readonly version: number;
+}
+
+export type GroupAnswer =
+  /** What the user is now. `step`: something changed. A user who is removed stays a member by a token. */
+  | { readonly kind: 'member' | 'removed'; readonly step?: GroupStep }
+  /** `full`: the user is in as many groups as allowed. */
+  | { readonly kind: 'offline' | 'full' }
   | { readonly kind: 'young' | 'no-lease' };
 
 /** A hold that was taken from this node; told again until acknowledged. */
@@ -193,6 +226,24 @@ export interface RecordReader {
   }): Promise<{ readonly userIds: readonly number[]; readonly cursor: string | undefined }>;
 }
 
+/** Users who are online, by group (rules GR1 to GR3). */
+export interface GroupStore {
+  /** One answer for each user that is added, then for each that is removed. The nodes that hold them hear of it. */
+  changeGroup(change: GroupChange): Promise<readonly GroupAnswer[]>;
+  /** Members in the order of their ids, after `cursor`; `online` counts all of them. */
+  groupPage(page: {
+    readonly group: string;
+    readonly limit: number;
+    readonly cursor: string | undefined;
+  }): Promise<GroupPage>;
+}
+
+export interface GroupPage {
+  readonly online: number;
+  readonly userIds: readonly number[];
+  readonly cursor: string | undefined;
+}
+
 /** What changed, for those who follow it. */
 export interface ChangeReader {
   /**
@@ -229,6 +280,6 @@ export interface DutyStore {
  * the store is unreachable and that nothing is known of the call: stating again is always right. Batches hold at most
  * {@link MAX_BATCH} users, each user once; answers come in the order asked.
  */
-export interface PresenceStore extends ClaimStore, RecordReader, ChangeReader, DutyStore {
+export interface PresenceStore extends ClaimStore, RecordReader, GroupStore, ChangeReader, DutyStore {
   close(): Promise<void>;
 }

@@ -1,4 +1,4 @@
-import type { Claim, EndRequest } from '../../../src/presence/store/port.ts';
+import type { Claim, EndRequest, GroupChange } from '../../../src/presence/store/port.ts';
 
 /** How often each kind of command comes, of all together. */
 const WEIGHTS = {
@@ -17,6 +17,8 @@ const WEIGHTS = {
   ...{ record: 8, withdraw: 3, end: 8, renew: 8, reap: 6, unstated: 1, read: 1, knows: 1, nodes: 2 },
   ...{ take: 3, acknowledge: 6 },
   ...{ pass: 6, edge: 16, live: 4, stall: 2, back: 2, leap: 1 },
+  /** Put between the others, see `search.ts`. */
+  group: 0,
   ...{ wipe: 1, keep: 2, bringBack: 2, restart: 1, reconnect: 3 },
 } as const;
 
@@ -53,6 +55,8 @@ export interface ModelCommand {
   readonly node: number;
   readonly user: number;
   readonly dice: readonly number[];
+  /** The same for what has to do with groups. */
+  readonly groupDice: readonly number[];
 }
 
 /** As many as a command chooses, at most. */
@@ -86,6 +90,8 @@ export interface Known {
   readonly period: number;
   readonly loginTime: number;
   readonly epoch: number;
+  /** Groups that the service gave. */
+  readonly groups: string;
   /** Marks of proofs that the node told of the user, oldest first. */
   readonly marks: readonly string[];
 }
@@ -101,7 +107,7 @@ export function drawClaim(operation: Operation, known: Known, dice: Dice): Claim
   const { userId, rev } = known;
   const claim = {
     ...{ userId, rev, ...drawProof(known, dice), username: dice.pick(NAMES), ip: dice.pick(ADDRESSES) },
-    ...{ rivals: 0, floor: 0, period: 0, loginTime: 0, cause: '' },
+    ...{ rivals: 0, floor: 0, period: 0, loginTime: 0, cause: '', tokenGroups: '', serviceGroups: '' },
   };
   const socketMs = dice.pick(LIFE_MS);
   const httpMs = dice.pick([0, 0, 0, ...LIFE_MS]);
@@ -138,6 +144,32 @@ export function drawClaim(operation: Operation, known: Known, dice: Dice): Claim
       return { ...claim, mode: 'state', sockets, socketMs, httpMs, epoch, cause: dice.pick(CAUSES) };
     }
   }
+}
+
+/** Groups as no token or service has to name them: in any order, and twice. */
+const TOKENS = ['', '', '', '', 'g1', 'g1;t:2', 'G44', 'g-3;g1'];
+const GROUPS = ['g1', 'g1', 'g', 'g-3', 'G.4', 'G44', 't:2'];
+
+/** The same claim with groups. */
+export function withGroups(claim: Claim, known: Known, dice: Dice): Claim {
+  const { groups, wall } = known;
+  const [version = ''] = groups.split(';');
+  const tokenGroups = dice.pick(TOKENS);
+  const texts = ['', '', groups, groups, version, `${wall - 5};g1;x_5`, `${wall + 5000};G.4`, `${wall}`];
+  const versions = ['', '', version, version, version, `${wall + 5000}`, '1'];
+  return { ...claim, tokenGroups, serviceGroups: dice.pick(claim.mode === 'restate' ? texts : versions) };
+}
+
+/** A change of a group, by users. */
+export function drawGroupChange(users: readonly number[], dice: Dice): GroupChange {
+  const group = dice.pick(GROUPS);
+  const sides = users.map((userId) => ({
+    userId,
+    side: dice.pick(['add', 'add', 'remove', 'none'] as const),
+  }));
+  const on = (wanted: 'add' | 'remove'): readonly number[] =>
+    sides.flatMap(({ userId, side }) => (side === wanted ? [userId] : []));
+  return { group, add: on('add'), remove: on('remove') };
 }
 
 export function drawEnd(known: Known, dice: Dice): EndRequest {

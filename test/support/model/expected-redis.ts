@@ -1,6 +1,7 @@
 import type { NodeSighting } from '../../../src/cluster/node-directory.ts';
 import type { PresenceChange } from '../../../src/presence/api.ts';
 import type { PresenceWorld } from '../../../src/presence/rules/claims.ts';
+import { groupsOf } from '../../../src/presence/rules/groups.ts';
 import type { Caller } from '../../../src/presence/rules/lease.ts';
 import { isOnline, newestProof } from '../../../src/presence/rules/record.ts';
 import type { WorldRules } from '../../../src/presence/rules/session-policy.ts';
@@ -9,6 +10,9 @@ import type {
   ClaimAnswer,
   EndAnswer,
   EndRequest,
+  GroupAnswer,
+  GroupChange,
+  GroupPage,
   ReapAnswer,
   RenewAnswer,
   RenewRequest,
@@ -121,6 +125,30 @@ export class ExpectedRedis {
 
   end(caller: Caller, batch: readonly EndRequest[], wall: number): readonly EndAnswer[] {
     return this.#at(wall, () => this.#twin.end(caller, batch));
+  }
+
+  changeGroup(caller: Caller, change: GroupChange, wall: number): readonly GroupAnswer[] {
+    return this.#at(wall, () => this.#twin.changeGroup(caller, change));
+  }
+
+  /** A page that is full has a cursor, whether anybody is on the next one or not. */
+  groupPage({
+    group,
+    limit,
+    cursor,
+  }: {
+    group: string;
+    limit: number;
+    cursor: string | undefined;
+  }): GroupPage {
+    const members = [...this.world.records.values()].filter((record) => groupsOf(record).has(group));
+    const ids = members.map(({ userId }) => userId).sort((left, right) => left - right);
+    const userIds = ids.filter((userId) => userId > Number(cursor ?? -1)).slice(0, limit);
+    return {
+      online: ids.length,
+      userIds,
+      cursor: userIds.length === limit ? String(userIds.at(-1)) : undefined,
+    };
   }
 
   reap(caller: Caller, limit: number, wall: number): ReapAnswer {

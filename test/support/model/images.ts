@@ -1,4 +1,5 @@
 import type { PresenceChange } from '../../../src/presence/api.ts';
+import { groupsOf } from '../../../src/presence/rules/groups.ts';
 import type { Leases } from '../../../src/presence/rules/lease.ts';
 import type { Hold, RecordState } from '../../../src/presence/rules/record.ts';
 import type { ClaimAnswer, Loss } from '../../../src/presence/store/port.ts';
@@ -37,6 +38,14 @@ export function expectedImage(model: Keeping, nodes: readonly string[]): Image {
   const ids = online.map(({ userId }) => String(userId)).sort(byText);
   put('server:online:players', ids);
   put('lingxi:online', ids);
+  for (const group of new Set(online.flatMap((record) => [...groupsOf(record)])))
+    put(
+      `lingxi:g:${group}`,
+      online
+        .filter((record) => groupsOf(record).has(group))
+        .map(({ userId }) => String(userId))
+        .sort(byText),
+    );
   for (const node of new Set([...world.records.values()].flatMap(({ holds }) => [...holds.keys()])))
     put(`lingxi:n:${node}`, world.heldBy(node).map(String).sort(byText));
   for (const [userId, { content, deadline }] of model.mirrors)
@@ -55,6 +64,8 @@ export function expectedImage(model: Keeping, nodes: readonly string[]): Image {
 export function redisImage(dumped: ReadonlyMap<string, DumpedKey>): Image {
   const image = new Map<string, KeyImage>();
   for (const [key, found] of dumped) {
+    // The numbers of frames: the stories look at those, and at what frames say.
+    if (key.startsWith('lingxi:sent:')) continue;
     const content = contentOf(key, found);
     if (!isEmpty(content)) image.set(key, { deadline: found.deadline, content });
   }
@@ -74,6 +85,8 @@ export function newestDutyNode(dumped: ReadonlyMap<string, DumpedKey>): string |
 
 type StreamEntry = readonly [id: string, fields: readonly string[]];
 type Fields = Record<string, string>;
+/** Before the answer. */
+const HOLD_PARTS = 8;
 
 function contentOf(key: string, { type, content, inHand }: DumpedKey): unknown {
   if (type === 'hash') {
@@ -116,8 +129,9 @@ function withHolds(fields: Fields): Readonly<Record<string, unknown>> {
 }
 
 function holdIn(text: string): unknown {
-  const at = text.lastIndexOf('|');
-  return { hold: text.slice(0, at), answer: parseClaimAnswer(text.slice(at + 1)) };
+  const parts = text.split('|');
+  const [answer = '', tokenGroups = ''] = parts.slice(HOLD_PARTS);
+  return { hold: parts.slice(0, HOLD_PARTS).join('|'), answer: parseClaimAnswer(answer), tokenGroups };
 }
 
 /** Several nodes that lose a user at once do so in no order. */
@@ -167,7 +181,7 @@ function recordOf(record: RecordState): Readonly<Record<string, unknown>> {
   };
   const texts = {
     ...{ ip: record.ip, name: record.username },
-    ...{ tk: record.takeovers.join(';'), un: record.unsettled.join(';') },
+    ...{ tk: record.takeovers.join(';'), un: record.unsettled.join(';'), sg: record.groups },
     last:
       last === undefined
         ? ''
@@ -180,10 +194,10 @@ function recordOf(record: RecordState): Readonly<Record<string, unknown>> {
   return { ...short, ...Object.fromEntries([...record.holds].map(([n, hold]) => [`h:${n}`, holdOf(hold)])) };
 }
 
-function holdOf(hold: Hold): { hold: string; answer: ClaimAnswer } {
-  const { rev, sockets, epoch, socketUntil, httpUntil, proof, until, proofMark, answer } = hold;
+function holdOf(hold: Hold): { hold: string; answer: ClaimAnswer; tokenGroups: string } {
+  const { rev, sockets, epoch, socketUntil, httpUntil, proof, until, proofMark, answer, tokenGroups } = hold;
   const parts = [rev, sockets, epoch, socketUntil, httpUntil, proof, until, proofMark];
-  return { hold: parts.join('|'), answer };
+  return { hold: parts.join('|'), answer, tokenGroups };
 }
 
 function mirrorOf(userId: number, mirror: Mirror): Fields {

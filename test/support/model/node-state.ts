@@ -44,6 +44,7 @@ export function knownOf(
     ...{ userId, node: node.node, rev: node.rev, wall: sides.now },
     ...{ numbers: numbers.of(userId), marks: node.marks.get(userId) ?? [] },
     ...{ period: record?.period ?? 0, loginTime: record?.loginTime ?? 0, epoch: record?.epoch ?? 0 },
+    groups: record?.groups ?? '',
   };
 }
 

@@ -6,15 +6,18 @@ import {
   Dice,
   drawClaim,
   drawEnd,
+  drawGroupChange,
   type Known,
   type ModelCommand,
   OF_ANYBODY,
   OF_HOLDERS,
   OF_NO_LEASE,
   PASSED_MS,
+  withGroups,
 } from './commands.ts';
 import { type Edge, edgesOf } from './edges.ts';
 import type { ModelSettings } from './expected-redis.ts';
+import { lookAt, pageOfGroup } from './looks.ts';
 import { inOrder, knownOf, type NodeState, Numbers } from './node-state.ts';
 import { COMMAND_MS, isDone, type NamedLink, type Trace, type TwoSidedCall, TwoSides } from './two-sides.ts';
 
@@ -23,7 +26,6 @@ const USERS = [11, 12, 13, 5];
 const MAX_CHARGED_MS = 2000;
 /** Steps of a long wait in which scripts run, so that all of it is charged. */
 const STEP_MS = 1990;
-const COPIES = [1, 2];
 /** One call in so many comes late, on an older connection. */
 const OLD_CONNECTIONS = [...Array.from({ length: 12 }, () => false), true];
 export const USER_COUNT = USERS.length;
@@ -73,12 +75,12 @@ export class ModelPlay {
       case 'linger':
       case 'nothing':
       case 'restate':
-        return this.#claim(node, [drawClaim(command.operation, this.#known(node, userId), dice)], dice);
+        return this.#claim(node, [this.#draw(command, this.#known(node, userId), dice)], dice);
       case 'crowd': {
         const mode = dice.pick(['socket', 'held', 'nothing', 'restate'] as const);
         return this.#claim(
           node,
-          USERS.map((user) => drawClaim(mode, this.#known(node, user), dice)),
+          USERS.map((user) => this.#draw({ ...command, operation: mode }, this.#known(node, user), dice)),
           dice,
         );
       }
@@ -91,6 +93,8 @@ export class ModelPlay {
         return this.#withdraw(node, userId, dice);
       case 'end':
         return this.#end(node, userId, dice);
+      case 'group':
+        return this.#changeGroup(node, dice);
       case 'renew':
         return this.#drawRenewal(node, dice);
       case 'reap':
@@ -144,7 +148,7 @@ export class ModelPlay {
     dice: Dice,
   ): Promise<void> {
     this.#sides.trace(`${this.#sides.now} ${operation}`);
-    const copy = dice.pick(COPIES);
+    const copy = dice.pick([1, 2]);
     switch (operation) {
       case 'wipe':
         await this.#sides.wipe();
@@ -285,15 +289,24 @@ export class ModelPlay {
     });
   }
 
+  #draw({ operation, groupDice }: ModelCommand, known: Known, dice: Dice): Claim {
+    return withGroups(drawClaim(operation, known, dice), known, new Dice(groupDice));
+  }
+
+  async #changeGroup(node: NodeState, dice: Dice): Promise<void> {
+    const change = drawGroupChange(USERS, dice);
+    await this.#call(node, {
+      ...{ name: `group ${JSON.stringify(change)}`, dice },
+      redis: () => node.store.changeGroup(change),
+      rules: (caller, wall) => this.#sides.expected.changeGroup(caller, change, wall),
+    });
+    const page = pageOfGroup(this.#looker(node), change.group, dice);
+    await this.#call(node, { ...page, isOneScript: false, rules: (_, wall) => page.rules(wall) });
+  }
+
   #drawRenewal(node: NodeState, dice: Dice): Promise<void> {
-    const highestEpoch = dice.pick([
-      0,
-      0,
-      0,
-      this.#sides.now,
-      this.#sides.now + 1000,
-      this.#sides.now + 100_000,
-    ]);
+    const { now } = this.#sides;
+    const highestEpoch = dice.pick([0, 0, 0, now, now + 1000, now + 100_000]);
     const rev = dice.pick([0, 0, 1, -1]);
     const acknowledged = dice.pick([true, false])
       ? node.losses.map((loss) => ({ ...loss, rev: loss.rev + rev }))
@@ -355,25 +368,13 @@ export class ModelPlay {
   }
 
   async #look(node: NodeState, userId: number, what: 'read' | 'knows' | 'nodes'): Promise<void> {
-    const rows = this.#numbers
-      .of(userId)
-      .slice(-5)
-      .map((period) => ({ userId, period }));
-    const byName = (left: { node: string }, right: { node: string }): number =>
-      left.node < right.node ? -1 : 1;
-    await this.#call<unknown>(node, {
-      name: what,
-      redis: async () => {
-        if (what === 'read') return node.store.read(USERS);
-        if (what === 'knows') return node.store.knows(rows);
-        return [...(await node.store.nodes.list())].sort(byName);
-      },
-      rules: (_, wall) => {
-        if (what === 'read') return this.#sides.expected.read(node.node, USERS, wall);
-        if (what === 'knows') return this.#sides.expected.knows(rows, wall);
-        return [...this.#sides.expected.sightings(wall)].sort(byName);
-      },
-    });
+    const rows = this.#numbers.of(userId).map((period) => ({ userId, period }));
+    const look = lookAt(this.#looker(node), what, rows.slice(-5));
+    await this.#call(node, { ...look, rules: (_, wall) => look.rules(wall) });
+  }
+
+  #looker({ node, store }: NodeState): Parameters<typeof lookAt>[0] {
+    return { node, store, expected: this.#sides.expected, users: USERS };
   }
 
   /** By a store that has taken nothing yet: it is given what the node has in hand as well. */

@@ -7,6 +7,12 @@ import type { NamedLink } from './two-sides.ts';
 const MIN_LENGTH = 40;
 const MAX_LENGTH = 160;
 const DIE = 9999;
+/** Few, so that users are often in as many as they may. */
+const MAX_GROUPS = 3;
+const GROUPED_SHARE = 0.7;
+const GROUP_SHARE = 0.2;
+/** Their own numbers: what has to do with groups leaves the rest of a history as it is. */
+const OF_GROUPS = 0x5bd1e995;
 
 export interface Found {
   /** Draws the history that failed: another search that begins with it fails at once. */
@@ -52,6 +58,7 @@ export function drawHistory(seed: number): History {
   const settings: ModelSettings = {
     policy: random.pick(['replace', 'replace', 'reject', 'reject', 'multi'] as const),
     maxConnectionsPerUser: random.pick([2, 3]),
+    maxGroupsPerUser: MAX_GROUPS,
     lastSeenTtlMs: random.pick([86_400_000, 5000, 0]),
     responsiveLeftMs: random.pick([6000, 0]),
     timelineTtlMs: random.pick([3_600_000, 4000]),
@@ -66,7 +73,22 @@ export function drawHistory(seed: number): History {
     user: random.int(0, users - 1),
     dice: Array.from({ length: DICE }, () => random.int(0, DIE)),
   }));
-  return { settings, commands };
+  return { settings, commands: withGroups(commands, new Random(seed ^ OF_GROUPS)) };
+}
+
+/** In most histories, users come and go with groups, and the service changes them in between. */
+function withGroups(
+  commands: readonly Omit<ModelCommand, 'groupDice'>[],
+  random: Random,
+): readonly ModelCommand[] {
+  const isGrouped = random.chance(GROUPED_SHARE);
+  const dice = (): readonly number[] => Array.from({ length: DICE }, () => random.int(0, DIE));
+  return commands.flatMap((command) => {
+    if (!isGrouped) return [{ ...command, groupDice: [0] }];
+    const one = { ...command, groupDice: dice() };
+    if (!random.chance(GROUP_SHARE)) return [one];
+    return [one, { ...one, operation: 'group' as const, dice: dice(), groupDice: [0] }];
+  });
 }
 
 interface Failure {

@@ -93,6 +93,7 @@ describe('lingxi', () => {
         jwtIssuer: undefined,
         jwtAudience: undefined,
         apiKeys: [],
+        maxGroupsPerUser: 50,
         language: 'en',
       },
       clock: new FakeClock(),

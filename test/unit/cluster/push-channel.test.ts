@@ -48,6 +48,10 @@ describe('the push of a service', () => {
   it.each([
     [{ to: { userIds: [1, '2'] }, type: 'x', data: 0, ack: true, timeoutMs: 10_000 }, { userIds: [1, 2] }],
     [{ to: { userIds: [] }, type: 'x' }, { userIds: [] }],
+    [
+      { to: { groups: ['g:1'], except: ['7', 8] }, type: 'x' },
+      { groups: ['g:1'], except: [7, 8] },
+    ],
   ])('%j is valid', (input, to) => {
     expect(parsePushText(JSON.stringify(input))).toMatchObject({ ok: true, value: { to } });
   });
@@ -74,6 +78,14 @@ describe('the push of a service', () => {
       'too-many',
     ],
     [{ to: { userIds: 7 }, type: 'x' }, 'to.userIds', 'invalid'],
+    [{ to: { groups: 'g' }, type: 'x' }, 'to.groups', 'invalid'],
+    [{ to: { groups: ['g', 'a b'] }, type: 'x' }, 'to.groups[1]', 'invalid-group'],
+    [{ to: { groups: ['g', 7] }, type: 'x' }, 'to.groups[1]', 'invalid-group'],
+    [{ to: { groups: Array.from({ length: 21 }, () => 'g') }, type: 'x' }, 'to.groups', 'too-many'],
+    [{ to: { groups: ['g'], except: [1, '01'] }, type: 'x' }, 'to.except[1]', 'invalid-user-id'],
+    [{ to: { groups: ['g'], except: 1 }, type: 'x' }, 'to.except', 'invalid'],
+    [{ to: { userId: 1, except: [1] }, type: 'x' }, 'to', 'invalid'],
+    [{ to: { except: [1] }, type: 'x' }, 'to.except', 'unknown'],
     [{ to: [1], type: 'x' }, 'to', 'invalid'],
     [{ to: null, type: 'x' }, 'to', 'invalid'],
     [{ to: {}, type: 'x' }, 'to', 'invalid'],

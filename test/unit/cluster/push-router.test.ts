@@ -7,6 +7,11 @@ import { type Library, openLibrary } from '../connection/library.ts';
 
 type Known = { readonly status: 'online' | 'offline'; readonly socketsElsewhere: number };
 
+/** Users of these tests have sockets on other nodes, or none. */
+function shown(user: Known | undefined) {
+  return user === undefined ? undefined : { ...user, sockets: user.socketsElsewhere };
+}
+
 describe('PushRouter on one node', () => {
   let library: Library;
   let known: Map<number, Known>;
@@ -20,14 +25,15 @@ describe('PushRouter on one node', () => {
   function router(options: { readonly perSecond?: number } = {}): PushRouter {
     const presence = {
       onlineCount: () => 0,
+      groupSize: () => Promise.resolve(0),
       locate: (userIds: readonly number[]) =>
         unreachable
           ? Promise.reject(new Error('down'))
-          : Promise.resolve(userIds.map((userId) => known.get(userId))),
+          : Promise.resolve(userIds.map((userId) => shown(known.get(userId)))),
     };
     const rate = new PushRate(options.perSecond ?? 0, library.clock);
     const { manager } = library;
-    const delivery = new LocalDelivery(manager, rate);
+    const delivery = new LocalDelivery(manager, rate, { membersHere: () => new Set() });
     return new PushRouter({ clock: library.clock, manager, delivery, presence, mayBeOnSeveralNodes: false });
   }
   async function push(

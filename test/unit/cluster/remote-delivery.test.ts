@@ -21,12 +21,18 @@ describe('[DL6] messages between nodes', () => {
   let clock: FakeClock;
   /** Newest epoch that presence has of a user here. */
   let renewed: Map<number, number>;
+  /** Members of the one group of these tests that each node holds. */
+  let members: Map<string, readonly number[]>;
+  /** What presence says of users. */
+  let located: Map<number, { status: 'online'; sockets: number; socketsElsewhere: number }>;
   let a: Side;
   let b: Side;
   beforeEach(async () => {
     bus = new Switchboard();
     clock = new FakeClock();
     renewed = new Map();
+    members = new Map();
+    located = new Map();
     a = await join('a');
     b = await join('b');
   });
@@ -36,7 +42,10 @@ describe('[DL6] messages between nodes', () => {
     const library = openLibrary({}, clock);
     const { manager } = library;
     const inbox = new Inbox({ bus, node, log: silentLog, counters: manager.counters });
-    const delivery = new LocalDelivery(manager, new PushRate(0, clock));
+    const delivery = new LocalDelivery(manager, new PushRate(0, clock), {
+      membersHere: (groups, except) =>
+        new Set(groups.includes('g') ? members.get(node)?.filter((userId) => !except.has(userId)) : []),
+    });
     const post = bus.postOf(node);
     let ids = 0;
     const ways = {
@@ -50,7 +59,11 @@ describe('[DL6] messages between nodes', () => {
     };
     new ParcelReceiver({ ...ways, sockets: { newestEpochHere: (userId) => renewed.get(userId) ?? 0 } });
     await inbox.listen();
-    const presence = { locate: () => Promise.reject(new Error('not asked')), onlineCount: () => 3 };
+    const presence = {
+      locate: (userIds: readonly number[]) => Promise.resolve(userIds.map((userId) => located.get(userId))),
+      onlineCount: () => 3,
+      groupSize: () => Promise.resolve(5),
+    };
     const router = new PushRouter({
       manager,
       delivery,
@@ -107,6 +120,56 @@ describe('[DL6] messages between nodes', () => {
     bus.cut = true;
     expect((await push(a, { to: { userIds: [1, 2] } })).counts).toEqual({ unknown: 2 });
     expect((await push(a, { to: { all: true } })).counts).toEqual({ unknown: 3 });
+  });
+
+  it('[GR2] to groups cost one frame a node, reach each member once, and answer counts over all nodes', async () => {
+    const [here, there, both] = [a.library.connect({ userId: 1 }), b.library.connect({ userId: 2 }), 3];
+    b.library.connect({ userId: 4 });
+    members.set('a', [1, both]).set('b', [2, both, 4, 5]);
+    // One lingers, and one has gone meanwhile.
+    located.set(both, { status: 'online', sockets: 0, socketsElsewhere: 0 });
+    const { results, counts } = await push(a, { to: { groups: ['g', 'other', 'g'], except: [4] } });
+    expect(results).toBeUndefined();
+    expect(counts).toEqual({ written: 2, offline: 1 });
+    expect([here.socket.types, there.socket.types]).toEqual([['news'], ['news']]);
+    expect(bus.published.filter(({ topic }) => topic === 'node:b')).toHaveLength(1);
+    expect(bus.published.map(({ text }) => text).join()).not.toContain('"all"');
+    expect(a.library.manager.counters.messages).toMatchObject({ written: 1, offline: 1, unknown: 0 });
+    expect(b.library.manager.counters.messages).toMatchObject({ written: 1, offline: 0 });
+  });
+
+  it('[GR2] a member with sockets elsewhere is not offline as well', async () => {
+    b.library.connect({ userId: 1 });
+    members.set('a', [1]).set('b', [1]);
+    located.set(1, { status: 'online', sockets: 1, socketsElsewhere: 1 });
+    expect((await push(a, { to: { groups: ['g'] } })).counts).toEqual({ written: 1 });
+  });
+
+  it('[GR2] members of a node that does not answer are unknown, as many as there may be', async () => {
+    a.library.connect({ userId: 1 });
+    members.set('a', [1]);
+    bus.lossy = true;
+    bus.held = 3;
+    expect((await push(a, { to: { groups: ['g'] } }, 600)).counts).toEqual({ written: 1, unknown: 3 });
+    bus.held = 100;
+    expect((await push(a, { to: { groups: ['g'] } }, 600)).counts).toEqual({ written: 1, unknown: 4 });
+    bus.cut = true;
+    expect((await push(a, { to: { groups: ['g'] } }, 600)).counts).toEqual({ written: 1, unknown: 2 });
+    expect(a.library.manager.counters.messages.unknown).toBe(9);
+  });
+
+  it('[GR2] members acknowledge, on both nodes', async () => {
+    for (const [side, userId] of [
+      [a, 1],
+      [b, 2],
+    ] as const) {
+      const { socket } = side.library.connect({ userId, protocol: 'lingxi.v1' });
+      side.library.clock.after(50, () => {
+        socket.hear({ type: 'ack', id: socket.envelopes.at(-1)?.id });
+      });
+    }
+    members.set('a', [1]).set('b', [2]);
+    expect((await push(a, { to: { groups: ['g'] }, ack: true })).counts).toEqual({ acked: 2 });
   });
 
   it('[scenario 44] are unknown where the socket has gone meanwhile: the node never routes on', async () => {

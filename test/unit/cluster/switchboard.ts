@@ -14,6 +14,8 @@ export class Switchboard implements Bus {
   /** What is published reaches nobody, and nobody notices. */
   lossy = false;
   places: Places = new Map();
+  /** Users that each node holds. */
+  held = 0;
   readonly published: { readonly topic: string; readonly text: string }[] = [];
 
   publish(topic: string, text: string): Promise<void> {
@@ -48,17 +50,20 @@ export class Switchboard implements Bus {
 
   async #route(from: string, { id, users, fields }: Parcel, tell: Post['tell']): Promise<Routed> {
     if (this.cut) throw new Error('the way is cut');
-    const whereabouts = users === 'all' ? [] : users.map((user) => this.places.get(user) ?? 'offline');
+    // `all` and `groups` go to every other node.
+    const named = typeof users === 'string' ? undefined : users;
+    const whereabouts = named?.map((user) => this.places.get(user) ?? 'offline') ?? [];
     const everybody = [...this.#handlers.keys()].map((topic) => topic.replace(/^node:/, ''));
-    const named = users === 'all' ? everybody : whereabouts.flatMap((at) => (Array.isArray(at) ? at : []));
-    const nodes = [...new Set<string>(named)].filter((node) => node !== from);
+    const wanted =
+      named === undefined ? everybody : whereabouts.flatMap((at) => (Array.isArray(at) ? at : []));
+    const nodes = [...new Set<string>(wanted)].filter((node) => node !== from);
     const routed = nodes.map(async (node) => {
-      const there =
-        users === 'all' ? [] : users.filter((_, index) => (whereabouts[index] ?? '').includes(node));
+      const there = named?.filter((_, index) => (whereabouts[index] ?? '').includes(node)) ?? [];
       const addressees =
-        users === 'all' ? '"all":true' : `"users":[${there.map((u) => `[${u},0]`).join(',')}]`;
-      const heard = await tell(node, `"id":"${id}",${addressees},${fields}`);
-      return { node, heard, users: there.length };
+        named === undefined ? '"all":true,' : `"users":[${there.map((u) => `[${u},0]`).join(',')}],`;
+      const whom = users === 'groups' ? '' : addressees;
+      const heard = await tell(node, `"id":"${id}",${whom}${fields}`);
+      return { node, heard, users: named === undefined ? this.held : there.length };
     });
     return { nodes: await Promise.all(routed), whereabouts };
   }

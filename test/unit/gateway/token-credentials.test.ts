@@ -37,6 +37,7 @@ function room(config: Partial<CredentialsOptions['config']> = {}, fetcher?: type
       jwtAudience: undefined,
       apiKeys: [],
       language: 'en',
+      maxGroupsPerUser: 50,
       ...config,
     },
     clock,
@@ -49,6 +50,34 @@ function room(config: Partial<CredentialsOptions['config']> = {}, fetcher?: type
   };
   return { credentials, clock, verify, seconds: Math.floor(clock.now() / 1000) };
 }
+
+describe('[GR1] the groups of a token', () => {
+  const groupsOf = async (groups: unknown, config = {}): Promise<unknown> => {
+    const result = await room(config).credentials.verifyUser(hs256({ sub: '7', groups }));
+    return result.ok ? (result.value.groups ?? '') : result.error;
+  };
+
+  test.each([
+    [undefined, ''],
+    [null, ''],
+    [[], ''],
+    [['b', 'a', 'b'], 'a;b'],
+    [['x'.repeat(64)], 'x'.repeat(64)],
+    ['a', 'invalid-groups'],
+    [{ a: 1 }, 'invalid-groups'],
+    [['a', 7], 'invalid-groups'],
+    [['a b'], 'invalid-groups'],
+    [[''], 'invalid-groups'],
+    [['x'.repeat(65)], 'invalid-groups'],
+  ])('%j are %j', async (groups, expected) => {
+    expect(await groupsOf(groups)).toBe(expected);
+  });
+
+  test('are as many as a user may have at most, each counted once', async () => {
+    expect(await groupsOf(['a', 'b', 'a'], { maxGroupsPerUser: 2 })).toBe('a;b');
+    expect(await groupsOf(['a', 'b', 'c'], { maxGroupsPerUser: 2 })).toBe('invalid-groups');
+  });
+});
 
 describe('the user of a token', () => {
   test.each([

@@ -155,6 +155,7 @@ describe('documentation', () => {
     expect(body['openapi']).toBe('3.1.0');
     expect(Object.keys(paths).sort()).toEqual([
       '/api/drain',
+      '/api/groups/{group}',
       '/api/messages',
       '/api/nodes',
       '/api/online/events',

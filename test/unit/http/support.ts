@@ -114,6 +114,14 @@ export class MemoryPresence implements Presence {
     return user === undefined && this.sqlDown ? err('settlement-unavailable') : ok(user);
   }
 
+  changeGroup(): Promise<never> {
+    throw new Error('groups are tested on a running gateway');
+  }
+
+  group(): Promise<never> {
+    throw new Error('groups are tested on a running gateway');
+  }
+
   async read(userIds: readonly number[]): ReturnType<Presence['read']> {
     if (this.unreachable) throw new Error('store unreachable');
     return userIds.map((userId) => this.users.get(userId));
@@ -184,6 +192,7 @@ const baseConfig: Config = {
   pushRatePerUser: 0,
   sessionPolicy: 'replace',
   maxConnectionsPerUser: 5,
+  maxGroupsPerUser: 50,
   maxConnections: 1000,
   maxConnectionsPerIp: 0,
   maxMessageBytes: 65_536,
@@ -239,7 +248,7 @@ export function createHarness(config: Partial<Config> = {}, deps: Partial<HttpDe
   const router: Router = {
     async push(request) {
       pushed.push(request);
-      if ('all' in request.to) return { counts: { written: 2 } };
+      if ('all' in request.to || 'groups' in request.to) return { counts: { written: 2 } };
       const userIds = 'userId' in request.to ? [request.to.userId] : request.to.userIds;
       const results = userIds.map((userId) => ({ userId, status: 'written' as const, connections: 1 }));
       return { results, counts: { written: results.length } };

@@ -11,6 +11,7 @@ describe('[PR12] the timeline of one user', () => {
     const rules = {
       policy: 'replace',
       maxConnectionsPerUser: 3,
+      maxGroupsPerUser: 3,
       lastSeenTtlMs: 86_400_000,
       responsiveLeftMs: 0,
     } as const;

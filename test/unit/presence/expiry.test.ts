@@ -9,7 +9,13 @@ const HOUR_MS = 3_600_000;
 const START = 1_000_000;
 
 function begin(lastSeenTtlMs: number) {
-  const rules = { policy: 'replace', maxConnectionsPerUser: 3, responsiveLeftMs: 0, lastSeenTtlMs } as const;
+  const rules = {
+    policy: 'replace',
+    maxConnectionsPerUser: 3,
+    maxGroupsPerUser: 3,
+    responsiveLeftMs: 0,
+    lastSeenTtlMs,
+  } as const;
   const world = new PresenceWorld(rules, () => undefined);
   const scene = {
     world,

@@ -3,6 +3,8 @@ import type {
   ClaimAnswer,
   EndAnswer,
   EndRequest,
+  GroupAnswer,
+  GroupChange,
   Loss,
   PresenceStore,
   RenewAnswer,
@@ -11,7 +13,9 @@ import type {
 import type { Duty } from '../../../src/protocol/periods.ts';
 
 type Row = { readonly userId: number; readonly period: number };
-type Call = 'renew' | 'claim' | 'record' | 'withdraw' | 'end' | 'reap' | 'read' | 'knows';
+type Call =
+  | ('renew' | 'claim' | 'record' | 'withdraw' | 'end' | 'reap' | 'read' | 'knows')
+  | ('changeGroup' | 'groupPage');
 
 /** A presence store behind a network that may fail, and that may be made to answer something else. */
 export class FragileStore implements PresenceStore {
@@ -82,6 +86,12 @@ export class FragileStore implements PresenceStore {
       }
       return answers;
     });
+  }
+  changeGroup(change: GroupChange): Promise<readonly GroupAnswer[]> {
+    return this.#call('changeGroup', () => this.#inner.changeGroup(change));
+  }
+  groupPage(page: Parameters<PresenceStore['groupPage']>[0]): ReturnType<PresenceStore['groupPage']> {
+    return this.#call('groupPage', () => this.#inner.groupPage(page));
   }
   unstated(rev: number): Promise<readonly number[]> {
     return this.#inner.unstated(rev);

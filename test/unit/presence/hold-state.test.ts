@@ -38,7 +38,7 @@ function at(ms: number): Proof {
 }
 
 function admitted(id: string, rev: number, ms = 0): HeldSocket {
-  return { kind: 'admitted', connectionId: id, epoch: rev * 10, rev, admitted: at(ms) };
+  return { kind: 'admitted', connectionId: id, epoch: rev * 10, rev, groups: '', admitted: at(ms) };
 }
 
 function connection(ms: number): HeldConnection {

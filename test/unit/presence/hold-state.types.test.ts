@@ -11,7 +11,7 @@ import {
 } from '../../../src/presence/node/hold-state.ts';
 
 const socket: AdmittedSocket = {
-  ...{ kind: 'admitted', connectionId: 'a', epoch: 1, rev: 1 },
+  ...{ kind: 'admitted', connectionId: 'a', epoch: 1, rev: 1, groups: '' },
   admitted: NO_PROOF,
 };
 const inDoubt: InDoubt = { kind: 'in-doubt', lostRev: 0, linger: { proof: NO_PROOF, rev: 0 } };

@@ -62,7 +62,7 @@ export async function openRoom(options: RoomOptions = {}): Promise<Room> {
   const time = new ObservedTime(clock);
   const sessionPolicy = options.sessionPolicy ?? 'replace';
   const memory = new MemoryPresenceStore({
-    ...{ clock, time, node: NODE, policy: sessionPolicy, maxConnectionsPerUser: 3 },
+    ...{ clock, time, node: NODE, policy: sessionPolicy, maxConnectionsPerUser: 3, maxGroupsPerUser: 3 },
     responsiveLeftMs: 6000,
     lastSeenTtlMs: options.lastSeenTtlMs ?? 86_400_000,
     feedLength: 1000,

@@ -1,7 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { toDuty } from '../../../src/presence/store/redis/duties.ts';
-import { parseClaimAnswer, parseUserRecord } from '../../../src/presence/store/redis/replies.ts';
-import { decoder, encoder, textDecoder } from '../../../src/presence/store/redis/wire.ts';
+import {
+  parseClaimAnswer,
+  parseGroupAnswer,
+  parseUserRecord,
+} from '../../../src/presence/store/redis/replies.ts';
+import { CLAIM, decoder, encoder, type Named, textDecoder } from '../../../src/presence/store/redis/wire.ts';
 import { wireHeader } from '../../../src/presence/store/redis/wire-header.ts';
 
 const LIST = { userId: 'id', restMs: 'signed', count: 'number', reason: 'text', note: 'words' } as const;
@@ -69,12 +73,33 @@ describe('texts in Redis', () => {
     expect(parseClaimAnswer('joined,100,102,101,90')).toEqual({ ...opened, kind: 'joined' });
   });
 
+  it('[GR1] a node hears the groups that it does not know, and nothing where it knows them', () => {
+    expect(parseClaimAnswer('joined,100,102,101,,7;a;b')).toMatchObject({ kind: 'joined', groups: '7;a;b' });
+    expect(parseClaimAnswer('opened,100,102,101,,0')).toMatchObject({ kind: 'opened', groups: '0' });
+    expect(parseClaimAnswer('held,7;a')).toEqual({ kind: 'held', groups: '7;a' });
+    expect(parseClaimAnswer('held')).toEqual({ kind: 'held' });
+    expect(() => parseGroupAnswer('gone')).toThrow('groups.lua answered "gone"');
+  });
+
+  it('a claim of a user without groups is as long as it was', () => {
+    const values = Object.entries(CLAIM).map(([name, kind]) => [
+      name,
+      /^(text|words|optional)$/.test(kind) ? '' : 7,
+    ]);
+    const claim = Object.fromEntries(values) as Named<typeof CLAIM>;
+    const width = Object.keys(CLAIM).length;
+    expect(encoder(CLAIM)(claim)).toHaveLength(width - 2);
+    expect(encoder(CLAIM)({ ...claim, tokenGroups: 'a' })).toHaveLength(width - 1);
+    expect(encoder(CLAIM)({ ...claim, serviceGroups: '5' }).slice(-2)).toEqual(['', '5']);
+    expect(decoder(CLAIM)(encoder(CLAIM)(claim))).toEqual(claim);
+  });
+
   it('an ended period with a field too few is refused', () => {
     expect(() => parseClaimAnswer('ended,7,100,102,101,109')).toThrow('an ended period has all its fields');
   });
 
   it('[PR11] a hold is read and written in the order of the holds that older programs left', () => {
-    const fields = 'rev, sockets, epoch, socket_until, http_until, proof, till, mark, answer';
+    const fields = 'rev, sockets, epoch, socket_until, http_until, proof, till, mark, answer, token_groups';
     const numbers = 'num(v.rev), num(v.sockets), v.epoch, num(v.socket_until), num(v.http_until)';
     expect(wireHeader()).toContain(`  local ${fields} = string.match(text, '^(%-?%d+)|(%d+)|`);
     expect(wireHeader()).toContain(`{ ${numbers}, num(v.proof), num(v.till), v.mark, v.answer }, '|')`);

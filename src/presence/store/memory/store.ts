@@ -3,6 +3,7 @@ import type { Clock } from '../../../lib/clock.ts';
 import type { Duty, PendingDuties, PeriodRow } from '../../../protocol/periods.ts';
 import type { PresenceChange, StoredChange } from '../../api.ts';
 import { PresenceWorld } from '../../rules/claims.ts';
+import { groupsOf } from '../../rules/groups.ts';
 import { isOnline, type Moment, newHold, newRecord, type RecordState } from '../../rules/record.ts';
 import type { WorldRules } from '../../rules/session-policy.ts';
 import { visibleRecord } from '../../rules/view.ts';
@@ -11,6 +12,9 @@ import type {
   ClaimAnswer,
   EndAnswer,
   EndRequest,
+  GroupAnswer,
+  GroupChange,
+  GroupPage,
   PresenceStore,
   ReapAnswer,
   RenewAnswer,
@@ -156,6 +160,26 @@ export class MemoryPresenceStore implements PresenceStore {
       userIds,
       cursor: online.length > page.limit && last !== undefined ? String(last) : undefined,
     });
+  }
+
+  changeGroup(change: GroupChange): Promise<readonly GroupAnswer[]> {
+    return Promise.resolve(this.#world.changeGroup(change, this.#moment()));
+  }
+
+  groupPage(page: {
+    readonly group: string;
+    readonly limit: number;
+    readonly cursor: string | undefined;
+  }): Promise<GroupPage> {
+    const after = page.cursor === undefined ? -1 : Number(page.cursor);
+    const members: number[] = [];
+    for (const record of this.#world.records.values())
+      if (groupsOf(record).has(page.group)) members.push(record.userId);
+    const left = members.filter((userId) => userId > after).sort((one, other) => one - other);
+    const userIds = left.slice(0, page.limit);
+    const last = userIds.at(-1);
+    const cursor = left.length > page.limit && last !== undefined ? String(last) : undefined;
+    return Promise.resolve({ online: members.length, userIds, cursor });
   }
 
   feed(page: {

@@ -19,7 +19,7 @@ export class RedisPost implements Post {
   async route(parcels: readonly Parcel[]): Promise<readonly Routed[]> {
     const args = parcels.flatMap(({ id, users, fields }) => [
       id,
-      users === 'all' ? '*' : users.join(','),
+      users === 'all' ? '*' : users === 'groups' ? '#' : users.join(','),
       fields,
     ]);
     const replies = (await this.#run('route', args)) as (readonly (string | number)[])[];

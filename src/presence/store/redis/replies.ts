@@ -4,17 +4,19 @@ import type { LogoutReason } from '../../../protocol/reasons.ts';
 import type {
   ClaimAnswer,
   EndAnswer,
+  GroupAnswer,
   Loss,
   LostByNodes,
   ReapAnswer,
   RenewAnswer,
   UserRecord,
 } from '../port.ts';
-import { ACCEPTED, ANSWERED, decoder, ENDED, LAST, textDecoder, USER } from './wire.ts';
+import { ACCEPTED, ANSWERED, decoder, ENDED, GROUP_STEP, LAST, textDecoder, USER } from './wire.ts';
 
 const decodeAccepted = decoder(ACCEPTED);
 const decodeEnded = decoder(ENDED);
 const decodeUser = decoder(USER);
+const decodeGroupStep = decoder(GROUP_STEP);
 const decodeLast = textDecoder(LAST);
 
 /** What `read.lua` answers of one user. */
@@ -65,12 +67,17 @@ export function parseClaimAnswer(text: string): ClaimAnswer {
   const [kind = '', ...fields] = text.split(ANSWERED);
   switch (kind) {
     case 'opened': {
-      const { unsettled, ...opened } = decodeAccepted(fields);
-      return { kind, ...opened, unsettled: unsettled === '' ? undefined : Number(unsettled) };
+      const { unsettled, groups, ...opened } = decodeAccepted(fields);
+      return {
+        kind,
+        ...opened,
+        unsettled: unsettled === '' ? undefined : Number(unsettled),
+        ...groupsIn(groups),
+      };
     }
     case 'joined': {
-      const { period, epoch, loginTime } = decodeAccepted(fields);
-      return { kind, period, epoch, loginTime };
+      const { period, epoch, loginTime, groups } = decodeAccepted(fields);
+      return { kind, period, epoch, loginTime, ...groupsIn(groups) };
     }
     case 'ended':
       return { kind, end: parseEndedPeriod(fields) };
@@ -79,6 +86,7 @@ export function parseClaimAnswer(text: string): ClaimAnswer {
     case 'session-flapping':
       return { kind: 'refused', code: kind };
     case 'held':
+      return { kind, ...groupsIn(fields[0] ?? '') };
     case 'released':
     case 'not-online':
     case 'gone':
@@ -105,6 +113,26 @@ export function parseEndAnswer(text: string): EndAnswer {
       return { kind };
     default:
       throw new Error(`end.lua answered ${JSON.stringify(text.slice(0, 100))}`);
+  }
+}
+
+function groupsIn(groups: string): { readonly groups?: string } {
+  return groups === '' ? {} : { groups };
+}
+
+export function parseGroupAnswer(text: string): GroupAnswer {
+  const [kind = '', ...fields] = text.split(ANSWERED);
+  switch (kind) {
+    case 'member':
+    case 'removed':
+      return fields.length === 0 ? { kind } : { kind, step: decodeGroupStep(fields) };
+    case 'offline':
+    case 'full':
+    case 'young':
+    case 'no-lease':
+      return { kind };
+    default:
+      throw new Error(`groups.lua answered ${JSON.stringify(text.slice(0, 100))}`);
   }
 }
 

@@ -9,6 +9,7 @@ export const SCRIPT_NAMES = [
   'withdraw',
   'unstated',
   'end',
+  'groups',
   'reap',
   'read',
   'knows',

@@ -6,6 +6,9 @@ import {
   type ClaimAnswer,
   type EndAnswer,
   type EndRequest,
+  type GroupAnswer,
+  type GroupChange,
+  type GroupPage,
   type LostByNodes,
   MAX_BATCH,
   type PresenceStore,
@@ -21,6 +24,7 @@ import { RedisPost } from './post.ts';
 import {
   parseClaimAnswer,
   parseEndAnswer,
+  parseGroupAnswer,
   parseLost,
   parseReapAnswer,
   parseRenewAnswer,
@@ -170,10 +174,37 @@ export class RedisPresenceStore implements PresenceStore {
     readonly limit: number;
     readonly cursor: string | undefined;
   }): Promise<{ readonly userIds: readonly number[]; readonly cursor: string | undefined }> {
+    return this.#page('lingxi:online', page);
+  }
+
+  async changeGroup({ group, add, remove }: GroupChange): Promise<readonly GroupAnswer[]> {
+    const args = [group, this.#options.maxGroupsPerUser, add.join(','), remove.join(',')];
+    return ((await this.#run('groups', args)) as string[]).map(parseGroupAnswer);
+  }
+
+  async groupPage(page: {
+    readonly group: string;
+    readonly limit: number;
+    readonly cursor: string | undefined;
+  }): Promise<GroupPage> {
+    const { client } = this.#link;
+    const key = `lingxi:g:${page.group}`;
+    const [online, { userIds, cursor }] = await Promise.all([
+      this.#link.guarded(client.zcard(this.#options.prefix + key)),
+      this.#page(key, page),
+    ]);
+    return { online, userIds, cursor };
+  }
+
+  /** Some members of a set of users, in the order of their ids. */
+  async #page(
+    key: string,
+    page: { readonly limit: number; readonly cursor: string | undefined },
+  ): Promise<{ readonly userIds: readonly number[]; readonly cursor: string | undefined }> {
+    const { client } = this.#link;
     const from = page.cursor === undefined ? '-inf' : `(${page.cursor}`;
-    const key = `${this.#options.prefix}lingxi:online`;
     const ids = await this.#link.guarded(
-      this.#link.client.zrangebyscore(key, from, '+inf', 'LIMIT', 0, page.limit),
+      client.zrangebyscore(this.#options.prefix + key, from, '+inf', 'LIMIT', 0, page.limit),
     );
     return { userIds: ids.map(Number), cursor: ids.length === page.limit ? ids.at(-1) : undefined };
   }

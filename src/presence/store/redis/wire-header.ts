@@ -5,6 +5,7 @@ import {
   DUTY,
   END_REQUEST,
   ENDED,
+  GROUP_STEP,
   HOLD,
   type Kind,
   LAST,
@@ -19,6 +20,7 @@ const PATTERNS: Readonly<Record<Kind, string>> = {
   id: '(%d+)',
   text: '([^|]*)',
   words: '([^|]*)',
+  optional: '([^|]*)',
 };
 
 /**
@@ -41,13 +43,14 @@ export function wireHeader(): string {
     positions('DUTY', DUTY),
     formatText('format_accepted', ACCEPTED, ANSWERED),
     formatText('format_ended', ENDED, ANSWERED),
+    formatText('format_group_step', GROUP_STEP, ANSWERED),
     makeArray('user_reply', USER),
     '',
   ].join('\n');
 }
 
 function readArray(name: string, list: Layout): string {
-  return `local function ${name}(f) return { ${each(list, (field, _, at) => `${field} = f[${at}]`)} } end`;
+  return `local function ${name}(f) return { ${each(list, (field, kind, at) => `${field} = f[${at}]${kind === 'optional' ? " or ''" : ''}`)} } end`;
 }
 
 function readArguments(name: string, list: Layout): string {
@@ -58,18 +61,30 @@ function readArguments(name: string, list: Layout): string {
 /** Answers nil where the text is no such list. */
 function parseText(name: string, list: Layout): string {
   const names = luaNames(list);
-  const pattern = Object.values(list).map((kind) => PATTERNS[kind]);
+  const pattern = Object.values(list)
+    .map((kind, at) => `${at === 0 ? '' : STORED}${kind === 'optional' ? '?' : ''}${PATTERNS[kind]}`)
+    .join('');
   return [
     `local function ${name}(text)`,
-    `  local ${names.join(', ')} = string.match(text, '^${pattern.join(STORED)}')`,
+    `  local ${names.join(', ')} = string.match(text, '^${pattern}')`,
     `  return ${names[0]} and { ${each(list, (field, kind) => `${field} = ${converted(kind, field)}`)} }`,
     'end',
   ].join('\n');
 }
 
 function formatText(name: string, list: Layout, separator: string): string {
-  const values = each(list, (field, kind) => (isNumber(kind) ? `num(v.${field})` : `v.${field}`));
-  return `local function ${name}(v) return table.concat({ ${values} }, '${separator}') end`;
+  const always = Object.fromEntries(Object.entries(list).filter(([, kind]) => kind !== 'optional'));
+  const values = each(always, (field, kind) => (isNumber(kind) ? `num(v.${field})` : `v.${field}`));
+  const text = `table.concat({ ${values} }, '${separator}')`;
+  const last = luaNames(list).at(-1);
+  if (Object.keys(always).length === Object.keys(list).length)
+    return `local function ${name}(v) return ${text} end`;
+  return [
+    `local function ${name}(v)`,
+    `  local text = ${text}`,
+    `  return v.${last} ~= '' and text .. '${separator}' .. v.${last} or text`,
+    'end',
+  ].join('\n');
 }
 
 function makeArray(name: string, list: Layout): string {

@@ -1,5 +1,5 @@
 import type { Duty, EndedPeriod } from '../../../protocol/periods.ts';
-import type { Claim, EndRequest } from '../port.ts';
+import type { Claim, EndRequest, GroupStep } from '../port.ts';
 
 /*
  * The lists of fields that TypeScript and the scripts exchange, in the order in which they are written. Nothing else
@@ -11,13 +11,14 @@ import type { Claim, EndRequest } from '../port.ts';
 /**
  * - `number`: from 0. `signed`: may be less.
  * - `id`: a number that Lua keeps as text, because it would write a long one short.
+ * - `optional`: a text that is left out where empty; only at the end of a list.
  * - `text`: holds no separator. `words`: what a person wrote; only in lists that are no text.
  */
-export type Kind = 'number' | 'signed' | 'id' | 'text' | 'words';
+export type Kind = 'number' | 'signed' | 'id' | 'text' | 'words' | 'optional';
 export type Layout = Readonly<Record<string, Kind>>;
 /** The values of a list, by name. */
 export type Named<List extends Layout> = {
-  readonly [Name in keyof List]: List[Name] extends 'text' | 'words' ? string : number;
+  readonly [Name in keyof List]: List[Name] extends 'text' | 'words' | 'optional' ? string : number;
 };
 
 /** What `claim.lua` takes for each user: a JSON array. */
@@ -39,6 +40,8 @@ export const CLAIM = {
   ip: 'words',
   cause: 'text',
   proofMark: 'text',
+  tokenGroups: 'optional',
+  serviceGroups: 'optional',
 } as const satisfies Record<keyof Claim, Kind>;
 
 /** What `claim.lua` says after `opened` or `joined`. No `unsettled`: an empty text. */
@@ -47,7 +50,15 @@ export const ACCEPTED = {
   epoch: 'number',
   loginTime: 'number',
   unsettled: 'text',
+  groups: 'optional',
 } as const;
+
+/** What `groups.lua` says after a change. */
+export const GROUP_STEP = {
+  period: 'number',
+  before: 'number',
+  version: 'number',
+} as const satisfies Record<keyof GroupStep, Kind>;
 
 /** What `end.lua` takes for each user, as arguments. */
 export const END_REQUEST = {
@@ -96,6 +107,7 @@ export const HOLD = {
   till: 'number',
   mark: 'text',
   answer: 'text',
+  tokenGroups: 'optional',
 } as const;
 
 /** The newest ended period in a user's record. */
@@ -128,7 +140,17 @@ const LONE_SURROGATES = /\p{Surrogate}/gu;
 /** Writes values in the order of a list. */
 export function encoder<List extends Layout>(list: List): (values: Named<List>) => (string | number)[] {
   const fields = Object.entries(list);
-  return (values) => fields.map(([name, kind]) => encode(kind, values[name] as string | number));
+  const always = fields.filter(([, kind]) => kind !== 'optional').length;
+  return (values) => {
+    let { length } = fields;
+    while (length > always && values[fields[length - 1]?.[0] ?? ''] === '') length -= 1;
+    const encoded: (string | number)[] = [];
+    for (let at = 0; at < length; at += 1) {
+      const [name, kind] = fields[at] as (typeof fields)[number];
+      encoded.push(encode(kind, values[name] as string | number));
+    }
+    return encoded;
+  };
 }
 
 /** Reads values in the order of a list. A missing number is NaN, a missing text empty. */
@@ -165,6 +187,7 @@ function encode(kind: Kind, value: string | number): string | number {
     case 'number':
     case 'signed':
     case 'text':
+    case 'optional':
       return value;
   }
 }
@@ -174,7 +197,7 @@ function decodeNumber(value: string | number | undefined): number {
 }
 
 function isText(kind: Kind): boolean {
-  return kind === 'text' || kind === 'words';
+  return kind === 'text' || kind === 'words' || kind === 'optional';
 }
 
 /** Half of a surrogate pair has no JSON form that Redis takes: it is replaced, as an encoder to UTF-8 does. */

@@ -26,6 +26,8 @@ local function apply(h, c)
   h.sockets = c.sockets
   h.socket_until = deadline(c.socket_ms)
   h.http_until = deadline(c.http_ms)
+  -- They last while a connection with the token lives (rule GR1).
+  h.token_groups = c.sockets > 0 and c.token_groups or ''
   -- A node that knows of no proof, as after a failover, takes nothing from what was known.
   if c.proof_mark == '' then
     h.proof, h.till, h.mark = h.proof or 0, h.till or 0, h.mark or ''
@@ -59,6 +61,7 @@ local function take_over(r)
       change(r, 'replaced', 'newer-connection', wall, other)
       h.sockets = 0
       h.socket_until = 0
+      h.token_groups = ''
       if h.http_until <= observed then drop_hold(r, other) else keep_hold(r, other, h) end
     end
   end
@@ -73,10 +76,20 @@ local function is_taken(r, c)
   return false
 end
 
+local function version_of(groups) return tonumber(string.match(groups, '^%d+')) or 0 end
+
+-- What the node should hear: the groups that the service gave (0: none), where it knows another version; else empty.
+local function untold_groups(r, c)
+  local groups = r.f.sg or '0'
+  return version_of(groups) == version_of(c.service_groups) and '' or groups
+end
+
 -- The answer to a login. If an earlier answer was lost, or the login takes over an opening, it must write the row.
-local function accepted(r)
+local function accepted(r, c)
   local kind = r.recorded and 'joined' or 'opened'
-  return kind .. ',' .. format_accepted({ period = r.period, epoch = r.epoch, login_time = r.login, unsettled = newest_unsettled(r) })
+  return kind .. ',' .. format_accepted({
+    period = r.period, epoch = r.epoch, login_time = r.login, unsettled = newest_unsettled(r), groups = untold_groups(r, c),
+  })
 end
 
 local function join(r, c)
@@ -90,7 +103,7 @@ local function join(r, c)
   if not r.recorded then r.opened_at = observed end
   -- Whose sockets were taken over brings none of them by a proof of life.
   if is_taken(r, c) then c.sockets, c.socket_ms = 0, 0 end
-  return hold(r, c, accepted(r), epoch)
+  return hold(r, c, accepted(r, c), epoch)
 end
 
 local function refusal(r, c)
@@ -139,10 +152,11 @@ local function login(r, c)
   r.login = wall
   r.recorded = false
   r.opened_at = observed
+  forget_groups(r)
   r.till = 0
   r.proof = 0
   call('PERSIST', user_key(r.id))
-  return hold(r, c, accepted(r), c.mode == 'socket' and num(r.epoch) or '0')
+  return hold(r, c, accepted(r, c), c.mode == 'socket' and num(r.epoch) or '0')
 end
 
 local function restate(r, c)
@@ -158,12 +172,18 @@ local function restate(r, c)
   -- Two nodes with sockets, after a rollback: the higher epoch stays.
   if is_taken(r, c) then return 'gone' end
   if c.sockets > 0 and tonumber(c.epoch) >= r.epoch and policy ~= 'multi' then take_over(r) end
+  if r.period ~= c.period then forget_groups(r) end
+  -- The newest that any node knows, for Redis may have lost it (rule GR1).
+  if version_of(c.service_groups) > version_of(r.f.sg or '') then
+    r.f.sg = c.service_groups
+    call('HSET', user_key(r.id), 'sg', r.f.sg)
+  end
   r.period = c.period
   r.login = c.login_time
   r.epoch = math.max(r.epoch, tonumber(c.epoch), c.period)
   r.recorded = true
   call('PERSIST', user_key(r.id))
-  local answer = hold(r, c, accepted(r), c.epoch)
+  local answer = hold(r, c, accepted(r, c), c.epoch)
   show(r)
   return answer
 end
@@ -177,7 +197,9 @@ local function state(r, c, h)
   end
   if c.cause ~= '' then change(r, 'disconnected', c.cause, wall, node) end
   if is_holding(c) then
-    h.answer = 'held'
+    -- A node that has yet to restate what it knows must not unlearn it before.
+    local groups = unrestored and '' or untold_groups(r, c)
+    h.answer = groups == '' and 'held' or 'held,' .. groups
     call('HSET', user_key(r.id), 'h:' .. node, format_hold(h))
     -- What a foreign program took out of the node's users would be missed by the reaping.
     put(node_key(node), r.id)
@@ -193,7 +215,7 @@ local function state(r, c, h)
         mirror(r)
       end
     end
-    return 'held'
+    return h.answer
   end
   local ended = drop_or_end(r, node, 'timeout')
   return ended and ('ended,' .. ended) or 'released'
@@ -203,6 +225,7 @@ local has_losses = call('EXISTS', lost_key(node)) == 1
 
 local function take(c)
   local r = load(c.user_id)
+  if c.token_groups ~= '' or c.service_groups ~= '' then watch_groups(r) end
   local h = r.holds[node]
   if h and c.rev <= h.rev then return c.rev == h.rev and h.answer or 'stale' end
   local lost = has_losses and call('HGET', lost_key(node), c.user_id)

@@ -42,6 +42,13 @@ local function user_key(id) return prefix .. 'lingxi:u:' .. id end
 local function node_key(n) return prefix .. 'lingxi:n:' .. n end
 local function sent_key(n) return prefix .. 'lingxi:sent:' .. n end
 local function lost_key(n) return prefix .. 'lingxi:lost:' .. n end
+-- Sets that are sorted by user id, for readers of pages.
+local sorted = { [ONLINE] = true }
+local function group_key(name)
+  local key = prefix .. 'lingxi:g:' .. name
+  sorted[key] = true
+  return key
+end
 local function timeline_key(id) return prefix .. 'lingxi:t:' .. id end
 local function mirror_key(id) return prefix .. 'player:online:' .. id end
 
@@ -92,10 +99,53 @@ local function take_out(key, id)
   members[key] = members[key] or {}
   members[key][id] = false
 end
+
+-- Groups of a user who is online: those of the service, and those of the tokens of connections. Rule GR1.
+local function groups_text(r)
+  if r.held == 0 or not r.recorded then return '' end
+  local text = r.f.sg and string.match(r.f.sg, ';.*$') or ''
+  for _, h in pairs(r.holds) do
+    if h.token_groups ~= '' then text = text .. ';' .. h.token_groups end
+  end
+  return text
+end
+local function groups_in(text)
+  local names, count = {}, 0
+  for name in string.gmatch(text, '[^;]+') do
+    if not names[name] then count = count + 1 end
+    names[name] = true
+  end
+  return names, count
+end
+
+-- Records whose groups this script may change. What that does to the sets of the groups, it does at its end.
+local watched = {}
+local function watch_groups(r)
+  if r.shown_in then return end
+  r.shown_in = groups_text(r)
+  watched[#watched + 1] = r
+end
+local function settle_groups()
+  for _, r in ipairs(watched) do
+    local before, after = r.shown_in, groups_text(r)
+    if before ~= after then
+      local was, is = groups_in(before), groups_in(after)
+      for name in pairs(was) do
+        if not is[name] then take_out(group_key(name), r.id) end
+      end
+      for name in pairs(is) do
+        if not was[name] then put(group_key(name), r.id) end
+      end
+      r.shown_in = after
+    end
+  end
+end
+
 local function settle_members()
+  settle_groups()
   for key, ids in pairs(members) do
     local added, removed = {}, {}
-    local is_sorted = key == ONLINE
+    local is_sorted = sorted[key]
     for id, is_in in pairs(ids) do
       if not is_in then
         removed[#removed + 1] = id
@@ -167,7 +217,12 @@ local function are_periods(text)
   end
   return true
 end
-local CHECKS = { last = is_last, un = are_periods }
+-- version;name;name… of the groups that the service gave
+local function are_groups(text)
+  local version = string.match(text, '^(%d+)[%w_.:;-]*$')
+  return version and whole_number(version)
+end
+local CHECKS = { last = is_last, un = are_periods, sg = are_groups }
 
 local NUMBERS = { per = 'period', login = 'login', epoch = 'epoch', proof = 'proof', till = 'till', op = 'opened_at', block = 'block' }
 
@@ -189,6 +244,7 @@ local function load(id)
       if valid then
         r.holds[holder] = valid
         r.held = r.held + 1
+        if valid.token_groups ~= '' then r.has_groups = true end
       end
     else
       valid = not check or check(value)
@@ -200,6 +256,7 @@ local function load(id)
     end
   end
   r.recorded = r.f.rec == '1'
+  if r.f.sg or r.has_groups then watch_groups(r) end
   -- Whoever holds the user of a record that is no longer whole opens a new period; SQL settles the old one.
   if r.held > 0 and (r.period == 0 or r.login == 0) then
     for n in pairs(r.holds) do
@@ -216,6 +273,11 @@ local function load(id)
     end
   end
   return r
+end
+
+local function forget_groups(r)
+  if r.f.sg then call('HDEL', user_key(r.id), 'sg') end
+  r.f.sg = nil
 end
 
 -- Of the holds, and of those that are gone.
@@ -326,6 +388,7 @@ local function end_period(r, reason, logout, holder, note)
     call('PEXPIRE', key, last_seen_ttl)
   end
   r.recorded = false
+  forget_groups(r)
   local ended = {
     user_id = r.id, period = r.period, epoch = r.epoch, login_time = r.login, last_heartbeat = r.proof, logout_time = logout, reason = reason,
   }

@@ -1,0 +1,115 @@
+import type { ConnectionManager } from '../connection/connection-manager.ts';
+import { countDelivery } from '../connection/outgoing.ts';
+import {
+  countsOf,
+  type DeliveryCounts,
+  type DropReason,
+  type PushReport,
+  sumOf,
+  type ToGroups,
+} from '../protocol/delivery.ts';
+import type { LocalDelivery } from './local-delivery.ts';
+import type { GroupOutcome, RemoteDelivery, RemotePush } from './remote-delivery.ts';
+import type { Whereabouts } from './whereabouts.ts';
+
+/** Users of one look at presence. */
+const LOOK_UP_BATCH = 500;
+const NO_OTHER_NODE: GroupOutcome = { counts: {}, quiet: [], silent: 0 };
+
+/** A message to members of groups. */
+export interface GroupPush extends RemotePush {
+  readonly to: ToGroups;
+}
+
+interface GroupPushOptions {
+  readonly manager: ConnectionManager;
+  readonly delivery: LocalDelivery;
+  readonly presence: Pick<Whereabouts, 'onlineCount' | 'locate' | 'groupSize'>;
+  readonly remote?: Pick<RemoteDelivery, 'deliverToGroups'> | undefined;
+}
+
+/** Messages to members of groups: one frame for each node, which delivers to its own members once (rule GR2). */
+export class GroupPushes {
+  readonly #options: GroupPushOptions;
+
+  constructor(options: GroupPushOptions) {
+    this.#options = options;
+  }
+
+  /** Each node counts the members that it delivers to; this one also those that have no socket, and those of silent nodes. */
+  async push(request: GroupPush): Promise<PushReport> {
+    const { remote } = this.#options;
+    const { to } = request;
+    const handed = this.#begin(request);
+    const elsewhere = remote?.deliverToGroups(request, to) ?? NO_OTHER_NODE;
+    const [here, told] = await Promise.all([this.#finish(handed), elsewhere]);
+    const there = typeof told === 'string' ? NO_OTHER_NODE : told;
+    const delivered = sumOf(here, there.counts);
+    const located = sumOf(delivered, await this.#withoutSocket(new Set([...handed.quiet, ...there.quiet])));
+    return { counts: sumOf(located, await this.#unheard(to, told, located)) };
+  }
+
+  /** Delivers to the members of this node alone, for what every node hears. */
+  async pushHere(request: GroupPush): Promise<void> {
+    await this.#finish(this.#begin(request));
+  }
+
+  #begin(request: GroupPush): ReturnType<LocalDelivery['beginToGroups']> {
+    const { manager, delivery } = this.#options;
+    const { type, dataText, ack, key, priority, expiresAt } = request;
+    const message = manager.prepareText(type, dataText, { ack, key, priority, expiresAt });
+    return delivery.beginToGroups(message, request.to, request);
+  }
+
+  async #finish(handed: ReturnType<LocalDelivery['beginToGroups']>): Promise<DeliveryCounts> {
+    const deliveries = await handed.acknowledged(await handed.deliveries);
+    for (const delivery of deliveries) countDelivery(this.#options.manager.counters, delivery);
+    return countsOf(deliveries);
+  }
+
+  /** A member that one node holds without a socket may have sockets on another, which counts that member. */
+  async #withoutSocket(userIds: ReadonlySet<number>): Promise<DeliveryCounts> {
+    const { presence, manager } = this.#options;
+    const all = [...userIds];
+    const counts = { offline: 0, unknown: 0 };
+    for (let at = 0; at < all.length; at += LOOK_UP_BATCH) {
+      const batch = all.slice(at, at + LOOK_UP_BATCH);
+      const users = await presence.locate(batch).catch(() => undefined);
+      if (users === undefined) counts.unknown += batch.length;
+      for (const user of users ?? [])
+        if (user?.status === 'online' && user.sockets === 0) counts.offline += 1;
+    }
+    manager.counters.messages.offline += counts.offline;
+    manager.counters.messages.unknown += counts.unknown;
+    return withoutZeros(counts);
+  }
+
+  /** Members of whose node nothing was heard: as many as there may be at most. */
+  async #unheard(
+    to: ToGroups,
+    told: GroupOutcome | DropReason | 'unknown',
+    counted: DeliveryCounts,
+  ): Promise<DeliveryCounts> {
+    const { presence, manager } = this.#options;
+    const elsewhere = Math.max(0, presence.onlineCount() - manager.onlineCount());
+    const held = typeof told === 'string' ? elsewhere : told.silent;
+    if (held === 0) return {};
+    const rest = Object.values(counted).reduce((sum, number) => sum + number, 0);
+    const sizes = await Promise.all([...new Set(to.groups)].map((group) => presence.groupSize(group))).catch(
+      () => undefined,
+    );
+    const members = sizes?.reduce((sum, size) => sum + size, 0) ?? Number.POSITIVE_INFINITY;
+    const unheard = Math.min(held, Math.max(0, members - rest));
+    if (typeof told !== 'string' || told === 'unknown') {
+      manager.counters.messages.unknown += unheard;
+      return withoutZeros({ unknown: unheard });
+    }
+    manager.counters.messages.dropped += unheard;
+    manager.counters.dropped[told] += unheard;
+    return withoutZeros({ dropped: unheard });
+  }
+}
+
+function withoutZeros(counts: DeliveryCounts): DeliveryCounts {
+  return Object.fromEntries(Object.entries(counts).filter(([, number]) => number > 0));
+}

@@ -1,0 +1,91 @@
+import { sleep } from '../../lib/clock.ts';
+import { err, ok, type Result } from '../../lib/result.ts';
+import type { GroupRequest, GroupResult } from '../api.ts';
+import { steppedGroups } from '../rules/groups.ts';
+import { type GroupAnswer, type GroupChange, type GroupStep, MAX_BATCH } from '../store/port.ts';
+import type { Holds } from './holds.ts';
+import type { LeaseCheck } from './lease.ts';
+import type { PresenceOptions } from './options.ts';
+import type { Unstated } from './unstated.ts';
+
+/** How often a change is tried while the store restores. */
+const MAX_ATTEMPTS = 30;
+const RETRY_MS = 100;
+
+type GroupsOptions = Pick<PresenceOptions, 'clock' | 'store'>;
+
+interface GroupsParts {
+  readonly holds: Holds;
+  readonly unstated: Unstated;
+  readonly lease: LeaseCheck;
+}
+
+/** The service changed the groups of a user, from one version of them to the next. */
+export interface GroupNotice {
+  readonly userId: number;
+  readonly group: string;
+  readonly isAdded: boolean;
+  readonly step: GroupStep;
+}
+
+/** Groups of users: changes by the service, and what this node knows of the users that it holds (rules GR1 to GR3). */
+export class Groups {
+  readonly #options: GroupsOptions;
+  readonly #parts: GroupsParts;
+
+  constructor(options: GroupsOptions, parts: GroupsParts) {
+    this.#options = options;
+    this.#parts = parts;
+  }
+
+  async change({
+    group,
+    add,
+    remove,
+  }: GroupRequest): Promise<Result<readonly GroupResult[], 'presence-unavailable'>> {
+    const results: GroupResult[] = [];
+    for (const { userIds, isAdded } of [
+      { userIds: add, isAdded: true },
+      { userIds: remove, isAdded: false },
+    ]) {
+      for (let at = 0; at < userIds.length; at += MAX_BATCH) {
+        const batch = userIds.slice(at, at + MAX_BATCH);
+        const answers = await this.#ask({ group, add: isAdded ? batch : [], remove: isAdded ? [] : batch });
+        if (answers === undefined) return err('presence-unavailable');
+        batch.forEach((userId, index) => {
+          const answer = answers[index];
+          if (answer === undefined || answer.kind === 'young' || answer.kind === 'no-lease') return;
+          results.push({ userId, status: answer.kind });
+          if ('step' in answer && answer.step !== undefined)
+            this.hear({ userId, group, isAdded, step: answer.step });
+        });
+      }
+    }
+    return ok(results);
+  }
+
+  /** The service changed the groups of a user, here or on another node. A lost notice is made good by the next statement. */
+  hear({ userId, group, isAdded, step }: GroupNotice): void {
+    const { holds, unstated } = this.#parts;
+    const hold = holds.get(userId);
+    if (hold === undefined || hold.period !== step.period) return;
+    const groups = steppedGroups(hold.givenGroups, { group, isAdded, step });
+    if (groups === undefined) unstated.stateSoon(hold);
+    else hold.giveGroups(groups);
+  }
+
+  /** Undefined: the store did not take the change. */
+  async #ask(change: GroupChange): Promise<readonly GroupAnswer[] | undefined> {
+    const { store, clock } = this.#options;
+    const { lease } = this.#parts;
+    for (let attempt = 0; attempt < MAX_ATTEMPTS && lease.available; attempt += 1) {
+      const answers = await store.changeGroup(change).catch(() => undefined);
+      const isTaken = answers?.every(({ kind }) => kind !== 'young' && kind !== 'no-lease') === true;
+      if (isTaken) return answers;
+      lease.doubt();
+      if (answers === undefined) return undefined;
+      await sleep(clock, RETRY_MS);
+    }
+    return undefined;
+  }
+}

@@ -1,0 +1,135 @@
+import { groupsOf, versionOf } from '../../src/presence/rules/groups.ts';
+import { isOnline, type RecordState } from '../../src/presence/rules/record.ts';
+import type { Device } from './client.ts';
+import type { Scheduler } from './scheduler.ts';
+import type { SimulatedNode } from './simulated-node.ts';
+import type { SimulatedRedis } from './simulated-redis.ts';
+import { REPEATED_WITHIN_MS } from './troubles.ts';
+import type { Witness } from './witness.ts';
+
+/** A node that holds a user repeats its claim within this time, and hears then what has changed. */
+const HEARD_WITHIN_MS = 6000;
+/** Before a loss of Redis in which a node that is in trouble may not come to repeat what it knows. */
+const TROUBLE_MS = 5000;
+
+interface Known {
+  readonly period: number;
+  readonly version: number;
+  readonly text: string;
+  readonly at: number;
+  /** Nodes that knew it when Redis last lost its memory; undefined: it has lost nothing since. */
+  readonly knowers: readonly SimulatedNode[] | undefined;
+}
+
+interface GroupWorld {
+  readonly scheduler: Pick<Scheduler, 'now'>;
+  readonly redis: () => SimulatedRedis;
+  readonly witness: Witness;
+  readonly nodes: () => readonly SimulatedNode[];
+  readonly devices: readonly Device[];
+}
+
+/** Knows which groups the service gave, and holds what Redis and the nodes know against it (rule GR1). */
+export class GroupWitness {
+  readonly #world: GroupWorld;
+  /** The newest groups by the service that Redis took, by user. */
+  readonly #given = new Map<number, Known>();
+
+  constructor(world: GroupWorld) {
+    this.#world = world;
+  }
+
+  /** Redis took a change. */
+  changed(userId: number): void {
+    const record = this.#world.redis().world.records.get(userId);
+    if (record !== undefined) this.#given.set(userId, this.#knownOf(record));
+  }
+
+  /** Redis is about to lose everything, or what is newer than a snapshot. */
+  forgot(): void {
+    const nodes = this.#world.nodes().filter(({ isUp }) => isUp);
+    for (const [userId, known] of this.#given) {
+      const knowers = nodes.filter(
+        ({ tracker }) =>
+          tracker.periodHere(userId) === known.period &&
+          versionOf(tracker.groupsHere(userId)) >= known.version,
+      );
+      this.#given.set(userId, { ...known, knowers });
+    }
+  }
+
+  /** What must hold at every moment: Redis has what it took, or what a node could give back. */
+  check(): void {
+    for (const record of this.#world.redis().world.records.values()) {
+      const known = this.#given.get(record.userId);
+      if (!isOnline(record) || known?.period !== record.period) this.#checkNew(record);
+      else if (versionOf(record.groups) < known.version) this.#judgeLoss(record, known);
+      else if (versionOf(record.groups) > known.version)
+        this.#given.set(record.userId, this.#knownOf(record));
+      else if (record.groups !== known.text) this.#violated(record, `has ${record.groups} for ${known.text}`);
+    }
+  }
+
+  /** After a calm time each node knows the groups of those who play there, and Redis the groups of their tokens. */
+  checkCalm(): void {
+    const { devices, redis, witness, scheduler } = this.#world;
+    for (const { userId, socket, groups } of devices) {
+      const record = redis().world.records.get(userId);
+      if (socket?.isOpen !== true || !socket.pings || socket.connection?.isOpen !== true || !isOnline(record))
+        continue;
+      const { node } = socket;
+      for (const name of groups === '' ? [] : groups.split(';'))
+        if (!groupsOf(record).has(name))
+          this.#violated(record, `plays by a token of ${name} and is no member`);
+      const known = this.#given.get(userId);
+      const isFresh = known !== undefined && scheduler.now - known.at < HEARD_WITHIN_MS;
+      const isDisturbed =
+        scheduler.now - Math.max(witness.lostMemoryAt, node.troubledUntil) < HEARD_WITHIN_MS;
+      if (isFresh || isDisturbed || !record.holds.has(node.name)) continue;
+      const here = node.tracker.groupsHere(userId);
+      if (here !== record.groups)
+        this.#violated(record, `has ${record.groups}, and ${node.name} knows ${here}`);
+    }
+    for (const record of redis().world.records.values())
+      for (const [node, { sockets, tokenGroups }] of record.holds)
+        if (sockets === 0 && tokenGroups !== '')
+          this.#violated(record, `has ${tokenGroups} by a token without a socket on ${node}`);
+  }
+
+  /** A period without a change has no groups. What came back with an older memory may have had some. */
+  #checkNew(record: RecordState): void {
+    const { groups } = record;
+    if (groups === '') return;
+    const isOn: boolean = isOnline(record);
+    if (!isOn) this.#violated(record, `is offline and has ${groups}`);
+    else if (this.#world.witness.lostMemoryAt < 0)
+      this.#violated(record, `has ${groups} of no change in this period`);
+  }
+
+  #judgeLoss(record: RecordState, known: Known): void {
+    const { witness, scheduler } = this.#world;
+    const { now } = scheduler;
+    const lost = witness.lostMemoryAt;
+    if (known.knowers !== undefined && now < witness.returnedAt + REPEATED_WITHIN_MS) return;
+    const mayRestore = (node: SimulatedNode): boolean =>
+      node.isUp &&
+      ![node.troubles, node.frozen, node.badLine, witness.redisTroubles].some((spells) =>
+        spells === witness.redisTroubles
+          ? spells.touches(witness.returnedAt + 1, now)
+          : spells.touches(lost - TROUBLE_MS, now),
+      ) &&
+      node.tracker.periodHere(record.userId) === known.period;
+    if (known.knowers === undefined || known.knowers.some(mayRestore))
+      this.#violated(record, `has ${record.groups} and had ${known.text}`);
+    // Nobody who lives knew it, or could say it in time.
+    this.#given.set(record.userId, this.#knownOf(record));
+  }
+
+  #knownOf({ period, groups: text }: RecordState): Known {
+    return { period, version: versionOf(text), text, at: this.#world.scheduler.now, knowers: undefined };
+  }
+
+  #violated({ userId, period }: RecordState, what: string): void {
+    this.#world.witness.violated(`[GR1] ${userId}:${period} ${what}`);
+  }
+}
