@@ -16,6 +16,16 @@ interface Side {
   readonly router: PushRouter;
 }
 
+async function push(
+  { router, library }: Side,
+  request: Partial<PushRequest> & Pick<PushRequest, 'to'>,
+  forMs = 10_000,
+): Promise<PushReport> {
+  const report = router.push({ type: 'news', dataText: '1', ...request });
+  await library.clock.advanceAsync(forMs, 50);
+  return report;
+}
+
 describe('[DL6] messages between nodes', () => {
   let bus: Switchboard;
   let clock: FakeClock;
@@ -73,16 +83,6 @@ describe('[DL6] messages between nodes', () => {
       remote: new RemoteDelivery(ways),
     });
     return { library, router };
-  }
-
-  async function push(
-    { router, library }: Side,
-    request: Partial<PushRequest> & Pick<PushRequest, 'to'>,
-    forMs = 10_000,
-  ): Promise<PushReport> {
-    const report = router.push({ type: 'news', dataText: '1', ...request });
-    await library.clock.advanceAsync(forMs, 50);
-    return report;
   }
 
   it('are written by the node that holds the user, and counted by the sender alone', async () => {
