@@ -16,9 +16,11 @@ import { bunRuntime } from './gateway/bun-types.ts';
 import { allowedConnections, descriptorLimit } from './gateway/descriptor-limit.ts';
 import { type DescriptorWatch, watchDescriptors } from './gateway/descriptor-watch.ts';
 import { type GatewayServer, ListenError, shownHost } from './gateway/gateway-server.ts';
+import { InBandRefusals } from './gateway/in-band-refusals.ts';
 import { preferredLanguage } from './gateway/language.ts';
 import { createNodeServer } from './gateway/node-server.ts';
 import { createOriginCheck } from './gateway/origin.ts';
+import type { Revocation } from './gateway/revocations.ts';
 import { ObservedTime } from './heartbeat/observed-time.ts';
 import { createHttpApp, type HttpApp } from './http/app.ts';
 import { type Clock, guardedClock, sleep } from './lib/clock.ts';
@@ -53,6 +55,7 @@ export interface Gateway {
 
 const newId = (): string => randomBytes(9).toString('base64url');
 const digest = (text: string): string => createHash('sha256').update(text).digest('base64url');
+const newTicket = (): string => randomBytes(32).toString('base64url');
 
 /**
  * Closed clients reconnect spread over this share of the heartbeat timeout. The drain closes them at an even pace, so a
@@ -152,8 +155,9 @@ class Assembly {
   constructor(parts: Parts) {
     const { config, clock, log, counters, users, presence } = parts;
     this.#parts = parts;
-    this.#identification = createIdentification(parts);
-    parts.running.started('credentials', () => this.#identification.credentials.stop());
+    const revoked = ({ userId, at }: Revocation): unknown => this.#manager.closeRevoked(userId, at);
+    this.#identification = createIdentification({ ...parts, newTicket, revoked });
+    parts.running.started('credentials', () => this.#identification.stop());
     this.#settlement = createSettlement({
       config,
       clock,
@@ -175,9 +179,7 @@ class Assembly {
       tracker: this.#tracker,
     });
     this.#admission = new Admission({
-      credentials: this.#identification.credentials,
-      failedCredentials: this.#identification.failedCredentials,
-      clientAddress: this.#identification.clientAddress,
+      ...this.#identification,
       config: { ...config, maxConnections: allowedConnections(descriptorLimit(), config.maxConnections) },
       presence: this.#tracker,
       clock,
@@ -225,6 +227,7 @@ class Assembly {
     this.#manager.start();
     running.started('operations', () => this.#operations.stop());
     this.#operations.start();
+    await this.#identification.revocations.start();
     this.#listenToNodes();
     running.started('push stream', () => this.#messaging.stream?.stop());
     this.#app().prepare();
@@ -353,7 +356,7 @@ class Assembly {
   }
 
   #createServer(): GatewayServer {
-    const { config, log } = this.#parts;
+    const { config, log, clock } = this.#parts;
     const create = bunRuntime() === undefined ? createNodeServer : createBunServer;
     return create({
       host: config.host,
@@ -366,13 +369,15 @@ class Assembly {
       writeTimeoutMs: config.writeTimeoutMs,
       language: config.language,
       admission: this.#admission,
+      inBand: new InBandRefusals(clock),
       http: async (request, peer) => {
         const response = await this.#app().fetch(request, peer);
         // Otherwise a proxy would keep the connection and send its next request to a node that is about to stop.
         if (this.#drain.isDraining) response.headers.set('connection', 'close');
         return response;
       },
-      opened: (registration, socket) => this.#manager.register(registration, socket),
+      opened: (registration, socket) =>
+        this.#identification.checkAgain(this.#manager.register(registration, socket)),
       abandoned: (registration) => this.#tracker.abandon(registration),
       log,
     });
@@ -384,9 +389,7 @@ class Assembly {
       presence: this.#tracker,
       pushes: this.#messaging.pushes,
       connections: this.#manager,
-      credentials: this.#identification.credentials,
-      failedCredentials: this.#identification.failedCredentials,
-      clientAddress: this.#identification.clientAddress,
+      ...this.#identification,
       counters,
       gauges: this.#operations.gauges,
       config,
@@ -398,6 +401,7 @@ class Assembly {
       isDraining: () => this.#drain.isDraining,
       nodes: this.#operations.nodes,
       settlementAvailable: () => this.#settlement.health.available,
+      credentialsAvailable: () => this.#identification.credentials.available,
       allowsOrigin: createOriginCheck(config.allowedOrigins),
       language: (accepted) => preferredLanguage(accepted, config.language),
     });

@@ -1,6 +1,14 @@
+import { join } from 'node:path';
 import type { Config } from './config/config.ts';
+import type { ClientConnection } from './connection/client-connection.ts';
+import type { OpenedPresenceStore } from './create-presence.ts';
 import { type ClientAddress, createClientAddress } from './gateway/client-address.ts';
+import type { TokenFault, UserIdentity } from './gateway/credentials.ts';
 import { FailedCredentials } from './gateway/failed-credentials.ts';
+import { MemoryTickets } from './gateway/memory-tickets.ts';
+import { RevocationFile } from './gateway/revocation-file.ts';
+import { type Revocation, Revocations } from './gateway/revocations.ts';
+import { Tickets } from './gateway/tickets.ts';
 import { createCredentials, type OwnCredentials } from './gateway/token-credentials.ts';
 import type { Clock } from './lib/clock.ts';
 import type { Log } from './logging/log.ts';
@@ -9,30 +17,73 @@ import type { PresenceOptions } from './presence/node/options.ts';
 /** The parts that identify a caller, by handshake and by HTTP. */
 export interface Identification {
   readonly credentials: OwnCredentials;
+  readonly tickets: Tickets;
+  readonly revocations: Revocations;
   readonly failedCredentials: FailedCredentials;
   readonly clientAddress: ClientAddress;
   readonly renewToken: PresenceOptions['renewToken'];
+  /** Closes a connection whose token was revoked after it was verified. Returns the connection. */
+  checkAgain(connection: ClientConnection): ClientConnection;
+  stop(): void;
 }
+
+/** Revocations of a deployment of one node, in the data folder. */
+const REVOCATIONS_FILE = 'revocations.json';
+const DAY_MS = 86_400_000;
 
 /** Joins the parts that check credentials and addresses, so that handshakes and HTTP share one count of failures. */
 export function createIdentification(parts: {
   readonly config: Config;
   readonly clock: Clock;
   readonly log: Log;
+  readonly presence: OpenedPresenceStore;
+  /** A ticket that nobody can guess. */
+  readonly newTicket: () => string;
+  /** Closes the connections here whose tokens are revoked. */
+  readonly revoked: (revocation: Revocation) => void;
 }): Identification {
-  const credentials = createCredentials(parts);
+  const { config, clock, log, newTicket, revoked } = parts;
+  const stores = parts.presence.credentialStores;
+  const revocations = new Revocations({
+    store: stores?.revocations ?? new RevocationFile(join(config.dataDir, REVOCATIONS_FILE)),
+    clock,
+    log,
+    retentionMs: config.revocationsRetentionDays * DAY_MS,
+    revoked,
+  });
+  const faultOf = (identity: UserIdentity): TokenFault | undefined => {
+    if (!revocations.isLoaded) return 'credentials-unavailable';
+    return revocations.isRevoked(identity) ? 'invalid-claims' : undefined;
+  };
+  const credentials = createCredentials({ config, clock, log, faultOf });
   credentials.start();
   return {
     credentials,
-    failedCredentials: new FailedCredentials(parts.clock),
-    clientAddress: createClientAddress(parts.config.trustedProxies, warnOnce(parts.log)),
+    tickets: new Tickets({
+      store: stores?.tickets ?? new MemoryTickets(clock),
+      clock,
+      newTicket,
+      faultOf,
+    }),
+    revocations,
+    failedCredentials: new FailedCredentials(clock),
+    clientAddress: createClientAddress(config.trustedProxies, warnOnce(log)),
     async renewToken(userId, token) {
       const identity = await credentials.verifyUser(token);
       if (identity.ok) {
-        const { expiresAt, groups = '' } = identity.value;
-        return identity.value.userId === userId ? { expiresAt, groups } : undefined;
+        const { expiresAt, issuedAt, groups = '' } = identity.value;
+        return identity.value.userId === userId ? { expiresAt, issuedAt, groups } : undefined;
       }
       return identity.error === 'credentials-unavailable' ? identity.error : undefined;
+    },
+    checkAgain(connection) {
+      const { userId, tokenIssuedAt: issuedAt } = connection;
+      if (revocations.isRevoked({ userId, issuedAt })) connection.close('token-revoked');
+      return connection;
+    },
+    stop() {
+      credentials.stop();
+      revocations.stop();
     },
   };
 }

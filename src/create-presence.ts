@@ -4,7 +4,11 @@ import type { Post } from './cluster/post.ts';
 import { listenOnPushChannel } from './cluster/push-channel.ts';
 import { RedisBus } from './cluster/redis-bus.ts';
 import { RedisKeptAnswers } from './cluster/redis-kept-answers.ts';
+import { RedisRevocations } from './cluster/redis-revocations.ts';
+import { RedisTickets } from './cluster/redis-tickets.ts';
 import type { Config } from './config/config.ts';
+import type { RevocationStore } from './gateway/revocations.ts';
+import type { TicketStore } from './gateway/tickets.ts';
 import type { ObservedTime } from './heartbeat/observed-time.ts';
 import type { Clock } from './lib/clock.ts';
 import { err, ok, type Result } from './lib/result.ts';
@@ -48,6 +52,8 @@ export interface OpenedPresenceStore {
     readonly notices: LossNotices;
     readonly link: RedisLink;
   };
+  /** What all nodes must know of credentials; absent in-process. */
+  readonly credentialStores?: { readonly revocations: RevocationStore; readonly tickets: TicketStore };
 }
 
 const ADOPTION_PAGE = 500;
@@ -114,7 +120,8 @@ async function openRedis(
     listenOnPushChannel(subscriber, { channel: config.pushChannel, clock, log, counters, push });
   const peers = { bus, post: redis.post, directory: redis.nodes, notices, link };
   const answers = new RedisKeptAnswers({ link, clock, log, newId: options.newId });
-  return ok({ store: redis, listen, peers, answers });
+  const credentialStores = { revocations: new RedisRevocations(link), tickets: new RedisTickets(link) };
+  return ok({ store: redis, listen, peers, answers, credentialStores });
 }
 
 /** XAUTOCLAIM and more need Redis 6.2. */

@@ -57,6 +57,7 @@ const CLOSES: Readonly<Record<CloseCause | 'abandoned', Sentence>> = {
   logout: { en: 'the user logged out (4000)', zh: '用户退出（4000）' },
   kick: { en: 'the service kicked the user (4002)', zh: '服务端将用户踢下线（4002）' },
   'token-expired': { en: 'the token of the connection ran out (4003)', zh: '连接的令牌已过期（4003）' },
+  'token-revoked': { en: 'the token of the connection was revoked (4003)', zh: '连接的令牌已被吊销（4003）' },
   'policy-violation': {
     en: 'the client broke a limit or sent what it must not, so the server closed the connection (1008)',
     zh: '客户端超出限制或发送了不允许的内容，服务器关闭了连接（1008）',

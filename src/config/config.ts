@@ -55,6 +55,7 @@ export interface Config {
   readonly queryToken: boolean;
   readonly lastSeenTtlS: number;
   readonly periodsRetentionDays: number;
+  readonly revocationsRetentionDays: number;
   readonly feedLength: number;
   readonly pushChannel: string;
   /** Entries of the push stream. 0: this node takes none. */

@@ -115,6 +115,13 @@ export const storeKeys = {
     ...fixed(90),
     about: 'How long closed periods stay in `lingxi_periods`.',
   },
+  revocationsRetentionDays: {
+    variable: 'LINGXI_REVOCATIONS_RETENTION_DAYS',
+    kind: whole(1, 36_500, 'days'),
+    ...fixed(90),
+    about:
+      'How long a revocation counts. Set it to at least the life of your longest token: an older token without `exp` is valid again afterwards.',
+  },
   feedLength: {
     variable: 'LINGXI_FEED_LENGTH',
     kind: whole(100, 10_000_000, 'entries'),

@@ -1,3 +1,4 @@
+import type { Expiring } from '../heartbeat/expiries.ts';
 import type { Watched } from '../heartbeat/monitor.ts';
 import { OFF_WHEEL, type WheelNode } from '../heartbeat/timeout-wheel.ts';
 import type { Timer } from '../lib/clock.ts';
@@ -25,7 +26,7 @@ import { Writer } from './writer.ts';
  * One socket's life. Owns its proof of life, its rate and its writer; there is one way to close. What the socket and the
  * wheel call never throws: an exception closes this connection with 1011 and reaches nobody else.
  */
-export class ClientConnection implements SocketEvents, Watched {
+export class ClientConnection implements SocketEvents, Watched, Expiring {
   readonly registration: Registration;
   /** Rises with every connection of the process; what was broadcast before a connection came does not reach it. */
   readonly serial: number;
@@ -36,7 +37,10 @@ export class ClientConnection implements SocketEvents, Watched {
   announced = false;
   /** Number of the newest dispatch job that reached this connection. */
   dispatched = 0;
+  /** Wall-clock ms; undefined: never. The monitor calls {@link expired} then. */
   tokenExpiresAt: number | undefined;
+  /** Wall-clock ms at which its present token was issued; undefined: the token does not say. */
+  tokenIssuedAt: number | undefined;
 
   /** Observed time of the newest proof of life. */
   provenAt: number;
@@ -70,6 +74,7 @@ export class ClientConnection implements SocketEvents, Watched {
     this.serial = serial;
     this.since = host.clock.now();
     this.tokenExpiresAt = registration.tokenExpiresAt;
+    this.tokenIssuedAt = registration.tokenIssuedAt;
     const mode = host.limits.heartbeatMode;
     this.#anyFrameProves = mode === 'any' || (mode === 'auto' && this.speaksV1);
     const now = host.time.now();
@@ -131,12 +136,18 @@ export class ClientConnection implements SocketEvents, Watched {
     if (this.speaksV1) sendRefusal(this, this.#host, { about, code, type });
   }
 
-  /** The client showed a fresh token: the connection lives until that one runs out. */
-  renewToken(expiresAt: number | undefined): void {
-    this.tokenExpiresAt = expiresAt;
+  /** The client showed a fresh token: the connection lives until that one runs out. Both are wall-clock ms. */
+  renewToken(expiresAt: number | undefined, issuedAt?: number): void {
     if (!this.#open) return;
-    this.#host.rewatch(this);
+    this.tokenExpiresAt = expiresAt;
+    this.tokenIssuedAt = issuedAt;
+    this.#host.tokenRenewed(this);
     if (this.speaksV1) sendTokenAccepted(this, this.#host);
+  }
+
+  /** The moment of {@link tokenExpiresAt} has passed. */
+  expired(): void {
+    this.#guarded(() => this.close('token-expired'));
   }
 
   message(text: string): void {
@@ -192,7 +203,6 @@ export class ClientConnection implements SocketEvents, Watched {
     const { readTimeoutMs, pingIntervalMs } = this.#host.limits;
     let due = Math.min(this.timesOutAt(), this.#heardAt + readTimeoutMs, this.#writer.dueAt());
     if (this.#anyFrameProves) due = Math.min(due, Math.max(this.#heardAt, this.#pingedAt) + pingIntervalMs);
-    if (this.tokenExpiresAt !== undefined) due = Math.min(due, this.#observedExpiry(this.tokenExpiresAt));
     return due;
   }
 
@@ -213,8 +223,6 @@ export class ClientConnection implements SocketEvents, Watched {
       this.close('read-timeout');
     } else if (progress === 'stuck') {
       this.close('slow-consumer');
-    } else if (this.tokenExpiresAt !== undefined && this.#host.clock.now() >= this.tokenExpiresAt) {
-      this.close('token-expired');
     } else if (this.#anyFrameProves && now >= Math.max(this.#heardAt, this.#pingedAt) + pingIntervalMs) {
       this.#pingedAt = now;
       this.#socket.ping();
@@ -298,12 +306,6 @@ export class ClientConnection implements SocketEvents, Watched {
     const isOver = this.#rate.isOver(this.#host.time);
     if (isOver) this.close('policy-violation');
     return isOver;
-  }
-
-  #observedExpiry(expiresAt: number): number {
-    const left = expiresAt - this.#host.clock.now();
-    // Observed time goes on between two looks: "due now" would lie ahead of whoever asks.
-    return left <= 0 ? Number.NEGATIVE_INFINITY : this.#host.time.now() + left;
   }
 
   #end(cause: CloseCause, closing: { readonly code: number; readonly reason: string }): void {

@@ -60,6 +60,8 @@ export interface ConnectionHost {
   paced(work: () => void): void;
   /** The deadline of a connection may have come nearer. */
   rewatch(connection: ClientConnection): void;
+  /** The moment at which the token of a connection expires has changed. */
+  tokenRenewed(connection: ClientConnection): void;
   /** Must not throw for `failed`. */
   happened(connection: ClientConnection, event: ConnectionEvent): void;
 }

@@ -12,6 +12,8 @@ export interface Registration {
   readonly protocol: ClientProtocol;
   /** Wall-clock ms at which the token runs out; absent: never. */
   readonly tokenExpiresAt?: number;
+  /** Wall-clock ms at which the token was issued; absent: the token does not say. */
+  readonly tokenIssuedAt?: number;
 }
 
 /** What the service sees of one connection. */

@@ -8,6 +8,7 @@ import { Counters } from '../metrics/counters.ts';
 import type { CloseCause } from '../protocol/close-codes.ts';
 import type { Delivery } from '../protocol/delivery.ts';
 import { EnvelopeEncoder, jsonText } from '../protocol/envelope.ts';
+import { isIssuedAfter } from '../protocol/revoked.ts';
 import { Acknowledgements, type AckWait } from './acknowledgements.ts';
 import { ClientConnection } from './client-connection.ts';
 import type { ConnectionEvent, ConnectionHost } from './connection-host.ts';
@@ -126,6 +127,7 @@ export class ConnectionManager {
     const others = this.#policy === 'replace' ? [...this.#table.of(registration.userId)] : [];
     this.#table.add(connection);
     this.monitor.watch(connection);
+    this.monitor.expiries.watch(connection, connection.tokenExpiresAt);
     this.#observer?.registered(connection);
     for (const other of others) {
       if (other.registration.epoch < registration.epoch) other.close('replaced');
@@ -264,6 +266,20 @@ export class ConnectionManager {
     }
   }
 
+  /**
+   * Closes with 4003 the user's connections whose tokens were not issued after `revokedAt` (wall-clock ms), or do not say
+   * when. Returns how many.
+   */
+  closeRevoked(userId: number, revokedAt: number): number {
+    let closed = 0;
+    for (const connection of [...this.#table.of(userId)]) {
+      if (isIssuedAfter(connection.tokenIssuedAt, revokedAt)) continue;
+      connection.close('token-revoked');
+      closed += 1;
+    }
+    return closed;
+  }
+
   /** Closes everything with 1012; `reconnectAfterMs` tells each connection when to come back. Stops the heartbeat. */
   close(reconnectAfterMs?: () => number): void {
     this.monitor.stop();
@@ -302,6 +318,7 @@ export class ConnectionManager {
       node: options.node ?? 'local',
       paced: (work) => closings.run(work),
       rewatch: (connection) => this.monitor.watch(connection),
+      tokenRenewed: (connection) => this.monitor.expiries.watch(connection, connection.tokenExpiresAt),
       happened: (connection, event) => this.#happened(connection, event),
     };
   }
@@ -382,6 +399,7 @@ export class ConnectionManager {
     { cause, code, reason }: Extract<ConnectionEvent, { readonly kind: 'ended' }>,
   ): void {
     this.monitor.unwatch(connection);
+    this.monitor.expiries.unwatch(connection);
     this.#table.remove(connection);
     try {
       this.#observer?.ended(connection, cause);

@@ -7,6 +7,7 @@ import type { Counters } from '../metrics/counters.ts';
 import { type LoginRefusal, loginRetryAfterS, type Presence } from '../presence/api.ts';
 import { SUBPROTOCOL } from '../protocol/envelope.ts';
 import { type ErrorCode, type Exactness, errorBody, errorStatus } from '../protocol/error-codes.ts';
+import { inBandClose } from '../protocol/in-band.ts';
 import type { ClientAddress } from './client-address.ts';
 import { ConnectionPlaces } from './connection-places.ts';
 import {
@@ -17,12 +18,14 @@ import {
   type UserIdentity,
 } from './credentials.ts';
 import type { FailedCredentials } from './failed-credentials.ts';
-import { formFault, type HandshakeRequest, type Offer, readOffer } from './handshake.ts';
+import { formFault, type HandshakeRequest, type Offer, offersInBand, readOffer } from './handshake.ts';
+import type { InBandClose } from './in-band-refusals.ts';
 import { preferredLanguage } from './language.ts';
 import { LoginGate } from './login-gate.ts';
 import { createOriginCheck, type OriginCheck } from './origin.ts';
 import { RefusalLimits } from './refusal-limits.ts';
 import { RefusedProofs } from './refused-proofs.ts';
+import type { Tickets } from './tickets.ts';
 
 export type { HandshakeRequest } from './handshake.ts';
 
@@ -35,6 +38,8 @@ export interface Acceptance {
 
 export interface UpgradeRefusal {
   readonly kind: 'refuse';
+  /** How to refuse a browser, which cannot read the status. Undefined: by the status. */
+  readonly inBand?: InBandClose | undefined;
   readonly status: number;
   readonly code: ErrorCode;
   readonly retryAfterS?: number;
@@ -56,6 +61,7 @@ export interface AdmissionOptions {
     | 'loginsPerMinute'
   >;
   readonly credentials: Credentials;
+  readonly tickets: Pick<Tickets, 'redeem' | 'look'>;
   readonly failedCredentials: Pick<FailedCredentials, 'note'>;
   readonly clientAddress: ClientAddress;
   readonly presence: Presence;
@@ -172,7 +178,9 @@ export class Admission {
     if (offer === 'missing-credentials' && this.#options.config.queryToken)
       return { code: offer, sentence: 'no-token' };
     if (typeof offer === 'string') return { code: offer };
-    const identity = await this.#options.credentials.verifyUser(offer.token);
+    const { kind, text } = offer.credential;
+    const { credentials, tickets } = this.#options;
+    const identity = await (kind === 'token' ? credentials.verifyUser(text) : tickets.redeem(text));
     if (!identity.ok) return this.#tokenRefused(identity.error, ip);
     const { userId } = identity.value;
     if (offer.claimedUserId !== undefined && offer.claimedUserId !== userId)
@@ -201,7 +209,7 @@ export class Admission {
   async #admit(request: HandshakeRequest, known: KnownUser): Promise<Acceptance | Reason> {
     const { presence } = this.#options;
     const { offer, identity, ip } = known;
-    const { userId, username, expiresAt, groups = '' } = identity;
+    const { userId, username, expiresAt, issuedAt, groups = '' } = identity;
     const { protocol } = offer;
     const admitted = await presence.admit({
       userId,
@@ -228,6 +236,7 @@ export class Admission {
       ip,
       protocol,
       ...(expiresAt === undefined ? {} : { tokenExpiresAt: expiresAt }),
+      ...(issuedAt === undefined ? {} : { tokenIssuedAt: issuedAt }),
     };
     return {
       kind: 'accept',
@@ -247,14 +256,14 @@ export class Admission {
     counters.refused.set(code, (counters.refused.get(code) ?? 0) + 1);
     this.#proofs.note({ code, request, ip, userId });
     const waitS = this.#refusals.note(ip);
-    if (waitS > 0)
-      return this.#answer(request, {
-        code: 'rate-limited',
-        retryAfterS: waitS,
-        headers: { connection: 'close' },
-      });
+    if (waitS > 0) {
+      const headers = { connection: 'close' };
+      return byStatus(this.#answer(request, { code: 'rate-limited', retryAfterS: waitS, headers }));
+    }
     this.#log(request, ip, reason);
-    return this.#answer(request, reason);
+    const refusal = this.#answer(request, reason);
+    const isInBand = refusal.inBand !== undefined && this.#refusals.allowsInBand(ip);
+    return isInBand ? refusal : byStatus(refusal);
   }
 
   #log(request: HandshakeRequest, ip: string, { code, userId }: Reason): void {
@@ -282,10 +291,12 @@ export class Admission {
     const retryAfterS =
       reason.retryAfterS ??
       (status === 503 || status === 429 ? 1 + Math.floor(random() * RETRY_SPREAD_S) : undefined);
+    const inBand = offersInBand(request) ? inBandClose(code) : undefined;
     return {
       kind: 'refuse',
       status,
       code,
+      ...(inBand === undefined ? {} : { inBand: { code: inBand, userId: reason.userId ?? 0 } }),
       ...(retryAfterS === undefined ? {} : { retryAfterS }),
       body: JSON.stringify(errorBody(code, language, reason)),
       headers: {
@@ -296,6 +307,11 @@ export class Admission {
       },
     };
   }
+}
+
+/** Under a flood the cheapest answer. */
+function byStatus(refusal: UpgradeRefusal): UpgradeRefusal {
+  return { ...refusal, inBand: undefined };
 }
 
 /** A text from a client in a form for a log line: bounded, and without characters that could forge a line. */

@@ -1,3 +1,4 @@
+import { SUBPROTOCOL } from '../protocol/envelope.ts';
 import type { UpgradeRefusal } from './admission.ts';
 import { BunBursts } from './bun-bursts.ts';
 import { BunSocket, bunSocketHandlers } from './bun-socket.ts';
@@ -7,6 +8,7 @@ import {
   type GatewayServer,
   ListenError,
   listenOnAll,
+  ownerOf,
   type PlainCode,
   plainRefusal,
   type ServerOptions,
@@ -144,16 +146,19 @@ class BunGateway implements GatewayServer {
         peer,
         hasLeft: () => request.signal.aborted,
       });
-      if (decision.kind === 'refuse') {
-        const response = respond(decision);
-        cutUpload(request, response, this.#options.maxBodyBytes);
-        return response;
+      const owner =
+        decision.kind === 'accept' ? ownerOf(this.#options, decision) : this.#options.inBand.take(decision);
+      if (owner !== undefined) {
+        const socket = new BunSocket(owner, this.#options.log);
+        // Without this header Bun would echo the client's first offer, which may be its token.
+        const protocol = decision.kind === 'accept' ? decision.protocol : SUBPROTOCOL;
+        const selected = { 'sec-websocket-protocol': protocol ?? '' };
+        if (!server.upgrade(request, { headers: selected, data: socket })) socket.abandon();
+        return undefined;
       }
-      const socket = new BunSocket(this.#options, decision);
-      // Without this header Bun would echo the client's first offer, which may be its token.
-      const selected = { 'sec-websocket-protocol': decision.protocol ?? '' };
-      if (!server.upgrade(request, { headers: selected, data: socket })) socket.abandon();
-      return undefined;
+      const response = respond(decision as UpgradeRefusal);
+      cutUpload(request, response, this.#options.maxBodyBytes);
+      return response;
     } catch (error) {
       return this.#failed(error, headers.get('accept-language') ?? undefined);
     }

@@ -1,15 +1,14 @@
-import type { Registration } from '../connection/connection-info.ts';
 import type { Socket, SocketEvents, SocketWrite } from '../connection/socket.ts';
 import { logInternalError } from '../logging/internal-error.ts';
+import type { Log } from '../logging/log.ts';
 import { CloseCode } from '../protocol/close-codes.ts';
-import type { Acceptance } from './admission.ts';
 import type { BunSocketData, BunSocketHandlers, BunWebSocket } from './bun-types.ts';
 import {
   decodeUtf8,
   MAX_HELD_BYTES,
   NO_EVENTS,
   type ServerOptions,
-  type SocketOptions,
+  type SocketOwner,
 } from './gateway-server.ts';
 
 /** Bun's longest idle timeout. */
@@ -47,17 +46,17 @@ export function bunSocketHandlers(
  * process; it closes this socket instead.
  */
 export class BunSocket implements Socket, BunSocketData {
-  readonly #options: SocketOptions;
-  readonly #registration: Registration;
+  readonly #owner: SocketOwner;
+  readonly #log: Log;
   #isRegistered = false;
   #ws: BunWebSocket | undefined;
   #events: SocketEvents = NO_EVENTS;
   #ended = false;
   #waitsForDrain = false;
 
-  constructor(options: SocketOptions, accepted: Acceptance) {
-    this.#options = options;
-    this.#registration = accepted.registration;
+  constructor(owner: SocketOwner, log: Log) {
+    this.#owner = owner;
+    this.#log = log;
   }
 
   send(text: string): SocketWrite {
@@ -88,7 +87,7 @@ export class BunSocket implements Socket, BunSocketData {
   onOpen(ws: BunWebSocket): void {
     this.#ws = ws;
     this.#guarded(() => {
-      this.#events = this.#options.opened(this.#registration, this);
+      this.#events = this.#owner.opened(this);
       this.#isRegistered = true;
     });
   }
@@ -130,8 +129,8 @@ export class BunSocket implements Socket, BunSocketData {
   #end(): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#options.admission.release(this.#registration);
-    if (!this.#isRegistered) this.#options.abandoned(this.#registration);
+    this.#owner.released();
+    if (!this.#isRegistered) this.#owner.abandoned();
   }
 
   #guarded(work: () => void): void {
@@ -143,7 +142,7 @@ export class BunSocket implements Socket, BunSocketData {
   }
 
   #failed(error: unknown): void {
-    logInternalError(this.#options.log, { where: 'socket', error });
+    logInternalError(this.#log, { where: 'socket', error });
     this.#ws?.close(CloseCode.internalError, 'internal-error');
   }
 }

@@ -17,18 +17,20 @@ export interface UserIdentity {
 /**
  * Why a token is refused.
  * - `invalid-token`: none of our keys signed it. It may be a guess, so it counts for its address.
- * - `invalid-claims`: one of our keys signed it. But it is expired or not valid yet, is for another issuer, or has two
- *   different users. That is no attack and does not count.
+ * - `invalid-claims`: one of our keys signed it. But it is expired, revoked or not valid yet, is for another issuer,
+ *   or has two different users. That is no attack and does not count.
  * - `invalid-groups`: one of our keys signed it, but its claim `groups` is no list of names, or too long a list.
  * - `invalid-user-id`: one of our keys signed it, but its only user id is malformed.
  * - `credentials-unavailable`: the server cannot fetch the key that would verify it now.
+ * - `presence-unavailable`: it is a ticket, and the server cannot look it up now.
  */
 export type TokenFault =
   | 'invalid-token'
   | 'invalid-claims'
   | 'invalid-groups'
   | 'invalid-user-id'
-  | 'credentials-unavailable';
+  | 'credentials-unavailable'
+  | 'presence-unavailable';
 
 /** The stable code that the client of a refused token sees. */
 export function codeOfTokenFault(
@@ -44,7 +46,7 @@ export function exactnessOfTokenFault(fault: TokenFault): Exactness {
 
 /** Verifies user tokens and service keys. Never logs or echoes either. */
 export interface Credentials {
-  /** Checks signature, pinned algorithm, `exp`, `nbf`, `iss`, `aud` and the user id. */
+  /** Checks signature, pinned algorithm, `exp`, `nbf`, `iss`, `aud`, the user id, and whether the token is revoked. */
   verifyUser(token: string): Promise<Result<UserIdentity, TokenFault>>;
   /** Constant-time comparison with each of the configured keys. */
   isServiceKey(presented: string): boolean;

@@ -3,7 +3,8 @@ import type { Registration } from '../connection/connection-info.ts';
 import type { Socket, SocketEvents } from '../connection/socket.ts';
 import type { Log } from '../logging/log.ts';
 import { type ErrorCode, errorBody, errorStatus, type Language } from '../protocol/error-codes.ts';
-import type { Decision, HandshakeRequest, UpgradeRefusal } from './admission.ts';
+import type { Acceptance, Decision, HandshakeRequest, UpgradeRefusal } from './admission.ts';
+import type { InBandRefusals } from './in-band-refusals.ts';
 import { preferredLanguage } from './language.ts';
 
 /** The path at which clients open their sockets. */
@@ -56,6 +57,7 @@ export interface ServerOptions {
   /** Answers everything but `GET /ws`. `peer` is the address of the TCP peer. */
   http(request: Request, peer: string): Promise<Response>;
   readonly admission: AdmissionPort;
+  readonly inBand: InBandRefusals;
   /** A socket opened. Called once for each, before any of its events. */
   opened(registration: Registration, socket: Socket): SocketEvents;
   /** The client of an accepted login left before its socket opened. */
@@ -64,8 +66,27 @@ export interface ServerOptions {
   readonly language?: Language;
 }
 
-/** The part of these options that one socket uses. */
-export type SocketOptions = Pick<ServerOptions, 'admission' | 'opened' | 'abandoned' | 'log'>;
+/** What one socket belongs to: an accepted connection, or an upgrade that is refused in band. */
+export interface SocketOwner {
+  /** The socket opened. Called at most once, before any of its events. */
+  opened(socket: Socket): SocketEvents;
+  /** The socket ended, or never opened. Called once. */
+  released(): void;
+  /** Called after {@link released} if {@link opened} was not called, or failed. */
+  abandoned(): void;
+}
+
+/** The owner of the socket of an accepted connection. */
+export function ownerOf(
+  options: Pick<ServerOptions, 'admission' | 'opened' | 'abandoned'>,
+  { registration }: Acceptance,
+): SocketOwner {
+  return {
+    opened: (socket) => options.opened(registration, socket),
+    released: () => options.admission.release(registration),
+    abandoned: () => options.abandoned(registration),
+  };
+}
 
 /** Why the server cannot listen, and what to do, in one sentence. */
 export class ListenError extends Error {

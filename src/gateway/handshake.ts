@@ -36,7 +36,7 @@ export function formFault(request: HandshakeRequest): FormFault | undefined {
 
 /** The credentials that a client offered. */
 export interface Offer {
-  readonly token: string;
+  readonly credential: { readonly kind: 'token' | 'ticket'; readonly text: string };
   readonly protocol: ClientProtocol;
   /** The user in `?userId=`. */
   readonly claimedUserId: number | undefined;
@@ -47,7 +47,7 @@ type OfferFault = Extract<
   'bad-handshake' | 'missing-credentials' | 'missing-subprotocol' | 'invalid-user-id'
 >;
 
-/** Finds the credentials: `Authorization`, then the subprotocol offer, then `?token=` if that is allowed. */
+/** Finds the credentials: `Authorization`, the subprotocol offer, `?token=` if that is allowed, then `?ticket=`. */
 export function readOffer(request: HandshakeRequest, queryToken: boolean): Offer | OfferFault {
   const subprotocols = parseSubprotocols(request.header('sec-websocket-protocol'));
   if (subprotocols === undefined) return 'bad-handshake';
@@ -59,12 +59,20 @@ export function readOffer(request: HandshakeRequest, queryToken: boolean): Offer
     bearer?.slice(BEARER_SUBPROTOCOL_PREFIX.length) ??
     (queryToken ? query?.get('token') : undefined);
   // An empty token counts as no token.
-  if (token === undefined || token === null || token === '') return 'missing-credentials';
+  const kind = token ? 'token' : 'ticket';
+  const text = token || query?.get('ticket');
+  if (!text) return 'missing-credentials';
   if (bearer !== undefined && !offersOurs) return 'missing-subprotocol';
   const claimed = query?.getAll('userId') ?? [];
   const claimedUserId = claimed.length === 1 ? parseUserId(claimed[0]) : undefined;
   if (claimed.length > 0 && claimedUserId === undefined) return 'invalid-user-id';
-  return { token, protocol: offersOurs ? SUBPROTOCOL : 'seed', claimedUserId };
+  return { credential: { kind, text }, protocol: offersOurs ? SUBPROTOCOL : 'seed', claimedUserId };
+}
+
+/** Whether the client can read a refusal only in band: it is a browser, which sends `Origin`, and speaks `lingxi.v1`. */
+export function offersInBand(request: HandshakeRequest): boolean {
+  if (request.header('origin') === undefined || formFault(request) !== undefined) return false;
+  return parseSubprotocols(request.header('sec-websocket-protocol'))?.includes(SUBPROTOCOL) === true;
 }
 
 /** The token of an `Authorization` header with the scheme Bearer, in upper or lower case. */

@@ -61,12 +61,17 @@ export class JwksKeys {
     this.#retry?.cancel();
   }
 
+  /** Whether there are keys that are not too old. */
+  get hasKeys(): boolean {
+    return this.#age() < STALE_MS;
+  }
+
   /** The known keys that may have signed such a token. A `kid` excludes a key only if both have one. */
   fitting({ algorithm, kid }: WantedKey): readonly NamedKey[] {
     const age = this.#age();
     // A known key is used at once. Its renewal delays no token.
     if (age >= FRESH_MS && this.#failures === 0) void this.#load();
-    if (age >= STALE_MS) return [];
+    if (!this.hasKeys) return [];
     return this.#keys.filter(
       (key) => key.algorithm === algorithm && (kid === undefined || key.kid === undefined || key.kid === kid),
     );

@@ -10,15 +10,17 @@ import type { Duplex } from 'node:stream';
 import { getRequestListener, RequestError } from '@hono/node-server';
 import { WebSocketServer } from 'ws';
 import { SUBPROTOCOL } from '../protocol/envelope.ts';
-import type { Acceptance, Decision } from './admission.ts';
+import type { UpgradeRefusal } from './admission.ts';
 import {
   cutUpload,
   type GatewayServer,
   listenOnAll,
   MAX_HEADER_BYTES,
+  ownerOf,
   type PlainCode,
   plainRefusal,
   type ServerOptions,
+  type SocketOwner,
   tooManyUnanswered,
 } from './gateway-server.ts';
 import {
@@ -172,7 +174,7 @@ class NodeGateway implements GatewayServer {
     const decision = await this.#options.admission.decide(handshakeOf(incoming));
     if (decision.kind === 'refuse') return toResponse(decision);
     // Admission accepts only upgrades, and Node passes those to #upgrade.
-    this.#abandon(decision);
+    abandon(ownerOf(this.#options, decision));
     throw new Error('a request without an upgrade was accepted');
   }
 
@@ -190,17 +192,18 @@ class NodeGateway implements GatewayServer {
       if (answer instanceof Response) return await writeResponse(stream, answer);
       stream.removeListener('error', drop);
       socket.removeListener('timeout', drop);
-      this.#open(incoming, { stream, head, accepted: answer });
+      this.#open(incoming, { stream, head, owner: answer });
     } catch (error) {
       await writeResponse(stream, this.#failed(error, incoming.headers['accept-language'])).catch(drop);
     }
   }
 
-  async #answerUpgrade(incoming: NodeRequest, hasLeft: () => boolean): Promise<Acceptance | Response> {
+  async #answerUpgrade(incoming: NodeRequest, hasLeft: () => boolean): Promise<SocketOwner | Response> {
     const fault = this.#headFault(incoming);
     if (fault !== undefined) return fault;
     const decision = await this.#options.admission.decide({ ...handshakeOf(incoming), hasLeft });
-    return decision.kind === 'refuse' ? toResponse(decision) : decision;
+    if (decision.kind === 'accept') return ownerOf(this.#options, decision);
+    return this.#options.inBand.take(decision) ?? toResponse(decision);
   }
 
   #headFault(incoming: NodeRequest): Response | undefined {
@@ -215,23 +218,18 @@ class NodeGateway implements GatewayServer {
 
   #open(
     incoming: IncomingMessage,
-    upgrade: { readonly stream: Duplex; readonly head: Buffer; readonly accepted: Acceptance },
+    upgrade: { readonly stream: Duplex; readonly head: Buffer; readonly owner: SocketOwner },
   ): void {
-    const { stream, head, accepted } = upgrade;
+    const { stream, head, owner } = upgrade;
     let opened = false;
     this.#webSockets.handleUpgrade(incoming, stream, head, (ws) => {
       opened = true;
       const socket = new NodeSocket(ws, stream, this.#options.log);
       this.#sockets.add(socket);
-      socket.start(this.#options, accepted, () => this.#sockets.delete(socket));
+      socket.start(owner, () => this.#sockets.delete(socket));
     });
     // ws calls back at once, or not at all if the client is gone.
-    if (!opened) this.#abandon(accepted);
-  }
-
-  #abandon(accepted: Acceptance): void {
-    this.#options.admission.release(accepted.registration);
-    this.#options.abandoned(accepted.registration);
+    if (!opened) abandon(owner);
   }
 
   #plain(code: PlainCode, acceptLanguage?: string): Response {
@@ -242,6 +240,11 @@ class NodeGateway implements GatewayServer {
     this.#options.log.error({ event: 'internal-error', err: error }, 'a request failed');
     return this.#plain('internal', acceptLanguage);
   }
+}
+
+function abandon(owner: SocketOwner): void {
+  owner.released();
+  owner.abandoned();
 }
 
 function bind(server: Server, host: string, port: number): Promise<void> {
@@ -275,7 +278,7 @@ function watchForEnd(stream: Duplex): { readonly hasLeft: () => boolean; readonl
   };
 }
 
-function toResponse(refusal: Extract<Decision, { readonly kind: 'refuse' }>): Response {
+function toResponse(refusal: UpgradeRefusal): Response {
   return new Response(refusal.body, { status: refusal.status, headers: refusal.headers });
 }
 

@@ -4,8 +4,7 @@ import type { Socket, SocketEvents, SocketWrite } from '../connection/socket.ts'
 import { logInternalError } from '../logging/internal-error.ts';
 import type { Log } from '../logging/log.ts';
 import { CloseCode } from '../protocol/close-codes.ts';
-import type { Acceptance } from './admission.ts';
-import { decodeUtf8, MAX_HELD_BYTES, NO_EVENTS, type SocketOptions } from './gateway-server.ts';
+import { decodeUtf8, MAX_HELD_BYTES, NO_EVENTS, type SocketOwner } from './gateway-server.ts';
 
 /**
  * One socket: the port that its connection uses, on `ws` and the stream below it. An exception in a callback of `ws` would
@@ -26,7 +25,7 @@ export class NodeSocket implements Socket {
   }
 
   /** Registers the socket, and calls `ended` once when it is over. */
-  start(options: SocketOptions, accepted: Acceptance, ended: () => void): void {
+  start(owner: SocketOwner, ended: () => void): void {
     const ws = this.#ws;
     ws.on('message', this.#onMessage);
     ws.on('ping', this.#onPing);
@@ -35,8 +34,8 @@ export class NodeSocket implements Socket {
     let registered = false;
     ws.on('close', (code: number, reason: Buffer) => {
       const endings = [
-        () => options.admission.release(accepted.registration),
-        () => registered || options.abandoned(accepted.registration),
+        () => owner.released(),
+        () => registered || owner.abandoned(),
         ended,
         () => this.#events.closed(code, reason.length === 0 ? this.#fault : reason.toString('utf8')),
       ];
@@ -44,7 +43,7 @@ export class NodeSocket implements Socket {
       for (const ending of endings) this.#guarded(ending);
     });
     this.#guarded(() => {
-      this.#events = options.opened(accepted.registration, this);
+      this.#events = owner.opened(this);
       registered = true;
     });
   }

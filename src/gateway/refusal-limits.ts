@@ -4,6 +4,11 @@ import { type RateLimit, RateLimiter } from '../lib/rate-limiter.ts';
 
 /** Limit of refused handshakes of one address. Each further one gets only 429. */
 const REFUSALS: RateLimit = { perSecond: 1_000, burst: 2_000 };
+/**
+ * Limit of refusals in band to one address. Each further one gets its status. Bun holds the descriptor of a client that
+ * ignores the close for up to 20 s, and says nothing of it; so this is what bounds them.
+ */
+const IN_BAND: RateLimit = { perSecond: 40, burst: 200 };
 /** Limit of log lines about refusals. Further refusals are only counted. */
 const LINES: RateLimit = { perSecond: 100, burst: 200 };
 
@@ -22,6 +27,11 @@ export class RefusalLimits {
   /** A handshake from `address` is refused. Returns 0, or the whole seconds to wait if too many were. */
   note(address: string): number {
     return this.#limiter.take(`address:${countedAddress(address)}`, REFUSALS);
+  }
+
+  /** Whether a refusal of `address` may cost a socket. */
+  allowsInBand(address: string): boolean {
+    return this.#limiter.take(`in-band:${countedAddress(address)}`, IN_BAND) === 0;
   }
 
   /** Undefined if this refusal must not be logged. Otherwise the number of unlogged ones since the last line. */

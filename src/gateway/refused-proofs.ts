@@ -4,6 +4,7 @@ import type { ErrorCode } from '../protocol/error-codes.ts';
 import type { Credentials } from './credentials.ts';
 import type { FailedCredentials } from './failed-credentials.ts';
 import { type HandshakeRequest, readOffer } from './handshake.ts';
+import type { Tickets } from './tickets.ts';
 
 /** Largest number of proofs in progress. A refused upgrade beyond it proves no life. */
 const MAX_UNDER_WAY = 20_000;
@@ -19,6 +20,7 @@ export interface RefusedUpgrade {
 interface RefusedProofsOptions {
   readonly config: { readonly queryToken: boolean };
   readonly credentials: Credentials;
+  readonly tickets: Pick<Tickets, 'look'>;
   readonly presence: Pick<Presence, 'heartbeat'>;
   readonly failedCredentials: Pick<FailedCredentials, 'note'>;
   readonly log: Log;
@@ -61,12 +63,14 @@ export class RefusedProofs {
 
   /** The user of a request that was refused before its token was verified. */
   async #read({ request, ip }: RefusedUpgrade): Promise<number | undefined> {
-    const { config, credentials, failedCredentials } = this.#options;
+    const { config, credentials, tickets, failedCredentials } = this.#options;
     const offer = readOffer(request, config.queryToken);
     if (typeof offer === 'string') return undefined;
     this.#reading += 1;
     try {
-      const identity = await credentials.verifyUser(offer.token);
+      const { kind, text } = offer.credential;
+      // The client may use its ticket once more, on a node that does not refuse it.
+      const identity = await (kind === 'token' ? credentials.verifyUser(text) : tickets.look(text));
       if (!identity.ok) {
         if (identity.error === 'invalid-token') failedCredentials.note(ip);
         return undefined;

@@ -28,6 +28,8 @@ export interface CredentialsOptions {
   >;
   readonly clock: Clock;
   readonly log: Log;
+  /** Why a token is void although it is well signed and has not expired. Absent: none is. */
+  readonly faultOf?: (identity: UserIdentity) => TokenFault | undefined;
   /** Replaces the global `fetch` for the JWKS document. */
   readonly fetch?: typeof fetch;
 }
@@ -38,6 +40,8 @@ export interface OwnCredentials extends Credentials {
   start(): void;
   /** Stops the requests to the key server. */
   stop(): void;
+  /** False while the key server has given no keys, so that tokens which need them are refused. */
+  readonly available: boolean;
 }
 
 /**
@@ -50,7 +54,10 @@ export function createCredentials(options: CredentialsOptions): OwnCredentials {
 }
 
 /** The claims of a token with a valid signature, issuer and audience, or why it is refused. */
-type Verdict = Result<Claims, Exclude<TokenFault, 'invalid-groups' | 'invalid-user-id'>>;
+type Verdict = Result<
+  Claims,
+  Exclude<TokenFault, 'invalid-groups' | 'invalid-user-id' | 'presence-unavailable'>
+>;
 type Verify = (token: string) => Verdict;
 
 /** Errors of fast-jwt that come after it has verified the signature. */
@@ -94,9 +101,11 @@ class TokenCredentials implements OwnCredentials {
         ? firstVerdict(this.#secrets, token)
         : await this.#byHeader(token);
     if (!verdict.ok) return verdict;
-    const { clock, config } = this.#options;
+    const { clock, config, faultOf } = this.#options;
     const { language, maxGroupsPerUser: maxGroups } = config;
-    return readClaims(verdict.value, { now: clock.now(), language, maxGroups });
+    const identity = readClaims(verdict.value, { now: clock.now(), language, maxGroups });
+    const fault = identity.ok ? faultOf?.(identity.value) : undefined;
+    return fault === undefined ? identity : err(fault);
   }
 
   start(): void {
@@ -105,6 +114,10 @@ class TokenCredentials implements OwnCredentials {
 
   stop(): void {
     this.#jwks?.stop();
+  }
+
+  get available(): boolean {
+    return this.#jwks?.hasKeys !== false;
   }
 
   isServiceKey(presented: string): boolean {

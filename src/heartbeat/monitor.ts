@@ -1,4 +1,5 @@
 import type { Clock, Timer } from '../lib/clock.ts';
+import { Expiries } from './expiries.ts';
 import { type BreakerOptions, type Holdable, MassTimeoutBreaker } from './mass-timeout-breaker.ts';
 import type { ObservedTime } from './observed-time.ts';
 import { OFF_WHEEL, TimeoutWheel } from './timeout-wheel.ts';
@@ -17,6 +18,8 @@ export interface Watched extends Holdable {
 
 /** The one ticker for all deadlines of the process (rule HB4). */
 export class HeartbeatMonitor {
+  /** Ends by the wall clock, on the same ticker. They come also while observed time stands still. */
+  readonly expiries: Expiries;
   readonly #clock: Clock;
   readonly #time: ObservedTime;
   readonly #wheel: TimeoutWheel<Watched>;
@@ -26,6 +29,7 @@ export class HeartbeatMonitor {
   #lastTick: number;
 
   constructor(clock: Clock, time: ObservedTime, breaker?: BreakerOptions) {
+    this.expiries = new Expiries(clock);
     this.#clock = clock;
     this.#time = time;
     this.#wheel = new TimeoutWheel(time.now());
@@ -71,6 +75,7 @@ export class HeartbeatMonitor {
       if (mayWait && this.#clock.monotonic() - this.#lastTick > LATE_TICK_MS)
         return this.#judgeAfterReads(false);
       this.#pending = undefined;
+      this.expiries.look();
       if (this.#time.frozen) return;
       const now = this.#time.now();
       this.#breaker?.inspect(this.#wheel, now);

@@ -19,6 +19,7 @@ import { addNodesRoute } from './routes/nodes.ts';
 import { addOnlineRoutes } from './routes/online.ts';
 import { addPlayersRoutes } from './routes/players.ts';
 import { addStatsRoute } from './routes/stats.ts';
+import { addTicketsRoutes } from './routes/tickets.ts';
 import { addUpgradeRoute } from './routes/upgrade.ts';
 import { addUsersRoutes } from './routes/users.ts';
 
@@ -44,6 +45,7 @@ export function createHttpApp(deps: HttpDeps): HttpApp {
   addPlayersRoutes(table);
   addUsersRoutes(table);
   addGroupsRoutes(table);
+  addTicketsRoutes(table);
   addChangesRoutes(table);
   addNodesRoute(table);
   addDrainRoutes(table);

@@ -2,7 +2,7 @@ import type { NodeInfo, NodeRefusal } from '../cluster/nodes.ts';
 import type { Pushes } from '../cluster/router.ts';
 import type { Config } from '../config/config.ts';
 import type { ConnectionInfo } from '../connection/connection-info.ts';
-import type { Credentials } from '../gateway/credentials.ts';
+import type { Credentials, UserIdentity } from '../gateway/credentials.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Result } from '../lib/result.ts';
 import type { Log } from '../logging/log.ts';
@@ -17,6 +17,21 @@ export interface HttpDeps {
   /** The connections of this node. */
   readonly connections: { ofUser(userId: number): readonly ConnectionInfo[] };
   readonly credentials: Credentials;
+  readonly tickets: {
+    /** A one-time ticket for a verified user. `retryAfterS`: too many were issued. */
+    issue(
+      identity: UserIdentity,
+    ): Promise<
+      Result<
+        { readonly ticket: string; readonly expiresAt: number },
+        { readonly retryAfterS: number } | 'presence-unavailable'
+      >
+    >;
+  };
+  readonly revocations: {
+    /** Voids the tokens of a user that were issued by `at` (ms). `isKept`: it outlasts this process. */
+    revoke(userId: number): Promise<{ readonly at: number; readonly isKept: boolean }>;
+  };
   readonly failedCredentials: {
     /** A credential from this address failed. Returns 0, or the seconds to wait if too many failed. */
     note(address: string): number;
@@ -44,6 +59,8 @@ export interface HttpDeps {
   };
   /** Whether SQL answers. */
   settlementAvailable(): boolean;
+  /** False while no keys could be fetched from `JWT_JWKS_URL`. */
+  credentialsAvailable(): boolean;
   /** The client's address: the peer's, or the one in `X-Forwarded-For` if the peer is a trusted proxy. */
   clientAddress(peer: string, forwardedFor: string | undefined): string;
   /** Whether a page of this `Origin` may act here. A browser always sends one. `host` is the request's `Host`. */

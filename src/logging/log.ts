@@ -32,6 +32,7 @@ export type LogEvent =
   | 'config'
   | 'node-name-shared'
   | 'node-frames-missed'
+  | 'revocation'
   | 'descriptors-exhausted'
   | 'internal-error';
 

@@ -27,12 +27,24 @@ export const CloseCode = {
   kicked: 4002,
   /** The token ran out or was revoked. */
   tokenExpired: 4003,
+  /** Refused in band: there is no such user. */
+  unknownUser: 4004,
+  /** Refused in band: the user is blocked. */
+  blocked: 4005,
+  /** Refused in band: another connection of the user stays. */
+  sessionExists: 4006,
+  /** Refused in band: the user's connections replaced each other too often. */
+  sessionFlapping: 4007,
+  /** Refused in band: the request itself is wrong. */
+  badRequest: 4008,
   /** No proof of life within the heartbeat timeout. */
   heartbeatTimeout: 4100,
   /** The client took nothing for the write timeout, or its queue overflowed under the policy `disconnect`. */
   slowConsumer: 4101,
   /** This node lost its presence lease and the user was ended or taken over meanwhile. */
   presenceLost: 4102,
+  /** Refused in band for now; come back after the delay named in `goodbye`. */
+  refusedForNow: 4110,
 } as const;
 
 export type CloseCode = (typeof CloseCode)[keyof typeof CloseCode];
@@ -64,6 +76,7 @@ export const CLOSES = {
   logout: silent(CloseCode.loggedOut),
   kick: silent(CloseCode.kicked),
   'token-expired': silent(CloseCode.tokenExpired),
+  'token-revoked': silent(CloseCode.tokenExpired),
   'policy-violation': silent(CloseCode.policyViolation),
   'presence-lost': withGoodbye(CloseCode.presenceLost),
   // A bug of ours in the handling of this connection.

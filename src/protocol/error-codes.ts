@@ -140,6 +140,11 @@ export const ERRORS = {
     en: 'The server could not store this message. Send it again later.',
     zh: '服务器未能保存该消息，请稍后重新发送。',
   },
+  'revocation-unavailable': {
+    status: 503,
+    en: 'The revocation holds on this node, but the store did not take it yet: other nodes, and this one after a restart, may not know it. Ask again.',
+    zh: '吊销仅在当前节点生效，存储尚未确认，其他节点或重启后可能不知道此次吊销，请重试。',
+  },
   'node-silent': {
     status: 504,
     en: 'The node did not answer in time: it may have done this, or not. See GET /api/nodes.',

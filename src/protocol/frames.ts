@@ -48,12 +48,12 @@ export type SystemFrame =
     }
   /** Answers a ping. The encoder is {@link encodePong}, since its timestamp may be a number that JavaScript cannot hold. */
   | { readonly type: 'pong'; readonly data: { readonly timestamp?: unknown } }
-  /** Precedes a close after which the client may come back. */
+  /** Precedes a close after which the client may come back. An upgrade refused in band names its error code. */
   | {
       readonly type: 'goodbye';
       readonly data: {
         readonly code: number;
-        readonly reason: CloseCause;
+        readonly reason: CloseCause | ErrorCode;
         readonly reconnectAfterMs: number;
       };
     }

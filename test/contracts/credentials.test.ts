@@ -150,3 +150,47 @@ describe.each(['bun', 'node'] as const)('keys of a key server on %s', (runtime) 
     expect(said()[0]).toMatchObject({ level: 'warn', event: 'config', ip: '127.0.0.1' });
   });
 });
+
+describe.each(['bun', 'node'] as const)('a key server that does not answer, on %s', (runtime) => {
+  it.each(['silent', 'half'] as const)(
+    'no token waits for ever, all wait for one fetch, and readiness says what is missing: %s',
+    async (answer) => {
+      const key = issuerKey('ES256', 'one');
+      const keys = await startKeyServer(answer);
+      const gateway = await startGateway({
+        runtime,
+        stores: 'embedded',
+        env: { JWT_SECRET: undefined, JWT_JWKS_URL: `http://127.0.0.1:${keys.port}/keys` },
+      });
+      try {
+        const token = () => key.sign({ sub: String(freshUser()) }, { kid: 'one' });
+        const ready = async () => {
+          const { status, body } = await gateway.call('GET', '/readyz');
+          return [status, body['status'], body['code']];
+        };
+        expect(await ready()).toEqual([200, 'degraded', 'credentials-unavailable']);
+        const began = performance.now();
+        const answers = await Promise.all(
+          Array.from({ length: 50 }, () => refusal(gateway.wsUrl, { token: token() })),
+        );
+        expect(performance.now() - began).toBeLessThan(8_000);
+        for (const { status, body } of answers)
+          expect([status, body['code']]).toEqual([503, 'credentials-unavailable']);
+        expect(keys.asked.length).toBeLessThanOrEqual(3);
+        expect(await gateway.waitForLog('config', ({ reason }) => reason !== undefined)).toMatchObject({
+          level: 'warn',
+        });
+        keys.answer = [key];
+        await eventually(async () => (await connect(gateway.wsUrl, { token: token() })).terminate(), {
+          timeoutMs: 15_000,
+          intervalMs: 100,
+        });
+        expect(await ready()).toEqual([200, 'ok', undefined]);
+      } finally {
+        await gateway.stop();
+        await keys.stop();
+      }
+    },
+    40_000,
+  );
+});

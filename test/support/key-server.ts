@@ -35,8 +35,8 @@ function signWith(key: KeyObject, claims: object, header: object): string {
 /** The key server of an issuer, on a loopback port. */
 export interface KeyServer {
   readonly port: number;
-  /** What it answers: the keys of a set, or a status without any. */
-  answer: readonly IssuerKey[] | number;
+  /** What it answers: the keys of a set; a status without any; nothing; or the headers and half a body, and then nothing. */
+  answer: readonly IssuerKey[] | number | 'silent' | 'half';
   /** `performance.now()` of each request so far. */
   readonly asked: readonly number[];
   /** The `Authorization` header of the newest request. */
@@ -50,6 +50,11 @@ export async function startKeyServer(answer: KeyServer['answer']): Promise<KeySe
   const http = createServer((request, response) => {
     asked.push(performance.now());
     authorization = request.headers.authorization;
+    if (server.answer === 'silent') return;
+    if (server.answer === 'half') {
+      response.writeHead(200, { 'content-type': 'application/json' }).write('{"keys":');
+      return;
+    }
     if (typeof server.answer === 'number') {
       response.writeHead(server.answer).end('away');
       return;

@@ -8,10 +8,11 @@ const Health = z.object({ status: z.literal('ok') }).openapi('Health');
 const Readiness = z
   .object({
     status: z.enum(['ok', 'degraded']).openapi({
-      description: '`degraded`: the database is unavailable; who is online may still connect here again.',
+      description:
+        '`degraded`: the database is unavailable, and who is online may still connect here again; or the keys of tokens could not be fetched yet.',
     }),
     error: Sentence.optional(),
-    code: z.literal('settlement-unavailable').optional(),
+    code: z.enum(['settlement-unavailable', 'credentials-unavailable']).optional(),
   })
   .openapi('Readiness');
 
@@ -32,7 +33,7 @@ export function addHealthRoutes(table: RouteTable): void {
     path: '/readyz',
     summary: 'Whether new connections may be sent here',
     description:
-      '503 while draining and while presence is unavailable, with the reason. 200 `degraded` while the database alone is.',
+      '503 while draining and while presence is unavailable, with the reason. 200 `degraded` while only the database, or only the key server, is.',
     answer: Readiness,
     errors: ['draining', 'presence-unavailable'],
     handle: (call) => ok(readiness(call)),
@@ -46,10 +47,15 @@ function readiness(call: Call): Response {
     return context.json({ status: 'unavailable', ...errorBody(reason, language) }, 503, {
       'retry-after': '1',
     });
-  // All nodes share the database. If none were ready, a load balancer would refuse users who are online.
-  if (!deps.settlementAvailable())
-    return context.json({ status: 'degraded', ...errorBody('settlement-unavailable', language) });
-  return context.json({ status: 'ok' });
+  // All nodes share the database and the key server. If none were ready, a load balancer would refuse users who are online.
+  const lack = deps.settlementAvailable()
+    ? deps.credentialsAvailable()
+      ? undefined
+      : 'credentials-unavailable'
+    : 'settlement-unavailable';
+  return context.json(
+    lack === undefined ? { status: 'ok' } : { status: 'degraded', ...errorBody(lack, language) },
+  );
 }
 
 function unreadyReason(call: Call): 'draining' | 'presence-unavailable' | undefined {

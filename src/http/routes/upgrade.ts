@@ -12,12 +12,14 @@ export function addUpgradeRoute(table: RouteTable): void {
     summary: 'Opens a WebSocket as the user of a token',
     description: [
       'The token comes as `Authorization: Bearer <token>`, as the subprotocol offer `lingxi.v1, bearer.<token>` (never',
-      'echoed), or as `?token=` where LINGXI_QUERY_TOKEN allows it. Frames are JSON envelopes',
+      'echoed), or as `?token=` where LINGXI_QUERY_TOKEN allows it; or a ticket of `POST /api/tickets` comes as',
+      '`?ticket=`. A browser that offers `lingxi.v1` is refused in band, by a close code. Frames are JSON envelopes',
       '`{"type","userId","timestamp","data"}`; a client needs only `type`, and sends `{"type":"ping"}` at least',
       'every few seconds. See docs/PROTOCOL.md for what `lingxi.v1` adds and for the close codes.',
     ].join(' '),
     query: z.object({
       token: z.string().optional(),
+      ticket: z.string().optional(),
       userId: z.string().optional().openapi({ description: "Where given, must equal the token's user." }),
     }),
     errors: [
@@ -27,6 +29,7 @@ export function addUpgradeRoute(table: RouteTable): void {
       'draining',
       'presence-unavailable',
       'settlement-unavailable',
+      'credentials-unavailable',
       'settlement-refused',
       'missing-credentials',
       'missing-subprotocol',

@@ -40,6 +40,14 @@ const DisconnectAnswer = z.object({
   blockedUntil: BlockedUntil,
 });
 
+const RevokeAnswer = z.object({
+  userId: UserIdOut,
+  revokedAt: TimeMs.openapi({ description: 'Tokens issued at this time or earlier are void.' }),
+  connections: z.int().nullable().openapi({
+    description: 'Connections that the user had on all nodes, which are closed; null if that is not known.',
+  }),
+});
+
 /** Shows the service a user's sockets, and lets it end them. */
 export function addUsersRoutes(table: RouteTable): void {
   addRoute(table, {
@@ -67,6 +75,19 @@ export function addUsersRoutes(table: RouteTable): void {
     answer: DisconnectAnswer,
     errors: ['invalid-user-id', 'not-online', 'presence-unavailable'],
     handle: disconnect,
+  });
+  addRoute(table, {
+    method: 'post',
+    path: '/api/users/{id}/revoke',
+    access: 'service',
+    tag: 'Users',
+    summary: "Voids a user's tokens that were issued before now, and closes the connections with them 4003",
+    description:
+      'In force on all nodes within 1 s, and after a restart. A token without `iat`, or of the same second, is void too. 503 `revocation-unavailable`: in force on this node only, as yet.',
+    params: UserPath,
+    answer: RevokeAnswer,
+    errors: ['invalid-user-id', 'revocation-unavailable'],
+    handle: revoke,
   });
 }
 
@@ -123,4 +144,22 @@ async function disconnect(call: Call): Promise<Outcome> {
       blockedUntil: blockedUntil(call, blockMs),
     }),
   );
+}
+
+async function revoke(call: Call): Promise<Outcome> {
+  const userId = userIdOf(call, 'id', call.context.req.param('id'));
+  if (!userId.ok) return userId;
+  const { presence, revocations } = call.deps;
+  // Asked first: the revocation closes connections.
+  const seen = presence.read([userId.value]).catch(() => undefined);
+  const { at, isKept } = await revocations.revoke(userId.value);
+  audit(call, 'revoke', {
+    userId: userId.value,
+    revokedAt: at,
+    outcome: isKept ? 'revoked' : 'revocation-unavailable',
+  });
+  if (!isKept) return refused('revocation-unavailable');
+  const users = await seen;
+  const closing = users === undefined ? null : (users[0]?.connections ?? 0);
+  return ok(call.context.json({ userId: userId.value, revokedAt: at, connections: closing }));
 }

@@ -7,6 +7,13 @@ import type { ChangeReader, ClaimStore, GroupStore, RecordReader } from '../stor
 import type { Ledger } from './ledger.ts';
 import type { LossNotices } from './loss-notices.ts';
 
+/** What a renewed token says: its times in wall-clock ms, undefined if it has none, and its groups as one text. */
+export interface RenewedToken {
+  readonly expiresAt: number | undefined;
+  readonly issuedAt: number | undefined;
+  readonly groups?: string;
+}
+
 /** What this node's presence is made of. Each part takes what it needs. */
 export interface PresenceOptions {
   readonly clock: Clock;
@@ -31,17 +38,13 @@ export interface PresenceOptions {
   /** Periods that a user may open a minute; 0: any number. */
   readonly loginsPerMinute: number;
   /**
-   * Verifies a token that a client sends to renew its own. Answers its expiry and its groups as one text, undefined where it
-   * is refused, or that the key which would verify it cannot be fetched now.
+   * Verifies a token that a client sends to renew its own. Answers when it expires and was issued, and its groups as one
+   * text; undefined where it is refused, or that the key which would verify it cannot be fetched now.
    */
   readonly renewToken: (
     userId: number,
     token: string,
-  ) => Promise<
-    | { readonly expiresAt: number | undefined; readonly groups?: string }
-    | 'credentials-unavailable'
-    | undefined
-  >;
+  ) => Promise<RenewedToken | 'credentials-unavailable' | undefined>;
   /** Fresh ids for connections. */
   readonly newId: () => string;
 }

@@ -253,7 +253,7 @@ export class PresenceTracker implements Presence, ManagerObserver {
       else if (renewed === 'credentials-unavailable') connection.refuse('token', renewed);
       else {
         this.#groupsRenewed(connection, renewed.groups ?? '');
-        connection.renewToken(renewed.expiresAt);
+        connection.renewToken(renewed.expiresAt, renewed.issuedAt);
       }
     });
     inBackground(log, answered);

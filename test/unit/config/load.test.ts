@@ -53,6 +53,7 @@ describe('defaults', () => {
       queryToken: true,
       lastSeenTtlS: 2_592_000,
       periodsRetentionDays: 90,
+      revocationsRetentionDays: 90,
       feedLength: 100_000,
       pushChannel: 'lingxi:push',
       pushStreamLength: 1_000_000,

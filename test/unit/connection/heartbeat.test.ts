@@ -182,7 +182,7 @@ describe('heartbeat of connections', () => {
     expect(socket.code).toBe(4100);
   });
 
-  it('closes with 4003 when the token expires, and not before', () => {
+  it('[CR1] closes with 4003 when the token expires, and not before', () => {
     const library = openLibrary();
     const tokenExpiresAt = library.clock.now() + 20_000;
     const client = library.connect({ tokenExpiresAt });
@@ -222,6 +222,76 @@ describe('heartbeat of connections', () => {
     connection.renewToken(library.clock.now() + 500);
     library.clock.advance(600);
     expect(socket.code).toBe(4003);
+  });
+
+  it('[CR1] after a stall, and while observed time is frozen, the token still ends at its exp', () => {
+    const library = openLibrary();
+    const { clock, manager } = library;
+    const { socket } = library.connect({ tokenExpiresAt: clock.now() + 20_000 });
+    clock.advance(5000);
+    socket.hear(PING);
+    clock.stall(14_950);
+    clock.advance(40);
+    expect(socket.code).toBeUndefined();
+    clock.advance(100);
+    expect(socket.closes).toEqual([{ code: 4003, reason: 'token-expired' }]);
+    manager.time.freeze();
+    const frozen = library.connect({ userId: 8, tokenExpiresAt: clock.now() + 60_000 }).socket;
+    clock.advance(59_990);
+    expect(frozen.code).toBeUndefined();
+    clock.advance(110);
+    expect(frozen.code).toBe(4003);
+  });
+
+  it('[CR1] a token that expired while the machine slept ends at the next tick', () => {
+    const library = openLibrary();
+    const { socket } = library.connect({ tokenExpiresAt: library.clock.now() + 3_600_000 });
+    library.clock.stepWall(7_200_000);
+    library.clock.advance(100);
+    expect(socket.code).toBe(4003);
+  });
+
+  it('[CR1] if the wall clock is set back, the new clock decides', () => {
+    const library = openLibrary();
+    const { clock } = library;
+    const { socket } = library.connect({ tokenExpiresAt: clock.now() + 5000 });
+    clock.stepWall(-3_600_000);
+    const other = library.connect({ userId: 8, tokenExpiresAt: clock.now() + 5000 }).socket;
+    while_(library, 5050, () => {
+      socket.hear(PING);
+      other.hear(PING);
+    });
+    expect([socket.code, other.code]).toEqual([undefined, 4003]);
+  });
+
+  it('[CR1] ten thousand tokens that expire at one moment are all ended within 0.5 s', () => {
+    const library = openLibrary();
+    const tokenExpiresAt = library.clock.now() + 5000;
+    const sockets = Array.from({ length: 10_000 }, (_, index) => {
+      return library.connect({ userId: index + 1, tokenExpiresAt }).socket;
+    });
+    library.clock.advance(5500);
+    expect(sockets.every(({ code }) => code === 4003)).toBe(true);
+  });
+
+  it('[CR3] closes the connections whose tokens are not newer than a revocation', () => {
+    const library = openLibrary({ policy: 'multi' });
+    const at = library.clock.now();
+    const connect = (epoch: number, tokenIssuedAt?: number) =>
+      library.connect({ epoch, ...(tokenIssuedAt === undefined ? {} : { tokenIssuedAt }) }).socket;
+    const [older, same, newer, unknown] = [
+      connect(1, at - 1),
+      connect(2, at),
+      connect(3, at + 1),
+      connect(4),
+    ];
+    expect(library.manager.closeRevoked(7, at)).toBe(3);
+    expect([older, same, newer, unknown].map((socket) => socket.closes)).toEqual([
+      [{ code: 4003, reason: 'token-revoked' }],
+      [{ code: 4003, reason: 'token-revoked' }],
+      [],
+      [{ code: 4003, reason: 'token-revoked' }],
+    ]);
   });
 
   it('a token without expiry is not on the wheel', () => {

@@ -23,7 +23,14 @@ const credentials: Credentials = {
   signUser: () => GOOD,
 };
 
+const ticketUser = (ticket: string): Awaited<ReturnType<Credentials['verifyUser']>> => {
+  if (ticket === 'good-ticket') return ok({ userId: 7, username: '韩立', issuedAt: 122_000 });
+  return err(ticket === 'unanswered' ? 'presence-unavailable' : 'invalid-token');
+};
+
 export interface Room {
+  /** Tickets that were used up. */
+  readonly redeemed: string[];
   readonly admission: Admission;
   readonly admitted: AdmissionRequest[];
   readonly abandoned: AdmittedLogin[];
@@ -77,6 +84,13 @@ export function room(config: Partial<Config> = {}): Room {
       ...config,
     },
     credentials,
+    tickets: {
+      async redeem(ticket) {
+        state.redeemed.push(ticket);
+        return ticketUser(ticket);
+      },
+      look: async (ticket) => ticketUser(ticket),
+    },
     failedCredentials: failed,
     clientAddress: createClientAddress([]),
     presence,
@@ -86,6 +100,7 @@ export function room(config: Partial<Config> = {}): Room {
     counters,
   });
   const state: Room = {
+    redeemed: [],
     admission,
     admitted,
     abandoned,

@@ -3,19 +3,11 @@ import type { AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import type { SocketEvents } from '../../../src/connection/socket.ts';
-import type { Acceptance } from '../../../src/gateway/admission.ts';
 import { BunSocket, bunSocketHandlers } from '../../../src/gateway/bun-socket.ts';
 import type { BunWebSocket } from '../../../src/gateway/bun-types.ts';
-import type { SocketOptions } from '../../../src/gateway/gateway-server.ts';
+import type { SocketOwner } from '../../../src/gateway/gateway-server.ts';
 import { NodeSocket } from '../../../src/gateway/node-socket.ts';
-import type { LogFields } from '../../../src/logging/log.ts';
-
-const USER = { userId: 7, username: '玩家7', connectionId: 'c1', epoch: 2, period: 1, resumed: false };
-const ACCEPTED: Acceptance = {
-  kind: 'accept',
-  protocol: undefined,
-  registration: { ...USER, ip: '192.0.2.1', protocol: 'seed' },
-};
+import type { Log, LogFields } from '../../../src/logging/log.ts';
 
 const broken = (): never => {
   throw new Error('a bug');
@@ -27,8 +19,8 @@ function watched(events: Partial<SocketEvents>, opened?: () => never) {
   const errors: LogFields[] = [];
   const none = (): void => undefined;
   const note = (event: string) => (): void => void told.push(event);
-  const options: SocketOptions = {
-    admission: { decide: broken, release: note('released') },
+  const owner: SocketOwner = {
+    released: note('released'),
     abandoned: note('abandoned'),
     opened:
       opened ??
@@ -37,9 +29,9 @@ function watched(events: Partial<SocketEvents>, opened?: () => never) {
         ...{ closed: note('closed') },
         ...events,
       })),
-    log: { debug: none, info: none, warn: none, error: (fields) => errors.push(fields) },
   };
-  return { told, errors, options };
+  const log: Log = { debug: none, info: none, warn: none, error: (fields) => errors.push(fields) };
+  return { told, errors, options: { owner, log } };
 }
 
 function fakeBunSocket(data: BunSocket) {
@@ -55,12 +47,18 @@ function fakeBunSocket(data: BunSocket) {
   return { ws, closes };
 }
 
-async function overWs(options: SocketOptions): Promise<{ client: WebSocket; code: Promise<number> }> {
+async function overWs({
+  owner,
+  log,
+}: {
+  owner: SocketOwner;
+  log: Log;
+}): Promise<{ client: WebSocket; code: Promise<number> }> {
   const server = createServer();
   const upgrades = new WebSocketServer({ noServer: true });
   server.on('upgrade', (request, stream, head) =>
     upgrades.handleUpgrade(request, stream, head, (ws) =>
-      new NodeSocket(ws, stream, options.log).start(options, ACCEPTED, () => undefined),
+      new NodeSocket(ws, stream, log).start(owner, () => undefined),
     ),
   );
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -74,7 +72,7 @@ async function overWs(options: SocketOptions): Promise<{ client: WebSocket; code
 describe("callbacks of the runtime's engine", () => {
   it.each(['message', 'control'] as const)('on Bun: a bug in "%s" closes that socket with 1011', (event) => {
     const { options, errors } = watched({ [event]: broken });
-    const socket = new BunSocket(options, ACCEPTED);
+    const socket = new BunSocket(options.owner, options.log);
     const { ws, closes } = fakeBunSocket(socket);
     const handlers = bunSocketHandlers({ readTimeoutMs: 60_000, maxMessageBytes: 1000 });
     handlers.open(ws);
@@ -86,7 +84,7 @@ describe("callbacks of the runtime's engine", () => {
 
   it('on Bun: a socket that cannot be registered is closed with 1011 and released', () => {
     const { options, errors, told } = watched({}, broken);
-    const socket = new BunSocket(options, ACCEPTED);
+    const socket = new BunSocket(options.owner, options.log);
     const { ws, closes } = fakeBunSocket(socket);
     socket.onOpen(ws);
     expect(closes).toEqual([1011]);
@@ -97,7 +95,7 @@ describe("callbacks of the runtime's engine", () => {
 
   it('on Bun: an error at the end of a socket still releases everything else', () => {
     const { options, told } = watched({ closed: broken });
-    const socket = new BunSocket(options, ACCEPTED);
+    const socket = new BunSocket(options.owner, options.log);
     socket.onOpen(fakeBunSocket(socket).ws);
     expect(() => socket.onClose(1000, '')).not.toThrow();
     expect(told).toEqual(['released']);

@@ -147,6 +147,28 @@ describe('addresses and methods', () => {
   });
 });
 
+describe('revocations', () => {
+  it('[CR3] one that the store did not confirm is 503 and is audited as such', async () => {
+    const { ask, logged } = createHarness(
+      {},
+      { revocations: { revoke: () => Promise.resolve({ at: 5, isKept: false }) } },
+    );
+    const answer = await ask('/api/users/7/revoke', { as: 'service', method: 'POST' });
+    expect([answer.status, answer.body['code']]).toEqual([503, 'revocation-unavailable']);
+    expect(logged).toMatchObject([{ action: 'revoke', userId: 7, outcome: 'revocation-unavailable' }]);
+  });
+
+  it('[CR3] without presence the number of connections is not known', async () => {
+    const { ask, presence, clock } = createHarness();
+    presence.unreachable = true;
+    const answer = await ask('/api/users/7/revoke', { as: 'service', method: 'POST' });
+    expect([answer.status, answer.body]).toEqual([
+      200,
+      { userId: 7, revokedAt: clock.now(), connections: null },
+    ]);
+  });
+});
+
 describe('documentation', () => {
   it('describes every route with its credentials and errors as OpenAPI 3.1', async () => {
     const { ask } = createHarness({ environment: 'development' });
@@ -165,8 +187,10 @@ describe('documentation', () => {
       '/api/online/player/{playerId}',
       '/api/online/players',
       '/api/online/status',
+      '/api/tickets',
       '/api/users/{id}/connections',
       '/api/users/{id}/disconnect',
+      '/api/users/{id}/revoke',
       '/api/users/{id}/timeline',
       '/dev/token',
       '/docs',

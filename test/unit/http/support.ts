@@ -210,6 +210,7 @@ const baseConfig: Config = {
   queryToken: false,
   lastSeenTtlS: 2_592_000,
   periodsRetentionDays: 90,
+  revocationsRetentionDays: 90,
   feedLength: 100_000,
   pushChannel: 'lingxi:push',
   pushStreamLength: 1_000_000,
@@ -278,6 +279,9 @@ export function createHarness(config: Partial<Config> = {}, deps: Partial<HttpDe
     processMetrics: false,
     isDraining: () => state.draining,
     settlementAvailable: () => true,
+    credentialsAvailable: () => true,
+    tickets: { issue: () => Promise.resolve(ok({ ticket: 't', expiresAt: 1 })) },
+    revocations: { revoke: () => Promise.resolve({ at: clock.now(), isKept: true }) },
     nodes: {
       list: () => Promise.resolve([]),
       drain: (_node, draining) => {

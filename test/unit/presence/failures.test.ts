@@ -274,7 +274,7 @@ describe('losses', () => {
 
 describe('token renewal', () => {
   it.each([
-    ['accepted', Promise.resolve({ expiresAt: undefined }), 'token'],
+    ['accepted', Promise.resolve({ expiresAt: undefined, issuedAt: undefined }), 'token'],
     ['refused', Promise.resolve(undefined), 'error'],
   ] as const)('%s', async (_name, answer, type) => {
     const room = await openRoom({ renewToken: () => answer });

@@ -188,7 +188,10 @@ describe('user ids', () => {
 describe('close codes', () => {
   it('4000 to 4099 tell the client to stay away, all others let it reconnect', () => {
     const staysAway = Object.entries(CloseCode).filter(([, code]) => !mayReconnect(code));
-    expect(staysAway.map(([name]) => name)).toEqual(['loggedOut', 'replaced', 'kicked', 'tokenExpired']);
+    expect(staysAway.map(([name]) => name)).toEqual([
+      ...['loggedOut', 'replaced', 'kicked', 'tokenExpired'],
+      ...['unknownUser', 'blocked', 'sessionExists', 'sessionFlapping', 'badRequest'],
+    ]);
     expect([3999, 4000, 4099, 4100].map(mayReconnect)).toEqual([true, false, false, true]);
   });
 
@@ -208,6 +211,7 @@ describe('close codes', () => {
       '4001 replaced',
       '4002 kick',
       '4003 token-expired',
+      '4003 token-revoked',
       '4100 heartbeat-timeout, come back, goodbye',
       '4100 read-timeout, come back, goodbye',
       '4101 slow-consumer, come back, goodbye',

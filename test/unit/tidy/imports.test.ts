@@ -60,6 +60,7 @@ const MODULES: Readonly<Record<string, readonly string[]>> = {
   ],
   gateway: [
     'config/config.ts',
+    'config/make-folder.ts',
     'connection/connection-info.ts',
     'connection/socket.ts',
     'lib/',

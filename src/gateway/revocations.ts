@@ -1,0 +1,199 @@
+import type { Clock, Timer } from '../lib/clock.ts';
+import { inBackground } from '../logging/internal-error.ts';
+import type { Log } from '../logging/log.ts';
+import { isIssuedAfter } from '../protocol/revoked.ts';
+
+/** A node looks for what others have revoked once in this time. */
+const SYNC_MS = 500;
+/** Revocations beyond their retention go once in this time. */
+const PRUNE_MS = 3_600_000;
+/** Largest number of users with a revocation. Beyond it the oldest revocations go. */
+export const MAX_REVOCATIONS = 100_000;
+/** Share of them that goes at once, so that not every further one costs a look at all. */
+const DROPPED_SHARE = 0.01;
+/** A store with a later time than this from now on holds something that no node wrote. */
+const MAX_AHEAD_MS = 3_600_000;
+
+/** The user's tokens that were issued at `at` (wall-clock ms) or earlier are void. */
+export interface Revocation {
+  readonly userId: number;
+  readonly at: number;
+}
+
+/** What keeps revocations beyond the life of this process. Of two times of one user it keeps the later one. */
+export interface RevocationStore {
+  /** Keeps these. A rejection says nothing of whether it did. */
+  put(revocations: readonly Revocation[]): Promise<void>;
+  /**
+   * What came since the last call, {@link put} of this node included; or, if the store cannot say, all that it has
+   * (`isAll`).
+   */
+  read(): Promise<{ readonly revocations: readonly Revocation[]; readonly isAll: boolean }>;
+  /** Forgets those of `at` (wall-clock ms) and earlier. */
+  forget(at: number): Promise<void>;
+}
+
+export interface RevocationsOptions {
+  readonly store: RevocationStore;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** How long a revocation is kept. */
+  readonly retentionMs: number;
+  /** This node has learnt of a revocation: its connections of that user must end. */
+  readonly revoked: (revocation: Revocation) => void;
+}
+
+/**
+ * Which users' tokens are void, and since when. Each node keeps all of it in memory, so no check leaves the process. It
+ * looks into the store every half second, and puts back what the store has lost. Times only grow, so no order of these
+ * steps does harm.
+ */
+export class Revocations {
+  readonly #options: RevocationsOptions;
+  readonly #known = new Map<number, number>();
+  /**
+   * What the store may not have, since no read has brought it back. The answer to a write is not enough: a failover may
+   * undo a write that was answered.
+   */
+  readonly #unkept = new Map<number, number>();
+  readonly #timers: Timer[] = [];
+  #isLoaded = false;
+  #isFailing = false;
+  #syncing: Promise<void> | undefined;
+
+  constructor(options: RevocationsOptions) {
+    this.#options = options;
+  }
+
+  /** Reads the store, if it answers, and then looks for changes. */
+  async start(): Promise<void> {
+    const { clock, log } = this.#options;
+    await this.#sync();
+    this.#timers.push(
+      clock.every(SYNC_MS, () => inBackground(log, this.#sync())),
+      clock.every(PRUNE_MS, () => inBackground(log, this.#prune())),
+    );
+    inBackground(log, this.#prune());
+  }
+
+  stop(): void {
+    for (const timer of this.#timers.splice(0)) timer.cancel();
+  }
+
+  /** False until this node has read the store once: it cannot tell yet which tokens are void. */
+  get isLoaded(): boolean {
+    return this.#isLoaded;
+  }
+
+  get size(): number {
+    return this.#known.size;
+  }
+
+  isRevoked({
+    userId,
+    issuedAt,
+  }: {
+    readonly userId: number;
+    readonly issuedAt?: number | undefined;
+  }): boolean {
+    const at = this.#known.get(userId);
+    return at !== undefined && !isIssuedAfter(issuedAt, at);
+  }
+
+  /**
+   * Voids the user's tokens of this moment and earlier. It takes effect here at once. `isKept` is false if the store did
+   * not take it in time: the node goes on trying, but it may be lost with this process.
+   */
+  async revoke(userId: number): Promise<{ readonly at: number; readonly isKept: boolean }> {
+    const at = Math.max(this.#options.clock.now(), this.#known.get(userId) ?? 0);
+    this.#learn({ userId, at });
+    this.#unkept.set(userId, at);
+    try {
+      await this.#options.store.put([{ userId, at }]);
+      return { at, isKept: true };
+    } catch (error) {
+      this.#failed(error);
+      return { at, isKept: false };
+    }
+  }
+
+  /** One at a time. A store that does not answer is asked again at the next tick. */
+  #sync(): Promise<void> {
+    this.#syncing ??= this.#exchange()
+      .catch((error: unknown) => this.#failed(error))
+      .finally(() => {
+        this.#syncing = undefined;
+      });
+    return this.#syncing;
+  }
+
+  async #exchange(): Promise<void> {
+    const { store, log } = this.#options;
+    const { revocations, isAll } = await store.read();
+    for (const revocation of revocations) {
+      this.#learn(revocation);
+      if ((this.#unkept.get(revocation.userId) ?? Infinity) <= revocation.at)
+        this.#unkept.delete(revocation.userId);
+    }
+    if (isAll) this.#findUnkept(revocations);
+    this.#isLoaded = true;
+    if (this.#unkept.size > 0) await store.put([...this.#unkept].map(([userId, at]) => ({ userId, at })));
+    if (this.#isFailing) log.info({ event: 'revocation' }, 'revocations are kept and read again');
+    this.#isFailing = false;
+  }
+
+  /** The store was wiped or went back in time: it gets back what it has lost. */
+  #findUnkept(stored: readonly Revocation[]): void {
+    const kept = new Map(stored.map(({ userId, at }) => [userId, at]));
+    for (const [userId, at] of this.#known) if ((kept.get(userId) ?? 0) < at) this.#unkept.set(userId, at);
+  }
+
+  #learn({ userId, at }: Revocation): void {
+    const { clock, revoked } = this.#options;
+    const now = clock.now();
+    if (at <= (this.#known.get(userId) ?? 0) || at > now + MAX_AHEAD_MS || at <= this.#oldest(now)) return;
+    this.#known.delete(userId);
+    this.#known.set(userId, at);
+    if (this.#known.size > MAX_REVOCATIONS) this.#dropOldest();
+    revoked({ userId, at });
+  }
+
+  #oldest(now: number): number {
+    return now - this.#options.retentionMs;
+  }
+
+  async #prune(): Promise<void> {
+    const oldest = this.#oldest(this.#options.clock.now());
+    for (const [userId, at] of this.#known) if (at <= oldest) this.#drop(userId);
+    await this.#forget(oldest);
+  }
+
+  #forget(at: number): Promise<void> {
+    return this.#options.store.forget(at).catch((error: unknown) => this.#failed(error));
+  }
+
+  #dropOldest(): void {
+    const dropped = Math.ceil(MAX_REVOCATIONS * DROPPED_SHARE);
+    const byAge = [...this.#known].sort(([, left], [, right]) => left - right);
+    const oldest = byAge.slice(0, dropped);
+    for (const [userId] of oldest) this.#drop(userId);
+    inBackground(this.#options.log, this.#forget(oldest.at(-1)?.[1] ?? 0));
+    this.#options.log.error(
+      { event: 'revocation', dropped },
+      `more than ${MAX_REVOCATIONS} users have a revocation: the oldest ones no longer count`,
+    );
+  }
+
+  #drop(userId: number): void {
+    this.#known.delete(userId);
+    this.#unkept.delete(userId);
+  }
+
+  /** Says it once; presence says loudly enough that Redis is unreachable. */
+  #failed(error: unknown): void {
+    if (this.#isFailing) return;
+    this.#isFailing = true;
+    const reason = error instanceof Error ? error.message : String(error);
+    this.#options.log.warn({ event: 'revocation', reason }, 'revocations cannot be kept or read');
+  }
+}

@@ -1,0 +1,123 @@
+import { createHash } from 'node:crypto';
+import type { Clock } from '../lib/clock.ts';
+import { type RateLimit, RateLimiter } from '../lib/rate-limiter.ts';
+import { err, ok, type Result } from '../lib/result.ts';
+import { isGroupName, namesIn } from '../protocol/groups.ts';
+import { isJsonObject, parseJson } from '../protocol/json-text.ts';
+import type { TokenFault, UserIdentity } from './credentials.ts';
+
+/** A ticket is valid for this time. */
+export const TICKET_TTL_MS = 30_000;
+/** The form of 32 bytes in base64url. Anything else is not looked up. */
+const TICKET_FORM = /^[\w-]{43}$/;
+/** Tickets that one user may ask for. */
+const USER_LIMIT: RateLimit = { perSecond: 1, burst: 30 };
+/** Tickets of all users of this node: at most 100,000 at once, and as many again while they are valid. */
+const NODE_LIMIT: RateLimit = { perSecond: 100_000 / (TICKET_TTL_MS / 1000), burst: 100_000 };
+
+/** Keeps texts for a while, for every node. Calls reject while it is unreachable. */
+export interface TicketStore {
+  put(key: string, text: string, ttlMs: number): Promise<void>;
+  read(key: string): Promise<string | undefined>;
+  /** Reads and removes it in one step: of two calls one gets it. */
+  take(key: string): Promise<string | undefined>;
+}
+
+export interface TicketsOptions {
+  readonly store: TicketStore;
+  readonly clock: Clock;
+  /** 32 random bytes in base64url. */
+  readonly newTicket: () => string;
+  /** Why an identity is void although its token has not expired. */
+  readonly faultOf: (identity: UserIdentity) => TokenFault | undefined;
+}
+
+export interface Ticket {
+  readonly ticket: string;
+  /** Wall-clock ms. */
+  readonly expiresAt: number;
+}
+
+/**
+ * One-time tickets: each stands once, for 30 s and on any node, for the token that it was issued for. The store has only
+ * their hashes, so whoever reads the store cannot use them.
+ */
+export class Tickets {
+  readonly #options: TicketsOptions;
+  readonly #limiter: RateLimiter;
+
+  constructor(options: TicketsOptions) {
+    this.#options = options;
+    this.#limiter = new RateLimiter(options.clock);
+  }
+
+  /** Issues a ticket for a verified token. `retryAfterS`: too many were issued. */
+  async issue(
+    identity: UserIdentity,
+  ): Promise<Result<Ticket, { readonly retryAfterS: number } | 'presence-unavailable'>> {
+    const { store, clock, newTicket } = this.#options;
+    const retryAfterS =
+      this.#limiter.take(`user:${identity.userId}`, USER_LIMIT) || this.#limiter.take('node', NODE_LIMIT);
+    if (retryAfterS > 0) return err({ retryAfterS });
+    const ticket = newTicket();
+    const expiresAt = Math.min(clock.now() + TICKET_TTL_MS, identity.expiresAt ?? Infinity);
+    try {
+      await store.put(keyOf(ticket), JSON.stringify(identity), TICKET_TTL_MS);
+      return ok({ ticket, expiresAt });
+    } catch {
+      return err('presence-unavailable');
+    }
+  }
+
+  /** The user of a ticket, which nobody can use again. `invalid-token`: used, expired or invented. */
+  redeem(ticket: string): Promise<Result<UserIdentity, TokenFault>> {
+    return this.#identify(ticket, (key) => this.#options.store.take(key));
+  }
+
+  /** The same, but the ticket stays valid. */
+  look(ticket: string): Promise<Result<UserIdentity, TokenFault>> {
+    return this.#identify(ticket, (key) => this.#options.store.read(key));
+  }
+
+  async #identify(
+    ticket: string,
+    find: (key: string) => Promise<string | undefined>,
+  ): Promise<Result<UserIdentity, TokenFault>> {
+    if (!TICKET_FORM.test(ticket)) return err('invalid-token');
+    let text: string | undefined;
+    try {
+      text = await find(keyOf(ticket));
+    } catch {
+      return err('presence-unavailable');
+    }
+    const identity = text === undefined ? undefined : parseIdentity(text);
+    if (identity === undefined) return err('invalid-token');
+    const { clock, faultOf } = this.#options;
+    if (identity.expiresAt !== undefined && clock.now() >= identity.expiresAt) return err('invalid-claims');
+    const fault = faultOf(identity);
+    return fault === undefined ? ok(identity) : err(fault);
+  }
+}
+
+function keyOf(ticket: string): string {
+  return createHash('sha256').update(ticket, 'utf8').digest('base64url');
+}
+
+/** Undefined if no node wrote it. */
+function parseIdentity(text: string): UserIdentity | undefined {
+  const value = parseJson(text);
+  if (!isJsonObject(value)) return undefined;
+  const { userId, username, groups, expiresAt, issuedAt } = value as Readonly<
+    Record<keyof UserIdentity, unknown>
+  >;
+  const isWhole = Number.isSafeInteger(userId) && typeof username === 'string' && isGroups(groups);
+  return isWhole && isTime(expiresAt) && isTime(issuedAt) ? (value as unknown as UserIdentity) : undefined;
+}
+
+function isGroups(value: unknown): boolean {
+  return value === undefined || (typeof value === 'string' && namesIn(value).every(isGroupName));
+}
+
+function isTime(value: unknown): boolean {
+  return value === undefined || Number.isSafeInteger(value);
+}

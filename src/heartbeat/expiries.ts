@@ -1,0 +1,81 @@
+import type { Clock } from '../lib/clock.ts';
+import { OFF_WHEEL, TimeoutWheel, type WheelNode } from './timeout-wheel.ts';
+
+/** Largest number of ends in one look. The rest follows in the next one. */
+const MAX_DUE_PER_LOOK = 1000;
+
+/** What ends at a moment of the wall clock. */
+export interface Expiring {
+  /** The moment has passed. Called once for each {@link Expiries.watch}. Must not throw. */
+  expired(): void;
+}
+
+/**
+ * Ends at moments of the wall clock, such as the `exp` of a token. No stall, outage or suspend moves them, so they have a
+ * wheel of their own beside the deadlines in observed time.
+ */
+export class Expiries {
+  readonly #clock: Pick<Clock, 'now'>;
+  readonly #entries = new Map<Expiring, Entry>();
+  #wheel: TimeoutWheel<Entry>;
+  #lookedAt: number;
+
+  constructor(clock: Pick<Clock, 'now'>) {
+    this.#clock = clock;
+    this.#lookedAt = clock.now();
+    this.#wheel = new TimeoutWheel(this.#lookedAt);
+  }
+
+  /** Watches `owner` until `at` (wall-clock ms), in place of an earlier moment. Undefined: it does not expire. */
+  watch(owner: Expiring, at: number | undefined): void {
+    this.unwatch(owner);
+    if (at === undefined) return;
+    const entry = new Entry(owner, at);
+    this.#entries.set(owner, entry);
+    this.#wheel.add(entry);
+  }
+
+  unwatch(owner: Expiring): void {
+    const entry = this.#entries.get(owner);
+    if (entry === undefined) return;
+    this.#wheel.remove(entry);
+    this.#entries.delete(owner);
+  }
+
+  /** Tells those whose moment has passed. */
+  look(): void {
+    const now = this.#clock.now();
+    if (now < this.#lookedAt) this.#startAnew(now);
+    this.#lookedAt = now;
+    this.#wheel.advance(now, MAX_DUE_PER_LOOK, ({ owner }) => {
+      this.#entries.delete(owner);
+      owner.expired();
+    });
+  }
+
+  /** The clock was set back: the wheel would not turn until it reaches its old place again. */
+  #startAnew(now: number): void {
+    this.#wheel = new TimeoutWheel(now);
+    for (const entry of this.#entries.values()) {
+      entry.wheelSlot = OFF_WHEEL;
+      this.#wheel.add(entry);
+    }
+  }
+}
+
+class Entry implements WheelNode {
+  readonly owner: Expiring;
+  wheelSlot = OFF_WHEEL;
+  wheelPrevious: WheelNode | undefined = undefined;
+  wheelNext: WheelNode | undefined = undefined;
+  readonly #at: number;
+
+  constructor(owner: Expiring, at: number) {
+    this.owner = owner;
+    this.#at = at;
+  }
+
+  dueAt(): number {
+    return this.#at;
+  }
+}

@@ -1,0 +1,307 @@
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Gateway, startGateway } from '../support/gateway-process.ts';
+import { eventually } from '../support/ports.ts';
+import { COMBINATIONS, type Deployment, deploy, freshUser } from '../support/stores.ts';
+import { BUN_AND_NODE, type Cluster, startCluster, wireOf } from '../support/two-nodes.ts';
+import { type Client, connect, refusal } from '../support/ws-client.ts';
+
+/** Within this time a revocation is in force on every node. */
+const IN_FORCE_MS = 1_000;
+
+const revoke = (gateway: Gateway, user: number) => gateway.service('POST', `/api/users/${user}/revoke`);
+
+/** A token that was issued so many seconds ago, or will be. */
+const issuedAgo = (gateway: Gateway, user: number, seconds: number) =>
+  gateway.token(user, { claims: { iat: Math.floor(Date.now() / 1000) - seconds } });
+
+const v1 = async (gateway: Gateway, token: string): Promise<Client> => {
+  const client = await connect(gateway.wsUrl, { token, protocols: ['lingxi.v1'] });
+  await client.next('welcome');
+  return client;
+};
+
+/** What socket, HTTP and ticket say to a token. */
+async function isRefused(gateway: Gateway, token: string): Promise<void> {
+  const socket = await refusal(gateway.wsUrl, { token });
+  expect([socket.status, socket.body['code']]).toEqual([401, 'invalid-token']);
+  const http = await gateway.call('POST', '/api/tickets', { token });
+  expect([http.status, http.body['code']]).toEqual([401, 'invalid-token']);
+}
+
+describe.each(COMBINATIONS)('revocations on $runtime over $kind', ({ runtime, kind }) => {
+  let deployment: Deployment;
+  beforeAll(async () => {
+    deployment = await deploy({ runtime, kind });
+    const { gateway } = deployment;
+    await eventually(async () => (await v1(gateway, gateway.token(freshUser()))).terminate());
+  });
+  afterAll(() => deployment?.stop());
+
+  it('[CR3] the connections close with 4003, the token is refused by socket and HTTP, a newer one is accepted', async () => {
+    const { gateway } = deployment;
+    const user = freshUser();
+    const token = issuedAgo(gateway, user, 5);
+    const client = await v1(gateway, token);
+    const other = freshUser();
+    const bystander = await v1(gateway, issuedAgo(gateway, other, 5));
+    const before = Date.now();
+    const { status, body } = await revoke(gateway, user);
+    expect([status, body]).toEqual([200, { userId: user, revokedAt: expect.any(Number), connections: 1 }]);
+    expect(Number(body['revokedAt'])).toBeGreaterThanOrEqual(before);
+    expect(Number(body['revokedAt'])).toBeLessThanOrEqual(Date.now());
+    const closed = await client.closed;
+    expect([closed.code, closed.reason]).toEqual([4003, 'token-revoked']);
+    expect(client.messages.some(({ type }) => type === 'goodbye')).toBe(false);
+    await isRefused(gateway, token);
+    (await v1(gateway, issuedAgo(gateway, user, -1))).terminate();
+    bystander.ping();
+    await bystander.next('pong');
+    bystander.terminate();
+    const audit = await gateway.waitForLog('audit', (line) => line['userId'] === user);
+    expect(audit).toMatchObject({ action: 'revoke', userId: user, outcome: 'revoked' });
+  });
+
+  it('[CR3] a token of the same second, and one without iat, count as issued before', async () => {
+    const { gateway } = deployment;
+    const user = freshUser();
+    const { body } = await revoke(gateway, user);
+    const at = Number(body['revokedAt']);
+    const withIat = (iat: unknown) => gateway.token(user, { claims: { iat } });
+    await isRefused(gateway, withIat(Math.floor(at / 1000)));
+    await isRefused(gateway, withIat(undefined));
+    await isRefused(gateway, withIat(at / 1000));
+    (await v1(gateway, withIat((at + 1) / 1000))).terminate();
+    (await v1(gateway, withIat(Math.floor(at / 1000) + 1))).terminate();
+  });
+
+  it('[CR1] a token that expires while the process stands still ends its connection as soon as it runs again', async () => {
+    const { gateway } = deployment;
+    const exp = Math.ceil(Date.now() / 1000) + 2;
+    const client = await v1(gateway, gateway.token(freshUser(), { claims: { exp } }));
+    gateway.signalAll('SIGSTOP');
+    await new Promise((resolve) => setTimeout(resolve, exp * 1000 + 2_500 - Date.now()));
+    const began = performance.now();
+    gateway.signalAll('SIGCONT');
+    const closed = await client.closed;
+    expect([closed.code, closed.reason]).toEqual([4003, 'token-expired']);
+    expect(closed.at - began).toBeLessThan(700);
+  });
+
+  it('without a revocation a token needs no iat', async () => {
+    const { gateway } = deployment;
+    (await v1(gateway, gateway.token(freshUser(), { claims: { iat: undefined } }))).terminate();
+  });
+
+  it('a user who is offline, or was never seen, can be revoked; a malformed id is 400', async () => {
+    const { gateway } = deployment;
+    const user = freshUser();
+    const { status, body } = await revoke(gateway, user);
+    expect([status, body['connections']]).toEqual([200, 0]);
+    await isRefused(gateway, issuedAgo(gateway, user, 1));
+    const wrong = await gateway.service('POST', '/api/users/01/revoke');
+    expect([wrong.status, wrong.body['code']]).toEqual([400, 'invalid-user-id']);
+    const byUser = await gateway.call('POST', `/api/users/${user}/revoke`, {
+      token: gateway.token(freshUser()),
+    });
+    expect([byUser.status, byUser.body['code']]).toEqual([403, 'forbidden']);
+  });
+
+  it('[CR3] a renewal with a revoked token is refused, and rescues no revoked connection', async () => {
+    const { gateway } = deployment;
+    const user = freshUser();
+    await revoke(gateway, user);
+    const client = await v1(gateway, issuedAgo(gateway, user, -1));
+    client.send({ type: 'token', data: { token: issuedAgo(gateway, user, 3) } });
+    expect((await client.next('error')).data).toMatchObject({ about: 'token', code: 'invalid-token' });
+    client.send({ type: 'token', data: { token: gateway.token(user, { expiresInS: -1 }) } });
+    expect((await client.next('error')).data).toMatchObject({ about: 'token', code: 'invalid-token' });
+    client.send({ type: 'token', data: { token: gateway.token(freshUser()) } });
+    expect((await client.next('error')).data).toMatchObject({ about: 'token', code: 'invalid-token' });
+    client.ping();
+    await client.next('pong');
+    // A newer token that was shown before the revocation is older than it all the same.
+    const another = freshUser();
+    const renewing = await v1(gateway, issuedAgo(gateway, another, 9));
+    renewing.send({ type: 'token', data: { token: issuedAgo(gateway, another, 2) } });
+    await renewing.next('token');
+    await revoke(gateway, another);
+    expect((await renewing.closed).code).toBe(4003);
+    client.terminate();
+  });
+
+  it('a connection renewed with a token of later stays when an earlier moment is what is revoked', async () => {
+    const { gateway } = deployment;
+    const user = freshUser();
+    const client = await v1(gateway, issuedAgo(gateway, user, 9));
+    client.send({ type: 'token', data: { token: issuedAgo(gateway, user, -3) } });
+    await client.next('token');
+    await revoke(gateway, user);
+    client.ping();
+    await client.next('pong');
+    client.terminate();
+  });
+
+  it('a ticket of a revoked token is void', async () => {
+    const { gateway } = deployment;
+    const user = freshUser();
+    const { body } = await gateway.call('POST', '/api/tickets', { token: issuedAgo(gateway, user, 1) });
+    await revoke(gateway, user);
+    const answer = await refusal(gateway.wsUrl, { query: `?ticket=${String(body['ticket'])}` });
+    expect([answer.status, answer.body['code']]).toEqual([401, 'invalid-token']);
+  });
+
+  it('[CR3] it is in force after kill -9 and a restart, before the first connection', async () => {
+    const { gateway } = deployment;
+    const user = freshUser();
+    const token = issuedAgo(gateway, user, 1);
+    await revoke(gateway, user);
+    await gateway.restart();
+    await isRefused(gateway, token);
+    await eventually(async () => (await v1(gateway, issuedAgo(gateway, user, -1))).terminate(), {
+      timeoutMs: 15_000,
+    });
+  });
+});
+
+describe.each(['bun', 'node'] as const)('the file of revocations on %s', (runtime) => {
+  it('is private, and a damaged one refuses the start in one sentence', async () => {
+    const gateway = await startGateway({ runtime, stores: 'embedded' });
+    try {
+      const users = Array.from({ length: 50 }, freshUser);
+      const answers = await Promise.all(users.map((user) => revoke(gateway, user)));
+      expect(answers.every(({ status }) => status === 200)).toBe(true);
+      const path = join(gateway.dataDir, 'data', 'revocations.json');
+      expect(statSync(path).mode & 0o777).toBe(0o600);
+      const { revoked } = JSON.parse(readFileSync(path, 'utf8')) as { revoked: [number, number][] };
+      expect(new Set(revoked.map(([user]) => user))).toEqual(new Set(users));
+      for (const damaged of ['{"revoked":[[1', '{}', '{"revoked":[["x",1]]}']) {
+        writeFileSync(path, damaged);
+        const failure = await gateway.restart().then(
+          () => '',
+          (error: unknown) => String(error),
+        );
+        expect(failure).toContain('revocations.json cannot be read');
+      }
+    } finally {
+      await gateway.stop();
+    }
+  }, 60_000);
+});
+
+describe('revocations on two nodes', () => {
+  let cluster: Cluster;
+  beforeAll(async () => {
+    const nodes = BUN_AND_NODE.map((node) => ({ ...node, wires: ['redis'] as const }));
+    cluster = await startCluster({ nodes, timeoutMs: 10_000, env: { LINGXI_SESSION_POLICY: 'multi' } });
+  }, 60_000);
+  afterAll(() => cluster?.stop());
+
+  it('[CR3] one call on either node closes the connections on both within 1 s', async () => {
+    for (const asked of [0, 1]) {
+      const user = freshUser();
+      const token = issuedAgo(cluster.node(0).gateway, user, 2);
+      const clients = await Promise.all(
+        cluster.nodes.map(({ gateway }) => eventually(() => v1(gateway, token))),
+      );
+      await eventually(async () => {
+        const { body } = await cluster.node(0).gateway.service('GET', `/api/online/player/${user}`);
+        expect(body['connections']).toBe(2);
+      });
+      const began = performance.now();
+      const { body } = await revoke(cluster.node(asked).gateway, user);
+      expect(body['connections']).toBe(2);
+      for (const client of clients) {
+        const closed = await client.closed;
+        expect([closed.code, closed.reason]).toEqual([4003, 'token-revoked']);
+        expect(closed.at - began).toBeLessThan(IN_FORCE_MS);
+      }
+      for (const { gateway } of cluster.nodes) await isRefused(gateway, token);
+    }
+  });
+
+  it('a node that is cut off from Redis closes its connections within 1 s of its return', async () => {
+    const [asked, cut] = [cluster.node(0), cluster.node(1)];
+    const user = freshUser();
+    const token = issuedAgo(asked.gateway, user, 2);
+    const client = await v1(cut.gateway, token);
+    const stop = client.keepAlive();
+    const wire = wireOf(cut, 'redis');
+    wire.hang();
+    expect((await revoke(asked.gateway, user)).status).toBe(200);
+    // The node has missed it, and still serves who is connected.
+    await cut.gateway.waitForLog('revocation');
+    client.ping();
+    await client.next('pong');
+    wire.heal();
+    const closed = await client.closed;
+    expect(closed.code).toBe(4003);
+    stop();
+  }, 30_000);
+
+  it('while Redis does not answer the call is 503, in force on its node, and everywhere once Redis is back', async () => {
+    const [here, there] = [cluster.node(0).gateway, cluster.node(1).gateway];
+    const user = freshUser();
+    const token = issuedAgo(here, user, 2);
+    const clients = [await v1(here, token), await v1(there, token)];
+    const exp = Math.ceil(Date.now() / 1000) + 4;
+    const expiring = await v1(there, there.token(freshUser(), { claims: { exp } }));
+    const stops = [...clients, expiring].map((client) => client.keepAlive());
+    cluster.redis.freeze();
+    const answer = await revoke(here, user);
+    expect([answer.status, answer.body['code']]).toEqual([503, 'revocation-unavailable']);
+    expect((await clients[0]?.closed)?.code).toBe(4003);
+    // While Redis stands still, so does the time of heartbeats, but not that of tokens.
+    const ended = await expiring.closed;
+    expect([ended.code, ended.reason]).toEqual([4003, 'token-expired']);
+    expect(Date.now() - exp * 1000).toBeGreaterThanOrEqual(0);
+    expect(Date.now() - exp * 1000).toBeLessThan(700);
+    cluster.redis.thaw();
+    expect((await clients[1]?.closed)?.code).toBe(4003);
+    for (const stop of stops) stop();
+  }, 30_000);
+
+  it('[CR3] it survives FLUSHALL, for a node that starts afterwards too, and after a restart of all nodes', async () => {
+    const user = freshUser();
+    const here = cluster.node(0).gateway;
+    const token = issuedAgo(here, user, 1);
+    await revoke(here, user);
+    await eventually(async () => {
+      for (const { gateway } of cluster.nodes) await isRefused(gateway, token);
+    });
+    await cluster.redis.cli('FLUSHALL');
+    await eventually(async () =>
+      expect(await cluster.redis.cli('ZSCORE', 'lingxi:revoked', String(user))).not.toBe(''),
+    );
+    for (const { gateway } of cluster.nodes) await gateway.kill();
+    for (const { gateway } of cluster.nodes) {
+      await gateway.restart();
+      await isRefused(gateway, token);
+    }
+  }, 60_000);
+
+  it('what another program writes to the keys revokes nobody and undoes nothing', async () => {
+    const { redis } = cluster;
+    const user = freshUser();
+    const { gateway } = cluster.node(0);
+    const token = issuedAgo(gateway, user, 1);
+    await revoke(gateway, user);
+    await redis.cli('ZADD', 'lingxi:revoked', '5', 'x', '1e300', '77', '-3', '-1', 'nan', '1');
+    await redis.cli('ZADD', 'lingxi:revoked', '1e300', '77', '7', 'x');
+    await redis.cli('XADD', 'lingxi:revocations', '*', 'a', 'b');
+    await redis.cli('XADD', 'lingxi:revocations', '*', 'user', '77', 'at', '1e300');
+    await redis.cli('SET', 'lingxi:revocations', 'x');
+    await redis.cli('SET', 'lingxi:revoked', 'x');
+    await eventually(
+      async () => expect(await redis.cli('ZSCORE', 'lingxi:revoked', String(user))).toMatch(/^\d+$/),
+      { timeoutMs: 5_000 },
+    );
+    await isRefused(gateway, token);
+    await eventually(async () => (await v1(gateway, issuedAgo(gateway, 77, 1))).terminate());
+    const next = freshUser();
+    const older = issuedAgo(gateway, next, 1);
+    await eventually(async () => expect((await revoke(cluster.node(1).gateway, next)).status).toBe(200));
+    await eventually(() => isRefused(gateway, older));
+  }, 30_000);
+});

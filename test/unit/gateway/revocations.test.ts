@@ -1,0 +1,220 @@
+import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { RevocationFile } from '../../../src/gateway/revocation-file.ts';
+import {
+  MAX_REVOCATIONS,
+  type Revocation,
+  type RevocationStore,
+  Revocations,
+} from '../../../src/gateway/revocations.ts';
+import { FakeClock } from '../../../src/lib/fake-clock.ts';
+import type { LogFields } from '../../../src/logging/log.ts';
+
+const DAY_MS = 86_400_000;
+const SYNC_MS = 500;
+
+/** A store as Redis is one: it may be away, lose writes, and forget everything. */
+class Store implements RevocationStore {
+  readonly kept = new Map<number, number>();
+  changes: Revocation[] = [];
+  isAway = false;
+  losesWrites = false;
+  forgotten: number | undefined;
+  #readAll = true;
+
+  async put(revocations: readonly Revocation[]): Promise<void> {
+    if (this.isAway) throw new Error('away');
+    if (this.losesWrites) return;
+    for (const { userId, at } of revocations) this.kept.set(userId, Math.max(at, this.kept.get(userId) ?? 0));
+    this.changes.push(...revocations);
+  }
+
+  async read(): ReturnType<RevocationStore['read']> {
+    if (this.isAway) throw new Error('away');
+    const isAll = this.#readAll;
+    const revocations = isAll ? [...this.kept].map(([userId, at]) => ({ userId, at })) : this.changes;
+    this.#readAll = false;
+    this.changes = [];
+    return { revocations, isAll };
+  }
+
+  async forget(at: number): Promise<void> {
+    this.forgotten = at;
+  }
+
+  wipe(): void {
+    this.kept.clear();
+    this.changes = [];
+    this.#readAll = true;
+  }
+}
+
+function open(store: Store, clock = new FakeClock()) {
+  const revoked: Revocation[] = [];
+  const logged: LogFields[] = [];
+  const note = (fields: LogFields): void => void logged.push(fields);
+  const revocations = new Revocations({
+    store,
+    clock,
+    log: { debug: note, info: note, warn: note, error: note },
+    retentionMs: 90 * DAY_MS,
+    revoked: (revocation) => void revoked.push(revocation),
+  });
+  return { revocations, revoked, logged, clock };
+}
+
+describe('revocations', () => {
+  it('[CR3] void what was issued at their moment or earlier, or without iat', async () => {
+    const { revocations, revoked, clock } = open(new Store());
+    await revocations.start();
+    const at = clock.now();
+    expect(await revocations.revoke(7)).toEqual({ at, isKept: true });
+    expect(revoked).toEqual([{ userId: 7, at }]);
+    const verdict = (issuedAt: number | undefined) => revocations.isRevoked({ userId: 7, issuedAt });
+    expect([at - 1, at, at + 1, undefined].map(verdict)).toEqual([true, true, false, true]);
+    expect(revocations.isRevoked({ userId: 8, issuedAt: undefined })).toBe(false);
+  });
+
+  it('[CR3] another node learns of them at its next look, and of each once', async () => {
+    const store = new Store();
+    const { revocations, revoked, clock } = open(store);
+    await revocations.start();
+    const revocation = { userId: 7, at: clock.now() };
+    await store.put([revocation, { userId: 7, at: revocation.at - 5 }]);
+    await clock.advanceAsync(SYNC_MS);
+    await store.put([revocation]);
+    await clock.advanceAsync(SYNC_MS);
+    expect(revoked).toEqual([revocation]);
+  });
+
+  it('[CR3] a node that has not read the store yet says so, and reads it as soon as it answers', async () => {
+    const store = new Store();
+    await store.put([{ userId: 7, at: new FakeClock().now() }]);
+    store.isAway = true;
+    const { revocations, logged, clock } = open(store);
+    await revocations.start();
+    await clock.advanceAsync(3 * SYNC_MS);
+    expect(revocations.isLoaded).toBe(false);
+    expect(logged.map(({ event }) => event)).toEqual(['revocation']);
+    store.isAway = false;
+    await clock.advanceAsync(SYNC_MS);
+    expect([revocations.isLoaded, revocations.isRevoked({ userId: 7 })]).toEqual([true, true]);
+    expect(logged.map(({ event }) => event)).toEqual(['revocation', 'revocation']);
+  });
+
+  it('[CR3] while the store is away a revocation holds here, and is stored when it is back', async () => {
+    const store = new Store();
+    const { revocations, clock } = open(store);
+    await revocations.start();
+    store.isAway = true;
+    const at = clock.now();
+    expect(await revocations.revoke(7)).toEqual({ at, isKept: false });
+    expect(revocations.isRevoked({ userId: 7, issuedAt: at })).toBe(true);
+    store.isAway = false;
+    await clock.advanceAsync(SYNC_MS);
+    expect(store.kept.get(7)).toBe(at);
+  });
+
+  it('[CR3] a write that was answered and then lost comes again', async () => {
+    const store = new Store();
+    const { revocations, clock } = open(store);
+    await revocations.start();
+    store.losesWrites = true;
+    const at = clock.now();
+    expect((await revocations.revoke(7)).isKept).toBe(true);
+    store.losesWrites = false;
+    await clock.advanceAsync(SYNC_MS);
+    expect(store.kept.get(7)).toBe(at);
+    // Read back, it is not written over and over.
+    await clock.advanceAsync(2 * SYNC_MS);
+    expect(store.changes).toEqual([]);
+  });
+
+  it('[CR3] what a wiped store has lost is put back', async () => {
+    const store = new Store();
+    const { revocations, clock } = open(store);
+    await revocations.start();
+    await revocations.revoke(7);
+    await clock.advanceAsync(SYNC_MS);
+    store.wipe();
+    await clock.advanceAsync(2 * SYNC_MS);
+    expect([...store.kept.keys()]).toEqual([7]);
+  });
+
+  it('[CR3] end after their retention, here and in the store; times far ahead are nobody’s', async () => {
+    const store = new Store();
+    const { revocations, clock } = open(store);
+    await revocations.start();
+    await store.put([{ userId: 9, at: clock.now() + DAY_MS }]);
+    await clock.advanceAsync(SYNC_MS);
+    await revocations.revoke(7);
+    const at = clock.now();
+    clock.stepWall(90 * DAY_MS - 3_600_001);
+    await clock.advanceAsync(3_600_000, 60_000);
+    expect([revocations.isRevoked({ userId: 7 }), revocations.isRevoked({ userId: 9 })]).toEqual([
+      true,
+      false,
+    ]);
+    await clock.advanceAsync(3_600_000, 60_000);
+    expect(revocations.isRevoked({ userId: 7 })).toBe(false);
+    expect(store.forgotten).toBeGreaterThanOrEqual(at);
+  });
+
+  it('[CR3] have a bound: the oldest go, and the log says so', async () => {
+    const store = new Store();
+    const { revocations, logged, clock } = open(store);
+    const first = clock.now() - MAX_REVOCATIONS;
+    for (let userId = 1; userId <= MAX_REVOCATIONS; userId += 1) store.kept.set(userId, first + userId - 1);
+    await revocations.start();
+    await revocations.revoke(999_999);
+    expect(revocations.size).toBeLessThanOrEqual(MAX_REVOCATIONS);
+    expect([1, MAX_REVOCATIONS, 999_999].map((userId) => revocations.isRevoked({ userId }))).toEqual([
+      false,
+      true,
+      true,
+    ]);
+    expect(logged).toMatchObject([{ event: 'revocation', dropped: MAX_REVOCATIONS / 100 }]);
+  });
+});
+
+describe('the file of revocations', () => {
+  const folder = (): string => {
+    const path = mkdtempSync(join(tmpdir(), 'lingxi-revocations-'));
+    onTestFinished(() => rmSync(path, { recursive: true, force: true }));
+    return path;
+  };
+
+  it('[CR3] keeps the later of two times over a restart, however many writes there are at once', async () => {
+    const path = join(folder(), 'data', 'revocations.json');
+    const file = new RevocationFile(path);
+    expect(await file.read()).toEqual({ revocations: [], isAll: true });
+    await Promise.all([5, 9, 7].map((at) => file.put([{ userId: 1, at }])));
+    await file.put([{ userId: 2, at: 3 }]);
+    const again = await new RevocationFile(path).read();
+    expect(again).toEqual({
+      revocations: [
+        { userId: 1, at: 9 },
+        { userId: 2, at: 3 },
+      ],
+      isAll: true,
+    });
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    expect(readdirSync(join(path, '..'))).toEqual(['revocations.json']);
+    await file.forget(5);
+    expect((await new RevocationFile(path).read()).revocations).toEqual([{ userId: 1, at: 9 }]);
+  });
+
+  it('rejects if it cannot be written, and the next write succeeds once it can', async () => {
+    const parent = folder();
+    const file = new RevocationFile(join(parent, 'data', 'revocations.json'));
+    rmSync(parent, { recursive: true });
+    writeFileSync(parent, 'no folder');
+    await expect(file.put([{ userId: 1, at: 9 }])).rejects.toThrow();
+    rmSync(parent);
+    await file.put([{ userId: 2, at: 3 }]);
+    const again = await new RevocationFile(join(parent, 'data', 'revocations.json')).read();
+    expect(again.revocations).toHaveLength(2);
+  });
+});
