@@ -1,4 +1,5 @@
 import type { Bus } from '../../src/cluster/bus.ts';
+import type { RevocationStore } from '../../src/gateway/revocations.ts';
 import type { HeartbeatMonitor } from '../../src/heartbeat/monitor.ts';
 import { ObservedTime } from '../../src/heartbeat/observed-time.ts';
 import type { Clock } from '../../src/lib/clock.ts';
@@ -15,6 +16,7 @@ export interface BrokenPorts {
   readonly store?: (store: PresenceStore) => PresenceStore;
   readonly sql?: (sql: UserStore, store: PresenceStore) => UserStore;
   readonly ledger?: (ledger: Ledger) => Ledger;
+  readonly revocations?: (store: RevocationStore) => RevocationStore;
   readonly monitor?: (monitor: MonitorPort) => MonitorPort;
   /** Whether a socket that its node closes with this code is closed. */
   readonly closes?: (code: number) => boolean;

@@ -3,7 +3,8 @@ import type { Socket, SocketWrite } from '../../src/connection/socket.ts';
 import { CloseCode } from '../../src/protocol/close-codes.ts';
 import type { ClientProtocol } from '../../src/protocol/frames.ts';
 import type { Random } from './random.ts';
-import type { Scheduler } from './scheduler.ts';
+import type { RevocationWitness } from './revocation-witness.ts';
+import { type Scheduler, wallAt } from './scheduler.ts';
 import type { SimulatedNode } from './simulated-node.ts';
 import type { Strict } from './strict.ts';
 import type { Witness } from './witness.ts';
@@ -23,6 +24,10 @@ export class Device {
   groups = '';
   /** Connects again by itself after a close or a refusal. */
   returns = true;
+  /** Wall-clock ms at which its token was issued, in whole seconds; undefined: nothing is revoked in this history. */
+  issuedAt: number | undefined;
+  /** Gets a new token if its own is refused or revoked. Others knock again with the old one. */
+  renewsToken = true;
   readonly #world: ClientWorld;
   #dialling = false;
 
@@ -58,7 +63,11 @@ export class Device {
       if (attempt.finish()) this.#refused();
     };
     if (!node.accepts) return refused();
-    const { userId, protocol, groups } = this;
+    const { userId, protocol, issuedAt, groups } = this;
+    if (node.refuses(userId, issuedAt)) {
+      this.#renewToken();
+      return refused();
+    }
     const request = { userId, username: '', ip: '', protocol, groups };
     const dialled = await node.tracker.admit(request);
     if (!dialled.ok) {
@@ -87,14 +96,20 @@ export class Device {
         const socket = new ClientSocket(this, node, this.#world);
         this.socket = socket;
         strict.connected(socket);
-        const registration = { ...request, ...dial };
-        const connection = node.manager.register(registration, socket);
+        const token = issuedAt === undefined ? {} : { tokenIssuedAt: issuedAt };
+        const connection = node.manager.register({ ...request, ...dial, ...token }, socket);
+        if (node.refuses(userId, issuedAt)) connection.close('token-revoked');
+        this.#world.revocations.look(node, connection);
         trace(() => `${this.name} is connected to ${node.name}, epoch ${dial.epoch}, period ${dial.period}`);
         if (connection.isOpen) witness.proved(node, { userId, period: dial.period, kind: 'socket' });
         socket.opened(connection);
       },
       node.clock,
     );
+  }
+
+  #renewToken(): void {
+    if (this.issuedAt !== undefined && this.renewsToken) this.issuedAt = issuedNow(this.#world.scheduler);
   }
 
   #refused(): void {
@@ -115,9 +130,15 @@ export class Device {
   closedBy(socket: ClientSocket, code: number): void {
     if (this.socket !== socket) return;
     this.socket = undefined;
+    if (code === CloseCode.tokenExpired) this.#renewToken();
     if (code !== CloseCode.replaced && code !== CloseCode.loggedOut && code !== CloseCode.kicked)
       this.comeBack();
   }
+}
+
+/** The time that a token gets now: `iat` has whole seconds. */
+export function issuedNow({ now }: Pick<Scheduler, 'now'>): number {
+  return Math.floor(wallAt(now, 0) / 1000) * 1000;
 }
 
 /** A client that waits for an answer, until it has one or loses patience. */
@@ -139,6 +160,7 @@ export interface ClientWorld {
   readonly random: Random;
   readonly witness: Witness;
   readonly strict: Strict;
+  readonly revocations: RevocationWitness;
   readonly nodes: () => readonly SimulatedNode[];
   readonly trace: (text: () => string) => void;
   /** Share of clients that leave before their upgrade. */

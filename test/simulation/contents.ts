@@ -4,6 +4,7 @@ import type { Caller } from '../../src/presence/rules/lease.ts';
 import type { Claim, ClaimAnswer, EndAnswer, EndRequest, ReapAnswer } from '../../src/presence/store/port.ts';
 import type { Duty } from '../../src/protocol/periods.ts';
 import type { DutyStream } from './duty-stream.ts';
+import type { RevocationKeys } from './simulated-revocations.ts';
 
 export interface RedisEvents {
   /** A script opened a period or minted an epoch. */
@@ -23,12 +24,13 @@ export const NOTHING_REAPED: ReapAnswer = { ended: [], ghosts: 0, nextDeathMs: u
 export interface Contents {
   readonly world: PresenceWorld;
   readonly duties: DutyStream;
+  readonly revocations: RevocationKeys;
   /** Entries of the timelines, those of the feed among them, oldest first; empty where nobody asked for them. */
   readonly changes: PresenceChange[];
 }
 
 /** Puts a copy of `from` into contents that are still empty. */
-export function copyInto(into: Contents, { world, duties, changes }: Contents): Contents {
+export function copyInto(into: Contents, { world, duties, revocations, changes }: Contents): Contents {
   for (const [userId, record] of world.records) {
     const holds = new Map([...record.holds].map(([node, hold]) => [node, { ...hold }]));
     into.world.records.set(userId, { ...record, holds });
@@ -37,6 +39,7 @@ export function copyInto(into: Contents, { world, duties, changes }: Contents): 
   into.world.losses.copyFrom(world.losses);
   into.world.onlineCount = world.onlineCount;
   into.duties.copyFrom(duties);
+  into.revocations.copyFrom(revocations);
   into.changes.push(...changes);
   return into;
 }

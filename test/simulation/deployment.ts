@@ -2,13 +2,14 @@ import type { Duty } from '../../src/protocol/periods.ts';
 import { isCalm, isSilent } from './all-is-well.ts';
 import type { BrokenPorts } from './broken-ports.ts';
 import { checkCalm, checkHealed } from './checks.ts';
-import { type ClientWorld, Device } from './client.ts';
+import { type ClientWorld, Device, issuedNow } from './client.ts';
 import { type Fault, Faults } from './faults.ts';
 import { GroupWitness } from './group-witness.ts';
 import type { Mutation } from './mutation.ts';
 import { RedisHost } from './network.ts';
 import type { Random } from './random.ts';
 import { RealRedis } from './real-redis.ts';
+import { RevocationWitness } from './revocation-witness.ts';
 import { Scheduler } from './scheduler.ts';
 import type { ScriptRunner } from './script-runner.ts';
 import { SimulatedBus } from './simulated-bus.ts';
@@ -63,6 +64,7 @@ export class Deployment {
   readonly witness: Witness;
   readonly strict: Strict;
   readonly groups: GroupWitness;
+  readonly revocations: RevocationWitness;
   readonly faults: Faults;
   readonly devices: Device[] = [];
   readonly nodes: SimulatedNode[] = [];
@@ -93,6 +95,7 @@ export class Deployment {
     const groups = new GroupWitness({ scheduler, redis, witness, nodes, devices: this.devices });
     this.groups = groups;
     const strict = new Strict({ scheduler, redis, sql, rules, witness, faults, nodes });
+    this.revocations = new RevocationWitness({ witness, nodes, now: () => scheduler.now });
     this.sql = sql;
     this.witness = witness;
     this.strict = strict;
@@ -119,7 +122,8 @@ export class Deployment {
         ? new SimulatedRedis(redisOptions)
         : new RealRedis({ ...redisOptions, runner, differs });
     this.host = new RedisHost(this.redis, scheduler);
-    this.#clients = { scheduler, random, witness, strict, nodes, trace, leaves };
+    const { revocations } = this;
+    this.#clients = { scheduler, random, witness, strict, revocations, nodes, trace, leaves };
     this.faults = new Faults({
       ...{ scheduler, random, host: this.host, sql, witness, groups, nodes, trace },
       replace: (node) => this.#replace(node),
@@ -140,6 +144,7 @@ export class Deployment {
 
   addDevice(userId: number, name: string): Device {
     const device = new Device(userId, `${userId}${name}`, this.#clients);
+    if (this.rules.revokes === true) device.issuedAt = issuedNow(this.scheduler);
     this.devices.push(device);
     return device;
   }
@@ -178,6 +183,7 @@ export class Deployment {
     this.trace(() => 'HEALING: nothing befalls anybody any more');
     this.faults.heal();
     this.#clients.leaves = 0;
+    for (const device of this.devices) device.renewsToken = true;
     for (const node of [...this.nodes]) if (!node.isUp || !node.accepts) this.#replace(node);
     this.#advanceUntil(CALM_MS, isCalm);
     // Nobody comes any more: the last take-over must be known everywhere.

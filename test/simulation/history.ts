@@ -59,11 +59,15 @@ const TOKENS = ['', '', '', 't1', 'g1;t1'];
 const GROUPS = ['g1', 'g2', 'g3', 'g4'];
 /** Histories in which nothing befalls the deployment: what holds then needs no tolerance. */
 const UNDISTURBED_SHARE = 0.1;
+/** Histories in which tokens are revoked, and the share of their steps. */
+const REVOKING_SHARE = 0.1;
+const REVOCATION_SHARE = 0.05;
 
 /** One random history of a deployment, from its start until everybody has left and everything must be settled. */
 export class History {
   readonly #options: HistoryOptions;
   readonly #random: Random;
+  readonly #revoking: Random;
   readonly #deployment: Deployment;
   readonly #faultKinds: readonly Fault[];
   readonly #faultShare: number;
@@ -75,7 +79,12 @@ export class History {
     this.#options = options;
     const random = new Random(Math.imul(seed, 0x9e3779b1) ^ Math.imul(history + 1, 0x85ebca6b));
     this.#random = random;
+    // Randomness of its own: histories without revocations go as they always went.
+    const revoking = new Random(Math.imul(seed, 0x27d4eb2f) ^ Math.imul(history + 1, 0x165667b1));
+    this.#revoking = revoking;
+    const revokes = broken?.revocations !== undefined || revoking.chance(REVOKING_SHARE);
     const rules: Rules = {
+      revokes,
       policy: random.pick(POLICIES),
       loginResetsTime: random.chance(0.5),
       lastSeenTtlMs: random.pick([86_400_000, 86_400_000, 5000, 0]),
@@ -101,10 +110,12 @@ export class History {
     deployment.advance(START_MS);
     for (let step = 0; step < steps && deployment.isSound; step += 1) {
       this.#step();
+      if (deployment.rules.revokes === true && this.#revoking.chance(REVOCATION_SHARE)) this.#revoke();
       deployment.advance(this.#pause());
       checkStep(deployment);
       deployment.groups.check();
       deployment.strict.check();
+      deployment.revocations.check();
       if (step % COMPARE_EVERY === 0) deployment.compareStores();
     }
     if (deployment.isSound) deployment.heal();
@@ -121,11 +132,14 @@ export class History {
     for (let index = 0; index < nodes; index += 1) deployment.startNode();
     const users = random.int(2, 4) + this.#pace.moreUsers;
     for (let userId = 1; userId <= users; userId += 1)
-      for (const name of ['a', 'b'])
-        Object.assign(deployment.addDevice(userId, name), {
-          protocol: random.chance(0.7) ? 'lingxi.v1' : 'seed',
-          groups: random.pick(TOKENS),
-        });
+      for (const name of ['a', 'b']) this.#addDevice(userId, name);
+  }
+
+  #addDevice(userId: number, name: string): void {
+    const device = this.#deployment.addDevice(userId, name);
+    device.protocol = this.#random.chance(0.7) ? 'lingxi.v1' : 'seed';
+    device.renewsToken = this.#revoking.chance(0.7);
+    device.groups = this.#random.pick(TOKENS);
   }
 
   #pause(): number {
@@ -168,6 +182,20 @@ export class History {
   #http(userId: number): void {
     const isLogin = this.#random.chance(0.4);
     this.#request(async (node) => void (await this.#deployment.proveByHttp(node, userId, isLogin)));
+  }
+
+  #revoke(): void {
+    const { scheduler, nodes, devices, revocations, trace } = this.#deployment;
+    const open = nodes.filter(({ accepts }) => accepts);
+    if (open.length === 0) return;
+    const node = this.#revoking.pick(open);
+    const { userId } = this.#revoking.pick(devices);
+    const ask = async (): Promise<void> => {
+      const answer = await node.revocations?.revoke(userId);
+      trace(() => `tokens of ${userId} are revoked on ${node.name}: ${JSON.stringify(answer)}`);
+      if (answer?.isKept === true) revocations.kept({ userId, at: answer.at });
+    };
+    scheduler.schedule(scheduler.now + this.#revoking.int(1, 5), () => void ask(), node.clock);
   }
 
   #end({ userId, socket }: Device): void {

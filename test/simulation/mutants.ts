@@ -124,6 +124,7 @@ const FAULTS_FOR: Readonly<Record<string, readonly Fault[]>> = {
   'groups are not restated': ['wipe'],
   'the version of groups is stated, and no more': ['wipe'],
   'a notice of a loss closes newer sockets too': ['bad-line'],
+  'what Redis loses of the revocations is not put back': ['failover', 'wipe', 'drain'],
 };
 
 /**
@@ -141,6 +142,12 @@ const OF_NODES: Readonly<Record<string, BrokenPorts>> = {
       ? { kind: 'held' }
       : answer,
   ),
+  'what Redis loses of the revocations is not put back': {
+    revocations: (store) => altered(store, { read: async () => ({ ...(await store.read()), isAll: false }) }),
+  },
+  'a node does not look for revocations': {
+    revocations: (store) => altered(store, { read: async () => ({ revocations: [], isAll: false }) }),
+  },
   'a hold is never given back': answeredOtherwise((answer) =>
     answer.kind === 'gone' ? { kind: 'held' } : answer,
   ),

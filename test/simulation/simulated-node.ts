@@ -1,6 +1,7 @@
 import type { Config } from '../../src/config/config.ts';
 import { ConnectionManager } from '../../src/connection/connection-manager.ts';
 import { createSettlement, type Settlement } from '../../src/create-settlement.ts';
+import { Revocations } from '../../src/gateway/revocations.ts';
 import { ObservedTime } from '../../src/heartbeat/observed-time.ts';
 import { sleep } from '../../src/lib/clock.ts';
 import type { Log, LogFields } from '../../src/logging/log.ts';
@@ -18,12 +19,15 @@ import { NodeClock, type Scheduler } from './scheduler.ts';
 import { ScriptLink } from './script-link.ts';
 import { ScriptStore } from './script-store.ts';
 import type { SimulatedBus } from './simulated-bus.ts';
+import { revocationsOver } from './simulated-revocations.ts';
 import { type SimulatedSql, SqlLink } from './simulated-sql.ts';
 import { Spells } from './spells.ts';
 import type { LineOptions, StoreLine } from './store-line.ts';
 import { StoreLink } from './store-link.ts';
 
 export interface Rules {
+  /** Tokens are revoked. */
+  readonly revokes?: boolean;
   readonly policy: 'replace' | 'reject' | 'multi';
   readonly loginResetsTime: boolean;
   readonly lastSeenTtlMs: number;
@@ -42,6 +46,7 @@ const FEED_LENGTH = 1000;
 const TIMELINE_TTL_MS = 7_776_000_000;
 const DRAIN_TIMEOUT_MS = 5000;
 const RECOVERY_MS = 4000;
+const REVOCATIONS_RETENTION_MS = 7_776_000_000;
 
 export interface NodeWorld {
   readonly scheduler: Scheduler;
@@ -62,6 +67,7 @@ export class SimulatedNode {
   readonly tracker: PresenceTracker;
   readonly manager: ConnectionManager;
   readonly settlement: Settlement;
+  readonly revocations: Revocations | undefined;
   readonly sql: UserStore;
   readonly broken: BrokenPorts;
   /** When it was frozen or cut off last; pauses that are too short to recover in do not count. */
@@ -135,6 +141,22 @@ export class SimulatedNode {
       ...{ clock, time, log, counters, node: name, observer: this.tracker },
       policy: rules.policy === 'replace' ? 'replace' : 'multi',
     });
+    const revocations = rules.revokes === true ? revocationsOver(this.link) : undefined;
+    this.revocations =
+      revocations &&
+      new Revocations({
+        ...{ clock, log, retentionMs: REVOCATIONS_RETENTION_MS },
+        store: broken.revocations?.(revocations) ?? revocations,
+        revoked: ({ userId, at }) => this.manager.closeRevoked(userId, at),
+      });
+  }
+
+  /** Whether it refuses a token of the user that was issued at that time. */
+  refuses(userId: number, issuedAt: number | undefined): boolean {
+    const { revocations } = this;
+    return (
+      revocations !== undefined && (!revocations.isLoaded || revocations.isRevoked({ userId, issuedAt }))
+    );
   }
 
   get isUp(): boolean {
@@ -144,6 +166,7 @@ export class SimulatedNode {
   async start(): Promise<void> {
     await this.settlement.reconciler.start();
     await this.tracker.start();
+    await this.revocations?.start();
     this.settlement.settler.start();
     this.manager.start();
     this.accepts = true;
@@ -169,6 +192,7 @@ export class SimulatedNode {
     this.manager.close(() => 0);
     await sleep(this.clock, 300);
     await Promise.race([settler.flush(DRAIN_TIMEOUT_MS), sleep(this.clock, DRAIN_TIMEOUT_MS)]);
+    this.revocations?.stop();
     this.manager.monitor.stop();
     await this.tracker.stop();
     await settler.stop();

@@ -23,6 +23,7 @@ import { type Contents, copyInto, type RedisEvents } from './contents.ts';
 import { type DutyKey, DutyStream } from './duty-stream.ts';
 import { type Mutation, mutatedClaim, mutatedDuty, mutateLeases } from './mutation.ts';
 import { type Scheduler, wallAt } from './scheduler.ts';
+import { RevocationKeys } from './simulated-revocations.ts';
 
 const DEAD_AFTER_MS = 11_000;
 /** A look tells of a death up to a renewal ahead, and is on its way for much less than the rest of this. */
@@ -62,6 +63,10 @@ export class SimulatedRedis {
 
   get duties(): DutyStream {
     return this.#contents.duties;
+  }
+
+  get revocations(): RevocationKeys {
+    return this.#contents.revocations;
   }
 
   /** Entries of the timelines, those of the feed among them, oldest first. */
@@ -293,6 +298,6 @@ export class SimulatedRedis {
       if (keepsChanges) changes.push(change);
     });
     mutateLeases(this.#mutation, world.leases);
-    return { world, duties, changes };
+    return { world, duties, revocations: new RevocationKeys(), changes };
   }
 }

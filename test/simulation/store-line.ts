@@ -90,6 +90,11 @@ export class StoreLine {
     return this.send(deliver, NOBODY);
   }
 
+  /** A command that says nothing of its caller, as plain commands do. */
+  command<Value>(run: (redis: SimulatedRedis) => Value): Promise<Value> {
+    return this.send(run, NOBODY);
+  }
+
   /** Who calls on the present connection: each one learns the run of its server, and has a name of its own. */
   protected caller(): Promise<Caller> {
     return this.#caller === undefined ? this.#identify() : Promise.resolve(this.#caller);
