@@ -1,5 +1,6 @@
 import { Command } from 'commander';
-import { CloseCode, mayReconnect } from '../protocol/close-codes.ts';
+import { CloseCode } from '../protocol/close-codes.ts';
+import { mayReconnect } from '../protocol/may-reconnect.ts';
 import { type Cli, configOrFail, fail } from './cli.ts';
 import { printable } from './printable.ts';
 import { baseUrl, webSocketUrl } from './server-url.ts';

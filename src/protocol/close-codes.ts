@@ -1,3 +1,5 @@
+import { mayReconnect } from './may-reconnect.ts';
+
 /**
  * WebSocket close codes that Lingxi sends (RFC 6455 section 7.4). 4000–4099: the client must not reconnect by
  * itself. 4100–4199: it should, with backoff.
@@ -48,11 +50,6 @@ export const CloseCode = {
 } as const;
 
 export type CloseCode = (typeof CloseCode)[keyof typeof CloseCode];
-
-/** Whether a client should come back by itself after a close with this code. */
-export function mayReconnect(code: number): boolean {
-  return !(code >= 4000 && code <= 4099);
-}
 
 /** What a close with one cause means to the client. */
 interface Close {

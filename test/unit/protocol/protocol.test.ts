@@ -1,10 +1,11 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { CLOSES, CloseCode, closeReason, mayReconnect } from '../../../src/protocol/close-codes.ts';
+import { CLOSES, CloseCode, closeReason } from '../../../src/protocol/close-codes.ts';
 import { matchPing, pingTimestamp } from '../../../src/protocol/codec.ts';
 import { EnvelopeEncoder, jsonText } from '../../../src/protocol/envelope.ts';
 import { parseClientFrame } from '../../../src/protocol/frames.ts';
 import { isTooDeep, MAX_JSON_DEPTH, parseJson } from '../../../src/protocol/json-text.ts';
+import { mayReconnect } from '../../../src/protocol/may-reconnect.ts';
 import { parseUserId } from '../../../src/protocol/user-id.ts';
 
 describe('pings', () => {

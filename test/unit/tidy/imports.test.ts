@@ -5,7 +5,7 @@ import { filesOf, importsOf, textOf } from './repository.ts';
 const LEVELS: readonly (readonly string[])[] = [
   ['lib'],
   ['protocol'],
-  ['metrics', 'config', 'logging', 'heartbeat', 'redis'],
+  ['metrics', 'config', 'logging', 'heartbeat', 'redis', 'client'],
   ['settlement', 'connection'],
   ['cluster'],
   ['presence'],
@@ -22,6 +22,7 @@ const LEVELS: readonly (readonly string[])[] = [
 const MODULES: Readonly<Record<string, readonly string[]>> = {
   lib: [],
   protocol: [],
+  client: ['protocol/'],
   heartbeat: ['lib/'],
   config: ['lib/'],
   logging: [],
@@ -125,12 +126,14 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   pino: ['logging/pino-log.ts'],
   'pino-pretty': ['logging/pino-log.ts'],
   'prom-client': ['metrics/registry.ts'],
+  react: ['client/react.ts'],
+  vue: ['client/seed-composables.ts', 'client/vue.ts'],
   ws: ['gateway/node-server.ts', 'gateway/node-socket.ts', 'cli/socket-client.ts'],
   zod: ['cluster/push-request.ts'],
 };
 
 /** Modules that are the same on every JavaScript runtime: they know neither Node nor Bun. */
-const PURE_MODULES = ['lib', 'protocol', 'heartbeat', 'connection', 'metrics', 'cluster'];
+const PURE_MODULES = ['lib', 'protocol', 'heartbeat', 'connection', 'metrics', 'cluster', 'client'];
 
 const FILES = filesOf(['src'], ['.ts']).map((file) => ({
   path: inSource(file.path),
@@ -288,7 +291,11 @@ describe('imports', () => {
     const named = [...Object.values(MODULES).flat(), ...COMPOSITION, ...Object.values(PACKAGES).flat()];
     const gone = named.filter((entry) => !entry.endsWith('/') && textOf(`src/${entry}`) === undefined);
     expect(gone).toEqual([]);
-    const manifest = JSON.parse(textOf('package.json') ?? '{}') as { dependencies: Record<string, string> };
-    expect(Object.keys(PACKAGES).sort()).toEqual(Object.keys(manifest.dependencies).sort());
+    const manifest = JSON.parse(textOf('package.json') ?? '{}') as Record<
+      'dependencies' | 'peerDependencies',
+      Record<string, string>
+    >;
+    const declared = { ...manifest.dependencies, ...manifest.peerDependencies };
+    expect(Object.keys(PACKAGES).sort()).toEqual(Object.keys(declared).sort());
   });
 });

@@ -1,0 +1,278 @@
+import { Connection } from './client.ts';
+import { type Channel, type Environment, realEnvironment } from './environment.ts';
+import { Listeners, safely } from './listeners.ts';
+import type { AnyEvents, Client, ClientOptions, MessageInfo, SendOutcome, State } from './types.ts';
+
+export interface SharedClientOptions extends ClientOptions {
+  /** The user of the token. Only tabs that name the same user and the same address share a connection. */
+  readonly user: string | number;
+}
+
+/**
+ * As `createClient`, but all tabs of a browser that name the same user share one connection. The tab that holds a Web
+ * Lock owns the socket; when it is closed or killed, another tab takes over.
+ *
+ * A platform without Web Locks or BroadcastChannel, or a page that may not use them, gets a connection of its own.
+ */
+export function createSharedClient<E extends object = AnyEvents>(options: SharedClientOptions): Client<E> {
+  const client = new SharedConnection<E>(options, realEnvironment());
+  client.connect();
+  return client;
+}
+
+const DEFAULT_QUEUE = 64;
+
+/** What tabs say to each other. Ids are unique in the channel. */
+type Note =
+  /** A tab is new here: the owner answers with its state. */
+  | { readonly kind: 'hello' }
+  /** This tab owns the connection from now on. */
+  | { readonly kind: 'owner' }
+  | { readonly kind: 'state'; readonly state: State }
+  | { readonly kind: 'message'; readonly info: MessageInfo & { readonly data?: unknown } }
+  | { readonly kind: 'send'; readonly id: string; readonly type: string; readonly data: unknown }
+  | { readonly kind: 'outcome'; readonly id: string; readonly outcome: SendOutcome }
+  | { readonly kind: 'connect' };
+
+interface Asked {
+  readonly note: Extract<Note, { readonly kind: 'send' }>;
+  readonly settle: (outcome: SendOutcome) => void;
+  /** Whether an owner may have got it. */
+  isPosted: boolean;
+}
+
+/** One tab of those that share a connection. */
+export class SharedConnection<E extends object = AnyEvents> implements Client<E> {
+  state: State = { status: 'closed', reason: 'new' };
+  readonly #env: Environment;
+  readonly #options: SharedClientOptions;
+  readonly #name: string;
+  readonly #failed: (error: unknown) => void;
+  readonly #listeners: Listeners;
+  readonly #watchers: Listeners;
+  readonly #asked = new Map<string, Asked>();
+  /** The socket's client, where this tab is the owner. */
+  #own: Connection<E> | undefined;
+  #channel: Channel | undefined;
+  #isOwnerKnown = false;
+  #leave: (() => void) | undefined;
+  #stopPage: (() => void) | undefined;
+
+  constructor(options: SharedClientOptions, env: Environment) {
+    this.#env = env;
+    this.#options = options;
+    this.#name = `lingxi.v1 ${new URL(options.url ?? '/ws', env.address).href} ${options.user}`;
+    this.#failed = safely(options.onError ?? env.report);
+    this.#listeners = new Listeners(this.#failed);
+    this.#watchers = new Listeners(this.#failed);
+    // Options that cannot work are found now, and not when this tab becomes the owner.
+    this.#create();
+    options.signal?.addEventListener('abort', () => this.#end({ status: 'closed', reason: 'aborted' }));
+  }
+
+  readonly subscribe: Client<E>['subscribe'] = (listener) => this.#watchers.add('', listener);
+
+  readonly on: Client<E>['on'] = (type, listener, options) =>
+    this.#listeners.add(type, listener, options?.signal);
+
+  readonly send: Client<E>['send'] = (type, data) => {
+    if (this.#own) return this.#own.send(type, data);
+    return new Promise((settle) => {
+      if (this.state.status === 'closed') return settle('closed');
+      if (this.#asked.size >= (this.#options.queueLimit ?? DEFAULT_QUEUE)) return settle('queue-full');
+      try {
+        // As it will be on the wire: the channel itself would take more than JSON can say.
+        const plain: unknown = data === undefined ? undefined : JSON.parse(JSON.stringify(data) ?? 'null');
+        const id = `${this.#env.now()}-${this.#env.random()}`;
+        const asked = { note: { kind: 'send', id, type, data: plain }, settle, isPosted: false } as const;
+        this.#asked.set(id, asked);
+        if (this.#isOwnerKnown) this.#ask();
+      } catch {
+        settle('invalid');
+      }
+    });
+  };
+
+  readonly logout: Client<E>['logout'] = () => this.send('logout');
+
+  readonly connect = (): void => {
+    if (this.#options.signal?.aborted) return this.#end({ status: 'closed', reason: 'aborted' });
+    if (this.#own) this.#own.connect();
+    else if (this.#leave) this.#post({ kind: 'connect' });
+    else this.#join('start');
+  };
+
+  readonly close = (): void => this.#end({ status: 'closed', reason: 'closed' });
+
+  #create(): Connection<E> {
+    const { signal: _, ...options } = this.#options;
+    return new Connection<E>(options, this.#env);
+  }
+
+  /** Enters the circle of tabs, or connects alone where there can be none. */
+  #join(reason?: string): void {
+    const abort = new AbortController();
+    this.#leave = () => abort.abort();
+    this.#stopPage ??= this.#watchPage();
+    if (reason !== undefined) this.#set({ status: 'connecting', reason });
+    // A listener may have closed the client meanwhile.
+    if (abort.signal.aborted) return;
+    try {
+      const tabs = this.#env.tabs;
+      if (!tabs) return this.#becomeOwner();
+      this.#channel = tabs.channel(this.#name);
+      this.#channel.onmessage = ({ data }) => {
+        try {
+          if (!abort.signal.aborted) this.#hear(data as Note);
+        } catch (error) {
+          this.#failed(error);
+        }
+      };
+      this.#post({ kind: 'hello' });
+      tabs.locks
+        .request(this.#name, { signal: abort.signal }, () => this.#hold(abort.signal))
+        .catch(() => {
+          // Locks may be forbidden here, and the request says so only now.
+          if (!abort.signal.aborted && !this.#own) this.#stayAlone();
+        });
+    } catch {
+      this.#stayAlone();
+    }
+  }
+
+  #stayAlone(): void {
+    this.#channel?.close();
+    this.#channel = undefined;
+    this.#becomeOwner();
+  }
+
+  /** Owns the connection until this tab leaves. */
+  #hold(signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return Promise.resolve();
+    return new Promise((release) => {
+      signal.addEventListener('abort', () => release());
+      this.#becomeOwner();
+    });
+  }
+
+  #becomeOwner(): void {
+    const { state } = this;
+    const own = this.#create();
+    this.#own = own;
+    own.on('*', (_data: unknown, info: MessageInfo) => {
+      if (this.#own !== own) return;
+      this.#emit(info);
+      this.#post({ kind: 'message', info });
+    });
+    own.subscribe((next) => {
+      if (this.#own !== own) return;
+      this.#set(next);
+      this.#post({ kind: 'state', state: next });
+    });
+    this.#post({ kind: 'owner' });
+    // What the former owner was to stay away from, its heir stays away from too.
+    if (state.status === 'closed') this.#post({ kind: 'state', state });
+    else own.connect();
+    for (const { note, settle, isPosted } of this.#takeAsked())
+      if (isPosted) settle('unknown');
+      else void own.send(note.type, note.data).then(settle);
+  }
+
+  #takeAsked(): readonly Asked[] {
+    const asked = [...this.#asked.values()];
+    this.#asked.clear();
+    return asked;
+  }
+
+  /** A note of another tab. Other versions of the page may be among them. */
+  #hear(note: Note): void {
+    if (this.#own) {
+      if (note.kind === 'hello') this.#post({ kind: 'state', state: this.state });
+      else if (note.kind === 'connect') this.#own.connect();
+      else if (note.kind === 'send')
+        void this.#own
+          .send(note.type, note.data)
+          .then((outcome) => this.#post({ kind: 'outcome', id: note.id, outcome }));
+      return;
+    }
+    if (note.kind === 'owner') {
+      for (const [id, { isPosted, settle }] of this.#asked)
+        if (isPosted && this.#asked.delete(id)) settle('unknown');
+      this.#ask();
+    } else if (note.kind === 'state') {
+      this.#set(note.state);
+      this.#ask();
+    } else if (note.kind === 'message') this.#emit(note.info);
+    else if (note.kind === 'outcome') {
+      this.#asked.get(note.id)?.settle(note.outcome);
+      this.#asked.delete(note.id);
+    }
+  }
+
+  /** Hands the owner what it has not got yet. */
+  #ask(): void {
+    this.#isOwnerKnown = true;
+    for (const asked of this.#asked.values()) {
+      if (!asked.isPosted) this.#post(asked.note);
+      asked.isPosted = true;
+    }
+  }
+
+  #emit(info: MessageInfo & { readonly data?: unknown }): void {
+    this.#listeners.emit(info.type, info.data, info);
+    this.#listeners.emit('*', info.data, info);
+  }
+
+  #post(note: Note): void {
+    try {
+      this.#channel?.postMessage(note);
+    } catch {
+      // The channel is closed: this tab has left.
+    }
+  }
+
+  #set(state: State): void {
+    this.state = state;
+    this.#watchers.emit('', state);
+  }
+
+  /** Leaves the circle; another tab gets the lock. */
+  #withdraw(): void {
+    const own = this.#own;
+    this.#own = undefined;
+    this.#isOwnerKnown = false;
+    // Before the channel closes: the other tabs must not see that this one closes its socket.
+    this.#channel?.close();
+    this.#channel = undefined;
+    own?.close();
+    this.#leave?.();
+    this.#leave = undefined;
+    for (const { settle, isPosted } of this.#takeAsked()) settle(isPosted ? 'unknown' : 'closed');
+  }
+
+  #end(state: State): void {
+    this.#withdraw();
+    this.#stopPage?.();
+    this.#stopPage = undefined;
+    this.#set(state);
+  }
+
+  /** Registered before the owner's own listeners, so it runs first. */
+  #watchPage(): () => void {
+    const { listen } = this.#env;
+    const stops = [
+      listen('window', 'pagehide', () => {
+        const { status } = this.state;
+        this.#withdraw();
+        if (status !== 'closed') this.#set({ status: 'paused', reason: 'page-hidden' });
+      }),
+      listen('window', 'pageshow', () => {
+        if (this.state.status === 'paused') this.#join('page-shown');
+        else if (!this.#leave) this.#join();
+      }),
+    ];
+    return () => {
+      for (const stop of stops) stop();
+    };
+  }
+}
