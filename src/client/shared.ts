@@ -50,6 +50,8 @@ export class SharedConnection<E extends object = AnyEvents> implements Client<E>
   readonly #failed: (error: unknown) => void;
   readonly #listeners: Listeners;
   readonly #watchers: Listeners;
+  readonly #tab: number;
+  #count = 0;
   readonly #asked = new Map<string, Asked>();
   /** The socket's client, where this tab is the owner. */
   #own: Connection<E> | undefined;
@@ -61,6 +63,7 @@ export class SharedConnection<E extends object = AnyEvents> implements Client<E>
   constructor(options: SharedClientOptions, env: Environment) {
     this.#env = env;
     this.#options = options;
+    this.#tab = env.random();
     this.#name = `lingxi.v1 ${new URL(options.url ?? '/ws', env.address).href} ${options.user}`;
     this.#failed = safely(options.onError ?? env.report);
     this.#listeners = new Listeners(this.#failed);
@@ -83,7 +86,8 @@ export class SharedConnection<E extends object = AnyEvents> implements Client<E>
       try {
         // As it will be on the wire: the channel itself would take more than JSON can say.
         const plain: unknown = data === undefined ? undefined : JSON.parse(JSON.stringify(data) ?? 'null');
-        const id = `${this.#env.now()}-${this.#env.random()}`;
+        this.#count += 1;
+        const id = `${this.#tab}-${this.#count}`;
         const asked = { note: { kind: 'send', id, type, data: plain }, settle, isPosted: false } as const;
         this.#asked.set(id, asked);
         if (this.#isOwnerKnown) this.#ask();

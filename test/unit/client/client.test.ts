@@ -224,10 +224,10 @@ describe('after a close', () => {
 describe('the token', () => {
   function withTokens(world: World, tokens: readonly string[] = []) {
     const asked: { reason: string; at: number }[] = [];
-    const getToken = vi.fn(async ({ reason }: { reason: string }) => {
+    const getToken = ({ reason }: { reason: string }): Promise<string> => {
       asked.push({ reason, at: world.clock.now() });
-      return tokens[asked.length - 1] ?? `token-${asked.length}`;
-    });
+      return Promise.resolve(tokens[asked.length - 1] ?? `token-${asked.length}`);
+    };
     return { asked, getToken, reasons: () => asked.map(({ reason }) => reason) };
   }
 
@@ -310,7 +310,7 @@ describe('the token', () => {
     ['never answers', () => new Promise(() => undefined) as never],
   ])('where getToken %s is asked for again with backoff', async (_case, getToken) => {
     const world = new World();
-    const asked = vi.fn(getToken);
+    const asked = vi.fn<(request: { reason: string }) => never>(getToken);
     const { client } = start(world, { getToken: asked });
     await world.clock.advanceAsync(10_000, 100);
     expect(client.state).toMatchObject({ status: 'waiting', reason: 'no-token' });
@@ -596,7 +596,7 @@ describe('messages', () => {
   it('disturb nobody if a listener throws, rejects, closes the client or changes the listeners', async () => {
     const world = new World();
     const seen: string[] = [];
-    const onError = vi.fn(() => {
+    const onError = vi.fn<(error: unknown) => void>(() => {
       throw new Error('a bug in the reporter');
     });
     const { client } = open(world, { onError });
@@ -618,7 +618,7 @@ describe('messages', () => {
     world.socket.message('note', 1);
     await settle();
     expect(seen).toEqual(['last']);
-    expect(onError.mock.calls.map(([error]: unknown[]) => String(error))).toEqual(
+    expect(onError.mock.calls.map(([error]) => String(error))).toEqual(
       expect.arrayContaining(['Error: thrown', 'Error: rejected', 'Error: of the state']),
     );
     world.socket.welcome();

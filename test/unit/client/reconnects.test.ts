@@ -108,6 +108,10 @@ class Play {
 
   step(step: Step): void {
     const { world, socket, client } = this;
+    if (socket)
+      socket.answer = ({ type }) => {
+        if (type === 'ping') socket.pong();
+      };
     switch (step.do) {
       case 'advance':
         return world.clock.advance(step.ms);
@@ -125,10 +129,6 @@ class Play {
       case 'accept':
         return socket?.accept();
       case 'welcome':
-        if (socket)
-          socket.answer = ({ type }) => {
-            if (type === 'ping') socket.pong();
-          };
         return socket?.welcome();
       case 'goodbye':
         return socket?.message('goodbye', { reconnectAfterMs: 700 });
@@ -175,7 +175,7 @@ beforeAll(() => void process.on('unhandledRejection', note));
 afterAll(() => void process.off('unhandledRejection', note));
 
 describe('whatever happens to a client', () => {
-  it('it has one socket, no timer of an old one, never throws, and says what became of each message', async () => {
+  it('has one socket, no timer of an old one, never throws, and says what became of each message', async () => {
     await fc.assert(
       fc.asyncProperty(fc.boolean(), fc.array(steps, { maxLength: 60 }), async (withGetToken, story) => {
         const play = new Play(withGetToken);

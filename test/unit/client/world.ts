@@ -127,10 +127,8 @@ export class World {
           done();
         };
       },
-      WebSocket: class {
-        constructor(url: string, protocols: string[], extra?: object) {
-          return open(url, protocols, extra);
-        }
+      WebSocket: function (url: string, protocols: string[], extra?: object) {
+        return open(url, protocols, extra);
       } as unknown as NonNullable<Environment['WebSocket']>,
       address: 'https://game.example/play',
       isHidden: () => this.isHidden,
@@ -239,7 +237,6 @@ export class Browser {
       },
       close: () => {
         isOpen = false;
-        channel.onmessage = null;
         for (const entry of this.#channels) if (entry.channel === channel) this.#channels.delete(entry);
       },
     };
