@@ -1,0 +1,309 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { WebSocket } from 'ws';
+import { createClient } from '../../src/client/index.ts';
+import type { Client, ClientOptions, State, TokenReason } from '../../src/client/types.ts';
+import { type Gateway, startGateway } from '../support/gateway-process.ts';
+import { eventually, freePort, sleep } from '../support/ports.ts';
+import { createProgramFolder, type ProgramFolder } from '../support/program.ts';
+import { freshUser } from '../support/stores.ts';
+import { connect } from '../support/ws-client.ts';
+
+const TIMEOUT_MS = 2_000;
+
+interface Started {
+  readonly client: Client<{ note: number }>;
+  readonly states: State[];
+  readonly notes: number[];
+  /** Resolves with the state once the client has this status. */
+  until(status: State['status'], timeoutMs?: number): Promise<State>;
+}
+
+const clients: Client<{ note: number }>[] = [];
+
+function start(options: Partial<ClientOptions>): Started {
+  const client = createClient<{ note: number }>({ WebSocket, ...options });
+  clients.push(client);
+  const states: State[] = [client.state];
+  const notes: number[] = [];
+  client.subscribe((state) => states.push(state));
+  client.on('note', (data) => notes.push(data));
+  return {
+    client,
+    states,
+    notes,
+    until: (status, timeoutMs = 8_000) =>
+      eventually(
+        () => {
+          if (client.state.status !== status) throw new Error(`not ${status}: ${JSON.stringify(states)}`);
+          return client.state;
+        },
+        { timeoutMs, intervalMs: 10 },
+      ),
+  };
+}
+
+const statuses = ({ states }: Started): readonly string[] => states.map(({ status }) => status);
+
+/** Rejections and exceptions that nobody handled would end a program on Node. */
+const unhandled: unknown[] = [];
+const note = (error: unknown): void => void unhandled.push(error);
+beforeAll(() => void process.on('unhandledRejection', note).on('uncaughtException', note));
+afterAll(() => {
+  process.off('unhandledRejection', note).off('uncaughtException', note);
+  for (const client of clients) client.close();
+  expect(unhandled).toEqual([]);
+});
+
+describe.each(['bun', 'node'] as const)('the client and a gateway on %s', (runtime) => {
+  let gateway: Gateway;
+  beforeAll(async () => {
+    gateway = await startGateway({
+      runtime,
+      stores: 'embedded',
+      env: { LINGXI_HEARTBEAT_TIMEOUT_MS: String(TIMEOUT_MS), LINGXI_PING_INTERVAL_MS: '600' },
+    });
+  });
+  afterAll(() => gateway?.stop());
+
+  const push = async (user: number, more: object = {}) => {
+    const body = { to: { userId: user }, type: 'note', data: 7, ...more };
+    const answer = await gateway.service('POST', '/api/messages', body);
+    return (answer.body['results'] as readonly Record<string, unknown>[])[0]?.['status'];
+  };
+  const connections = async (user: number) => {
+    const answer = await gateway.service('GET', `/api/users/${user}/connections`);
+    return answer.body['connections'] as readonly Record<string, unknown>[];
+  };
+
+  describe.concurrent('while it runs', () => {
+    it('connects, gets messages with their types, acknowledges, and stays online', async () => {
+      const user = freshUser();
+      const started = start({ url: gateway.wsUrl, token: gateway.token(user) });
+      expect(await started.until('open')).toEqual({ status: 'open', reason: 'connected' });
+      expect(await push(user, { ack: true })).toBe('acked');
+      await sleep(2 * TIMEOUT_MS);
+      expect(await push(user)).toBe('written');
+      await eventually(() => expect(started.notes).toEqual([7, 7]));
+      expect(statuses(started)).toEqual(['connecting', 'open']);
+    });
+
+    it('sends the token as a header, where the WebSocket can', async () => {
+      const user = freshUser();
+      const started = start({ url: gateway.wsUrl, token: gateway.token(user), auth: 'header' });
+      await started.until('open');
+      expect(await push(user, { ack: true })).toBe('acked');
+    });
+
+    it('speaks as the clients of the Go server do, and stays online by its pings', async () => {
+      const user = freshUser();
+      const started = start({
+        url: `${gateway.wsUrl}?userId=${user}`,
+        token: gateway.token(user),
+        protocol: 'seed',
+      });
+      await started.until('open');
+      await sleep(2 * TIMEOUT_MS);
+      expect(await push(user)).toBe('written');
+      expect(await connections(user)).toMatchObject([{ protocol: 'seed' }]);
+      expect(statuses(started)).toEqual(['connecting', 'open']);
+    });
+
+    it('of two clients of one user the older one stays away: no ping-pong', async () => {
+      const user = freshUser();
+      const options = { url: gateway.wsUrl, token: gateway.token(user) };
+      const older = start(options);
+      await older.until('open');
+      const newer = start(options);
+      expect(await older.until('closed')).toEqual({ status: 'closed', reason: 'replaced', code: 4001 });
+      await sleep(3_000);
+      expect(statuses(newer)).toEqual(['connecting', 'open']);
+      expect(await connections(user)).toHaveLength(1);
+    });
+
+    it('logs out, and stays away', async () => {
+      const user = freshUser();
+      const started = start({ url: gateway.wsUrl, token: gateway.token(user) });
+      await started.until('open');
+      expect(await started.client.logout()).toBe('sent');
+      expect(await started.until('closed')).toEqual({ status: 'closed', reason: 'logout', code: 4000 });
+      const player = await gateway.service('GET', `/api/online/player/${user}`);
+      expect(player.body['status']).toBe('offline');
+    });
+
+    it('stays away after a kick, and shows its reason', async () => {
+      const user = freshUser();
+      const started = start({ url: gateway.wsUrl, token: gateway.token(user) });
+      await started.until('open');
+      await gateway.service('POST', `/api/users/${user}/disconnect`, { reason: 'cheating' });
+      expect(await started.until('closed')).toEqual({ status: 'closed', reason: 'cheating', code: 4002 });
+    });
+
+    it('renews the token on the open connection before it expires', async () => {
+      const user = freshUser();
+      const asked: TokenReason[] = [];
+      const started = start({
+        url: gateway.wsUrl,
+        getToken: ({ reason }) => {
+          asked.push(reason);
+          return gateway.token(user, { expiresInS: 4 });
+        },
+      });
+      await started.until('open');
+      await sleep(9_000);
+      expect(statuses(started)).toEqual(['connecting', 'open']);
+      expect(asked[0]).toBe('start');
+      expect(asked.slice(1).every((reason) => reason === 'renewal')).toBe(true);
+      expect(asked.length).toBeGreaterThanOrEqual(3);
+      expect(asked.length).toBeLessThanOrEqual(6);
+    });
+
+    it('whose token has expired asks for a new one and comes back', async () => {
+      const user = freshUser();
+      const asked: TokenReason[] = [];
+      const started = start({
+        url: gateway.wsUrl,
+        getToken: ({ reason }) => {
+          asked.push(reason);
+          if (reason === 'renewal') throw new Error('the session service is down');
+          return gateway.token(user, { expiresInS: asked.length === 1 ? 2 : 60 });
+        },
+      });
+      await started.until('open');
+      const { reason, code } = await started.until('waiting');
+      expect({ reason, code }).toEqual({ reason: 'token-expired', code: 4003 });
+      await started.until('open');
+      expect(asked.filter((why) => why !== 'renewal')).toEqual(['start', 'expired']);
+    });
+
+    it('that is refused asks for another token, no faster than the backoff, and says what it saw', async () => {
+      const asked: TokenReason[] = [];
+      const started = start({
+        url: gateway.wsUrl,
+        getToken: ({ reason }) => {
+          asked.push(reason);
+          return 'not.a.token';
+        },
+      });
+      const state = await started.until('waiting');
+      expect(state.detail).toContain('401');
+      await sleep(2_500);
+      expect(asked.slice(0, 2)).toEqual(['start', 'refused']);
+      expect(asked.length).toBeLessThan(12);
+    });
+
+    it('that was replaced comes back where it is asked to, and the period goes on', async () => {
+      const user = freshUser();
+      const started = start({ url: gateway.wsUrl, token: gateway.token(user) });
+      await started.until('open');
+      // A second client of the test's own takes over and leaves.
+      const before = await connections(user);
+      const other = await connect(gateway.wsUrl, { token: gateway.token(user) });
+      other.terminate();
+      await started.until('closed');
+      started.client.connect();
+      expect(await started.until('open')).toEqual({ status: 'open', reason: 'resumed' });
+      expect((await connections(user))[0]?.['connectionId']).not.toBe(before[0]?.['connectionId']);
+    });
+  });
+
+  it('survives a restart of the server: comes back, and sends what waited', async () => {
+    const user = freshUser();
+    const started = start({ url: gateway.wsUrl, token: gateway.token(user) });
+    await started.until('open');
+    await gateway.kill();
+    await started.until('waiting');
+    const waiting = started.client.send('state', { value: 'background' });
+    await gateway.restart();
+    expect(await started.until('open', 15_000)).toMatchObject({ status: 'open' });
+    expect(await waiting).toBe('sent');
+    await eventually(async () => expect(await connections(user)).toMatchObject([{ state: 'background' }]));
+    expect(await push(user)).toBe('written');
+  });
+
+  it('obeys the goodbye of a server that stops', async () => {
+    const user = freshUser();
+    const started = start({ url: gateway.wsUrl, token: gateway.token(user) });
+    await started.until('open');
+    const asked: unknown[] = [];
+    started.client.on('goodbye', ({ reconnectAfterMs }) => asked.push(reconnectAfterMs));
+    await gateway.terminate();
+    const [state] = started.states.filter(({ status }) => status === 'waiting');
+    expect(state).toMatchObject({ reason: 'shutdown', code: 1012 });
+    expect(asked).toEqual([expect.any(Number)]);
+    await gateway.restart();
+    await started.until('open', 15_000);
+  });
+
+  it('finds out that the server is frozen, and comes back with it', async () => {
+    const user = freshUser();
+    const started = start({ url: gateway.wsUrl, token: gateway.token(user) });
+    await started.until('open');
+    gateway.signalAll('SIGSTOP');
+    try {
+      const state = await started.until('waiting', 8_000);
+      expect(state.reason).toBe('no-answer');
+    } finally {
+      gateway.signalAll('SIGCONT');
+    }
+    await started.until('open', 15_000);
+  });
+});
+
+describe('a program of its own', () => {
+  let folder: ProgramFolder;
+  let gateway: Gateway;
+  beforeAll(async () => {
+    folder = createProgramFolder();
+    gateway = await startGateway({ runtime: 'node', stores: 'embedded' });
+  });
+  afterAll(async () => {
+    folder?.remove();
+    await gateway?.stop();
+  });
+
+  const program = (options: string, imports = ''): string => `${imports}
+    import { createClient } from 'lingxi/client';
+    import 'lingxi/client/shared';
+    const client = createClient(${options});
+    client.on('note', (data) => { console.log('note', data); client.close(); });
+    client.subscribe(({ status, reason, detail }) => console.log(status, reason, detail ?? ''));`;
+
+  it.each([
+    ['node', `import { WebSocket } from 'ws';`, 'WebSocket,'],
+    ['bun', '', ''],
+    ['bun', `import { WebSocket } from 'ws';`, `WebSocket, auth: 'header',`],
+  ] as const)('on %s %s connects, gets a message and ends by itself', async (runtime, imports, extra) => {
+    const user = freshUser();
+    const options = `{ ${extra} url: ${JSON.stringify(gateway.url)} + '/ws', token: ${JSON.stringify(gateway.token(user))} }`;
+    const child = folder.start(runtime, program(options, imports));
+    await eventually(async () => {
+      const { body } = await gateway.service('POST', '/api/messages', {
+        to: { userId: user },
+        type: 'note',
+        data: 7,
+      });
+      expect(body['counts'], child.output()).toEqual({ written: 1 });
+    });
+    expect((await child.exited).code, child.output()).toBe(0);
+    expect(child.output()).toContain('note 7');
+    expect(child.output()).toContain('closed closed');
+  });
+
+  it.each(['node', 'bun'] as const)('on %s goes on while the server is down', async (runtime) => {
+    const imports = runtime === 'node' ? `import { WebSocket } from 'ws';` : '';
+    const extra = runtime === 'node' ? 'WebSocket,' : '';
+    const port = await freePort();
+    const options = `{ ${extra} url: 'ws://127.0.0.1:${port}/ws', token: 'x' }`;
+    const end = `\nsetTimeout(() => client.close(), 2500);`;
+    const child = folder.start(runtime, program(options, imports) + end);
+    expect((await child.exited).code, child.output()).toBe(0);
+    expect(child.output().match(/^waiting connection-lost/gm)?.length).toBeGreaterThan(1);
+  });
+
+  it('on Node 20 without a WebSocket says what to do', async () => {
+    const options = `{ url: 'ws://127.0.0.1:1/ws', token: 'x' }`;
+    const child = folder.start('node', `delete globalThis.WebSocket;\n${program(options)}`);
+    expect((await child.exited).code).toBe(1);
+    expect(child.output()).toContain('no WebSocket');
+  });
+});
