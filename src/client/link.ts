@@ -197,7 +197,7 @@ export class Link {
     this.after('beat', beatMs, () => {
       const late = Math.abs(this.#env.now() - due);
       this.#beat(beatMs);
-      if (!this.#answers && late > SILENT_MS) return this.fail('resumed');
+      if (!this.#answers && late > SILENT_MS) return this.fail('slept');
       const isHeard = this.#isHeard;
       this.#isHeard = false;
       // Silence for a whole interval, or a jump of the clock: from now on the answer has a deadline.

@@ -113,7 +113,7 @@ export class SharedConnection<E extends object = AnyEvents> implements Client<E>
     return new Connection<E>(options, this.#env);
   }
 
-  /** Enters the circle of tabs, or connects alone where there can be none. */
+  /** Joins the other tabs, or connects alone where tabs cannot share. */
   #join(reason?: string): void {
     const abort = new AbortController();
     this.#leave = () => abort.abort();
@@ -240,7 +240,7 @@ export class SharedConnection<E extends object = AnyEvents> implements Client<E>
     this.#watchers.emit('', state);
   }
 
-  /** Leaves the circle; another tab gets the lock. */
+  /** Leaves the other tabs; one of them gets the lock. */
   #withdraw(): void {
     const own = this.#own;
     this.#own = undefined;

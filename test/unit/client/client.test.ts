@@ -468,7 +468,7 @@ describe('heartbeats', () => {
     world.socket.accept();
     world.clock.stall(30_000);
     world.clock.advance(1_000);
-    expect(client.state).toMatchObject({ reason: 'resumed' });
+    expect(client.state).toMatchObject({ reason: 'slept' });
     expect(world.socket.isClosed || world.sockets.length === 2).toBe(true);
   });
 });
