@@ -1,4 +1,13 @@
-import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -12,6 +21,20 @@ const CLONED = readdirSync(REPOSITORY).filter(
 
 let work: string;
 let packed: { readonly filename: string; readonly files: readonly { readonly path: string }[] };
+
+const PAGE = `
+  import { createClient, type State } from 'lingxi/client';
+  import { createSharedClient } from 'lingxi/client/shared';
+  import { useLingxi as useReact } from 'lingxi/react';
+  import wsManager, { useWebSocket } from 'lingxi/seed';
+  import { useLingxi } from 'lingxi/vue';
+  interface Game { 'spirit:grow': { gainAmount: number } }
+  const client = createClient<Game>({ token: 'x', WebSocket, signal: AbortSignal.abort() });
+  client.on('spirit:grow', (data) => data.gainAmount.toFixed());
+  const state: State = createSharedClient<Game>({ user: 7, getToken: async () => 'x' }).state;
+  const gained: number | undefined = useLingxi(client).newest('spirit:grow').value?.gainAmount;
+  export const all = [state, gained, useReact(client), wsManager.isConnected, useWebSocket()];
+`;
 
 /** A fresh clone, with the dependencies installed or without. */
 function clone(name: string, installed: boolean): string {
@@ -50,6 +73,10 @@ describe('the package', () => {
         'dist/cli/main.js',
         'dist/index.js',
         'dist/index.d.ts',
+        ...['index', 'shared', 'react', 'seed', 'vue'].flatMap((name) => [
+          `dist/client/${name}.js`,
+          `dist/client/${name}.d.ts`,
+        ]),
         'README.md',
         'LICENSE',
         ...scripts,
@@ -67,6 +94,19 @@ describe('the package', () => {
       /lingxi serve/,
     );
     for (const file of packed.files) expect(existsSync(join(folder, file.path)), file.path).toBe(true);
+  });
+
+  it('has types for the project of a page, which knows the browser and no Node', async () => {
+    const folder = join(work, 'page');
+    mkdirSync(join(folder, 'node_modules'), { recursive: true });
+    symlinkSync(REPOSITORY, join(folder, 'node_modules/lingxi'));
+    for (const name of ['react', 'vue'])
+      symlinkSync(join(REPOSITORY, 'node_modules', name), join(folder, 'node_modules', name));
+    writeFileSync(join(folder, 'page.ts'), PAGE);
+    const compiler = join(REPOSITORY, 'node_modules/typescript/bin/tsc');
+    const project = ['--noEmit', '--strict', '--target', 'es2022', '--lib', 'es2022,dom', '--types', ''];
+    for (const module of ['nodenext', 'preserve'])
+      await run(process.execPath, [compiler, ...project, '--module', module, 'page.ts'], { cwd: folder });
   });
 
   it('installs without development dependencies, and its build says what is missing', async () => {

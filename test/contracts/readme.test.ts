@@ -135,7 +135,8 @@ describe.each(['bun', 'node'] as const)('what the pages show, on %s', (runtime) 
       await post('/api/online/logout', { playerId: USER });
       expect((await child.exited).code, child.output()).toBe(0);
       if (client.includes('?token=')) expect(child.output()).toContain('closed 4000');
-      else expect(child.output()).toMatch(/^open connected\nwelcome \{[^]*^note 7\nclosed logout$/m);
+      else
+        expect(child.output()).toMatch(/^open (?:connected|resumed)\nwelcome \{[^]*^note 7\nclosed logout$/m);
     }
   });
 
