@@ -62,7 +62,7 @@ export class Connection<E extends object = AnyEvents> implements Client<E> {
   /** Failures in a row. */
   #failures = 0;
   #attemptedAt = Number.NEGATIVE_INFINITY;
-  #openedAt = Number.POSITIVE_INFINITY;
+  #openedAt = 0;
   /** The server asked the client to stay away until then. */
   #notBefore = 0;
   #goodbyeMs = 0;
@@ -136,7 +136,6 @@ export class Connection<E extends object = AnyEvents> implements Client<E> {
   #attempt(reason: string): void {
     this.#cancelRetry?.();
     this.#attemptedAt = this.#env.now();
-    this.#openedAt = Number.POSITIVE_INFINITY;
     this.#goodbyeMs = 0;
     const link: Link = new Link(this.#env, {
       opened: () => this.#isSeed && this.#opened(link, 'connected', SEED_BEAT_MS),
@@ -259,15 +258,16 @@ export class Connection<E extends object = AnyEvents> implements Client<E> {
 
   #ended({ code, reason, detail }: LinkEnd): void {
     const { getToken } = this.#options;
+    const wasOpen = this.#link?.isReady === true;
     this.#link = undefined;
     const now = this.#env.now();
-    if (now - this.#openedAt > STABLE_MS) this.#failures = 0;
+    if (wasOpen && now - this.#openedAt > STABLE_MS) this.#failures = 0;
     const end = { reason, ...(code === undefined ? {} : { code }), ...(detail ? { detail } : {}) };
     const isExpired = code === EXPIRED;
     if (code !== undefined && !mayReconnect(code) && !(isExpired && getToken))
       return this.#finish(reason, end);
     if (isExpired) this.#tokenReason = 'expired';
-    else if (this.#openedAt > now && code !== REFUSED_FOR_NOW) this.#tokenReason ??= 'refused';
+    else if (!wasOpen && code !== REFUSED_FOR_NOW) this.#tokenReason ??= 'refused';
     this.#notBefore = now + this.#goodbyeMs;
     const backoff = Math.min(MAX_BACKOFF_MS, BACKOFF_MS * 2 ** this.#failures);
     this.#failures += 1;
@@ -346,7 +346,9 @@ export class Connection<E extends object = AnyEvents> implements Client<E> {
     if (status === 'paused' || (isNewNetwork && next < this.#env.now())) this.#failures = 0;
     if (status === 'paused') this.#attempt('page-shown');
     else if (status === 'waiting') {
-      const soonest = Math.max(next, this.#notBefore);
+      const longest = Math.max(MIN_BETWEEN_ATTEMPTS_MS, this.#goodbyeMs);
+      // The clock may have gone back since those moments were noted.
+      const soonest = Math.min(Math.max(next, this.#notBefore), this.#env.now() + longest);
       if (soonest < retryAt) this.#retryAt(soonest, this.state);
     } else this.#link?.check(isNewNetwork);
   }

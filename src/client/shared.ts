@@ -24,15 +24,16 @@ const DEFAULT_QUEUE = 64;
 
 /** What tabs say to each other. Ids are unique in the channel. */
 type Note =
-  /** A tab is new here: the owner answers with its state. */
+  /** A tab is back: the owner answers with its state. */
   | { readonly kind: 'hello' }
+  /** The user opened a tab, or asks to connect again: the owner does so, and answers with its state. */
+  | { readonly kind: 'connect' }
   /** This tab owns the connection from now on. */
   | { readonly kind: 'owner' }
   | { readonly kind: 'state'; readonly state: State }
   | { readonly kind: 'message'; readonly info: MessageInfo & { readonly data?: unknown } }
   | { readonly kind: 'send'; readonly id: string; readonly type: string; readonly data: unknown }
-  | { readonly kind: 'outcome'; readonly id: string; readonly outcome: SendOutcome }
-  | { readonly kind: 'connect' };
+  | { readonly kind: 'outcome'; readonly id: string; readonly outcome: SendOutcome };
 
 interface Asked {
   readonly note: Extract<Note, { readonly kind: 'send' }>;
@@ -132,7 +133,7 @@ export class SharedConnection<E extends object = AnyEvents> implements Client<E>
           this.#failed(error);
         }
       };
-      this.#post({ kind: 'hello' });
+      this.#post({ kind: reason === 'start' ? 'connect' : 'hello' });
       tabs.locks
         .request(this.#name, { signal: abort.signal }, () => this.#hold(abort.signal))
         .catch(() => {
@@ -191,8 +192,8 @@ export class SharedConnection<E extends object = AnyEvents> implements Client<E>
   /** A note of another tab. Other versions of the page may be among them. */
   #hear(note: Note): void {
     if (this.#own) {
-      if (note.kind === 'hello') this.#post({ kind: 'state', state: this.state });
-      else if (note.kind === 'connect') this.#own.connect();
+      if (note.kind === 'connect') this.#own.connect();
+      if (note.kind === 'connect' || note.kind === 'hello') this.#post({ kind: 'state', state: this.state });
       else if (note.kind === 'send')
         void this.#own
           .send(note.type, note.data)

@@ -33,14 +33,18 @@ export function useLingxi<E extends object = AnyEvents>(source: Client<E> | Clie
   const isShared = 'subscribe' in source;
   const client = isShared ? source : createClient<E>(source);
   const state = shallowRef(client.state);
-  const stops = [
+  const stops = new Set([
     client.subscribe(() => {
       state.value = client.state;
     }),
-  ];
+  ]);
   const on: Client<E>['on'] = (type, listener, options) => {
-    const stop = client.on(type, listener, options);
-    stops.push(stop);
+    const remove = client.on(type, listener, options);
+    const stop = (): void => {
+      stops.delete(stop);
+      remove();
+    };
+    stops.add(stop);
     return stop;
   };
   if (getCurrentScope())

@@ -150,4 +150,18 @@ describe('the page', () => {
     world.socket.welcome();
     expect(client.state.status).toBe('open');
   });
+
+  it('that is shown after the clock went back an hour does not wait for that hour', () => {
+    const world = new World();
+    const { client } = start(world);
+    for (let round = 0; round < 4; round += 1) {
+      if (round > 0) world.clock.advance((client.state.retryAt ?? 0) - world.clock.now());
+      world.socket.end(1006);
+    }
+    world.clock.stepWall(-HOUR_MS);
+    world.show();
+    world.clock.advance(1_000);
+    expect(world.sockets).toHaveLength(5);
+    expect(client.state.status).toBe('connecting');
+  });
 });

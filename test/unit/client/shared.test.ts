@@ -97,6 +97,20 @@ describe('tabs of one user', () => {
     expect(statuses(tabs)).toEqual(['closed', 'open', 'open']);
   });
 
+  it('connect again where a new tab is opened after a logout', async () => {
+    const { browser, tabs } = await openTabs(2);
+    tabs[0].world.socket.end(4000, 'logout');
+    await settle();
+    const late = await openTab(browser);
+    const states: string[] = [];
+    late.client.subscribe(({ status }) => states.push(status));
+    expect(late.client.state.status).toBe('connecting');
+    tabs[0].world.socket.welcome();
+    await settle();
+    expect(statuses([...tabs, late])).toEqual(['open', 'open', 'open']);
+    expect(states).toEqual(['open']);
+  });
+
   it('what is under way to an owner that dies is unknown; what waits goes to the next', async () => {
     const browser = new Browser();
     const owner = await openTab(browser);

@@ -170,4 +170,17 @@ describe('the token', () => {
     await world.clock.advanceAsync(20_000, 500);
     expect(reasons()).toEqual(['start']);
   });
+
+  it('is not blamed for the end of a connection, though the clock went back meanwhile', async () => {
+    const world = new World();
+    const { getToken, reasons } = withTokens(world);
+    start(world, { getToken });
+    await settle();
+    world.socket.welcome();
+    world.clock.stepWall(-HOUR_MS);
+    world.socket.end(1006);
+    await world.clock.advanceAsync(1_000);
+    expect(world.sockets).toHaveLength(2);
+    expect(reasons()).toEqual(['start']);
+  });
 });
