@@ -1,5 +1,8 @@
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { type WebSocket, WebSocketServer } from 'ws';
 import type { State } from '../../src/client/types.ts';
 import { type Chromium, startChromium } from '../support/chromium.ts';
 import { type Gateway, startGateway } from '../support/gateway-process.ts';
@@ -253,6 +256,43 @@ describe('pages in Chromium', () => {
     await until(page, 'open', 5_000);
     expect(performance.now() - before).toBeLessThan(2_500);
     expect((await game(page)).errors).toEqual([]);
+  });
+
+  it('obey what a server says that refuses them in band', async () => {
+    const goodbye = { code: 4110, reason: 'overloaded', reconnectAfterMs: 600 };
+    const refusals: ((socket: WebSocket) => void)[] = [
+      (socket) => {
+        socket.send(JSON.stringify({ type: 'goodbye', data: goodbye }));
+        socket.close(4110, 'overloaded');
+      },
+      (socket) => socket.close(4003, 'invalid-token'),
+      (socket) => socket.close(4006, 'session-exists'),
+    ];
+    const seen: { readonly at: number; readonly offer: string }[] = [];
+    const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
+    server.on('connection', (socket, request) => {
+      seen.push({ at: performance.now(), offer: request.headers['sec-websocket-protocol'] ?? '' });
+      refusals.shift()?.(socket);
+    });
+    await once(server, 'listening');
+    const asked: string[] = [];
+    site.token = (reason) => {
+      asked.push(reason);
+      return `token-${asked.length}`;
+    };
+    const page = await open();
+    await play(page, { url: `ws://127.0.0.1:${(server.address() as AddressInfo).port}`, withGetToken: true });
+    expect(await until(page, 'closed')).toEqual({ status: 'closed', reason: 'session-exists', code: 4006 });
+    await sleep(1_500);
+    server.close();
+    expect(asked).toEqual(['start', 'expired']);
+    expect(seen.map(({ offer }) => offer.split('bearer.')[1])).toEqual(['token-1', 'token-1', 'token-2']);
+    expect((seen[1]?.at ?? 0) - (seen[0]?.at ?? 0)).toBeGreaterThanOrEqual(590);
+    const states = (await game(page)).states.map(({ status, reason }) => `${status} ${reason}`);
+    expect(states.filter((state) => state.startsWith('waiting'))).toEqual([
+      'waiting overloaded',
+      'waiting invalid-token',
+    ]);
   });
 
   it('that may not share connect alone', async () => {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type BrowserContext, type Browser as Connection, chromium, type Page } from 'playwright-core';
 import { CACHE, findExecutable, withLock } from './cache.ts';
 import { startChild } from './child.ts';
-import { Aborted, eventually } from './ports.ts';
+import { Aborted, eventually, sleep } from './ports.ts';
 import { fetchDebianPrograms } from './redis-binaries.ts';
 
 /** A real Chromium, whose tabs share one window: showing one hides the others, as for a user. */
@@ -20,6 +20,7 @@ export interface Chromium {
 const ROOT = join(CACHE, 'lingxi-chromium');
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
 const START_TIMEOUT_MS = 30_000;
+const STOP_TIMEOUT_MS = 3_000;
 
 export async function startChromium(): Promise<Chromium> {
   const { command, env } = await findChromium();
@@ -41,6 +42,7 @@ export async function startChromium(): Promise<Chromium> {
     { env: { ...env, HOME: folder }, removeOnDeath: folder },
   );
   const stop = async (): Promise<void> => {
+    await Promise.race([child.exited, sleep(STOP_TIMEOUT_MS)]);
     if (child.exit() === undefined) child.signalGroup('SIGKILL');
     await child.exited;
     // Its helpers may write for a moment longer.
@@ -83,6 +85,9 @@ function driver(connection: Connection, stop: () => Promise<void>): Chromium {
       await crashed;
     },
     async stop() {
+      // It ends its helpers itself; killed, it would leave them to others.
+      const session = await connection.newBrowserCDPSession();
+      await session.send('Browser.close').catch(() => undefined);
       await connection.close();
       await stop();
     },
