@@ -221,7 +221,8 @@ export class Connection<E extends object = AnyEvents> implements Client<E> {
   #obey(link: Link, { type, data, timestamp }: Frame): void {
     const field = (name: string): unknown => (data as Record<string, unknown> | null | undefined)?.[name];
     if (type === 'welcome' && !link.isReady) {
-      if (typeof timestamp === 'number') this.#clockOffset = timestamp * 1000 - this.#env.now();
+      // The server cuts its time to seconds: in doubt a token expires sooner.
+      if (typeof timestamp === 'number') this.#clockOffset = (timestamp + 1) * 1000 - this.#env.now();
       this.#opened(
         link,
         field('resumed') === true ? 'resumed' : 'connected',

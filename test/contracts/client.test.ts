@@ -87,6 +87,15 @@ describe.each(['bun', 'node'] as const)('the client and a gateway on %s', (runti
       expect(statuses(started)).toEqual(['connecting', 'open']);
     });
 
+    it('shows that nobody takes a message', async () => {
+      const user = freshUser();
+      const started = start({ url: gateway.wsUrl, token: gateway.token(user) });
+      const refused: unknown[] = [];
+      started.client.on('error', ({ about, code, type }) => refused.push([about, code, type]));
+      expect(await started.client.send('chat', { text: 'hello' })).toBe('sent');
+      await eventually(() => expect(refused).toEqual([['message', 'unhandled-type', 'chat']]));
+    });
+
     it('sends the token as a header, where the WebSocket can', async () => {
       const user = freshUser();
       const started = start({ url: gateway.wsUrl, token: gateway.token(user), auth: 'header' });

@@ -137,10 +137,10 @@ describe('the token', () => {
     const welcome = { type: 'welcome', userId: 7, timestamp: serverNow() / 1000, data: {} };
     world.socket.text(JSON.stringify(welcome));
     await world.clock.advanceAsync(500_000, 1_000);
-    expect(asked[1]).toEqual({ reason: 'renewal', at: begin + 480_000 });
+    expect(asked[1]).toEqual({ reason: 'renewal', at: begin + 479_000 });
     expect(world.socket.sent).toContainEqual({ type: 'token', data: { token: 'fresh' } });
     await world.clock.advanceAsync(20_000, 1_000);
-    expect(asked[2]).toEqual({ reason: 'renewal', at: begin + 510_000 });
+    expect(asked[2]).toEqual({ reason: 'renewal', at: begin + 509_000 });
     await world.clock.advanceAsync(HOUR_MS, 10_000);
     expect(asked).toHaveLength(3);
     expect(world.sockets).toHaveLength(1);
