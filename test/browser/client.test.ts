@@ -295,6 +295,30 @@ describe('pages in Chromium', () => {
     ]);
   });
 
+  it('see why the server refuses them, and stay away or fetch another token', async () => {
+    const user = freshUser();
+    const asked: string[] = [];
+    site.token = (reason) => {
+      asked.push(reason);
+      return asked.length === 1 ? 'not.a.token' : gateway.token(user);
+    };
+    const page = await open();
+    await play(page, { url: gateway.wsUrl, withGetToken: true });
+    await until(page, 'open');
+    expect(asked).toEqual(['start', 'expired']);
+    expect((await game(page)).states).toContainEqual(
+      expect.objectContaining({ status: 'waiting', reason: 'invalid-token', code: 4003 }),
+    );
+    await gateway.service('POST', `/api/users/${user}/disconnect`, { blockMs: 60_000 });
+    expect(await until(page, 'closed')).toMatchObject({ code: 4002 });
+    await page.evaluate(() => (globalThis as unknown as { game: Game }).game.client.connect());
+    await eventually(async () => expect((await game(page)).state).toMatchObject({ reason: 'blocked' }));
+    expect((await game(page)).state).toEqual({ status: 'closed', reason: 'blocked', code: 4005 });
+    const other = await open();
+    await play(other, { url: `${gateway.wsUrl}?userId=${user + 1}`, token: gateway.token(user) });
+    expect(await until(other, 'closed')).toEqual({ status: 'closed', reason: 'user-mismatch', code: 4008 });
+  });
+
   it('that may not share connect alone', async () => {
     const user = freshUser();
     const page = await open('/sandbox');
