@@ -65,18 +65,6 @@ export default defineConfig({
           sequence: { groupOrder: 4 },
         },
       },
-      {
-        test: {
-          name: 'browser',
-          include: ['test/browser/**/*.test.ts'],
-          globalSetup: build,
-          testTimeout: 60_000,
-          hookTimeout: 120_000,
-          // One Chromium has enough to do, and what it measures in time needs the machine for itself.
-          maxWorkers: 1,
-          sequence: { groupOrder: 5 },
-        },
-      },
     ],
   },
 });
