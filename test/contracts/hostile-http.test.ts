@@ -121,7 +121,8 @@ describe.each(['bun', 'node'] as const)('hostile HTTP on %s', (runtime) => {
     it('the server cuts off a body in pieces of one byte after a thousand pieces', async () => {
       witness.forget();
       const head = 'POST /api/online/login HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n';
-      const bodies = Array.from({ length: 8 }, () => openHttp(port(), head + '1\r\n \r\n'.repeat(100_000)));
+      // This process sends all of them, and times the pongs as well: a few are enough to show the cut.
+      const bodies = Array.from({ length: 3 }, () => openHttp(port(), head + '1\r\n \r\n'.repeat(100_000)));
       for (const http of bodies) {
         await http.ended;
         expect(http.received().toString('latin1')).toMatch(/^(HTTP\/1\.1 413|$)/);

@@ -191,7 +191,8 @@ describe('PostgreSQL', () => {
       postgresPort: server.port,
       poolMode: 'transaction',
       databases: 'postgres',
-      settings: ['max_client_conn = 1'],
+      // One of them may still be taken by the look whether it has started.
+      settings: ['max_client_conn = 2'],
     });
     const statements = await startPgBouncer({ postgresPort: server.port, poolMode: 'statement' });
     try {
@@ -202,10 +203,10 @@ describe('PostgreSQL', () => {
         /refuses the startup parameter options.*ignore_startup_parameters = options/,
       );
       expect(await at(statements.url('postgres'))).toMatch(/pools statements.*pool_mode/);
-      const other = new pg.Client({ connectionString: pooler.url('postgres') });
-      await other.connect();
+      const others = [1, 2].map(() => new pg.Client({ connectionString: pooler.url('postgres') }));
+      for (const other of others) await other.connect();
       expect(await at(pooler.url('postgres'))).toMatch(/no connection left.*max_client_conn/);
-      await other.end();
+      for (const other of others) await other.end();
     } finally {
       await Promise.all([pooler.stop(), statements.stop()]);
     }
