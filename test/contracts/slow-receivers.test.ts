@@ -88,7 +88,7 @@ describe.each(['bun', 'node'] as const)('slow receivers on %s', { timeout: 60_00
     receiver.destroy();
   });
 
-  it.concurrent('[DL3] the server closes one that takes nothing as a slow consumer after the write timeout', async () => {
+  it.concurrent('[scenario 46] [DL3] the server closes one that takes nothing as a slow consumer after the write timeout', async () => {
     const userId = freshUser();
     const receiver = await openSlowReceiver(deployment.gateway, {
       userId,
