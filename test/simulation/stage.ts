@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect } from 'vitest';
 import type { Duty } from '../../src/protocol/periods.ts';
 import { type RedisServer, startRedis } from '../support/services.ts';
+import type { BrokenPorts } from './broken-ports.ts';
 import type { Device } from './client.ts';
 import { Deployment } from './deployment.ts';
 import { Random } from './random.ts';
@@ -21,11 +22,11 @@ export class Stage extends Deployment {
   /** Periods that ended, oldest first, and the simulated time of it. */
   readonly ends: (Omit<Duty, 'id'> & { readonly now: number })[];
 
-  constructor(rules: Partial<Rules>, runner?: ScriptRunner) {
+  constructor(rules: Partial<Rules>, runner?: ScriptRunner, broken?: BrokenPorts) {
     const ends: Stage['ends'] = [];
     const ended = (duty: Omit<Duty, 'id'>): void => void ends.push({ ...duty, now: this.scheduler.now });
     const faults = ['kill'] as const;
-    super({ random: new Random(7), rules: { ...USUAL, ...rules }, faults, leaves: 0, ended, runner });
+    super({ random: new Random(7), rules: { ...USUAL, ...rules }, faults, leaves: 0, ended, runner, broken });
     this.ends = ends;
   }
 
