@@ -18,7 +18,7 @@ import {
   type UserIdentity,
 } from './credentials.ts';
 import type { FailedCredentials } from './failed-credentials.ts';
-import { formFault, type HandshakeRequest, type Offer, offersInBand, readOffer } from './handshake.ts';
+import { camePastProxy, formFault, type HandshakeRequest, type Offer, offersInBand, readOffer } from './handshake.ts';
 import type { InBandClose } from './in-band-refusals.ts';
 import { preferredLanguage } from './language.ts';
 import { LoginGate } from './login-gate.ts';
@@ -291,7 +291,9 @@ export class Admission {
     const retryAfterS =
       reason.retryAfterS ??
       (status === 503 || status === 429 ? 1 + Math.floor(random() * RETRY_SPREAD_S) : undefined);
-    const inBand = offersInBand(request) ? inBandClose(code) : undefined;
+    // A proxy sends a request that met 503 to another node: a socket that opens here would keep the page from it.
+    const mayGoElsewhere = status === 503 && camePastProxy(request);
+    const inBand = offersInBand(request) && !mayGoElsewhere ? inBandClose(code) : undefined;
     return {
       kind: 'refuse',
       status,

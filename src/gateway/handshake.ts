@@ -15,6 +15,14 @@ export interface HandshakeRequest {
   hasLeft?(): boolean;
 }
 
+/** Proxies add these; a page in a browser cannot set them. */
+const PROXY_HEADERS = ['x-forwarded-for', 'forwarded', 'via'];
+
+/** Whether a proxy passed the request on. */
+export function camePastProxy(request: HandshakeRequest): boolean {
+  return PROXY_HEADERS.some((name) => request.header(name) !== undefined);
+}
+
 /** A 16-byte value in base64 (RFC 6455 section 4.1). */
 const KEY = /^[+/0-9A-Za-z]{22}==$/;
 /** A token of RFC 9110. */

@@ -150,6 +150,11 @@ describe.each(RUNTIMES)('refusals for now on %s', (runtime) => {
           messages: [{ type: 'goodbye', data: { reason: 'draining' } }],
         }),
       );
+      for (const header of ['X-Forwarded-For', 'Forwarded', 'Via']) {
+        const headers = { Origin: 'https://game.example', [header]: '203.0.113.7' };
+        const answer = await refusal(gateway.wsUrl, { protocols: ['lingxi.v1'], headers });
+        expect([answer.status, answer.body['code']]).toEqual([503, 'draining']);
+      }
     } finally {
       await gateway.stop();
     }
