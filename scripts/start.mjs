@@ -1,4 +1,4 @@
-// `npm start`: builds, then runs the server as bin/lingxi.js does, in this same process.
+// `npm start`: builds if the sources are newer than the build, then runs the server as bin/lingxi.js does, in this same process.
 //
 // npm passes SIGTERM and SIGINT on to its child and waits for its end. So this must be npm's own child: the script in
 // package.json says `exec`, or the shell between the two would take the signal, die of it, and leave the server alone.
@@ -20,7 +20,8 @@ await import(launcher.href);
 async function build() {
   const script = fileURLToPath(new URL('build.mjs', import.meta.url));
   const code = await new Promise((resolve) => {
-    spawn(process.execPath, [script], { stdio: 'inherit' }).on('exit', resolve);
+    // Another node may be running from this build: it must not be taken away without need.
+    spawn(process.execPath, [script, '--if-needed'], { stdio: 'inherit' }).on('exit', resolve);
   });
   if (code !== 0) process.exit(code ?? 1);
 }

@@ -1,19 +1,19 @@
 import type { ConnectionManager } from '../connection/connection-manager.ts';
-import { countDelivery } from '../connection/outgoing.ts';
 import {
-  countsOf,
   type DeliveryCounts,
   type DropReason,
   type PushReport,
   sumOf,
   type ToGroups,
 } from '../protocol/delivery.ts';
-import type { LocalDelivery } from './local-delivery.ts';
+import type { HandedToGroups, LocalDelivery } from './local-delivery.ts';
 import type { GroupOutcome, RemoteDelivery, RemotePush } from './remote-delivery.ts';
 import type { Whereabouts } from './whereabouts.ts';
 
 /** Users of one look at presence. */
 const LOOK_UP_BATCH = 500;
+/** Users that all pushes together look up at a time. A push with further ones counts its members as offline, without a look. */
+const MAX_LOOKED_UP = 10_000;
 const NO_OTHER_NODE: GroupOutcome = { counts: {}, quiet: [], silent: 0 };
 
 /** A message to members of groups. */
@@ -31,6 +31,7 @@ interface GroupPushOptions {
 /** Messages to members of groups: one frame for each node, which delivers to its own members once (rule GR2). */
 export class GroupPushes {
   readonly #options: GroupPushOptions;
+  #lookedUp = 0;
 
   constructor(options: GroupPushOptions) {
     this.#options = options;
@@ -42,36 +43,34 @@ export class GroupPushes {
     const { to } = request;
     const handed = this.#begin(request);
     const elsewhere = remote?.deliverToGroups(request, to) ?? NO_OTHER_NODE;
-    const [here, told] = await Promise.all([this.#finish(handed), elsewhere]);
+    const [here, told] = await Promise.all([handed.final, elsewhere]);
     const there = typeof told === 'string' ? NO_OTHER_NODE : told;
-    const delivered = sumOf(here, there.counts);
-    const located = sumOf(delivered, await this.#withoutSocket(new Set([...handed.quiet, ...there.quiet])));
+    const delivered = sumOf(here.counts, there.counts);
+    const quiet = new Set([...here.quiet, ...there.quiet]);
+    const located = sumOf(delivered, await this.#withoutSocket(quiet));
     return { counts: sumOf(located, await this.#unheard(to, told, located)) };
   }
 
   /** Delivers to the members of this node alone, for what every node hears. */
   async pushHere(request: GroupPush): Promise<void> {
-    await this.#finish(this.#begin(request));
+    await this.#begin(request).final;
   }
 
-  #begin(request: GroupPush): ReturnType<LocalDelivery['beginToGroups']> {
+  #begin(request: GroupPush): HandedToGroups {
     const { manager, delivery } = this.#options;
     const { type, dataText, ack, key, priority, expiresAt } = request;
     const message = manager.prepareText(type, dataText, { ack, key, priority, expiresAt });
     return delivery.beginToGroups(message, request.to, request);
   }
 
-  async #finish(handed: ReturnType<LocalDelivery['beginToGroups']>): Promise<DeliveryCounts> {
-    const deliveries = await handed.acknowledged(await handed.deliveries);
-    for (const delivery of deliveries) countDelivery(this.#options.manager.counters, delivery);
-    return countsOf(deliveries);
-  }
-
   /** A member that one node holds without a socket may have sockets on another, which counts that member. */
   async #withoutSocket(userIds: ReadonlySet<number>): Promise<DeliveryCounts> {
-    const { presence, manager } = this.#options;
-    const all = [...userIds];
-    const counts = { offline: 0, unknown: 0 };
+    const { presence, manager, remote } = this.#options;
+    // Without other nodes nobody else has a socket of theirs.
+    const asks = remote !== undefined && this.#lookedUp + userIds.size <= MAX_LOOKED_UP;
+    const counts = { offline: asks ? 0 : userIds.size, unknown: 0 };
+    const all = asks ? [...userIds] : [];
+    this.#lookedUp += all.length;
     for (let at = 0; at < all.length; at += LOOK_UP_BATCH) {
       const batch = all.slice(at, at + LOOK_UP_BATCH);
       const users = await presence.locate(batch).catch(() => undefined);
@@ -79,6 +78,7 @@ export class GroupPushes {
       for (const user of users ?? [])
         if (user?.status === 'online' && user.sockets === 0) counts.offline += 1;
     }
+    this.#lookedUp -= all.length;
     manager.counters.messages.offline += counts.offline;
     manager.counters.messages.unknown += counts.unknown;
     return withoutZeros(counts);

@@ -1,12 +1,21 @@
 import type { AckWait } from '../connection/acknowledgements.ts';
 import type { ConnectionManager } from '../connection/connection-manager.ts';
-import type { Outgoing } from '../connection/outgoing.ts';
-import type { Delivery, ToGroups } from '../protocol/delivery.ts';
+import type { LiveTargets } from '../connection/dispatcher.ts';
+import { countDelivery, type Outgoing } from '../connection/outgoing.ts';
+import { countsOf, type Delivery, type DeliveryCounts, sumOf, type ToGroups } from '../protocol/delivery.ts';
 import type { PushRate } from './push-rate.ts';
 
 const DEFAULT_ACK_TIMEOUT_MS = 5000;
 /** Lists up to this long are handed over at once; longer ones go through the dispatch queue, in slices. */
 const INLINE_USERS = 64;
+/** Largest number of members on one node whose acknowledgements a push to groups waits for. */
+const MAX_ASKED_MEMBERS = 10_000;
+
+/**
+ * Members without a connection here that one push names, so that a look at presence tells whether another node has a
+ * connection of theirs. Further ones count as offline without a look.
+ */
+const MAX_QUIET = 2_000;
 
 /** What a push says of acknowledgements. */
 export interface AckWish {
@@ -17,7 +26,24 @@ export interface AckWish {
 /** Who of the users that this node holds is in groups. */
 export interface Members {
   /** Members of any of the groups, each once, without those of `except`. */
-  membersHere(groups: readonly string[], except: ReadonlySet<number>): ReadonlySet<number>;
+  membersHere(groups: readonly string[], except: ReadonlySet<number>): LiveTargets;
+}
+
+/** What became of a message to groups on this node. */
+export interface GroupDelivery {
+  readonly counts: DeliveryCounts;
+  /** Members that this node holds, that have no connection here, and that are not among the counts. */
+  readonly quiet: readonly number[];
+}
+
+/** A message to groups that was handed to connections of this node, or is being so. */
+export interface HandedToGroups {
+  /** Once it has been handed over to all. */
+  readonly first: Promise<GroupDelivery>;
+  /** Whether somebody is asked to acknowledge. */
+  readonly awaitsAcks: boolean;
+  /** The same, once every user who was asked has acknowledged, or the time is over. Never rejects. */
+  readonly final: Promise<GroupDelivery>;
 }
 
 /** A message that was handed to connections of this node. */
@@ -42,16 +68,55 @@ export class LocalDelivery {
     this.#members = members;
   }
 
-  /** As {@link begin}, to members of groups. `quiet`: members that this node holds and that have no connection here. */
-  beginToGroups(
-    message: Outgoing,
-    { groups, except = [] }: ToGroups,
-    wish: AckWish,
-  ): HandedOver & { readonly quiet: readonly number[] } {
-    const [present, quiet]: [number[], number[]] = [[], []];
-    for (const userId of this.#members.membersHere(groups, new Set(except)))
-      (this.#manager.isUserOnline(userId) ? present : quiet).push(userId);
-    return { ...this.begin(message, present, wish), quiet };
+  /**
+   * As {@link begin}, to members of groups. This node counts the outcomes: nobody else names its members. Many members are
+   * neither copied nor remembered one by one, so a batch of such messages costs slices of time, and little memory.
+   */
+  beginToGroups(message: Outgoing, { groups, except = [] }: ToGroups, wish: AckWish): HandedToGroups {
+    const members = this.#members.membersHere(groups, new Set(except));
+    const { atMost } = members;
+    const asks = wish.ack === true && atMost <= MAX_ASKED_MEMBERS && this.#manager.canAsk(atMost);
+    return atMost <= INLINE_USERS || asks
+      ? this.#toNamed(message, members, wish)
+      : this.#toMany(message, members);
+  }
+
+  #toNamed(message: Outgoing, members: LiveTargets, wish: AckWish): HandedToGroups {
+    const absent = new Absent();
+    const present: number[] = [];
+    for (const userId of members) {
+      if (this.#manager.isUserOnline(userId)) present.push(userId);
+      else absent.add(userId);
+    }
+    const handedOver = this.begin(message, present, wish);
+    const { deliveries, awaitsAcks } = handedOver;
+    return {
+      first: deliveries.then((handed) => absent.with(countsOf(handed))),
+      awaitsAcks,
+      final: deliveries
+        .then((handed) => handedOver.acknowledged(handed))
+        .then((outcomes) => {
+          for (const outcome of outcomes) countDelivery(this.#manager.counters, outcome);
+          return this.#counted(absent, countsOf(outcomes));
+        }),
+    };
+  }
+
+  #toMany(message: Outgoing, members: LiveTargets): HandedToGroups {
+    const absent = new Absent();
+    const dispatched = this.#manager.sendToMembers(members, message, {
+      admits: (userId) => this.#rate.admit(userId),
+      absent: (userId) => absent.add(userId),
+    });
+    const first =
+      dispatched?.then(({ counts }) => this.#counted(absent, counts)) ??
+      Promise.resolve({ counts: { dropped: members.atMost }, quiet: [] });
+    return { first, awaitsAcks: false, final: first };
+  }
+
+  #counted(absent: Absent, counts: DeliveryCounts): GroupDelivery {
+    this.#manager.counters.messages.offline += absent.unnamed;
+    return absent.with(counts);
   }
 
   /** Hands over, or puts into the dispatch queue, before it returns: pushes keep their order (rule DL4). */
@@ -97,6 +162,23 @@ export class LocalDelivery {
       this.#manager.connectionsOf(userId).some(({ speaksV1 }) => speaksV1),
     );
     return this.#manager.acknowledged(message, { userIds: askable, timeoutMs });
+  }
+}
+
+/** Members without a connection here. */
+class Absent {
+  readonly #named: number[] = [];
+  /** Those beyond {@link MAX_QUIET}. */
+  unnamed = 0;
+
+  add(userId: number): void {
+    if (this.#named.length < MAX_QUIET) this.#named.push(userId);
+    else this.unnamed += 1;
+  }
+
+  with(counts: DeliveryCounts): GroupDelivery {
+    const all = this.unnamed === 0 ? counts : sumOf(counts, { offline: this.unnamed });
+    return { counts: all, quiet: this.#named };
   }
 }
 

@@ -1,15 +1,11 @@
 import type { ConnectionManager } from '../connection/connection-manager.ts';
-import { countDelivery } from '../connection/outgoing.ts';
 import type { Clock } from '../lib/clock.ts';
 import { inBackground } from '../logging/internal-error.ts';
 import type { Log } from '../logging/log.ts';
 import {
-  countsOf,
-  type DeliveryCounts,
   type DeliveryOptions,
   PRIORITIES,
   type Priority,
-  sumOf,
   type ToGroups,
   unknownDelivery,
 } from '../protocol/delivery.ts';
@@ -17,7 +13,7 @@ import { PROTOCOL_TYPES } from '../protocol/frames.ts';
 import { isGroupName } from '../protocol/groups.ts';
 import { topLevelValues } from '../protocol/json-spans.ts';
 import type { Inbox, NodeFrame } from './inbox.ts';
-import type { AckWish, LocalDelivery } from './local-delivery.ts';
+import type { AckWish, GroupDelivery, LocalDelivery } from './local-delivery.ts';
 import { outcomeText, type ParcelOutcome } from './parcel-outcomes.ts';
 import { MAX_PARCEL_USERS, type Post } from './post.ts';
 import {
@@ -33,8 +29,6 @@ import {
 const MAX_ANSWERING = 1000;
 /** Outcomes for one node leave together at the end of a turn, or at this many characters. */
 const MAX_OUTCOMES_TEXT = 500_000;
-/** Members without a socket that one answer names. Further ones count as offline, without a look for sockets elsewhere. */
-const MAX_QUIET = 20_000;
 
 export interface ParcelReceiverOptions {
   readonly manager: ConnectionManager;
@@ -99,18 +93,10 @@ export class ParcelReceiver {
     const expiresAt = this.#expiryOf(parcel);
     const message = manager.prepareText(type, dataText, { ack, key, priority, expiresAt });
     const handed = delivery.beginToGroups(message, to, parcel);
-    const { awaitsAcks } = handed;
-    const quiet = handed.quiet.slice(0, MAX_QUIET);
-    const unnamed = handed.quiet.length - quiet.length;
-    const withUnnamed = (counts: DeliveryCounts): DeliveryCounts =>
-      unnamed === 0 ? counts : sumOf(counts, { offline: unnamed });
-    const deliveries = await handed.deliveries;
-    if (awaitsAcks) this.#answer(from, { id, counts: withUnnamed(countsOf(deliveries)), quiet, awaitsAcks });
-    const final = await handed.acknowledged(deliveries);
-    // Nobody else counts what became of the members here.
-    for (const outcome of final) countDelivery(manager.counters, outcome);
-    manager.counters.messages.offline += unnamed;
-    this.#answer(from, { id, counts: withUnnamed(countsOf(final)), quiet, awaitsAcks: false });
+    const answer = ({ counts, quiet }: GroupDelivery, awaitsAcks: boolean): void =>
+      this.#answer(from, { id, counts, quiet, awaitsAcks });
+    if (handed.awaitsAcks) answer(await handed.first, true);
+    answer(await handed.final, false);
   }
 
   async #deliverToAll({ id, from, ...parcel }: ReceivedParcel): Promise<void> {

@@ -37,11 +37,16 @@ export class Acknowledgements {
     return this.#count.toString(36);
   }
 
+  /** Whether so many more users can be asked. */
+  hasRoomFor(users: number): boolean {
+    return this.#asked + users <= MAX_ASKED;
+  }
+
   /** Waits for the acknowledgements of one message, for each user by the id that {@link receiverId} gives. */
   wait(id: string, expected: { readonly userIds: readonly number[]; readonly timeoutMs: number }): AckWait {
     const { userIds, timeoutMs } = expected;
     const asked = new Set(userIds);
-    if (asked.size === 0 || this.#asked + asked.size > MAX_ASKED) return NOBODY_ASKED;
+    if (asked.size === 0 || !this.hasRoomFor(asked.size)) return NOBODY_ASKED;
     const { size } = asked;
     this.#asked += size;
     const wait = new Wait(asked, () => {

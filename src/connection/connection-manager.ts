@@ -14,7 +14,7 @@ import { ClientConnection } from './client-connection.ts';
 import type { ConnectionEvent, ConnectionHost } from './connection-host.ts';
 import type { ConnectionInfo, Registration } from './connection-info.ts';
 import { ConnectionTable } from './connection-table.ts';
-import { Dispatcher, type DispatchReport } from './dispatcher.ts';
+import { Dispatcher, type DispatchReport, type LiveTargets } from './dispatcher.ts';
 import { Listeners, type ManagerEvents } from './events.ts';
 import { Inbound, type MessageHandler } from './inbound.ts';
 import { connectionLimits, type ManagerObserver, type ManagerOptions } from './manager-options.ts';
@@ -204,6 +204,37 @@ export class ConnectionManager {
       deliver: (userId, connections) => deliver(message, { userId, connections }, this.#clock),
       wantResults: true,
     });
+  }
+
+  /**
+   * A message to members of groups, in slices; counted here, as a broadcast is. `admits` says who may get it now. Undefined
+   * where the dispatch queue is full.
+   */
+  sendToMembers(
+    members: LiveTargets,
+    message: Outgoing,
+    by: { readonly admits: (userId: number) => boolean; readonly absent: (userId: number) => void },
+  ): Promise<DispatchReport> | undefined {
+    const dispatched = this.#dispatcher.submit({
+      targets: members,
+      isTarget: (userId) => members.has(userId),
+      deliver: (userId, connections) => {
+        const delivery: Delivery = by.admits(userId)
+          ? deliver(message, { userId, connections }, this.#clock)
+          : { userId, status: 'dropped', connections: 0, reason: 'rate' };
+        countDelivery(this.counters, delivery);
+        return delivery;
+      },
+      wantResults: false,
+      absent: by.absent,
+    });
+    if (dispatched === undefined) countMissed(this.counters, members.atMost);
+    return dispatched;
+  }
+
+  /** Whether so many more users can be asked for an acknowledgement. */
+  canAsk(users: number): boolean {
+    return this.#acknowledgements.hasRoomFor(users);
   }
 
   /** Waits until these users have acknowledged a message that asks for it. Nobody is asked by another message. */

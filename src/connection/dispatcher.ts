@@ -20,8 +20,16 @@ interface Job {
   readonly deliver: DeliverToUser;
   /** Present where the outcome of each user is wanted. */
   readonly results: Map<number, Delivery> | undefined;
+  readonly absent: ((userId: number) => void) | undefined;
   readonly counts: Partial<Record<DeliveryStatus, number>>;
   readonly finish: () => void;
+}
+
+/** Users who come and go while a message is handed to them. */
+export interface LiveTargets extends Iterable<number> {
+  /** They are no more than this. */
+  readonly atMost: number;
+  has(userId: number): boolean;
 }
 
 export interface DispatchRequest {
@@ -30,6 +38,8 @@ export interface DispatchRequest {
   readonly isTarget: (userId: number) => boolean;
   readonly deliver: DeliverToUser;
   readonly wantResults: boolean;
+  /** Called for each target that has no connection when its turn comes. */
+  readonly absent?: (userId: number) => void;
 }
 
 export interface DispatchReport {
@@ -81,6 +91,7 @@ export class Dispatcher {
         isTarget: request.isTarget,
         deliver: request.deliver,
         results,
+        absent: request.absent,
         counts,
         finish: () => resolve({ results, counts }),
       });
@@ -118,7 +129,9 @@ export class Dispatcher {
           job.finish();
           break;
         }
-        this.#reach(job, next.value);
+        if (job.absent !== undefined && this.#options.connectionsOf(next.value).length === 0)
+          job.absent(next.value);
+        else this.#reach(job, next.value);
       }
       if (clock.monotonic() >= until) return;
     }

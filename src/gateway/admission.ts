@@ -18,7 +18,14 @@ import {
   type UserIdentity,
 } from './credentials.ts';
 import type { FailedCredentials } from './failed-credentials.ts';
-import { camePastProxy, formFault, type HandshakeRequest, type Offer, offersInBand, readOffer } from './handshake.ts';
+import {
+  camePastProxy,
+  formFault,
+  type HandshakeRequest,
+  type Offer,
+  offersInBand,
+  readOffer,
+} from './handshake.ts';
 import type { InBandClose } from './in-band-refusals.ts';
 import { preferredLanguage } from './language.ts';
 import { LoginGate } from './login-gate.ts';

@@ -11,6 +11,36 @@ export interface Membership {
 
 const NOBODY: ReadonlySet<number> = new Set();
 
+/** Users that come and go while a push works through them. Nothing is copied: there may be a great many. */
+export class GroupReceivers implements Iterable<number> {
+  /** They are no more than this. */
+  readonly atMost: number;
+  readonly #groups: readonly ReadonlySet<number>[];
+  readonly #except: ReadonlySet<number>;
+
+  constructor(groups: readonly ReadonlySet<number>[], except: ReadonlySet<number>) {
+    this.#groups = groups;
+    this.#except = except;
+    this.atMost = groups.reduce((sum, { size }) => sum + size, 0);
+  }
+
+  has(userId: number): boolean {
+    return !this.#except.has(userId) && this.#groups.some((members) => members.has(userId));
+  }
+
+  /** Each once, in the first of the groups that has the user. */
+  *[Symbol.iterator](): Generator<number> {
+    for (const [place, members] of this.#groups.entries())
+      for (const userId of members)
+        if (!this.#except.has(userId) && !this.#isEarlier(userId, place)) yield userId;
+  }
+
+  #isEarlier(userId: number, place: number): boolean {
+    for (let at = 0; at < place; at += 1) if (this.#groups[at]?.has(userId) === true) return true;
+    return false;
+  }
+}
+
 export const NO_MEMBER: Membership = { given: '', byToken: '' };
 
 /**
@@ -27,16 +57,10 @@ export class GroupMembers {
     for (const name of names) this.#enter(name, userId);
   }
 
-  /** Members of any of the groups, each once, without those of `except`. To be read at once: it may go on to change. */
-  of(groups: readonly string[], except: ReadonlySet<number>): ReadonlySet<number> {
-    const [only] = groups;
-    // The usual case, in which there may be a great many.
-    if (only !== undefined && groups.length === 1 && except.size === 0)
-      return this.#ofGroup.get(only) ?? NOBODY;
-    const members = new Set<number>();
-    for (const group of groups)
-      for (const userId of this.#ofGroup.get(group) ?? []) if (!except.has(userId)) members.add(userId);
-    return members;
+  /** Members of any of the groups, each once, without those of `except`. */
+  of(groups: readonly string[], except: ReadonlySet<number>): GroupReceivers {
+    const named = [...new Set(groups)].map((group) => this.#ofGroup.get(group) ?? NOBODY);
+    return new GroupReceivers(named, except);
   }
 
   #enter(name: string, userId: number): void {

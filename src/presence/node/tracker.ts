@@ -16,6 +16,7 @@ import type {
   UserPresence,
 } from '../api.ts';
 import type { UserRecord } from '../store/port.ts';
+import type { GroupReceivers } from './group-members.ts';
 import { type GroupNotice, Groups } from './groups.ts';
 import { Holds } from './holds.ts';
 import { PeriodEntry } from './join-or-open.ts';
@@ -184,7 +185,7 @@ export class PresenceTracker implements Presence, ManagerObserver {
   }
 
   /** Users that this node holds and that are in any of the groups. */
-  membersHere(groups: readonly string[], except: ReadonlySet<number>): ReadonlySet<number> {
+  membersHere(groups: readonly string[], except: ReadonlySet<number>): GroupReceivers {
     return this.#holds.members.of(groups, except);
   }
 

@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { LocalDelivery } from '../../../src/cluster/local-delivery.ts';
 import { PushRate } from '../../../src/cluster/push-rate.ts';
 import { PushRouter } from '../../../src/cluster/push-router.ts';
+import { GroupReceivers } from '../../../src/presence/node/group-members.ts';
 import type { PushReport, PushRequest } from '../../../src/protocol/delivery.ts';
 import { type Library, openLibrary } from '../connection/library.ts';
 
@@ -33,7 +34,9 @@ describe('PushRouter on one node', () => {
     };
     const rate = new PushRate(options.perSecond ?? 0, library.clock);
     const { manager } = library;
-    const delivery = new LocalDelivery(manager, rate, { membersHere: () => new Set() });
+    const delivery = new LocalDelivery(manager, rate, {
+      membersHere: () => new GroupReceivers([], new Set()),
+    });
     return new PushRouter({ clock: library.clock, manager, delivery, presence, mayBeOnSeveralNodes: false });
   }
   async function push(

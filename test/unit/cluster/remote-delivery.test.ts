@@ -7,6 +7,7 @@ import { PushRouter } from '../../../src/cluster/push-router.ts';
 import { RemoteDelivery } from '../../../src/cluster/remote-delivery.ts';
 import { FakeClock } from '../../../src/lib/fake-clock.ts';
 import { silentLog } from '../../../src/logging/log.ts';
+import { GroupReceivers } from '../../../src/presence/node/group-members.ts';
 import type { PushReport, PushRequest } from '../../../src/protocol/delivery.ts';
 import { type Library, openLibrary } from '../connection/library.ts';
 import { Switchboard } from './switchboard.ts';
@@ -54,7 +55,7 @@ describe('[DL6] messages between nodes', () => {
     const inbox = new Inbox({ bus, node, log: silentLog, counters: manager.counters });
     const delivery = new LocalDelivery(manager, new PushRate(0, clock), {
       membersHere: (groups, except) =>
-        new Set(groups.includes('g') ? members.get(node)?.filter((userId) => !except.has(userId)) : []),
+        new GroupReceivers(groups.includes('g') ? [new Set(members.get(node))] : [], except),
     });
     const post = bus.postOf(node);
     let ids = 0;

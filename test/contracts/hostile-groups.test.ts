@@ -1,0 +1,48 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { COMBINATIONS, type Deployment, deploy, freshUser } from '../support/stores.ts';
+import { startWitness, type Witness } from '../support/witness.ts';
+
+const MEMBERS = 3_000;
+const MESSAGES = 1_000;
+const LOGINS_AT_A_TIME = 100;
+/** Without slices and bounds each of these batches kept the node busy for seconds. */
+const WITNESS_LIMIT_MS = 500;
+
+describe.each(COMBINATIONS)(
+  'a batch of pushes to a large group, on $runtime over $kind',
+  ({ runtime, kind }) => {
+    let deployment: Deployment;
+    let witness: Witness;
+    const service = (path: string, body: unknown) => deployment.gateway.service('POST', path, body);
+    beforeAll(async () => {
+      deployment = await deploy({ runtime, kind });
+      const users = Array.from({ length: MEMBERS }, () => freshUser());
+      for (let at = 0; at < MEMBERS; at += LOGINS_AT_A_TIME) {
+        const some = users.slice(at, at + LOGINS_AT_A_TIME);
+        await Promise.all(some.map((playerId) => service('/api/online/login', { playerId })));
+      }
+      for (let at = 0; at < MEMBERS; at += 1_000)
+        await service('/api/groups/large', { add: users.slice(at, at + 1_000) });
+      witness = await startWitness(deployment.gateway);
+    });
+    afterAll(async () => {
+      witness?.stop();
+      await deployment?.stop();
+    });
+
+    it('[DL3] [DL5] delays nobody: what the dispatch queue does not take is dropped', async () => {
+      witness.forget();
+      const message = { to: { groups: ['large'] }, type: 'note', data: 1 };
+      const answer = await service(
+        '/api/messages',
+        Array.from({ length: MESSAGES }, () => message),
+      );
+      expect(answer.status).toBe(200);
+      const statuses = new Set(
+        (answer.body as unknown as { counts: object }[]).flatMap(({ counts }) => Object.keys(counts)),
+      );
+      expect([...statuses].sort()).toEqual(['dropped', 'offline']);
+      await witness.noticedNothing(WITNESS_LIMIT_MS);
+    });
+  },
+);
