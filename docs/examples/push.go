@@ -10,7 +10,7 @@ import (
 
 func main() {
 	message := `{"to":{"userId":` + os.Args[1] + `},"type":"note","data":{"text":"hello"}}`
-	request, _ := http.NewRequest("POST", os.Getenv("LINGXI_URL")+"/api/messages", strings.NewReader(message))
+	request, _ := http.NewRequest("POST", os.Getenv("GATEWAY_URL")+"/api/messages", strings.NewReader(message))
 	request.Header.Set("Authorization", "Bearer "+os.Getenv("LINGXI_API_KEY"))
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {

@@ -2,7 +2,7 @@ import json, os, sys, urllib.request
 
 message = {"to": {"userId": int(sys.argv[1])}, "type": "note", "data": {"text": "hello"}}
 request = urllib.request.Request(
-    os.environ["LINGXI_URL"] + "/api/messages",
+    os.environ["GATEWAY_URL"] + "/api/messages",
     data=json.dumps(message).encode(),
     headers={"Authorization": "Bearer " + os.environ["LINGXI_API_KEY"]},
 )

@@ -272,7 +272,7 @@ export class Connection<E extends object = AnyEvents> implements Client<E> {
     this.#notBefore = now + this.#goodbyeMs;
     const backoff = Math.min(MAX_BACKOFF_MS, BACKOFF_MS * 2 ** this.#failures);
     this.#failures += 1;
-    this.#retryAt(Math.max(now + this.#env.random() * backoff, this.#notBefore), end);
+    this.#retryAt(Math.round(Math.max(now + this.#env.random() * backoff, this.#notBefore)), end);
   }
 
   #retryAt(retryAt: number, end: Omit<State, 'status'>): void {

@@ -39,7 +39,7 @@ describe.each(['bun', 'node'] as const)('the examples of PUSHING.md against a se
     const client = await viewPresence(deployment).v1(user);
     await client.next('welcome');
     const env = {
-      LINGXI_URL: gateway.url,
+      GATEWAY_URL: gateway.url,
       LINGXI_API_KEY: gateway.apiKey,
       REDIS_URL: stores.redis?.url ?? '',
     };
