@@ -432,4 +432,24 @@ describe.each(STAGES)('what random histories have found, on %s', (where) => {
       expect((second?.logoutAt ?? 0) - (second?.lastSeenAt ?? 0)).toBe(10_000);
     }),
   );
+
+  it(
+    '[ST5] [PR11] a failover brings the period before back, on another node: its proofs are none of what is restated',
+    onStage({}, (stage) => {
+      const [n1, n2] = nodesOf(stage);
+      stage.loginByHttp(n1, 1);
+      const restore = stage.redis.snapshot();
+      stage.logout(n1, 1);
+      const device = stage.device(1);
+      stage.connect(device, n2);
+      const period = stage.period(1);
+      if (device.socket !== undefined) device.socket.pings = false;
+      stage.failover(restore, 500);
+      stage.advance(20_000);
+      const [first, second, ...more] = stage.ends;
+      expect([first?.reason, second?.reason, more]).toEqual(['logout', 'timeout', []]);
+      expect(second?.period).toBe(period);
+      expect((second?.logoutAt ?? 0) - (second?.lastSeenAt ?? 0)).toBe(10_000);
+    }),
+  );
 });

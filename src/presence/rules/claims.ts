@@ -9,6 +9,7 @@ import {
   accepted,
   applyClaim,
   expireOffline,
+  forgetProofs,
   isBeingOpened,
   isHeldElsewhere,
   isHolding,
@@ -306,6 +307,8 @@ export class PresenceWorld {
     if (record.holds.size === 0) Object.assign(record, { proof: 0, until: 0 });
     // Two nodes with sockets, after a rollback: the higher epoch stays.
     if (isTaken(this.#rules, node, step)) return { kind: 'gone' };
+    // A failover has brought an older period back. Who still holds it says anew what proves life.
+    if (record.period < claim.period) forgetProofs(record);
     const isNewest = claim.sockets > 0 && claim.epoch >= record.epoch;
     if (isNewest && this.#rules.policy !== 'multi') this.#takeOver(node, record, moment);
     this.records.set(claim.userId, record);

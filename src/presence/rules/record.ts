@@ -121,6 +121,12 @@ export function removeHold(record: RecordState, node: string): void {
   record.holds.delete(node);
 }
 
+/** What was proved of one period is no proof of the one that takes its place. Its holds stay. */
+export function forgetProofs(record: RecordState): void {
+  Object.assign(record, { proof: 0, until: 0 });
+  for (const hold of record.holds.values()) Object.assign(hold, { proof: 0, until: 0, proofMark: '' });
+}
+
 /** The record of an offline user whose periods are all settled goes in time; a block outlives what is remembered. */
 export function expireOffline(record: RecordState, lastSeenTtlMs: number, { wall, observed }: Moment): void {
   record.expiresAt = wall + Math.max(1, lastSeenTtlMs, record.blockedUntil - observed);

@@ -171,6 +171,14 @@ local function restate(r, c)
   if r.held == 0 then r.proof, r.till = 0, 0 end
   -- Two nodes with sockets, after a rollback: the higher epoch stays.
   if is_taken(r, c) then return 'gone' end
+  -- A failover has brought an older period back. Who still holds it says anew what proves life.
+  if r.period < c.period then
+    r.proof, r.till = 0, 0
+    for n, h in pairs(r.holds) do
+      h.proof, h.till, h.mark = 0, 0, ''
+      keep_hold(r, n, h)
+    end
+  end
   if c.sockets > 0 and tonumber(c.epoch) >= r.epoch and policy ~= 'multi' then take_over(r) end
   if r.period ~= c.period then forget_groups(r) end
   -- The newest that any node knows, for Redis may have lost it (rule GR1).
