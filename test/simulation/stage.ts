@@ -52,6 +52,11 @@ export class Stage extends Deployment {
     this.advance(ANSWER_MS);
   }
 
+  heartbeatByHttp(node: SimulatedNode, userId: number): void {
+    this.request(node, () => this.proveByHttp(node, userId, false));
+    this.advance(ANSWER_MS);
+  }
+
   /** Without an epoch the node asks Redis for it first. */
   logout(node: SimulatedNode, userId: number, epoch?: number): void {
     const named = epoch === undefined ? {} : { epoch };

@@ -452,4 +452,30 @@ describe.each(STAGES)('what random histories have found, on %s', (where) => {
       expect((second?.logoutAt ?? 0) - (second?.lastSeenAt ?? 0)).toBe(10_000);
     }),
   );
+
+  it.each(['take-over', 'logout'])(
+    '[HB1] [PR7] a logout without an answer, and the hold is gone: by a %s',
+    (what) =>
+      onStage({}, (stage) => {
+        const [n1, n2] = nodesOf(stage);
+        const first = stage.device(1, 'a');
+        stage.connect(first, n1);
+        const period = stage.period(1);
+        stage.heartbeatByHttp(n1, 1);
+        const provenAt = stage.scheduler.now;
+        // The store has yet to hear of that heartbeat, and either hears nothing of the logout or is not heard.
+        n1.link.quality[what === 'logout' ? 'lostReplies' : 'lostRequests'] = 1;
+        stage.logout(n1, 1, first.socket?.connection?.registration.epoch);
+        const second = stage.device(1, 'b');
+        if (what === 'take-over') stage.connect(second, n2);
+        if (second.socket !== undefined) second.socket.pings = false;
+        Object.assign(n1.link.quality, GOOD_LINE);
+        stage.advance(20_000);
+        expect(stage.ends).toHaveLength(1);
+        const [end] = stage.ends;
+        expect(end).toMatchObject({ period, reason: what === 'logout' ? 'logout' : 'timeout' });
+        expect(first.socket?.isOpen ?? false).toBe(false);
+        if (what === 'take-over') expect((end?.now ?? 0) - provenAt).toBeGreaterThan(14_500);
+      })(),
+  );
 });

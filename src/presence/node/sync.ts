@@ -206,13 +206,20 @@ export class Sync {
     const { holds, lease, recovery } = this.#parts;
     if (hold.isAlive(time.now()) && hold.state.kind !== 'missing') await lease.hearLosses();
     if (!hold.isAlive(time.now())) return holds.end(hold);
-    if (hold.endAsked !== undefined) {
-      holds.forget(hold, hold.endAsked.reason, hold.endAsked.note);
+    const asked = hold.endAsked;
+    if (asked !== undefined && (await this.#isOver(hold))) {
+      holds.forget(hold, asked.reason, asked.note);
     } else if (hold.sockets.length > 0 && !hold.livedSince(hold.missingSince(time.monotonic))) {
       // The period may have ended while this node was away. A user who shows no life afterwards stays logged out.
       return this.#again(hold, LIFE_LOOK_MS);
     } else await recovery.reconnect(hold);
     holds.release(hold);
+  }
+
+  /** A hold also goes by a take-over, which ends no period: then the logout that was asked for has not happened. */
+  async #isOver({ userId, period }: UserHold): Promise<boolean> {
+    const [record] = await this.#options.store.read([userId]);
+    return record?.status !== 'online' || record.period !== period;
   }
 
   #again(hold: UserHold, delayMs = RETRY_MS): void {
