@@ -33,6 +33,10 @@ export const BOUNDS: Readonly<Record<string, Bound>> = {
     document: 'OPERATING',
     says: 'If Redis is wiped or rolled back while the only node that holds a user is frozen or cut off, the user may be logged out early',
   },
+  'ended-once': {
+    document: 'RELIABILITY',
+    says: 'Nodes do not restore it, and what they heard in it counts only if Redis still knows it',
+  },
   'silent-sql': {
     document: 'RELIABILITY',
     says: 'If SQL is silent for 500 ms during a restore, the nodes restore all periods',

@@ -120,6 +120,27 @@ describe('a proof that Redis has forgotten', () => {
   );
 
   it.each([
+    ['before that, of a period that SQL had as ended', true, true, false],
+    ['2.1 s after that, of such a period', true, false, true],
+    ['before that, of a period that SQL had as open', false, true, true],
+  ])('[ST5] [PR11] makes no logout too early that came %s', (_, isSettled, isBefore, isFound) =>
+    played((stage, period) => {
+      const [n1] = nodesOf(stage);
+      const proves = (): void => stage.witness.proved(n1, { userId: 1, period, kind: 'socket' });
+      if (isSettled) stage.sql.settle([{ id: '1', ...dutyOf(stage, period, {}) }], 1);
+      if (isBefore) proves();
+      stage.scheduler.suspend(100);
+      loses(stage);
+      stage.scheduler.suspend(2100);
+      if (!isBefore) proves();
+      stage.scheduler.suspend(10_000);
+      const logoutAt = stage.redis.wall - 5000;
+      stage.witness.ended(dutyOf(stage, period, { reason: 'timeout', logoutAt }));
+      expect(found(stage).includes('ms too early')).toBe(isFound);
+    })(),
+  );
+
+  it.each([
     ['14.9 s after Redis returned', 14_900, false],
     ['15.1 s after it returned', 15_100, true],
   ])('[HB1] by HTTP does not count %s', (_, ms, isFound) =>

@@ -37,6 +37,8 @@ export class Witness extends Troubles {
   readonly dutiesLost = new Set<string>();
   /** Periods that somebody was told of and that SQL did not have when Redis lost its memory (bound `lost-period`). */
   readonly unwritten = new Set<string>();
+  /** Periods that SQL had as ended when Redis last lost its memory: no node restored them then (bound `ended-once`). */
+  #unrestored: ReadonlySet<string> = new Set();
   readonly #redis: () => SimulatedRedis;
   readonly #trace: (text: () => string) => void;
   readonly #policy: Rules['policy'];
@@ -228,6 +230,7 @@ export class Witness extends Troubles {
     this.redisTroubles.add(now, now + 4000);
     this.#ranBefore = this.#running();
     for (const key of this.told.keys()) if (this.#rowOf(key) === undefined) this.unwritten.add(key);
+    this.#unrestored = new Set([...this.told.keys()].filter((key) => this.#rowOf(key)?.settledAt != null));
     for (const [key, due] of this.#due) {
       const row = this.#rowOf(key);
       if (row?.settledAt == null || (row.logoutAt ?? 0) < due) this.dutiesLost.add(key);
@@ -371,6 +374,7 @@ export class Witness extends Troubles {
     for (const { node, at, kind } of proofs) {
       // A socket that was taken over plays on where Redis has forgotten it (bound `restoring`).
       if (this.isExcused(node, at) || this.isRestoring(at)) continue;
+      if (at < this.lostMemoryAt && this.#unrestored.has(`${userId}:${period}`)) continue;
       // A proof that had still to be recorded when its node died may be the first one for long.
       if (node.diedAt !== undefined && at > node.diedAt - RECORDED_WITHIN_MS) continue;
       const due = Math.min(now, wallAt(at + TIMEOUT[kind], skewMs));
