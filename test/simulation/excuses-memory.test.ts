@@ -193,6 +193,8 @@ describe('a refusal by the session policy, where no socket shows life', () => {
     ['later than that', 'sql', WITHIN_MS + 10, true],
     ['within that time of a bad line', 'line', WITHIN_MS - 10, false],
     ['later than that', 'line', WITHIN_MS + 10, true],
+    ['within that time of the bad line of a node that is gone', 'gone', WITHIN_MS - 10, false],
+    ['later than that', 'gone', WITHIN_MS + 10, true],
     ['within that time of a step of the clock of Redis', 'step', WITHIN_MS - 10, false],
     ['later than that', 'step', WITHIN_MS + 10, true],
     ['with nothing before', 'nothing', 0, true],
@@ -202,7 +204,9 @@ describe('a refusal by the session policy, where no socket shows life', () => {
       if (kind === 'cut') nodesOf(stage)[0].troubles.add(now, now + 1000);
       if (kind === 'away') stage.witness.redisAway.add(now, now + 1000);
       if (kind === 'sql') stage.witness.sqlTroubles.add(now, now + 1000);
-      if (kind === 'line') nodesOf(stage)[0].badLine.add(now, now + 1000);
+      if (kind === 'line' || kind === 'gone') nodesOf(stage)[0].badLine.add(now, now + 1000);
+      stage.strict.check();
+      if (kind === 'gone') stage.nodes.shift();
       stage.scheduler.suspend(1000);
       if (kind === 'lost') loses(stage);
       if (kind === 'step') stage.witness.redisStepped(5000);

@@ -73,6 +73,8 @@ export class Strict implements RedisEvents {
   readonly #duties = new Map<string, Omit<Duty, 'id'>[]>();
   /** When each node stood still, also of nodes that are gone. */
   readonly #frozen = new Map<string, Spells>();
+  /** Also those that are gone: what they had sent may still be on its way. */
+  readonly #nodes = new Set<SimulatedNode>();
 
   constructor(world: StrictWorld) {
     this.#world = world;
@@ -206,7 +208,8 @@ export class Strict implements RedisEvents {
 
   /** Between any two steps. */
   check(): void {
-    const { redis, sql, witness } = this.#world;
+    const { redis, sql, witness, nodes } = this.#world;
+    for (const node of nodes()) this.#nodes.add(node);
     for (const { userId, period, recorded } of redis().world.records.values()) {
       const key = `${userId}:${period}`;
       // Bounds `rollback` and `silent-sql`, `lost-duty`, `early-logout`.
@@ -337,11 +340,11 @@ export class Strict implements RedisEvents {
 
   /** Something has befallen Redis, SQL or a node of late: Redis may know of a socket that is not there (bound `stale-rival`). */
   #isTroubled(): boolean {
-    const { scheduler, witness, nodes } = this.#world;
+    const { scheduler, witness } = this.#world;
     const [since, now] = [scheduler.now - SILENT_MS - REPEATED_WITHIN_MS, scheduler.now];
     if (witness.returnedAt > since) return true;
     const spells = [witness.redisAway, witness.redisSteps, witness.sqlTroubles];
-    for (const { troubles, badLine } of nodes()) spells.push(troubles, badLine);
+    for (const { troubles, badLine } of this.#nodes) spells.push(troubles, badLine);
     return spells.some((some) => some.touches(since, now));
   }
 
