@@ -101,6 +101,32 @@ describe('an end', () => {
   );
 
   it.each([
+    ['while somebody asks for the end of whatever runs', 1, 0, 0, false],
+    ['that belongs to the next period', 1, 0, 1, true],
+    ['once that is answered', 1, 1, 0, true],
+    ['while nobody does', 0, 0, 0, true],
+  ])('[PR7] of an older epoch that ends a newer one %s', (_, asked, answered, earlierBy, isFound) =>
+    played((stage, period) => {
+      stage.connect(stage.device(1, 'b'), nodesOf(stage)[0]);
+      for (let count = 0; count < asked; count += 1) stage.witness.asksForAnyEnd(1, 1);
+      for (let count = 0; count < answered; count += 1) stage.witness.asksForAnyEnd(1, -1);
+      const end = {
+        userId: 1,
+        period: period - earlierBy,
+        epoch: period,
+        loginTime: period,
+        logoutTime: stage.redis.wall,
+      };
+      stage.witness.ended(dutyOf(stage, period, {}));
+      stage.witness.endAsked(
+        { userId: 1, reason: 'logout', epoch: period, proofAgeMs: -1 },
+        { kind: 'ended', end: { ...end, reason: 'logout' } },
+      );
+      expect(found(stage).includes('[PR7]')).toBe(isFound);
+    })(),
+  );
+
+  it.each([
     ['before it was settled', true],
     ['after it was settled', false],
   ])('[ST2] whose duty is lost with the memory of Redis %s', (_, isExcused) =>

@@ -204,7 +204,9 @@ export class History {
     const epoch = kind === 'stale' ? socket?.connection?.registration.epoch : undefined;
     this.#request(async (node) => {
       const named = epoch === undefined ? {} : { epoch };
+      if (epoch === undefined) this.#deployment.witness.asksForAnyEnd(userId, 1);
       const answer = await node.tracker.logout({ userId, reason, ...named });
+      if (epoch === undefined) this.#deployment.witness.asksForAnyEnd(userId, -1);
       this.#deployment.trace(
         () => `HTTP ${reason} of ${userId} (epoch ${epoch}) on ${node.name}: ${JSON.stringify(answer)}`,
       );

@@ -58,6 +58,8 @@ export class Witness extends Troubles {
   readonly #knocked = new Map<number, number>();
   readonly #asking = new Map<number, number>();
   readonly #askedAt = new Map<number, number>();
+  /** Ends under way that name no epoch. */
+  readonly #anyEnds = new Map<number, number>();
   readonly #logouts = new Map<number, Logout>();
   /** From whom the user's sockets were taken last. */
   readonly #takenFrom = new Map<number, Map<string, Taken>>();
@@ -218,6 +220,9 @@ export class Witness extends Troubles {
     const newest = this.#newestEpoch.get(request.userId) ?? 0;
     // What was accepted while Redis lost its memory is stated to it once it is no longer young (bound `restoring`).
     if (this.isRestoring(this.scheduler.now)) return;
+    // It names the newest epoch that Redis knew, and ends that period all the same.
+    const isOfPeriod = this.#before.every(({ period }) => period === answer.end.period);
+    if (isOfPeriod && (this.#anyEnds.get(request.userId) ?? 0) > 0) return;
     if (request.epoch < newest && this.#isLiving(request.userId, newest))
       this.violated(`[PR7] user ${request.userId}: an end of epoch ${request.epoch} ended epoch ${newest}`);
   }
@@ -264,6 +269,11 @@ export class Witness extends Troubles {
     // It may do its work after its client was told that nobody knows.
     this.#askedAt.set(userId, this.scheduler.now);
     this.#knocks(userId, this.scheduler.now + HTTP_TIMEOUT_MS);
+  }
+
+  /** A logout or kick that names no epoch is under way (+1), or done (-1): it ends whatever runs (rule PR7). */
+  asksForAnyEnd(userId: number, change: 1 | -1): void {
+    this.#anyEnds.set(userId, (this.#anyEnds.get(userId) ?? 0) + change);
   }
 
   /** A dial was refused: where no answer came from the store, the user lingers by having dialled. */
