@@ -187,6 +187,23 @@ describe('a period that is reconciled', () => {
       expect(found(stage).includes('[ST5]')).toBe(isFound);
     })(),
   );
+
+  it.each([
+    ['was heard before that counts', true],
+    ['is heard once SQL has its end comes too late', false],
+  ])('[ST5] a proof of life that %s', (_, isBefore) =>
+    played((stage, period) => {
+      stage.advance(12_000);
+      stage.scheduler.suspend(1000);
+      const row = { userId: 1, period, loginAt: period, node: 'n1', lastSeenAt: null, settledAt: 1 };
+      const logoutAt = stage.redis.wall - 6700 + 10_000;
+      if (isBefore) stage.strict.proved(1, period, 'n1');
+      stage.sql.rows.set(`1:${period}`, { ...row, logoutAt, reason: 'reconciled' });
+      if (!isBefore) stage.strict.proved(1, period, 'n1');
+      stage.strict.checkHealed();
+      expect(found(stage).includes('[ST5]')).toBe(isBefore);
+    })(),
+  );
 });
 
 describe('a user of a dead node', () => {

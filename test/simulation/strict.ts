@@ -127,9 +127,11 @@ export class Strict implements RedisEvents {
     this.#visits.add(visit);
   }
 
+  /** What is heard once SQL has the end of the period comes too late for it. */
   proved(userId: number, period: number, node: string): void {
     const stay = this.#stays.get(`${userId}:${period}`);
-    if (stay?.node === node) stay.provenAt = this.#world.scheduler.now;
+    const isOpen = this.#world.sql.rows.get(`${userId}:${period}`)?.settledAt == null;
+    if (isOpen && stay?.node === node) stay.provenAt = this.#world.scheduler.now;
   }
 
   /** Another node has the user now as well (bound `two-holders`). Who comes there by a dial is known to stay there. */
