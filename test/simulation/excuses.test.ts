@@ -243,6 +243,27 @@ describe('a user of a dead node', () => {
   );
 });
 
+describe('a logout that counts what a node told before it died', () => {
+  it.each([
+    ['and Redis stood still after its proof', true, 1, false],
+    ['and Redis stood still before its proof', true, -1, true],
+    ['and Redis stood still, but the node lives and tells it again', false, 1, true],
+  ])('[ST5] %s', (_, isDead, disturbedAfterMs, isFound) =>
+    played((stage, period) => {
+      const [n1, n2] = nodesOf(stage);
+      stage.witness.proved(n1, { userId: 1, period, kind: 'http' });
+      stage.witness.disturbedUntil = stage.scheduler.now + disturbedAfterMs;
+      stage.advance(100);
+      stage.connect(stage.device(1, 'b'), n2);
+      if (isDead) n1.kill();
+      stage.scheduler.suspend(16_000);
+      const logoutAt = stage.redis.wall;
+      stage.witness.ended(dutyOf(stage, period, { reason: 'timeout', logoutAt }));
+      expect(found(stage).includes('after its last proof')).toBe(isFound);
+    })(),
+  );
+});
+
 describe('a node that was cut off, and then Redis stood still for all', () => {
   /** As in history 3917 of seed 5: a heartbeat by HTTP is answered in the stall, and then the period ends. */
   it.each([

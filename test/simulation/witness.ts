@@ -370,11 +370,12 @@ export class Witness extends Troubles {
     // Whatever was told of the newest proof may have been long on its way, and a dead node cannot tell it again (bound
     // `late-statement`).
     const newest = Math.max(...proofs.map(({ at }) => at));
+    const ofDead = proofs.filter(({ node }) => node.diedAt !== undefined).map(({ at }) => at);
     const lastWord = Math.min(
       this.scheduler.now,
       ...proofs.map(({ node }) => node.diedAt ?? Number.POSITIVE_INFINITY),
     );
-    const since = reason === 'node-lost' ? lastWord - 2 * HTTP_TIMEOUT_MS : newest;
+    const since = reason === 'node-lost' ? lastWord - 2 * HTTP_TIMEOUT_MS : Math.min(newest, ...ofDead);
     const wasSlow = Math.max(this.disturbedUntil, this.slowUntil) > since;
     const isAsking = (this.#asking.get(userId) ?? 0) > 0;
     if (!wasSlow && !isAsking && logoutAt > Math.max(loginAt, Math.min(now, latest)) + ROUNDING_MS)
