@@ -126,7 +126,7 @@ describe('the simulator on the real scripts', () => {
   }
 
   /**
-   * About one history in one to two thousand breaks an expectation of the witnesses (docs/RELIABILITY.md, "Known and
+   * About one history in three thousand breaks an expectation of the witnesses (docs/RELIABILITY.md, "Known and
    * open"). The rules do each call beside the scripts: a history without a difference says of the scripts what it says of
    * the rules. So a difference fails this test, and so do more violations than are known.
    */
