@@ -75,6 +75,12 @@ export class RedisRevocations {
     await this.#guarded(() => this.#link.client.zremrangebyscore(this.#set, '-inf', at));
   }
 
+  /** Wall-clock ms of Redis. */
+  async now(): Promise<number> {
+    const [seconds] = await this.#guarded(() => this.#link.client.time());
+    return Number(seconds) * 1000;
+  }
+
   async #readAll(): Promise<{ readonly revocations: readonly Revocation[]; readonly isAll: true }> {
     const { client } = this.#link;
     this.#cursor = undefined;

@@ -11,8 +11,8 @@ const PRUNE_MS = 3_600_000;
 export const MAX_REVOCATIONS = 100_000;
 /** Share of them that goes at once, so that not every further one costs a look at all. */
 const DROPPED_SHARE = 0.01;
-/** A store with a later time than this from now on holds something that no node wrote. */
-const MAX_AHEAD_MS = 3_600_000;
+/** A revocation that lies ahead of this node's clock by more than this is worth a line in the log. */
+const MAX_AHEAD_MS = 60_000;
 
 /** The user's tokens that were issued at `at` (wall-clock ms) or earlier are void. */
 export interface Revocation {
@@ -31,6 +31,8 @@ export interface RevocationStore {
   read(): Promise<{ readonly revocations: readonly Revocation[]; readonly isAll: boolean }>;
   /** Forgets those of `at` (wall-clock ms) and earlier. */
   forget(at: number): Promise<void>;
+  /** The wall clock (ms) of the store, where it has one of its own. */
+  readonly now?: () => Promise<number>;
 }
 
 export interface RevocationsOptions {
@@ -46,7 +48,8 @@ export interface RevocationsOptions {
 /**
  * Which users' tokens are void, and since when. Each node keeps all of it in memory, so no check leaves the process. It
  * looks into the store every half second, and puts back what the store has lost. Times only grow, so no order of these
- * steps does harm.
+ * steps does harm. What the store has counts, whatever the clock of this node says: a machine may start with a clock that
+ * is wrong by months.
  */
 export class Revocations {
   readonly #options: RevocationsOptions;
@@ -59,6 +62,9 @@ export class Revocations {
   readonly #timers: Timer[] = [];
   #isLoaded = false;
   #isFailing = false;
+  #isAheadSaid = false;
+  /** What was too old when this node last looked for it. */
+  #oldBefore = -Infinity;
   #syncing: Promise<void> | undefined;
 
   constructor(options: RevocationsOptions) {
@@ -73,7 +79,7 @@ export class Revocations {
       clock.every(SYNC_MS, () => inBackground(log, this.#sync())),
       clock.every(PRUNE_MS, () => inBackground(log, this.#prune())),
     );
-    inBackground(log, this.#prune());
+    this.#oldBefore = this.#oldest(clock.now());
   }
 
   stop(): void {
@@ -149,23 +155,45 @@ export class Revocations {
   }
 
   #learn({ userId, at }: Revocation): void {
-    const { clock, revoked } = this.#options;
-    const now = clock.now();
-    if (at <= (this.#known.get(userId) ?? 0) || at > now + MAX_AHEAD_MS || at <= this.#oldest(now)) return;
+    if (at <= (this.#known.get(userId) ?? 0)) return;
+    this.#noteAhead({ userId, at });
     this.#known.delete(userId);
     this.#known.set(userId, at);
     if (this.#known.size > MAX_REVOCATIONS) this.#dropOldest();
-    revoked({ userId, at });
+    this.#options.revoked({ userId, at });
+  }
+
+  /** Such a user gets no valid token until then. Said once: a clock that is behind finds many. */
+  #noteAhead({ userId, at }: Revocation): void {
+    const aheadMs = at - this.#options.clock.now();
+    if (aheadMs <= MAX_AHEAD_MS || this.#isAheadSaid) return;
+    this.#isAheadSaid = true;
+    this.#options.log.warn(
+      { event: 'revocation', userId, aheadMs },
+      'a revocation lies ahead of the clock of this node: until that time the tokens of the user are void. Compare the clocks of the nodes',
+    );
   }
 
   #oldest(now: number): number {
     return now - this.#options.retentionMs;
   }
 
+  /**
+   * Forgets what was too old an hour ago and still is, and by the clock of the store as well: one clock that is wrong must
+   * make no token valid again.
+   */
   async #prune(): Promise<void> {
-    const oldest = this.#oldest(this.#options.clock.now());
-    for (const [userId, at] of this.#known) if (at <= oldest) this.#drop(userId);
-    await this.#forget(oldest);
+    const { store, clock } = this.#options;
+    const old = this.#oldest(clock.now());
+    const oldest = Math.min(old, this.#oldBefore);
+    this.#oldBefore = old;
+    try {
+      const agreed = Math.min(oldest, this.#oldest((await store.now?.()) ?? Infinity));
+      for (const [userId, at] of this.#known) if (at <= agreed) this.#drop(userId);
+      await store.forget(agreed);
+    } catch (error) {
+      this.#failed(error);
+    }
   }
 
   #forget(at: number): Promise<void> {
