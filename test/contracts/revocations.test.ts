@@ -1,6 +1,8 @@
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createFakeClock } from '../support/faketime-binaries.ts';
 import { type Gateway, startGateway } from '../support/gateway-process.ts';
 import { eventually } from '../support/ports.ts';
 import { COMBINATIONS, type Deployment, deploy, freshUser } from '../support/stores.ts';
@@ -163,6 +165,43 @@ describe.each(COMBINATIONS)('revocations on $runtime over $kind', ({ runtime, ki
       timeoutMs: 15_000,
     });
   });
+});
+
+describe.each(COMBINATIONS)('revocations and a wrong clock on $runtime over $kind', ({ runtime, kind }) => {
+  it('[CR3] they hold for a node that starts with a clock behind or ahead, and after it is set right', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'lingxi-clock-'));
+    const clock = await createFakeClock(join(folder, 'clock'));
+    const deployment = await deploy({ runtime, kind });
+    try {
+      const { gateway } = deployment;
+      const user = freshUser();
+      // Valid for ever, as far as the clocks know.
+      const claims = { iat: Math.floor(Date.now() / 1000) - 1, exp: undefined };
+      const token = gateway.token(user, { claims });
+      const other = gateway.token(freshUser(), { claims });
+      await eventually(async () => expect((await revoke(gateway, user)).status).toBe(200));
+      for (const aheadS of [-2 * 3_600, 91 * 86_400]) {
+        clock.set(aheadS);
+        await gateway.restart(clock.env);
+        // The other token is good: so the node has read what is void, and its clock is the wrong one.
+        const { body } = await eventually(async () => {
+          const answer = await gateway.call('POST', '/api/tickets', { token: other });
+          expect(answer.status).toBe(200);
+          return answer;
+        });
+        expect(Math.abs(Number(body['expiresAt']) / 1000 - Date.now() / 1000 - aheadS)).toBeLessThan(60);
+        await isRefused(gateway, token);
+        clock.set(0);
+        await isRefused(gateway, token);
+        await gateway.restart();
+        await isRefused(gateway, token);
+      }
+    } finally {
+      await deployment.stop();
+      clock.remove();
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }, 90_000);
 });
 
 describe.each(['bun', 'node'] as const)('the file of revocations on %s', (runtime) => {
