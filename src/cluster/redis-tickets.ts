@@ -16,8 +16,28 @@ export class RedisTickets {
     return (await this.#link.guarded(this.#link.client.get(this.#keyOf(key)))) ?? undefined;
   }
 
-  async take(key: string): Promise<string | undefined> {
-    return (await this.#link.guarded(this.#link.client.getdel(this.#keyOf(key)))) ?? undefined;
+  /** By its other name it keeps its time, and no two calls can give it that name. */
+  take(key: string): Promise<boolean> {
+    return this.#rename(this.#keyOf(key), this.#takenKeyOf(key));
+  }
+
+  async giveBack(key: string): Promise<void> {
+    await this.#rename(this.#takenKeyOf(key), this.#keyOf(key));
+  }
+
+  /** False: there is no key `from`. */
+  async #rename(from: string, to: string): Promise<boolean> {
+    try {
+      await this.#link.guarded(this.#link.client.rename(from, to));
+      return true;
+    } catch (error) {
+      if (error instanceof Error && error.message.includes('no such key')) return false;
+      throw error;
+    }
+  }
+
+  #takenKeyOf(key: string): string {
+    return `${this.#keyOf(key)}:taken`;
   }
 
   #keyOf(key: string): string {

@@ -68,7 +68,7 @@ export interface AdmissionOptions {
     | 'loginsPerMinute'
   >;
   readonly credentials: Credentials;
-  readonly tickets: Pick<Tickets, 'redeem' | 'look'>;
+  readonly tickets: Pick<Tickets, 'look' | 'take' | 'giveBack'>;
   readonly failedCredentials: Pick<FailedCredentials, 'note'>;
   readonly clientAddress: ClientAddress;
   readonly presence: Presence;
@@ -187,7 +187,7 @@ export class Admission {
     if (typeof offer === 'string') return { code: offer };
     const { kind, text } = offer.credential;
     const { credentials, tickets } = this.#options;
-    const identity = await (kind === 'token' ? credentials.verifyUser(text) : tickets.redeem(text));
+    const identity = await (kind === 'token' ? credentials.verifyUser(text) : tickets.look(text));
     if (!identity.ok) return this.#tokenRefused(identity.error, ip);
     const { userId } = identity.value;
     if (offer.claimedUserId !== undefined && offer.claimedUserId !== userId)
@@ -207,10 +207,26 @@ export class Admission {
     if (!(await this.#gate.enter({ userId, hasLeft }))) return { code: 'overloaded', userId };
     try {
       // The drain may have begun while this login waited.
-      return this.#draining ? { code: 'draining', userId } : await this.#admit(request, known);
+      return this.#draining ? { code: 'draining', userId } : await this.#admitOnce(request, known);
     } finally {
       this.#gate.leave(userId);
     }
+  }
+
+  /** An upgrade that is refused uses up no ticket (rule DR4). */
+  async #admitOnce(request: HandshakeRequest, known: KnownUser): Promise<Acceptance | Reason> {
+    const { kind, text } = known.offer.credential;
+    if (kind === 'token') return this.#admit(request, known);
+    const { tickets } = this.#options;
+    const fault = await tickets.take(text);
+    if (fault !== undefined) return this.#tokenRefused(fault, known.ip);
+    let decision: Acceptance | Reason | undefined;
+    try {
+      decision = await this.#admit(request, known);
+    } finally {
+      if (decision === undefined || !('kind' in decision)) await tickets.giveBack(text);
+    }
+    return decision;
   }
 
   async #admit(request: HandshakeRequest, known: KnownUser): Promise<Acceptance | Reason> {

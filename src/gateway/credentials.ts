@@ -18,7 +18,8 @@ export interface UserIdentity {
  * Why a token is refused.
  * - `invalid-token`: none of our keys signed it. It may be a guess, so it counts for its address.
  * - `invalid-claims`: one of our keys signed it. But it is expired, revoked or not valid yet, is for another issuer,
- *   or has two different users. That is no attack and does not count.
+ *   or has two different users. Or it is a ticket that was used or has expired; nobody can guess one. That is no attack
+ *   and does not count.
  * - `invalid-groups`: one of our keys signed it, but its claim `groups` is no list of names, or too long a list.
  * - `invalid-user-id`: one of our keys signed it, but its only user id is malformed.
  * - `credentials-unavailable`: the server cannot fetch the key that would verify it now.

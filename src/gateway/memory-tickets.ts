@@ -1,12 +1,19 @@
 import type { Clock } from '../lib/clock.ts';
 import type { TicketStore } from './tickets.ts';
 
+interface Kept {
+  readonly text: string;
+  /** Monotonic ms. */
+  readonly until: number;
+  isTaken: boolean;
+}
+
 /**
  * Tickets in this process. All have the same life, so the oldest goes first. Whoever issues them bounds their number.
  */
 export class MemoryTickets implements TicketStore {
   readonly #clock: Pick<Clock, 'monotonic'>;
-  readonly #kept = new Map<string, { readonly text: string; readonly until: number }>();
+  readonly #kept = new Map<string, Kept>();
 
   constructor(clock: Pick<Clock, 'monotonic'>) {
     this.#clock = clock;
@@ -22,20 +29,28 @@ export class MemoryTickets implements TicketStore {
       if (until > now) break;
       this.#kept.delete(old);
     }
-    this.#kept.set(key, { text, until: now + ttlMs });
+    this.#kept.set(key, { text, until: now + ttlMs, isTaken: false });
     return Promise.resolve();
   }
 
   read(key: string): Promise<string | undefined> {
-    const kept = this.#kept.get(key);
-    return Promise.resolve(
-      kept === undefined || kept.until <= this.#clock.monotonic() ? undefined : kept.text,
-    );
+    return Promise.resolve(this.#unused(key)?.text);
   }
 
-  take(key: string): Promise<string | undefined> {
-    const text = this.read(key);
-    this.#kept.delete(key);
-    return text;
+  take(key: string): Promise<boolean> {
+    const kept = this.#unused(key);
+    if (kept !== undefined) kept.isTaken = true;
+    return Promise.resolve(kept !== undefined);
+  }
+
+  giveBack(key: string): Promise<void> {
+    const kept = this.#kept.get(key);
+    if (kept !== undefined) kept.isTaken = false;
+    return Promise.resolve();
+  }
+
+  #unused(key: string): Kept | undefined {
+    const kept = this.#kept.get(key);
+    return kept === undefined || kept.isTaken || kept.until <= this.#clock.monotonic() ? undefined : kept;
   }
 }

@@ -19,8 +19,10 @@ const NODE_LIMIT: RateLimit = { perSecond: 100_000 / (TICKET_TTL_MS / 1000), bur
 export interface TicketStore {
   put(key: string, text: string, ttlMs: number): Promise<void>;
   read(key: string): Promise<string | undefined>;
-  /** Reads and removes it in one step: of two calls one gets it. */
-  take(key: string): Promise<string | undefined>;
+  /** Puts it where {@link read} does not find it, in one step: of two calls one gets true. False: there is none. */
+  take(key: string): Promise<boolean>;
+  /** Undoes {@link take}, for the rest of its time. */
+  giveBack(key: string): Promise<void>;
 }
 
 export interface TicketsOptions {
@@ -69,33 +71,35 @@ export class Tickets {
     }
   }
 
-  /** The user of a ticket, which nobody can use again. `invalid-token`: used, expired or invented. */
-  redeem(ticket: string): Promise<Result<UserIdentity, TokenFault>> {
-    return this.#identify(ticket, (key) => this.#options.store.take(key));
-  }
-
-  /** The same, but the ticket stays valid. */
-  look(ticket: string): Promise<Result<UserIdentity, TokenFault>> {
-    return this.#identify(ticket, (key) => this.#options.store.read(key));
-  }
-
-  async #identify(
-    ticket: string,
-    find: (key: string) => Promise<string | undefined>,
-  ): Promise<Result<UserIdentity, TokenFault>> {
+  /** The user of a ticket, which stays valid. `invalid-claims`: used, expired or invented. */
+  async look(ticket: string): Promise<Result<UserIdentity, TokenFault>> {
     if (!TICKET_FORM.test(ticket)) return err('invalid-token');
+    const { store, clock, faultOf } = this.#options;
     let text: string | undefined;
     try {
-      text = await find(keyOf(ticket));
+      text = await store.read(keyOf(ticket));
     } catch {
       return err('presence-unavailable');
     }
     const identity = text === undefined ? undefined : parseIdentity(text);
-    if (identity === undefined) return err('invalid-token');
-    const { clock, faultOf } = this.#options;
+    if (identity === undefined) return err('invalid-claims');
     if (identity.expiresAt !== undefined && clock.now() >= identity.expiresAt) return err('invalid-claims');
     const fault = faultOf(identity);
     return fault === undefined ? ok(identity) : err(fault);
+  }
+
+  /** Uses up a ticket that {@link look} found. Returns why it cannot: `invalid-claims` if another upgrade was first. */
+  async take(ticket: string): Promise<TokenFault | undefined> {
+    try {
+      return (await this.#options.store.take(keyOf(ticket))) ? undefined : 'invalid-claims';
+    } catch {
+      return 'presence-unavailable';
+    }
+  }
+
+  /** The upgrade was refused, so the ticket may be used again. If the store does not answer, it stays used. Never rejects. */
+  async giveBack(ticket: string): Promise<void> {
+    await this.#options.store.giveBack(keyOf(ticket)).catch(() => undefined);
   }
 }
 

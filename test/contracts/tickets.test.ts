@@ -7,6 +7,8 @@ import { connect, refusal } from '../support/ws-client.ts';
 const TICKET_TTL_MS = 30_000;
 /** Tickets that a user may ask for at once. */
 const BURST = 30;
+/** Forged credentials that one address may bring in 10 s. */
+const MAX_FAILURES = 100;
 
 describe.each(COMBINATIONS)('tickets on $runtime over $kind', ({ runtime, kind }) => {
   let deployment: Deployment;
@@ -139,7 +141,54 @@ describe.each(COMBINATIONS)('tickets on $runtime over $kind', ({ runtime, kind }
   });
 });
 
+describe.each(COMBINATIONS)('refused tickets on $runtime over $kind', ({ runtime, kind }) => {
+  it('[DR4] a ticket that is refused as session-exists opens a socket later; used ones never count as forged', async () => {
+    const { gateway, stop } = await deploy({ runtime, kind, env: { LINGXI_SESSION_POLICY: 'reject' } });
+    try {
+      const token = gateway.token(freshUser());
+      const older = await eventually(() => connect(gateway.wsUrl, { token }));
+      const { body } = await gateway.call('POST', '/api/tickets', { token });
+      const query = `?ticket=${String(body['ticket'])}`;
+      const dial = async () => {
+        const answer = await refusal(gateway.wsUrl, { query });
+        return [answer.status, answer.body['code']];
+      };
+      for (let attempt = 0; attempt < 3; attempt += 1) expect(await dial()).toEqual([409, 'session-exists']);
+      older.terminate();
+      (await eventually(() => connect(gateway.wsUrl, { query }))).terminate();
+      for (let attempt = 0; attempt < MAX_FAILURES + 5; attempt += 1)
+        expect(await dial()).toEqual([401, 'invalid-token']);
+      const forged = await refusal(gateway.wsUrl, { token: `${token}x` });
+      expect(forged.status).toBe(401);
+    } finally {
+      await stop();
+    }
+  }, 60_000);
+});
+
 describe('tickets on two nodes', () => {
+  it('[CR2] of many upgrades at once on two nodes with one ticket, one is accepted', async () => {
+    const env = { LINGXI_SESSION_POLICY: 'multi' };
+    const cluster = await startCluster({ nodes: BUN_AND_NODE, timeoutMs: 10_000, env });
+    try {
+      const gateways = cluster.nodes.map(({ gateway }) => gateway);
+      for (let round = 0; round < 10; round += 1) {
+        const [first] = gateways;
+        const { body } = await eventually(async () => {
+          const answer = await first?.call('POST', '/api/tickets', { token: first.token(freshUser()) });
+          expect(answer?.status).toBe(200);
+          return answer ?? expect.fail();
+        });
+        const query = `?ticket=${String(body['ticket'])}`;
+        const dials = [...gateways, ...gateways, ...gateways].map(({ wsUrl }) => connect(wsUrl, { query }));
+        const accepted = (await Promise.allSettled(dials)).filter(({ status }) => status === 'fulfilled');
+        expect(accepted).toHaveLength(1);
+      }
+    } finally {
+      await cluster.stop();
+    }
+  }, 60_000);
+
   it('[CR2] a ticket is valid on any node; without Redis it is 503, not 401', async () => {
     const cluster = await startCluster({ nodes: BUN_AND_NODE, timeoutMs: 10_000 });
     try {

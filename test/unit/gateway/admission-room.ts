@@ -25,12 +25,12 @@ const credentials: Credentials = {
 
 const ticketUser = (ticket: string): Awaited<ReturnType<Credentials['verifyUser']>> => {
   if (ticket === 'good-ticket') return ok({ userId: 7, username: '韩立', issuedAt: 122_000 });
-  return err(ticket === 'unanswered' ? 'presence-unavailable' : 'invalid-token');
+  return err(ticket === 'unanswered' ? 'presence-unavailable' : 'invalid-claims');
 };
 
 export interface Room {
-  /** Tickets that were used up. */
-  readonly redeemed: string[];
+  /** Tickets that are used up. */
+  readonly taken: Set<string>;
   readonly admission: Admission;
   readonly admitted: AdmissionRequest[];
   readonly abandoned: AdmittedLogin[];
@@ -85,11 +85,13 @@ export function room(config: Partial<Config> = {}): Room {
     },
     credentials,
     tickets: {
-      async redeem(ticket) {
-        state.redeemed.push(ticket);
-        return ticketUser(ticket);
-      },
       look: async (ticket) => ticketUser(ticket),
+      async take(ticket) {
+        if (state.taken.has(ticket)) return 'invalid-claims';
+        state.taken.add(ticket);
+        return undefined;
+      },
+      giveBack: async (ticket) => void state.taken.delete(ticket),
     },
     failedCredentials: failed,
     clientAddress: createClientAddress([]),
@@ -100,7 +102,7 @@ export function room(config: Partial<Config> = {}): Room {
     counters,
   });
   const state: Room = {
-    redeemed: [],
+    taken: new Set(),
     admission,
     admitted,
     abandoned,

@@ -3,7 +3,7 @@ import { InBandRefusals, MAX_REFUSED_SOCKETS } from '../../../src/gateway/in-ban
 import { FakeClock } from '../../../src/lib/fake-clock.ts';
 import { ERRORS, type ErrorCode } from '../../../src/protocol/error-codes.ts';
 import { FakeSocket } from '../../support/fake-socket.ts';
-import { handshake, type Room, room } from './admission-room.ts';
+import { handshake, outcome, type Room, room } from './admission-room.ts';
 
 const BROWSER = { origin: 'https://game.example', 'sec-websocket-protocol': 'lingxi.v1' };
 
@@ -107,10 +107,10 @@ describe('tickets in the handshake', () => {
     expect(decision).toMatchObject({ kind: 'accept', registration: { userId: 7, tokenIssuedAt: 122_000 } });
     await state.admission.decide(handshake({}, '/ws?ticket=other'));
     await state.admission.decide(handshake(anonymous, '/ws?token=nonsense&ticket=other'));
-    expect(state.redeemed).toEqual(['good-ticket']);
+    expect([...state.taken]).toEqual(['good-ticket']);
   });
 
-  it('[CR2] one that cannot be looked up gets 503, one that was used 401, which counts as forged', async () => {
+  it('[CR2] one that cannot be looked up gets 503, one that was used 401, which is no forgery', async () => {
     const state = room();
     const dial = async (ticket: string) => {
       const { status, code } = await refusalOf(
@@ -123,7 +123,44 @@ describe('tickets in the handshake', () => {
     expect(await dial('unanswered')).toBe('503 presence-unavailable');
     expect(state.failed.size).toBe(0);
     expect(await dial('used')).toBe('401 invalid-token');
-    expect(state.failed.size).toBe(1);
+    expect(state.failed.size).toBe(0);
+  });
+
+  it('[CR2] of two upgrades that find one ticket, one is accepted', async () => {
+    const state = room();
+    const decisions = await Promise.all(
+      [1, 2].map(() => state.admission.decide(handshake(anonymous, '/ws?ticket=good-ticket'))),
+    );
+    expect(decisions.map(outcome)).toEqual(['accept', '401 invalid-token']);
+  });
+
+  it.each([
+    'settlement-unavailable',
+    'session-exists',
+    'session-flapping',
+    'presence-unavailable',
+    'rate-limited',
+  ] as const)('[DR4] a login that is refused as %s uses up no ticket', async (answer) => {
+    const state = room();
+    state.answer = answer;
+    const { code } = await refusalOf(state, anonymous, '/ws?ticket=good-ticket');
+    expect([code, state.taken.size]).toEqual([answer, 0]);
+    state.answer = 'accept';
+    const decision = await state.admission.decide(handshake(anonymous, '/ws?ticket=good-ticket'));
+    expect(decision.kind).toBe('accept');
+  });
+
+  it('[DR4] nor does one that ends because the drain began, or by an error', async () => {
+    const state = room();
+    state.beforeDialAnswer = () => state.admission.setDraining(true);
+    const { code } = await refusalOf(state, anonymous, '/ws?ticket=good-ticket');
+    expect([code, state.taken.size]).toEqual(['draining', 0]);
+    state.admission.setDraining(false);
+    state.beforeDialAnswer = () => {
+      throw new Error('a fault of ours');
+    };
+    await expect(state.admission.decide(handshake(anonymous, '/ws?ticket=good-ticket'))).rejects.toThrow();
+    expect(state.taken.size).toBe(0);
   });
 
   it('[DR4] a refused ticket proves life and stays valid', async () => {
@@ -131,6 +168,6 @@ describe('tickets in the handshake', () => {
     await refusalOf(state, anonymous, '/ws?ticket=good-ticket');
     await Promise.resolve();
     await Promise.resolve();
-    expect([state.proven, state.redeemed]).toEqual([[7], []]);
+    expect([state.proven, state.taken.size]).toEqual([[7], 0]);
   });
 });

@@ -12,6 +12,7 @@ function open(changes: Partial<TicketStore> = {}) {
     put: (...args) => memory.put(...args),
     read: (key) => memory.read(key),
     take: (key) => memory.take(key),
+    giveBack: (key) => memory.giveBack(key),
     ...changes,
   };
   const state = { isRevoked: false, last: 0 };
@@ -35,41 +36,61 @@ describe('tickets', () => {
     const identity = { ...ANN, expiresAt: 9e15, issuedAt: 5 };
     const ticket = await issue(identity);
     expect(await tickets.look(ticket)).toEqual({ ok: true, value: identity });
-    expect(await tickets.redeem(ticket)).toEqual({ ok: true, value: identity });
-    expect(await tickets.redeem(ticket)).toEqual({ ok: false, error: 'invalid-token' });
-    expect(await tickets.look(ticket)).toEqual({ ok: false, error: 'invalid-token' });
+    expect(await Promise.all([tickets.take(ticket), tickets.take(ticket)])).toEqual([
+      undefined,
+      'invalid-claims',
+    ]);
+    expect(await tickets.look(ticket)).toEqual({ ok: false, error: 'invalid-claims' });
+  });
+
+  it('[DR4] given back, one stands again for the rest of its time', async () => {
+    const { clock, tickets, issue } = open();
+    const ticket = await issue();
+    clock.advance(TICKET_TTL_MS - 2);
+    expect(await tickets.take(ticket)).toBeUndefined();
+    clock.advance(1);
+    await tickets.giveBack(ticket);
+    expect(await tickets.look(ticket)).toEqual({ ok: true, value: ANN });
+    expect(await tickets.take(ticket)).toBeUndefined();
+    await tickets.giveBack(ticket);
+    clock.advance(1);
+    expect(await tickets.take(ticket)).toBe('invalid-claims');
+    const away = open({ giveBack: () => Promise.reject(new Error('away')) });
+    await away.tickets.giveBack(ticket);
   });
 
   it('[CR2] are valid for 30 s, not longer, and not beyond the exp of their token', async () => {
     const { clock, tickets, issue } = open();
     const [ticket, late] = [await issue(), await issue()];
     clock.advance(TICKET_TTL_MS - 1);
-    expect((await tickets.redeem(ticket)).ok).toBe(true);
+    expect((await tickets.look(ticket)).ok).toBe(true);
     clock.advance(1);
-    expect((await tickets.redeem(late)).ok).toBe(false);
+    expect((await tickets.look(late)).ok).toBe(false);
     const short = await issue({ ...ANN, expiresAt: clock.now() + 1000 });
     clock.advance(1000);
-    expect(await tickets.redeem(short)).toEqual({ ok: false, error: 'invalid-claims' });
+    expect(await tickets.look(short)).toEqual({ ok: false, error: 'invalid-claims' });
   });
 
   it('[CR3] of a revoked token are void', async () => {
     const { tickets, issue, state } = open();
     const ticket = await issue();
     state.isRevoked = true;
-    expect(await tickets.redeem(ticket)).toEqual({ ok: false, error: 'invalid-claims' });
+    expect(await tickets.look(ticket)).toEqual({ ok: false, error: 'invalid-claims' });
   });
 
   it('[CR2] a store that does not answer, or has something else, is no ticket', async () => {
     const away = open({
       put: () => Promise.reject(new Error('away')),
+      read: () => Promise.reject(new Error('away')),
       take: () => Promise.reject(new Error('away')),
     });
     expect(await away.tickets.issue(ANN)).toEqual({ ok: false, error: 'presence-unavailable' });
     const form = 'A'.repeat(43);
-    expect(await away.tickets.redeem(form)).toEqual({ ok: false, error: 'presence-unavailable' });
+    expect(await away.tickets.look(form)).toEqual({ ok: false, error: 'presence-unavailable' });
+    expect(await away.tickets.take(form)).toBe('presence-unavailable');
     for (const text of ['', 'x', '[]', '{}', '{"userId":"7","username":"x"}', '{"userId":7,"username":1}']) {
-      const { tickets } = open({ take: () => Promise.resolve(text) });
-      expect(await tickets.redeem(form)).toEqual({ ok: false, error: 'invalid-token' });
+      const { tickets } = open({ read: () => Promise.resolve(text) });
+      expect(await tickets.look(form)).toEqual({ ok: false, error: 'invalid-claims' });
     }
   });
 
