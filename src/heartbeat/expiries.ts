@@ -1,7 +1,7 @@
 import type { Clock } from '../lib/clock.ts';
 import { OFF_WHEEL, TimeoutWheel, type WheelNode } from './timeout-wheel.ts';
 
-/** Largest number of ends in one look. The rest follows in the next one. */
+/** Largest number of ends in one look. The rest follows in the next turn of the loop. */
 const MAX_DUE_PER_LOOK = 1000;
 
 /** What ends at a moment of the wall clock. */
@@ -42,15 +42,16 @@ export class Expiries {
     this.#entries.delete(owner);
   }
 
-  /** Tells those whose moment has passed. */
-  look(): void {
+  /** Tells those whose moment has passed. Returns whether there may be more. */
+  look(): boolean {
     const now = this.#clock.now();
     if (now < this.#lookedAt) this.#startAnew(now);
     this.#lookedAt = now;
-    this.#wheel.advance(now, MAX_DUE_PER_LOOK, ({ owner }) => {
+    const ended = this.#wheel.advance(now, MAX_DUE_PER_LOOK, ({ owner }) => {
       this.#entries.delete(owner);
       owner.expired();
     });
+    return ended === MAX_DUE_PER_LOOK;
   }
 
   /** The clock was set back: the wheel would not turn until it reaches its old place again. */

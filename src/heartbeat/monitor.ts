@@ -75,14 +75,19 @@ export class HeartbeatMonitor {
       if (mayWait && this.#clock.monotonic() - this.#lastTick > LATE_TICK_MS)
         return this.#judgeAfterReads(false);
       this.#pending = undefined;
-      this.expiries.look();
-      if (this.#time.frozen) return;
-      const now = this.#time.now();
-      this.#breaker?.inspect(this.#wheel, now);
-      const handled = this.#wheel.advance(now, MAX_DUE_PER_TICK, (node) => {
-        if (node.attend(now)) this.watch(node);
-      });
-      if (handled === MAX_DUE_PER_TICK && this.#ticker !== undefined) this.#judgeAfterReads(true);
+      const mayExpire = this.expiries.look();
+      const mayTimeOut = this.#time.frozen ? false : this.#timeOut();
+      if ((mayExpire || mayTimeOut) && this.#ticker !== undefined) this.#judgeAfterReads(true);
     });
+  }
+
+  /** Asks those who are due. Returns whether there may be more. */
+  #timeOut(): boolean {
+    const now = this.#time.now();
+    this.#breaker?.inspect(this.#wheel, now);
+    const handled = this.#wheel.advance(now, MAX_DUE_PER_TICK, (node) => {
+      if (node.attend(now)) this.watch(node);
+    });
+    return handled === MAX_DUE_PER_TICK;
   }
 }
