@@ -68,7 +68,12 @@ export class Groups {
   hear({ userId, group, isAdded, step }: GroupNotice): void {
     const { holds, unstated } = this.#parts;
     const hold = holds.get(userId);
-    if (hold === undefined || hold.period !== step.period) return;
+    if (hold === undefined) return;
+    if (hold.period !== step.period) {
+      // The notice may have overtaken the answer to the login, which knows the period but not the change.
+      if (hold.locked) unstated.stateSoon(hold);
+      return;
+    }
     const groups = steppedGroups(hold.givenGroups, { group, isAdded, step });
     if (groups === undefined) unstated.stateSoon(hold);
     else hold.giveGroups(groups);
