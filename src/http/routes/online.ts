@@ -96,6 +96,7 @@ async function heartbeat(call: Call): Promise<Outcome> {
   if (!body.ok) return body;
   const userId = body.value.playerId;
   if (!mayActFor(call.caller, userId)) return refused('user-mismatch');
+  call.deps.counters.heartbeats += 1;
   const result = await call.deps.presence.heartbeat(userId);
   if (!result.ok) return refused(result.error);
   return ok(

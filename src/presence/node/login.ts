@@ -11,7 +11,7 @@ import type { PresenceOptions } from './options.ts';
 
 type LoginOptions = Pick<
   PresenceOptions,
-  'clock' | 'time' | 'store' | 'counters' | 'sessionPolicy' | 'pingIntervalMs' | 'loginsPerMinute' | 'newId'
+  'clock' | 'time' | 'store' | 'sessionPolicy' | 'pingIntervalMs' | 'loginsPerMinute' | 'newId'
 >;
 
 interface LoginParts extends Pick<EntryParts, 'holds' | 'unstated' | 'lease' | 'calls'> {
@@ -96,8 +96,7 @@ export class Logins {
     userId: number,
   ): Promise<Result<{ lastHeartbeat: number }, 'not-online' | 'presence-unavailable'>> {
     const { holds, unstated, lease } = this.#parts;
-    const { clock, time, store, counters } = this.#options;
-    counters.heartbeats += 1;
+    const { clock, time, store } = this.#options;
     const held = holds.get(userId);
     // If the period may have ended, the store must answer.
     if (held?.isSettled === true && held.isAlive(time.now())) {

@@ -3,7 +3,7 @@ import { createHarness, PEER } from './support.ts';
 
 describe('login, heartbeat and logout', () => {
   it('[PR1] log a user in, prove life and log out, with the id as a string and times in ms', async () => {
-    const { ask, clock } = createHarness();
+    const { ask, clock, counters } = createHarness();
     const loginTime = clock.now();
     const login = await ask('/api/online/login', { as: 42, body: { playerId: 42 } });
     expect(login.status).toBe(200);
@@ -15,6 +15,7 @@ describe('login, heartbeat and logout', () => {
       playerId: '42',
       lastHeartbeat: loginTime + 3000,
     });
+    expect(counters.heartbeats).toBe(1);
     const logout = await ask('/api/online/logout', { as: 42, body: { playerId: '42' } });
     expect(logout.body).toEqual({
       message: expect.any(String),

@@ -81,6 +81,13 @@ describe('presence by HTTP', () => {
     expect(room.tracker.heldUsers).toBe(0);
   });
 
+  it('a proof of life counts as a heartbeat only where a client sent one', async () => {
+    const room = await openRoom();
+    await room.during(room.tracker.login({ userId: USER, ip: '' }));
+    expect((await room.during(room.tracker.heartbeat(USER))).ok).toBe(true);
+    expect(room.manager.counters.heartbeats).toBe(0);
+  });
+
   it('a heartbeat at the moment of the timeout does not bring an ended period back', async () => {
     const room = await openRoom();
     await room.during(room.tracker.login({ userId: USER, ip: '' }));
