@@ -14,13 +14,17 @@ export interface UserIdentity {
   readonly issuedAt?: number;
 }
 
+/** What is wrong with the claim `groups`. */
+export type GroupsFault = 'no-group-list' | 'bad-group-name' | 'too-many-groups';
+
 /**
  * Why a token is refused.
  * - `invalid-token`: none of our keys signed it. It may be a guess, so it counts for its address.
  * - `invalid-claims`: one of our keys signed it. But it is expired, revoked or not valid yet, is for another issuer,
  *   or has two different users. Or it is a ticket that was used or has expired; nobody can guess one. That is no attack
  *   and does not count.
- * - `invalid-groups`: one of our keys signed it, but its claim `groups` is no list of names, or too long a list.
+ * - `no-group-list`, `bad-group-name`, `too-many-groups`: one of our keys signed it, but its claim `groups` is no list, has
+ *   a name that no group can have, or has more names than a user may have groups.
  * - `invalid-user-id`: one of our keys signed it, but its only user id is malformed.
  * - `credentials-unavailable`: the server cannot fetch the key that would verify it now.
  * - `presence-unavailable`: it is a ticket, and the server cannot look it up now.
@@ -28,7 +32,7 @@ export interface UserIdentity {
 export type TokenFault =
   | 'invalid-token'
   | 'invalid-claims'
-  | 'invalid-groups'
+  | GroupsFault
   | 'invalid-user-id'
   | 'credentials-unavailable'
   | 'presence-unavailable';
@@ -36,13 +40,17 @@ export type TokenFault =
 /** The stable code that the client of a refused token sees. */
 export function codeOfTokenFault(
   fault: TokenFault,
-): Exclude<TokenFault, 'invalid-claims' | 'invalid-groups'> & ErrorCode {
-  return fault === 'invalid-claims' || fault === 'invalid-groups' ? 'invalid-token' : fault;
+): Exclude<TokenFault, 'invalid-claims' | GroupsFault> & ErrorCode {
+  return fault === 'invalid-claims' || isGroupsFault(fault) ? 'invalid-token' : fault;
 }
 
 /** The sentence beside that code, where the code's own would say too little. */
 export function exactnessOfTokenFault(fault: TokenFault): Exactness {
-  return fault === 'invalid-groups' ? { sentence: 'bad-groups' } : {};
+  return isGroupsFault(fault) ? { sentence: fault } : {};
+}
+
+function isGroupsFault(fault: TokenFault): fault is GroupsFault {
+  return fault === 'no-group-list' || fault === 'bad-group-name' || fault === 'too-many-groups';
 }
 
 /** Verifies user tokens and service keys. Never logs or echoes either. */

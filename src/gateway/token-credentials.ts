@@ -4,7 +4,7 @@ import type { Config } from '../config/config.ts';
 import type { Clock } from '../lib/clock.ts';
 import { err, ok, type Result } from '../lib/result.ts';
 import type { Log } from '../logging/log.ts';
-import type { Credentials, TokenFault, UserIdentity } from './credentials.ts';
+import type { Credentials, GroupsFault, TokenFault, UserIdentity } from './credentials.ts';
 import { type AsymmetricAlgorithm, type VerificationKey, verificationKey } from './jwk.ts';
 import { JwksKeys, type WantedKey } from './jwks.ts';
 import { type Claims, readClaims } from './user-claims.ts';
@@ -54,10 +54,7 @@ export function createCredentials(options: CredentialsOptions): OwnCredentials {
 }
 
 /** The claims of a token with a valid signature, issuer and audience, or why it is refused. */
-type Verdict = Result<
-  Claims,
-  Exclude<TokenFault, 'invalid-groups' | 'invalid-user-id' | 'presence-unavailable'>
->;
+type Verdict = Result<Claims, Exclude<TokenFault, GroupsFault | 'invalid-user-id' | 'presence-unavailable'>>;
 type Verify = (token: string) => Verdict;
 
 /** Errors of fast-jwt that come after it has verified the signature. */

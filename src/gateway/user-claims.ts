@@ -4,7 +4,7 @@ import type { Language } from '../protocol/error-codes.ts';
 import { groupsText, isGroupName } from '../protocol/groups.ts';
 import { parseUserId } from '../protocol/user-id.ts';
 import { defaultUsername } from '../protocol/user-name.ts';
-import type { UserIdentity } from './credentials.ts';
+import type { GroupsFault, UserIdentity } from './credentials.ts';
 
 /** Largest number of characters of a user name. The rest is cut off. */
 const MAX_USERNAME_CHARS = 128;
@@ -18,7 +18,7 @@ export type Claims = Readonly<Record<string, unknown>>;
 export function readClaims(
   claims: Claims,
   at: { readonly now: number; readonly language: Language; readonly maxGroups: number },
-): Result<UserIdentity, 'invalid-claims' | 'invalid-groups' | 'invalid-user-id'> {
+): Result<UserIdentity, 'invalid-claims' | GroupsFault | 'invalid-user-id'> {
   const expiresAt = secondsToMs(claims['exp']);
   const notBefore = secondsToMs(claims['nbf']);
   const issuedAt = secondsToMs(claims['iat']);
@@ -29,21 +29,22 @@ export function readClaims(
   const userId = userIdOf(claims);
   if (!userId.ok) return userId;
   const groups = groupsOf(claims['groups'], at.maxGroups);
-  if (groups === undefined) return err('invalid-groups');
+  if (!groups.ok) return groups;
   return ok({
     userId: userId.value,
     username: cleanUsername(claims['name']) ?? defaultUsername(userId.value, at.language),
-    ...(groups === '' ? {} : { groups }),
+    ...(groups.value === '' ? {} : { groups: groups.value }),
     ...(expiresAt === undefined ? {} : { expiresAt }),
     ...(issuedAt === undefined ? {} : { issuedAt }),
   });
 }
 
-/** The names as one text, empty where there is no claim. Undefined: it is no list of names, or one of too many. */
-function groupsOf(claim: unknown, maxGroups: number): string | undefined {
-  if (claim === undefined || claim === null) return '';
-  if (!Array.isArray(claim) || !claim.every(isGroupName)) return undefined;
-  return new Set(claim).size > maxGroups ? undefined : groupsText(claim);
+/** The names as one text, empty where there is no claim. */
+function groupsOf(claim: unknown, maxGroups: number): Result<string, GroupsFault> {
+  if (claim === undefined || claim === null) return ok('');
+  if (!Array.isArray(claim)) return err('no-group-list');
+  if (!claim.every(isGroupName)) return err('bad-group-name');
+  return new Set(claim).size > maxGroups ? err('too-many-groups') : ok(groupsText(claim));
 }
 
 /** The user is in `sub` or in `id`. If a token has both, they must name the same user. */

@@ -183,9 +183,17 @@ export const EXACT_SENTENCES = {
     zh: '记录幂等键的存储暂时不可用，本次未投递任何内容，请稍后使用相同的幂等键重试。',
   },
   /** `invalid-token`: its claim `groups`. */
-  'bad-groups': {
-    en: 'The claim "groups" of the token must be a list of at most LINGXI_MAX_GROUPS_PER_USER names, each of 1 to 64 of A-Z a-z 0-9 _ . : -',
-    zh: '令牌的 “groups” 声明必须是组名列表，数量不超过 LINGXI_MAX_GROUPS_PER_USER，每个组名为 1 到 64 个字符：A-Z a-z 0-9 _ . : -',
+  'no-group-list': {
+    en: 'The claim "groups" of the token is no list. It must be a list of group names.',
+    zh: '令牌的 “groups” 声明不是列表，必须是组名列表。',
+  },
+  'bad-group-name': {
+    en: 'The claim "groups" of the token has a name that no group can have. Each name must have 1 to 64 of A-Z a-z 0-9 _ . : -',
+    zh: '令牌的 “groups” 声明中有无效的组名。每个组名须为 1 到 64 个字符：A-Z a-z 0-9 _ . : -',
+  },
+  'too-many-groups': {
+    en: 'The claim "groups" of the token names more groups than LINGXI_MAX_GROUPS_PER_USER allows.',
+    zh: '令牌的 “groups” 声明中的组数超过了 LINGXI_MAX_GROUPS_PER_USER。',
   },
   /** `missing-credentials`, where `LINGXI_QUERY_TOKEN` is on. */
   'no-token': {

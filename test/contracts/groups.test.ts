@@ -185,11 +185,20 @@ describe.each(COMBINATIONS)('groups on $runtime over $kind', ({ runtime, kind })
     expect(await change(one, { add: [user] })).toEqual([{ userId: user, status: 'member' }]);
     const { gateway } = deployment;
     const other = freshUser();
-    for (const named of [[...names, one], ['a b'], ['x'.repeat(65)], [''], [1], 'guild', { a: 1 }]) {
+    for (const [named, sentence] of [
+      [[...names, one], 'LINGXI_MAX_GROUPS_PER_USER'],
+      [['a b'], 'a name that no group can have'],
+      [['x'.repeat(65)], 'a name that no group can have'],
+      [[''], 'a name that no group can have'],
+      [[1], 'a name that no group can have'],
+      ['guild', 'is no list'],
+      [{ a: 1 }, 'is no list'],
+    ] as const) {
       const token = gateway.token(other, { claims: { groups: named } });
       const { status, body } = await refusal(gateway.wsUrl, { token });
       expect([status, body['code']]).toEqual([401, 'invalid-token']);
       expect(body['error']).toContain('"groups"');
+      expect(body['error']).toContain(sentence);
     }
     (await joinBy(other, names)).terminate();
     (await joinBy(other, [...names, names[0]])).terminate();

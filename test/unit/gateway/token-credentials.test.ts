@@ -63,19 +63,19 @@ describe('[GR1] the groups of a token', () => {
     [[], ''],
     [['b', 'a', 'b'], 'a;b'],
     [['x'.repeat(64)], 'x'.repeat(64)],
-    ['a', 'invalid-groups'],
-    [{ a: 1 }, 'invalid-groups'],
-    [['a', 7], 'invalid-groups'],
-    [['a b'], 'invalid-groups'],
-    [[''], 'invalid-groups'],
-    [['x'.repeat(65)], 'invalid-groups'],
+    ['a', 'no-group-list'],
+    [{ a: 1 }, 'no-group-list'],
+    [['a', 7], 'bad-group-name'],
+    [['a b'], 'bad-group-name'],
+    [[''], 'bad-group-name'],
+    [['x'.repeat(65)], 'bad-group-name'],
   ])('%j are %j', async (groups, expected) => {
     expect(await groupsOf(groups)).toBe(expected);
   });
 
   test('are as many as a user may have at most, each counted once', async () => {
     expect(await groupsOf(['a', 'b', 'a'], { maxGroupsPerUser: 2 })).toBe('a;b');
-    expect(await groupsOf(['a', 'b', 'c'], { maxGroupsPerUser: 2 })).toBe('invalid-groups');
+    expect(await groupsOf(['a', 'b', 'c'], { maxGroupsPerUser: 2 })).toBe('too-many-groups');
   });
 });
 
