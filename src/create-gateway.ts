@@ -25,7 +25,7 @@ import { ObservedTime } from './heartbeat/observed-time.ts';
 import { createHttpApp, type HttpApp } from './http/app.ts';
 import { type Clock, guardedClock, sleep } from './lib/clock.ts';
 import { err, ok, type Result } from './lib/result.ts';
-import { countingErrors, inBackground, logInternalError } from './logging/internal-error.ts';
+import { countingErrors, logInternalError } from './logging/internal-error.ts';
 import type { Log } from './logging/log.ts';
 import { Counters } from './metrics/counters.ts';
 import { PresenceTracker } from './presence/node/tracker.ts';
@@ -196,8 +196,7 @@ class Assembly {
       log,
       messaging: this.#messaging,
       opened: presence,
-      pushHere: (request, answersForAbsent) =>
-        inBackground(log, this.#messaging.router.pushHere(request, answersForAbsent)),
+      pushHere: (...push) => this.#messaging.router.pushHere(...push),
       tracker: this.#tracker,
       manager: this.#manager,
       settler: this.#settlement.settler,

@@ -1,13 +1,14 @@
 import type { NodeDirectory, NodeState } from './cluster/node-directory.ts';
 import { Nodes } from './cluster/nodes.ts';
+import type { PushRouter } from './cluster/push-router.ts';
 import type { ConnectionManager } from './connection/connection-manager.ts';
 import type { Messaging } from './create-messaging.ts';
 import type { OpenedPresenceStore } from './create-presence.ts';
 import type { Clock } from './lib/clock.ts';
+import { inBackground } from './logging/internal-error.ts';
 import type { Log } from './logging/log.ts';
 import type { Gauges } from './metrics/counters.ts';
 import type { PresenceTracker } from './presence/node/tracker.ts';
-import type { PushRequest } from './protocol/delivery.ts';
 import type { Settler } from './settlement/settler.ts';
 
 /** The operator's view of this node, and what it hears from outside: pushes, drains. */
@@ -26,7 +27,7 @@ interface OperationsParts {
   readonly messaging: Pick<Messaging, 'calls' | 'stream'>;
   readonly opened: OpenedPresenceStore;
   /** Delivers here what every node hears; one of them answers for users who are connected nowhere. */
-  readonly pushHere: (request: PushRequest, answersForAbsent: boolean) => void;
+  readonly pushHere: PushRouter['pushHere'];
   readonly tracker: PresenceTracker;
   readonly manager: ConnectionManager;
   readonly settler: Settler;
@@ -62,7 +63,10 @@ export function createOperations(parts: OperationsParts): Operations {
     gauges: gaugesOf(parts),
     start() {
       nodes.start();
-      opened.listen?.((request) => pushHere(request, nodes.isFirst)).catch(deaf);
+      const heard = opened.listen?.((request, since) =>
+        inBackground(log, pushHere(request, nodes.isFirst, since)),
+      );
+      heard?.catch(deaf);
     },
     stop() {
       isStopped = true;

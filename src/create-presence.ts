@@ -1,7 +1,7 @@
 import { type KeptAnswers, MemoryKeptAnswers } from './cluster/kept-answers.ts';
 import type { NodeDirectory } from './cluster/node-directory.ts';
 import type { Post } from './cluster/post.ts';
-import { listenOnPushChannel } from './cluster/push-channel.ts';
+import { listenOnPushChannel, type PushChannelOptions } from './cluster/push-channel.ts';
 import { RedisBus } from './cluster/redis-bus.ts';
 import { RedisKeptAnswers } from './cluster/redis-kept-answers.ts';
 import { RedisRevocations } from './cluster/redis-revocations.ts';
@@ -20,7 +20,6 @@ import { MemoryPresenceStore } from './presence/store/memory/store.ts';
 import type { PresenceStore } from './presence/store/port.ts';
 import { loadScripts } from './presence/store/redis/scripts.ts';
 import { RedisPresenceStore } from './presence/store/redis/store.ts';
-import type { PushRequest } from './protocol/delivery.ts';
 import type { PeriodRow } from './protocol/periods.ts';
 import { RedisLink } from './redis/link.ts';
 import { shownRedisUrl } from './redis/url.ts';
@@ -41,7 +40,7 @@ export interface PresenceStoreOptions {
 export interface OpenedPresenceStore {
   readonly store: PresenceStore;
   /** Hears what foreign programs push (`LINGXI_PUSH_CHANNEL`); absent in-process. */
-  readonly listen?: (push: (request: PushRequest) => void) => Promise<void>;
+  readonly listen?: (push: PushChannelOptions['push']) => Promise<void>;
   /** The answers that are kept by idempotency key. */
   readonly answers: KeptAnswers;
   /** What only several nodes need: the ways between them, and the list of them. */
@@ -116,7 +115,7 @@ async function openRedis(
         countScript(counters, { name, seconds: (clock.monotonic() - began) / 1000, answered });
     },
   });
-  const listen = (push: (request: PushRequest) => void): Promise<void> =>
+  const listen = (push: PushChannelOptions['push']): Promise<void> =>
     listenOnPushChannel(subscriber, { channel: config.pushChannel, clock, log, counters, push });
   const peers = { bus, post: redis.post, directory: redis.nodes, notices, link };
   const answers = new RedisKeptAnswers({ link, clock, log, newId: options.newId });

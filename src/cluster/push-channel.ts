@@ -12,12 +12,18 @@ import type { ChannelSubscriber } from './redis-bus.ts';
 const MAX_WAITING = 200_000;
 const MAX_WAITING_CHARACTERS = 67_108_864;
 
+interface Waiting {
+  readonly text: string;
+  readonly since: number;
+}
+
 export interface PushChannelOptions {
   readonly channel: string;
   readonly clock: Pick<Clock, 'defer' | 'monotonic'>;
   readonly log: Log;
   readonly counters: Pick<Counters, 'pushChannelDropped'>;
-  readonly push: (request: PushRequest) => void;
+  /** `since`: when it arrived, monotonic ms. */
+  readonly push: (request: PushRequest, since: number) => void;
 }
 
 /**
@@ -29,16 +35,16 @@ export async function listenOnPushChannel(
   options: PushChannelOptions,
 ): Promise<void> {
   const { channel, clock, log, counters } = options;
-  const waiting = new SlicedQueue<string>({
+  const waiting = new SlicedQueue<Waiting>({
     clock,
-    run: (text) => handle(text, options),
+    run: (message) => handle(message, options),
     maxItems: MAX_WAITING,
     maxWeight: MAX_WAITING_CHARACTERS,
-    weigh: (text) => text.length,
+    weigh: ({ text }) => text.length,
   });
   const losses = new LossLog();
   subscriber.on('message', (from, text) => {
-    if (from !== channel || waiting.push(text)) return;
+    if (from !== channel || waiting.push({ text, since: clock.monotonic() })) return;
     counters.pushChannelDropped += 1;
     const count = losses.add(1, { now: clock.monotonic(), isLast: false });
     if (count > 0)
@@ -50,10 +56,10 @@ export async function listenOnPushChannel(
   await subscriber.subscribe(channel);
 }
 
-function handle(text: string, { channel, log, push }: PushChannelOptions): void {
+function handle({ text, since }: Waiting, { channel, log, push }: PushChannelOptions): void {
   try {
     const parsed = parseUnansweredPush(text);
-    if (parsed.ok) push(parsed.value);
+    if (parsed.ok) push(parsed.value, since);
     else
       log.warn(
         { event: 'malformed-message', channel, field: parsed.error.field },

@@ -83,12 +83,12 @@ export class PushRouter implements Router {
 
   /**
    * Delivers to the connections of this node alone, for what every node hears: the node with the user counts the outcome.
-   * With `answersForAbsent` this node also counts the users without a connection on any node.
+   * With `answersForAbsent` this node also counts the users without a connection on any node. `since` as in {@link push}.
    */
-  async pushHere(request: PushRequest, answersForAbsent: boolean): Promise<void> {
+  async pushHere(request: PushRequest, answersForAbsent: boolean, since?: number): Promise<void> {
     const { manager, delivery } = this.#options;
     const { to, type, dataText, ack, key, priority } = request;
-    const expiresAt = this.#expiryOf(request);
+    const expiresAt = this.#expiryOf(request, since);
     if ('all' in to) {
       await this.#broadcast(manager.prepareText(type, dataText, { key, priority, expiresAt }));
       return;

@@ -20,6 +20,8 @@ const MAX_COUNT = 256;
 const MAX_TRIES = 5;
 /** Looks at what is in hand, and at what others left, in the time after which an entry is taken over. */
 const LOOKS = 3;
+/** Calls that take entries over at one look: enough for a full hand, one large entry at a time. */
+const MAX_TAKE_OVERS = MAX_IN_HAND;
 /** A consumer without entries is forgotten after this, and after twice the time of a take-over. A living node reads each 2 s. */
 const FORGOTTEN_AFTER_MS = 10_000;
 /** Pause before the next try where Redis is unreachable. */
@@ -44,6 +46,8 @@ export interface PushStreamOptions {
 interface InHand {
   readonly entry: PushEntry;
   readonly characters: number;
+  /** When this node took it, monotonic ms: `ttlMs` counts from here at every try. */
+  readonly since: number;
   /** What is still to be handed over, where an outcome was unknown. */
   again: PushRequest | undefined;
   tries: number;
@@ -163,12 +167,13 @@ export class PushStream {
 
   /** Answers how many of them were not in hand. */
   #take(entries: readonly PushEntry[]): number {
+    const since = this.#options.clock.monotonic();
     let largest = 1;
     let taken = 0;
     for (const entry of entries) {
       if (this.#inHand.has(entry.id)) continue;
       const characters = entry.fields.reduce((sum, text) => sum + text.length, 0);
-      const inHand = { entry, characters, again: undefined, tries: 0 };
+      const inHand = { entry, characters, since, again: undefined, tries: 0 };
       this.#inHand.set(entry.id, inHand);
       this.#characters += characters;
       largest = Math.max(largest, characters);
@@ -201,7 +206,7 @@ export class PushStream {
   #handOver(inHand: InHand, request: PushRequest): void {
     const { router, log } = this.#options;
     inHand.tries += 1;
-    const outcome = router.push(request).then(
+    const outcome = router.push(request, inHand.since).then(
       (report) => this.#heard(inHand, request, report),
       (error: unknown) => {
         logInternalError(log, { where: 'background', error });
@@ -211,14 +216,15 @@ export class PushStream {
     inBackground(log, outcome);
   }
 
-  #heard(inHand: InHand, request: PushRequest, { results }: PushReport): void {
+  #heard(inHand: InHand, request: PushRequest, { results, counts }: PushReport): void {
     const { counters } = this.#options;
+    // Groups and all have no results: nobody knows which users to try again.
     const unknown = (results ?? []).filter(({ status }) => status === 'unknown').map(({ userId }) => userId);
     if (unknown.length > 0 && inHand.tries < MAX_TRIES) {
       inHand.again = { ...request, to: { userIds: unknown } };
       return;
     }
-    counters.pushStream[unknown.length > 0 ? 'given-up' : 'handled'] += 1;
+    counters.pushStream[(counts.unknown ?? 0) > 0 ? 'given-up' : 'handled'] += 1;
     this.#finish(inHand.entry.id);
   }
 
@@ -290,9 +296,12 @@ export class PushStream {
 
   async #takeOver(): Promise<void> {
     const { store, counters, log, takeOverAfterMs } = this.#options;
-    const room = Math.min(this.#room, this.#count);
-    if (room <= 0) return;
-    const entries = this.#take(await store.takeOver(takeOverAfterMs, room));
+    let entries = 0;
+    for (let round = 0; round < MAX_TAKE_OVERS && this.#room > 0 && !this.#isPaused; round += 1) {
+      const found = await store.takeOver(takeOverAfterMs, Math.min(this.#room, this.#count));
+      if (found === undefined) break;
+      entries += this.#take(found);
+    }
     if (entries === 0) return;
     counters.pushStream['taken-over'] += entries;
     log.info(

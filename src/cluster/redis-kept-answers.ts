@@ -10,6 +10,8 @@ const RELEASE_EVERY_MS = 500;
 const RELEASE_FOR_MS = 15_000;
 /** Claims without a reply that are remembered. Further ones keep their keys for {@link KEEP_MS}. */
 const MAX_DOUBTFUL = 10_000;
+/** Trips for one claim. A second one finds the key free if it expired between the two halves of the first. */
+const MAX_TRIPS = 3;
 
 type Reply = readonly [error: Error | null, value: unknown];
 type Pipeline = ReturnType<RedisLink['client']['pipeline']>;
@@ -43,7 +45,11 @@ export class RedisKeptAnswers implements KeptAnswers {
     this.#options = options;
   }
 
-  async claim(calls: readonly KeyedCall[]): Promise<readonly KeyState[]> {
+  claim(calls: readonly KeyedCall[]): Promise<readonly KeyState[]> {
+    return this.#claim(calls, MAX_TRIPS);
+  }
+
+  async #claim(calls: readonly KeyedCall[], trips: number): Promise<readonly KeyState[]> {
     const { link, newId } = this.#options;
     const claims = calls.map((call) => ({
       call,
@@ -56,9 +62,10 @@ export class RedisKeptAnswers implements KeptAnswers {
       const replies = await this.#run(pipeline);
       const states = claims.map((claim, index): KeyState | Promise<KeyState> => {
         const [, text, leftMs] = replies.slice(index * 3, index * 3 + 3);
-        return text?.[0] == null
-          ? stateOf(claim, text?.[1], Number(leftMs?.[1]))
-          : this.#replaceForeign(claim);
+        if (text?.[0] != null) return this.#replaceForeign(claim);
+        return text?.[1] == null
+          ? this.#claimAgain(claim, trips - 1)
+          : stateOf(claim, text[1], Number(leftMs?.[1]));
       });
       return await Promise.all(states.map((state) => Promise.resolve(state)));
     } catch (error) {
@@ -72,6 +79,13 @@ export class RedisKeptAnswers implements KeptAnswers {
     for (const { key, fingerprint, answer } of answers)
       pipeline.set(this.#nameOf(key), [fingerprint, '', answer].join(SEPARATOR), 'PX', KEEP_MS);
     await this.#run(pipeline);
+  }
+
+  async #claimAgain({ call, name }: Claim, trips: number): Promise<KeyState> {
+    const [state] = trips > 0 ? await this.#claim([call], trips) : [];
+    if (state === undefined)
+      throw new Error(`Redis does not keep the key ${name}: does something delete it?`);
+    return state;
   }
 
   /** A foreign value in the place of ours is replaced, as everywhere. */

@@ -72,8 +72,16 @@ export class SlicedQueue<Item> {
         this.#weight -= weigh(item);
         run(item);
       }
+      this.#compact();
       if (clock.monotonic() >= until) return;
     }
+  }
+
+  /** A queue that never becomes empty would otherwise keep a place for everything that it ever had. */
+  #compact(): void {
+    if (this.#done * 2 <= this.#items.length) return;
+    this.#items = this.#items.slice(this.#done);
+    this.#done = 0;
   }
 
   #clear(): void {

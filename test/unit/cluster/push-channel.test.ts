@@ -8,6 +8,7 @@ import type { PushRequest } from '../../../src/protocol/delivery.ts';
 describe('the push channel', () => {
   it('carries pushes of other programs, and logs invalid ones', async () => {
     const pushed: PushRequest[] = [];
+    const times: number[] = [];
     const warned: unknown[] = [];
     const subscribed: string[] = [];
     let publish: (channel: string, text: string) => void = () => undefined;
@@ -25,7 +26,10 @@ describe('the push channel', () => {
         clock,
         counters: new Counters(),
         log: { debug: none, info: none, error: none, warn: (fields) => warned.push(fields) },
-        push: (request) => pushed.push(request),
+        push: (request, since) => {
+          pushed.push(request);
+          times.push(since);
+        },
       },
     );
     publish('lingxi:push', '{"to":{"userId":"7"},"type":"x","data":{"a":1}}');
@@ -34,7 +38,10 @@ describe('the push channel', () => {
     for (const text of ['', 'no json', '{"to":{"userId":-1},"type":"x"}', '{"to":{"all":true}}'])
       publish('lingxi:push', text);
     expect(pushed).toEqual([]);
+    // The wait for a turn counts towards ttlMs.
+    clock.stall(30);
     clock.advance(0);
+    expect(times).toEqual([0, 0]);
     expect(subscribed).toEqual(['lingxi:push']);
     expect(pushed).toEqual([
       { to: { userId: 7 }, type: 'x', dataText: '{"a":1}' },

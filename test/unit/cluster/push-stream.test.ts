@@ -4,13 +4,21 @@ import type { PushEntry, PushStreamStore } from '../../../src/cluster/push-strea
 import { FakeClock } from '../../../src/lib/fake-clock.ts';
 import { silentLog } from '../../../src/logging/log.ts';
 import { Counters } from '../../../src/metrics/counters.ts';
-import type { Delivery, PushReport, PushRequest } from '../../../src/protocol/delivery.ts';
+import {
+  countsOf,
+  type Delivery,
+  type PushReport,
+  type PushRequest,
+} from '../../../src/protocol/delivery.ts';
 
 const TAKE_OVER_MS = 3000;
+/** The id of an entry that somebody has deleted meanwhile. */
+const DELETED = 'deleted';
 
 /** The part of the store that a stream uses, in memory. */
 class FakeStore implements Pick<PushStreamStore, keyof PushStreamStore> {
   readonly asked: number[] = [];
+  readonly askedToTakeOver: number[] = [];
   readonly acknowledged: string[] = [];
   readonly kept: string[][] = [];
   readonly aside: string[] = [];
@@ -44,8 +52,9 @@ class FakeStore implements Pick<PushStreamStore, keyof PushStreamStore> {
     return this.own.splice(0, count);
   }
 
-  async takeOver(_idleMs: number, count: number): Promise<readonly PushEntry[]> {
-    return this.left.splice(0, count);
+  async takeOver(_idleMs: number, count: number): Promise<readonly PushEntry[] | undefined> {
+    this.askedToTakeOver.push(count);
+    return this.left.length === 0 ? undefined : this.left.splice(0, count).filter(({ id }) => id !== DELETED);
   }
 
   async keep(ids: readonly string[]): Promise<void> {
@@ -79,7 +88,7 @@ class FakeStore implements Pick<PushStreamStore, keyof PushStreamStore> {
 type Outcome = (request: PushRequest) => Promise<PushReport>;
 
 function report(...results: readonly Delivery[]): PushReport {
-  return { results, counts: {} };
+  return { results, counts: countsOf(results) };
 }
 const outcome = (userId: number, status: Delivery['status']): Delivery => ({
   userId,
@@ -93,11 +102,13 @@ function open(push: Outcome, prepare: (store: FakeStore) => void = () => undefin
   prepare(store);
   const counters = new Counters();
   const pushed: PushRequest[] = [];
+  const times: (number | undefined)[] = [];
   const stream = new PushStream({
     store: store as unknown as PushStreamStore,
     router: {
-      push: (request) => {
+      push: (request, since) => {
         pushed.push(request);
+        times.push(since);
         return push(request);
       },
     },
@@ -109,7 +120,7 @@ function open(push: Outcome, prepare: (store: FakeStore) => void = () => undefin
     maxCharacters: 8_000_000,
   });
   stream.start();
-  return { clock, store, counters, pushed, stream };
+  return { clock, store, counters, pushed, times, stream };
 }
 
 const note = (to: object, data = 1): string => JSON.stringify({ to, type: 'note', data });
@@ -142,6 +153,26 @@ describe('the push stream', () => {
       { userIds: [1, 2] },
       ...Array.from({ length: 4 }, () => ({ userIds: [2] })),
     ]);
+    expect(store.acknowledged).toEqual(['1-0']);
+    expect(counters.pushStream).toMatchObject({ handled: 0, 'given-up': 1 });
+  });
+
+  it('each try counts ttlMs from the moment in which the entry was taken', async () => {
+    const { clock, store, times } = open(async () => report(outcome(1, 'unknown')));
+    await clock.advanceAsync(500);
+    store.add('message', note({ userId: 1 }));
+    await clock.advanceAsync(20 * TAKE_OVER_MS, 100);
+    expect(times).toHaveLength(5);
+    expect(new Set(times)).toEqual(new Set([times[0]]));
+    expect(times[0]).toBeGreaterThanOrEqual(500);
+    expect(times[0]).toBeLessThan(600);
+  });
+
+  it.each([{ all: true }, { groups: ['g'] }])('%j with an unknown outcome is given up', async (to) => {
+    const { clock, store, counters, pushed } = open(async () => ({ counts: { written: 3, unknown: 2 } }));
+    store.add('message', note(to));
+    await clock.advanceAsync(20 * TAKE_OVER_MS, 100);
+    expect(pushed).toHaveLength(1);
     expect(store.acknowledged).toEqual(['1-0']);
     expect(counters.pushStream).toMatchObject({ handled: 0, 'given-up': 1 });
   });
@@ -193,6 +224,28 @@ describe('the push stream', () => {
     expect(pushed.map(({ dataText }) => dataText)).toEqual(['10', '20']);
     expect(store.acknowledged).toEqual(['100-0', '200-0']);
     expect(counters.pushStream['taken-over']).toBe(1);
+  });
+
+  it('takes over at one look all that others left, as far as it has room', async () => {
+    const leave = (store: FakeStore, count: number): void => {
+      for (let n = 0; n < count; n += 1)
+        store.left.push({ id: n < 10 ? DELETED : `${n}-0`, fields: ['message', note({ userId: 1 }, n)] });
+    };
+    const few = open(
+      () => new Promise(() => undefined),
+      (store) => leave(store, 210),
+    );
+    await few.clock.advanceAsync(TAKE_OVER_MS / 3 + 100, 100);
+    expect(few.pushed).toHaveLength(200);
+    expect(few.counters.pushStream['taken-over']).toBe(200);
+    expect(few.store.askedToTakeOver[0]).toBeLessThanOrEqual(4);
+    expect(few.store.askedToTakeOver.length).toBeLessThan(20);
+    const many = open(
+      () => new Promise(() => undefined),
+      (store) => leave(store, 2000),
+    );
+    await many.clock.advanceAsync(TAKE_OVER_MS, 100);
+    expect(many.pushed).toHaveLength(512);
   });
 
   it('reads no further entries while many are in hand, and few at a time where they are large', async () => {

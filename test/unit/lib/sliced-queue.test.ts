@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { FakeClock } from '../../../src/lib/fake-clock.ts';
 import { SlicedQueue } from '../../../src/lib/sliced-queue.ts';
@@ -55,6 +57,27 @@ describe('a sliced queue', () => {
     expect([50, 1].map((item) => light.queue.push(item))).toEqual([true, false]);
     light.clock.advance(0);
     expect([6, 5, 4].map((item) => light.queue.push(item))).toEqual([true, false, true]);
+  });
+
+  it('keeps no memory of what it has handled while it never becomes empty', () => {
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    const items = 3_000_000;
+    let grown = 0;
+    const heap = (): number => {
+      collect();
+      return process.memoryUsage().heapUsed;
+    };
+    const { clock, queue } = open((item) => {
+      if (item < items) queue.push(item + 1);
+      else grown = heap() - before;
+    });
+    queue.push(0);
+    queue.push(items + 1);
+    const before = heap();
+    clock.advance(0);
+    expect(queue.size).toBe(0);
+    expect(grown).toBeLessThan(8_000_000);
   });
 
   it('an item that throws is passed over', () => {
