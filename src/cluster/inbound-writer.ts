@@ -10,6 +10,7 @@ import type { ClientMessage } from '../protocol/frames.ts';
 import { topLevelValues } from '../protocol/json-spans.ts';
 import type { RedisLink } from '../redis/link.ts';
 import { isForeignValue, removeUnlessStream } from './foreign-keys.ts';
+import { InboundBytes } from './inbound-bytes.ts';
 
 /** Messages that wait for Redis, and the characters of all of them. Further ones are dropped. */
 const MAX_WAITING = 10_000;
@@ -47,6 +48,7 @@ interface Waiting {
 export class InboundWriter implements InboundStore {
   readonly #options: InboundWriterOptions;
   readonly #key: string;
+  readonly #bytes: InboundBytes;
   readonly #losses = new LossLog();
   #waiting: Waiting[] = [];
   #characters = 0;
@@ -55,6 +57,7 @@ export class InboundWriter implements InboundStore {
   constructor(options: InboundWriterOptions) {
     this.#options = options;
     this.#key = `${options.link.prefix}lingxi:inbound`;
+    this.#bytes = new InboundBytes({ ...options, key: this.#key });
   }
 
   take(connection: ClientConnection, message: ClientMessage, text: string): ErrorCode | undefined {
@@ -87,7 +90,10 @@ export class InboundWriter implements InboundStore {
 
   async #writeAll(): Promise<void> {
     try {
-      while (this.#waiting.length > 0) await this.#write(this.#takeBatch());
+      while (this.#waiting.length > 0) {
+        await this.#write(this.#takeBatch());
+        await this.#bytes.keep();
+      }
     } finally {
       this.#isWriting = false;
     }
@@ -130,8 +136,10 @@ export class InboundWriter implements InboundStore {
     try {
       const results = (await link.guarded(pipeline.exec())) ?? [];
       return batch.flatMap((message, index) => {
-        const [error] = results[index] ?? [new Error('no answer')];
-        return error === null ? [] : [{ message, error }];
+        const [error, id] = results[index] ?? [new Error('no answer')];
+        if (error !== null) return [{ message, error }];
+        this.#bytes.count(String(id), message);
+        return [];
       });
     } catch (error) {
       return batch.map((message) => ({ message, error }));
