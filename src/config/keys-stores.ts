@@ -146,6 +146,6 @@ export const storeKeys = {
     kind: whole(0, 10_000_000, 'entries'),
     ...fixed(100_000),
     about:
-      'Number of client messages that the stream `lingxi:inbound` keeps, about. 0 = messages from clients are not written to Redis.',
+      'Number of client messages that the stream `lingxi:inbound` keeps, about; fewer if they take more than 64 MiB, and more than 640 bytes each. 0 = messages from clients are not written to Redis.',
   },
 } satisfies Partial<Keys>;

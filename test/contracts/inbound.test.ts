@@ -156,6 +156,59 @@ describe.each(['bun', 'node'] as const)('messages from clients at their limits o
     }
   });
 
+  it('the stream takes about 64 MiB in Redis, however large the messages are', async () => {
+    const { gateway, stores, stop } = await deploy({
+      runtime,
+      kind: 'redis+postgres',
+      env: { LINGXI_MAX_MESSAGE_BYTES: '1048576', LINGXI_MAX_MESSAGES_PER_SECOND: '1000' },
+    });
+    try {
+      const client = await viewPresence({ gateway }).v1(freshUser());
+      const data = 'x'.repeat(1_000_000);
+      for (let n = 0; n < 150; n += 1) {
+        client.send({ type: 'chat', id: n, data });
+        if (n % 10 !== 9) continue;
+        await eventually(async () => {
+          const { text } = await gateway.service('GET', '/metrics');
+          expect(text).toContain(`lingxi_inbound_messages_total{outcome="written"} ${n + 1}\n`);
+        });
+      }
+      const bytes = Number(await stores.redis?.cli('MEMORY', 'USAGE', INBOUND, 'SAMPLES', '0'));
+      expect(bytes).toBeGreaterThan(55_000_000);
+      expect(bytes).toBeLessThan(90_000_000);
+      expect(errorsOf(client)).toEqual([]);
+      client.terminate();
+    } finally {
+      await stop();
+    }
+  }, 60_000);
+
+  it('[PR13] a foreign value in the place of the marks is replaced, and the stream stays bounded', async () => {
+    const { gateway, stores, stop } = await deploy({
+      runtime,
+      kind: 'redis+postgres',
+      env: { LINGXI_MAX_MESSAGE_BYTES: '16777216' },
+    });
+    const cli = (...args: string[]) => stores.redis?.cli(...args) ?? Promise.resolve('');
+    try {
+      await cli('SET', `${INBOUND}:marks`, 'of another program');
+      const client = await viewPresence({ gateway }).v1(freshUser());
+      const data = 'x'.repeat(8_000_000);
+      for (let n = 1; n <= 14; n += 1) {
+        client.send({ type: 'chat', data });
+        await eventually(async () => {
+          const { text } = await gateway.service('GET', '/metrics');
+          expect(text).toContain(`lingxi_inbound_messages_total{outcome="written"} ${n}\n`);
+        });
+      }
+      expect(await gateway.waitForLog('foreign-value')).toMatchObject({ key: `${INBOUND}:marks` });
+      await eventually(async () => expect(Number(await cli('XLEN', INBOUND))).toBeLessThan(12));
+      client.terminate();
+    } finally {
+      await stop();
+    }
+  }, 60_000);
+
   it('the stream keeps about LINGXI_INBOUND_LENGTH entries, and 0 switches it off', async () => {
     const { gateway, stores, stop } = await deploy({
       runtime,

@@ -263,6 +263,37 @@ describe.each(RUNTIMES)('the push stream when a node dies on %s', (runtime) => {
       async () => expect(await scene.cli('XINFO', 'CONSUMERS', STREAM, GROUP)).not.toContain('c:'),
       { timeoutMs: 20_000, intervalMs: 250 },
     );
+    await d.terminate();
+  }, 60_000);
+
+  it('[PR8] kill -9 of a node that had 200 entries: the other node takes all of them over at once', async () => {
+    const entries = 200;
+    const c = await scene.start('full');
+    const { user, client } = await scene.join(c);
+    const d = await scene.start('heir');
+    expect((await d.service('POST', '/api/drain', {})).status).toBe(200);
+    await scene.cli(
+      'EVAL',
+      `for n = 1, tonumber(ARGV[2]) do redis.call('XADD', KEYS[1], '*', 'message',
+        '{"to":{"userId":' .. ARGV[1] .. '},"type":"note","ack":true,"timeoutMs":10000,"data":' .. n .. '}') end`,
+      '1',
+      STREAM,
+      String(user),
+      String(entries),
+    );
+    const notes = (of: Client): unknown[] =>
+      of.messages.filter(({ type }) => type === 'note').map(({ data }) => data);
+    await eventually(() => expect(notes(client)).toHaveLength(entries));
+    await c.kill();
+    expect((await d.service('DELETE', '/api/drain', {})).status).toBe(200);
+    const again = await scene.join(d, user);
+    // The time of a take-over, a third of it until the next look, and a busy machine.
+    await eventually(() => expect(new Set(notes(again.client)).size).toBe(entries), { timeoutMs: 6000 });
+    for (const { type, id } of again.client.messages)
+      if (type === 'note') again.client.send({ type: 'ack', id });
+    await scene.untilEmpty();
+    expect(await d.waitForLog('push-entries-taken-over')).toMatchObject({ entries });
+    await d.terminate();
   }, 60_000);
 
   it('[PR10] Redis is away for a while: what is added afterwards arrives', async () => {
