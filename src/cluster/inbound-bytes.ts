@@ -35,15 +35,15 @@ export class InboundBytes {
     this.#bytesPerMark = Math.max(MIN_BYTES, options.length * BYTES_PER_ENTRY) / MARKS;
   }
 
-  /** An entry that Redis has taken under this id. */
-  count(id: string, { type, data }: { readonly type: string; readonly data: string }): void {
+  /** An entry that Redis has taken under this id; without one, if Redis may have taken it. */
+  count({ type, data }: { readonly type: string; readonly data: string }, id = this.#lastId): void {
     this.#bytes += ENTRY_BYTES + Buffer.byteLength(type) + Buffer.byteLength(data);
     this.#lastId = id;
   }
 
   /** Deletes what is too much. Never rejects: what Redis does not do now is done after the next entry. */
   async keep(): Promise<void> {
-    if (this.#bytes < this.#bytesPerMark) return;
+    if (this.#bytes < this.#bytesPerMark || this.#lastId === '') return;
     const { link } = this.#options;
     try {
       await this.#mark();

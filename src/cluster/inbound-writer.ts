@@ -8,7 +8,7 @@ import type { Counters } from '../metrics/counters.ts';
 import type { ErrorCode } from '../protocol/error-codes.ts';
 import type { ClientMessage } from '../protocol/frames.ts';
 import { topLevelValues } from '../protocol/json-spans.ts';
-import type { RedisLink } from '../redis/link.ts';
+import { type RedisLink, TIMED_OUT } from '../redis/link.ts';
 import { isForeignValue, removeUnlessStream } from './foreign-keys.ts';
 import { InboundBytes } from './inbound-bytes.ts';
 
@@ -137,13 +137,18 @@ export class InboundWriter implements InboundStore {
       const results = (await link.guarded(pipeline.exec())) ?? [];
       return batch.flatMap((message, index) => {
         const [error, id] = results[index] ?? [new Error('no answer')];
-        if (error !== null) return [{ message, error }];
-        this.#bytes.count(String(id), message);
+        if (error !== null) return [this.#failed(message, error)];
+        this.#bytes.count(message, String(id));
         return [];
       });
     } catch (error) {
-      return batch.map((message) => ({ message, error }));
+      return batch.map((message) => this.#failed(message, error));
     }
+  }
+
+  #failed(message: Waiting, error: unknown): { readonly message: Waiting; readonly error: unknown } {
+    if (error instanceof Error && error.message === TIMED_OUT) this.#bytes.count(message);
+    return { message, error };
   }
 
   #fields({ connection, type, data, at }: Waiting): readonly (string | number)[] {

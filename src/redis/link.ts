@@ -14,7 +14,8 @@ export interface RedisLinkOptions {
 
 type Script = (key: string, ...args: readonly (string | number)[]) => Promise<unknown>;
 
-const TIMED_OUT = 'Command timed out';
+/** What a command that was not answered in time fails with. Redis may carry it out all the same. */
+export const TIMED_OUT = 'Command timed out';
 /** What the client says of a call that no connection carried. */
 const NOT_CONNECTED = /^(?:Stream isn't writeable|Connection is closed|Reached the max retries per request)/;
 

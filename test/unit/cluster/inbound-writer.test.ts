@@ -18,6 +18,8 @@ class FakeRedis {
   #lastId = 0;
   largest = 0;
   refusesMarks = false;
+  /** It takes entries, and its answer comes too late. */
+  isSlow = false;
 
   #of(key: string) {
     const stream = this.#streams.get(key) ?? [];
@@ -72,6 +74,7 @@ class FakeRedis {
       },
       exec: () => {
         this.largest = Math.max(this.largest, this.bytes);
+        if (this.isSlow) return Promise.reject(new Error('Command timed out'));
         return Promise.resolve(replies);
       },
     };
@@ -164,6 +167,18 @@ describe('the stream of messages from clients', () => {
     const { redis, node } = open();
     await node('a').send(2000, 20_000, '语');
     expect(redis.length).toBeLessThan(1200);
+  });
+
+  it('counts what a slow Redis may have taken', async () => {
+    const { redis, node } = open();
+    const a = node('a');
+    for (let round = 0; round < 100; round += 1) {
+      redis.isSlow = true;
+      await a.send(50, 65_000);
+      redis.isSlow = false;
+      await a.send(1, 100);
+    }
+    expect(redis.largest).toBeLessThan(80 * MIB);
   });
 
   it('what Redis did not delete at once is deleted after the next message', async () => {
