@@ -11,6 +11,8 @@ const PRUNE_MS = 3_600_000;
 export const MAX_REVOCATIONS = 100_000;
 /** Share of them that goes at once, so that not every further one costs a look at all. */
 const DROPPED_SHARE = 0.01;
+/** Revocations that one turn of the event loop works through. */
+const SLICE = 5_000;
 /** A revocation that lies ahead of this node's clock by more than this is worth a line in the log. */
 const MAX_AHEAD_MS = 60_000;
 
@@ -113,6 +115,7 @@ export class Revocations {
   async revoke(userId: number): Promise<{ readonly at: number; readonly isKept: boolean }> {
     const at = Math.max(this.#options.clock.now(), this.#known.get(userId) ?? 0);
     this.#learn({ userId, at });
+    this.#dropOldest();
     this.#unkept.set(userId, at);
     try {
       await this.#options.store.put([{ userId, at }]);
@@ -136,14 +139,17 @@ export class Revocations {
   async #exchange(): Promise<void> {
     const { store, log } = this.#options;
     const { revocations, isAll } = await store.read();
-    for (const revocation of revocations) {
-      this.#learn(revocation);
-      if ((this.#unkept.get(revocation.userId) ?? Infinity) <= revocation.at)
-        this.#unkept.delete(revocation.userId);
-    }
+    for await (const slice of this.#slices(newest(revocations)))
+      for (const revocation of slice) {
+        this.#learn(revocation);
+        if ((this.#unkept.get(revocation.userId) ?? Infinity) <= revocation.at)
+          this.#unkept.delete(revocation.userId);
+      }
+    this.#dropOldest();
     if (isAll) this.#findUnkept(revocations);
     this.#isLoaded = true;
-    if (this.#unkept.size > 0) await store.put([...this.#unkept].map(([userId, at]) => ({ userId, at })));
+    const unkept = [...this.#unkept].map(([userId, at]) => ({ userId, at }));
+    for await (const slice of this.#slices(unkept)) await store.put(slice);
     if (this.#isFailing) log.info({ event: 'revocation' }, 'revocations are kept and read again');
     this.#isFailing = false;
   }
@@ -159,7 +165,6 @@ export class Revocations {
     this.#noteAhead({ userId, at });
     this.#known.delete(userId);
     this.#known.set(userId, at);
-    if (this.#known.size > MAX_REVOCATIONS) this.#dropOldest();
     this.#options.revoked({ userId, at });
   }
 
@@ -200,8 +205,18 @@ export class Revocations {
     return this.#options.store.forget(at).catch((error: unknown) => this.#failed(error));
   }
 
+  /** Gives the loop back between slices: the store may have a hundred thousand revocations. */
+  async *#slices(revocations: readonly Revocation[]): AsyncGenerator<readonly Revocation[]> {
+    for (let at = 0; at < revocations.length; at += SLICE) {
+      if (at > 0) await new Promise<void>((resolve) => void this.#options.clock.defer(resolve));
+      yield revocations.slice(at, at + SLICE);
+    }
+  }
+
   #dropOldest(): void {
-    const dropped = Math.ceil(MAX_REVOCATIONS * DROPPED_SHARE);
+    const surplus = this.#known.size - MAX_REVOCATIONS;
+    if (surplus <= 0) return;
+    const dropped = Math.max(surplus, Math.ceil(MAX_REVOCATIONS * DROPPED_SHARE));
     const byAge = [...this.#known].sort(([, left], [, right]) => left - right);
     const oldest = byAge.slice(0, dropped);
     for (const [userId] of oldest) this.#drop(userId);
@@ -224,4 +239,10 @@ export class Revocations {
     const reason = error instanceof Error ? error.message : String(error);
     this.#options.log.warn({ event: 'revocation', reason }, 'revocations cannot be kept or read');
   }
+}
+
+/** As many as a node keeps. Another program may have written more into the store. */
+function newest(revocations: readonly Revocation[]): readonly Revocation[] {
+  if (revocations.length <= MAX_REVOCATIONS) return revocations;
+  return [...revocations].sort((left, right) => right.at - left.at).slice(0, MAX_REVOCATIONS);
 }

@@ -211,7 +211,9 @@ describe('revocations', () => {
     const { revocations, logged, clock } = open(store);
     const first = clock.now() - MAX_REVOCATIONS;
     for (let userId = 1; userId <= MAX_REVOCATIONS; userId += 1) store.kept.set(userId, first + userId - 1);
-    await revocations.start();
+    const started = revocations.start();
+    await clock.advanceAsync(100, 1);
+    await started;
     await revocations.revoke(999_999);
     expect(revocations.size).toBeLessThanOrEqual(MAX_REVOCATIONS);
     expect([1, MAX_REVOCATIONS, 999_999].map((userId) => revocations.isRevoked({ userId }))).toEqual([
@@ -220,6 +222,23 @@ describe('revocations', () => {
       true,
     ]);
     expect(logged).toMatchObject([{ event: 'revocation', dropped: MAX_REVOCATIONS / 100 }]);
+  });
+
+  it('[CR3] of too many that another program wrote, the newest count, and the loop turns in between', async () => {
+    const store = new Store();
+    const { revocations, clock } = open(store);
+    const users = 3 * MAX_REVOCATIONS;
+    for (let userId = 1; userId <= users; userId += 1) store.kept.set(userId, clock.now() - users + userId);
+    let isStarted = false;
+    const started = revocations.start().then(() => {
+      isStarted = true;
+    });
+    await clock.advanceAsync(10, 1);
+    expect(isStarted).toBe(false);
+    await clock.advanceAsync(100, 1);
+    await started;
+    expect(revocations.size).toBe(MAX_REVOCATIONS);
+    expect([1, users].map((userId) => revocations.isRevoked({ userId }))).toEqual([false, true]);
   });
 });
 
