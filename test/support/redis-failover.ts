@@ -35,6 +35,10 @@ export interface Guest {
 /** Bound of what follows a promotion: PR10 and PR11 leave nodes 2 s; one more for suites that share the cores. */
 const RESTORE_MS = 3000;
 const GUESTS_A_NODE = 20;
+/** A message of the push channel that has not arrived by then was lost: it is delivered at most once. */
+const PUBLISHED_MS = 1_000;
+/** An entry that a cut connection was given is taken over after the heartbeat timeout + 1 s, at the next look. */
+const TAKEN_OVER_MS = 16_000;
 /** Calls of a probe that are under way at a time, and the pause after each. */
 const PROBE_CALLS = 3;
 const PROBE_PAUSE_MS = 10;
@@ -195,10 +199,15 @@ async function stillThere(site: Site<RedisDeployment>, guests: readonly Guest[])
   await eventually(async () =>
     expect(await redis.cli('PUBSUB', 'NUMSUB', 'lingxi:push')).toBe(`lingxi:push\n${nodes.length}`),
   );
-  await redis.cli('PUBLISH', 'lingxi:push', pushOf(ids));
-  await Promise.all(guests.map(({ client }) => client.next('news')));
-  await redis.cli('XADD', `${redis.prefix}lingxi:push:stream`, '*', 'message', pushOf(ids));
-  await Promise.all(guests.map(({ client }) => client.next('news')));
+  await eventually(
+    async () => {
+      await redis.cli('PUBLISH', 'lingxi:push', pushOf(ids));
+      await Promise.all(guests.map(({ client }) => client.next('news', PUBLISHED_MS)));
+    },
+    { timeoutMs: 10_000 },
+  );
+  await redis.cli('XADD', `${redis.prefix}lingxi:push:stream`, '*', 'message', pushOf(ids, 'entry'));
+  await Promise.all(guests.map(({ client }) => client.next('entry', TAKEN_OVER_MS)));
 }
 
 /** One guest a node goes to the other node, and all log out there. */
@@ -237,8 +246,8 @@ export async function settled(site: Site<RedisDeployment>, user: number): Promis
   expect(await redis.cli('SISMEMBER', `${redis.prefix}server:online:players`, String(user))).toBe('0');
 }
 
-export function pushOf(userIds: readonly number[]): string {
-  return JSON.stringify({ to: { userIds }, type: 'news', data: 1 });
+export function pushOf(userIds: readonly number[], type = 'news'): string {
+  return JSON.stringify({ to: { userIds }, type, data: 1 });
 }
 
 async function untilReady(gateway: Gateway): Promise<void> {
