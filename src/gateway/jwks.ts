@@ -119,12 +119,34 @@ export class JwksKeys {
     this.#retry = this.#options.clock.after(delayMs, () => void this.#load());
   }
 
+  /**
+   * The timer is our own and is held here: on Node 20 the garbage collector may take an `AbortSignal.timeout` while the body
+   * is read, and a key server that stops half-way would then keep all tokens waiting for ever.
+   */
   async #fetch(): Promise<string> {
+    const cut = new AbortController();
+    let end: (error: Error) => void = () => undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      end = reject;
+    });
+    const timer = this.#options.clock.after(FETCH_TIMEOUT_MS, () => {
+      const error = new Error(`no answer within ${FETCH_TIMEOUT_MS} ms`);
+      end(error);
+      cut.abort(error);
+    });
+    try {
+      return await Promise.race([this.#read(cut.signal), late]);
+    } finally {
+      timer.cancel();
+    }
+  }
+
+  async #read(signal: AbortSignal): Promise<string> {
     const { url, authorization } = this.#source;
     const response = await (this.#options.fetch ?? fetch)(url, {
       redirect: 'error',
       headers: { accept: 'application/json', ...(authorization === undefined ? {} : { authorization }) },
-      signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
+      signal,
     });
     if (!response.ok) {
       await response.body?.cancel();
