@@ -96,7 +96,7 @@ function warnOnce(log: Log): (peer: string) => void {
     isSaid = true;
     log.warn(
       { event: 'config', variable: 'LINGXI_TRUSTED_PROXIES', ip: peer },
-      `${peer} sent X-Forwarded-For and is no trusted proxy: the header is ignored, and whoever comes through ${peer} counts as one address. If it is your proxy, add it to LINGXI_TRUSTED_PROXIES`,
+      `${peer} sent X-Forwarded-For and is no trusted proxy: the header is ignored, and all clients that come through ${peer} count as one address. If it is your proxy, add it to LINGXI_TRUSTED_PROXIES`,
     );
   };
 }

@@ -1,4 +1,6 @@
 import { type Command, Option } from 'commander';
+import { systemClock } from '../lib/clock.ts';
+import { withDeadline } from '../lib/deadline.ts';
 import { err, ok, type Result } from '../lib/result.ts';
 import type { Language } from '../protocol/error-codes.ts';
 import { type Cli, fail, readConfig } from './cli.ts';
@@ -85,22 +87,12 @@ export class ServiceApi {
   }
 
   async call(request: ServiceRequest): Promise<Result<JsonObject, ServiceFailure>> {
-    const { method, path, body } = request;
     let response: Response;
     let text: string;
     try {
-      response = await fetch(this.base + path, {
-        method,
-        redirect: 'manual',
-        signal: AbortSignal.timeout(TIMEOUT_MS),
-        headers: {
-          authorization: `Bearer ${this.#key}`,
-          'accept-language': this.language,
-          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-        },
-        ...(body === undefined ? {} : { body }),
-      });
-      text = await response.text();
+      [response, text] = await withDeadline(systemClock(), TIMEOUT_MS, (signal) =>
+        this.#ask(request, signal),
+      );
     } catch (error) {
       return err({
         status: 0,
@@ -114,6 +106,24 @@ export class ServiceApi {
         sentence: `${this.base} answered ${response.status} without a JSON object: is --url the address of a Lingxi server?`,
       });
     return response.ok ? ok(answer) : err(this.#refusal(response.status, answer));
+  }
+
+  async #ask(
+    { method, path, body }: ServiceRequest,
+    signal: AbortSignal,
+  ): Promise<readonly [Response, string]> {
+    const response = await fetch(this.base + path, {
+      method,
+      redirect: 'manual',
+      signal,
+      headers: {
+        authorization: `Bearer ${this.#key}`,
+        'accept-language': this.language,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
+      ...(body === undefined ? {} : { body }),
+    });
+    return [response, await response.text()];
   }
 
   #refusal(status: number, answer: JsonObject): ServiceFailure {

@@ -139,7 +139,7 @@ export class Link {
     return isSent;
   }
 
-  /** Sends a frame of the protocol, of which there are few. */
+  /** Sends a frame of the protocol at once. There are few of them. */
   sendNow(text: string): boolean {
     const socket = this.#socket;
     if (!this.isReady || this.#isDone || !socket || socket.bufferedAmount > MAX_BUFFERED) return false;

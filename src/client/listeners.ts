@@ -38,7 +38,7 @@ export class Listeners {
 
 /** A reporter of errors that never throws itself, nor rejects. */
 export function safely(report: (error: unknown) => unknown): (error: unknown) => void {
-  // Nobody is left to whom an error of the reporter could be reported.
+  // Nothing can report an error of the reporter itself.
   const reporters = new Listeners(() => undefined);
   reporters.add('', report);
   return (error) => reporters.emit('', error);

@@ -4,7 +4,7 @@ import type { Inbox, NodeFrame } from './inbox.ts';
 /** Users that one frame may name. */
 const MAX_USERS = 1000;
 
-/** The service changed the groups of a user whom this node may hold: from one version of them to the next. */
+/** The service changed the groups of a user from one version to the next. This node may hold the user. */
 export interface GroupNotice {
   readonly userId: number;
   readonly group: string;

@@ -119,7 +119,7 @@ export class IdempotentPushes implements Pushes {
       answer = state.ok ? await this.#answerFor(request, { own, state: state.value, since }) : state;
       return answer;
     } finally {
-      // Also where a bug broke it off: whoever repeats the push must not wait for ever.
+      // Also after an exception: a sender that repeats the push must not wait for ever.
       this.#underWay.delete(nameOf(own.call));
       own.settle(answer);
     }
@@ -150,7 +150,7 @@ export class IdempotentPushes implements Pushes {
     const report = await this.#options.router.push(request, since);
     const answer = encodeReport(report);
     this.#budget.add({ keys: 0, text: answer.length });
-    // If it cannot be kept, the key stays taken: whoever repeats the push gets `unknown`.
+    // If it cannot be kept, the key stays taken: a sender that repeats the push gets `unknown`.
     await this.#keeping.submit({ ...call, answer }).result;
     return ok(report);
   }

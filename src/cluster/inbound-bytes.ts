@@ -18,7 +18,7 @@ export interface InboundBytesOptions {
 }
 
 /**
- * Bounds the bytes of `lingxi:inbound`, whoever wrote them: nodes that have ended, too. Whenever a node has written a
+ * Bounds the bytes of `lingxi:inbound`, also those of nodes that have ended. Whenever a node has written a
  * sixteenth of what is allowed, it leaves a mark, the id of its last entry, in the stream `lingxi:inbound:marks`. All
  * before the oldest of sixteen marks is deleted.
  */

@@ -36,7 +36,7 @@ export class PushStreamStore {
   readonly #rejected: string;
   /** A connection of its own, because a read waits in Redis. */
   readonly #reader: ReturnType<RedisLink['subscriber']>;
-  /** Ends the read that waits. */
+  /** Ends the pending read. */
   #cut: (() => void) | undefined;
 
   constructor(options: PushStreamStoreOptions) {
@@ -76,7 +76,7 @@ export class PushStreamStore {
     }
   }
 
-  /** Ends a read that waits. What Redis has given to it meanwhile is among {@link readOwn}. */
+  /** Ends a pending read. What Redis has given to it meanwhile is among {@link readOwn}. */
   interrupt(): void {
     if (this.#reader.status === 'ready') this.#reader.disconnect(true);
     this.#cut?.();

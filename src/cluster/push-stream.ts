@@ -105,7 +105,7 @@ export class PushStream {
   pause(isPaused: boolean): void {
     if (this.#isPaused === isPaused) return;
     this.#isPaused = isPaused;
-    // A read that waits would take one more.
+    // A pending read would take one more.
     if (isPaused) this.#options.store.interrupt();
     this.#wake();
   }

@@ -96,7 +96,7 @@ export class RedisKeptAnswers implements KeptAnswers {
     return { kind: 'mine' };
   }
 
-  /** Redis may carry out these claims later. Then their keys must become free: whoever sent the pushes will try again. */
+  /** Redis may carry out these claims later. Then their keys must become free: the senders of the pushes will try again. */
   #doubt(claims: readonly Claim[]): void {
     const until = this.#options.clock.monotonic() + RELEASE_FOR_MS;
     for (const { name, value } of claims)

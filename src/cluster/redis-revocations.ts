@@ -47,7 +47,7 @@ export class RedisRevocations {
     }
     calls.push(() => client.zremrangebyrank(this.#set, 0, -MAX_USERS - 1));
     const changes = revocations.length > MAX_SINGLE_CHANGES ? [{ userId: EVERYBODY, at: 0 }] : revocations;
-    // Behind the set in the same connection: whoever reads an entry finds the set complete.
+    // Behind the set in the same connection: a node that reads an entry finds the set complete.
     for (const { userId, at } of changes)
       calls.push(() =>
         client.xadd(this.#stream, 'MAXLEN', '~', STREAM_LENGTH, '*', 'user', userId, 'at', at),

@@ -1,4 +1,5 @@
 import type { Clock, Timer } from '../lib/clock.ts';
+import { withDeadline } from '../lib/deadline.ts';
 import { type RateLimit, RateLimiter } from '../lib/rate-limiter.ts';
 import type { Log } from '../logging/log.ts';
 import { type AsymmetricAlgorithm, type NamedKey, parseJwks } from './jwk.ts';
@@ -119,26 +120,8 @@ export class JwksKeys {
     this.#retry = this.#options.clock.after(delayMs, () => void this.#load());
   }
 
-  /**
-   * The timer is our own and is held here: on Node 20 the garbage collector may take an `AbortSignal.timeout` while the body
-   * is read, and a key server that stops half-way would then keep all tokens waiting for ever.
-   */
-  async #fetch(): Promise<string> {
-    const cut = new AbortController();
-    let end: (error: Error) => void = () => undefined;
-    const late = new Promise<never>((_resolve, reject) => {
-      end = reject;
-    });
-    const timer = this.#options.clock.after(FETCH_TIMEOUT_MS, () => {
-      const error = new Error(`no answer within ${FETCH_TIMEOUT_MS} ms`);
-      end(error);
-      cut.abort(error);
-    });
-    try {
-      return await Promise.race([this.#read(cut.signal), late]);
-    } finally {
-      timer.cancel();
-    }
+  #fetch(): Promise<string> {
+    return withDeadline(this.#options.clock, FETCH_TIMEOUT_MS, (signal) => this.#read(signal));
   }
 
   async #read(signal: AbortSignal): Promise<string> {

@@ -42,7 +42,8 @@ interface AskingLogin {
 
 /**
  * Lets in as many logins at a time as the node can take (rule DR3). In calm each login gets its turn at once. In a storm of
- * reconnects the others wait in two lines. Users who linger come first, because they are online. The waiting time is the one sign of overload: a login that waits for too long is refused.
+ * reconnects the others wait in two lines. Users who linger come first, because they are online. The
+ * waiting time is the one sign of overload: the gate refuses a login after too long a wait.
  */
 export class LoginGate {
   readonly #options: LoginGateOptions;

@@ -42,7 +42,7 @@ export interface Ticket {
 
 /**
  * One-time tickets: each stands once, for 30 s and on any node, for the token that it was issued for. The store has only
- * their hashes, so whoever reads the store cannot use them.
+ * their hashes, so a reader of the store cannot use them.
  */
 export class Tickets {
   readonly #options: TicketsOptions;

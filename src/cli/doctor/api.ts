@@ -1,3 +1,5 @@
+import { systemClock } from '../../lib/clock.ts';
+import { withDeadline } from '../../lib/deadline.ts';
 /** An HTTP answer in a form for the checks. */
 export interface Answer {
   readonly status: number;
@@ -34,25 +36,31 @@ export class Api {
 
   async #send(method: string, path: string, call: Call): Promise<Answer> {
     try {
-      const response = await fetch(this.base + path, {
-        method,
-        redirect: 'manual',
-        signal: AbortSignal.timeout(TIMEOUT_MS),
-        headers: {
-          ...(call.bearer === undefined ? {} : { Authorization: `Bearer ${call.bearer}` }),
-          ...(call.body === undefined ? {} : { 'Content-Type': 'application/json' }),
-        },
-        ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
-      });
-      const text = await response.text();
-      return {
-        status: response.status,
-        body: objectOf(text),
-        seen: `${response.status} ${shorten(text)}`.trim(),
-      };
+      return await withDeadline(systemClock(), TIMEOUT_MS, (signal) =>
+        this.#ask(method, path, { ...call, signal }),
+      );
     } catch (error) {
       return { status: 0, body: {}, seen: `no answer (${networkReason(error)})` };
     }
+  }
+
+  async #ask(method: string, path: string, call: Call & { readonly signal: AbortSignal }): Promise<Answer> {
+    const response = await fetch(this.base + path, {
+      method,
+      redirect: 'manual',
+      signal: call.signal,
+      headers: {
+        ...(call.bearer === undefined ? {} : { Authorization: `Bearer ${call.bearer}` }),
+        ...(call.body === undefined ? {} : { 'Content-Type': 'application/json' }),
+      },
+      ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
+    });
+    const text = await response.text();
+    return {
+      status: response.status,
+      body: objectOf(text),
+      seen: `${response.status} ${shorten(text)}`.trim(),
+    };
   }
 }
 

@@ -44,7 +44,7 @@ export class GroupReceivers implements Iterable<number> {
 export const NO_MEMBER: Membership = { given: '', byToken: '' };
 
 /**
- * Users that this node holds, by group: whom a push to a group reaches here (rule GR2). It has an entry for each group of
+ * Users that this node holds, by group: the receivers of a push to a group here (rule GR2). It has an entry for each group of
  * each user, of which the store and the tokens allow only so many, and none for a user without groups.
  */
 export class GroupMembers {

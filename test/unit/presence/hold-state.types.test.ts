@@ -44,7 +44,7 @@ describe('states that cannot be written', () => {
   });
 
   it('a socket is admitted or open, never both', () => {
-    // @ts-expect-error a admitted socket has no connection
+    // @ts-expect-error an admitted socket has no connection
     const both: HeldSocket = { ...socket, connection: undefined };
     // @ts-expect-error an open socket has a connection
     const neither: HeldSocket = { ...socket, kind: 'open' };

@@ -12,7 +12,7 @@ if before and (tonumber(before.lease) or 0) > tonumber(lease) then
   return redis.error_reply('STALE this node has renewed on a newer connection')
 end
 
--- Rises with each new world, whichever Redis it began on.
+-- Rises with each new world, on any Redis.
 local generation, lived = tonumber(call('HGET', WORLD, 'gen')) or 0, tonumber(ARGV[8])
 if not known_world or world[4] ~= run_id or generation < lived then
   -- Another Redis than the one that gave the leases (restart, failover, wipe), or one that was left for another and
