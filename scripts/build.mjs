@@ -1,6 +1,6 @@
-// Compiles src/ into dist/ and copies what the compiler leaves behind (the Lua scripts). npm runs it with --if-needed after
-// each install: there a build that is up to date stays, and a missing compiler is no fault, for `npm ci --omit=dev` leaves
-// it out on purpose.
+// Compiles src/ into dist/, copies what the compiler leaves behind (the Lua scripts), and builds the pages. npm runs it with
+// --if-needed after each install: there a build that is up to date stays, and a missing compiler is no fault, for
+// `npm ci --omit=dev` leaves it out on purpose.
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,12 +9,13 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const compiler = join(root, 'node_modules/typescript/bin/tsc');
 const dist = join(root, 'dist');
+const pages = join(root, 'pages');
 /** Copied last: where it stands, everything before it went well. */
 const lastStep = join(dist, 'presence/store/redis/scripts');
 const ifNeeded = process.argv.includes('--if-needed');
 
 if (ifNeeded && isUpToDate()) process.exit(0);
-if (existsSync(compiler)) build();
+if (existsSync(compiler)) await build();
 else {
   process.stderr.write(
     'Lingxi is not built: TypeScript is missing, which is a development dependency. Run "npm ci" without --omit=dev, which builds; "npm prune --omit=dev" then removes what only the build needs.\n',
@@ -22,19 +23,32 @@ else {
   process.exitCode = ifNeeded ? 0 : 1;
 }
 
-function build() {
+async function build() {
   rmSync(dist, { recursive: true, force: true });
   const compiled = spawnSync(process.execPath, [compiler, '-p', 'tsconfig.build.json'], {
     cwd: root,
     stdio: 'inherit',
   });
   if (compiled.status !== 0) process.exit(compiled.status ?? 1);
+  await buildPages();
   cpSync(join(root, 'src/presence/store/redis/scripts'), lastStep, { recursive: true });
+}
+
+/** Each page has a vite.config.ts that says where it goes. */
+async function buildPages() {
+  const { build: buildPage, loadConfigFromFile } = await import('vite');
+  const environment = { command: 'build', mode: 'production' };
+  for (const name of readdirSync(pages)) {
+    const file = join(pages, name, 'vite.config.ts');
+    if (!existsSync(file)) continue;
+    const loaded = await loadConfigFromFile(environment, file, root, 'warn');
+    await buildPage({ ...loaded.config, configFile: false });
+  }
 }
 
 function isUpToDate() {
   if (!existsSync(lastStep)) return false;
-  const inputs = ['src', 'package.json', 'tsconfig.json', 'tsconfig.build.json'];
+  const inputs = ['src', 'pages', 'package.json', 'tsconfig.json', 'tsconfig.build.json'];
   return statSync(lastStep).mtimeMs > Math.max(...inputs.map((input) => newest(join(root, input))));
 }
 

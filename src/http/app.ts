@@ -17,6 +17,7 @@ import { addMessagesRoute } from './routes/messages.ts';
 import { addMetricsRoute } from './routes/metrics.ts';
 import { addNodesRoute } from './routes/nodes.ts';
 import { addOnlineRoutes } from './routes/online.ts';
+import { addPages } from './routes/pages.ts';
 import { addPlayersRoutes } from './routes/players.ts';
 import { addStatsRoute } from './routes/stats.ts';
 import { addTicketsRoutes } from './routes/tickets.ts';
@@ -53,10 +54,14 @@ export function createHttpApp(deps: HttpDeps): HttpApp {
   addMetricsRoute(table);
   const renderDocs = addDocsRoutes(table);
   addDevTokenRoute(table);
+  const readPages = addPages(table);
   app.notFound((context) => notFound(table, context));
   app.onError((error, context) => internalError(deps, error, context));
   return {
-    prepare: () => void renderDocs(),
+    prepare() {
+      renderDocs();
+      readPages();
+    },
     async fetch(request, peer) {
       try {
         return await app.fetch(request, { peer });
@@ -77,7 +82,8 @@ const securityHeaders: MiddlewareHandler<HttpEnv> = async (context, next) => {
   const { headers } = context.res;
   headers.set('x-content-type-options', 'nosniff');
   headers.set('referrer-policy', 'no-referrer');
-  headers.set('cache-control', 'no-store');
+  // The files of pages say how long they keep.
+  if (!headers.has('cache-control')) headers.set('cache-control', 'no-store');
 };
 
 function notFound(table: RouteTable, context: HttpContext): Response {

@@ -27,7 +27,6 @@ export function addDocsRoutes(table: RouteTable): () => Pages {
     summary: 'A page to read it',
     handle: (call) => ok(call.context.body(pages().html, 200, pageHeaders)),
   });
-  if (isDevelopment) table.app.get('/', (context) => context.redirect('/docs'));
   return pages;
 }
 

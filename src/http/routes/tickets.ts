@@ -28,7 +28,7 @@ export function addTicketsRoutes(table: RouteTable): void {
 async function issue({ caller, context, deps }: Call): Promise<Outcome> {
   if (caller.kind !== 'user') return refused('forbidden');
   const issued = await deps.tickets.issue(caller.identity);
-  if (issued.ok) return ok(context.json(issued.value, 200, { 'cache-control': 'no-store' }));
+  if (issued.ok) return ok(context.json(issued.value));
   if (issued.error === 'presence-unavailable') return refused(issued.error);
   const headers = { 'retry-after': String(issued.error.retryAfterS) };
   return { ok: false, error: { code: 'rate-limited', headers } };

@@ -1,0 +1,4 @@
+import { render } from 'preact';
+
+const place = document.querySelector('#page');
+if (place !== null) render(<h1>Lingxi demo</h1>, place);

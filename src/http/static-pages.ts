@@ -1,0 +1,91 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { extname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
+
+/** One file of a built page, as it is served. */
+export interface PageFile {
+  readonly type: string;
+  readonly body: Uint8Array<ArrayBuffer>;
+  /** Absent where gzip makes the file no smaller. */
+  readonly gzip: Uint8Array<ArrayBuffer> | undefined;
+  readonly etag: string;
+  /** The name holds a hash of the content, so that the file never changes. */
+  readonly isImmutable: boolean;
+  /** For a document only. */
+  readonly contentSecurityPolicy: string | undefined;
+}
+
+export interface PageOptions {
+  /** Where the page may send requests and open sockets: sources of `connect-src`. */
+  readonly connect: string;
+}
+
+/** The root of the package: these modules run from `src/http/` and from `dist/http/`. */
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+const TYPES: Readonly<Record<string, string>> = {
+  '.css': 'text/css; charset=utf-8',
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.svg': 'image/svg+xml',
+  '.woff2': 'font/woff2',
+};
+
+/**
+ * Reads a page that `npm run build` made, by the names of its files. The names are relative to the page, with `/`; the
+ * document is `index.html`. Other kinds of files are left out. Empty if the page is not built.
+ */
+export function readPage(folder: string, options: PageOptions): ReadonlyMap<string, PageFile> {
+  const path = join(ROOT, folder);
+  const files = new Map<string, PageFile>();
+  if (!existsSync(join(path, 'index.html'))) return files;
+  for (const entry of readdirSync(path, { recursive: true, encoding: 'utf8' })) {
+    const type = TYPES[extname(entry)];
+    if (type === undefined) continue;
+    const name = entry.replaceAll('\\', '/');
+    files.set(name, pageFile(name, { type, body: readFileSync(join(path, entry)), options }));
+  }
+  return files;
+}
+
+function pageFile(
+  name: string,
+  { type, body, options }: { readonly type: string; readonly body: Buffer; readonly options: PageOptions },
+): PageFile {
+  const packed = gzipSync(body);
+  return {
+    type,
+    body: Uint8Array.from(body),
+    gzip: packed.length < body.length ? Uint8Array.from(packed) : undefined,
+    etag: `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`,
+    isImmutable: name.startsWith('assets/'),
+    contentSecurityPolicy: name.endsWith('.html')
+      ? contentSecurityPolicy(body.toString('utf8'), options)
+      : undefined,
+  };
+}
+
+/** Allows the page's own files, and of inline scripts and styles only those that are in the document. */
+function contentSecurityPolicy(document: string, options: PageOptions): string {
+  return [
+    "default-src 'none'",
+    ["script-src 'self'", ...hashesOf(document, 'script')].join(' '),
+    ["style-src 'self'", ...hashesOf(document, 'style')].join(' '),
+    "img-src 'self' data:",
+    "font-src 'self'",
+    `connect-src ${options.connect}`,
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+  ].join('; ');
+}
+
+function hashesOf(document: string, element: 'script' | 'style'): string[] {
+  const inline = document.matchAll(new RegExp(`<${element}\\b[^>]*>([^]*?)</${element}>`, 'gi'));
+  return [...inline]
+    .map(([, text = '']) => text)
+    .filter((text) => text !== '')
+    .map((text) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`);
+}
