@@ -1,11 +1,13 @@
 import type { Gateway } from './gateway-process.ts';
-import { eventually } from './ports.ts';
+import { eventually, sleep } from './ports.ts';
 import { openRawWebSocket } from './raw-socket.ts';
 
 /** More than a message that a test looks for, and less than the limit of a body. */
 const FILLER = 'x'.repeat(500_000);
 /** A kernel takes some megabytes before it holds bytes back. */
 const MOST_FILLERS = 60;
+/** On a busy machine the kernel moves bytes from one buffer to the next for some time after it held some back. */
+const SETTLE_MS = 200;
 
 /** A client that reads nothing until it is told to: its socket and the buffers before it are full. */
 export interface StalledReceiver {
@@ -17,7 +19,7 @@ export interface StalledReceiver {
   destroy(): void;
 }
 
-/** Connects, and pushes through `from` until a message is queued. */
+/** Connects, and pushes through `from` until a message is queued and stays. */
 export async function openStalledReceiver(
   gateway: Gateway,
   user: number,
@@ -26,12 +28,14 @@ export async function openStalledReceiver(
   const raw = await openRawWebSocket(gateway.port(), gateway.token(user));
   raw.socket.pause();
   let fillers = 0;
-  for (let status = ''; status !== 'queued'; fillers += 1) {
+  do {
     if (fillers === MOST_FILLERS) throw new Error('the socket takes everything');
+    fillers += 1;
     const body = { to: { userId: user }, type: 'filler', data: FILLER };
     const answer = await from.service('POST', '/api/messages', body);
-    status = Object.keys((answer.body as { counts: object }).counts)[0] ?? '';
-  }
+    if (!('queued' in (answer.body['counts'] as object))) continue;
+    await sleep(SETTLE_MS);
+  } while (!(await holdsBytesBack(gateway, user)));
   return {
     user,
     fillers,
@@ -50,4 +54,10 @@ export async function openStalledReceiver(
     },
     destroy: () => raw.destroy(),
   };
+}
+
+async function holdsBytesBack(gateway: Gateway, user: number): Promise<boolean> {
+  const answer = await gateway.service('GET', `/api/users/${user}/connections`);
+  const [connection] = answer.body['connections'] as readonly { readonly queueBytes: number }[];
+  return (connection?.queueBytes ?? 0) > 0;
 }
