@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { parse } from 'dotenv';
 import { findBun } from './find-bun.js';
 
-const PROGRAM = new URL('../dist/cli/main.js', import.meta.url);
+const PROGRAM = new URL('../dist/program/main.js', import.meta.url);
 const FORWARDED = ['SIGTERM', 'SIGINT', 'SIGHUP'];
 /** Node opens its debugger at SIGUSR1, Bun ends at it, and both end at SIGUSR2: a server does nothing at either. */
 const IGNORED = ['SIGUSR1', 'SIGUSR2'];

@@ -1,6 +1,6 @@
-// Compiles src/ into dist/, copies what the compiler leaves behind (the Lua scripts), and builds the pages. npm runs it with
-// --if-needed after each install: there a build that is up to date stays, and a missing compiler is no fault, for
-// `npm ci --omit=dev` leaves it out on purpose.
+// Compiles src/ into dist/, copies what the compiler leaves behind (the Lua scripts), bundles the program, and builds the
+// pages. npm runs it with --if-needed after each install: there a build that is up to date stays, and a missing compiler is
+// no fault, for `npm ci --omit=dev` leaves it out on purpose.
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -30,7 +30,9 @@ async function build() {
     stdio: 'inherit',
   });
   if (compiled.status !== 0) process.exit(compiled.status ?? 1);
-  await buildPages();
+  // Only now: what `npm ci --omit=dev` leaves out is not there before.
+  const { bundleProgram } = await import('./bundle.mjs');
+  await Promise.all([bundleProgram(), buildPages()]);
   cpSync(join(root, 'src/presence/store/redis/scripts'), lastStep, { recursive: true });
 }
 

@@ -11,7 +11,7 @@ import { findBun } from '../bin/find-bun.js';
 const FORWARDED = ['SIGTERM', 'SIGINT', 'SIGHUP'];
 const NOT_MEASURED = 2;
 
-if (!existsSync(new URL('../dist/cli/main.js', import.meta.url)))
+if (!existsSync(new URL('../dist/program/main.js', import.meta.url)))
   end('Lingxi is not built yet: run "npm run build" first.');
 else if (process.versions.bun === undefined) runOnBun();
 else {

@@ -70,7 +70,10 @@ describe('the package', () => {
     expect(paths).toEqual(
       expect.arrayContaining([
         'bin/lingxi.js',
-        'dist/cli/main.js',
+        'dist/program/main.js',
+        'dist/program/LICENSES.txt',
+        'dist/dashboard/index.html',
+        'dist/demo/index.html',
         'dist/index.js',
         'dist/index.d.ts',
         ...['index', 'shared', 'react', 'seed', 'vue'].flatMap((name) => [

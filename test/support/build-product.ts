@@ -8,7 +8,7 @@ export async function setup(): Promise<void> {
   await withLock(join(CACHE, 'lingxi-build.lock'), async () => {
     // A stamp of its own: the compiler writes its output even where it found errors.
     const stamp = join(CACHE, 'lingxi-built');
-    const isBuilt = existsSync(join(REPOSITORY, 'dist/cli/main.js')) && existsSync(stamp);
+    const isBuilt = existsSync(join(REPOSITORY, 'dist/program/main.js')) && existsSync(stamp);
     const newest = Math.max(...['src', 'pages'].map((name) => newestSource(join(REPOSITORY, name))));
     if (isBuilt && statSync(stamp).mtimeMs > newest) return;
     const build = spawnSync(process.execPath, [join(REPOSITORY, 'scripts/build.mjs')], {

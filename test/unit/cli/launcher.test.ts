@@ -18,8 +18,8 @@ beforeAll(() => {
   app = mkdtempSync(join(tmpdir(), 'lingxi-launcher-'));
   cpSync(join(ROOT, 'bin'), join(app, 'bin'), { recursive: true });
   writeFileSync(join(app, 'package.json'), '{"type":"module"}');
-  mkdirSync(join(app, 'dist/cli'), { recursive: true });
-  writeFileSync(join(app, 'dist/cli/main.js'), PROGRAM);
+  mkdirSync(join(app, 'dist/program'), { recursive: true });
+  writeFileSync(join(app, 'dist/program/main.js'), PROGRAM);
   mkdirSync(join(app, 'node_modules'));
   for (const name of ['dotenv', 'bun', '@oven']) {
     symlinkSync(join(ROOT, 'node_modules', name), join(app, 'node_modules', name));
