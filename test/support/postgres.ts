@@ -1,7 +1,9 @@
-import { chownSync, mkdtempSync, rmSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { chownSync, existsSync, mkdtempSync, renameSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
+import { withLock } from './cache.ts';
 import { type Child, run, startChild } from './child.ts';
 import { Aborted, eventually, freePort } from './ports.ts';
 import { findPostgres, type PostgresBinaries } from './postgres-binaries.ts';
@@ -52,11 +54,7 @@ export async function startPostgres(): Promise<PostgresServer> {
   const dir = mkdtempSync(join(tmpdir(), 'lingxi-postgres-'));
   if (binaries.user !== undefined) chownSync(dir, binaries.user.uid, binaries.user.gid);
   const data = join(dir, 'data');
-  await run(
-    binaries.initdb,
-    ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync'],
-    processOptions(binaries, dir),
-  );
+  await run('cp', ['-a', await emptyCluster(binaries), data], processOptions(binaries, dir));
   const port = await freePort();
   const url = `postgres://postgres@127.0.0.1:${port}/postgres`;
   let child = await launch(binaries, { dir, data, port, url });
@@ -89,6 +87,24 @@ export async function startPostgres(): Promise<PostgresServer> {
       rmSync(dir, { recursive: true, force: true });
     },
   };
+}
+
+/** A data folder as `initdb` makes it, which takes much longer than a copy. It is made once for a version of PostgreSQL. */
+async function emptyCluster(binaries: PostgresBinaries): Promise<string> {
+  const version = createHash('sha256').update(`${binaries.initdb} ${statSync(binaries.initdb).mtimeMs}`);
+  const user = process.getuid?.() ?? 'user';
+  const template = join(tmpdir(), `lingxi-test-postgres-empty-${version.digest('hex').slice(0, 12)}-${user}`);
+  const data = join(template, 'data');
+  if (existsSync(template)) return data;
+  return withLock(`${template}.lock`, async () => {
+    if (existsSync(template)) return data;
+    const dir = mkdtempSync(`${template}.`);
+    if (binaries.user !== undefined) chownSync(dir, binaries.user.uid, binaries.user.gid);
+    const options = ['-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync'];
+    await run(binaries.initdb, ['-D', join(dir, 'data'), ...options], processOptions(binaries, dir));
+    renameSync(dir, template);
+    return data;
+  });
 }
 
 /** Makes the empty database `name` on the server of `url`; `stop` drops it again. */
