@@ -42,6 +42,9 @@ interface Waiting {
   readonly settle: (outcome: SendOutcome) => void;
 }
 
+/** How `ws` and Bun end the text of an error where the server refused a handshake for good. Others hide its status. */
+const HTTP_REFUSAL = /: (40[139])$/;
+
 /** A client whose every contact with the world is `env`. It starts closed. */
 export class Connection<E extends object = AnyEvents> implements Client<E> {
   state: State = { status: 'closed', reason: 'new' };
@@ -172,7 +175,8 @@ export class Connection<E extends object = AnyEvents> implements Client<E> {
           link.guard(() => {
             if (typeof token !== 'string' || !token) return failed('getToken gave no token');
             this.#token = token;
-            this.#tokenReason = undefined;
+            // A ticket serves once.
+            this.#tokenReason = this.#options.auth === 'ticket' ? 'start' : undefined;
             if (reason === 'renewal') link.sendNow(JSON.stringify({ type: 'token', data: { token } }));
             else this.#open(link);
           }),
@@ -183,11 +187,12 @@ export class Connection<E extends object = AnyEvents> implements Client<E> {
 
   #open(link: Link): void {
     const token = this.#token ?? '';
-    if (this.#isSeed) {
+    const { auth } = this.#options;
+    if (this.#isSeed || auth === 'ticket') {
       const url = new URL(this.#url);
-      url.searchParams.set('token', token);
-      link.open(this.#socketClass, url.href, { protocols: [] });
-    } else if (this.#options.auth === 'header') {
+      url.searchParams.set(auth === 'ticket' ? auth : 'token', token);
+      link.open(this.#socketClass, url.href, { protocols: this.#isSeed ? [] : [SUBPROTOCOL] });
+    } else if (auth === 'header') {
       const extra = { headers: { Authorization: `Bearer ${token}` } };
       link.open(this.#socketClass, this.#url, { protocols: [SUBPROTOCOL], extra });
     } else {
@@ -263,10 +268,15 @@ export class Connection<E extends object = AnyEvents> implements Client<E> {
     this.#link = undefined;
     const now = this.#env.now();
     if (wasOpen && now - this.#openedAt > STABLE_MS) this.#failures = 0;
-    const end = { reason, ...(code === undefined ? {} : { code }), ...(detail ? { detail } : {}) };
-    const isExpired = code === EXPIRED;
-    if (code !== undefined && !mayReconnect(code) && !(isExpired && getToken))
-      return this.#finish(reason, end);
+    const status = wasOpen ? undefined : HTTP_REFUSAL.exec(detail ?? '')?.[1];
+    const end = {
+      reason: status ? 'refused' : reason,
+      ...(code === undefined ? {} : { code }),
+      ...(detail ? { detail } : {}),
+    };
+    const isExpired = code === EXPIRED || status === '401';
+    const isForGood = status ?? (code !== undefined && !mayReconnect(code));
+    if (isForGood && !(isExpired && getToken)) return this.#finish(end.reason, end);
     if (isExpired) this.#tokenReason = 'expired';
     else if (!wasOpen && code !== REFUSED_FOR_NOW) this.#tokenReason ??= 'refused';
     this.#notBefore = now + this.#goodbyeMs;

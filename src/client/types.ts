@@ -3,9 +3,9 @@ import type { WebSocketClass } from './environment.ts';
 
 /** Why the client asks for a token. */
 export type TokenReason =
-  /** It has none yet. */
+  /** It has none yet, or its ticket was used. */
   | 'start'
-  /** The token has expired or was revoked. */
+  /** The token has expired, was revoked or is invalid. */
   | 'expired'
   /** The last attempt failed before the server said `welcome`: the token may be the cause. */
   | 'refused'
@@ -27,8 +27,11 @@ export interface ClientOptions {
   readonly getToken?: (request: { readonly reason: TokenReason }) => string | Promise<string>;
   /** `seed`: speaks as the clients of the Go server do, with `?token=` and one ping a second. Default `lingxi.v1`. */
   readonly protocol?: 'lingxi.v1' | 'seed';
-  /** `header`: sends the token as `Authorization`. Only the WebSocket of the package `ws` can. Default `subprotocol`. */
-  readonly auth?: 'subprotocol' | 'header';
+  /**
+   * `header`: sends the token as `Authorization`. Only the WebSocket of the package `ws` can. `ticket`: `getToken` gives a
+   * one-time ticket of `POST /api/tickets`, and the client asks for one before each attempt. Default `subprotocol`.
+   */
+  readonly auth?: 'subprotocol' | 'header' | 'ticket';
   /** A WebSocket class, for platforms without one: on Node 20, that of the package `ws`. */
   readonly WebSocket?: WebSocketClass;
   /** Most messages that wait while there is no connection. Default 64, and never more than 1 MB of text together. */

@@ -193,11 +193,53 @@ describe.each(['bun', 'node'] as const)('the client and a gateway on %s', (runti
           return 'not.a.token';
         },
       });
-      const state = await started.until('waiting');
-      expect(state.detail).toContain('401');
+      expect(await started.until('waiting')).toMatchObject({
+        reason: 'refused',
+        detail: expect.stringContaining('401') as string,
+      });
       await sleep(2_500);
-      expect(asked.slice(0, 2)).toEqual(['start', 'refused']);
+      expect(asked.slice(0, 2)).toEqual(['start', 'expired']);
       expect(asked.length).toBeLessThan(12);
+    });
+
+    it.each([
+      ['the signature is wrong', 401, () => ({ token: 'not.a.token' })],
+      [
+        'the address names another user',
+        403,
+        () => ({ url: `${gateway.wsUrl}?userId=20000`, getToken: () => gateway.token(freshUser()) }),
+      ],
+    ] as const)('stays away where no token will ever work: %s', async (_case, status, options) => {
+      const started = start({ url: gateway.wsUrl, ...options() });
+      expect(await started.until('closed')).toMatchObject({
+        reason: 'refused',
+        detail: `Unexpected server response: ${status}`,
+      });
+      await sleep(1_500);
+      expect(statuses(started)).toEqual(['connecting', 'closed']);
+    });
+
+    it('connects with one-time tickets, and comes back with another', async () => {
+      const user = freshUser();
+      const asked: TokenReason[] = [];
+      const started = start({
+        url: gateway.wsUrl,
+        auth: 'ticket',
+        getToken: async ({ reason }) => {
+          asked.push(reason);
+          const { body } = await gateway.call('POST', '/api/tickets', { token: gateway.token(user) });
+          return String(body['ticket']);
+        },
+      });
+      await started.until('open');
+      expect(await push(user, { ack: true })).toBe('acked');
+      // A second client of the test's own takes over.
+      const other = await connect(gateway.wsUrl, { token: gateway.token(user) });
+      await started.until('closed');
+      started.client.connect();
+      await started.until('open');
+      expect(asked).toEqual(['start', 'start']);
+      other.terminate();
     });
 
     it('that was replaced comes back where it is asked to, and the period goes on', async () => {
@@ -307,6 +349,13 @@ describe('a program of its own', () => {
     const child = folder.start(runtime, program(options, imports) + end);
     expect((await child.exited).code, child.output()).toBe(0);
     expect(child.output().match(/^waiting connection-lost/gm)?.length).toBeGreaterThan(1);
+  });
+
+  it('on Bun ends, with its own WebSocket too, where no token will ever work', async () => {
+    const options = `{ url: ${JSON.stringify(gateway.wsUrl)}, token: 'not.a.token' }`;
+    const child = folder.start('bun', program(options));
+    expect((await child.exited).code, child.output()).toBe(0);
+    expect(child.output()).toMatch(/^closed refused .*401$/m);
   });
 
   it('on Node 20 without a WebSocket says what to do', async () => {

@@ -21,7 +21,7 @@ function namesIn(pattern: RegExp): readonly string[] {
 describe('docs/CLIENT.md', () => {
   it('has every reason that the client itself gives, and no other', () => {
     const given = namesIn(
-      /(?:reason: |fail\(|#attempt\(|#join\(|#finish\(|reason \|\| |=== true \? |'resumed' : |link, )'([a-z-]+)'/g,
+      /(?:reason: |fail\(|#attempt\(|#join\(|#finish\(|reason \|\| |=== true \? |status \? |'resumed' : |link, )'([a-z-]+)'/g,
     );
     expect(given.length).toBeGreaterThan(10);
     expect([...rows('reason')].sort()).toEqual(given.filter((name) => !['renewal'].includes(name)));

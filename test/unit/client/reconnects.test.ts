@@ -8,7 +8,7 @@ import { settle, type TestSocket, tokenUntil, World } from './world.ts';
 type Step =
   | { readonly do: 'advance' | 'stall' | 'step'; readonly ms: number }
   | { readonly do: 'close'; readonly code: number }
-  | { readonly do: 'text'; readonly text: string }
+  | { readonly do: 'text' | 'fail'; readonly text: string }
   | { readonly do: 'page'; readonly event: string }
   | {
       readonly do: 'accept' | 'welcome' | 'goodbye' | 'send' | 'connect' | 'end' | 'token' | 'stale' | 'ack';
@@ -35,6 +35,13 @@ const steps: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       do: fc.constant('close' as const),
       code: fc.constantFrom(1000, 1006, 1012, 4000, 4001, 4003, 4006, 4100, 4101, 4110),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('fail' as const),
+      text: fc.constantFrom('status: 401', 'status: 403', 'status: 503', 'ECONNREFUSED'),
     }),
   },
   {
@@ -126,6 +133,8 @@ class Play {
         return socket?.end(step.code, 'why');
       case 'text':
         return socket?.text(step.text);
+      case 'fail':
+        return socket?.fail(step.text);
       case 'page':
         if (step.event === 'hide') return world.hide();
         return step.event === 'show' ? world.show() : world.fire(step.event);

@@ -80,6 +80,78 @@ describe('the token', () => {
     expect(reasons()).toEqual(['start']);
   });
 
+  it('that gets 401 is asked for anew, as after 4003, with ws and with Bun', async () => {
+    for (const message of ['Unexpected server response: 401', 'failed: Expected 101 status code: 401']) {
+      const world = new World();
+      const { getToken, reasons } = withTokens(world);
+      const { client } = start(world, { getToken });
+      await settle();
+      world.socket.fail(message);
+      expect(client.state).toMatchObject({ status: 'waiting', reason: 'refused', detail: message });
+      await world.clock.advanceAsync(1_000);
+      expect(reasons()).toEqual(['start', 'expired']);
+    }
+  });
+
+  it('that never changes is not tried again after 401', () => {
+    const world = new World();
+    const { client } = start(world, { token: 'secret' });
+    world.socket.fail('Unexpected server response: 401');
+    expect(client.state).toMatchObject({ status: 'closed', reason: 'refused' });
+    expect(world.timers).toBe(0);
+  });
+
+  it.each([403, 409])('is not asked for anew after %i: no token would help', async (status) => {
+    const world = new World();
+    const { getToken, reasons } = withTokens(world);
+    const { client } = start(world, { getToken });
+    await settle();
+    world.socket.fail(`Unexpected server response: ${status}`);
+    expect(client.state).toMatchObject({ status: 'closed', reason: 'refused' });
+    await world.clock.advanceAsync(60_000, 1_000);
+    expect(reasons()).toEqual(['start']);
+    expect(world.sockets).toHaveLength(1);
+  });
+
+  it.each([
+    'Unexpected server response: 404',
+    'Unexpected server response: 429',
+    'Unexpected server response: 503',
+    'connect ECONNREFUSED 127.0.0.1:403',
+  ])('keeps its client after "%s": that may pass', async (message) => {
+    const world = new World();
+    const { client } = start(world, { token: 'secret' });
+    world.socket.fail(message);
+    expect(client.state).toMatchObject({ status: 'waiting', reason: 'connection-lost' });
+    await world.clock.advanceAsync(1_000);
+    expect(world.sockets).toHaveLength(2);
+  });
+
+  it('is not blamed where an open connection fails, whatever the text of the error', () => {
+    const world = new World();
+    const { client } = start(world, { token: 'secret' });
+    world.socket.welcome();
+    world.socket.fail('an error of the platform: 401');
+    expect(client.state).toMatchObject({ status: 'waiting', reason: 'connection-lost' });
+  });
+
+  it('that is a ticket goes into the address, and each attempt gets another', async () => {
+    const world = new World();
+    const { getToken, reasons } = withTokens(world);
+    start(world, { getToken, auth: 'ticket', url: 'wss://game.example/ws?userId=7' });
+    await settle();
+    expect(world.socket.url).toBe('wss://game.example/ws?userId=7&ticket=token-1');
+    expect(world.socket.protocols).toEqual(['lingxi.v1']);
+    world.socket.welcome();
+    world.socket.end(1011);
+    await world.clock.advanceAsync(1_000);
+    expect(world.socket.url).toBe('wss://game.example/ws?userId=7&ticket=token-2');
+    world.socket.fail('Unexpected server response: 401');
+    await world.clock.advanceAsync(2_000);
+    expect(world.socket.url).toContain('ticket=token-3');
+    expect(reasons()).toEqual(['start', 'start', 'expired']);
+  });
+
   it.each<[string, () => never]>([
     [
       'throws',

@@ -74,6 +74,12 @@ export class TestSocket implements WebSocketLike {
     this.#fire(this.onclose, { code, reason });
   }
 
+  /** The platform fails the handshake, or loses the connection, and says why. */
+  fail(message: string): void {
+    this.#fire(this.onerror, { message });
+    this.#fire(this.onclose, { code: 1006, reason: '' });
+  }
+
   pings(): number {
     return this.sent.filter(({ type }) => type === 'ping').length;
   }
