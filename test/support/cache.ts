@@ -18,8 +18,12 @@ export function findExecutable(name: string, more: readonly string[] = []): stri
 }
 
 /** Runs `work` while no other process does the same under `lock`: test files start at the same time. */
-export async function withLock<T>(lock: string, work: () => Promise<T>): Promise<T> {
-  const deadline = performance.now() + LOCK_TIMEOUT_MS;
+export async function withLock<T>(
+  lock: string,
+  work: () => Promise<T>,
+  timeoutMs = LOCK_TIMEOUT_MS,
+): Promise<T> {
+  const deadline = performance.now() + timeoutMs;
   while (!acquire(lock)) {
     if (performance.now() > deadline)
       throw new Error(`another process holds ${lock}; remove it if none runs`);

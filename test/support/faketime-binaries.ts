@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CACHE, withLock } from './cache.ts';
-import { fetchDebianPackages } from './redis-binaries.ts';
+import { fetchDebianPackages } from './debian.ts';
 
 const ROOT = join(CACHE, 'lingxi-faketime');
 /** Debian's redis-server allocates by jemalloc, which asks for the time before libfaketime can answer: another allocator does not. */

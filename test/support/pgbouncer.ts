@@ -1,10 +1,10 @@
-import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CACHE, findExecutable, withLock } from './cache.ts';
 import { startChild } from './child.ts';
+import { fetchDebianPrograms, libraryPath } from './debian.ts';
 import { freePort, waitForPort } from './ports.ts';
-import { fetchDebianPrograms } from './redis-binaries.ts';
 
 /** A real PgBouncer between a gateway and a PostgreSQL. */
 export interface PgBouncer {
@@ -99,13 +99,8 @@ async function findPgBouncer(): Promise<Binary> {
 }
 
 function fetched(): Binary {
-  const folders = ['usr/lib', 'lib']
-    .map((folder) => join(ROOT, folder))
-    .filter((folder) => existsSync(folder))
-    .flatMap((folder) => readdirSync(folder).map((name) => join(folder, name)))
-    .filter((folder) => folder.includes('-linux-'));
   return {
     path: join(ROOT, 'usr/sbin/pgbouncer'),
-    env: { ...process.env, LD_LIBRARY_PATH: folders.join(':') },
+    env: { ...process.env, LD_LIBRARY_PATH: libraryPath(ROOT) },
   };
 }

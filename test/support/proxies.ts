@@ -1,18 +1,10 @@
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CACHE, findExecutable, REPOSITORY, withLock } from './cache.ts';
 import { startChild } from './child.ts';
+import { fetchDebianPrograms, libraryPath } from './debian.ts';
 import { freePort, waitForPort } from './ports.ts';
-import { fetchDebianPrograms } from './redis-binaries.ts';
 
 export const PROXIES = ['nginx', 'haproxy', 'caddy'] as const;
 export type ProxyName = (typeof PROXIES)[number];
@@ -155,8 +147,5 @@ async function findProxy(name: ProxyName): Promise<{ command: string; libraries:
       );
     });
   });
-  const lib = join(ROOT, 'usr/lib');
-  mkdirSync(lib, { recursive: true });
-  const folders = readdirSync(lib).filter((folder) => folder.includes('-linux-'));
-  return { command, libraries: folders.map((folder) => join(lib, folder)).join(':') };
+  return { command, libraries: libraryPath(ROOT) };
 }

@@ -1,0 +1,148 @@
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { CACHE, findExecutable, REPOSITORY } from './cache.ts';
+import { run } from './child.ts';
+
+/** What comes with the packages that were named. */
+type Extent =
+  /** Nothing. */
+  | { readonly kind: 'alone' }
+  /** Everything that they need and that is not installed here. */
+  | { readonly kind: 'missing' }
+  /** Everything that they need, but for `assumed` and what only those need. */
+  | { readonly kind: 'closure'; readonly assumed: readonly string[] };
+
+interface Fetch {
+  readonly target: string;
+  readonly extent: Extent;
+  /** Rejects where the unpacked packages do not work; they are thrown away then. */
+  readonly verify?: (root: string) => Promise<unknown>;
+}
+
+/** No mirror may hold up the tests for longer than that. */
+const NETWORK_TIMEOUT_S = 20;
+
+/**
+ * Unpacks Debian's packages below `target`, without root rights; rejects where this is no Debian or nothing comes. Either
+ * all of `target` is there afterwards or nothing. The caller holds a lock on `target`.
+ */
+export function fetchDebianPackages(names: readonly string[], target: string): Promise<void> {
+  return fetchDebian(names, { target, extent: { kind: 'alone' } });
+}
+
+/** The same, with everything that they need and that is not installed here. */
+export function fetchDebianPrograms(names: readonly string[], target: string): Promise<void> {
+  return fetchDebian(names, { target, extent: { kind: 'missing' } });
+}
+
+/**
+ * The same, with everything that they need, whatever is installed here. So every machine gets the same, and what is
+ * removed from it later is not missed. `assumed` must be on each of them.
+ */
+export function fetchDebianClosure(
+  names: readonly string[],
+  options: {
+    readonly target: string;
+    readonly assumed: readonly string[];
+    readonly verify: (root: string) => Promise<unknown>;
+  },
+): Promise<void> {
+  const { target, assumed, verify } = options;
+  return fetchDebian(names, { target, verify, extent: { kind: 'closure', assumed } });
+}
+
+/** The value of `LD_LIBRARY_PATH` for programs that were unpacked below `root`. */
+export function libraryPath(root: string): string {
+  const folders = ['usr/lib', 'lib']
+    .flatMap((folder) => foldersIn(join(root, folder)))
+    .filter((folder) => folder.includes('-linux-'));
+  // Some libraries have a folder of their own, and know only its place in an installed system.
+  const own = folders.flatMap((folder) =>
+    foldersIn(folder).filter((inner) => readdirSync(inner).some((name) => /^lib.*\.so/.test(name))),
+  );
+  return [...folders, ...own].join(':');
+}
+
+function foldersIn(path: string): readonly string[] {
+  if (!existsSync(path)) return [];
+  const entries = readdirSync(path, { withFileTypes: true });
+  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => join(path, name));
+}
+
+async function fetchDebian(names: readonly string[], { target, extent, verify }: Fetch): Promise<void> {
+  if (findExecutable('apt-get') === undefined || findExecutable('dpkg-deb') === undefined) {
+    throw new Error('this is neither Debian nor Ubuntu');
+  }
+  const place = relative(REPOSITORY, CACHE);
+  process.stderr.write(`Fetching ${names[0]} into ${place} (once, without root rights).\n`);
+  const work = `${target}.part`;
+  // A run that was killed may have left a part.
+  rmSync(work, { recursive: true, force: true });
+  try {
+    const root = join(work, 'root');
+    mkdirSync(root, { recursive: true });
+    const folder = await download(names, { work, extent });
+    for (const file of readdirSync(folder).filter((name) => name.endsWith('.deb')))
+      await run('dpkg-deb', ['-x', join(folder, file), root]);
+    await verify?.(root);
+    rmSync(target, { recursive: true, force: true });
+    mkdirSync(dirname(target), { recursive: true });
+    renameSync(root, target);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+/** Answers the folder with the packages. */
+async function download(
+  names: readonly string[],
+  { work, extent }: { readonly work: string; readonly extent: Extent },
+): Promise<string> {
+  const state = join(work, 'state');
+  const cache = join(work, 'cache');
+  const archives = join(cache, 'archives');
+  for (const folder of [join(state, 'lists/partial'), join(archives, 'partial')])
+    mkdirSync(folder, { recursive: true });
+  const settings = [
+    `Dir::State=${state}`,
+    `Dir::Cache=${cache}`,
+    'Debug::NoLocking=1',
+    `Acquire::http::Timeout=${NETWORK_TIMEOUT_S}`,
+    `Acquire::https::Timeout=${NETWORK_TIMEOUT_S}`,
+    // Apt run by root gives its rights away to a user who cannot write into this repository.
+    ...(process.getuid?.() === 0 ? ['APT::Sandbox::User=root'] : []),
+  ];
+  if (extent.kind === 'closure') {
+    const status = join(work, 'status');
+    writeFileSync(status, extent.assumed.map(installed).join('\n'));
+    settings.push(`Dir::State::status=${status}`);
+  }
+  const options = ['-q', '-y', ...settings.flatMap((setting) => ['-o', setting])];
+  // One broken source of many must not stop the tests: what counts is whether the packages come.
+  let trouble = '';
+  await run('apt-get', [...options, 'update']).catch((error: unknown) => {
+    trouble = `; before it, ${textOf(error)}`;
+  });
+  const command =
+    extent.kind === 'alone' ? ['download'] : ['--no-install-recommends', '--download-only', 'install'];
+  await run('apt-get', [...options, ...command, ...names], { cwd: archives }).catch((error: unknown) => {
+    throw new Error(textOf(error) + trouble);
+  });
+  return archives;
+}
+
+/** A paragraph of dpkg's list of what is installed. */
+function installed(name: string): string {
+  return `Package: ${name}
+Status: install ok installed
+Multi-Arch: foreign
+Architecture: all
+Version: 9999
+Maintainer: Nobody <nobody@example.org>
+Description: on every machine
+`;
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
