@@ -73,6 +73,18 @@ export default defineConfig({
           sequence: { groupOrder: 4 },
         },
       },
+      {
+        test: {
+          name: 'browser',
+          include: ['test/browser/**/*.test.ts'],
+          globalSetup: [...build, 'test/support/chromium-ready.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
+          // One Chromium has enough to do, and a page that is slow to answer looks like one that is broken.
+          maxWorkers: 1,
+          sequence: { groupOrder: 5 },
+        },
+      },
     ],
   },
 });

@@ -34,8 +34,11 @@ const PAGE = `<!doctype html><title>A game</title><body><div id="app"></div>
   addEventListener('unhandledrejection', ({ reason }) => errors.push(String(reason)));
   const persisted = [];
   addEventListener('pageshow', (event) => persisted.push(event.persisted));
-  const game = { errors, persisted, notes: [], states: [], freezes: 0 };
+  const game = { errors, persisted, notes: [], states: [], freezes: 0, wokenAt: 0 };
   document.addEventListener('freeze', () => { game.freezes += 1; });
+  const wake = () => { game.wokenAt = performance.now(); };
+  for (const type of ['pageshow', 'online']) addEventListener(type, wake);
+  document.addEventListener('visibilitychange', () => { if (!document.hidden) wake(); });
   game.start = ({ shared, withGetToken, ...options }) => {
     const getToken = async ({ reason }) => (await fetch('/token?reason=' + reason)).text();
     const given = withGetToken ? { ...options, getToken } : options;
@@ -133,6 +136,8 @@ export interface Game {
   readonly errors: readonly string[];
   readonly persisted: readonly boolean[];
   readonly freezes: number;
+  /** When the page was last shown, or got its network back. */
+  readonly wokenAt: number;
   start(options: object): void;
 }
 

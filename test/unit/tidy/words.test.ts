@@ -6,7 +6,7 @@ const SELF = 'test/unit/tidy/words.test.ts';
 
 const CODE = [
   ...filesOf(['src', 'test', 'bin', 'scripts'], ['.ts', '.js', '.mjs', '.lua']),
-  ...topLevel(['vitest.config.ts', 'vitest.scenarios.config.ts', 'vitest.browser.config.ts']),
+  ...topLevel(['vitest.config.ts', 'vitest.scenarios.config.ts', 'vitest.background.config.ts']),
 ].filter(({ path }) => path !== SELF);
 
 const TEXTS = [
