@@ -8,10 +8,8 @@ import { GroupWitness } from './group-witness.ts';
 import type { Mutation } from './mutation.ts';
 import { RedisHost } from './network.ts';
 import type { Random } from './random.ts';
-import { RealRedis } from './real-redis.ts';
 import { RevocationWitness } from './revocation-witness.ts';
 import { Scheduler } from './scheduler.ts';
-import type { ScriptRunner } from './script-runner.ts';
 import { SimulatedBus } from './simulated-bus.ts';
 import {
   MAX_CONNECTIONS,
@@ -20,10 +18,16 @@ import {
   type Rules,
   SimulatedNode,
 } from './simulated-node.ts';
-import { SimulatedRedis } from './simulated-redis.ts';
+import { SimulatedRedis, type SimulatedRedisOptions } from './simulated-redis.ts';
 import { SimulatedSql } from './simulated-sql.ts';
 import { audience, NOBODY, Strict } from './strict.ts';
 import { Witness } from './witness.ts';
+
+/** Where Redis comes from that is more than the rules. */
+export interface RedisSource {
+  /** `differs` is told of what the scripts and the rules do differently. */
+  redis(options: SimulatedRedisOptions, differs: (text: string) => void): SimulatedRedis;
+}
 
 export interface DeploymentOptions {
   readonly random: Random;
@@ -37,7 +41,7 @@ export interface DeploymentOptions {
   /** Share of clients that leave before their upgrade. */
   readonly leaves: number;
   /** Redis is a real one, with the shipped scripts. */
-  readonly runner?: ScriptRunner | undefined;
+  readonly runner?: RedisSource | undefined;
   /** Told of each period that ends. */
   readonly ended?: (duty: Omit<Duty, 'id'>) => void;
 }
@@ -117,10 +121,7 @@ export class Deployment {
       },
     };
     const differs = (text: string): void => witness.violated(`[PR13] ${text}`);
-    this.redis =
-      runner === undefined
-        ? new SimulatedRedis(redisOptions)
-        : new RealRedis({ ...redisOptions, runner, differs });
+    this.redis = runner?.redis(redisOptions, differs) ?? new SimulatedRedis(redisOptions);
     this.host = new RedisHost(this.redis, scheduler);
     const { revocations } = this;
     this.#clients = { scheduler, random, witness, strict, revocations, nodes, trace, leaves };
@@ -149,12 +150,12 @@ export class Deployment {
     return device;
   }
 
-  startNode(): SimulatedNode {
+  startNode(name = `n${this.#incarnations + 1}`): SimulatedNode {
     this.#incarnations += 1;
     const { scheduler, host, bus, sql, rules, trace, random } = this;
     const world = { scheduler, host, bus, sql, rules, trace, broken: this.#broken };
     const seed = { random: random.int(0, 2 ** 31), skewMs: random.int(-20, 20) };
-    const node = new SimulatedNode(`n${this.#incarnations}`, world, seed);
+    const node = new SimulatedNode(name, world, seed);
     trace(() => `${node.name} starts`);
     this.nodes.push(node);
     void node.start();
@@ -202,7 +203,7 @@ export class Deployment {
 
   /** What a real Redis keeps is what it keeps by the rules (rule PR13). */
   compareStores(): void {
-    if (this.isSound && this.redis instanceof RealRedis) this.redis.compareState();
+    if (this.isSound) this.redis.compareState();
   }
 
   end(): void {

@@ -1,14 +1,22 @@
 import { isDeepStrictEqual } from 'node:util';
+import type { LostByNodes } from '../../src/presence/store/port.ts';
 import { type StreamEntry, toDuty } from '../../src/presence/store/redis/duties.ts';
 import type { ScriptName } from '../../src/presence/store/redis/scripts.ts';
 import type { Duty } from '../../src/protocol/periods.ts';
 import type { DumpRow } from '../support/timed-scripts.ts';
 import { type Command, isError, type Reply } from './redis-bridge.ts';
+import { ScriptLink } from './script-link.ts';
 import type { ScriptRunner } from './script-runner.ts';
+import { ScriptStore } from './script-store.ts';
 import { TWINS, toScriptCall } from './script-twin.ts';
-import { SimulatedRedis, type SimulatedRedisOptions } from './simulated-redis.ts';
+import {
+  type Connected,
+  DEAD_AFTER_MS,
+  SimulatedRedis,
+  type SimulatedRedisOptions,
+} from './simulated-redis.ts';
 import { differenceOf } from './state-comparison.ts';
-import { ServerError } from './store-line.ts';
+import { type LineOptions, ServerError } from './store-line.ts';
 
 export interface RealRedisOptions extends SimulatedRedisOptions {
   readonly runner: ScriptRunner;
@@ -23,6 +31,8 @@ const DUTIES = 'lingxi:duties';
 /** Scripts that end periods, or pass duties on. */
 const RECORDING: ReadonlySet<ScriptName> = new Set(['claim', 'end', 'reap']);
 const FIRST_ID = '0-0';
+const FEED_LENGTH = 1000;
+const TIMELINE_TTL_MS = 7_776_000_000;
 /** Snapshots that are kept at a time: Redis has as many databases beside the first. */
 const MAX_COPIES = 15;
 
@@ -73,8 +83,22 @@ export class RealRedis extends SimulatedRedis {
     }
   }
 
+  /** The node's own store on the scripts. */
+  override connect(options: LineOptions, lost: (lost: LostByNodes) => void): Connected {
+    const { node, clock } = options;
+    const link = new ScriptLink({ ...options, real: this });
+    const store = new ScriptStore(
+      {
+        ...{ ...this.rules, link, node, prefix: '', deadAfterMs: DEAD_AFTER_MS },
+        ...{ feedLength: FEED_LENGTH, timelineTtlMs: TIMELINE_TTL_MS, now: () => clock.now(), lost },
+      },
+      this,
+    );
+    return { link, store };
+  }
+
   /** Compares all that both keep, whether anybody has asked for it or not. */
-  compareState(): void {
+  override compareState(): void {
     const [rows] = this.#run(this.#runner.call('testDump'));
     const difference = differenceOf(this, rows as unknown as readonly DumpRow[]);
     if (difference !== undefined) this.#differs(difference);

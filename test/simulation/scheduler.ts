@@ -66,15 +66,24 @@ export class Scheduler {
   /** Every promise that an event can settle has settled before the next event. */
   runUntil(time: number): void {
     settlePromises();
+    while (this.runToPromises(time)) settlePromises();
+  }
+
+  /**
+   * Runs events until one may have settled promises; false: none is left that is due by `time`. Whoever calls it lets those
+   * promises have their effect before it calls again.
+   */
+  runToPromises(time: number): boolean {
     for (let event = this.#next(time); event !== undefined; event = this.#next(time)) {
       const { run, owner } = event;
       if (run === undefined) continue;
       this.now = event.at;
       if (owner?.takes(event) === false) continue;
       run();
-      if (event.mayResolve) settlePromises();
+      if (event.mayResolve) return true;
     }
     this.now = time;
+    return false;
   }
 
   /** Everything sleeps for so long: what falls due meanwhile happens at once, and in order, when it wakes. */

@@ -1,5 +1,8 @@
 import { NOW_KEY, type ScriptMutation, timedScripts } from '../support/timed-scripts.ts';
+import type { RedisSource } from './deployment.ts';
+import { RealRedis } from './real-redis.ts';
 import { type Command, isError, RedisBridge, type Reply } from './redis-bridge.ts';
+import type { SimulatedRedisOptions } from './simulated-redis.ts';
 
 /** Simulated deliveries lie so much earlier: Redis takes none that is in the future. */
 const LONG_AGO_MS = 315_576_000_000;
@@ -57,7 +60,7 @@ return reply
 `;
 
 /** The shipped scripts in a real Redis, on the time of a test, each call a round trip that the caller waits for. */
-export class ScriptRunner {
+export class ScriptRunner implements RedisSource {
   readonly #bridge: RedisBridge;
   readonly #hashes = new Map<string, string>();
 
@@ -66,6 +69,10 @@ export class ScriptRunner {
     const helpers = { testReadGroup: READ_GROUP, testAbandoned: CLAIM_ABANDONED };
     for (const [name, lua] of Object.entries(timedScripts(mutate))) this.#load(name, `${IDS}${lua}`);
     for (const [name, lua] of Object.entries(helpers)) this.#load(name, lua);
+  }
+
+  redis(options: SimulatedRedisOptions, differs: (text: string) => void): RealRedis {
+    return new RealRedis({ ...options, runner: this, differs });
   }
 
   get calls(): number {

@@ -1,5 +1,3 @@
-import { createRequire } from 'node:module';
-
 /** Undocumented, and the same function since Node 0.10: what Node does after each callback of its own. */
 interface NodeProcess {
   readonly _tickCallback?: () => void;
@@ -12,13 +10,19 @@ interface NodeProcess {
 export const settlePromises: () => void = findOut();
 
 function findOut(): () => void {
+  // In a browser nothing does it: there a page takes the events of the scheduler one by one.
+  if (typeof process === 'undefined') return unable;
   if (process.versions['bun'] !== undefined) {
+    const { createRequire } = process.getBuiltinModule('node:module');
     const jsc = createRequire(import.meta.url)('bun:jsc') as { readonly drainMicrotasks: () => void };
     return jsc.drainMicrotasks;
   }
   const { _tickCallback } = process as unknown as NodeProcess;
-  if (_tickCallback === undefined) throw new Error('this runtime cannot settle promises in between');
-  return _tickCallback;
+  return _tickCallback ?? unable();
+}
+
+function unable(): never {
+  throw new Error('this runtime cannot settle promises in between');
 }
 
 /** Runs `work` where {@link settlePromises} works, in a turn of the loop of its own. */

@@ -9,21 +9,16 @@ import { Counters } from '../../src/metrics/counters.ts';
 import { LossNotices } from '../../src/presence/node/loss-notices.ts';
 import { PresenceTracker } from '../../src/presence/node/tracker.ts';
 import { responsiveForMs } from '../../src/presence/rules/session-policy.ts';
-import type { LostByNodes, PresenceStore } from '../../src/presence/store/port.ts';
 import type { UserStore } from '../../src/settlement/user-store.ts';
 import type { BrokenPorts, MonitorPort } from './broken-ports.ts';
 import type { RedisHost } from './network.ts';
 import { Random } from './random.ts';
-import { RealRedis } from './real-redis.ts';
 import { NodeClock, type Scheduler } from './scheduler.ts';
-import { ScriptLink } from './script-link.ts';
-import { ScriptStore } from './script-store.ts';
 import type { SimulatedBus } from './simulated-bus.ts';
 import { revocationsOver } from './simulated-revocations.ts';
 import { type SimulatedSql, SqlLink } from './simulated-sql.ts';
 import { Spells } from './spells.ts';
-import type { LineOptions, StoreLine } from './store-line.ts';
-import { StoreLink } from './store-link.ts';
+import type { StoreLine } from './store-line.ts';
 
 export interface Rules {
   /** Tokens are revoked. */
@@ -42,8 +37,6 @@ export const RESPONSIVE_FOR_MS = responsiveForMs({ pingIntervalMs: PING_INTERVAL
 export const RESPONSIVE_LEFT_MS = HEARTBEAT_TIMEOUT_MS - RESPONSIVE_FOR_MS;
 export const MAX_CONNECTIONS = 3;
 export const MAX_GROUPS = 3;
-const FEED_LENGTH = 1000;
-const TIMELINE_TTL_MS = 7_776_000_000;
 const DRAIN_TIMEOUT_MS = 5000;
 const RECOVERY_MS = 4000;
 const REVOCATIONS_RETENTION_MS = 7_776_000_000;
@@ -98,9 +91,8 @@ export class SimulatedNode {
     this.clock = clock;
     const note = (fields: LogFields): void => trace(() => `${name} ${shown(fields)}`);
     const log: Log = { debug: () => undefined, info: note, warn: note, error: note };
-    const connected = connect({ node: name, host, clock, scheduler, random }, rules, (lost) =>
-      notices.send(lost),
-    );
+    const line = { node: name, host, clock, scheduler, random };
+    const connected = host.redis.connect(line, (lost) => notices.send(lost));
     this.link = connected.link;
     const bus = world.bus.of({ line: this.link, clock, random: new Random(seed.random + 1) });
     const notices = new LossNotices({ bus: broken.bus?.(bus) ?? bus, node: name, log });
@@ -201,31 +193,6 @@ export class SimulatedNode {
     this.stopped = true;
     this.kill();
   }
-}
-
-/** The node's own store on the scripts of a real Redis, or one on the rules. */
-function connect(
-  options: LineOptions,
-  rules: Rules,
-  lost: (lost: LostByNodes) => void,
-): { readonly link: StoreLine; readonly store: PresenceStore } {
-  const { redis } = options.host;
-  if (!(redis instanceof RealRedis)) {
-    const link = new StoreLink(options, lost);
-    return { link, store: link };
-  }
-  const { node, clock } = options;
-  const link = new ScriptLink({ ...options, real: redis });
-  const store = new ScriptStore(
-    {
-      ...{ ...rules, maxConnectionsPerUser: MAX_CONNECTIONS, responsiveLeftMs: RESPONSIVE_LEFT_MS },
-      maxGroupsPerUser: MAX_GROUPS,
-      ...{ link, node, prefix: '', deadAfterMs: HEARTBEAT_TIMEOUT_MS + 1000 },
-      ...{ feedLength: FEED_LENGTH, timelineTtlMs: TIMELINE_TTL_MS, now: () => clock.now(), lost },
-    },
-    redis,
-  );
-  return { link, store };
 }
 
 function shown({ event, ...fields }: LogFields): string {

@@ -13,6 +13,7 @@ import type {
   GroupChange,
   Loss,
   LostByNodes,
+  PresenceStore,
   ReapAnswer,
   RenewAnswer,
   RenewRequest,
@@ -24,10 +25,18 @@ import { type DutyKey, DutyStream } from './duty-stream.ts';
 import { type Mutation, mutatedClaim, mutatedDuty, mutateLeases } from './mutation.ts';
 import { type Scheduler, wallAt } from './scheduler.ts';
 import { RevocationKeys } from './simulated-revocations.ts';
+import type { LineOptions, StoreLine } from './store-line.ts';
+import { StoreLink } from './store-link.ts';
 
-const DEAD_AFTER_MS = 11_000;
+export const DEAD_AFTER_MS = 11_000;
 /** A look tells of a death up to a renewal ahead, and is on its way for much less than the rest of this. */
 const IDLE_LOOK_MS = 600;
+
+/** What a node has of Redis: its connection, and its store over it. */
+export interface Connected {
+  readonly link: StoreLine;
+  readonly store: PresenceStore;
+}
 
 export interface SimulatedRedisOptions {
   readonly scheduler: Pick<Scheduler, 'now'>;
@@ -76,6 +85,19 @@ export class SimulatedRedis {
 
   get wall(): number {
     return wallAt(this.#options.scheduler.now, this.skewMs);
+  }
+
+  /** A node connects; `lost` gets what its calls take from other nodes. */
+  connect(options: LineOptions, lost: (lost: LostByNodes) => void): Connected {
+    const link = new StoreLink(options, lost);
+    return { link, store: link };
+  }
+
+  /** Where there are the rules alone, nothing is to be compared. */
+  compareState(): void {}
+
+  protected get rules(): WorldRules {
+    return this.#options.rules;
   }
 
   /** FLUSHALL: the same server without a memory. */

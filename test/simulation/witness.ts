@@ -343,9 +343,9 @@ export class Witness extends Troubles {
     if (kind === 'socket' && this.#mayComeBack(userId, node)) return;
     // Answered by what a node knew while Redis could tell it nothing (bound `unheard-logout`).
     if (kind === 'http' && this.disturbedUntil >= at) return;
-    // A dead node's silence is Redis's to measure, whose clock takes a step for 2 s at most (bound `charged`).
-    const hasStepped = this.redisSteps.touches(at, this.scheduler.now);
-    const charged = hasStepped && reason === 'node-lost' ? MAX_CHARGED_MS : 0;
+    // A dead node's silence is Redis's to measure, whose clock takes each step for 2 s at most (bound `charged`).
+    const steps = reason === 'node-lost' ? this.redisSteps.countWithin(at, this.scheduler.now) : 0;
+    const charged = MAX_CHARGED_MS * steps;
     const unrecorded = node.isUp
       ? charged
       : charged + (kind === 'http' ? UNRECORDED_HTTP_MS : 0) + this.unrecordable(node, at);
