@@ -45,14 +45,32 @@ describe('a step of the clock of Redis', () => {
   );
 
   it.each([
-    ['after a proof is charged with 2 s', false, 8100, false],
-    ['after a proof is charged with no more', false, 7900, true],
-    ['before a proof is not charged', true, 8100, true],
-  ])('[HB1] %s', (_, isBefore, ms, isFound) =>
+    ['after a proof is charged with 2 s', 0, 1, 8100, false],
+    ['after a proof is charged with no more', 0, 1, 7900, true],
+    ['before a proof is not charged', 1, 0, 8100, true],
+    ['and another one after a proof are charged with 4 s', 0, 2, 6100, false],
+    ['and another one after a proof are charged with no more', 0, 2, 5900, true],
+  ])('[HB1] %s', (_, before, after, ms, isFound) =>
     played((stage, period) => {
-      if (isBefore) steps(stage, 5000);
+      for (let step = 0; step < before; step += 1) steps(stage, 5000);
       stage.witness.proved(nodesOf(stage)[0], { userId: 1, period, kind: 'socket' });
-      if (!isBefore) steps(stage, 5000);
+      for (let step = 0; step < after; step += 1) steps(stage, 5000);
+      stage.scheduler.suspend(ms);
+      stage.witness.ended(dutyOf(stage, period, { reason: 'node-lost' }));
+      expect(found(stage).includes('[HB1]')).toBe(isFound);
+    })(),
+  );
+
+  it.each([
+    ['makes a node look dead that stands still for 7.1 s', true, 7100, false],
+    ['makes no node look dead that stands still for 6.9 s', true, 6900, true],
+    ['that did not happen makes no node look dead after 7.1 s', false, 7100, true],
+  ])('[HB1] %s', (_, hasStepped, ms, isFound) =>
+    played((stage, period) => {
+      const [n1] = nodesOf(stage);
+      stage.witness.proved(n1, { userId: 1, period, kind: 'socket' });
+      n1.trouble(stage.scheduler.now, ms);
+      if (hasStepped) steps(stage, 5000);
       stage.scheduler.suspend(ms);
       stage.witness.ended(dutyOf(stage, period, { reason: 'node-lost' }));
       expect(found(stage).includes('[HB1]')).toBe(isFound);

@@ -83,8 +83,10 @@ export class Troubles {
   #lookedDead(node: SimulatedNode, at: number): boolean {
     const since = troubledSince(at, RECOVERY_MS, node.troubles, this.redisTroubles);
     const alone = node.troubles.msWithin(since, at);
-    // What no node could be heard in is charged to nobody, but for 2 s each time (bound `charged`).
-    const charged = MAX_CHARGED_MS * this.redisTroubles.countWithin(since, at);
+    // What no node could be heard in is charged to nobody, but for 2 s each time, and so is each step of the clock of Redis
+    // (bound `charged`).
+    const times = this.redisTroubles.countWithin(since, at) + this.redisSteps.countWithin(since, at);
+    const charged = MAX_CHARGED_MS * times;
     return alone > 0 && alone + charged >= LOOKS_DEAD_MS;
   }
 
