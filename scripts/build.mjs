@@ -50,7 +50,7 @@ async function buildPages() {
 
 function isUpToDate() {
   if (!existsSync(lastStep)) return false;
-  const inputs = ['src', 'pages', 'package.json', 'tsconfig.json', 'tsconfig.build.json'];
+  const inputs = ['src', 'pages', 'test/simulation', 'package.json', 'tsconfig.json', 'tsconfig.build.json'];
   return statSync(lastStep).mtimeMs > Math.max(...inputs.map((input) => newest(join(root, input))));
 }
 

@@ -15,9 +15,13 @@ import { REPOSITORY } from '../support/cache.ts';
 import { run, startChild } from '../support/child.ts';
 
 /** What a clone holds; tests and what git ignores are left out. */
-const CLONED = readdirSync(REPOSITORY).filter(
-  (name) => !['node_modules', 'dist', 'data', 'test', '.git', '.env', 'coverage'].includes(name),
-);
+const CLONED = [
+  ...readdirSync(REPOSITORY).filter(
+    (name) => !['node_modules', 'dist', 'data', 'test', '.git', '.env', 'coverage'].includes(name),
+  ),
+  // The page of the simulator is made of it.
+  'test/simulation',
+];
 
 let work: string;
 let packed: { readonly filename: string; readonly files: readonly { readonly path: string }[] };
@@ -74,6 +78,7 @@ describe('the package', () => {
         'dist/program/LICENSES.txt',
         'dist/dashboard/index.html',
         'dist/demo/index.html',
+        'docs/simulator/index.html',
         'dist/index.js',
         'dist/index.d.ts',
         ...['index', 'shared', 'react', 'seed', 'vue'].flatMap((name) => [

@@ -9,7 +9,9 @@ export async function setup(): Promise<void> {
     // A stamp of its own: the compiler writes its output even where it found errors.
     const stamp = join(CACHE, 'lingxi-built');
     const isBuilt = existsSync(join(REPOSITORY, 'dist/program/main.js')) && existsSync(stamp);
-    const newest = Math.max(...['src', 'pages'].map((name) => newestSource(join(REPOSITORY, name))));
+    const newest = Math.max(
+      ...['src', 'pages', 'test/simulation'].map((name) => newestSource(join(REPOSITORY, name))),
+    );
     if (isBuilt && statSync(stamp).mtimeMs > newest) return;
     const build = spawnSync(process.execPath, [join(REPOSITORY, 'scripts/build.mjs')], {
       cwd: REPOSITORY,

@@ -1,0 +1,12 @@
+/** Each message is a task of its own: when it comes, every promise that could settle has settled. */
+const channel = new MessageChannel();
+const waiting: (() => void)[] = [];
+channel.port1.addEventListener('message', () => waiting.shift()?.());
+channel.port1.start();
+
+export function turn(): Promise<void> {
+  return new Promise((resolve) => {
+    waiting.push(resolve);
+    channel.port2.postMessage(0);
+  });
+}
