@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError } from 'commander';
 import type { Language } from '../protocol/error-codes.ts';
+import { causeText, LOGOUTS, sentenceOf } from '../protocol/timeline-sentences.ts';
 import { type Cli, fail } from './cli.ts';
 import { printable, shown } from './printable.ts';
 import {
@@ -10,7 +11,6 @@ import {
   withServiceOptions,
 } from './service-api.ts';
 import { userIdArgument } from './token.ts';
-import { causeText, LOGOUTS, sentenceOf } from './why-sentences.ts';
 
 interface WhyOptions extends ServiceOptions {
   readonly limit: number;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { LOGOUTS, sentenceOf } from '../../../src/cli/why-sentences.ts';
 import { CLOSES } from '../../../src/protocol/close-codes.ts';
 import { LOGOUT_REASONS } from '../../../src/protocol/reasons.ts';
+import { LOGOUTS, sentenceOf } from '../../../src/protocol/timeline-sentences.ts';
 
 /** Every entry that the timeline may have. */
 const ENTRIES: readonly (readonly [event: string, cause: string])[] = [

@@ -1,6 +1,6 @@
-import type { CloseCause } from '../protocol/close-codes.ts';
-import type { Language } from '../protocol/error-codes.ts';
-import type { LogoutReason } from '../protocol/reasons.ts';
+import type { CloseCause } from './close-codes.ts';
+import type { Language } from './error-codes.ts';
+import type { LogoutReason } from './reasons.ts';
 
 type Sentence = Readonly<Record<Language, string>>;
 
