@@ -50,6 +50,8 @@ export function loadConfig(options: LoadConfigOptions = {}): Result<LoadedConfig
 
 export interface GatewayCall {
   readonly config: Config;
+  /** Where each value came from, as the loader says it. */
+  readonly origins: ReadonlyMap<keyof Config, string>;
   readonly log: Log;
   readonly clock: Clock;
 }
@@ -69,9 +71,11 @@ export function readGatewayOptions(options: GatewayOptions | undefined): Result<
     return err({ message: `The clock of createGateway must have the methods ${CLOCK_METHODS.join(', ')}.` });
   const config = readConfig(options.config);
   if (!config.ok) return config;
+  const { origins } = config.value;
   return ok({
-    config: config.value,
-    log: log ?? createLog({ level: config.value.logLevel }),
+    config: config.value.config,
+    origins,
+    log: log ?? createLog({ level: config.value.config.logLevel }),
     clock: clock ?? systemClock(),
   });
 }
@@ -79,9 +83,9 @@ export function readGatewayOptions(options: GatewayOptions | undefined): Result<
 const LOG_METHODS = ['debug', 'info', 'warn', 'error'];
 const CLOCK_METHODS = ['now', 'monotonic', 'after', 'every', 'defer'];
 
-function readConfig(given: GatewayConfig): Result<Config, ConfigError> {
-  if ('ok' in given) return given.ok ? ok(given.value.config) : given;
-  if ('origins' in given) return ok(given.config);
+function readConfig(given: GatewayConfig): Result<Pick<LoadedConfig, 'config' | 'origins'>, ConfigError> {
+  if ('ok' in given) return given.ok ? ok(given.value) : given;
+  if ('origins' in given) return ok(given);
   const fields = readGivenConfig(given);
   if (!fields.ok) return fields;
   const { variables, asIs } = fields.value;
@@ -95,7 +99,22 @@ function readConfig(given: GatewayConfig): Result<Config, ConfigError> {
     secretStore: fileSecretStore(randomBytes),
     redisUrlFault,
   });
-  return completed.ok ? ok({ ...completed.value.config, ...asIs }) : completed;
+  if (!completed.ok) return completed;
+  return ok({
+    config: { ...completed.value.config, ...asIs },
+    origins: originsOf(completed.value, Object.keys(asIs)),
+  });
+}
+
+/** What the program set, it set as if by variables. */
+function originsOf({ origins }: LoadedConfig, asIs: readonly string[]): ReadonlyMap<keyof Config, string> {
+  const byProgram = new Set(asIs);
+  return new Map(
+    [...origins].map(([field, origin]) => [
+      field,
+      origin === 'environment' || byProgram.has(field) ? 'program' : origin,
+    ]),
+  );
 }
 
 function isObject(value: unknown): value is object {

@@ -2,14 +2,17 @@ import { createHash, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Drain } from './cluster/drain.ts';
 import type { Config } from './config/config.ts';
+import { shownConfig } from './config/shown-config.ts';
 import { ConnectionManager } from './connection/connection-manager.ts';
 import { type GatewayCall, type GatewayOptions, readGatewayOptions } from './create-config.ts';
+import { createDashboard } from './create-dashboard.ts';
 import { createIdentification, type Identification } from './create-identification.ts';
 import { createInboundWriter, createMessaging, type Messaging } from './create-messaging.ts';
 import { createOperations, type Operations } from './create-operations.ts';
 import { createPresenceStore, type OpenedPresenceStore } from './create-presence.ts';
 import { createSettlement, type Settlement } from './create-settlement.ts';
 import { warnOfSurroundings } from './create-warnings.ts';
+import type { DashboardData } from './dashboard/dashboard-data.ts';
 import { Admission } from './gateway/admission.ts';
 import { createBunServer } from './gateway/bun-server.ts';
 import { bunRuntime } from './gateway/bun-types.ts';
@@ -86,7 +89,7 @@ export async function createGateway(options: GatewayOptions): Promise<Result<Gat
 }
 
 async function openGateway(call: GatewayCall): Promise<Result<Gateway, { message: string }>> {
-  const { config, clock: real } = call;
+  const { config, origins, clock: real } = call;
   const counters = new Counters();
   const log = countingErrors(call.log, {
     counts: counters.internalErrors,
@@ -107,7 +110,7 @@ async function openGateway(call: GatewayCall): Promise<Result<Gateway, { message
   running.started('user store', () => users.value.close());
   try {
     warnOfSurroundings(config, log);
-    const modules = { config, clock, time, node, log, counters, newId, users: users.value };
+    const modules = { config, origins, clock, time, node, log, counters, newId, users: users.value };
     const presence = await createPresenceStore(modules).catch((error: unknown) =>
       err({ message: `The periods left open cannot be read: ${describeError(error)}` }),
     );
@@ -126,6 +129,7 @@ async function openGateway(call: GatewayCall): Promise<Result<Gateway, { message
 
 interface Parts {
   readonly config: Config;
+  readonly origins: GatewayCall['origins'];
   readonly log: Log;
   readonly clock: Clock;
   readonly node: string;
@@ -148,6 +152,7 @@ class Assembly {
   readonly #server: GatewayServer;
   readonly #descriptors: DescriptorWatch;
   readonly #operations: Operations;
+  readonly #dashboard: DashboardData;
   #createdApp: HttpApp | undefined;
   readonly #drain: Drain;
   #stopped: Promise<void> | undefined;
@@ -205,6 +210,7 @@ class Assembly {
       isDraining: () => this.#drain.isDraining,
       drain: (draining, by) => void this.#setDraining(draining, by),
     });
+    this.#dashboard = this.#createDashboard();
   }
 
   /** Rejects where the gateway cannot start, with a {@link ListenError} where it has no address. */
@@ -354,6 +360,20 @@ class Assembly {
     });
   }
 
+  #createDashboard(): DashboardData {
+    const dashboard = createDashboard({
+      ...this.#parts,
+      version: VERSION,
+      messaging: this.#messaging,
+      operations: this.#operations,
+      tracker: this.#tracker,
+      manager: this.#manager,
+      isDraining: () => this.#drain.isDraining,
+    });
+    this.#parts.running.started('dashboard', () => dashboard.stop());
+    return dashboard;
+  }
+
   #createServer(): GatewayServer {
     const { config, log, clock } = this.#parts;
     const create = bunRuntime() === undefined ? createNodeServer : createBunServer;
@@ -387,7 +407,8 @@ class Assembly {
     this.#createdApp ??= createHttpApp({
       presence: this.#tracker,
       pushes: this.#messaging.pushes,
-      connections: this.#manager,
+      dashboard: this.#dashboard,
+      shownConfig: () => shownConfig(config, this.#parts.origins),
       ...this.#identification,
       counters,
       gauges: this.#operations.gauges,

@@ -9,6 +9,7 @@ import type { Log } from './logging/log.ts';
 const STOP_ORDER = [
   'descriptor watch',
   'push stream',
+  'dashboard',
   'server',
   'inbound',
   'operations',

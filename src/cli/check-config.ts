@@ -2,7 +2,8 @@ import { Command } from 'commander';
 import type { Config } from '../config/config.ts';
 import { FIELDS, KEYS } from '../config/keys.ts';
 import type { LoadedConfig } from '../config/load.ts';
-import { maskedAddress, maskSecrets } from '../config/shown-url.ts';
+import { plainValue } from '../config/shown-config.ts';
+import { maskedAddress } from '../config/shown-url.ts';
 import { type Cli, configOrFail } from './cli.ts';
 
 export function checkConfigCommand(cli: Cli): Command {
@@ -19,7 +20,7 @@ export function checkConfigCommand(cli: Cli): Command {
 export function configLines(loaded: LoadedConfig): readonly string[] {
   const shown = FIELDS.map((field) => ({
     variable: KEYS[field].variable,
-    value: KEYS[field].secret === true ? masked(loaded.config[field]) : plain(loaded.config[field]),
+    value: KEYS[field].secret === true ? masked(loaded.config[field]) : plainValue(loaded.config[field]),
     origin: loaded.origins.get(field) ?? '',
   }));
   const wide = Math.max(...shown.map(({ variable }) => variable.length));
@@ -30,13 +31,6 @@ export function configLines(loaded: LoadedConfig): readonly string[] {
 }
 
 type Value = Config[keyof Config];
-
-function plain(value: Value): string {
-  if (value === undefined || value === '') return 'none';
-  if (value === 'any') return '*';
-  if (Array.isArray(value)) return value.length === 0 ? 'none' : maskSecrets(value.join(','));
-  return maskSecrets(String(value));
-}
 
 function masked(value: Value): string {
   if (value === undefined) return 'none';

@@ -14,9 +14,12 @@ export interface NodeCallsOptions {
   readonly newId: () => string;
 }
 
+type AnswerCall = (call: unknown, from: string) => unknown;
+
 /** Questions from node to node, each answered once, or given up after its time. */
 export class NodeCalls {
   readonly #options: NodeCallsOptions;
+  readonly #answers: AnswerCall[] = [];
   readonly #waiting = new Map<
     string,
     { readonly finish: (answer: Result<unknown, 'no-answer'>) => void; readonly timer: Timer }
@@ -24,6 +27,7 @@ export class NodeCalls {
 
   constructor(options: NodeCallsOptions) {
     this.#options = options;
+    options.inbox.on('call', (frame) => this.#serve(frame));
     options.inbox.on('answer', ({ members: { id, answer } }) => {
       if (typeof id !== 'string' || answer === undefined) return false;
       this.#finish(id, ok(answer));
@@ -31,9 +35,12 @@ export class NodeCalls {
     });
   }
 
-  /** Answers the calls of other nodes by `answer`; undefined: a call that it does not know, which gets no answer. */
-  serve(answer: (call: unknown, from: string) => unknown): void {
-    this.#options.inbox.on('call', (frame) => this.#serve(frame, answer));
+  /**
+   * Answers calls of other nodes by `answer`; undefined: a call that it does not know. The first that knows a call answers
+   * it. A call that nobody knows gets no answer.
+   */
+  serve(answer: AnswerCall): void {
+    this.#answers.push(answer);
   }
 
   /** Asks another node. `no-answer` says nothing of whether it was done. */
@@ -54,12 +61,13 @@ export class NodeCalls {
     return answered;
   }
 
-  #serve(
-    { from, members: { id, call } }: NodeFrame,
-    answer: (call: unknown, from: string) => unknown,
-  ): boolean {
+  #serve({ from, members: { id, call } }: NodeFrame): boolean {
     if (typeof id !== 'string' || call === undefined) return false;
-    const told = answer(call, from);
+    let told: unknown;
+    for (const answer of this.#answers) {
+      told = answer(call, from);
+      if (told !== undefined) break;
+    }
     // Who asks gives up after its time where the answer finds no way.
     if (told !== undefined)
       this.#options.post.tell(from, members({ kind: 'answer', id, answer: told })).catch(() => undefined);

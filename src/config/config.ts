@@ -12,6 +12,8 @@ export interface Config {
   readonly jwtIssuer: string | undefined;
   readonly jwtAudience: string | undefined;
   readonly apiKeys: readonly string[];
+  /** Keys that only read. Empty: there is none. */
+  readonly viewKeys: readonly string[];
   readonly redisUrl: string | undefined;
   readonly databaseUrl: string | undefined;
   readonly dataDir: string;

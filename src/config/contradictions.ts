@@ -3,7 +3,7 @@ import { isGuessable } from './secret-strength.ts';
 
 /** RFC 7518 section 3.2: a key of the same size as the hash output or larger. */
 export const MIN_JWT_SECRET_BYTES = 32;
-/** In production. */
+/** In production, of the service key and of the view key. */
 const MIN_API_KEY_BYTES = 24;
 
 const OWN_TABLES = ['lingxi_periods', 'lingxi_nodes'];
@@ -39,6 +39,12 @@ function credentialContradiction(config: Config): string | undefined {
   if (config.apiKeys.some((key) => config.jwtSecrets.includes(key))) {
     return 'LINGXI_API_KEY is the same as JWT_SECRET: anyone with the service key could sign tokens; set two different ones.';
   }
+  if (config.viewKeys.some((key) => config.apiKeys.includes(key))) {
+    return 'LINGXI_VIEW_KEY is the same as LINGXI_API_KEY: whoever may only look could change everything; set two different ones.';
+  }
+  if (config.viewKeys.some((key) => config.jwtSecrets.includes(key))) {
+    return 'LINGXI_VIEW_KEY is the same as JWT_SECRET: anyone with the view key could sign tokens; set two different ones.';
+  }
   return config.environment === 'production' ? guessableCredential(config) : undefined;
 }
 
@@ -55,16 +61,22 @@ function missingCredential(config: Config): string | undefined {
 
 /** Development may use short and simple secrets. The profile `seed` has its own notice for them. */
 function guessableCredential(config: Config): string | undefined {
-  if (config.apiKeys.some((key) => Buffer.byteLength(key) < MIN_API_KEY_BYTES)) {
-    return `LINGXI_API_KEY must have at least ${MIN_API_KEY_BYTES} bytes with NODE_ENV=production: make one with "openssl rand -base64 32".`;
-  }
-  if (config.apiKeys.some(isGuessable)) {
-    return 'LINGXI_API_KEY can be guessed, for it repeats a few characters: make one with "openssl rand -base64 32".';
-  }
+  const weakKey =
+    weakKeyOf('LINGXI_API_KEY', config.apiKeys) ?? weakKeyOf('LINGXI_VIEW_KEY', config.viewKeys);
+  if (weakKey !== undefined) return weakKey;
   if (config.profile !== 'seed' && config.jwtSecrets.some(isGuessable)) {
     return 'JWT_SECRET can be guessed, for it repeats a few characters: make one with "openssl rand -base64 48".';
   }
   return undefined;
+}
+
+function weakKeyOf(variable: string, keys: readonly string[]): string | undefined {
+  if (keys.some((key) => Buffer.byteLength(key) < MIN_API_KEY_BYTES)) {
+    return `${variable} must have at least ${MIN_API_KEY_BYTES} bytes with NODE_ENV=production: make one with "openssl rand -base64 32".`;
+  }
+  return keys.some(isGuessable)
+    ? `${variable} can be guessed, for it repeats a few characters: make one with "openssl rand -base64 32".`
+    : undefined;
 }
 
 function storesContradiction(config: Config): string | undefined {

@@ -132,6 +132,15 @@ export const serverKeys = {
     about:
       'Service key, in production of at least 24 bytes. Give two, separated by a comma, while you rotate.',
   },
+  viewKeys: {
+    variable: 'LINGXI_VIEW_KEY',
+    kind: secretPair,
+    defaultText: 'none',
+    defaultValue: () => [],
+    secret: true,
+    about:
+      'Read-only key, for the dashboard and for monitors: it may read what the service key may read, and change nothing. In production of at least 24 bytes. Give two, separated by a comma, while you rotate.',
+  },
   allowedOrigins: {
     variable: 'LINGXI_ALLOWED_ORIGINS',
     kind: origins,

@@ -59,6 +59,8 @@ export interface Credentials {
   verifyUser(token: string): Promise<Result<UserIdentity, TokenFault>>;
   /** Constant-time comparison with each of the configured keys. */
   isServiceKey(presented: string): boolean;
+  /** The same with each of the keys that only read. */
+  isViewKey(presented: string): boolean;
   /** Signs a user token with the first HS256 secret; used by `/dev/token`, `lingxi token` and tests. */
   signUser(user: { readonly userId: number; readonly name?: string; readonly expiresInS?: number }): string;
 }

@@ -23,6 +23,7 @@ export interface CredentialsOptions {
     | 'jwtIssuer'
     | 'jwtAudience'
     | 'apiKeys'
+    | 'viewKeys'
     | 'language'
     | 'maxGroupsPerUser'
   >;
@@ -76,6 +77,7 @@ class TokenCredentials implements OwnCredentials {
   readonly #jwks: JwksKeys | undefined;
   readonly #jwksVerifiers = new Map<string, Verify>();
   readonly #apiKeyHashes: readonly Buffer[];
+  readonly #viewKeyHashes: readonly Buffer[];
   #sign: ((claims: Record<string, unknown>) => string) | undefined;
 
   constructor(options: CredentialsOptions) {
@@ -88,6 +90,7 @@ class TokenCredentials implements OwnCredentials {
     }
     if (config.jwtJwksUrl !== undefined) this.#jwks = new JwksKeys({ ...options, url: config.jwtJwksUrl });
     this.#apiKeyHashes = config.apiKeys.map(sha256);
+    this.#viewKeyHashes = config.viewKeys.map(sha256);
   }
 
   async verifyUser(token: string): Promise<Result<UserIdentity, TokenFault>> {
@@ -118,11 +121,11 @@ class TokenCredentials implements OwnCredentials {
   }
 
   isServiceKey(presented: string): boolean {
-    const hash = sha256(presented);
-    let found = false;
-    // Every key is compared, so that the time does not show which one came close.
-    for (const known of this.#apiKeyHashes) found = timingSafeEqual(hash, known) || found;
-    return found;
+    return isOneOf(this.#apiKeyHashes, presented);
+  }
+
+  isViewKey(presented: string): boolean {
+    return this.#viewKeyHashes.length > 0 && isOneOf(this.#viewKeyHashes, presented);
   }
 
   signUser(user: { readonly userId: number; readonly name?: string; readonly expiresInS?: number }): string {
@@ -245,6 +248,14 @@ function readHeader(token: string): TokenHeader | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Every key is compared, so that the time does not show which one came close. */
+function isOneOf(hashes: readonly Buffer[], presented: string): boolean {
+  const hash = sha256(presented);
+  let found = false;
+  for (const known of hashes) found = timingSafeEqual(hash, known) || found;
+  return found;
 }
 
 function sha256(text: string): Buffer {

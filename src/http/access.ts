@@ -13,7 +13,9 @@ export type Caller =
   /** An anonymous caller, on an endpoint that `LINGXI_LEGACY_OPEN_API` opened. */
   | { readonly kind: 'open' }
   | { readonly kind: 'user'; readonly identity: UserIdentity }
-  | { readonly kind: 'service' };
+  | { readonly kind: 'service' }
+  /** Holds a view key: reads what the service may read. */
+  | { readonly kind: 'viewer' };
 
 /** Who may call a route. `open-…` widens to everybody under `LINGXI_LEGACY_OPEN_API`. */
 export type Access = 'anyone' | 'user' | 'service' | 'open-user' | 'open-service';
@@ -26,6 +28,8 @@ const TOKEN_FORM = /^[\w-]+\.[\w-]+\.[\w-]*$/;
 
 interface AdmitOptions {
   readonly access: Access;
+  /** Whether the route only reads, so that a view key may call it. */
+  readonly onlyReads: boolean;
   readonly openApi: boolean;
   readonly credentials: Credentials;
   /** Notes a failed credential. Returns 0, or the seconds to wait if too many failed from that address. */
@@ -40,6 +44,10 @@ export async function admit(
   const { access, credentials } = options;
   const presented = bearer(authorization);
   if (presented !== undefined && credentials.isServiceKey(presented)) return ok({ kind: 'service' });
+  if (presented !== undefined && credentials.isViewKey(presented))
+    return options.onlyReads
+      ? ok({ kind: 'viewer' })
+      : refusedExactly('forbidden', { sentence: 'read-only-key' });
   if (access === 'anyone') return admitAnyone(presented, options);
   if (options.openApi && access.startsWith('open-')) return ok({ kind: 'open' });
   if (authorization === undefined || authorization.trim() === '') return refused('unauthorized');
@@ -82,4 +90,9 @@ export function bearer(authorization: string | undefined): string | undefined {
   if (authorization === undefined || authorization.length > MAX_CREDENTIAL_LENGTH) return undefined;
   const match = /^bearer +([^\s]+) *$/i.exec(authorization);
   return match?.[1];
+}
+
+/** Whether the caller may see what the service may see. */
+export function seesAll({ kind }: Caller): boolean {
+  return kind === 'service' || kind === 'viewer';
 }

@@ -8,6 +8,7 @@ import { refusalResponse } from './outcome.ts';
 import { limitAddresses } from './rate-limit.ts';
 import type { HttpContext, HttpEnv, RouteTable } from './route.ts';
 import { addChangesRoutes } from './routes/changes.ts';
+import { addDashboardRoutes } from './routes/dashboard.ts';
 import { addDevTokenRoute } from './routes/dev-token.ts';
 import { addDocsRoutes } from './routes/docs.ts';
 import { addDrainRoutes } from './routes/drain.ts';
@@ -50,6 +51,7 @@ export function createHttpApp(deps: HttpDeps): HttpApp {
   addChangesRoutes(table);
   addNodesRoute(table);
   addDrainRoutes(table);
+  addDashboardRoutes(table);
   addHealthRoutes(table);
   addMetricsRoute(table);
   const renderDocs = addDocsRoutes(table);

@@ -1,7 +1,8 @@
 import type { NodeInfo, NodeRefusal } from '../cluster/nodes.ts';
 import type { Pushes } from '../cluster/router.ts';
 import type { Config } from '../config/config.ts';
-import type { ConnectionInfo } from '../connection/connection-info.ts';
+import type { ShownKey } from '../config/shown-config.ts';
+import type { Dashboard } from '../dashboard/api.ts';
 import type { Credentials, UserIdentity } from '../gateway/credentials.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Result } from '../lib/result.ts';
@@ -14,8 +15,10 @@ import type { Language } from '../protocol/error-codes.ts';
 export interface HttpDeps {
   readonly presence: Presence;
   readonly pushes: Pushes;
-  /** The connections of this node. */
-  readonly connections: { ofUser(userId: number): readonly ConnectionInfo[] };
+  /** What the dashboard shows, of all nodes. */
+  readonly dashboard: Dashboard;
+  /** The configuration in force, without secrets. */
+  readonly shownConfig: () => readonly ShownKey[];
   readonly credentials: Credentials;
   readonly tickets: {
     /** A one-time ticket for a verified user. `retryAfterS`: too many were issued. */

@@ -16,6 +16,11 @@ export function registerSecuritySchemes(app: OpenAPIHono<HttpEnv>): void {
     scheme: 'bearer',
     description: 'LINGXI_API_KEY; acts for anyone.',
   });
+  app.openAPIRegistry.registerComponent('securitySchemes', 'viewKey', {
+    type: 'http',
+    scheme: 'bearer',
+    description: 'LINGXI_VIEW_KEY; reads what the service key reads, and changes nothing.',
+  });
 }
 
 /** The whole interface, from the added routes. */
@@ -36,6 +41,7 @@ export function buildOpenApi(app: OpenAPIHono<HttpEnv>, version: string): OpenAp
       { name: 'Users' },
       { name: 'Statistics' },
       { name: 'Operation' },
+      { name: 'Dashboard', description: 'What the page for operators shows.' },
       { name: 'Documentation' },
       { name: 'Development' },
     ],

@@ -7,7 +7,7 @@ import { type Refusal, refusalResponse } from './outcome.ts';
 
 /** Requests with a user's token, from any address. */
 export const USER_RATE: RateLimit = { perSecond: 200, burst: 400 };
-/** Requests from one address without the service key. An untrusted proxy counts as one address. */
+/** Requests from one address without the service key or a view key. An untrusted proxy counts as one address. */
 export const ADDRESS_RATE: RateLimit = { perSecond: 1_000, burst: 2_000 };
 
 /** The refusal of a request beyond its limit. If the client continues, the next refusal closes the connection. */
@@ -21,7 +21,7 @@ export function refusalOf(limiter: RateLimiter, key: string, limit: RateLimit): 
 
 /**
  * Counts every request for its address, before routing and before its token is verified. Only requests with the service
- * key do not count.
+ * key or a view key do not count.
  */
 export function limitAddresses(
   deps: HttpDeps,
@@ -29,7 +29,12 @@ export function limitAddresses(
 ): MiddlewareHandler<{ Bindings: { readonly peer: string } }> {
   return async (context, next) => {
     const credential = bearer(context.req.header('authorization'));
-    if (credential !== undefined && deps.credentials.isServiceKey(credential)) return next();
+    const { credentials } = deps;
+    if (
+      credential !== undefined &&
+      (credentials.isServiceKey(credential) || credentials.isViewKey(credential))
+    )
+      return next();
     const address = deps.clientAddress(context.env.peer, context.req.header('x-forwarded-for'));
     const refusal = refusalOf(limiter, `address:${countedAddress(address)}`, ADDRESS_RATE);
     if (refusal === undefined) return next();

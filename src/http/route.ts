@@ -4,7 +4,7 @@ import type { RateLimiter } from '../lib/rate-limiter.ts';
 import { ok, type Result } from '../lib/result.ts';
 import type { ErrorCode, Language } from '../protocol/error-codes.ts';
 import { parseUserId } from '../protocol/user-id.ts';
-import { type Access, admit, type Caller, mayActFor } from './access.ts';
+import { type Access, admit, type Caller, mayActFor, seesAll } from './access.ts';
 import { fieldDetail, readBody } from './body.ts';
 import type { HttpDeps } from './deps.ts';
 import { codesByStatus, type Outcome, type Refusal, refusalResponse, refused } from './outcome.ts';
@@ -50,6 +50,8 @@ export interface Route {
   readonly errors?: readonly ErrorCode[];
   /** The route returns the same to everybody, so a wrong credential is no failed attempt. */
   readonly ignoresCredential?: boolean;
+  /** The route changes nothing although it is a POST. A GET never does. */
+  readonly onlyReads?: boolean;
   readonly handle: (call: Call) => Outcome | Promise<Outcome>;
 }
 
@@ -128,6 +130,7 @@ async function serve(
   const address = deps.clientAddress(context.env.peer, context.req.header('x-forwarded-for'));
   const admitted = await admit(context.req.header('authorization'), {
     access: route.access,
+    onlyReads: mayView(route),
     openApi: deps.config.legacyOpenApi,
     credentials: deps.credentials,
     failed: () => (route.ignoresCredential === true ? 0 : deps.failedCredentials.note(address)),
@@ -149,8 +152,13 @@ function isForgeable(
   request: { readonly context: HttpContext; readonly caller: Caller },
 ): boolean {
   const { context, caller } = request;
-  if (route.method === 'get' || caller.kind === 'user' || caller.kind === 'service') return false;
+  if (route.method === 'get' || caller.kind === 'user' || seesAll(caller)) return false;
   return !deps.allowsOrigin(context.req.header('origin'), context.req.header('host'));
+}
+
+/** Whether a view key may call it. */
+function mayView({ method, onlyReads }: Pick<Route, 'method' | 'onlyReads'>): boolean {
+  return method === 'get' || onlyReads === true;
 }
 
 function describe(route: Route): RouteConfig {
@@ -175,16 +183,18 @@ function describe(route: Route): RouteConfig {
     path: route.path,
     summary: route.summary,
     tags: [route.tag],
-    security: security(route.access),
+    security: security(route),
     request,
     responses,
     ...(route.description === undefined ? {} : { description: route.description }),
   };
 }
 
-function security(access: Access): Record<string, string[]>[] {
+function security({ access, ...route }: Route): Record<string, string[]>[] {
+  const onlyReads = mayView(route);
   if (access === 'anyone') return [];
-  return access.endsWith('user') ? [{ userToken: [] }, { serviceKey: [] }] : [{ serviceKey: [] }];
+  const keys = onlyReads ? [{ serviceKey: [] }, { viewKey: [] }] : [{ serviceKey: [] }];
+  return access.endsWith('user') ? [{ userToken: [] }, ...keys] : keys;
 }
 
 /** The answers of the guards in front of the handler. */

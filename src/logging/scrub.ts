@@ -4,7 +4,7 @@ const MAX_ITEMS = 50;
 const MAX_STRING = 4096;
 const REDACTED = '[redacted]';
 
-const SECRET_NAME = /token|authorization|secret|password|passwd|api[_-]?key|cookie|credential|jwt/i;
+const SECRET_NAME = /token|authorization|secret|password|passwd|(?:api|view)[_-]?key|cookie|credential|jwt/i;
 // C0 and C1 controls, DEL, and the line separators that some viewers break at.
 const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/;
 // This set has no control character, and every form of SECRET_TEXT has a character outside it.

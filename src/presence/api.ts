@@ -66,6 +66,21 @@ export interface UserPresence {
   readonly period: number | undefined;
 }
 
+/** A user whom one node holds, as that node knows the user. */
+export interface HeldUser {
+  readonly userId: number;
+  /** Empty: no login has named the user here. */
+  readonly username: string;
+  readonly ip: string;
+  /** Wall-clock ms. */
+  readonly loginTime: number;
+  /** Wall-clock ms. */
+  readonly lastHeartbeat: number;
+  /** `lingering`: without a connection, until the timeout. `http`: online by HTTP alone. */
+  readonly state: 'active' | 'background' | 'lingering' | 'http';
+  readonly connections: number;
+}
+
 export interface LogoutRequest {
   readonly userId: number;
   readonly reason: 'logout' | 'kick';

@@ -182,6 +182,11 @@ export const EXACT_SENTENCES = {
     en: 'The store that knows the idempotency keys does not answer; nothing was delivered. Try again later with the same key.',
     zh: '记录幂等键的存储暂时不可用，本次未投递任何内容，请稍后使用相同的幂等键重试。',
   },
+  /** `forbidden`: the view key. */
+  'read-only-key': {
+    en: 'This key is read-only: it may not change anything. Use the service key (LINGXI_API_KEY).',
+    zh: '该密钥为只读密钥，不能执行任何更改，请使用服务密钥（LINGXI_API_KEY）。',
+  },
   /** `invalid-token`: its claim `groups`. */
   'no-group-list': {
     en: 'The claim "groups" of the token is no list. It must be a list of group names.',

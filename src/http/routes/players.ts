@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi';
 import { ok } from '../../lib/result.ts';
+import type { UserPresence } from '../../presence/api.ts';
 import { defaultUsername } from '../../protocol/user-name.ts';
 import { checkShape } from '../body.ts';
 import { type Outcome, refused, refusedExactly } from '../outcome.ts';
@@ -39,6 +40,7 @@ export function addPlayersRoutes(table: RouteTable): void {
     ...presenceRead,
     method: 'post',
     path: '/api/online/status',
+    onlyReads: true,
     access: 'service',
     summary: 'Status of many users, in the order asked',
     body: StatusBody,
@@ -84,20 +86,29 @@ async function player(call: Call): Promise<Outcome> {
   if (!found.ok && tellsOffline) return refused(found.error);
   const user = found.ok ? found.value : undefined;
   // With a time to live of 0 the answer has nothing about offline users, not even what SQL still knows.
-  if (user === undefined || (user.status === 'offline' && !tellsOffline))
-    return refusedExactly('unknown-user', { sentence: 'never-online' });
-  return ok(
-    call.context.json({
-      playerId: String(userId.value),
-      username: user.username ?? defaultUsername(userId.value, call.deps.config.language),
-      status: user.status,
-      loginTime: user.loginTime,
-      lastHeartbeat: user.lastHeartbeat,
-      logoutTime: user.logoutTime,
-      ip: user.ip,
-      connections: user.connections,
-    }),
-  );
+  const shown = playerOf(call, userId.value, user);
+  return shown === undefined
+    ? refusedExactly('unknown-user', { sentence: 'never-online' })
+    : ok(call.context.json(shown));
+}
+
+/** A user as a player; undefined where nothing is known of the user, or nothing may be told. */
+export function playerOf(
+  { deps: { config } }: Pick<Call, 'deps'>,
+  userId: number,
+  user: UserPresence | undefined,
+): z.input<typeof PlayerAnswer> | undefined {
+  if (user === undefined || (user.status === 'offline' && config.lastSeenTtlS === 0)) return undefined;
+  return {
+    playerId: String(userId),
+    username: user.username ?? defaultUsername(userId, config.language),
+    status: user.status,
+    loginTime: user.loginTime,
+    lastHeartbeat: user.lastHeartbeat,
+    logoutTime: user.logoutTime,
+    ip: user.ip,
+    connections: user.connections,
+  };
 }
 
 async function status(call: Call): Promise<Outcome> {

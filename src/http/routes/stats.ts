@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi';
 import { ok } from '../../lib/result.ts';
+import { seesAll } from '../access.ts';
 import { addRoute, type Call, type RouteTable } from '../route.ts';
 
 const NodeStats = z.object({
@@ -43,7 +44,7 @@ export function addStatsRoute(table: RouteTable): void {
 function stats(call: Call): z.input<typeof Stats> {
   const { presence, clock } = call.deps;
   const everybody = { onlineCount: presence.onlineCount(), timestamp: Math.floor(clock.now() / 1000) };
-  return call.caller.kind === 'service' ? { ...everybody, ...nodeStats(call) } : everybody;
+  return seesAll(call.caller) ? { ...everybody, ...nodeStats(call) } : everybody;
 }
 
 function nodeStats(call: Call): z.input<typeof NodeStats> {

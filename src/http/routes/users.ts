@@ -1,8 +1,10 @@
 import { z } from '@hono/zod-openapi';
+import type { PlacedConnection } from '../../dashboard/api.ts';
 import { ok } from '../../lib/result.ts';
 import { type Outcome, refused } from '../outcome.ts';
 import { addRoute, audit, blockedUntil, bodyOf, type Call, type RouteTable, userIdOf } from '../route.ts';
 import { BlockedUntil, BlockMsIn, TimeMs, UserIdOut, UserIdParam } from '../schemas.ts';
+import { ConnectionOut, PartialNodes } from './dashboard.schemas.ts';
 
 const MAX_REASON_LENGTH = 128;
 
@@ -10,19 +12,8 @@ const UserPath = z.object({ id: UserIdParam });
 
 const ConnectionsAnswer = z.object({
   userId: UserIdOut,
-  connections: z.array(
-    z.object({
-      connectionId: z.string(),
-      node: z.string(),
-      since: TimeMs,
-      epoch: z.string().openapi({ description: 'Decimal string.' }),
-      address: z.string(),
-      protocol: z.enum(['seed', 'lingxi.v1']),
-      state: z.enum(['active', 'background']),
-      queue: z.int().openapi({ description: 'Messages behind the socket.' }),
-      queueBytes: z.int(),
-    }),
-  ),
+  connections: z.array(ConnectionOut),
+  partial: PartialNodes,
 });
 
 const DisconnectBody = z
@@ -55,7 +46,8 @@ export function addUsersRoutes(table: RouteTable): void {
     path: '/api/users/{id}/connections',
     access: 'service',
     tag: 'Users',
-    summary: "A user's connections",
+    summary: "A user's connections, on all nodes",
+    description: 'A node that does not answer within 300 ms is named in `partial`.',
     params: UserPath,
     answer: ConnectionsAnswer,
     errors: ['invalid-user-id'],
@@ -91,26 +83,17 @@ export function addUsersRoutes(table: RouteTable): void {
   });
 }
 
-function connections(call: Call): Outcome {
+async function connections(call: Call): Promise<Outcome> {
   const userId = userIdOf(call, 'id', call.context.req.param('id'));
   if (!userId.ok) return userId;
-  const { node } = call.deps;
-  return ok(
-    call.context.json({
-      userId: userId.value,
-      connections: call.deps.connections.ofUser(userId.value).map((info) => ({
-        connectionId: info.connectionId,
-        node,
-        since: info.since,
-        epoch: String(info.epoch),
-        address: info.ip,
-        protocol: info.protocol,
-        state: info.state,
-        queue: info.queue,
-        queueBytes: info.queueBytes,
-      })),
-    }),
-  );
+  const { connections: placed, partial } = await call.deps.dashboard.user(userId.value);
+  return ok(call.context.json({ userId: userId.value, connections: placed.map(connectionOut), partial }));
+}
+
+/** A connection in an answer. Epochs are decimal strings. */
+export function connectionOut({ ip, epoch, ...info }: PlacedConnection): z.input<typeof ConnectionOut> {
+  const { connectionId, node, since, protocol, state, queue, queueBytes } = info;
+  return { connectionId, node, since, epoch: String(epoch), address: ip, protocol, state, queue, queueBytes };
 }
 
 async function disconnect(call: Call): Promise<Outcome> {

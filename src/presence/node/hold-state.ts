@@ -22,7 +22,7 @@ const NEVER: NumberedProof = { proof: NO_PROOF, rev: 0 };
 /** What presence needs of an open connection. */
 export type HeldConnection = Pick<
   ClientConnection,
-  'userId' | 'registration' | 'provenAt' | 'provenAtMonotonic' | 'isHeld' | 'close'
+  'userId' | 'registration' | 'provenAt' | 'provenAtMonotonic' | 'isHeld' | 'clientState' | 'close'
 >;
 
 interface SocketNumbers {

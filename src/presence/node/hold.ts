@@ -103,6 +103,19 @@ export class UserHold implements Watched {
     return hasPeriod(this.#state) ? this.#state.period : 0;
   }
 
+  /** When the period began, wall clock; 0: none is held here. */
+  get loginTime(): number {
+    return hasPeriod(this.#state) ? this.#state.loginTime : 0;
+  }
+
+  get username(): string {
+    return this.#username;
+  }
+
+  get ip(): string {
+    return this.#ip;
+  }
+
   get sockets(): readonly HeldSocket[] {
     return socketsOf(this.#state);
   }

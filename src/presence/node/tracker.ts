@@ -7,6 +7,7 @@ import type {
   AdmissionRequest,
   AdmittedLogin,
   GroupRequest,
+  HeldUser,
   LoginRefusal,
   LoginRequest,
   LogoutFailure,
@@ -18,6 +19,7 @@ import type {
 import type { UserRecord } from '../store/port.ts';
 import type { GroupReceivers } from './group-members.ts';
 import { type GroupNotice, Groups } from './groups.ts';
+import { heldGroups, heldUser, heldUsers, momentOf } from './held-users.ts';
 import { Holds } from './holds.ts';
 import { PeriodEntry } from './join-or-open.ts';
 import { Lease } from './lease.ts';
@@ -119,6 +121,23 @@ export class PresenceTracker implements Presence, ManagerObserver {
   newestEpochHere(userId: number): number {
     const sockets = this.#holds.get(userId)?.sockets ?? [];
     return sockets.reduce((newest, { epoch }) => Math.max(newest, epoch), 0);
+  }
+
+  /** The users that this node holds, without asking a store. */
+  heldHere(): Iterable<HeldUser> {
+    return heldUsers(this.#holds, this.#options);
+  }
+
+  /** One of them. */
+  userHere(userId: number): HeldUser | undefined {
+    const hold = this.#holds.get(userId);
+    return hold === undefined ? undefined : heldUser(hold, momentOf(this.#options));
+  }
+
+  /** The groups of a user that this node holds, as it knows them. */
+  groupNamesHere(userId: number): readonly string[] {
+    const hold = this.#holds.get(userId);
+    return hold === undefined || hold.period === 0 ? [] : heldGroups(hold);
   }
 
   holdsHere(userId: number): boolean {

@@ -93,6 +93,7 @@ describe('lingxi', () => {
         jwtIssuer: undefined,
         jwtAudience: undefined,
         apiKeys: [],
+        viewKeys: [],
         maxGroupsPerUser: 50,
         language: 'en',
       },

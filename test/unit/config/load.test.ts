@@ -14,6 +14,7 @@ describe('defaults', () => {
       runtime: 'auto',
       jwtSecrets: [],
       apiKeys: [],
+      viewKeys: [],
       redisUrl: undefined,
       databaseUrl: undefined,
       dataDir: '/srv/game/data',

@@ -20,6 +20,7 @@ const credentials: Credentials = {
     return err(token === 'bad-id' ? 'invalid-user-id' : 'invalid-token');
   },
   isServiceKey: () => false,
+  isViewKey: () => false,
   signUser: () => GOOD,
 };
 

@@ -36,6 +36,7 @@ function room(config: Partial<CredentialsOptions['config']> = {}, fetcher?: type
       jwtIssuer: undefined,
       jwtAudience: undefined,
       apiKeys: [],
+      viewKeys: [],
       language: 'en',
       maxGroupsPerUser: 50,
       ...config,

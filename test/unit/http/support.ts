@@ -14,6 +14,7 @@ import type { LoginRefusal, LogoutRequest, Presence, UserPresence } from '../../
 import type { PushRequest } from '../../../src/protocol/delivery.ts';
 
 export const SERVICE_KEY = 'service-key-of-the-tests';
+export const VIEW_KEY = 'view-key-of-the-tests';
 export const PEER = '198.51.100.7';
 
 /** The smallest presence that obeys the port, with a record of what reached it. */
@@ -137,6 +138,7 @@ const credentials: Credentials = {
       : ok({ userId: Number(match[1]), username: `玩家${match[1]}` });
   },
   isServiceKey: (presented) => presented === SERVICE_KEY,
+  isViewKey: (presented) => presented === VIEW_KEY,
   signUser: ({ userId }) => `user-${userId}`,
 };
 
@@ -169,6 +171,7 @@ const baseConfig: Config = {
   jwtIssuer: undefined,
   jwtAudience: undefined,
   apiKeys: [SERVICE_KEY],
+  viewKeys: [VIEW_KEY],
   redisUrl: undefined,
   databaseUrl: undefined,
   dataDir: './data',
@@ -222,7 +225,7 @@ const baseConfig: Config = {
 };
 
 export interface Ask {
-  /** A user id for that user's token, `'service'`, or the header's own text. */
+  /** A user id for that user's token, `'service'`, `'viewer'`, or the header's own text. */
   readonly as?: number | string;
   readonly body?: unknown;
   /** Sent as it stands. */
@@ -266,7 +269,20 @@ export function createHarness(config: Partial<Config> = {}, deps: Partial<HttpDe
     pushes: {
       push: (requests) => Promise.all(requests.map(async (request) => ok(await router.push(request)))),
     },
-    connections: { ofUser: (userId) => connections.filter((info) => info.userId === userId) },
+    dashboard: {
+      live: () => undefined,
+      users: ({ offset }) =>
+        Promise.resolve({ at: clock.now(), total: 0, matched: 0, offset, users: [], gap: undefined }),
+      user: (userId) => {
+        const placed = connections.filter((info) => info.userId === userId);
+        return Promise.resolve({
+          connections: placed.map((info) => ({ ...info, node: 'test-1' })),
+          groups: [],
+          partial: undefined,
+        });
+      },
+    },
+    shownConfig: () => [],
     credentials,
     failedCredentials: new FailedCredentials(clock),
     counters,
@@ -324,5 +340,6 @@ function toRequest(path: string, options: Ask): Request {
 
 function authorization(as: number | string): string {
   if (as === 'service') return `Bearer ${SERVICE_KEY}`;
+  if (as === 'viewer') return `Bearer ${VIEW_KEY}`;
   return typeof as === 'number' ? `Bearer user-${as}` : as;
 }

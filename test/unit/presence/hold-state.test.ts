@@ -49,7 +49,13 @@ function connection(ms: number): HeldConnection {
       ...{ userId: 7, username: '', connectionId: 'a', epoch: 0, period: 0, resumed: false },
       ...{ ip: '', protocol: 'seed' },
     },
-    ...{ provenAt: observed, provenAtMonotonic: monotonic, isHeld: false, close: () => undefined },
+    ...{
+      provenAt: observed,
+      provenAtMonotonic: monotonic,
+      isHeld: false,
+      clientState: 'active' as const,
+      close: () => undefined,
+    },
   };
 }
 

@@ -1,0 +1,64 @@
+import { namesIn } from '../../protocol/groups.ts';
+import type { HeldUser } from '../api.ts';
+import { givenNames } from '../rules/groups.ts';
+import type { UserHold } from './hold.ts';
+import type { Holds } from './holds.ts';
+import type { PresenceOptions } from './options.ts';
+
+type Options = Pick<PresenceOptions, 'clock' | 'time' | 'httpTimeoutMs'>;
+
+/** The moment of one look. All users of the look share it. */
+export interface LookMoment {
+  /** Wall clock minus monotonic clock. */
+  readonly offset: number;
+  /** An HTTP proof of life that is older has run out (observed time). */
+  readonly httpSince: number;
+}
+
+export function momentOf({ clock, time, httpTimeoutMs }: Options): LookMoment {
+  return { offset: clock.now() - clock.monotonic(), httpSince: time.now() - httpTimeoutMs };
+}
+
+/** What this node knows of each user that it holds. It reads memory only. */
+export function* heldUsers(holds: Holds, options: Options): IterableIterator<HeldUser> {
+  const moment = momentOf(options);
+  for (const hold of holds) {
+    const user = heldUser(hold, moment);
+    if (user !== undefined) yield user;
+  }
+}
+
+/** Undefined where the node holds no period of the user. */
+export function heldUser(hold: UserHold, moment: LookMoment): HeldUser | undefined {
+  if (hold.period === 0) return undefined;
+  const { userId, username, ip, loginTime, sockets } = hold;
+  const { monotonic } = hold.newestProof();
+  // A user whom the store gave back after a failover has proved nothing here.
+  const lastHeartbeat = Number.isFinite(monotonic) ? Math.round(monotonic + moment.offset) : loginTime;
+  return {
+    userId,
+    username,
+    ip,
+    loginTime,
+    lastHeartbeat,
+    state: stateOf(hold, moment.httpSince),
+    connections: sockets.length,
+  };
+}
+
+/** Groups by the service and by the tokens of the connections here. */
+export function heldGroups(hold: UserHold): readonly string[] {
+  const names = new Set(givenNames(hold.givenGroups));
+  for (const { groups } of hold.sockets) for (const name of namesIn(groups)) names.add(name);
+  return [...names].sort();
+}
+
+function stateOf(hold: UserHold, httpSince: number): HeldUser['state'] {
+  const { sockets } = hold;
+  if (sockets.length === 0) return hold.httpProof.proof.observed > httpSince ? 'http' : 'lingering';
+  // A socket that is about to open has said nothing yet.
+  const isActive = sockets.some(
+    (socket) => socket.kind === 'admitted' || socket.connection.clientState === 'active',
+  );
+  return isActive ? 'active' : 'background';
+}
