@@ -1,5 +1,5 @@
 // Measures what heartbeats, logins and messages cost, and how fast they are. Each measurement states its goal:
-//   npm run build && npm run measure -- [--only B1r,B3,B4,B5,B6,B8,B9,B13] [--runtime bun|node] [--quick]
+//   npm run build && npm run measure -- [--only B1r,B3,B4,B5,B6,B8,B9,B13,B15] [--runtime bun|node] [--quick]
 //                    [--users 10000] [--pinging 1000] [--seconds 30]
 // Starts the servers, Redis and PostgreSQL by itself, as the tests do, and the load in a process of its own. Runs on
 // Bun, which takes TypeScript as it is. Exit code 0: every goal is met; 1: a goal is missed; 2: something was not measured.

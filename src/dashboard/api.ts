@@ -131,6 +131,8 @@ export interface UsersGap {
   /** There are more users on other nodes than one node keeps. */
   readonly tooMany: boolean;
   readonly presenceUnavailable: boolean;
+  /** Users of nodes that have died. They come back, or are logged out within seconds. */
+  readonly ghosts: number;
 }
 
 export interface UsersPage {

@@ -46,7 +46,13 @@ export class DashboardData implements Dashboard {
       usersOnline: () => gauges.usersOnline(),
     });
     this.#remote = new RemoteUsers({ peers, clock, log });
-    this.#users = new Users({ node, own: options.own, remote: this.#remote, clock });
+    this.#users = new Users({
+      node,
+      own: options.own,
+      remote: this.#remote,
+      ghosts: () => gauges.ghosts(),
+      clock,
+    });
     this.#details = new Details({ ...options, peers });
     calls?.serve((call) => this.#answer(call));
   }

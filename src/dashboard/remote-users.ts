@@ -72,14 +72,15 @@ export class RemoteUsers {
   }
 
   /** What the tables lack; undefined: nothing. */
-  gap(): UsersGap | undefined {
+  gap(ghosts: number): UsersGap | undefined {
     const tables = [...this.#tables.values()];
     const silent = tables.filter(({ isSilent }) => isSilent).map(({ nodes }) => nodes[0]);
     const filling = tables
       .filter(({ isComplete, isSilent }) => !isComplete && !isSilent)
       .map(({ nodes }) => nodes[0]);
-    const gap = { silent, filling, tooMany: this.#tooMany, presenceUnavailable: !this.#isFresh };
-    const isWhole = silent.length === 0 && filling.length === 0 && !gap.tooMany && this.#isFresh;
+    const gap = { silent, filling, tooMany: this.#tooMany, presenceUnavailable: !this.#isFresh, ghosts };
+    const isWhole =
+      silent.length === 0 && filling.length === 0 && !gap.tooMany && this.#isFresh && ghosts === 0;
     return isWhole ? undefined : gap;
   }
 
@@ -162,7 +163,7 @@ export class RemoteUsers {
     const { peers, clock } = this.#options;
     const { after } = table;
     const call = { dashboard: 'users', after, limit: PAGE };
-    const answer = await peers.ask(node, call, (value) => this.#read(value, table.nodes));
+    const answer = await peers.ask(node, call, (value) => this.#read(value, table.nodes, after));
     table.isSilent = answer === undefined;
     table.askAt = clock.monotonic() + (table.isSilent ? REST_MS : PAGE_INTERVAL_MS);
     if (answer === undefined) return;
@@ -186,6 +187,7 @@ export class RemoteUsers {
   #read(
     answer: unknown,
     nodes: readonly [string],
+    after = -1,
   ): { readonly rows: readonly UserRow[]; readonly isLast: boolean } | undefined {
     const fields = fieldsOf(answer);
     const packedRows = fields?.['rows'];
@@ -194,7 +196,8 @@ export class RemoteUsers {
     const rows: UserRow[] = [];
     for (const packedRow of packedRows) {
       const row = unpacked(packedRow, { now, nodes });
-      if (row === undefined) return undefined;
+      // The ids of pages rise. Otherwise the pages of a faulty node might never end.
+      if (row === undefined || row.userId <= after) return undefined;
       rows.push(row);
     }
     return { rows, isLast: fields?.['isLast'] === true };

@@ -15,6 +15,8 @@ export interface UsersOptions {
   readonly node: string;
   readonly own: OwnUsers;
   readonly remote: RemoteUsers;
+  /** Users of nodes that have died. */
+  readonly ghosts: () => number;
   readonly clock: Clock;
 }
 
@@ -33,7 +35,14 @@ export class Users {
     const tables = await remote.refresh();
     const { total, matched, rows } = this.#select(query, tables);
     const users = await this.#exact(rows);
-    return { at: clock.now(), total, matched, offset: query.offset, users, gap: remote.gap() };
+    return {
+      at: clock.now(),
+      total,
+      matched,
+      offset: query.offset,
+      users,
+      gap: remote.gap(this.#options.ghosts()),
+    };
   }
 
   /** The answer to another node: a page of the users here, in the order of their ids. */

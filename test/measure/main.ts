@@ -2,6 +2,7 @@ import { writeSync } from 'node:fs';
 import { availableParallelism, loadavg } from 'node:os';
 import { measureBatches } from './batches.ts';
 import { measureBroadcast } from './broadcast.ts';
+import { measureDashboard } from './dashboard.ts';
 import { measureLogins } from './logins.ts';
 import { measureNodes } from './nodes.ts';
 import { measureRedisCommands } from './redis-commands.ts';
@@ -22,6 +23,7 @@ const MEASUREMENTS: Readonly<Record<string, Measurement>> = {
   B8: measureTimeouts,
   B9: measureNodes,
   B13: measureSingles,
+  B15: measureDashboard,
 };
 
 const [MET, MISSED, NOT_MEASURED] = [0, 1, 2];

@@ -62,13 +62,10 @@ export const ConnectionOut = z.object({
   queueBytes: z.int(),
 });
 
-export const PartialNodes = z
-  .array(z.string())
-  .optional()
-  .openapi({
-    description:
-      'Nodes that did not answer in time, if any; empty: the store did not say which nodes there are.',
-  });
+export const PartialNodes = z.array(z.string()).optional().openapi({
+  description:
+    'Nodes that did not answer in time, if any; empty: the store did not say which nodes there are.',
+});
 
 export const UserAnswer = z.object({
   player: PlayerAnswer.nullable().openapi({ description: 'null: nothing is known of the user.' }),

@@ -98,12 +98,14 @@ async function user(call: Call): Promise<Outcome> {
   );
 }
 
-const GAPS: Readonly<Record<Language, { readonly [Part in keyof UsersGap]: (nodes: string) => string }>> = {
+const GAPS: Readonly<Record<Language, { readonly [Part in keyof UsersGap]: (what: string) => string }>> = {
   en: {
     presenceUnavailable: () =>
       'The presence store is unreachable: users of other nodes are shown as they were.',
     silent: (nodes) => `No answer from ${nodes}: the users there are shown as they were, or not at all.`,
     filling: (nodes) => `The users of ${nodes} are still being read.`,
+    ghosts: (count) =>
+      `Not shown: ${count} users of nodes that have died. They come back, or are logged out within seconds.`,
     tooMany: () =>
       'Other nodes have more users than this table holds: narrow the question to one node by asking it.',
   },
@@ -111,6 +113,7 @@ const GAPS: Readonly<Record<Language, { readonly [Part in keyof UsersGap]: (node
     presenceUnavailable: () => '在线状态存储暂时不可用：其他节点的用户显示的是之前的状态。',
     silent: (nodes) => `${nodes} 没有应答：其用户显示的是之前的状态，或未显示。`,
     filling: (nodes) => `正在读取 ${nodes} 的用户。`,
+    ghosts: (count) => `未显示已失效节点的 ${count} 个用户：他们会在几秒内重连或被登出。`,
     tooMany: () => '其他节点的用户数超过了此列表的容量：请直接查询该节点。',
   },
 };
@@ -121,6 +124,7 @@ function sentenceOf(gap: UsersGap, language: Language): string {
   if (gap.presenceUnavailable) parts.push(say.presenceUnavailable(''));
   if (gap.silent.length > 0) parts.push(say.silent(gap.silent.join(', ')));
   if (gap.filling.length > 0) parts.push(say.filling(gap.filling.join(', ')));
+  if (gap.ghosts > 0) parts.push(say.ghosts(String(gap.ghosts)));
   if (gap.tooMany) parts.push(say.tooMany(''));
   return parts.join(' ');
 }

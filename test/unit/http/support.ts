@@ -142,7 +142,7 @@ const credentials: Credentials = {
   signUser: ({ userId }) => `user-${userId}`,
 };
 
-const gauges: Gauges = {
+export const gauges: Gauges = {
   usersOnline: () => 7,
   usersLingering: () => 6,
   loginsWaiting: () => 8,

@@ -1,0 +1,72 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { USER_SORTS, USER_STATES, type UserRow } from '../../../src/dashboard/api.ts';
+import { comparison, FirstRows, matcher } from '../../../src/dashboard/selection.ts';
+
+function row(fields: Partial<UserRow> = {}): UserRow {
+  return {
+    ...{ userId: 42, username: 'Li Bai', state: 'active', node: 'a:1', nodes: ['a:1'] },
+    ...{ since: 1, lastHeartbeat: 2, ip: '203.0.113.9', connections: 1 },
+    ...fields,
+  };
+}
+
+const anyRow = fc.record({
+  userId: fc.nat(500),
+  username: fc.string({ maxLength: 3 }),
+  state: fc.constantFrom(...USER_STATES),
+  since: fc.nat(20),
+  lastHeartbeat: fc.nat(20),
+});
+
+describe('the first rows of an order', () => {
+  it('are those of a full sort, whatever the order and however the rows come', () => {
+    fc.assert(
+      fc.property(
+        fc.uniqueArray(anyRow, { maxLength: 300, selector: ({ userId }) => userId }),
+        fc.constantFrom(...USER_SORTS),
+        fc.constantFrom('asc' as const, 'desc' as const),
+        fc.integer({ min: 1, max: 40 }),
+        (given, sort, order, count) => {
+          const rows = given.map(row);
+          const compare = comparison({ sort, order });
+          const first = new FirstRows(compare, count);
+          for (const each of rows) first.add(each);
+          expect(first.rows()).toEqual([...rows].sort(compare).slice(0, count));
+        },
+      ),
+    );
+  });
+});
+
+describe('a search', () => {
+  it.each([
+    ['42', true],
+    ['4', true],
+    ['2', false],
+    ['li', true],
+    ['LI BAI', true],
+    ['bai 42', true],
+    ['bai 43', false],
+    ['node:a', true],
+    ['node:a:1', true],
+    ['node:b', false],
+    ['ip:203.0.', true],
+    ['ip:10.', false],
+    ['state:active', true],
+    ['state:act', false],
+    ['other:thing', false],
+    [':', false],
+    ['.*', false],
+  ])('%s: %s', (search, isFound) => {
+    expect(matcher(search)?.(row())).toBe(isFound);
+  });
+
+  it('of nothing but spaces finds everybody', () => {
+    expect(matcher(' \t ')).toBeUndefined();
+  });
+
+  it('finds a user on each of the nodes that hold the user', () => {
+    expect(matcher('node:b')?.(row({ nodes: ['a:1', 'b:1'] }))).toBe(true);
+  });
+});
