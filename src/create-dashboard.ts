@@ -1,10 +1,10 @@
 import type { ConnectionManager } from './connection/connection-manager.ts';
 import type { Messaging } from './create-messaging.ts';
 import type { Operations } from './create-operations.ts';
-import { DashboardData } from './dashboard/dashboard-data.ts';
 import type { Clock } from './lib/clock.ts';
 import type { Log } from './logging/log.ts';
 import type { Counters } from './metrics/counters.ts';
+import { DashboardData } from './overview/dashboard-data.ts';
 import type { PresenceTracker } from './presence/node/tracker.ts';
 
 interface DashboardParts {

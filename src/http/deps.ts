@@ -2,12 +2,12 @@ import type { NodeInfo, NodeRefusal } from '../cluster/nodes.ts';
 import type { Pushes } from '../cluster/router.ts';
 import type { Config } from '../config/config.ts';
 import type { ShownKey } from '../config/shown-config.ts';
-import type { Dashboard } from '../dashboard/api.ts';
 import type { Credentials, UserIdentity } from '../gateway/credentials.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Result } from '../lib/result.ts';
 import type { Log } from '../logging/log.ts';
 import type { Counters, Gauges } from '../metrics/counters.ts';
+import type { Dashboard } from '../overview/api.ts';
 import type { Presence } from '../presence/api.ts';
 import type { Language } from '../protocol/error-codes.ts';
 

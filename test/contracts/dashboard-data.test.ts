@@ -234,9 +234,7 @@ describe.each(COMBINATIONS)('data of the dashboard: $runtime, $kind', ({ runtime
       ['node', 'node'],
     ] as const) {
       const ascending = (await users(`sort=${sort}&order=asc&search=700`)).users.map((user) => user[field]);
-      const descending = (await users(`sort=${sort}&order=desc&search=700`)).users.map(
-        (user) => user[field],
-      );
+      const descending = (await users(`sort=${sort}&order=desc&search=700`)).users.map((user) => user[field]);
       expect(descending).toHaveLength(names.length);
       if (sort !== 'node') expect([...descending].reverse()).toEqual(ascending);
     }

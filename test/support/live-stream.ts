@@ -1,4 +1,4 @@
-import type { LiveCounts } from '../../src/dashboard/api.ts';
+import type { LiveCounts } from '../../src/overview/api.ts';
 
 /** An open stream of `GET /api/dashboard/live`. */
 export interface LiveStream {

@@ -1,6 +1,6 @@
-import type { Dashboard, LiveReader } from '../../dashboard/api.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { ok } from '../../lib/result.ts';
+import type { Dashboard, LiveReader } from '../../overview/api.ts';
 import { type Outcome, refused } from '../outcome.ts';
 
 /** Largest number of readers of one node. All of them get the same text. */

@@ -1,5 +1,5 @@
 import { z } from '@hono/zod-openapi';
-import { USER_SORTS, USER_STATES } from '../../dashboard/api.ts';
+import { USER_SORTS, USER_STATES } from '../../overview/api.ts';
 import { TimeMs, UserIdOut } from '../schemas.ts';
 import { PlayerAnswer } from './online.schemas.ts';
 

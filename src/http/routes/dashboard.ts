@@ -1,6 +1,6 @@
 import { z } from '@hono/zod-openapi';
-import type { UsersGap } from '../../dashboard/api.ts';
 import { ok } from '../../lib/result.ts';
+import type { UsersGap } from '../../overview/api.ts';
 import type { Language } from '../../protocol/error-codes.ts';
 import { checkShape } from '../body.ts';
 import type { Outcome } from '../outcome.ts';

@@ -1,6 +1,6 @@
 import { z } from '@hono/zod-openapi';
-import type { PlacedConnection } from '../../dashboard/api.ts';
 import { ok } from '../../lib/result.ts';
+import type { PlacedConnection } from '../../overview/api.ts';
 import { type Outcome, refused } from '../outcome.ts';
 import { addRoute, audit, blockedUntil, bodyOf, type Call, type RouteTable, userIdOf } from '../route.ts';
 import { BlockedUntil, BlockMsIn, TimeMs, UserIdOut, UserIdParam } from '../schemas.ts';

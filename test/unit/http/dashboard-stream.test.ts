@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import type { LiveReader } from '../../../src/dashboard/api.ts';
 import { DashboardStreams } from '../../../src/http/routes/dashboard-stream.ts';
 import { FakeClock } from '../../../src/lib/fake-clock.ts';
+import type { LiveReader } from '../../../src/overview/api.ts';
 
 const EVENT = `event: counts\ndata: ${'x'.repeat(1_000)}\n\n`;
 

@@ -177,6 +177,10 @@ describe('documentation', () => {
     expect(body['openapi']).toBe('3.1.0');
     expect(Object.keys(paths).sort()).toEqual([
       '/',
+      '/api/dashboard/config',
+      '/api/dashboard/live',
+      '/api/dashboard/users',
+      '/api/dashboard/users/{id}',
       '/api/drain',
       '/api/groups/{group}',
       '/api/messages',

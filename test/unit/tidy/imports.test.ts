@@ -9,7 +9,7 @@ const LEVELS: readonly (readonly string[])[] = [
   ['settlement', 'connection'],
   ['cluster'],
   ['presence'],
-  ['gateway', 'dashboard'],
+  ['gateway', 'overview'],
   ['http'],
   ['composition'],
   ['cli'],
@@ -71,7 +71,7 @@ const MODULES: Readonly<Record<string, readonly string[]>> = {
     'presence/api.ts',
     'protocol/',
   ],
-  dashboard: [
+  overview: [
     'cluster/node-calls.ts',
     'cluster/nodes.ts',
     'connection/connection-info.ts',
@@ -88,7 +88,7 @@ const MODULES: Readonly<Record<string, readonly string[]>> = {
     'cluster/router.ts',
     'config/config.ts',
     'config/shown-config.ts',
-    'dashboard/api.ts',
+    'overview/api.ts',
     'gateway/credentials.ts',
     'lib/',
     'logging/internal-error.ts',

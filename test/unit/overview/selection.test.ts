@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { USER_SORTS, USER_STATES, type UserRow } from '../../../src/dashboard/api.ts';
-import { comparison, FirstRows, matcher } from '../../../src/dashboard/selection.ts';
+import { USER_SORTS, USER_STATES, type UserRow } from '../../../src/overview/api.ts';
+import { comparison, FirstRows, matcher } from '../../../src/overview/selection.ts';
 
 function row(fields: Partial<UserRow> = {}): UserRow {
   return {

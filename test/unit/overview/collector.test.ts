@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import type { NodeInfo } from '../../../src/cluster/nodes.ts';
-import type { LiveCounts, NodeCounts } from '../../../src/dashboard/api.ts';
-import { Collector } from '../../../src/dashboard/collector.ts';
-import { countsHere } from '../../../src/dashboard/node-counts.ts';
-import { Peers } from '../../../src/dashboard/peers.ts';
 import { FakeClock } from '../../../src/lib/fake-clock.ts';
 import { err, ok, type Result } from '../../../src/lib/result.ts';
 import { Counters } from '../../../src/metrics/counters.ts';
+import type { LiveCounts, NodeCounts } from '../../../src/overview/api.ts';
+import { Collector } from '../../../src/overview/collector.ts';
+import { countsHere } from '../../../src/overview/node-counts.ts';
+import { Peers } from '../../../src/overview/peers.ts';
 import { gauges } from '../http/support.ts';
 
 function info(node: string, state: NodeInfo['state'] = 'live'): NodeInfo {

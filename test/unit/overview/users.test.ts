@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import type { NodeInfo } from '../../../src/cluster/nodes.ts';
-import { Peers } from '../../../src/dashboard/peers.ts';
-import { RemoteUsers } from '../../../src/dashboard/remote-users.ts';
-import { type OwnUsers, Users } from '../../../src/dashboard/users.ts';
 import { FakeClock } from '../../../src/lib/fake-clock.ts';
 import { err, ok, type Result } from '../../../src/lib/result.ts';
+import { Peers } from '../../../src/overview/peers.ts';
+import { RemoteUsers } from '../../../src/overview/remote-users.ts';
+import { type OwnUsers, Users } from '../../../src/overview/users.ts';
 import type { HeldUser } from '../../../src/presence/api.ts';
 
 const QUERY = { search: '', sort: 'user', order: 'asc', offset: 0, limit: 200 } as const;
