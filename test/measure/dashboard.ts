@@ -53,7 +53,14 @@ function cost({ name, runtime, users, seconds, stores }: Run): Promise<readonly 
   return withGateway({ runtime, stores, env: ENV }, (gateway) =>
     withLoad(async (load) => {
       const { jwtSecret: secret } = gateway;
-      await load.call('open', { port: gateway.port(), secret, first: 1, count: users, atOnce: AT_ONCE });
+      await load.call('open', {
+        port: gateway.port(),
+        secret,
+        first: 1,
+        count: users,
+        atOnce: AT_ONCE,
+        protocol: 'lingxi.v1',
+      });
       const spent = { without: 0, with: 0 };
       let windows = 0;
       for (let turn = 0; turn < TURNS; turn += 1) {

@@ -73,7 +73,7 @@ export async function openLive(url: string, key: string): Promise<LiveStream> {
       }
     },
     comments: () => comments,
-    ended: read(response.body as unknown as AsyncIterable<Uint8Array>),
+    ended: read(response.body),
     stop: () => abort.abort(),
   };
 }

@@ -174,7 +174,7 @@ describe('the table of users', () => {
     ['a negative id', { rows: [[-1, ...row.slice(1)]] }],
     ['an unknown state', { rows: [[1, 'name', 9, 5, 5, '', 1]] }],
     ['a long name', { rows: [[1, 'x'.repeat(10_000), 0, 5, 5, '', 1]] }],
-    ['too many rows', { rows: new Array(501).fill(row) }],
+    ['too many rows', { rows: Array.from({ length: 501 }, () => row) }],
     ['a time that is none', { rows: [[1, 'name', 0, null, 5, '', 1]] }],
   ])('takes %s from another node for no answer', async (_name, answer) => {
     const { here, state, page } = build();
