@@ -49,27 +49,35 @@ export class PeriodEntry {
     const { statement, hasLeft, mayOpen } = request;
     const { holds, lease, calls } = this.#parts;
     if (!(await lease.restored())) return err('presence-unavailable');
-    // If the period may have run out, another one may have followed it: SQL knows the newest number.
-    const isRunning = hold.period > 0 && hold.isAlive(holds.now().observed);
-    const facts = isRunning ? undefined : await lookUp(this.#options, hold.userId);
-    const known = facts?.ok === true ? facts.value : undefined;
+    if (hold.period > 0 && hold.isAlive(holds.now().observed)) {
+      const answer = await calls.claim(() => statement(0), hasLeft);
+      if (answer?.kind !== 'opened') return this.#accept(hold, answer);
+      // The period has ended elsewhere, and another one may have followed it. SQL knows that and is asked first.
+      await this.#giveBack(hold, answer.period);
+    }
+    const facts = await lookUp(this.#options, hold.userId);
+    const known = facts.ok ? facts.value : undefined;
     if (known !== undefined && !isAdmitted(known, this.#options)) return err('unknown-user');
     const answer = await calls.claim(() => statement(floorOf(known)), hasLeft);
-    if (answer === undefined) {
-      this.#lingerInDoubt(hold);
-      return err('presence-unavailable');
-    }
-    switch (answer.kind) {
+    if (answer?.kind !== 'opened') return this.#accept(hold, answer);
+    // Without SQL a running period may be joined (rule ST7); none may open (rule ST9).
+    if (facts.ok && mayOpen?.(known) !== false) return this.#open(hold, answer, known);
+    await this.#giveBack(hold, answer.period);
+    return facts.ok ? err('rate-limited') : facts;
+  }
+
+  /** The store did not open a period: the user joins the one that runs, or is refused. */
+  #accept(
+    hold: UserHold,
+    answer: Exclude<ClaimAnswer, { kind: 'opened' }> | undefined,
+  ): Result<Accepted, LoginRefusal> {
+    switch (answer?.kind) {
+      case undefined:
+        this.#lingerInDoubt(hold);
+        return err('presence-unavailable');
       case 'joined':
         this.adopt(hold, answer);
         return ok(answer);
-      case 'opened':
-        // Without SQL a running period may be joined (rule ST7); none may open (rule ST9).
-        if (facts?.ok === false || mayOpen?.(known) === false) {
-          await this.#giveBack(hold, answer.period);
-          return facts?.ok === false ? facts : err('rate-limited');
-        }
-        return this.#open(hold, answer, known);
       case 'refused':
         return err(answer.code);
       case 'taken':

@@ -234,6 +234,26 @@ describe('opening a period', () => {
     expect((await room.enter(USER)).accepted.resumed).toBe(false);
   });
 
+  it('[ST4] a node that does not know of a later period asks SQL before it opens one', async () => {
+    const room = await openRoom();
+    const { accepted } = await room.enter(USER);
+    // The period ends and is settled; the next one begins elsewhere, and the store loses it.
+    const end = { userId: USER, reason: 'logout', epoch: 0, proofAgeMs: 0 } as const;
+    await room.during(room.store.end([end]));
+    await room.during(room.ledger.settled(accepted, 500));
+    const later = {
+      userId: USER,
+      period: accepted.period + 60_000,
+      loginAt: room.clock.now(),
+      node: 'other',
+    };
+    await room.ledger.open(later);
+    const again = await room.during(room.admit(USER));
+    expect(room.ledger.reconciled).toMatchObject([later]);
+    expect(again).toMatchObject({ ok: true, value: { resumed: false } });
+    expect(again.ok && again.value.period).toBeGreaterThan(later.period);
+  });
+
   it('[ST9] joining a running period needs no SQL', async () => {
     const room = await openRoom();
     await room.enter(USER);
