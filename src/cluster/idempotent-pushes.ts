@@ -92,7 +92,7 @@ export class IdempotentPushes implements Pushes {
     if (first !== undefined) return { kind: 'repeat', first };
     const own = this.#begin(call);
     if (!this.#budget.hasRoom()) return { kind: 'keyed', own, state: err('overloaded') };
-    const claimed = await this.#claims.submit(call).result;
+    const claimed = await this.#claims.submit(call);
     return { kind: 'keyed', own, state: claimed.ok ? claimed : err(refusalOf(claimed.error)) };
   }
 
@@ -151,7 +151,7 @@ export class IdempotentPushes implements Pushes {
     const answer = encodeReport(report);
     this.#budget.add({ keys: 0, text: answer.length });
     // If it cannot be kept, the key stays taken: a sender that repeats the push gets `unknown`.
-    await this.#keeping.submit({ ...call, answer }).result;
+    await this.#keeping.submit({ ...call, answer });
     return ok(report);
   }
 
@@ -167,7 +167,7 @@ export class IdempotentPushes implements Pushes {
     this.#polling += 1;
     while (state.kind === 'pending' && clock.monotonic() < until) {
       await sleep(clock, POLL_MS);
-      const claimed = await this.#claims.submit(call).result;
+      const claimed = await this.#claims.submit(call);
       if (claimed.ok) state = claimed.value;
     }
     this.#polling -= 1;

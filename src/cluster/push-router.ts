@@ -105,7 +105,7 @@ export class PushRouter implements Router {
     if (!answersForAbsent || absent.length === 0) return;
     await Promise.all(
       absent.map(async (userId) => {
-        const answer = await this.#absent.submit(userId).result;
+        const answer = await this.#absent.submit(userId);
         const result = answer.ok ? answer.value : unknownDelivery(userId);
         // A user who is connected to another node is counted there.
         if (result.status === 'offline' || !answer.ok) countDelivery(manager.counters, result);

@@ -199,7 +199,7 @@ export class RemoteDelivery {
         finish,
       };
       this.#waiting.set(id, waiting);
-      void this.#routes.submit({ id, users, fields, expiresAt }).result.then((routed) => {
+      void this.#routes.submit({ id, users, fields, expiresAt }).then((routed) => {
         if (!routed.ok) return finish();
         if (routed.value === 'expired') {
           waiting.isExpired = true;

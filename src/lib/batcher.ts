@@ -22,23 +22,16 @@ export interface BatcherOptions<Request, Response> {
    * it. It turns a burst into few large batches if each batch is expensive, as with an fsync.
    */
   readonly spacingMs?: number;
-}
-
-/** A request in progress. `result` never rejects. */
-export interface Ticket<Response> {
-  readonly result: Promise<Result<Response, unknown>>;
-  /** Withdraws the request if no batch has begun with it. Otherwise it changes nothing. */
-  cancel(): void;
+  /**
+   * A request without an answer `ms` after it came fails with `late`. If no batch has begun with it, none will. Default: a
+   * request waits for as long as its batch takes.
+   */
+  readonly deadline?: { readonly ms: number; readonly late: () => Error };
 }
 
 /** Too many requests wait. */
 export class BatcherFull extends Error {
   override readonly name = 'BatcherFull';
-}
-
-/** The request was withdrawn before its batch began. */
-export class BatcherCancelled extends Error {
-  override readonly name = 'BatcherCancelled';
 }
 
 /**
@@ -48,8 +41,11 @@ export class BatcherCancelled extends Error {
 export class Batcher<Request, Response> {
   readonly #options: BatcherOptions<Request, Response>;
   readonly #waiting = new Set<Entry<Request, Response>>();
+  /** All that have no answer, oldest first. Only a batcher with a deadline keeps them. */
+  readonly #unanswered = new Set<Entry<Request, Response>>();
   #underWay = 0;
   #scheduled = false;
+  #isTimed = false;
   #lastBegan = Number.NEGATIVE_INFINITY;
 
   constructor(options: BatcherOptions<Request, Response>) {
@@ -62,24 +58,49 @@ export class Batcher<Request, Response> {
     return this.#waiting.size;
   }
 
-  submit(request: Request): Ticket<Response> {
-    if (this.#waiting.size >= this.#options.maxWaiting) {
-      const full = new BatcherFull(`${this.#options.maxWaiting} requests are waiting already`);
-      return { result: Promise.resolve(err(full)), cancel() {} };
-    }
-    let finish: Entry<Request, Response>['finish'] = () => undefined;
-    const result = new Promise<Result<Response, unknown>>((resolve) => {
-      finish = resolve;
+  /** Never rejects. */
+  submit(request: Request): Promise<Result<Response, unknown>> {
+    if (this.#waiting.size >= this.#options.maxWaiting)
+      return Promise.resolve(
+        err(new BatcherFull(`${this.#options.maxWaiting} requests are waiting already`)),
+      );
+    return new Promise((finish) => {
+      const entry = { request, finish, since: 0 };
+      this.#waiting.add(entry);
+      this.#schedule();
+      if (this.#options.deadline !== undefined) this.#watch(entry);
     });
-    const entry = { request, finish };
-    this.#waiting.add(entry);
-    this.#schedule();
-    return {
-      result,
-      cancel: () => {
-        if (this.#waiting.delete(entry)) finish(err(new BatcherCancelled('taken back before it began')));
-      },
-    };
+  }
+
+  #watch(entry: Entry<Request, Response>): void {
+    entry.since = this.#options.clock.monotonic();
+    this.#unanswered.add(entry);
+    if (!this.#isTimed) this.#timeOldest();
+  }
+
+  /** One timer serves all requests: a timer for each would cost a burst more than its batches. */
+  #timeOldest(): void {
+    const { clock, deadline } = this.#options;
+    const [oldest] = this.#unanswered;
+    this.#isTimed = oldest !== undefined && deadline !== undefined;
+    if (oldest === undefined || deadline === undefined) return;
+    clock.after(Math.max(0, oldest.since + deadline.ms - clock.monotonic()), () => {
+      this.#giveUpLate(clock.monotonic() - deadline.ms, deadline.late);
+      this.#timeOldest();
+    });
+  }
+
+  #giveUpLate(since: number, late: () => Error): void {
+    for (const entry of this.#unanswered) {
+      if (entry.since > since) return;
+      this.#waiting.delete(entry);
+      this.#answer(entry, err(late()));
+    }
+  }
+
+  #answer(entry: Entry<Request, Response>, result: Result<Response, unknown>): void {
+    this.#unanswered.delete(entry);
+    entry.finish(result);
   }
 
   #schedule(): void {
@@ -122,11 +143,9 @@ export class Batcher<Request, Response> {
     try {
       const results = await this.#options.run(batch.map(({ request }) => request));
       assert(results.length === batch.length, 'a batch answers each of its requests');
-      batch.forEach(({ finish }, index) => {
-        finish(results[index] ?? err(new Error('no result')));
-      });
+      batch.forEach((entry, index) => this.#answer(entry, results[index] ?? err(new Error('no result'))));
     } catch (error) {
-      for (const { finish } of batch) finish(err(error));
+      for (const entry of batch) this.#answer(entry, err(error));
     }
     this.#underWay -= 1;
     this.#schedule();
@@ -135,5 +154,7 @@ export class Batcher<Request, Response> {
 
 interface Entry<Request, Response> {
   readonly request: Request;
+  /** Monotonic ms. */
+  since: number;
   readonly finish: (result: Result<Response, unknown>) => void;
 }

@@ -1,4 +1,4 @@
-import { Batcher, type Ticket } from '../lib/batcher.ts';
+import { Batcher } from '../lib/batcher.ts';
 import type { Clock } from '../lib/clock.ts';
 import { err, ok, type Result } from '../lib/result.ts';
 import type { Opening, UserFacts } from '../protocol/periods.ts';
@@ -38,23 +38,26 @@ export class SettlementTimeout extends Error {
  * error, or means that SQL did not answer in time. It is unknown whether an opening that timed out was written.
  */
 export class GroupCommit {
-  readonly #options: GroupCommitOptions;
   readonly #openings: Batcher<Opening, undefined>;
   readonly #lookups: Batcher<number, UserFacts>;
 
   constructor(options: GroupCommitOptions) {
-    this.#options = options;
     const told = <Answer>(batch: readonly unknown[], answer: Promise<Answer>): Promise<Answer> =>
       answer.catch((error: unknown) => {
         failures.failed(batch.length, error);
         throw error;
       });
-    const { store, clock, maxBatch, failures } = options;
+    const { store, clock, maxBatch, failures, timeoutMs } = options;
     const common = {
       clock,
       spacingMs: COMMIT_SPACING_MS,
       maxBatch,
       maxWaiting: MAX_WAITING_LOGINS,
+      // A refused login must not open a period later.
+      deadline: {
+        ms: timeoutMs,
+        late: () => new SettlementTimeout(`SQL did not answer within ${timeoutMs} ms`),
+      },
     };
     this.#openings = new Batcher({
       ...common,
@@ -72,28 +75,18 @@ export class GroupCommit {
   }
 
   /** Resolves once the period's row is committed, and the reset of the user's time if requested. */
-  async open(opening: Opening): Promise<void> {
-    await this.#byDeadline(this.#openings.submit(opening));
+  open(opening: Opening): Promise<void> {
+    return this.#openings.submit(opening).then(valueOf);
   }
 
   lookup(userId: number): Promise<UserFacts> {
-    return this.#byDeadline(this.#lookups.submit(userId));
+    return this.#lookups.submit(userId).then(valueOf);
   }
+}
 
-  async #byDeadline<Response>(ticket: Ticket<Response>): Promise<Response> {
-    const { clock, timeoutMs } = this.#options;
-    const late = new Promise<Result<Response, unknown>>((resolve) => {
-      const timer = clock.after(timeoutMs, () => {
-        resolve(err(new SettlementTimeout(`SQL did not answer within ${timeoutMs} ms`)));
-        // A refused login must not open a period later.
-        ticket.cancel();
-      });
-      void ticket.result.then(() => timer.cancel());
-    });
-    const result = await Promise.race([ticket.result, late]);
-    if (!result.ok) throw result.error;
-    return result.value;
-  }
+function valueOf<Value>(result: Result<Value, unknown>): Value {
+  if (!result.ok) throw result.error;
+  return result.value;
 }
 
 /** A row that SQL rejects for good must not fail the other logins of its batch. */

@@ -58,12 +58,12 @@ export class LoginCalls {
 
   /** Makes an opened period visible. Undefined: the store did not answer. */
   async record(userId: number, period: number): Promise<boolean | undefined> {
-    const result = await this.#records.submit({ userId, period }).result;
+    const result = await this.#records.submit({ userId, period });
     return result.ok ? result.value : undefined;
   }
 
   async #claim(asked: AskedClaim): Promise<ClaimAnswer | undefined> {
-    const result = await this.#claims.submit(asked).result;
+    const result = await this.#claims.submit(asked);
     return result.ok ? result.value : undefined;
   }
 

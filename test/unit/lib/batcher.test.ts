@@ -1,9 +1,15 @@
 import { describe, expect, test } from 'vitest';
-import { Batcher, BatcherCancelled, BatcherFull } from '../../../src/lib/batcher.ts';
+import { Batcher, BatcherFull } from '../../../src/lib/batcher.ts';
 import { FakeClock } from '../../../src/lib/fake-clock.ts';
-import { ok } from '../../../src/lib/result.ts';
+import { err, ok } from '../../../src/lib/result.ts';
 
-function build(limits: { maxBatch: number; maxWaiting: number; concurrency?: number; spacingMs?: number }) {
+function build(limits: {
+  maxBatch: number;
+  maxWaiting: number;
+  concurrency?: number;
+  spacingMs?: number;
+  deadline?: { ms: number; late: () => Error };
+}) {
   const clock = new FakeClock();
   const batches: number[][] = [];
   const finishers: (() => void)[] = [];
@@ -30,12 +36,12 @@ describe('Batcher', () => {
     await clock.advanceAsync(1);
     expect(batches).toEqual([[1, 2], [3]]);
     finishers[1]?.();
-    expect(await Promise.all(tickets.map(({ result }) => result))).toEqual([2, 4, 6].map((n) => ok(n)));
+    expect(await Promise.all(tickets)).toEqual([2, 4, 6].map((n) => ok(n)));
   });
 
   test('the allowed number of batches runs at a time', async () => {
     const { clock, batches, batcher } = build({ maxBatch: 1, maxWaiting: 10, concurrency: 2 });
-    for (const n of [1, 2, 3]) batcher.submit(n);
+    for (const n of [1, 2, 3]) void batcher.submit(n);
     await clock.advanceAsync(1);
     expect(batches).toEqual([[1], [2]]);
     expect(batcher.waiting).toBe(1);
@@ -43,10 +49,10 @@ describe('Batcher', () => {
 
   test('one batch is under way where nothing else is said, and the next begins when it ends', async () => {
     const { clock, batches, finishers, batcher } = build({ maxBatch: 1, maxWaiting: 10 });
-    for (const n of [1, 2, 3]) batcher.submit(n);
+    for (const n of [1, 2, 3]) void batcher.submit(n);
     await clock.advanceAsync(50);
     expect(batches).toEqual([[1]]);
-    batcher.submit(4);
+    void batcher.submit(4);
     await clock.advanceAsync(50);
     expect(batches).toEqual([[1]]);
     for (const end of [0, 1, 2]) {
@@ -59,14 +65,14 @@ describe('Batcher', () => {
   test('batches begin as far apart as told, and a lone request does not wait', async () => {
     const { clock, batches, finishers, batcher } = build({ maxBatch: 10, maxWaiting: 10, spacingMs: 100 });
     clock.stall(1000);
-    batcher.submit(1);
+    void batcher.submit(1);
     await clock.advanceAsync(1);
     expect(batches).toEqual([[1]]);
     finishers[0]?.();
     await clock.advanceAsync(1);
-    batcher.submit(2);
+    void batcher.submit(2);
     await clock.advanceAsync(90, 1);
-    batcher.submit(3);
+    void batcher.submit(3);
     expect(batches).toEqual([[1]]);
     await clock.advanceAsync(10, 1);
     expect(batches).toEqual([[1], [2, 3]]);
@@ -80,20 +86,42 @@ describe('Batcher', () => {
     });
     const tickets = [1, 2].map((n) => batcher.submit(n));
     await clock.advanceAsync(1);
-    for (const { result } of tickets) expect(await result).toMatchObject({ ok: false });
+    for (const ticket of tickets) expect(await ticket).toMatchObject({ ok: false });
   });
 
-  test('beyond the bound a request fails at once; a withdrawn one makes room and never runs', async () => {
+  test('beyond the bound a request fails at once', async () => {
     const { clock, batches, batcher } = build({ maxBatch: 5, maxWaiting: 2 });
-    const first = batcher.submit(1);
-    batcher.submit(2);
-    expect(await batcher.submit(3).result).toMatchObject({ ok: false, error: expect.any(BatcherFull) });
-    first.cancel();
-    expect(await first.result).toMatchObject({ ok: false, error: expect.any(BatcherCancelled) });
-    batcher.submit(4);
+    void batcher.submit(1);
+    void batcher.submit(2);
+    expect(await batcher.submit(3)).toMatchObject({ ok: false, error: expect.any(BatcherFull) });
     await clock.advanceAsync(1);
-    expect(batches).toEqual([[2, 4]]);
-    first.cancel();
+    expect(batches).toEqual([[1, 2]]);
+  });
+
+  test('a request without an answer fails at its own deadline, and never runs if it waited until then', async () => {
+    const late = new Error('too late');
+    const limits = { maxBatch: 1, maxWaiting: 5, deadline: { ms: 100, late: () => late } };
+    const { clock, batches, finishers, batcher } = build(limits);
+    const answers: unknown[] = [];
+    const ask = (request: number): void => {
+      void batcher.submit(request).then((result) => answers.push(result));
+    };
+    for (const request of [1, 2]) ask(request);
+    await clock.advanceAsync(40, 1);
+    ask(3);
+    await clock.advanceAsync(59, 1);
+    expect(answers).toEqual([]);
+    await clock.advanceAsync(1, 1);
+    expect(answers).toEqual([err(late), err(late)]);
+    finishers[0]?.();
+    await clock.advanceAsync(1, 1);
+    expect(batches).toEqual([[1], [3]]);
+    finishers[1]?.();
+    await clock.advanceAsync(100, 1);
+    expect(answers).toEqual([err(late), err(late), ok(6)]);
+    ask(4);
+    await clock.advanceAsync(100, 1);
+    expect(answers).toHaveLength(4);
   });
 
   test('a batch that fails fails each of its requests, and the next one runs', async () => {
@@ -108,10 +136,10 @@ describe('Batcher', () => {
     });
     const lost = batcher.submit(1);
     await clock.advanceAsync(1);
-    expect(await lost.result).toMatchObject({ ok: false, error: { message: 'boom' } });
+    expect(await lost).toMatchObject({ ok: false, error: { message: 'boom' } });
     fail = false;
     const next = batcher.submit(2);
     await clock.advanceAsync(1);
-    expect(await next.result).toEqual(ok(2));
+    expect(await next).toEqual(ok(2));
   });
 });
