@@ -1,4 +1,6 @@
+import { Batcher } from '../lib/batcher.ts';
 import { type Clock, sleep, type Timer } from '../lib/clock.ts';
+import { err, ok, type Result } from '../lib/result.ts';
 import type { Log } from '../logging/log.ts';
 import { type Duty, type PeriodRow, periodKey } from '../protocol/periods.ts';
 import { splitOnPoison } from './split-on-poison.ts';
@@ -41,11 +43,20 @@ const MAX_PAGES_PER_PASS = 40;
 /** How long one pass waits behind a burst, in looks. */
 const MAX_WAITS = 20;
 const WAIT_MS = 100;
+/** Largest number of logins whose users' open rows wait to be settled. The row of a further one is left to a later pass. */
+const MAX_WAITING_LOGINS = 20_000;
 const PRUNE_EVERY_MS = 600_000;
 const PRUNE_BATCH = 1000;
 /** Batches in one pruning. A backlog of years needs several prunings, and nothing waits for it. */
 const MAX_PRUNE_BATCHES = 20;
 const DAY_MS = 86_400_000;
+
+/** An open row that presence does not know. */
+interface LostRow {
+  readonly row: PeriodRow;
+  /** Latest time of the logout, because the user's next login was then. */
+  readonly notAfter: number;
+}
 
 /**
  * The safety net of settlement. It finds periods that are open in SQL and unknown elsewhere, and settles them with the
@@ -54,6 +65,8 @@ const DAY_MS = 86_400_000;
 export class Reconciler {
   readonly #options: ReconcilerOptions;
   readonly #suspects = new Suspects();
+  /** After a crash that took Redis's data, each user of a storm of logins has an open row. */
+  readonly #foundByLogins: Batcher<LostRow, Duty>;
   readonly #timers: Timer[] = [];
   #cursor: { readonly userId: number; readonly period: number } | undefined;
   #tickedAt = Number.NEGATIVE_INFINITY;
@@ -64,6 +77,12 @@ export class Reconciler {
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
+    this.#foundByLogins = new Batcher({
+      clock: options.clock,
+      maxBatch: PAGE,
+      maxWaiting: MAX_WAITING_LOGINS,
+      run: (lost) => this.#settle(lost),
+    });
   }
 
   /** Resolves after the first try to write this node's sign of life, which settlements of later periods use. */
@@ -90,13 +109,13 @@ export class Reconciler {
   }
 
   /**
-   * Settles an open row now, for a login at `nextLoginAt` that found it. The row of that login is written after this.
-   * Rejects if SQL fails.
+   * Settles an open row now, together with those that other logins found, for a login at `nextLoginAt`. The row of that login
+   * is written after this. Rejects if SQL fails.
    */
   async reconcileNow(row: PeriodRow, nextLoginAt: number): Promise<Duty> {
-    const [duty] = await this.#settle([row], nextLoginAt);
-    if (duty === undefined) throw new Error('the database refuses to settle the open period');
-    return duty;
+    const settled = await this.#foundByLogins.submit({ row, notAfter: nextLoginAt });
+    if (!settled.ok) throw settled.error;
+    return settled.value;
   }
 
   #tick(): void {
@@ -137,7 +156,8 @@ export class Reconciler {
       const lost = unknown.filter(
         (row) => this.#suspects.ageMs(row, clock.monotonic()) >= RECONCILE_AFTER_MS,
       );
-      if (lost.length > 0) await this.#settle(lost);
+      if (lost.length > 0)
+        await this.#settle(lost.map((row) => ({ row, notAfter: Number.POSITIVE_INFINITY })));
       const last = rows.at(-1);
       if (rows.length < PAGE || last === undefined) {
         this.#cursor = undefined;
@@ -158,11 +178,11 @@ export class Reconciler {
     }
   }
 
-  /** Returns the settled duties. Rows that SQL rejects for good stay open and are reported at each try. */
-  async #settle(rows: readonly PeriodRow[], notAfter = Number.POSITIVE_INFINITY): Promise<readonly Duty[]> {
+  /** Returns the duty by which each row was settled. Rows that SQL rejects for good stay open and are reported at each try. */
+  async #settle(lost: readonly LostRow[]): Promise<readonly Result<Duty, Error>[]> {
     const { store, clock, log, onSettled } = this.#options;
-    const lives = await store.nodeLives(rows.map(({ node }) => node));
-    const duties = rows.map((row) => this.#dutyFor(row, lives.get(row.node), notAfter));
+    const lives = await store.nodeLives(lost.map(({ row }) => row.node));
+    const duties = lost.map(({ row, notAfter }) => this.#dutyFor(row, lives.get(row.node), notAfter));
     const refused = new Set<Duty>();
     await splitOnPoison(duties, {
       run: (part) => store.settle(part, clock.now()),
@@ -189,7 +209,9 @@ export class Reconciler {
       );
     }
     onSettled(done);
-    return done;
+    return duties.map((duty) =>
+      refused.has(duty) ? err(new Error('the database refuses to settle the open period')) : ok(duty),
+    );
   }
 
   /** The last sign of life of the row's node takes the place of the proof of life (rule ST5). */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { FakeClock } from '../../../src/lib/fake-clock.ts';
 import { silentLog } from '../../../src/logging/log.ts';
-import type { PeriodRow } from '../../../src/protocol/periods.ts';
+import type { Duty, PeriodRow } from '../../../src/protocol/periods.ts';
 import { Reconciler, type ReconcilerOptions } from '../../../src/settlement/reconciler.ts';
 
 const ROW: PeriodRow = {
@@ -54,20 +54,44 @@ describe('Reconciler', () => {
 
   test('[ST4] tells a login that SQL refuses its earlier period for good, and nobody that it is settled', async () => {
     const refusal = Object.assign(new Error('check constraint'), { code: '23514' });
-    const { reconciler, settled } = room({ settle: () => Promise.reject(refusal) });
-    await expect(reconciler.reconcileNow(ROW, 20)).rejects.toThrow('refuses');
+    const { clock, reconciler, settled } = room({ settle: () => Promise.reject(refusal) });
+    const refused = reconciler.reconcileNow(ROW, 20).catch(String);
+    await clock.advanceAsync(1);
+    expect(await refused).toContain('refuses');
     expect(settled).toEqual([]);
   });
 
   test('[ST4] a login whose SQL is away hears so, and later finds the same period', async () => {
     let down = true;
-    const { reconciler, settled } = room({
+    const { clock, reconciler, settled } = room({
       settle: () => (down ? Promise.reject(new Error('connection lost')) : Promise.resolve()),
     });
-    await expect(reconciler.reconcileNow(ROW, 20)).rejects.toThrow('connection lost');
+    const lost = reconciler.reconcileNow(ROW, 20).catch(String);
+    await clock.advanceAsync(1);
+    expect(await lost).toContain('connection lost');
     down = false;
-    expect(await reconciler.reconcileNow(ROW, 20)).toMatchObject({ reason: 'reconciled', userId: 1 });
+    const reconciled = reconciler.reconcileNow(ROW, 20);
+    await clock.advanceAsync(1);
+    expect(await reconciled).toMatchObject({ reason: 'reconciled', userId: 1 });
     expect(settled).toEqual([1]);
+  });
+
+  test('[ST4] the open rows that a storm of logins finds are settled together, each before its own login', async () => {
+    const batches: (readonly Duty[])[] = [];
+    const { clock, reconciler } = room({
+      settle: (duties) => Promise.resolve(void batches.push(duties)),
+      nodeLives: () => Promise.resolve(new Map([['dead#1', 1_000_000]])),
+    });
+    const reconciled = Promise.all(
+      [1, 2, 3].map((userId) => reconciler.reconcileNow({ ...ROW, userId }, 20 + userId)),
+    );
+    await clock.advanceAsync(1);
+    expect((await reconciled).map(({ userId, logoutAt }) => [userId, logoutAt])).toEqual([
+      [1, 21],
+      [2, 22],
+      [3, 23],
+    ]);
+    expect(batches.map(({ length }) => length)).toEqual([3]);
   });
 
   test('[DR1] a stop waits for the pass under way and begins no other', async () => {

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { FakeClock } from '../../../src/lib/fake-clock.ts';
 import { silentLog } from '../../../src/logging/log.ts';
-import type { Duty } from '../../../src/protocol/periods.ts';
+import type { Duty, PeriodRow } from '../../../src/protocol/periods.ts';
 import { Reconciler } from '../../../src/settlement/reconciler.ts';
 import type { UserStore } from '../../../src/settlement/user-store.ts';
 import { opening, openStore, sqliteDatabase, type TestDatabase } from '../../support/user-stores.ts';
@@ -54,6 +54,12 @@ describe('Reconciler', () => {
     await store.close();
     await database.remove();
   });
+
+  const reconcile = async (row: PeriodRow): Promise<Duty> => {
+    const reconciled = reconciler.reconcileNow(row, NEVER);
+    await clock.advanceAsync(1);
+    return reconciled;
+  };
 
   const open = (userId: number, loginAt: number, node = 'dead#1'): Promise<void> =>
     store.open([opening({ userId, period: loginAt, loginAt, node })]);
@@ -114,7 +120,7 @@ describe('Reconciler', () => {
     await open(1, start - 15_000, 'me#2');
     const row = (await store.openPeriods({ limit: 1 }))[0];
     if (row === undefined) throw new Error('no open row');
-    await reconciler.reconcileNow(row, NEVER);
+    await reconcile(row);
     const rows = await database.rows(
       `select logout_at as at from lingxi_periods where period = ${start - 60_000}`,
     );
@@ -243,8 +249,8 @@ describe('Reconciler', () => {
     await open(2, start - 80 * DAY_MS);
     const [old, young] = await store.openPeriods({ limit: 2 });
     if (old === undefined || young === undefined) throw new Error('no open rows');
-    await reconciler.reconcileNow(old, NEVER);
-    await reconciler.reconcileNow(young, NEVER);
+    await reconcile(old);
+    await reconcile(young);
     await reconciler.start();
     await clock.advanceAsync(6000, 100);
     expect([...(await store.newestPeriods([1, 2])).keys()]).toEqual([2]);
