@@ -88,7 +88,7 @@ export class Strict implements RedisEvents {
     if (resumed || this.#mayFail(...SQL_FAULTS)) return;
     const newest = this.#openings.get(userId) ?? 0;
     this.#openings.set(userId, Math.max(newest, period));
-    // Known only to SQL, which a node that takes the old period for running does not ask (bound `stepped-number`).
+    // Known only to SQL, which did not answer (bound `stepped-number`).
     const isKnown = !witness.redisFell || witness.lostMemoryAt < 0;
     if (period < newest && isKnown) witness.violated(`[PR2] ${userId}:${period} is opened after ${newest}`);
   }
