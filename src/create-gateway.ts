@@ -389,6 +389,7 @@ class Assembly {
       language: config.language,
       admission: this.#admission,
       inBand: new InBandRefusals(clock),
+      direct: () => (this.#drain.isDraining ? undefined : this.#app().direct),
       http: async (request, peer) => {
         const response = await this.#app().fetch(request, peer);
         // Otherwise a proxy would keep the connection and send its next request to a node that is about to stop.

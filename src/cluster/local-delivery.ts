@@ -134,9 +134,12 @@ export class LocalDelivery {
   }
 
   #inline(userIds: readonly number[], message: Outgoing): readonly Delivery[] {
-    return userIds.map((userId) =>
-      this.#admits(userId) ? this.#manager.deliverTo(userId, message) : dropped(userId, 'rate'),
-    );
+    return userIds.map((userId) => this.toOne(message, userId));
+  }
+
+  /** As {@link begin} for one user, who is not asked to acknowledge. */
+  toOne(message: Outgoing, userId: number): Delivery {
+    return this.#admits(userId) ? this.#manager.deliverTo(userId, message) : dropped(userId, 'rate');
   }
 
   async #sliced(userIds: readonly number[], message: Outgoing): Promise<readonly Delivery[]> {

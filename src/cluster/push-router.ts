@@ -67,6 +67,11 @@ export class PushRouter implements Router {
     if ('groups' in to) return this.#groups.push({ ...request, to, expiresAt });
     const { type, dataText, ack, key, priority } = request;
     const message = manager.prepareText(type, dataText, { ack, key, priority, expiresAt });
+    if ('userId' in to && ack !== true && this.#isAllHere(to.userId)) {
+      const result = delivery.toOne(message, to.userId);
+      countDelivery(manager.counters, result);
+      return { results: [result], counts: { [result.status]: 1 } };
+    }
     // One delivery and one result for each user, in the order in which they are first named.
     const userIds = 'userId' in to ? [to.userId] : [...new Set(to.userIds)];
     // Handed over before anything is awaited, so that pushes keep the order in which they were made (rule DL4).
@@ -136,6 +141,12 @@ export class PushRouter implements Router {
     const { manager } = this.#options;
     const dispatched = manager.broadcastPrepared(message);
     return dispatched === undefined ? { dropped: manager.onlineCount() } : (await dispatched).counts;
+  }
+
+  /** Whether every connection of the user is one of this node. */
+  #isAllHere(userId: number): boolean {
+    const { manager, remote, mayBeOnSeveralNodes } = this.#options;
+    return (remote === undefined || !mayBeOnSeveralNodes) && manager.isUserOnline(userId);
   }
 
   #expiryOf({ ttlMs }: PushRequest, since?: number): number {

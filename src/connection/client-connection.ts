@@ -1,4 +1,4 @@
-import type { Expiring } from '../heartbeat/expiries.ts';
+import type { Expiring, Expiry } from '../heartbeat/expiries.ts';
 import type { Watched } from '../heartbeat/monitor.ts';
 import { OFF_WHEEL, type WheelNode } from '../heartbeat/timeout-wheel.ts';
 import type { Timer } from '../lib/clock.ts';
@@ -17,7 +17,7 @@ import {
   sendWelcome,
 } from './lingxi-v1.ts';
 import { LossLog } from './loss-log.ts';
-import { MessageRate } from './message-rate.ts';
+import { isOverRate, type RateBucket } from './message-rate.ts';
 import type { FrameOutcome, QueueTraits } from './send-queue.ts';
 import type { Socket, SocketEvents } from './socket.ts';
 import { Writer } from './writer.ts';
@@ -26,7 +26,7 @@ import { Writer } from './writer.ts';
  * One socket's life. Owns its proof of life, its rate and its writer; there is one way to close. What the socket and the
  * wheel call never throws: an exception closes this connection with 1011 and reaches nobody else.
  */
-export class ClientConnection implements SocketEvents, Watched, Expiring {
+export class ClientConnection implements SocketEvents, Watched, Expiring, RateBucket {
   readonly registration: Registration;
   /** Rises with every connection of the process; what was broadcast before a connection came does not reach it. */
   readonly serial: number;
@@ -50,17 +50,22 @@ export class ClientConnection implements SocketEvents, Watched, Expiring {
   wheelPrevious: WheelNode | undefined = undefined;
   wheelNext: WheelNode | undefined = undefined;
   isHeld = false;
+  expiry: Expiry | undefined = undefined;
+
+  rateCredit: number;
+  rateAt: number;
+  rateStalledMs: number;
 
   readonly #host: ConnectionHost;
   readonly #socket: Socket;
   readonly #anyFrameProves: boolean;
-  readonly #writer: Writer;
+  /** Only while the socket holds bytes back. */
+  #writer: Writer | undefined;
   #open = true;
   #socketEnded = false;
   #cause: CloseCause | undefined;
   #heardAt: number;
   #pingedAt: number;
-  readonly #rate: MessageRate;
   #termination: Timer | undefined;
   #lossLog: LossLog | undefined;
 
@@ -82,8 +87,9 @@ export class ClientConnection implements SocketEvents, Watched, Expiring {
     this.provenAtMonotonic = host.time.monotonic;
     this.#heardAt = now;
     this.#pingedAt = now;
-    this.#rate = new MessageRate(host.limits.maxMessagesPerSecond, host.time);
-    this.#writer = new Writer(host, this, socket);
+    this.rateCredit = host.limits.maxMessagesPerSecond;
+    this.rateAt = host.time.monotonic;
+    this.rateStalledMs = host.time.stalledMs;
   }
 
   get userId(): number {
@@ -99,13 +105,14 @@ export class ClientConnection implements SocketEvents, Watched, Expiring {
   }
 
   get queued(): number {
-    return this.#writer.queued;
+    return this.#writer?.queued ?? 0;
   }
 
   info(): ConnectionInfo {
     const { connectionId, userId, username, epoch, ip, protocol } = this.registration;
     const { since, clientState: state } = this;
-    const { queued: queue, queuedBytes: queueBytes } = this.#writer;
+    const queue = this.queued;
+    const queueBytes = (this.#writer?.queuedBytes ?? 0) + this.#socket.bufferedBytes();
     return { connectionId, userId, username, epoch, since, ip, protocol, state, queue, queueBytes };
   }
 
@@ -124,7 +131,7 @@ export class ClientConnection implements SocketEvents, Watched, Expiring {
   send(text: string, traits: QueueTraits): FrameOutcome {
     if (!this.#open) return 'closed';
     try {
-      return this.#writer.send(text, traits);
+      return this.#writer?.isBlocked === true ? this.#writer.enqueue(text, traits) : this.#write(text);
     } catch (error) {
       this.#failed(error);
       return 'closed';
@@ -171,7 +178,7 @@ export class ClientConnection implements SocketEvents, Watched, Expiring {
   drained(): void {
     this.#guarded(() => {
       if (this.#anyFrameProves && this.#open) this.#heard();
-      this.#writer.drained();
+      if (this.#writer?.drained() === 'free') this.#writer = undefined;
     });
   }
 
@@ -201,7 +208,8 @@ export class ClientConnection implements SocketEvents, Watched, Expiring {
 
   dueAt(): number {
     const { readTimeoutMs, pingIntervalMs } = this.#host.limits;
-    let due = Math.min(this.timesOutAt(), this.#heardAt + readTimeoutMs, this.#writer.dueAt());
+    let due = Math.min(this.timesOutAt(), this.#heardAt + readTimeoutMs);
+    if (this.#writer !== undefined) due = Math.min(due, this.#writer.dueAt());
     if (this.#anyFrameProves) due = Math.min(due, Math.max(this.#heardAt, this.#pingedAt) + pingIntervalMs);
     return due;
   }
@@ -213,7 +221,7 @@ export class ClientConnection implements SocketEvents, Watched, Expiring {
 
   #attend(now: number): void {
     const { readTimeoutMs, pingIntervalMs } = this.#host.limits;
-    const progress = this.#writer.look(now);
+    const progress = this.#writer?.look(now) ?? 'free';
     // The pong is stuck behind what this server sent: the bytes that the client takes prove its life (rule HB2).
     if (progress === 'moving' && this.#anyFrameProves) this.#heard();
     if (now >= this.timesOutAt()) {
@@ -238,12 +246,24 @@ export class ClientConnection implements SocketEvents, Watched, Expiring {
     this.#termination = clock.after(limits.closeTimeoutMs, () => this.#socket.terminate());
     try {
       // A socket that takes nothing carries no farewell.
-      if (this.speaksV1 && saysGoodbye && !this.#writer.isBlocked)
+      if (this.speaksV1 && saysGoodbye && this.#writer?.isBlocked !== true)
         this.#socket.send(goodbyeFrame(this, this.#host, { code, reason: cause, reconnectAfterMs }));
       this.#socket.close(code, shown);
     } catch (error) {
       this.#host.happened(this, { kind: 'failed', error });
     }
+  }
+
+  #write(text: string): FrameOutcome {
+    const written = this.#socket.send(text);
+    if (written === 'sent') return 'written';
+    if (written === 'failed') {
+      this.close('transport-error');
+      return 'closed';
+    }
+    this.#writer ??= new Writer(this.#host, this, this.#socket);
+    this.#writer.block();
+    return 'queued';
   }
 
   #guarded(work: () => void): void {
@@ -303,7 +323,7 @@ export class ClientConnection implements SocketEvents, Watched, Expiring {
 
   /** By monotonic time: while presence is unreachable the observed one stands still, and no client may pay for that. */
   #overRate(): boolean {
-    const isOver = this.#rate.isOver(this.#host.time);
+    const isOver = isOverRate(this, this.#host.limits.maxMessagesPerSecond, this.#host.time);
     if (isOver) this.close('policy-violation');
     return isOver;
   }
@@ -311,7 +331,7 @@ export class ClientConnection implements SocketEvents, Watched, Expiring {
   #end(cause: CloseCause, closing: { readonly code: number; readonly reason: string }): void {
     if (!this.#open) return;
     this.#open = false;
-    this.#writer.clear();
+    this.#writer?.clear();
     this.#host.happened(this, { kind: 'ended', cause, code: closing.code, reason: closing.reason });
   }
 }

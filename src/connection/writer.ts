@@ -13,8 +13,8 @@ type WriterHost = Pick<ConnectionHost, 'clock' | 'limits' | 'time' | 'rewatch' |
 export type Progress = 'free' | 'moving' | 'waiting' | 'stuck';
 
 /**
- * The sending side of one connection: hands frames to the socket, keeps those that come while it holds bytes back, and
- * knows whether it takes any (rule DL3). Times are observed ms.
+ * What a connection needs while its socket holds bytes back: keeps the frames that come meanwhile, hands them over once the
+ * socket takes more, and knows whether it takes any (rule DL3). Times are observed ms.
  */
 export class Writer {
   readonly #host: WriterHost;
@@ -38,30 +38,19 @@ export class Writer {
   }
 
   get queuedBytes(): number {
-    return (this.#queue?.bytes ?? 0) + this.#socket.bufferedBytes();
+    return this.#queue?.bytes ?? 0;
   }
 
   get isBlocked(): boolean {
     return this.#tookAt !== undefined;
   }
 
-  send(text: string, traits: QueueTraits): FrameOutcome {
-    if (this.isBlocked) return this.#enqueue(text, traits);
-    const written = this.#socket.send(text);
-    if (written === 'sent') return 'written';
-    if (written === 'failed') {
-      this.#owner.close('transport-error');
-      return 'closed';
-    }
-    this.#block();
-    return 'queued';
-  }
-
-  /** Everything that the socket held has left. */
-  drained(): void {
+  /** Everything that the socket held has left. `free`: nothing waits any more. */
+  drained(): 'free' | 'blocked' {
     this.#tookAt = undefined;
     const expired = this.#flush();
     if (expired > 0) this.#dropped(expired, 'ttl', true);
+    return this.isBlocked ? 'blocked' : 'free';
   }
 
   /** Sends what waits, and answers how many had run out of time. */
@@ -84,7 +73,7 @@ export class Writer {
         break;
       }
       if (written === 'buffered') {
-        this.#block();
+        this.block();
         break;
       }
     }
@@ -120,7 +109,7 @@ export class Writer {
     if (lost > 0) this.#dropped(lost, 'closed', true);
   }
 
-  #enqueue(text: string, traits: QueueTraits): FrameOutcome {
+  enqueue(text: string, traits: QueueTraits): FrameOutcome {
     this.#queue ??= new SendQueue(this.#host.limits.sendQueue);
     const now = this.#queue.isTimed ? this.#host.clock.monotonic() : 0;
     const { outcome, evicted, replaced, expired } = this.#queue.push(text, traits, now);
@@ -144,7 +133,8 @@ export class Writer {
     this.#host.happened(this.#owner, { kind: 'dropped', count, reason, wasQueued });
   }
 
-  #block(): void {
+  /** The socket holds bytes back from now on. */
+  block(): void {
     const now = this.#host.time.now();
     this.#tookAt = now;
     this.#lookedAt = now;

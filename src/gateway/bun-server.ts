@@ -5,6 +5,9 @@ import { BunSocket, bunSocketHandlers } from './bun-socket.ts';
 import { type BunRuntime, type BunServer, bunRuntime } from './bun-types.ts';
 import {
   cutUpload,
+  type DirectRequest,
+  type DirectRoute,
+  directRouteOf,
   type GatewayServer,
   ListenError,
   listenOnAll,
@@ -128,11 +131,30 @@ class BunGateway implements GatewayServer {
   async #http(request: Request, server: BunServer, peer: string): Promise<Response> {
     server.timeout(request, this.#requestTimeoutS);
     const shown = withUrl(request);
-    const response = await this.#options.http(shown, peer);
+    const header = (name: string): string | undefined => request.headers.get(name) ?? undefined;
+    const path = pathOf(request.url);
+    const direct = directRouteOf(this.#options, { method: request.method, path }, header);
+    const response =
+      direct === undefined
+        ? await this.#options.http(shown, peer)
+        : await this.#answerDirectly(direct, { shown, header, peer });
     // Otherwise the time limit of the request would go on while the connection idles.
     server.timeout(request, this.#keepAliveS);
     cutUpload(shown, response, this.#options.maxBodyBytes);
     return response;
+  }
+
+  async #answerDirectly(
+    direct: DirectRoute,
+    request: { readonly shown: Request; readonly header: DirectRequest['header']; readonly peer: string },
+  ): Promise<Response> {
+    const { shown, header, peer } = request;
+    const body = await shown.arrayBuffer().catch(() => undefined);
+    if (body === undefined) return this.#plain('invalid-request', shown);
+    const answer = await direct.answer({ header, body: new Uint8Array(body) });
+    if (answer !== undefined) return new Response(answer.body, answer);
+    const { method, headers } = shown;
+    return this.#options.http(new Request(shown.url, { method, headers, body }), peer);
   }
 
   async #upgrade(request: Request, server: BunServer, peer: string): Promise<Response | undefined> {

@@ -56,6 +56,8 @@ export interface ServerOptions {
   readonly writeTimeoutMs: number;
   /** Answers everything but `GET /ws`. `peer` is the address of the TCP peer. */
   http(request: Request, peer: string): Promise<Response>;
+  /** The route that answers without a `Request`; undefined: none now. */
+  direct?(): DirectRoute | undefined;
   readonly admission: AdmissionPort;
   readonly inBand: InBandRefusals;
   /** A socket opened. Called once for each, before any of its events. */
@@ -64,6 +66,47 @@ export interface ServerOptions {
   abandoned(registration: Registration): void;
   readonly log: Log;
   readonly language?: Language;
+}
+
+/** A request whose small body has arrived. */
+export interface DirectRequest {
+  /** Several values of one name are joined by commas. */
+  header(name: string): string | undefined;
+  readonly body: Uint8Array;
+}
+
+export interface DirectAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+/** Answers a frequent kind of POST request. What it does not take, or does not answer, goes to {@link ServerOptions.http}. */
+export interface DirectRoute {
+  readonly path: string;
+  /** Decides by the headers, before the body is read. */
+  mayTake(header: DirectRequest['header']): boolean;
+  /** Never rejects. Undefined: it did nothing. */
+  answer(request: DirectRequest): Promise<DirectAnswer | undefined>;
+}
+
+/** Largest body that a {@link DirectRoute} gets. */
+const MAX_DIRECT_BYTES = 16_384;
+
+/** The route that answers this request directly. Such a request says how long its body is. */
+export function directRouteOf(
+  options: Pick<ServerOptions, 'direct' | 'maxBodyBytes'>,
+  request: { readonly method: string | undefined; readonly path: string },
+  header: DirectRequest['header'],
+): DirectRoute | undefined {
+  if (request.method !== 'POST') return undefined;
+  const route = options.direct?.();
+  if (route === undefined || request.path !== route.path) return undefined;
+  const length = header('content-length');
+  if (length === undefined || !/^\d{1,5}$/.test(length) || header('transfer-encoding') !== undefined)
+    return undefined;
+  const isSmall = Number(length) <= Math.min(MAX_DIRECT_BYTES, options.maxBodyBytes);
+  return isSmall && route.mayTake(header) ? route : undefined;
 }
 
 /** What one socket belongs to: an accepted connection, or an upgrade that is refused in band. */
@@ -76,16 +119,34 @@ export interface SocketOwner {
   abandoned(): void;
 }
 
+type OwnerOptions = Pick<ServerOptions, 'admission' | 'opened' | 'abandoned'>;
+
 /** The owner of the socket of an accepted connection. */
-export function ownerOf(
-  options: Pick<ServerOptions, 'admission' | 'opened' | 'abandoned'>,
-  { registration }: Acceptance,
-): SocketOwner {
-  return {
-    opened: (socket) => options.opened(registration, socket),
-    released: () => options.admission.release(registration),
-    abandoned: () => options.abandoned(registration),
-  };
+export function ownerOf(options: OwnerOptions, { registration }: Acceptance): SocketOwner {
+  return new AcceptedSocket(options, registration);
+}
+
+/** A class and no closures: there is one for each connection, for as long as it lives. */
+class AcceptedSocket implements SocketOwner {
+  readonly #options: OwnerOptions;
+  readonly #registration: Registration;
+
+  constructor(options: OwnerOptions, registration: Registration) {
+    this.#options = options;
+    this.#registration = registration;
+  }
+
+  opened(socket: Socket): SocketEvents {
+    return this.#options.opened(this.#registration, socket);
+  }
+
+  released(): void {
+    this.#options.admission.release(this.#registration);
+  }
+
+  abandoned(): void {
+    this.#options.abandoned(this.#registration);
+  }
 }
 
 /** Why the server cannot listen, and what to do, in one sentence. */

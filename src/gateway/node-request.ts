@@ -63,6 +63,38 @@ export function peerOf(incoming: IncomingMessage): string {
   return incoming.socket.remoteAddress ?? '';
 }
 
+/** All values of a header, joined by commas. Of some headers Node itself shows only the first value. */
+export function joinedHeader({ rawHeaders }: IncomingMessage, name: string): string | undefined {
+  let joined: string | undefined;
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const other = rawHeaders[index] as string;
+    if (other.length !== name.length || other.toLowerCase() !== name) continue;
+    const value = rawHeaders[index + 1] as string;
+    joined = joined === undefined ? value : `${joined}, ${value}`;
+  }
+  return joined;
+}
+
+/** The body once all of it is here; undefined: the client left before. */
+export function wholeBody(incoming: IncomingMessage): Promise<Buffer | undefined> {
+  return new Promise((resolve) => {
+    const pieces: Buffer[] = [];
+    incoming.on('data', (piece: Buffer) => void pieces.push(piece));
+    incoming.once('end', () => resolve(pieces.length === 1 ? pieces[0] : Buffer.concat(pieces)));
+    incoming.once('error', () => resolve(undefined));
+    incoming.once('close', () => resolve(undefined));
+  });
+}
+
+/** The same request for code that takes a `Request`, where its body has been read. */
+export function requestOf(incoming: IncomingMessage, body: Uint8Array): Request {
+  const headers = new Headers();
+  for (let index = 0; index < incoming.rawHeaders.length; index += 2)
+    headers.append(incoming.rawHeaders[index] as string, incoming.rawHeaders[index + 1] as string);
+  const { method = 'GET', url = '/' } = incoming;
+  return new Request(`http://localhost${url}`, { method, headers, body: Uint8Array.from(body) });
+}
+
 export function handshakeOf(incoming: IncomingMessage): HandshakeRequest {
   return {
     method: incoming.method ?? '',

@@ -13,6 +13,9 @@ import { SUBPROTOCOL } from '../protocol/envelope.ts';
 import type { UpgradeRefusal } from './admission.ts';
 import {
   cutUpload,
+  type DirectAnswer,
+  type DirectRoute,
+  directRouteOf,
   type GatewayServer,
   listenOnAll,
   MAX_HEADER_BYTES,
@@ -28,11 +31,14 @@ import {
   hasGoodHost,
   hasTooManyHeaders,
   isSocketRequest,
+  joinedHeader,
   NodeRequest,
   peerOf,
+  requestOf,
+  wholeBody,
   withoutOddHost,
 } from './node-request.ts';
-import { NodeSocket } from './node-socket.ts';
+import { NodeSocket, OwnedWebSocket } from './node-socket.ts';
 import { unanswered } from './node-unanswered.ts';
 
 /**
@@ -66,6 +72,7 @@ class NodeGateway implements GatewayServer {
     this.#options = options;
     const settings = {
       noServer: true,
+      WebSocket: OwnedWebSocket,
       clientTracking: false,
       perMessageDeflate: false,
       maxPayload: options.maxMessageBytes,
@@ -151,7 +158,32 @@ class NodeGateway implements GatewayServer {
 
   #request(incoming: NodeRequest, outgoing: ServerResponse): void {
     unanswered.enter(incoming.socket, outgoing);
-    void this.#respond(withoutOddHost(incoming), outgoing);
+    const direct = this.#directRoute(incoming);
+    if (direct === undefined) void this.#respond(withoutOddHost(incoming), outgoing);
+    else void this.#answerDirectly(direct, incoming, outgoing);
+  }
+
+  #directRoute(incoming: NodeRequest): DirectRoute | undefined {
+    if (incoming.offersUpgrade || this.#hasBadHead(incoming)) return undefined;
+    const request = { method: incoming.method, path: incoming.url ?? '' };
+    return directRouteOf(this.#options, request, (name) => joinedHeader(incoming, name));
+  }
+
+  /** Without a `Request` and a `Response`, which cost more than everything else in a short answer. */
+  async #answerDirectly(direct: DirectRoute, incoming: NodeRequest, outgoing: ServerResponse): Promise<void> {
+    try {
+      const body = await wholeBody(incoming);
+      // The client has left.
+      if (body === undefined) return;
+      const answer = await direct.answer({ body, header: (name) => joinedHeader(incoming, name) });
+      if (answer !== undefined) return write(outgoing, answer);
+      const response = await this.#options.http(requestOf(incoming, body), peerOf(incoming));
+      const headers = Object.fromEntries(response.headers);
+      write(outgoing, { status: response.status, headers, body: await response.text() });
+    } catch (error) {
+      const { status, headers, body } = this.#failure(error, incoming.headers['accept-language']);
+      if (!outgoing.headersSent) write(outgoing, { status, headers, body });
+    }
   }
 
   async #fetch(
@@ -216,6 +248,10 @@ class NodeGateway implements GatewayServer {
       : this.#plain('invalid-request', incoming.headers['accept-language']);
   }
 
+  #hasBadHead(incoming: NodeRequest): boolean {
+    return incoming.isBeyondLimit || hasTooManyHeaders(incoming) || !hasGoodHost(incoming);
+  }
+
   #open(
     incoming: IncomingMessage,
     upgrade: { readonly stream: Duplex; readonly head: Buffer; readonly owner: SocketOwner },
@@ -224,9 +260,9 @@ class NodeGateway implements GatewayServer {
     let opened = false;
     this.#webSockets.handleUpgrade(incoming, stream, head, (ws) => {
       opened = true;
-      const socket = new NodeSocket(ws, stream, this.#options.log);
-      this.#sockets.add(socket);
-      socket.start(owner, () => this.#sockets.delete(socket));
+      new NodeSocket(ws as OwnedWebSocket, stream, { log: this.#options.log, all: this.#sockets }).start(
+        owner,
+      );
     });
     // ws calls back at once, or not at all if the client is gone.
     if (!opened) abandon(owner);
@@ -237,8 +273,12 @@ class NodeGateway implements GatewayServer {
   }
 
   #failed(error: unknown, acceptLanguage?: string): Response {
+    return toResponse(this.#failure(error, acceptLanguage));
+  }
+
+  #failure(error: unknown, acceptLanguage?: string): UpgradeRefusal {
     this.#options.log.error({ event: 'internal-error', err: error }, 'a request failed');
-    return this.#plain('internal', acceptLanguage);
+    return plainRefusal('internal', acceptLanguage, this.#options.language);
   }
 }
 
@@ -276,6 +316,11 @@ function watchForEnd(stream: Duplex): { readonly hasLeft: () => boolean; readonl
     hasLeft: () => ended || stream.destroyed,
     stop: () => void stream.removeListener('readable', look),
   };
+}
+
+function write(outgoing: ServerResponse, { status, headers, body }: DirectAnswer): void {
+  outgoing.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) });
+  outgoing.end(body);
 }
 
 function toResponse(refusal: UpgradeRefusal): Response {

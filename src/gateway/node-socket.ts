@@ -1,50 +1,53 @@
 import type { Duplex } from 'node:stream';
-import type { WebSocket } from 'ws';
+import { WebSocket } from 'ws';
 import type { Socket, SocketEvents, SocketWrite } from '../connection/socket.ts';
 import { logInternalError } from '../logging/internal-error.ts';
 import type { Log } from '../logging/log.ts';
 import { CloseCode } from '../protocol/close-codes.ts';
 import { decodeUtf8, MAX_HELD_BYTES, NO_EVENTS, type SocketOwner } from './gateway-server.ts';
 
+/** A socket of `ws` that knows whose it is, so that its listeners are functions which all sockets share. */
+export class OwnedWebSocket extends WebSocket {
+  socket: NodeSocket | undefined;
+}
+
 /**
  * One socket: the port that its connection uses, on `ws` and the stream below it. An exception in a callback of `ws` would
  * end the process; it closes this socket instead.
  */
 export class NodeSocket implements Socket {
-  readonly #ws: WebSocket;
+  readonly #ws: OwnedWebSocket;
   readonly #stream: Duplex;
   readonly #log: Log;
+  readonly #all: Set<NodeSocket>;
+  #owner: SocketOwner | undefined;
+  #isRegistered = false;
   #events: SocketEvents = NO_EVENTS;
   #fault = '';
   #waitsForDrain = false;
 
-  constructor(ws: WebSocket, stream: Duplex, log: Log) {
+  /** @param all has this socket until it is over */
+  constructor(ws: OwnedWebSocket, stream: Duplex, { log, all }: { log: Log; all: Set<NodeSocket> }) {
     this.#ws = ws;
     this.#stream = stream;
     this.#log = log;
+    this.#all = all;
   }
 
-  /** Registers the socket, and calls `ended` once when it is over. */
-  start(owner: SocketOwner, ended: () => void): void {
+  /** Registers the socket. */
+  start(owner: SocketOwner): void {
     const ws = this.#ws;
-    ws.on('message', this.#onMessage);
-    ws.on('ping', this.#onPing);
-    ws.on('pong', this.#onPong);
-    ws.on('error', this.#onError);
-    let registered = false;
-    ws.on('close', (code: number, reason: Buffer) => {
-      const endings = [
-        () => owner.released(),
-        () => registered || owner.abandoned(),
-        ended,
-        () => this.#events.closed(code, reason.length === 0 ? this.#fault : reason.toString('utf8')),
-      ];
-      // Each separately: a failure of one must not keep a place taken, or a user online.
-      for (const ending of endings) this.#guarded(ending);
-    });
+    this.#all.add(this);
+    this.#owner = owner;
+    ws.socket = this;
+    ws.on('message', onMessage);
+    ws.on('ping', onPing);
+    ws.on('pong', onPong);
+    ws.on('error', onError);
+    ws.on('close', onClose);
     this.#guarded(() => {
       this.#events = owner.opened(this);
-      registered = true;
+      this.#isRegistered = true;
     });
   }
 
@@ -74,7 +77,7 @@ export class NodeSocket implements Socket {
     return heldBytes(this.#stream);
   }
 
-  readonly #onMessage = (data: Buffer, isBinary: boolean): void => {
+  onMessage(data: Buffer, isBinary: boolean): void {
     try {
       // A message may still arrive after this side began to close.
       if (this.#ws.readyState !== this.#ws.OPEN) return;
@@ -84,39 +87,50 @@ export class NodeSocket implements Socket {
     } catch (error) {
       this.#failed(error);
     }
-  };
+  }
 
-  readonly #onPing = (): void => {
+  onPing(): void {
     this.#guarded(() => {
       this.#events.control();
       if (this.#stream.writableLength > MAX_HELD_BYTES)
         this.#ws.close(CloseCode.policyViolation, 'ping flood');
     });
-  };
+  }
 
-  readonly #onPong = (): void => {
+  onPong(): void {
     this.#guarded(() => this.#events.control());
-  };
+  }
 
-  readonly #onError = (error: Error): void => {
+  onError(error: Error): void {
     this.#fault = error.message;
-  };
+  }
+
+  onClose(code: number, reason: Buffer): void {
+    const endings = [
+      () => this.#owner?.released(),
+      () => this.#isRegistered || this.#owner?.abandoned(),
+      () => this.#all.delete(this),
+      () => this.#events.closed(code, reason.length === 0 ? this.#fault : reason.toString('utf8')),
+    ];
+    // Each separately: a failure of one must not keep a place taken, or a user online.
+    for (const ending of endings) this.#guarded(ending);
+  }
 
   /** A stream emits `drain` only beyond its high-water mark, so an empty write behind the held bytes asks instead. */
   #awaitDrain(): void {
     if (this.#waitsForDrain) return;
     this.#waitsForDrain = true;
-    this.#stream.write('', this.#onFlushed);
+    this.#stream.write('', (error) => this.#onFlushed(error));
   }
 
-  readonly #onFlushed = (error?: Error | null): void => {
+  #onFlushed(error?: Error | null): void {
     this.#waitsForDrain = false;
     if (error || this.#ws.readyState !== this.#ws.OPEN) return;
     this.#guarded(() => {
       if (this.#stream.writableLength > 0) this.#awaitDrain();
       else this.#events.drained();
     });
-  };
+  }
 
   #guarded(work: () => void): void {
     try {
@@ -130,6 +144,26 @@ export class NodeSocket implements Socket {
     logInternalError(this.#log, { where: 'socket', error });
     this.#ws.close(CloseCode.internalError, 'internal-error');
   }
+}
+
+function onMessage(this: WebSocket, data: Buffer, isBinary: boolean): void {
+  (this as OwnedWebSocket).socket?.onMessage(data, isBinary);
+}
+
+function onPing(this: WebSocket): void {
+  (this as OwnedWebSocket).socket?.onPing();
+}
+
+function onPong(this: WebSocket): void {
+  (this as OwnedWebSocket).socket?.onPong();
+}
+
+function onError(this: WebSocket, error: Error): void {
+  (this as OwnedWebSocket).socket?.onError(error);
+}
+
+function onClose(this: WebSocket, code: number, reason: Buffer): void {
+  (this as OwnedWebSocket).socket?.onClose(code, reason);
 }
 
 /**

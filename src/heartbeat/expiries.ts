@@ -8,6 +8,8 @@ const MAX_DUE_PER_LOOK = 1000;
 export interface Expiring {
   /** The moment has passed. Called once for each {@link Expiries.watch}. Must not throw. */
   expired(): void;
+  /** Belongs to {@link Expiries}; undefined while nothing is watched. */
+  expiry: Expiry | undefined;
 }
 
 /**
@@ -16,8 +18,7 @@ export interface Expiring {
  */
 export class Expiries {
   readonly #clock: Pick<Clock, 'now'>;
-  readonly #entries = new Map<Expiring, Entry>();
-  #wheel: TimeoutWheel<Entry>;
+  #wheel: TimeoutWheel<Expiry>;
   #lookedAt: number;
 
   constructor(clock: Pick<Clock, 'now'>) {
@@ -30,16 +31,14 @@ export class Expiries {
   watch(owner: Expiring, at: number | undefined): void {
     this.unwatch(owner);
     if (at === undefined) return;
-    const entry = new Entry(owner, at);
-    this.#entries.set(owner, entry);
-    this.#wheel.add(entry);
+    owner.expiry = new Expiry(owner, at);
+    this.#wheel.add(owner.expiry);
   }
 
   unwatch(owner: Expiring): void {
-    const entry = this.#entries.get(owner);
-    if (entry === undefined) return;
-    this.#wheel.remove(entry);
-    this.#entries.delete(owner);
+    if (owner.expiry === undefined) return;
+    this.#wheel.remove(owner.expiry);
+    owner.expiry = undefined;
   }
 
   /** Tells those whose moment has passed. Returns whether there may be more. */
@@ -48,7 +47,7 @@ export class Expiries {
     if (now < this.#lookedAt) this.#startAnew(now);
     this.#lookedAt = now;
     const ended = this.#wheel.advance(now, MAX_DUE_PER_LOOK, ({ owner }) => {
-      this.#entries.delete(owner);
+      owner.expiry = undefined;
       owner.expired();
     });
     return ended === MAX_DUE_PER_LOOK;
@@ -56,15 +55,17 @@ export class Expiries {
 
   /** The clock was set back: the wheel would not turn until it reaches its old place again. */
   #startAnew(now: number): void {
+    const before = this.#wheel;
     this.#wheel = new TimeoutWheel(now);
-    for (const entry of this.#entries.values()) {
-      entry.wheelSlot = OFF_WHEEL;
-      this.#wheel.add(entry);
+    for (const expiry of [...before]) {
+      before.remove(expiry);
+      this.#wheel.add(expiry);
     }
   }
 }
 
-class Entry implements WheelNode {
+/** One moment of one owner. */
+export class Expiry implements WheelNode {
   readonly owner: Expiring;
   wheelSlot = OFF_WHEEL;
   wheelPrevious: WheelNode | undefined = undefined;

@@ -81,6 +81,12 @@ export class TimeoutWheel<Node extends WheelNode> {
     return count;
   }
 
+  /** All nodes. Do not change the wheel meanwhile. */
+  *[Symbol.iterator](): Iterator<Node> {
+    for (const first of this.#slots)
+      for (let node = first; node !== undefined; node = node.wheelNext) yield node as Node;
+  }
+
   /** These nodes. Do not change the wheel meanwhile. */
   *until(time: number): Iterable<Node> {
     for (let slot = this.#next; slot <= this.#lastSlot(time); slot += 1) {

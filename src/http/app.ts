@@ -3,6 +3,7 @@ import type { MiddlewareHandler } from 'hono';
 import { RateLimiter } from '../lib/rate-limiter.ts';
 import { cors } from './cors.ts';
 import type { HttpDeps } from './deps.ts';
+import { createDirectPushes, type DirectPushes } from './direct-pushes.ts';
 import { registerSecuritySchemes } from './openapi.ts';
 import { refusalResponse } from './outcome.ts';
 import { limitAddresses } from './rate-limit.ts';
@@ -24,11 +25,14 @@ import { addStatsRoute } from './routes/stats.ts';
 import { addTicketsRoutes } from './routes/tickets.ts';
 import { addUpgradeRoute } from './routes/upgrade.ts';
 import { addUsersRoutes } from './routes/users.ts';
+import { SECURITY_HEADERS } from './security-headers.ts';
 
 /** All HTTP answers but the upgrade itself. */
 export interface HttpApp {
   /** Answers one request; never rejects. `peer` is the address of the TCP peer. */
   fetch(request: Request, peer: string): Promise<Response>;
+  /** Answers the pushes of the service, without the router. */
+  readonly direct: DirectPushes;
   /** Renders the pages that never change, so that the first reader does not wait for it. */
   prepare(): void;
 }
@@ -58,8 +62,12 @@ export function createHttpApp(deps: HttpDeps): HttpApp {
   addDevTokenRoute(table);
   const readPages = addPages(table);
   app.notFound((context) => notFound(table, context));
-  app.onError((error, context) => internalError(deps, error, context));
+  app.onError((error, context) => {
+    logFailure(deps, error, { method: context.req.method, path: context.req.routePath });
+    return refusalResponse({ code: 'internal' }, deps.language(context.req.header('accept-language')));
+  });
   return {
+    direct: createDirectPushes(deps, (error, request) => logFailure(deps, error, request)),
     prepare() {
       renderDocs();
       readPages();
@@ -82,10 +90,9 @@ export function createHttpApp(deps: HttpDeps): HttpApp {
 const securityHeaders: MiddlewareHandler<HttpEnv> = async (context, next) => {
   await next();
   const { headers } = context.res;
-  headers.set('x-content-type-options', 'nosniff');
-  headers.set('referrer-policy', 'no-referrer');
   // The files of pages say how long they keep.
-  if (!headers.has('cache-control')) headers.set('cache-control', 'no-store');
+  for (const [name, value] of Object.entries(SECURITY_HEADERS))
+    if (name !== 'cache-control' || !headers.has(name)) headers.set(name, value);
 };
 
 function notFound(table: RouteTable, context: HttpContext): Response {
@@ -98,16 +105,12 @@ function notFound(table: RouteTable, context: HttpContext): Response {
   return refusalResponse({ code: 'method-not-allowed', headers: { allow } }, language);
 }
 
-function internalError(deps: HttpDeps, error: Error, context: HttpContext): Response {
-  deps.log.error(
-    {
-      event: 'internal-error',
-      method: context.req.method,
-      path: context.req.routePath,
-      cause: error.message,
-      stack: error.stack,
-    },
-    'a request met an unexpected exception',
-  );
-  return refusalResponse({ code: 'internal' }, deps.language(context.req.header('accept-language')));
+function logFailure(
+  deps: HttpDeps,
+  error: unknown,
+  request: { readonly method: string; readonly path: string },
+): void {
+  const what =
+    error instanceof Error ? { cause: error.message, stack: error.stack } : { cause: String(error) };
+  deps.log.error({ event: 'internal-error', ...request, ...what }, 'a request met an unexpected exception');
 }

@@ -21,9 +21,19 @@ export async function readJsonText(
   const bytes = await readBytes(request, maxBytes).catch(() => 'broken-off' as const);
   if (bytes === 'broken-off') return refused('invalid-request');
   if (bytes === undefined) return refused('payload-too-large');
+  return parseJsonBytes(bytes);
+}
+
+/** Strict; stateless between calls. */
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
+/** The same for a body that has arrived. */
+export function parseJsonBytes(
+  bytes: Uint8Array,
+): Result<{ readonly text: string; readonly value: unknown } | undefined, Refusal> {
   if (bytes.byteLength === 0) return ok(undefined);
   try {
-    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    const text = utf8.decode(bytes);
     if (isTooDeep(text)) return refused('invalid-json', `(nested deeper than ${MAX_JSON_DEPTH})`);
     const value: unknown = JSON.parse(text);
     return ok({ text, value });

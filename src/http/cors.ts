@@ -9,8 +9,7 @@ const PREFLIGHT_MAX_AGE_S = 600;
  */
 export function cors(allowedOrigins: Config['allowedOrigins']): MiddlewareHandler {
   return async (context, next) => {
-    const origin = context.req.header('origin');
-    const allowed = allowedOrigin(allowedOrigins, origin);
+    const shared = Object.entries(corsHeaders(allowedOrigins, context.req.header('origin')));
     await next();
     if (context.req.method === 'OPTIONS' && context.res.status !== 429) {
       // Unset the response first; otherwise its headers would be carried over.
@@ -18,14 +17,25 @@ export function cors(allowedOrigins: Config['allowedOrigins']): MiddlewareHandle
       context.res = new Response(null, { status: 204 });
     }
     const headers = context.res.headers;
-    if (allowedOrigins !== 'any') headers.append('vary', 'Origin');
-    if (allowed === undefined) return;
-    headers.set('access-control-allow-origin', allowed);
-    headers.set('access-control-expose-headers', 'Retry-After');
-    if (context.req.method !== 'OPTIONS') return;
+    for (const [name, value] of shared) headers.append(name, value);
+    if (context.req.method !== 'OPTIONS' || !headers.has('access-control-allow-origin')) return;
     headers.set('access-control-allow-methods', 'GET, POST, DELETE, OPTIONS');
     headers.set('access-control-allow-headers', 'Authorization, Content-Type, Accept-Language');
     headers.set('access-control-max-age', String(PREFLIGHT_MAX_AGE_S));
+  };
+}
+
+/** The headers of an answer to a page of this origin; those of a preflight come on top. */
+export function corsHeaders(
+  allowedOrigins: Config['allowedOrigins'],
+  origin: string | undefined,
+): Readonly<Record<string, string>> {
+  const allowed = allowedOrigin(allowedOrigins, origin);
+  return {
+    ...(allowedOrigins === 'any' ? {} : { vary: 'Origin' }),
+    ...(allowed === undefined
+      ? {}
+      : { 'access-control-allow-origin': allowed, 'access-control-expose-headers': 'Retry-After' }),
   };
 }
 

@@ -35,11 +35,20 @@ export function refusedExactly(
 
 /** The HTTP answer to a refusal: `{"error","code"}` with the headers of its status. */
 export function refusalResponse(refusal: Refusal, language: Language): Response {
+  const { body, ...head } = refusalParts(refusal, language);
+  return new Response(body, head);
+}
+
+export function refusalParts(
+  refusal: Refusal,
+  language: Language,
+): { readonly status: number; readonly headers: Record<string, string>; readonly body: string } {
   const status = refusal.status ?? errorStatus(refusal.code);
-  return new Response(JSON.stringify(errorBody(refusal.code, language, refusal)), {
+  return {
     status,
     headers: { 'content-type': 'application/json', ...statusHeaders(status), ...refusal.headers },
-  });
+    body: JSON.stringify(errorBody(refusal.code, language, refusal)),
+  };
 }
 
 /** The codes of the table, grouped by their status. Used to describe the API. */

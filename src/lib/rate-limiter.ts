@@ -9,14 +9,18 @@ export interface RateLimit {
 /** Largest number of remembered keys. One more removes the key with the oldest use, which then starts afresh. */
 export const MAX_RATE_KEYS = 50_000;
 
+/** Keys that one call looks at to forget them. More than it may add, so that those of a burst go in time. */
+const LOOKED_AT = 2;
+
 interface Bucket {
   tokens: number;
+  readonly limit: RateLimit;
   at: number;
   /** Number of refusals in a row. */
   refusals: number;
 }
 
-/** A token bucket for each key, with a bounded number of keys. */
+/** A token bucket for each key, with a bounded number of keys. It forgets a bucket that is full again: a new one is full too. */
 export class RateLimiter {
   readonly #clock: Clock;
   readonly #maxKeys: number;
@@ -31,8 +35,9 @@ export class RateLimiter {
   /** Takes one token. Returns 0, or the whole seconds until the next token. */
   take(key: string, limit: RateLimit): number {
     const now = this.#clock.monotonic();
-    const bucket = this.#buckets.get(key) ?? { tokens: limit.burst, at: now, refusals: 0 };
+    const bucket = this.#buckets.get(key) ?? { tokens: limit.burst, limit, at: now, refusals: 0 };
     this.#buckets.delete(key);
+    this.#forgetFull(now);
     bucket.tokens = Math.min(limit.burst, bucket.tokens + ((now - bucket.at) / 1000) * limit.perSecond);
     bucket.at = now;
     if (this.#buckets.size >= this.#maxKeys) this.#forgetOldest();
@@ -53,6 +58,17 @@ export class RateLimiter {
 
   get size(): number {
     return this.#buckets.size;
+  }
+
+  /** Those that were not used for longest come first. */
+  #forgetFull(now: number): void {
+    let looked = 0;
+    for (const [key, { tokens, at, limit }] of this.#buckets) {
+      const isFull = tokens + ((now - at) / 1000) * limit.perSecond >= limit.burst;
+      looked += 1;
+      if (!isFull || looked > LOOKED_AT) return;
+      this.#buckets.delete(key);
+    }
   }
 
   #forgetOldest(): void {

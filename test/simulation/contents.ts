@@ -1,3 +1,4 @@
+import { SmallMap } from '../../src/lib/small-map.ts';
 import type { PresenceChange } from '../../src/presence/api.ts';
 import type { PresenceWorld } from '../../src/presence/rules/claims.ts';
 import type { Caller } from '../../src/presence/rules/lease.ts';
@@ -32,7 +33,7 @@ export interface Contents {
 /** Puts a copy of `from` into contents that are still empty. */
 export function copyInto(into: Contents, { world, duties, revocations, changes }: Contents): Contents {
   for (const [userId, record] of world.records) {
-    const holds = new Map([...record.holds].map(([node, hold]) => [node, { ...hold }]));
+    const holds = new SmallMap([...record.holds].map(([node, hold]) => [node, { ...hold }]));
     into.world.records.set(userId, { ...record, holds });
   }
   into.world.leases.copyFrom(world.leases);

@@ -368,7 +368,23 @@ function withSockets(state: WithPeriod, sockets: readonly HeldSocket[]): Held | 
 }
 
 function held(state: WithPeriod, sockets: readonly HeldSocket[]): Held {
-  return { ...periodOf(state), kind: 'held', sockets };
+  const { lostRev, period, loginTime, adoptedRev, linger, http, endAsked, closeCause, groups, isDoubted } =
+    state;
+  // In the order of `adopt`, and no spread: V8 would give each of these objects a shape of its own, of 360 bytes.
+  return {
+    kind: 'held',
+    lostRev,
+    period,
+    loginTime,
+    adoptedRev,
+    sockets,
+    linger,
+    http,
+    endAsked,
+    closeCause,
+    groups,
+    isDoubted,
+  };
 }
 
 function periodOf(state: WithPeriod): Period {

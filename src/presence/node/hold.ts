@@ -51,6 +51,14 @@ import {
   toldOf,
 } from './statement.ts';
 
+/** What all holds of this node share. */
+export interface HoldOwner {
+  readonly timeouts: HoldTimeouts;
+  readonly members: GroupMembers;
+  /** The last proof of life of a hold without a socket has run out. */
+  readonly due: (hold: UserHold) => void;
+}
+
 /**
  * What this node holds of one user: the state, whose turn it is to change it by a call to the store, and the deadline
  * that the heartbeat watches. How states follow each other is in `hold-state.ts`.
@@ -64,11 +72,9 @@ export class UserHold implements Watched {
   wheelNext: WheelNode | undefined = undefined;
   isHeld = false;
 
-  readonly #timeouts: HoldTimeouts;
-  readonly #due: (hold: UserHold) => void;
-  readonly #members: GroupMembers;
+  readonly #owner: HoldOwner;
   #state: HoldState = ABSENT;
-  /** Groups in which {@link #members} has the user. */
+  /** Groups in which the members of the owner have the user. */
   #shownIn: Membership = NO_MEMBER;
   #username = '';
   #ip = '';
@@ -80,18 +86,9 @@ export class UserHold implements Watched {
   #locked = false;
   #waiting: (() => void)[] | undefined;
 
-  constructor(
-    userId: number,
-    owner: {
-      readonly timeouts: HoldTimeouts;
-      readonly members: GroupMembers;
-      readonly due: (hold: UserHold) => void;
-    },
-  ) {
+  constructor(userId: number, owner: HoldOwner) {
     this.userId = userId;
-    this.#timeouts = owner.timeouts;
-    this.#members = owner.members;
-    this.#due = owner.due;
+    this.#owner = owner;
   }
 
   get state(): HoldState {
@@ -319,7 +316,7 @@ export class UserHold implements Watched {
 
   /** Observed time at which the hold ends for want of a proof of life. A living socket has a deadline of its own. */
   dueAt(): number {
-    return expiresAt(this.#state, this.#timeouts) + this.#graceMs();
+    return expiresAt(this.#state, this.#owner.timeouts) + this.#graceMs();
   }
 
   /** With a socket the user times out by the connection; without one, by this hold. */
@@ -330,7 +327,7 @@ export class UserHold implements Watched {
   attend(now: number): boolean {
     if (this.sockets.length > 0) return false;
     if (this.dueAt() > now) return true;
-    this.#due(this);
+    this.#owner.due(this);
     return false;
   }
 
@@ -349,7 +346,7 @@ export class UserHold implements Watched {
         userId: this.userId,
         username: this.#username,
         ip: this.#ip,
-        ...this.#timeouts,
+        ...this.#owner.timeouts,
         now: { observed, monotonic },
         graceMs: this.#graceMs(),
       },
@@ -370,12 +367,12 @@ export class UserHold implements Watched {
     const byToken = tokenGroups(socketsOf(state));
     if (given === this.#shownIn.given && byToken === this.#shownIn.byToken) return;
     const membership = { given, byToken };
-    this.#members.moved(this.userId, this.#shownIn, membership);
+    this.#owner.members.moved(this.userId, this.#shownIn, membership);
     this.#shownIn = membership;
   }
 
   /** The mass-timeout breaker holds the last socket's proof for one more timeout (rule HB6). */
   #graceMs(): number {
-    return this.isHeld && this.sockets.length === 0 ? this.#timeouts.heartbeatTimeoutMs : 0;
+    return this.isHeld && this.sockets.length === 0 ? this.#owner.timeouts.heartbeatTimeoutMs : 0;
   }
 }

@@ -1,6 +1,6 @@
 import type { CloseCause } from '../../protocol/close-codes.ts';
 import { GroupMembers } from './group-members.ts';
-import { UserHold } from './hold.ts';
+import { type HoldOwner, UserHold } from './hold.ts';
 import type { Proof } from './hold-state.ts';
 import type { PresenceOptions } from './options.ts';
 import type { Unstated } from './unstated.ts';
@@ -14,6 +14,7 @@ export type HoldsOptions = Pick<
 export class Holds {
   readonly #options: HoldsOptions;
   readonly #unstated: Unstated;
+  readonly #owner: HoldOwner;
   readonly #ofUser = new Map<number, UserHold>();
   readonly members = new GroupMembers();
   #rev = 0;
@@ -22,6 +23,12 @@ export class Holds {
   constructor(options: HoldsOptions, unstated: Unstated) {
     this.#options = options;
     this.#unstated = unstated;
+    const { heartbeatTimeoutMs, httpTimeoutMs } = options;
+    this.#owner = {
+      timeouts: { heartbeatTimeoutMs, httpTimeoutMs },
+      members: this.members,
+      due: (hold) => unstated.stateSoon(hold),
+    };
   }
 
   /** Users that this node holds, or is busy with. */
@@ -48,12 +55,7 @@ export class Holds {
   of(userId: number): UserHold {
     const present = this.#ofUser.get(userId);
     if (present !== undefined) return present;
-    const { heartbeatTimeoutMs, httpTimeoutMs } = this.#options;
-    const hold = new UserHold(userId, {
-      timeouts: { heartbeatTimeoutMs, httpTimeoutMs },
-      members: this.members,
-      due: (due) => this.#unstated.stateSoon(due),
-    });
+    const hold = new UserHold(userId, this.#owner);
     this.#ofUser.set(userId, hold);
     return hold;
   }

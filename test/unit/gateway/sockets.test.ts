@@ -6,7 +6,7 @@ import type { SocketEvents } from '../../../src/connection/socket.ts';
 import { BunSocket, bunSocketHandlers } from '../../../src/gateway/bun-socket.ts';
 import type { BunWebSocket } from '../../../src/gateway/bun-types.ts';
 import type { SocketOwner } from '../../../src/gateway/gateway-server.ts';
-import { NodeSocket } from '../../../src/gateway/node-socket.ts';
+import { NodeSocket, OwnedWebSocket } from '../../../src/gateway/node-socket.ts';
 import type { Log, LogFields } from '../../../src/logging/log.ts';
 
 const broken = (): never => {
@@ -55,10 +55,10 @@ async function overWs({
   log: Log;
 }): Promise<{ client: WebSocket; code: Promise<number> }> {
   const server = createServer();
-  const upgrades = new WebSocketServer({ noServer: true });
+  const upgrades = new WebSocketServer({ noServer: true, WebSocket: OwnedWebSocket });
   server.on('upgrade', (request, stream, head) =>
     upgrades.handleUpgrade(request, stream, head, (ws) =>
-      new NodeSocket(ws, stream, log).start(owner, () => undefined),
+      new NodeSocket(ws, stream, { log, all: new Set() }).start(owner),
     ),
   );
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

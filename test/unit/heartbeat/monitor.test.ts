@@ -126,7 +126,7 @@ describe('HeartbeatMonitor', () => {
     crowded.start();
     let ended = 0;
     for (let token = 0; token < 3_000; token += 1)
-      crowded.expiries.watch({ expired: () => void (ended += 1) }, 1_000);
+      crowded.expiries.watch({ expiry: undefined, expired: () => void (ended += 1) }, 1_000);
     // They end also while presence is away.
     time.freeze();
     for (loop.time = 25; loop.time < 1_000; loop.time += 25) loop.turn();

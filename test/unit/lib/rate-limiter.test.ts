@@ -27,6 +27,21 @@ describe('RateLimiter', () => {
     expect(limiter.take('b', limit)).toBe(0);
   });
 
+  it('forgets the buckets that are full again, as others are used', () => {
+    const clock = new FakeClock();
+    const limiter = new RateLimiter(clock);
+    const limit = { perSecond: 1, burst: 2 };
+    for (const key of ['a', 'b', 'c', 'd']) limiter.take(key, limit);
+    clock.stall(999);
+    limiter.take('e', limit);
+    expect(limiter.size).toBe(5);
+    clock.stall(1);
+    limiter.take('e', limit);
+    expect(limiter.size).toBe(3);
+    limiter.take('e', limit);
+    expect(limiter.size).toBe(1);
+  });
+
   it('gives back what time gives and no more than the burst', () => {
     const clock = new FakeClock();
     const limiter = new RateLimiter(clock);
