@@ -11,10 +11,9 @@ export function LanguageSwitch(): ComponentChild {
       type="button"
       class="quiet"
       lang={isZh ? 'en' : 'zh-CN'}
-      aria-label={isZh ? 'English' : '中文'}
       onClick={() => chooseLanguage(isZh ? 'en' : 'zh')}
     >
-      {isZh ? 'EN' : '中文'}
+      {isZh ? 'English' : '中文'}
     </button>
   );
 }

@@ -1,0 +1,122 @@
+import { language } from '../shared/language.ts';
+import { isolated } from '../shared/visible-text.ts';
+import { objectOf, textOf } from './reading.ts';
+import { refuseKey } from './session.ts';
+import type { Say } from './texts.ts';
+
+/** Why there is no answer that can be used. */
+export type Problem =
+  /** No connection: the server is gone, or the network. */
+  | { readonly kind: 'unreachable' }
+  /** Nothing came for too long. */
+  | { readonly kind: 'slow' }
+  /** A stream ended: the server stops or restarts. */
+  | { readonly kind: 'ended' }
+  /** 401: the key is wrong, or is no longer valid. */
+  | { readonly kind: 'key' }
+  /** 429 and 503: not now. */
+  | { readonly kind: 'busy'; readonly sentence: string; readonly retryMs: number | undefined }
+  /** Any other refusal, in the server's own words. */
+  | { readonly kind: 'refused'; readonly status: number; readonly code: string; readonly sentence: string }
+  /** The answer is not what this page knows: a proxy in between, or a server of another version. */
+  | { readonly kind: 'strange' };
+
+export type Reply =
+  | { readonly ok: true; readonly body: unknown }
+  | { readonly ok: false; readonly problem: Problem };
+
+export interface Request {
+  readonly key: string;
+  readonly method?: string;
+  /** JSON text. */
+  readonly body?: string;
+  readonly signal?: AbortSignal;
+}
+
+const TIMEOUT_MS = 10_000;
+/** A server may not keep the page away for longer. */
+const LONGEST_RETRY_MS = 60_000;
+const SENTENCE_CHARACTERS = 400;
+
+/** Asks the API. It never throws. A key that the server refuses ends the session. */
+export async function ask(path: string, request: Request): Promise<Reply> {
+  const timeout = AbortSignal.timeout(TIMEOUT_MS);
+  const signal = request.signal === undefined ? timeout : AbortSignal.any([timeout, request.signal]);
+  try {
+    const response = await call(path, request, signal);
+    if (!response.ok) return { ok: false, problem: await problemOf(response, request.key) };
+    return { ok: true, body: (await response.json()) as unknown };
+  } catch (error) {
+    if (timeout.aborted) return { ok: false, problem: { kind: 'slow' } };
+    return { ok: false, problem: { kind: error instanceof SyntaxError ? 'strange' : 'unreachable' } };
+  }
+}
+
+export async function call(path: string, request: Request, signal: AbortSignal): Promise<Response> {
+  const headers = new Headers({ 'accept-language': language.now === 'zh' ? 'zh-CN' : 'en' });
+  // A key that no header can carry is simply wrong.
+  if (isHeaderText(request.key)) headers.set('authorization', `Bearer ${request.key}`);
+  // The page is one folder below the API, also behind a proxy that serves both below another path.
+  return fetch(new URL(`../api/${path}`, location.href), {
+    method: request.method ?? 'GET',
+    headers,
+    signal,
+    cache: 'no-store',
+    credentials: 'omit',
+    ...(request.body === undefined ? {} : { body: request.body }),
+  });
+}
+
+/** Reads a refusal. */
+export async function problemOf(response: Response, key: string): Promise<Problem> {
+  const { status } = response;
+  const text = await response.text().catch(() => '');
+  const body = objectOf(parsed(text));
+  const sentence = textOf(body['error']);
+  if (status === 401) {
+    refuseKey(key);
+    return { kind: 'key' };
+  }
+  if (status === 429 || status === 502 || status === 503 || status === 504)
+    return { kind: 'busy', sentence, retryMs: retryMsOf(response.headers.get('retry-after')) };
+  const code = textOf(body['code']);
+  if (code === '' && status < 500) return { kind: 'strange' };
+  return { kind: 'refused', status, code, sentence };
+}
+
+/** What happened, as a sentence for people. */
+export function sentenceOfProblem(problem: Problem, say: Say): string {
+  switch (problem.kind) {
+    case 'busy':
+      return problem.sentence === '' ? say('problem.busy') : isolated(problem.sentence, SENTENCE_CHARACTERS);
+    case 'refused': {
+      const sentence = isolated(problem.sentence, SENTENCE_CHARACTERS);
+      return problem.sentence === '' ? say('problem.refused', { status: problem.status }) : sentence;
+    }
+    case 'unreachable':
+    case 'slow':
+    case 'ended':
+    case 'key':
+    case 'strange':
+      return say(`problem.${problem.kind}`);
+  }
+}
+
+function isHeaderText(text: string): boolean {
+  return /^[\u0021-\u007e]+$/.test(text);
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function retryMsOf(header: string | null): number | undefined {
+  if (header === null || header.trim() === '') return undefined;
+  const seconds = Number(header);
+  const ms = Number.isFinite(seconds) ? seconds * 1_000 : Date.parse(header) - Date.now();
+  return Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), LONGEST_RETRY_MS);
+}

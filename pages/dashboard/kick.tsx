@@ -1,0 +1,88 @@
+import type { ComponentChild } from 'preact';
+import { useState } from 'preact/hooks';
+import { type ActionProps, NO_RESULT, post, ResultLine, resultOf } from './action.tsx';
+import { Confirm } from './confirm.tsx';
+import { dayAndTime, duration } from './format.ts';
+import { numberOrNull, objectOf } from './reading.ts';
+import { useSay } from './use-say.ts';
+
+/** As the API has it. */
+const REASON_LENGTH = 128;
+const BLOCKS_MS = [0, 60_000, 600_000, 3_600_000, 86_400_000, 2_592_000_000] as const;
+
+interface KickProps extends ActionProps {
+  /** The user is kept out until then. */
+  readonly onBlocked: (until: number) => void;
+}
+
+export function KickForm({ userId, name, isDisabled, onDone, onBlocked }: KickProps): ComponentChild {
+  const { say, spoken } = useSay();
+  const [reason, setReason] = useState('');
+  const [blockMs, setBlockMs] = useState(0);
+  const [isAsking, setAsking] = useState(false);
+  const [result, setResult] = useState(NO_RESULT);
+  const kick = async (): Promise<void> => {
+    const body = { ...(reason === '' ? {} : { reason }), ...(blockMs === 0 ? {} : { blockMs }) };
+    const reply = await post(`users/${userId}/disconnect`, JSON.stringify(body));
+    setResult(
+      resultOf(reply, say, (answer) => {
+        const { logoutTime, blockedUntil } = objectOf(answer);
+        const until = numberOrNull(blockedUntil);
+        const at = numberOrNull(logoutTime);
+        if (until !== null) onBlocked(until);
+        if (until !== null) return say('kick.doneBlock', { time: dayAndTime(until, spoken) });
+        return at === null ? say('kick.doneOther') : say('kick.done', { time: dayAndTime(at, spoken) });
+      }),
+    );
+    onDone();
+  };
+  return (
+    <form
+      class="card"
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (!isDisabled) setAsking(true);
+      }}
+    >
+      <h3>{say('kick.title')}</h3>
+      <label for="kick-reason">{say('kick.reason')}</label>
+      <input
+        id="kick-reason"
+        value={reason}
+        maxLength={REASON_LENGTH}
+        disabled={isDisabled}
+        autocomplete="off"
+        onInput={(event) => setReason(event.currentTarget.value)}
+      />
+      <label for="kick-block">{say('kick.block')}</label>
+      <select
+        id="kick-block"
+        value={String(blockMs)}
+        disabled={isDisabled}
+        onChange={(event) => setBlockMs(Number(event.currentTarget.value))}
+      >
+        {BLOCKS_MS.map((ms) => (
+          <option key={ms} value={String(ms)}>
+            {say(`block.${ms}`)}
+          </option>
+        ))}
+      </select>
+      <button type="submit" class="danger" disabled={isDisabled}>
+        {say('kick.button')}
+      </button>
+      <ResultLine result={result} />
+      {isAsking && (
+        <Confirm
+          title={say('kick.ask', { name })}
+          confirm={say('kick.confirm')}
+          onConfirm={kick}
+          onClose={() => setAsking(false)}
+        >
+          <p>
+            {blockMs === 0 ? say('kick.text') : say('kick.textBlock', { time: duration(blockMs, spoken) })}
+          </p>
+        </Confirm>
+      )}
+    </form>
+  );
+}

@@ -1,0 +1,136 @@
+import { Value } from '../shared/value.ts';
+import { ask, type Problem } from './ask.ts';
+
+export interface Polled<T> {
+  /** The last good answer, and the path that it answers. */
+  readonly answer: { readonly path: string; readonly body: T; readonly at: number } | undefined;
+  /** Why the newest question has no answer; undefined if it has one. */
+  readonly problem: Problem | undefined;
+}
+
+export interface PollerOptions<T> {
+  readonly key: string;
+  readonly everyMs: number;
+  /** Undefined where the answer makes no sense. */
+  readonly read: (body: unknown) => T | undefined;
+}
+
+const LONGEST_BACKOFF_MS = 8_000;
+
+/**
+ * Asks for one path again and again: not before the last answer is drawn, not more often than every `everyMs`, and not
+ * while nobody looks.
+ */
+export class Poller<T> {
+  readonly state = new Value<Polled<T>>({ answer: undefined, problem: undefined });
+  readonly #options: PollerOptions<T>;
+  readonly #controller = new AbortController();
+  #path: string | undefined;
+  #isPaused = false;
+  /** A question that waits only for its time. */
+  #wake: (() => void) | undefined;
+
+  constructor(options: PollerOptions<T>) {
+    this.#options = options;
+    void this.#run();
+  }
+
+  /** From now on asks for this path. While paused, it asks once and then waits. */
+  follow(path: string, isPaused = false): void {
+    if (path === this.#path && isPaused === this.#isPaused) return;
+    this.#path = path;
+    this.#isPaused = isPaused;
+    this.#wake?.();
+  }
+
+  /** Asks at once. */
+  refresh(): void {
+    this.#wake?.();
+  }
+
+  stop(): void {
+    this.#controller.abort();
+    this.#wake?.();
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#controller;
+    const { everyMs } = this.#options;
+    let failures = 0;
+    while (!signal.aborted) {
+      await whenVisible(signal);
+      const path = this.#path;
+      if (path === undefined) {
+        await this.#pause(undefined);
+        continue;
+      }
+      const startedAt = performance.now();
+      const problem = await this.#askOnce(path);
+      if (signal.aborted) return;
+      failures = problem === undefined ? 0 : failures + 1;
+      await drawn();
+      const asked = problem?.kind === 'busy' ? (problem.retryMs ?? 0) : 0;
+      const backoffMs = failures === 0 ? 0 : Math.min(everyMs * 2 ** failures, LONGEST_BACKOFF_MS);
+      const leastMs = Math.max(everyMs - (performance.now() - startedAt), asked, 0);
+      // A new path waits for its time too.
+      const isDone = problem === undefined && path === this.#path && this.#isPaused;
+      await this.#pause(isDone ? undefined : Math.max(leastMs, backoffMs), leastMs);
+    }
+  }
+
+  async #askOnce(path: string): Promise<Problem | undefined> {
+    const { key, read } = this.#options;
+    const reply = await ask(path, { key, signal: this.#controller.signal });
+    if (this.#controller.signal.aborted) return undefined;
+    const body = reply.ok ? read(reply.body) : undefined;
+    const problem: Problem | undefined = reply.ok
+      ? body === undefined
+        ? { kind: 'strange' }
+        : undefined
+      : reply.problem;
+    const answer = body === undefined ? this.state.now.answer : { path, body, at: Date.now() };
+    this.state.set({ answer, problem });
+    return problem;
+  }
+
+  /** Waits `ms`, or for ever. Somebody may wake it, but not before `leastMs`. */
+  async #pause(ms: number | undefined, leastMs = 0): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const since = performance.now();
+    await new Promise<void>((resolve) => {
+      if (ms !== undefined) timer = setTimeout(resolve, ms);
+      this.#wake = () => {
+        clearTimeout(timer);
+        const restMs = this.#controller.signal.aborted ? 0 : leastMs - (performance.now() - since);
+        timer = setTimeout(resolve, Math.max(restMs, 0));
+      };
+    });
+    this.#wake = undefined;
+  }
+}
+
+function whenVisible(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const look = (): void => {
+      if (document.visibilityState !== 'visible' && !signal.aborted) return;
+      document.removeEventListener('visibilitychange', look);
+      signal.removeEventListener('abort', look);
+      resolve();
+    };
+    document.addEventListener('visibilitychange', look);
+    signal.addEventListener('abort', look);
+    look();
+  });
+}
+
+/** The next frame is on the screen. A tab that is hidden meanwhile draws none. */
+function drawn(): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      document.removeEventListener('visibilitychange', done);
+      resolve();
+    };
+    document.addEventListener('visibilitychange', done);
+    requestAnimationFrame(() => requestAnimationFrame(done));
+  });
+}
