@@ -1,0 +1,435 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { REPOSITORY } from '../support/cache.ts';
+import { type Chromium, startChromium } from '../support/chromium.ts';
+import { inTurns } from '../support/crowd.ts';
+import { type Gateway, startGateway } from '../support/gateway-process.ts';
+import { eventually } from '../support/ports.ts';
+import { freshUser } from '../support/stores.ts';
+import { type Cluster, startCluster } from '../support/two-nodes.ts';
+import { type Client, connect } from '../support/ws-client.ts';
+import {
+  closeQuietly,
+  type Dashboard,
+  type Opening,
+  openDashboard,
+  untilRows,
+  untilTile,
+} from './dashboard-pages.ts';
+
+const VIEW_KEY = 'test-view-key-0123456789abcdef0123456789';
+const AXE = readFileSync(join(REPOSITORY, 'node_modules/axe-core/axe.min.js'), 'utf8');
+
+const HOSTILE: readonly (readonly [name: string, shown: string | RegExp])[] = [
+  ['<img src=x onerror="document.title=1">', '<img src=x onerror="document.title=1">'],
+  // The gateway itself takes controls out of the names in tokens.
+  ['\u202egnp.exe', /^(⟨202E⟩)?gnp\.exe$/],
+  ['Z\u0351\u0352\u0353\u0354\u0355\u0356lgo', 'Z\u0351\u0352\u0353lgo'],
+  ['x'.repeat(128), /^x{63}…$/],
+];
+
+let chromium: Chromium;
+beforeAll(async () => {
+  chromium = await startChromium();
+});
+afterAll(() => chromium?.stop());
+
+const opened: Dashboard[] = [];
+const clients: Client[] = [];
+afterEach(async () => {
+  for (const client of clients.splice(0)) client.terminate();
+  await closeQuietly(...opened.splice(0));
+});
+
+async function open(opening: Opening): Promise<Dashboard> {
+  const dashboard = await openDashboard(chromium, opening);
+  opened.push(dashboard);
+  return dashboard;
+}
+
+interface Entering {
+  readonly name?: string | undefined;
+  /** Answers no ping of the server either. */
+  readonly isSilent?: boolean;
+}
+
+async function enter(gateway: Gateway, user: number, { name, isSilent }: Entering = {}): Promise<Client> {
+  const token = gateway.token(user, name === undefined ? {} : { name });
+  const client = await connect(gateway.wsUrl, {
+    token,
+    protocols: ['lingxi.v1'],
+    autoPong: isSilent !== true,
+  });
+  clients.push(client);
+  return client;
+}
+
+describe.each(['bun', 'node'] as const)('the dashboard of a gateway on %s', (runtime) => {
+  let gateway: Gateway;
+  beforeAll(async () => {
+    gateway = await startGateway({
+      runtime,
+      stores: 'embedded',
+      env: {
+        LINGXI_VIEW_KEY: VIEW_KEY,
+        LINGXI_HEARTBEAT_TIMEOUT_MS: '3000',
+        LINGXI_PING_INTERVAL_MS: '1000',
+        LINGXI_HTTP_TIMEOUT_MS: '600000',
+        LINGXI_LOGINS_PER_MINUTE: '0',
+        LINGXI_NODE_NAME: 'board',
+      },
+    });
+  });
+  afterAll(() => gateway?.stop());
+
+  const dashboard = (hash = '', key = gateway.apiKey) => open({ url: gateway.url, key, hash });
+  const stay = async (user: number, name?: string): Promise<Client> => {
+    const client = await enter(gateway, user, { name });
+    client.keepAlive(500);
+    return client;
+  };
+
+  it('refuses a wrong key with a sentence, takes the right one, and keeps it in the tab alone', async () => {
+    const { page, sees } = await open({ url: gateway.url });
+    await page.getByLabel(/^Key/).fill('wrong-key');
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await sees('The server does not accept this key.');
+    await page.getByLabel(/^Key/).fill(gateway.token(1));
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await sees('This is the token of a user.');
+    await page.getByLabel(/^Key/).fill(gateway.apiKey);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.locator('.pill.live').waitFor();
+    const stored = await page.evaluate(() => {
+      const { localStorage, sessionStorage } = globalThis as unknown as Record<string, object>;
+      return [JSON.stringify(localStorage), JSON.stringify(sessionStorage)];
+    });
+    expect(stored[0]).not.toContain(gateway.apiKey);
+    expect(stored[1]).toContain(gateway.apiKey);
+    await page.reload();
+    await page.locator('.pill.live').waitFor();
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.reload();
+    await page.getByLabel(/^Key/).waitFor();
+  });
+
+  it('counts follow logins and a timeout', async () => {
+    const board = await dashboard();
+    await untilTile(board, 'Online', Number.isFinite);
+    const before = await board.tile('Online');
+    const users = Array.from({ length: 4 }, freshUser);
+    await Promise.all(users.map((user) => enter(gateway, user, { isSilent: true })));
+    await untilTile(board, 'Online', (figure) => figure === before + 4);
+    await untilTile(board, 'Logins / s', (figure) => figure > 0);
+    // Nobody sends a heartbeat.
+    await untilTile(board, 'Online', (figure) => figure === before);
+    await board.sees(/timed out \d/);
+    await untilTile(board, 'Logouts / s', (figure) => figure > 0);
+  });
+
+  it('lists users as the server sorts and finds them', async () => {
+    const [one, two] = [freshUser(), freshUser()];
+    await stay(one, 'Alpha sorted');
+    await stay(two, 'Beta sorted');
+    const board = await dashboard('#/users?search=sorted');
+    await untilRows(board, (rows) => rows.join() === 'Beta sorted,Alpha sorted');
+    await board.page.getByRole('button', { name: 'Name' }).click();
+    await untilRows(board, (rows) => rows.join() === 'Alpha sorted,Beta sorted');
+    await board.page.getByRole('button', { name: 'Name' }).click();
+    await untilRows(board, (rows) => rows.join() === 'Beta sorted,Alpha sorted');
+    await board.page.keyboard.press('/');
+    await board.page.keyboard.type('alpha sorted');
+    await untilRows(board, (rows) => rows.join() === 'Alpha sorted');
+    await board.page.keyboard.type(' nowhere');
+    await board.sees('Nobody online matches this search.');
+    expect(board.page.url()).toContain('search=alpha+sorted+nowhere');
+  });
+
+  it('is used by keyboard: arrows and Enter open a user, Back returns to the list', async () => {
+    const [one, two] = [freshUser(), freshUser()];
+    await stay(one, 'Keys one');
+    await stay(two, 'Keys two');
+    const { page, ...board } = await dashboard('#/users?search=keys&sort=name&order=asc');
+    await untilRows({ page, ...board }, (rows) => rows.length === 2);
+    await page.getByRole('grid').focus();
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'Keys two' }).waitFor();
+    await page.goBack();
+    await untilRows({ page, ...board }, (rows) => rows.length === 2);
+  });
+
+  it('shows what happened to a user, and that the user has left', async () => {
+    const user = freshUser();
+    const client = await stay(user, 'Traveller');
+    await gateway.service('POST', `/api/groups/guild:7`, { add: [user] });
+    const { page, sees } = await dashboard(`#/users/${user}`);
+    await page.getByRole('heading', { name: 'Traveller' }).waitFor();
+    await sees('Online: the user logged in');
+    await sees('guild:7');
+    await page.getByRole('cell', { name: 'lingxi.v1' }).waitFor();
+    client.close();
+    await sees('No open connection.');
+    await sees('This user is offline.');
+    await sees(/Offline: the user gave no sign of life/);
+  });
+
+  it('knows nothing of an unknown user, and finds the user who comes', async () => {
+    const user = freshUser();
+    const { page, sees } = await dashboard(`#/users/${user}`);
+    await sees('Nothing is known of this user');
+    await stay(user, 'Late');
+    await page.getByRole('heading', { name: 'Late' }).waitFor();
+  });
+
+  it('sends a message as it was written, and says what came of it', async () => {
+    const user = freshUser();
+    const client = await stay(user);
+    const { page, sees } = await dashboard(`#/users/${user}`);
+    await page.getByLabel('Type').fill('note');
+    await page.getByLabel('Data (JSON)').fill('{"big": 12345678901234567890');
+    await page.getByRole('button', { name: 'Send' }).click();
+    await sees(/The data is not valid JSON/);
+    await page.getByLabel('Data (JSON)').fill('{"big": 12345678901234567890}');
+    await page.getByRole('button', { name: 'Send' }).click();
+    await sees('Written to 1 connections.');
+    await client.next('note');
+    expect(client.texts.at(-1)).toContain('12345678901234567890');
+  });
+
+  it('kicks with a reason and a block after a confirmation, and lifts the block', async () => {
+    const user = freshUser();
+    const client = await stay(user);
+    const { page, sees } = await dashboard(`#/users/${user}`);
+    await page.getByLabel(/^Reason/).fill('speed hack');
+    await page.getByLabel('Keep the user out').selectOption({ label: 'for 10 minutes' });
+    await page.getByRole('button', { name: 'Kick…' }).click();
+    await page.getByRole('button', { name: 'Cancel' }).click();
+    expect(client.socket.readyState).toBe(client.socket.OPEN);
+    await page.getByRole('button', { name: 'Kick…' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Kick' }).click();
+    await sees(/Done. The user is blocked until/);
+    expect(await client.closed).toMatchObject({ code: 4002, reason: 'speed hack' });
+    await sees(/and said: .?speed hack/);
+    await page.getByRole('button', { name: 'Lift the block' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Lift the block' }).click();
+    await eventually(() => stay(user), { timeoutMs: 5_000 });
+  });
+
+  it('revokes after a confirmation', async () => {
+    const user = freshUser();
+    const client = await stay(user);
+    const { page, sees } = await dashboard(`#/users/${user}`);
+    await page.getByRole('button', { name: 'Revoke…' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Revoke' }).click();
+    await sees(/Tokens issued until .* are void. 1 connections close./);
+    expect(await client.closed).toMatchObject({ code: 4003 });
+  });
+
+  it('drains a node only after its name is typed, and takes that back', async () => {
+    const { page, sees } = await dashboard();
+    await page.getByRole('button', { name: /^Drain/ }).click();
+    const dialog = page.getByRole('dialog');
+    const confirm = dialog.getByRole('button', { name: 'Drain' });
+    expect(await confirm.isDisabled()).toBe(true);
+    await dialog.getByRole('textbox').fill('boar');
+    expect(await confirm.isDisabled()).toBe(true);
+    await dialog.getByRole('textbox').fill('board');
+    await confirm.click();
+    await sees(/board.* drains\./);
+    await page.getByRole('cell', { name: 'draining' }).waitFor();
+    expect((await gateway.call('GET', '/readyz')).status).toBe(503);
+    await page.getByRole('button', { name: /^Take back/ }).click();
+    await sees(/board.* takes connections again\./);
+    await eventually(async () => expect((await gateway.call('GET', '/readyz')).status).toBe(200));
+  });
+
+  it('shows the configuration in force without its secrets', async () => {
+    const { page, sees } = await dashboard('#/config');
+    await sees('LINGXI_HEARTBEAT_TIMEOUT_MS');
+    await page.getByRole('searchbox').fill('LINGXI_API_KEY');
+    await eventually(async () => expect(await page.locator('.key').count()).toBeLessThan(5));
+    expect(await page.content()).not.toContain(gateway.apiKey);
+    expect(await page.content()).not.toContain(gateway.jwtSecret);
+  });
+
+  it('with the read-only key shows everything and changes nothing', async () => {
+    const user = freshUser();
+    await stay(user);
+    const { page, sees } = await dashboard(`#/users/${user}`, VIEW_KEY);
+    await sees('You hold the read-only key.');
+    for (const name of ['Send', 'Kick…', 'Revoke…'])
+      expect(await page.getByRole('button', { name }).isDisabled()).toBe(true);
+    await page.getByRole('link', { name: 'Overview' }).click();
+    await page.getByRole('row', { name: /board/ }).waitFor();
+    expect(await page.getByRole('button', { name: /^Drain/ }).isDisabled()).toBe(true);
+  });
+
+  it('shows hostile names harmlessly in every place', async () => {
+    const users = HOSTILE.map(() => freshUser());
+    await Promise.all(users.map((user, index) => stay(user, HOSTILE[index]?.[0])));
+    const board = await dashboard('#/users');
+    await untilRows(board, (rows) => rows.length >= users.length);
+    for (const [index, user] of users.entries()) {
+      const shown = HOSTILE[index]?.[1] ?? '';
+      await board.go(`#/users/${user}`);
+      const heading = board.page.getByRole('heading', { level: 1 });
+      await eventually(async () => {
+        const text = await heading.textContent();
+        if (typeof shown === 'string') expect(text).toBe(shown);
+        else expect(text).toMatch(shown);
+      });
+      await board.page.getByRole('button', { name: 'Kick…' }).click();
+      await board.page.getByRole('dialog').waitFor();
+      await board.page.keyboard.press('Escape');
+      expect(await board.page.locator('#page img').count()).toBe(0);
+      expect(await widthBeyond(board)).toBe(0);
+    }
+  });
+
+  it.each([
+    [1_280, 'light', 'English'],
+    [1_280, 'dark', '中文'],
+    [360, 'light', '中文'],
+    [360, 'dark', 'English'],
+  ] as const)('has no violation for axe-core at %i px, %s, in %s', async (width, theme, language) => {
+    const user = freshUser();
+    await stay(user, 'Accessible');
+    const board = await open({ url: gateway.url, ...(language === '中文' ? { before: chinese } : {}) });
+    await board.page.setViewportSize({ width, height: 740 });
+    await board.page.emulateMedia({ colorScheme: theme, reducedMotion: 'reduce' });
+    await expectAccessible(board);
+    await board.page.locator('#key').fill(gateway.apiKey);
+    await board.page.locator('button.primary').click();
+    await board.page.locator('.pill.live').waitFor();
+    for (const [hash, ready] of [
+      ['#/', '.legend'],
+      ['#/users', '.rows .row'],
+      [`#/users/${user}`, '.timeline li'],
+      ['#/config', '.key'],
+    ] as const) {
+      await board.go(hash);
+      await board.page.locator(ready).first().waitFor();
+      await expectAccessible(board);
+      expect(await widthBeyond(board), `${hash} is wider than the window`).toBeLessThanOrEqual(0);
+    }
+    await board.go('#/');
+    await board.page.locator('td button.danger').click();
+    await expectAccessible(board);
+  });
+
+  it('shows 10,000 users by what is visible, and stays responsive', async () => {
+    const many = 10_000;
+    await inTurns(Array.from({ length: many }), async (_, index) => {
+      const body = { playerId: String(100_000 + index) };
+      const answer = await fetch(`${gateway.url}/api/online/login`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${gateway.apiKey}` },
+        body: JSON.stringify(body),
+      });
+      if (answer.status !== 200) throw new Error(`login answered ${answer.status}: ${await answer.text()}`);
+      await answer.arrayBuffer();
+    });
+    const board = await dashboard('#/users?sort=user&order=asc');
+    await untilRows(board, (rows) => rows.length > 20);
+    expect((await board.rows()).length).toBeLessThanOrEqual(200);
+    await board.page.evaluate(watchTasks);
+    await board.page.getByRole('grid').focus();
+    await board.page.keyboard.press('End');
+    const last = String(100_000 + many - 1);
+    await untilRows(board, (rows) => rows.at(-1) === last);
+    await board.page.keyboard.press('Home');
+    await untilRows(board, (rows) => rows[0] !== undefined && !rows.includes(last));
+    await board.page.keyboard.press('/');
+    await board.page.keyboard.type('104321');
+    await untilRows(board, (rows) => rows.join() === '104321');
+    expect(await board.page.evaluate(longestTask)).toBeLessThan(250);
+    await board.go('#/');
+    await untilTile(board, 'Online', (figure) => figure >= many);
+  }, 240_000);
+});
+
+describe('the dashboard of two nodes', () => {
+  let cluster: Cluster;
+  beforeAll(async () => {
+    cluster = await startCluster({
+      nodes: [
+        { runtime: 'bun', name: 'east' },
+        { runtime: 'node', name: 'west' },
+      ],
+      timeoutMs: 10_000,
+    });
+  });
+  afterAll(() => cluster?.stop());
+
+  it('sums both, shows a user of the other node, and drains that node', async () => {
+    const [east, west] = [cluster.node(0).gateway, cluster.node(1).gateway];
+    const [one, two] = [freshUser(), freshUser()];
+    (await enter(east, one, { name: 'Eastern' })).keepAlive(1_000);
+    const far = await enter(west, two, { name: 'Western' });
+    far.keepAlive(1_000);
+    const board = await open({ url: east.url, key: east.apiKey });
+    await untilTile(board, 'Online', (figure) => figure === 2);
+    await untilTile(board, 'Connections', (figure) => figure === 2);
+    await board.page.getByRole('row', { name: /east/ }).waitFor();
+    await board.go('#/users');
+    await untilRows(board, (rows) => rows.length === 2);
+    await board.page.getByRole('searchbox').fill('node:west');
+    await untilRows(board, (rows) => rows.join() === 'Western');
+    await board.page.getByRole('link', { name: 'Western' }).click();
+    await board.page.getByRole('cell', { name: /^west:/ }).waitFor();
+    await board.go('#/');
+    await board.page.getByRole('row', { name: /west/ }).getByRole('button').click();
+    await board.page.getByRole('dialog').getByRole('textbox').fill('west');
+    await board.page.getByRole('dialog').getByRole('button', { name: 'Drain' }).click();
+    await board.sees(/west.* drains\./);
+    expect(await far.closed).toMatchObject({ code: 1012 });
+  });
+});
+
+/** Pixels that the page is wider than its window. */
+function widthBeyond({ page }: Dashboard): Promise<number> {
+  return page.evaluate(() => {
+    const { documentElement } = (globalThis as unknown as { document: { documentElement: Sizes } }).document;
+    return documentElement.scrollWidth - documentElement.clientWidth;
+  });
+}
+
+interface Sizes {
+  readonly scrollWidth: number;
+  readonly clientWidth: number;
+}
+
+async function expectAccessible({ page }: Dashboard): Promise<void> {
+  // By the protocol: the policy of the page allows no foreign script.
+  await page.evaluate(AXE);
+  const violations = await page.evaluate(async () => {
+    const { axe } = globalThis as unknown as { axe: { run(): Promise<{ violations: Violation[] }> } };
+    const found = await axe.run();
+    return found.violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`);
+  });
+  expect(violations).toEqual([]);
+}
+
+interface Violation {
+  readonly id: string;
+  readonly nodes: readonly { readonly html: string }[];
+}
+
+function chinese(): void {
+  localStorage.setItem('lingxi-language', 'zh');
+}
+
+/** In the page: notes tasks that keep it from answering. */
+function watchTasks(): void {
+  const scope = globalThis as unknown as { tasks: number[] };
+  scope.tasks = [];
+  new PerformanceObserver((list) => {
+    for (const { duration } of list.getEntries()) scope.tasks.push(duration);
+  }).observe({ entryTypes: ['longtask'] as never });
+}
+
+function longestTask(): number {
+  return Math.max(0, ...(globalThis as unknown as { tasks: number[] }).tasks);
+}
