@@ -1,5 +1,5 @@
 // Keeps the figures that tests and measurements print, and writes them into docs/FIGURES.md:
-//   npm run figures -- <log file>…          logs of npm test, npm run scenarios, measure, simulate, abuse
+//   npm run figures -- <log file>…          logs of npm test, npm run scenarios, bench, simulate, abuse
 //   [--commit HASH] [--machine TEXT]        where a log comes from another branch or another machine
 // docs/figures.json holds the data. The newest lines of each figure replace the older ones; the others stay.
 import { execFileSync } from 'node:child_process';

@@ -6,7 +6,7 @@ export const COMMANDS = [
   { name: 'npm run simulate', title: 'The simulator' },
   { name: 'npm test', title: 'Tests of each run' },
   { name: 'npm run scenarios', title: 'Tests in real time' },
-  { name: 'npm run measure', title: 'Cost and speed' },
+  { name: 'npm run bench', title: 'Cost and speed' },
   { name: 'npm run abuse', title: 'Hostile input' },
 ];
 
@@ -121,19 +121,25 @@ const MEASURED = [
   figure(
     'heartbeats',
     'Redis commands a heartbeat',
-    /^(heartbeats of \d+ users in|Redis commands on the wire meanwhile|of these|commands a heartbeat) /,
+    /^B1r (heartbeats of|Redis commands on the wire|of these|commands a heartbeat)/,
   ),
-  figure(
-    'burst',
-    '10,000 users who time out at once',
-    /^(users who timed out|from the first of their deadlines|offline in Redis after|rows settled in PostgreSQL|all settled after) /,
-  ),
+  figure('burst', '10,000 users who time out at once', /^B8 /),
   ...onEachRuntime('B3', 'Logins'),
   ...onEachRuntime('B4', 'Messages to random users, sent by the library'),
   ...onEachRuntime('B5', 'Broadcasts, sent by the library'),
   ...onEachRuntime('B6', 'Messages by HTTP, 100 in a request'),
   ...onEachRuntime('B9', 'Messages from one node to users on another'),
   ...onEachRuntime('B13', 'Messages by HTTP, one in a request'),
+  figure(
+    'hold',
+    'B1 and B2: connections that ping, and their memory',
+    /^(B1|B2) (floor|bun|ws|socket\.io|lingxi-)/,
+  ),
+  figure('detection', 'B7: users who fall silent at random times', /^B7 /),
+  figure('dead-node', 'B10: kill -9 of a node', /^B10 /),
+  figure('held', 'B11: users held in Redis', /^B11 /),
+  figure('deploy', 'B12: a rolling deploy', /^B12 /),
+  figure('after-loss', 'B14: logins after kill -9 and FLUSHALL', /^B14 /),
 ];
 
 const HOSTILE = [
@@ -145,7 +151,7 @@ export const KNOWN = [
   ...SIMULATOR.map((entry) => ({ ...entry, command: 'npm run simulate' })),
   ...QUICK.map((entry) => ({ ...entry, command: 'npm test' })),
   ...REAL_TIME.map((entry) => ({ ...entry, command: 'npm run scenarios' })),
-  ...MEASURED.map((entry) => ({ ...entry, command: 'npm run measure' })),
+  ...MEASURED.map((entry) => ({ ...entry, command: 'npm run bench' })),
   ...HOSTILE.map((entry) => ({ ...entry, command: 'npm run abuse' })),
 ];
 
@@ -153,7 +159,7 @@ function figure(id, title, line) {
   return { id, title, line };
 }
 
-/** Lines of `npm run measure` begin with the name of the measurement and the runtime of the server. */
+/** Lines of `npm run bench` begin with the name of the measurement and the runtime of the server. */
 function onEachRuntime(name, title) {
   return [
     figure(`${name}-bun`, `${name}: ${title}, on Bun`, new RegExp(`^${name} bun, `)),

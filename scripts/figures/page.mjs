@@ -8,7 +8,7 @@ export function pageOf(figures) {
     '# Figures as last seen',
     '',
     'This page shows what the tests and measurements printed when they last ran. `npm run figures -- <log file>…` reads',
-    'the output of `npm test`, `npm run scenarios`, `npm run measure`, `npm run simulate` and `npm run abuse`, and',
+    'the output of `npm test`, `npm run scenarios`, `npm run bench`, `npm run simulate` and `npm run abuse`, and',
     'writes this page. A figure that a log does not contain keeps its older lines. [RELIABILITY.md](RELIABILITY.md)',
     'says what each test does and what its target is.',
   ];

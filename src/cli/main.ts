@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
+import { benchCommand } from './bench.ts';
 import { checkConfigCommand } from './check-config.ts';
 import { type Cli, processCli } from './cli.ts';
 import { configDocsCommand } from './config-docs.ts';
@@ -28,20 +29,25 @@ export async function runCli(argv: readonly string[]): Promise<void> {
 }
 
 export function buildProgram(cli: Cli): Command {
-  return new Command('lingxi')
-    .description('WebSocket connection manager and presence gateway.')
-    .version(VERSION)
-    .addCommand(serveCommand(cli))
-    .addCommand(tokenCommand(cli))
-    .addCommand(probeCommand(cli))
-    .addCommand(doctorCommand(cli))
-    .addCommand(pushCommand(cli))
-    .addCommand(whyCommand(cli))
-    .addCommand(nodesCommand(cli))
-    .addCommand(drainCommand(cli))
-    .addCommand(migrateCommand(cli))
-    .addCommand(checkConfigCommand(cli))
-    .addCommand(configDocsCommand(cli))
-    .addHelpText('after', '\nExample:\n  lingxi serve\n  lingxi probe --user 1')
-    .showHelpAfterError('(see --help)');
+  return (
+    new Command('lingxi')
+      .description('WebSocket connection manager and presence gateway.')
+      .version(VERSION)
+      // An option behind `bench soak` is of soak, though bench has one of the same name.
+      .enablePositionalOptions()
+      .addCommand(serveCommand(cli))
+      .addCommand(tokenCommand(cli))
+      .addCommand(probeCommand(cli))
+      .addCommand(doctorCommand(cli))
+      .addCommand(pushCommand(cli))
+      .addCommand(whyCommand(cli))
+      .addCommand(nodesCommand(cli))
+      .addCommand(drainCommand(cli))
+      .addCommand(benchCommand(cli))
+      .addCommand(migrateCommand(cli))
+      .addCommand(checkConfigCommand(cli))
+      .addCommand(configDocsCommand(cli))
+      .addHelpText('after', '\nExample:\n  lingxi serve\n  lingxi probe --user 1')
+      .showHelpAfterError('(see --help)')
+  );
 }

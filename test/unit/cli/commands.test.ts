@@ -68,6 +68,7 @@ describe('lingxi', () => {
       'why',
       'nodes',
       'drain',
+      'bench',
       'migrate',
       'check-config',
       'config-docs',

@@ -93,7 +93,7 @@ describe('the figures in a log', () => {
       'B4 node, 5000 connections: × floor   2.20',
       'B13 bun, 5000 connections: CPU of the server a message   82.3 µs',
     ];
-    const log = [...lines, 'small: B4 bun, 300 connections: × floor   1.43   goal <= 1.5: met'].join('\n');
+    const log = [...lines, 'part: B4 bun, 300 connections: × floor   1.43   goal <= 1.5: met'].join('\n');
     expect([...figuresIn(log).found]).toEqual([
       ['B4-bun', [lines[0]]],
       ['B4-node', [lines[1]]],

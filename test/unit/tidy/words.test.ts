@@ -6,6 +6,7 @@ const SELF = 'test/unit/tidy/words.test.ts';
 
 const CODE = [
   ...filesOf(['src', 'test', 'bin', 'scripts'], ['.ts', '.js', '.mjs', '.lua']),
+  ...filesOf(['bench'], ['.ts', '.mjs']).filter(({ path }) => !path.includes('node_modules')),
   ...topLevel(['vitest.config.ts', 'vitest.scenarios.config.ts', 'vitest.background.config.ts']),
 ].filter(({ path }) => path !== SELF);
 

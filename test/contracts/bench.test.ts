@@ -1,0 +1,290 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { REPOSITORY } from '../support/cache.ts';
+import { type Child, startChild } from '../support/child.ts';
+import { type Gateway, type Runtime, startGateway } from '../support/gateway-process.ts';
+import { type Ended, runLingxi, runProgram } from '../support/lingxi-command.ts';
+import { readMetrics } from '../support/metrics.ts';
+import { eventually, freePort } from '../support/ports.ts';
+
+const RUNTIMES: readonly Runtime[] = ['bun', 'node'];
+const SMALL = ['--connections', '20', '--logins-per-second', '100', '--seconds', '1'];
+const BENCH = join(REPOSITORY, 'bench/run.mjs');
+const TIMEOUT_MS = 120_000;
+
+function credentials({ apiKey, jwtSecret }: Gateway): readonly string[] {
+  return ['--api-key', apiKey, '--jwt-secret', jwtSecret];
+}
+
+function load(gateway: Gateway, ...more: readonly string[]): Promise<Ended> {
+  return runLingxi(['bench', '--target', gateway.url, ...credentials(gateway), ...SMALL, ...more]);
+}
+
+describe.each(RUNTIMES)('lingxi bench --target, a gateway on %s', (runtime) => {
+  let gateway: Gateway;
+  beforeAll(async () => {
+    gateway = await startGateway({
+      runtime,
+      stores: 'embedded',
+      env: { LINGXI_HEARTBEAT_TIMEOUT_MS: '3000' },
+    });
+  });
+  afterAll(() => gateway?.stop());
+
+  it('reports logins, pushes and detection, and what was asked beside what was done', async () => {
+    const { code, out, output } = await load(gateway, '--detection', '--json');
+    expect(code, output).toBe(0);
+    const { complete, logins, pushes, detection, loadShare } = JSON.parse(out);
+    expect(complete).toBe(true);
+    // The first user logs in alone.
+    expect(logins).toMatchObject({ asked: 19, done: 19, refusals: {} });
+    expect(pushes).toMatchObject({ asked: 100, arrived: 100 });
+    expect(pushes.latency.min).toBeGreaterThan(0);
+    expect(detection).toMatchObject({ asked: 20, seen: 20 });
+    // The last ping is on its way for a while, so none may seem early by more than that.
+    expect(detection.lag.min).toBeGreaterThan(-5);
+    expect(loadShare).toBeGreaterThan(0);
+  });
+
+  it('prints histograms for a person', async () => {
+    const { code, out } = await load(gateway);
+    expect(code).toBe(0);
+    expect(out).toContain('pushes         100 of 100 arrived');
+    expect(out).toMatch(/Pushes, from the intended time to the arrival\n +<= [\d.]+ ms +\d+ {2}[█▏]/);
+  });
+
+  it('a wrong secret is one refused login and one sentence', async () => {
+    const args = ['--api-key', gateway.apiKey, '--jwt-secret', 'wrong-secret-0123456789abcdef0123456789'];
+    const { code, out, output } = await runLingxi(['bench', '--target', gateway.url, ...args, ...SMALL]);
+    expect(code).toBe(2);
+    expect(out).toBe('');
+    expect(output).toMatch(/refused user \d+ \(401 invalid-token\): pass the JWT_SECRET of that server/);
+  });
+
+  it('a wrong service key is one sentence', async () => {
+    const args = ['--api-key', `${gateway.apiKey}x`, '--jwt-secret', gateway.jwtSecret];
+    const { code, out, output } = await runLingxi(['bench', '--target', gateway.url, ...args, ...SMALL]);
+    expect(code).toBe(2);
+    expect(out).toBe('');
+    expect(output).toContain('does not take this service key (401');
+  });
+
+  it('a soak looks at the memory, the descriptors and the detection of a running server', async () => {
+    const args = ['--minutes', '0.15', '--users', '20', '--json'];
+    const { out, output, code } = await runLingxi([
+      ...['bench', 'soak', '--target', gateway.url, ...credentials(gateway), ...args],
+    ]);
+    expect(code, output).toBe(0);
+    const report = JSON.parse(out);
+    expect(report).toMatchObject({ findings: [] });
+    expect(report.samples.length).toBeGreaterThan(3);
+    expect(report.lag.count).toBeGreaterThan(0);
+    expect(report.joined).toBeGreaterThan(20);
+  });
+});
+
+describe('lingxi bench --target', () => {
+  it('a server that dies in the run leaves no result that looks whole', async () => {
+    const gateway = await startGateway({ runtime: 'bun', stores: 'embedded' });
+    try {
+      const running = load(gateway, '--seconds', '60');
+      await eventually(async () => expect((await readMetrics(gateway))('lingxi_connections')).toBe(20), {
+        timeoutMs: 20_000,
+      });
+      await gateway.kill();
+      const { code, out, output } = await running;
+      expect(code).toBe(2);
+      expect(out).toBe('');
+      expect(output).toMatch(/The server ended \d+ connections during the run|gives no answer/);
+    } finally {
+      await gateway.stop();
+    }
+  });
+
+  it.each(RUNTIMES)(
+    'a server on %s that refuses some logins: the sentence says how many and why',
+    async (runtime) => {
+      const gateway = await startGateway({
+        runtime,
+        stores: 'embedded',
+        env: { LINGXI_MAX_CONNECTIONS: '5' },
+      });
+      try {
+        const { code, output } = await load(gateway);
+        expect(code).toBe(2);
+        expect(output).toMatch(/4 of 19 logins went well; the others: 15 × 503 overloaded/);
+      } finally {
+        await gateway.stop();
+      }
+    },
+  );
+
+  it('nothing at the address is one sentence', async () => {
+    const url = `http://127.0.0.1:${await freePort()}`;
+    const secrets = ['--api-key', 'k'.repeat(32), '--jwt-secret', 's'.repeat(32)];
+    const { code, out, output } = await runLingxi(['bench', '--target', url, ...secrets]);
+    expect(code).toBe(2);
+    expect(out).toBe('');
+    expect(output).toContain(`${url} gives no answer (ECONNREFUSED): start the server`);
+  });
+
+  it('another server at the address is one sentence', async () => {
+    const server = createServer((_, response) => response.writeHead(404).end());
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    try {
+      const secrets = ['--api-key', 'k'.repeat(32), '--jwt-secret', 's'.repeat(32)];
+      const { code, output } = await runLingxi(['bench', '--target', url, ...secrets]);
+      expect(code).toBe(2);
+      expect(output).toContain('/healthz answered 404: is --target the address of a Lingxi server?');
+    } finally {
+      server.close();
+    }
+  });
+
+  it.each([
+    [['--connections', '1001'], '--connections 1001 is more than 1000'],
+    [['--logins-per-second', '501'], '--logins-per-second 501 is more than 500'],
+    [['--pushes-per-second', '501'], '--pushes-per-second 501 is more than 500'],
+  ])('%j needs --yes-this-is-mine', async (args, sentence) => {
+    const all = ['bench', '--target', 'http://127.0.0.1:9', '--api-key', 'k', '--jwt-secret', 's'];
+    const refused = await runLingxi([...all, ...args]);
+    expect(refused.code).toBe(2);
+    expect(refused.output).toContain(sentence);
+    const lifted = await runLingxi([...all, ...args, '--yes-this-is-mine']);
+    expect(lifted.output).not.toContain(sentence);
+  });
+
+  it('too few descriptors are one sentence', async () => {
+    const command = [
+      process.execPath,
+      join(REPOSITORY, 'bin/lingxi.js'),
+      'bench',
+      '--target',
+      'http://127.0.0.1:9',
+    ];
+    const shell = [
+      '/bin/sh',
+      '-c',
+      'ulimit -n 200; exec "$@"',
+      'limited',
+      ...command,
+      '--connections',
+      '500',
+    ];
+    const { code, output } = await runProgram(shell);
+    expect(code).toBe(2);
+    expect(output).toMatch(/500 connections need 600 descriptors, and this system allows 200/);
+  });
+});
+
+describe('npm run bench', () => {
+  const bench = (args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ended> =>
+    runProgram([process.execPath, BENCH, ...args], { env });
+
+  it('lingxi bench starts it, and passes its options on', async () => {
+    const { code, output } = await runLingxi(['bench', '--only', 'B77']);
+    expect(code).toBe(2);
+    expect(output).toContain('--only names "b77": the scenarios are B1, B2,');
+  });
+
+  it('too few descriptors are one sentence, and the run says that it is not whole', async () => {
+    const { code, output } = await runProgram([
+      ...['/bin/sh', '-c', 'ulimit -n 1000; exec "$@"', 'limited', process.execPath, BENCH],
+      ...['--only', 'B3', '--users', '5000'],
+    ]);
+    expect(code).toBe(2);
+    expect(output).toMatch(/B3 was not measured: 5000 users need 5200 descriptors .* give --users 800/);
+    expect(output).toContain('NOT A WHOLE RUN');
+  }, 60_000);
+
+  it('without a compiler it says that the floor is missing, and JSON is marked as incomplete', async () => {
+    const args = ['--only', 'B6', '--runtime', 'bun', '--users', '50', '--seconds', '3', '--json'];
+    const { code, out, output } = await bench(args, { CC: 'no-such-compiler' });
+    expect(code).toBe(2);
+    expect(output).toContain('No C compiler was found, so the floor is missing');
+    const report = JSON.parse(out);
+    expect(report.complete).toBe(false);
+    expect(report.gaps.join()).toContain('No C compiler');
+    expect(report.measured[0].outcome.rows[0]).toMatchObject({ unit: 'messages/s' });
+    expect(report.machine).toMatchObject({ versions: { node: expect.any(String), bun: expect.any(String) } });
+  }, 60_000);
+
+  it('on a busy machine it says so', async () => {
+    const spinners = Array.from({ length: 8 }, () => startChild(process.execPath, ['-e', 'for (;;);']));
+    try {
+      const { code, output } = await bench(['--only', 'B11', '--held', '1000', '--seconds', '3']);
+      expect(output).toMatch(/The machine was busy: a process that wanted a whole core got \d+ % of one/);
+      expect(code).not.toBe(0);
+    } finally {
+      await Promise.all(
+        spinners.map((spinner) => {
+          spinner.signal('SIGKILL');
+          return spinner.exited;
+        }),
+      );
+    }
+  }, 120_000);
+
+  it(
+    'Ctrl-C leaves no process behind, and no result that looks whole',
+    async () => {
+      let printed = '';
+      const child = startChild(process.execPath, [
+        BENCH,
+        '--only',
+        'B6',
+        '--runtime',
+        'bun',
+        '--users',
+        '200',
+      ]);
+      const started = await eventually(
+        () => {
+          printed = child.output();
+          if (!printed.includes('[1/1] B6')) throw new Error(`it did not start: ${printed}`);
+          const all = descendantsOf(child.pid);
+          // The bench on Bun, the command of the gateway, the gateway, and the load.
+          if (all.length < 4) throw new Error(`only ${all.length} processes run`);
+          return all;
+        },
+        { timeoutMs: 60_000 },
+      );
+      child.signal('SIGINT');
+      const { code } = await child.exited;
+      expect(code).toBe(2);
+      expect(child.output()).toContain('Interrupted. What was printed is not a whole run.');
+      expect(child.output()).not.toContain('A whole run');
+      await eventually(() => expect(started.filter(isRunning)).toEqual([]), { timeoutMs: 10_000 });
+    },
+    TIMEOUT_MS,
+  );
+});
+
+/** Everything that `pid` started, and what that started, watchdogs apart. */
+function descendantsOf(pid: Child['pid']): readonly number[] {
+  const children = new Map<number, number[]>();
+  for (const name of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
+    const parent = Number(statusOf(Number(name), 'PPid'));
+    children.set(parent, [...(children.get(parent) ?? []), Number(name)]);
+  }
+  const below = (parent: number): readonly number[] =>
+    (children.get(parent) ?? []).flatMap((child) => [child, ...below(child)]);
+  return below(pid).filter((child) => statusOf(child, 'Name') !== 'sh');
+}
+
+function isRunning(pid: number): boolean {
+  const state = statusOf(pid, 'State');
+  return state !== undefined && !state.startsWith('Z');
+}
+
+function statusOf(pid: number, name: string): string | undefined {
+  try {
+    return new RegExp(`^${name}:\\s+(.*)$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+  } catch {
+    return undefined;
+  }
+}
