@@ -24,6 +24,11 @@ export interface GatewayOptions {
   /** Default: JSON lines on standard output, as `lingxi serve` writes them. */
   readonly log?: Log;
   readonly clock?: Clock;
+  /**
+   * Ends the process at once, for `POST /dev/kill` of the demo page. Without it, and outside development, there is no such
+   * route.
+   */
+  readonly kill?: () => void;
 }
 
 export interface LoadConfigOptions {
@@ -54,6 +59,7 @@ export interface GatewayCall {
   readonly origins: ReadonlyMap<keyof Config, string>;
   readonly log: Log;
   readonly clock: Clock;
+  readonly kill: (() => void) | undefined;
 }
 
 /** Reads the options of a program that may not be type-checked. A fault gives one sentence. */
@@ -64,11 +70,13 @@ export function readGatewayOptions(options: GatewayOptions | undefined): Result<
         'createGateway needs a configuration: pass { config: loadConfig() }, or fields as in { config: { port: 3000 } }.',
     });
   }
-  const { log, clock } = options;
+  const { log, clock, kill } = options;
   if (log !== undefined && !hasMethods(log, LOG_METHODS))
     return err({ message: `The log of createGateway must have the methods ${LOG_METHODS.join(', ')}.` });
   if (clock !== undefined && !hasMethods(clock, CLOCK_METHODS))
     return err({ message: `The clock of createGateway must have the methods ${CLOCK_METHODS.join(', ')}.` });
+  if (kill !== undefined && typeof kill !== 'function')
+    return err({ message: 'The kill of createGateway must be a function.' });
   const config = readConfig(options.config);
   if (!config.ok) return config;
   const { origins } = config.value;
@@ -77,6 +85,7 @@ export function readGatewayOptions(options: GatewayOptions | undefined): Result<
     origins,
     log: log ?? createLog({ level: config.value.config.logLevel }),
     clock: clock ?? systemClock(),
+    kill,
   });
 }
 

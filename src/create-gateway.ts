@@ -31,6 +31,7 @@ import { countingErrors, logInternalError } from './logging/internal-error.ts';
 import type { Log } from './logging/log.ts';
 import { Counters } from './metrics/counters.ts';
 import type { DashboardData } from './overview/dashboard-data.ts';
+import type { Presence } from './presence/api.ts';
 import { PresenceTracker } from './presence/node/tracker.ts';
 import { ownUserStore } from './settlement/own-user-store.ts';
 import { describeError } from './settlement/sql-errors.ts';
@@ -47,6 +48,8 @@ export interface Gateway {
   readonly urls: readonly string[];
   /** The connections of this process, for an application that embeds the gateway. */
   readonly manager: ConnectionManager;
+  /** Who is online in the whole deployment, and what happened to a user. Both reject while the store is unreachable. */
+  readonly presence: Pick<Presence, 'read' | 'timeline'>;
   /** Logs and counts an unhandled rejection. It is a bug, but ends nothing (ADR 0011). */
   rejected(error: unknown): void;
   /**
@@ -89,7 +92,7 @@ export async function createGateway(options: GatewayOptions): Promise<Result<Gat
 }
 
 async function openGateway(call: GatewayCall): Promise<Result<Gateway, { message: string }>> {
-  const { config, origins, clock: real } = call;
+  const { config, origins, clock: real, kill } = call;
   const counters = new Counters();
   const log = countingErrors(call.log, {
     counts: counters.internalErrors,
@@ -116,7 +119,7 @@ async function openGateway(call: GatewayCall): Promise<Result<Gateway, { message
     );
     if (presence.ok) {
       running.started('presence store', () => presence.value.store.close());
-      return await new Assembly({ ...modules, presence: presence.value, running }).start();
+      return await new Assembly({ ...modules, presence: presence.value, running, kill }).start();
     }
     await running.stop();
     return presence;
@@ -138,6 +141,7 @@ interface Parts {
   readonly users: UserStore;
   readonly presence: OpenedPresenceStore;
   readonly running: StopList;
+  readonly kill: (() => void) | undefined;
 }
 
 /** The modules of one gateway, joined; {@link StopList} has the order in which they stop. */
@@ -247,6 +251,7 @@ class Assembly {
       port,
       urls: [...new Set(urls)],
       manager: this.#manager,
+      presence: this.#tracker,
       rejected: (error) => logInternalError(log, { where: 'background', error }),
       stop: () => (this.#stopped ??= this.#stop()),
     });
@@ -404,7 +409,7 @@ class Assembly {
   }
 
   #app(): HttpApp {
-    const { config, clock, log, counters, node } = this.#parts;
+    const { config, clock, log, counters, node, kill } = this.#parts;
     this.#createdApp ??= createHttpApp({
       presence: this.#tracker,
       pushes: this.#messaging.pushes,
@@ -419,6 +424,7 @@ class Assembly {
       node,
       version: VERSION,
       processMetrics: true,
+      kill,
       isDraining: () => this.#drain.isDraining,
       nodes: this.#operations.nodes,
       settlementAvailable: () => this.#settlement.health.available,

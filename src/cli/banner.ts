@@ -23,7 +23,13 @@ export function bannerLines(
   return [
     '',
     `  Lingxi ${gateway.version} is listening on ${gateway.urls.join(', ')}`,
-    `  WebSocket ${url.replace(/^http/, 'ws')}/ws   API ${url}/docs`,
+    '',
+    `  Demo game    ${url}/            break a connection, and see what happens`,
+    `  Dashboard    ${url}/dashboard/  who is online`,
+    `  Simulator    ${url}/simulator/  nodes that die, in your browser`,
+    `  API          ${url}/docs        with forms to try it`,
+    `  WebSocket    ${url.replace(/^http/, 'ws')}/ws`,
+    '',
     `  Presence: ${config.redisUrl === undefined ? 'in this process' : 'Redis'}. Settlement: ${
       config.databaseUrl === undefined ? `SQLite in ${shortPath(config.dataDir)}` : 'PostgreSQL'
     }. Runtime: ${runtimeName()}.`,

@@ -2,6 +2,9 @@ import type { Config } from '../config/config.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import type { Gateway } from '../create-gateway.ts';
 import { createGateway } from '../create-gateway.ts';
+import { Game } from '../game/game.ts';
+import { guardedClock, systemClock } from '../lib/clock.ts';
+import { logInternalError } from '../logging/internal-error.ts';
 import type { Log } from '../logging/log.ts';
 import { createLog, type ProcessLog } from '../logging/pino-log.ts';
 import { bannerLines, runtimeName, storeNames } from './banner.ts';
@@ -27,13 +30,31 @@ export async function runServer(cli: Cli, loaded: LoadedConfig): Promise<void> {
   for (const { variable, value, risk } of notices) {
     log.warn({ event: 'config', variable, value }, `${variable} = ${value}: ${risk}`);
   }
-  const started = await createGateway({ config: loaded, log });
+  const started = await createGateway({ config: loaded, log, kill: () => killed(cli) });
   if (!started.ok) {
     fail(cli, started.error.message);
     process.exit(1);
   }
   await stopper.hold(started.value);
+  if (loaded.config.environment === 'development')
+    startGame({ loaded, log, gateway: started.value, stopper });
   announce(cli, { loaded, log, gateway: started.value });
+}
+
+/** The back end of the demo game. It uses the gateway like any program that embeds one. */
+function startGame(running: { loaded: LoadedConfig; log: Log; gateway: Gateway; stopper: Stopper }): void {
+  const { loaded, log, gateway, stopper } = running;
+  const { dataDir } = loaded.config;
+  const clock = guardedClock(systemClock(), (error) => logInternalError(log, { where: 'timer', error }));
+  const game = new Game(gateway, { clock, log, random: Math.random, dataDir });
+  game.start();
+  stopper.before(() => game.stop());
+}
+
+/** Ends the process as a crash does. Nobody is left to say how to go on, so this is said before. */
+function killed(cli: Cli): void {
+  cli.error('\n  The demo page killed this node, as `kill -9` would. Start it again: npm start\n');
+  process.kill(process.pid, 'SIGKILL');
 }
 
 function announce(cli: Cli, running: { loaded: LoadedConfig; log: Log; gateway: Gateway }): void {
@@ -63,6 +84,7 @@ class Stopper {
   readonly #log: ProcessLog;
   readonly #stopTimeoutMs: number;
   #gateway: Gateway | undefined;
+  #before: () => Promise<void> = async () => {};
   /** Monotonic ms of the first signal. */
   #stoppingSince: number | undefined;
 
@@ -90,6 +112,11 @@ class Stopper {
     if (this.#stoppingSince !== undefined) await this.#stop(gateway);
   }
 
+  /** What is to be done before the gateway stops. */
+  before(work: () => Promise<void>): void {
+    this.#before = work;
+  }
+
   #onSignal(): void {
     const now = this.#cli.clock.monotonic();
     if (this.#stoppingSince !== undefined) {
@@ -107,6 +134,7 @@ class Stopper {
       void this.#exit(1);
     });
     try {
+      await this.#before();
       await gateway.stop();
     } catch (error) {
       return this.#crash(error, 'the stop failed');

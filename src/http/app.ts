@@ -10,6 +10,7 @@ import { limitAddresses } from './rate-limit.ts';
 import type { HttpContext, HttpEnv, RouteTable } from './route.ts';
 import { addChangesRoutes } from './routes/changes.ts';
 import { addDashboardRoutes } from './routes/dashboard.ts';
+import { addDemoRoutes } from './routes/dev-demo.ts';
 import { addDevTokenRoute } from './routes/dev-token.ts';
 import { addDocsRoutes } from './routes/docs.ts';
 import { addDrainRoutes } from './routes/drain.ts';
@@ -60,6 +61,7 @@ export function createHttpApp(deps: HttpDeps): HttpApp {
   addMetricsRoute(table);
   const renderDocs = addDocsRoutes(table);
   addDevTokenRoute(table);
+  addDemoRoutes(table);
   const readPages = addPages(table);
   app.notFound((context) => notFound(table, context));
   app.onError((error, context) => {

@@ -50,6 +50,8 @@ export interface HttpDeps {
   readonly version: string;
   /** Whether `/metrics` also has the process and its event loop. At most one app in a process should have them. */
   readonly processMetrics: boolean;
+  /** Ends the process at once. Absent if the process belongs to another program. */
+  readonly kill: (() => void) | undefined;
   isDraining(): boolean;
   readonly nodes: {
     /** Rejects while the store is unreachable. */

@@ -293,6 +293,7 @@ export function createHarness(config: Partial<Config> = {}, deps: Partial<HttpDe
     node: 'test-1',
     version: '0.0.0',
     processMetrics: false,
+    kill: undefined,
     isDraining: () => state.draining,
     settlementAvailable: () => true,
     credentialsAvailable: () => true,

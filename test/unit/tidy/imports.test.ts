@@ -9,7 +9,7 @@ const LEVELS: readonly (readonly string[])[] = [
   ['settlement', 'connection'],
   ['cluster'],
   ['presence'],
-  ['gateway', 'overview'],
+  ['gateway', 'overview', 'game'],
   ['http'],
   ['composition'],
   ['cli'],
@@ -82,6 +82,7 @@ const MODULES: Readonly<Record<string, readonly string[]>> = {
     'presence/api.ts',
     'protocol/',
   ],
+  game: ['lib/', 'logging/internal-error.ts', 'logging/log.ts'],
   http: [
     'cluster/nodes.ts',
     'cluster/push-request.ts',
