@@ -1,4 +1,7 @@
+import '../shared/base.css';
+import './demo.css';
 import { render } from 'preact';
+import { App } from './app.tsx';
 
 const place = document.querySelector('#page');
-if (place !== null) render(<h1>Lingxi demo</h1>, place);
+if (place !== null) render(<App />, place);

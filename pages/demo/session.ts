@@ -1,0 +1,436 @@
+import { createClient } from '../../src/client/index.ts';
+import type { Client, State } from '../../src/client/types.ts';
+import type { GameAction, GameEvents } from '../../src/game/events.ts';
+import { language } from '../shared/language.ts';
+import { Value } from '../shared/value.ts';
+import { type Answer, ask } from './ask.ts';
+import { heartSocket } from './heart-socket.ts';
+import { rememberUser, type User } from './user.ts';
+import { clock, logoutText, reasonText, seconds, type Text, text } from './words.ts';
+
+/** Entries that each list of the page shows. */
+const LINES = 40;
+const POLL_MS = 1_000;
+/** The page comes back by itself after this, so that everybody sees the return. */
+const CLOSED_FOR_MS = 5_000;
+const LOGGED_OUT_FOR_MS = 6_000;
+/** Growth comes each second: after a longer silence the page says what it missed. */
+const UNSEEN_MS = 2_500;
+/** Seconds of the strip that shows where the user was. */
+const STRIP = 60;
+
+export interface Line {
+  readonly key: number;
+  readonly at: number;
+  readonly text: Text;
+  readonly tone?: 'good' | 'warn' | 'bad';
+}
+
+/** Where the user was in one second. */
+export type Place = 'online' | 'lingering' | 'offline' | 'unknown';
+
+/** What the reader tries out now. */
+export type Scene =
+  | { readonly name: 'playing' }
+  /** The heart is silent: the page speaks as the pages of the Go game. */
+  | { readonly name: 'silent' }
+  /** The socket is closed, and the page comes back at `returnAt`; absent: when the reader wants. */
+  | { readonly name: 'closed'; readonly returnAt?: number; readonly isLoggedOut: boolean }
+  | { readonly name: 'killed' };
+
+/** What the server says of the user. */
+export interface Known {
+  readonly status: string;
+  readonly loginTime?: number;
+  readonly lastHeartbeat?: number;
+  readonly logoutTime?: number;
+  readonly connections?: number;
+}
+
+export interface View {
+  readonly connection: State;
+  readonly scene: Scene;
+  /** Wall-clock ms of the last heartbeat that this page sent. */
+  readonly beatAt: number;
+  readonly timeoutMs: number;
+  readonly node: string;
+  readonly spirit: GameEvents['spirit:grow'] | undefined;
+  readonly state: GameEvents['game:state'] | undefined;
+  readonly board: GameEvents['leaderboard:update'] | undefined;
+  readonly dungeon: readonly GameEvents['dungeon:event'][];
+  readonly exploration: GameEvents['exploration:event'] | undefined;
+  readonly finds: readonly GameEvents['exploration:event'][];
+  readonly known: Known | undefined;
+  /** Why the server could not be asked. */
+  readonly problem: Text | undefined;
+  readonly timeline: readonly { readonly at: number; readonly event: string; readonly cause: string }[];
+  readonly settlementsPending: number;
+  readonly strip: readonly Place[];
+  readonly news: readonly Line[];
+}
+
+const FIRST: View = {
+  connection: { status: 'closed', reason: 'new' },
+  scene: { name: 'playing' },
+  beatAt: 0,
+  timeoutMs: 10_000,
+  node: '',
+  spirit: undefined,
+  state: undefined,
+  board: undefined,
+  dungeon: [],
+  exploration: undefined,
+  finds: [],
+  known: undefined,
+  problem: undefined,
+  timeline: [],
+  settlementsPending: 0,
+  strip: [],
+  news: [],
+};
+
+/** One user who plays on this page: the connection, what came over it, and what the server knows. */
+export class Session {
+  readonly view = new Value<View>(FIRST);
+  readonly user: User;
+  #client: Client<GameEvents> | undefined;
+  #token: string | undefined;
+  #isMuted = false;
+  #isServerGone = false;
+  #isPolling = false;
+  /** When the page last heard that spirit grew. */
+  #grownAt = 0;
+  #lines = 0;
+  readonly #timer: ReturnType<typeof setInterval>;
+
+  constructor(user: User) {
+    this.user = user;
+    rememberUser(user);
+    this.#play('lingxi.v1');
+    this.#timer = setInterval(() => void this.#poll(), POLL_MS);
+  }
+
+  end(): void {
+    clearInterval(this.#timer);
+    this.#client?.close();
+    rememberUser(undefined);
+  }
+
+  readonly act = (type: GameAction): void => void this.#client?.send(type, { language: language.now });
+
+  /** A page cannot keep its browser from answering pings, but a page of the Go game sends its own heartbeat. */
+  readonly stopHeart = (): void => {
+    this.#set({ scene: { name: 'silent' } });
+    this.#say(
+      text(
+        'You stopped your heartbeat. (A browser answers the server’s pings by itself, so the page connects again as a page of the Go game does: such a page must send its own heartbeat.)',
+        '你停止了心跳。（浏览器会自动回应服务器的 ping，所以页面改用 Go 游戏页面的方式重新连接，由页面自己发送心跳。）',
+      ),
+      'warn',
+    );
+    this.#play('seed');
+  };
+
+  readonly closeSocket = (): void => {
+    this.#set({ scene: { name: 'closed', returnAt: Date.now() + CLOSED_FOR_MS, isLoggedOut: false } });
+    this.#client?.close();
+    this.#say(
+      text(
+        'You closed the socket. You are still online: the server waits for the heartbeat timeout before it logs anybody out.',
+        '你关闭了连接。你仍然在线：服务器会等到心跳超时才让人下线。',
+      ),
+      'warn',
+    );
+  };
+
+  readonly stayAway = (): void => {
+    const { scene } = this.view.now;
+    if (scene.name === 'closed') this.#set({ scene: { name: 'closed', isLoggedOut: scene.isLoggedOut } });
+  };
+
+  readonly comeBack = (): void => {
+    this.#isMuted = false;
+    const isSilent = this.view.now.scene.name === 'silent' || this.view.now.scene.name === 'closed';
+    this.#set({ scene: { name: 'playing' } });
+    if (isSilent) this.#play('lingxi.v1');
+    else this.#client?.connect();
+  };
+
+  readonly killNode = async (): Promise<void> => {
+    const answer = await ask('dev/kill', { method: 'POST', language: language.now });
+    if (answer.kind === 'ok') {
+      this.#set({ scene: { name: 'killed' } });
+      this.#say(
+        text(
+          'You killed the node, as a crash would: no goodbye, and nothing was written down. Start it again in its terminal: npm start',
+          '你杀死了节点，如同崩溃：没有告别，也没有写入任何数据。请在终端重新启动：npm start',
+        ),
+        'bad',
+      );
+    } else this.#say(problemText(answer), 'bad');
+  };
+
+  #play(protocol: 'lingxi.v1' | 'seed'): void {
+    const isSilent = protocol === 'seed';
+    this.#client?.close();
+    this.#isMuted = isSilent;
+    const client = createClient<GameEvents>({
+      url: new URL('ws', document.baseURI).href,
+      protocol,
+      getToken: () => this.#fetchToken(),
+      WebSocket: heartSocket(
+        () => this.#set({ beatAt: Date.now() }),
+        () => this.#isMuted,
+      ),
+    });
+    this.#client = client;
+    client.subscribe((state) => this.#client === client && this.#changed(state));
+    client.on('welcome', ({ heartbeatTimeoutMs, node }) =>
+      this.#set({ timeoutMs: heartbeatTimeoutMs, node }),
+    );
+    client.on('error', ({ about, type }) => {
+      if (about === 'message' && type === 'game:join')
+        this.#say(
+          text(
+            'This gateway runs no demo game: another program embeds it. The connection works all the same.',
+            '这个网关没有运行演示游戏（由其他程序嵌入），但连接正常。',
+          ),
+          'warn',
+        );
+    });
+    this.#listen(client);
+    client.on('game:state', (state) => this.#arrived(state));
+    client.on('game:refused', ({ reason }) => this.#refused(client, reason));
+  }
+
+  #listen(client: Client<GameEvents>): void {
+    client.on('spirit:grow', (spirit) => {
+      this.#grownAt = Date.now();
+      this.#set({ spirit });
+    });
+    client.on('leaderboard:update', (board) => this.#set({ board }));
+    client.on('dungeon:event', (event) =>
+      this.#set({
+        dungeon: [event, ...(event.eventType === 'start' ? [] : this.view.now.dungeon)].slice(0, LINES),
+      }),
+    );
+    client.on('exploration:event', (event) => {
+      this.#set({ exploration: event });
+      if (event.eventType !== 'progress')
+        this.#set({ finds: [event, ...(event.eventType === 'start' ? [] : this.view.now.finds)] });
+    });
+  }
+
+  async #fetchToken(): Promise<string> {
+    const { id, name } = this.user;
+    const query = new URLSearchParams({ userId: String(id), ...(name === '' ? {} : { name }) });
+    const answer = await ask(`dev/token?${query.toString()}`, { language: language.now });
+    if (answer.kind !== 'ok') throw new Error(problemText(answer)[language.now]);
+    this.#token = String(answer.body['token']);
+    return this.#token;
+  }
+
+  #changed(connection: State): void {
+    const before = this.view.now.connection;
+    this.#set({ connection });
+    const { scene } = this.view.now;
+    switch (connection.status) {
+      case 'open':
+        this.#set({ beatAt: Date.now() });
+        this.act('game:join');
+        if (scene.name === 'killed') this.#set({ scene: { name: 'playing' } });
+        return this.#sayOpen(connection, scene);
+      case 'waiting':
+        if (scene.name === 'silent' && connection.code === 4100) return this.#loggedOut();
+        if (before.status === 'open' || before.reason !== connection.reason)
+          this.#say(
+            text(
+              `The connection ended: ${reasonText(connection.reason).en}. The page tries again by itself.`,
+              `连接结束：${reasonText(connection.reason).zh}。页面会自动重试。`,
+            ),
+            'warn',
+          );
+        return;
+      case 'closed':
+        if (connection.code !== undefined) this.#sayClosed(connection);
+        return;
+      case 'connecting':
+      case 'paused':
+    }
+  }
+
+  #sayOpen({ reason }: State, scene: Scene): void {
+    if (scene.name === 'silent')
+      return this.#say(
+        text(
+          `Connected, and silent. In ${seconds(this.view.now.timeoutMs)} s the server gives up on you.`,
+          `已连接，但保持沉默。${seconds(this.view.now.timeoutMs)} 秒后服务器会放弃等待。`,
+        ),
+      );
+    if (reason === 'resumed')
+      return this.#say(
+        scene.name === 'killed'
+          ? text(
+              'The node is back. It found in SQL that you were online, and waited for you: you were never logged out.',
+              '节点恢复了。它从 SQL 得知你在线并等待你返回：你从未被登出。',
+            )
+          : text(
+              'You are back in time. For the server you never left: no logout, nothing to settle.',
+              '你及时回来了。在服务器看来你从未离开：没有登出，也无需结算。',
+            ),
+        'good',
+      );
+    this.#say(
+      text(
+        'You came online. Spirit grows on the server from now on.',
+        '你上线了。灵力从现在起在服务器上增长。',
+      ),
+      'good',
+    );
+  }
+
+  #sayClosed({ reason, code }: State): void {
+    if (code === 4001)
+      return this.#say(
+        text(
+          'Another tab took over (4001). A user has one connection, the newest. This tab stays away, so that the two do not close each other’s connection in turn.',
+          '另一个标签页接管了会话（4001）。每个用户只保留最新的连接。本页不再重连，以免两个标签页互相顶替。',
+        ),
+        'warn',
+      );
+    this.#say(
+      text(
+        `The server closed the connection for good: ${reasonText(reason).en}.`,
+        `服务器永久关闭了连接：${reasonText(reason).zh}。`,
+      ),
+      'bad',
+    );
+  }
+
+  /** The server gave up on the silent page. It stays away for a while, so that the gap can be seen. */
+  #loggedOut(): void {
+    this.#client?.close();
+    this.#set({ scene: { name: 'closed', returnAt: Date.now() + LOGGED_OUT_FOR_MS, isLoggedOut: true } });
+    this.#say(
+      text(
+        `No heartbeat for ${seconds(this.view.now.timeoutMs)} s: the server closed the socket (4100) and logged you out. Spirit no longer grows.`,
+        `${seconds(this.view.now.timeoutMs)} 秒没有心跳：服务器关闭了连接（4100）并让你下线。灵力停止增长。`,
+      ),
+      'bad',
+    );
+  }
+
+  #arrived(state: GameEvents['game:state']): void {
+    this.#set({ state });
+    const { away, grownUnseen } = state;
+    if (away !== undefined) {
+      const gap = seconds(away.to - away.from);
+      this.#say(
+        text(
+          `Away for ${gap} s, nothing was credited. Why: ${logoutText(away.cause).en}.`,
+          `离开了 ${gap} 秒，没有计入任何灵力。原因：${logoutText(away.cause).zh}。`,
+        ),
+        'warn',
+      );
+    } else if (grownUnseen > 0 && this.#grownAt > 0 && Date.now() - this.#grownAt > UNSEEN_MS)
+      this.#say(
+        text(
+          `While nothing reached this page you stayed online: ${grownUnseen.toFixed(1)} spirit grew meanwhile.`,
+          `在本页收不到消息期间你仍然在线：灵力增长了 ${grownUnseen.toFixed(1)}。`,
+        ),
+      );
+  }
+
+  #refused(client: Client<GameEvents>, reason: string): void {
+    if (reason === 'full')
+      return this.#say(text('The demo game has no place left.', '演示游戏人数已满。'), 'bad');
+    this.#say(
+      text('The game cannot ask who is online, and tries again.', '游戏暂时无法查询在线状态，正在重试。'),
+      'warn',
+    );
+    setTimeout(() => {
+      if (this.#client === client && client.state.status === 'open') this.act('game:join');
+    }, 3_000);
+  }
+
+  /** Once a second: what does the server know? */
+  async #poll(): Promise<void> {
+    this.#returnInTime();
+    if (this.#isPolling || document.hidden) return;
+    this.#isPolling = true;
+    try {
+      const token = this.#token;
+      if (token === undefined) return;
+      const asked = { token, language: language.now };
+      const [player, timeline] = await Promise.all([
+        ask(`api/online/player/${this.user.id}`, asked),
+        ask(`dev/timeline/${this.user.id}`, asked),
+      ]);
+      this.#learn(player);
+      if (timeline.kind === 'ok') this.#follow(timeline.body);
+    } finally {
+      this.#isPolling = false;
+    }
+  }
+
+  #learn(player: Answer): void {
+    const { known: before, strip, connection } = this.view.now;
+    const known = player.kind === 'ok' ? (player.body as unknown as Known) : undefined;
+    const problem = player.kind === 'ok' ? undefined : problemText(player);
+    const place = known === undefined ? 'unknown' : placeOf(known);
+    this.#set({ known: known ?? before, problem, strip: [...strip, place].slice(-STRIP) });
+    const isGone = player.kind === 'silent';
+    // The client would find out by itself, at the latest after 30 s.
+    if (this.#isServerGone && !isGone && connection.status === 'waiting') this.#client?.connect();
+    this.#isServerGone = isGone;
+    if (before?.status === 'online' && known?.status === 'offline' && known.logoutTime !== undefined)
+      this.#say(
+        text(
+          `Settled: the logout time ${clock(known.logoutTime)} goes into SQL, once. Back ends credit up to it and not beyond.`,
+          `已结算：登出时间 ${clock(known.logoutTime)} 写入 SQL，且只写一次。后端只计到这一刻为止。`,
+        ),
+      );
+  }
+
+  #follow(body: Readonly<Record<string, unknown>>): void {
+    const { entries, settlementsPending } = body;
+    this.#set({
+      timeline: Array.isArray(entries) ? (entries as View['timeline']) : [],
+      settlementsPending: Number(settlementsPending),
+    });
+  }
+
+  #returnInTime(): void {
+    const { scene } = this.view.now;
+    if (scene.name !== 'closed' || scene.returnAt === undefined || Date.now() < scene.returnAt) return;
+    this.comeBack();
+  }
+
+  #say(said: Text, tone?: Line['tone']): void {
+    this.#lines += 1;
+    const line = { key: this.#lines, at: Date.now(), text: said, ...(tone === undefined ? {} : { tone }) };
+    this.#set({ news: [line, ...this.view.now.news].slice(0, LINES) });
+  }
+
+  #set(change: Partial<View>): void {
+    this.view.set({ ...this.view.now, ...change });
+  }
+}
+
+function placeOf({ status, connections = 0 }: Known): Place {
+  if (status !== 'online') return 'offline';
+  return connections > 0 ? 'online' : 'lingering';
+}
+
+function problemText(answer: Answer): Text {
+  if (answer.kind !== 'refused')
+    return text(
+      'The server does not answer: it is gone, busy or restarting.',
+      '服务器没有应答：它已停止、繁忙或正在重启。',
+    );
+  if (answer.sentence !== '') return text(answer.sentence, answer.sentence);
+  return text(
+    `The server refuses with ${answer.status} and says nothing more.`,
+    `服务器拒绝（${answer.status}），没有更多说明。`,
+  );
+}
