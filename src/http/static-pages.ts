@@ -50,6 +50,15 @@ export function readPage(folder: string, options: PageOptions): ReadonlyMap<stri
   return files;
 }
 
+/** Reads one script that `npm run build` made. Empty if it is not built. */
+export function readScript(path: string): readonly PageFile[] {
+  const place = join(ROOT, path);
+  const type = TYPES['.js'] ?? '';
+  return existsSync(place) ? [pageFile(path, { type, body: readFileSync(place), options: NO_PAGE })] : [];
+}
+
+const NO_PAGE: PageOptions = { connect: "'none'" };
+
 function pageFile(
   name: string,
   { type, body, options }: { readonly type: string; readonly body: Buffer; readonly options: PageOptions },

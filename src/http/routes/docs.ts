@@ -1,7 +1,10 @@
 import { ok } from '../../lib/result.ts';
-import { renderDocsPage } from '../docs-page.ts';
+import { DOCS_STYLE_SOURCE, renderDocsPage } from '../docs-page.ts';
 import { buildOpenApi } from '../openapi.ts';
+import { refusalResponse } from '../outcome.ts';
 import { addRoute, type RouteTable } from '../route.ts';
+import { type PageFile, readScript } from '../static-pages.ts';
+import { fileResponse } from './pages.ts';
 
 const documentation = { method: 'get', access: 'anyone', tag: 'Documentation' } as const;
 
@@ -9,11 +12,10 @@ const JSON_HEADERS = { 'content-type': 'application/json' } as const;
 
 /** Returns the function that renders both pages. */
 export function addDocsRoutes(table: RouteTable): () => Pages {
-  const isDevelopment = table.deps.config.environment === 'development';
   const pages = renderOnce(table);
   const pageHeaders = {
     'content-type': 'text/html; charset=utf-8',
-    'content-security-policy': contentSecurityPolicy(isDevelopment),
+    'content-security-policy': CONTENT_SECURITY_POLICY,
   };
   addRoute(table, {
     ...documentation,
@@ -27,14 +29,27 @@ export function addDocsRoutes(table: RouteTable): () => Pages {
     summary: 'A page to read it',
     handle: (call) => ok(call.context.body(pages().html, 200, pageHeaders)),
   });
+  const script = readOnce();
+  table.methods.push({ pattern: /^\/docs\/docs\.js$/, method: 'GET' });
+  table.app.get('/docs/docs.js', (context) => {
+    const file = script();
+    if (file !== undefined) return fileResponse(context.req.raw, file);
+    return refusalResponse({ code: 'not-found' }, table.deps.language(context.req.header('accept-language')));
+  });
   return pages;
 }
 
-/** The page runs no script and loads nothing. In development its console may call this server, as the README shows. */
-function contentSecurityPolicy(isDevelopment: boolean): string {
-  const own = isDevelopment ? "; connect-src 'self'" : '';
-  return `default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'${own}`;
+/** `npm run build` makes it. */
+function readOnce(): () => PageFile | undefined {
+  let files: readonly PageFile[] | undefined;
+  return () => {
+    files ??= readScript('dist/docs/docs.js');
+    return files[0];
+  };
 }
+
+/** The page runs its own script, which may call this server and open a socket to it. It loads nothing else. */
+const CONTENT_SECURITY_POLICY = `default-src 'none'; script-src 'self'; style-src ${DOCS_STYLE_SOURCE}; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'`;
 
 interface Pages {
   readonly json: Uint8Array<ArrayBuffer>;
@@ -45,11 +60,12 @@ interface Pages {
 function renderOnce(table: RouteTable): () => Pages {
   let pages: Pages | undefined;
   const render = (): Pages => {
+    const isDevelopment = table.deps.config.environment === 'development';
     const document = buildOpenApi(table.app, table.deps.version);
     const encoder = new TextEncoder();
     return {
       json: encoder.encode(JSON.stringify(document)),
-      html: encoder.encode(renderDocsPage(document)),
+      html: encoder.encode(renderDocsPage(document, { isDevelopment })),
     };
   };
   return () => {

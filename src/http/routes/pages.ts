@@ -76,7 +76,7 @@ function answer(call: Call, files: ReadonlyMap<string, PageFile>, name: string):
   return file === undefined ? refused('not-found') : ok(fileResponse(call.context.req.raw, file));
 }
 
-function fileResponse(request: Request, file: PageFile): Response {
+export function fileResponse(request: Request, file: PageFile): Response {
   const headers: Record<string, string> = {
     'content-type': file.type,
     'cache-control': file.isImmutable ? 'public, max-age=31536000, immutable' : 'no-cache',

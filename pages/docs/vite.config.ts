@@ -1,0 +1,12 @@
+import { buildPage } from '../build-page.ts';
+
+const page = buildPage('docs', 'dist/docs');
+
+/** The server renders the document; this is its script alone, under a name that the document knows. */
+export default {
+  ...page,
+  build: {
+    ...page.build,
+    rollupOptions: { input: `${page.root}/main.ts`, output: { entryFileNames: 'docs.js' } },
+  },
+};
