@@ -2,7 +2,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { REPOSITORY } from '../support/cache.ts';
+import { startChild } from '../support/child.ts';
 import { runProgram } from '../support/lingxi-command.ts';
+import { sleep } from '../support/ports.ts';
 import { viewPresence } from '../support/presence-view.ts';
 import { type Deployment, deploy, freshUser } from '../support/stores.ts';
 
@@ -16,6 +18,9 @@ const EXAMPLES = [
   { file: 'push.go', needs: 'go', command: ['go', 'run'] },
   { file: 'publish.sh', needs: 'redis-cli', command: ['sh'] },
 ] as const;
+
+/** Runs until it is stopped. */
+const GAME = 'cultivation.mjs';
 
 async function isInstalled(program: string): Promise<boolean> {
   const { code } = await runProgram(['/bin/sh', '-c', `command -v ${program}`]);
@@ -58,9 +63,54 @@ describe.each(['bun', 'node'] as const)('the examples of PUSHING.md against a se
   });
 });
 
+describe.each(['bun', 'node'] as const)('the back end of a game, on %s', (runtime) => {
+  let deployment: Deployment;
+  beforeAll(async () => {
+    const env = { LINGXI_HEARTBEAT_TIMEOUT_MS: '2000', LINGXI_PING_INTERVAL_MS: '500' };
+    deployment = await deploy({ runtime, kind: 'embedded', env });
+  });
+  afterAll(() => deployment?.stop());
+
+  it('lets spirit grow for who is online, and credits nothing for time offline', async () => {
+    const { gateway } = deployment;
+    const user = freshUser();
+    const view = viewPresence(deployment);
+    const game = startChild(process.execPath, [join(FOLDER, GAME)], {
+      env: { PATH: process.env['PATH'] ?? '', GATEWAY_URL: gateway.url, LINGXI_API_KEY: gateway.apiKey },
+    });
+    try {
+      const grown = async (client: { next(type: string, ms?: number): Promise<{ data: unknown }> }) =>
+        (await client.next('spirit:grow', 10_000)).data as Readonly<Record<string, number>>;
+      const first = await view.v1(user);
+      let last = await grown(first);
+      for (let count = 0; count < 2; count += 1) {
+        const next = await grown(first);
+        expect(next['oldSpirit']).toBe(last['newSpirit']);
+        expect(next['gainAmount']).toBeCloseTo(next['elapsedSeconds'] ?? 0, 5);
+        last = next;
+      }
+      first.send({ type: 'logout' });
+      await first.closed;
+      // Offline for longer than the game lags behind.
+      await sleep(3_000);
+      const second = await view.v1(user);
+      const back = await grown(second);
+      // The game lags by 1 s and looks once a second: that much may have been missing before the logout, and no more.
+      expect((back['newSpirit'] ?? 0) - (last['newSpirit'] ?? 0)).toBeLessThan(
+        2.9 + (back['elapsedSeconds'] ?? 0),
+      );
+      expect(back['elapsedSeconds']).toBeLessThan(2.5);
+      second.terminate();
+    } finally {
+      game.signalGroup('SIGKILL');
+      await game.exited;
+    }
+  });
+});
+
 describe('PUSHING.md', () => {
   it.each(readdirSync(FOLDER))('shows %s as it is', (file) => {
     expect(PAGE).toContain(`\n${readFileSync(join(FOLDER, file), 'utf8')}\`\`\`\n`);
-    expect(EXAMPLES.map((example) => example.file)).toContain(file);
+    expect([...EXAMPLES.map((example) => example.file), GAME]).toContain(file);
   });
 });
