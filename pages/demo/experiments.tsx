@@ -1,6 +1,7 @@
 import type { ComponentChild } from 'preact';
 import { useNow, useText } from './hooks.ts';
-import type { Session, View } from './session.ts';
+import type { Session } from './session.ts';
+import type { View } from './view.ts';
 import { reasonText, seconds, statusText, text } from './words.ts';
 
 interface Props {

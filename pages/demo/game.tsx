@@ -1,8 +1,9 @@
 import type { ComponentChild } from 'preact';
 import { Plain } from '../shared/plain.tsx';
 import { useText } from './hooks.ts';
-import type { Session, View } from './session.ts';
+import type { Session } from './session.ts';
 import type { User } from './user.ts';
+import type { View } from './view.ts';
 import { text } from './words.ts';
 
 export function Spirit(props: {

@@ -4,7 +4,7 @@ import { language } from '../shared/language.ts';
 import { useValue } from '../shared/value.ts';
 import { visibleText } from '../shared/visible-text.ts';
 import { useText } from './hooks.ts';
-import type { Place, View } from './session.ts';
+import type { Place, View } from './view.ts';
 import { clock, type Text, text } from './words.ts';
 
 const PLACES: Readonly<Record<Place, Text>> = {

@@ -6,6 +6,7 @@ import { Value } from '../shared/value.ts';
 import { type Answer, ask } from './ask.ts';
 import { heartSocket } from './heart-socket.ts';
 import { rememberUser, type User } from './user.ts';
+import { FIRST, type Known, type Line, type Place, type Scene, type View } from './view.ts';
 import { clock, logoutText, reasonText, seconds, type Text, text } from './words.ts';
 
 /** Entries that each list of the page shows. */
@@ -18,76 +19,6 @@ const LOGGED_OUT_FOR_MS = 6_000;
 const UNSEEN_MS = 2_500;
 /** Seconds of the strip that shows where the user was. */
 const STRIP = 60;
-
-export interface Line {
-  readonly key: number;
-  readonly at: number;
-  readonly text: Text;
-  readonly tone?: 'good' | 'warn' | 'bad';
-}
-
-/** Where the user was in one second. */
-export type Place = 'online' | 'lingering' | 'offline' | 'unknown';
-
-/** What the reader tries out now. */
-export type Scene =
-  | { readonly name: 'playing' }
-  /** The heart is silent: the page speaks as the pages of the Go game. */
-  | { readonly name: 'silent' }
-  /** The socket is closed, and the page comes back at `returnAt`; absent: when the reader wants. */
-  | { readonly name: 'closed'; readonly returnAt?: number; readonly isLoggedOut: boolean }
-  | { readonly name: 'killed' };
-
-/** What the server says of the user. */
-export interface Known {
-  readonly status: string;
-  readonly loginTime?: number;
-  readonly lastHeartbeat?: number;
-  readonly logoutTime?: number;
-  readonly connections?: number;
-}
-
-export interface View {
-  readonly connection: State;
-  readonly scene: Scene;
-  /** Wall-clock ms of the last heartbeat that this page sent. */
-  readonly beatAt: number;
-  readonly timeoutMs: number;
-  readonly node: string;
-  readonly spirit: GameEvents['spirit:grow'] | undefined;
-  readonly state: GameEvents['game:state'] | undefined;
-  readonly board: GameEvents['leaderboard:update'] | undefined;
-  readonly dungeon: readonly GameEvents['dungeon:event'][];
-  readonly exploration: GameEvents['exploration:event'] | undefined;
-  readonly finds: readonly GameEvents['exploration:event'][];
-  readonly known: Known | undefined;
-  /** Why the server could not be asked. */
-  readonly problem: Text | undefined;
-  readonly timeline: readonly { readonly at: number; readonly event: string; readonly cause: string }[];
-  readonly settlementsPending: number;
-  readonly strip: readonly Place[];
-  readonly news: readonly Line[];
-}
-
-const FIRST: View = {
-  connection: { status: 'closed', reason: 'new' },
-  scene: { name: 'playing' },
-  beatAt: 0,
-  timeoutMs: 10_000,
-  node: '',
-  spirit: undefined,
-  state: undefined,
-  board: undefined,
-  dungeon: [],
-  exploration: undefined,
-  finds: [],
-  known: undefined,
-  problem: undefined,
-  timeline: [],
-  settlementsPending: 0,
-  strip: [],
-  news: [],
-};
 
 /** One user who plays on this page: the connection, what came over it, and what the server knows. */
 export class Session {

@@ -2,7 +2,7 @@ import type { State } from '../../src/client/types.ts';
 import { ERRORS } from '../../src/protocol/error-codes.ts';
 import { causeText, LOGOUTS } from '../../src/protocol/timeline-sentences.ts';
 import type { Language } from '../shared/language.ts';
-import { visibleText } from '../shared/visible-text.ts';
+import { isolated, visibleText } from '../shared/visible-text.ts';
 
 /** A text in both languages. */
 export type Text = Readonly<Record<Language, string>>;
@@ -46,7 +46,7 @@ export function reasonText(reason: string): Text {
   const known = Object.hasOwn(REASONS, reason) ? REASONS[reason] : undefined;
   if (known !== undefined) return known;
   if (Object.hasOwn(ERRORS, reason)) return ERRORS[reason as keyof typeof ERRORS];
-  const shown = visibleText(reason);
+  const shown = isolated(reason);
   return text(shown, shown);
 }
 
