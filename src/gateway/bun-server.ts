@@ -150,7 +150,8 @@ class BunGateway implements GatewayServer {
   ): Promise<Response> {
     const { shown, header, peer } = request;
     const body = await shown.arrayBuffer().catch(() => undefined);
-    if (body === undefined) return this.#plain('invalid-request', shown);
+    // It broke off. The app meets the same when it reads the body, and answers.
+    if (body === undefined) return this.#options.http(shown, peer);
     const answer = await direct.answer({ header, body: new Uint8Array(body) });
     if (answer !== undefined) return new Response(answer.body, answer);
     const { method, headers } = shown;

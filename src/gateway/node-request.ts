@@ -75,11 +75,17 @@ export function joinedHeader({ rawHeaders }: IncomingMessage, name: string): str
   return joined;
 }
 
+/** Pieces of a body that are kept as they came. A piece of one byte costs far more than the byte. */
+const MAX_PIECES = 64;
+
 /** The body once all of it is here; undefined: the client left before. */
 export function wholeBody(incoming: IncomingMessage): Promise<Buffer | undefined> {
   return new Promise((resolve) => {
-    const pieces: Buffer[] = [];
-    incoming.on('data', (piece: Buffer) => void pieces.push(piece));
+    let pieces: Buffer[] = [];
+    incoming.on('data', (piece: Buffer) => {
+      pieces.push(piece);
+      if (pieces.length === MAX_PIECES) pieces = [Buffer.concat(pieces)];
+    });
     incoming.once('end', () => resolve(pieces.length === 1 ? pieces[0] : Buffer.concat(pieces)));
     incoming.once('error', () => resolve(undefined));
     incoming.once('close', () => resolve(undefined));

@@ -166,7 +166,12 @@ class NodeGateway implements GatewayServer {
   #directRoute(incoming: NodeRequest): DirectRoute | undefined {
     if (incoming.offersUpgrade || this.#hasBadHead(incoming)) return undefined;
     const request = { method: incoming.method, path: incoming.url ?? '' };
-    return directRouteOf(this.#options, request, (name) => joinedHeader(incoming, name));
+    try {
+      return directRouteOf(this.#options, request, (name) => joinedHeader(incoming, name));
+    } catch {
+      // Thrown here it would end the process. The app meets the same exception, and answers.
+      return undefined;
+    }
   }
 
   /** Without a `Request` and a `Response`, which cost more than everything else in a short answer. */

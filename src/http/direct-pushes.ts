@@ -49,9 +49,9 @@ export function createDirectPushes(
       return credential !== undefined && deps.credentials.isServiceKey(credential);
     },
     async answer(request) {
-      const read = readPushes(request.body);
-      if (read === undefined) return undefined;
       try {
+        const read = readPushes(request.body);
+        if (read === undefined) return undefined;
         const answers = await deps.pushes.push(read.requests);
         const reports = answers.map((answer) => {
           assert(answer.ok, 'a push without an idempotency key is not refused');
@@ -87,8 +87,10 @@ function readPushes(
     : { requests, isBatch };
 }
 
-function answerOf({ config }: HttpDeps, request: DirectRequest, answer: DirectAnswer): DirectAnswer {
+function answerOf(deps: HttpDeps, request: DirectRequest, answer: DirectAnswer): DirectAnswer {
   const { status, headers, body } = answer;
-  const cors = corsHeaders(config.allowedOrigins, request.header('origin'));
-  return { status, headers: { ...headers, ...SECURITY_HEADERS, ...cors }, body };
+  const cors = corsHeaders(deps.config.allowedOrigins, request.header('origin'));
+  // The drain may have begun while the push waited. The app's answers end the connection then, too.
+  const last = deps.isDraining() ? { connection: 'close' } : {};
+  return { status, headers: { ...headers, ...SECURITY_HEADERS, ...cors, ...last }, body };
 }

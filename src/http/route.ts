@@ -65,7 +65,10 @@ export function addRoute(table: RouteTable, route: Route): void {
   table.app.on(route.method, routingPath, async (context) => {
     const language = table.deps.language(context.req.header('accept-language'));
     const outcome = await serve(table, route, { context, language });
-    return outcome.ok ? outcome.value : refusalResponse(outcome.error, language);
+    const response = outcome.ok ? outcome.value : refusalResponse(outcome.error, language);
+    // The router drops the body of an answer to HEAD. A stream would keep its place for ever.
+    if (context.req.raw.method === 'HEAD') await response.body?.cancel();
+    return response;
   });
 }
 

@@ -33,9 +33,7 @@ export class DashboardStreams {
     this.#deps = deps;
   }
 
-  open(isHead: boolean): Outcome {
-    // Nobody would read the body, nor cancel it.
-    if (isHead) return ok(new Response(null, { headers: HEADERS }));
+  open(): Outcome {
     if (this.#open >= MAX_STREAMS) return refused('overloaded');
     const reader = new StreamReader(this.#deps, () => {
       this.#open -= 1;

@@ -16,7 +16,7 @@ function build() {
   };
   const streams = new DashboardStreams({ dashboard, clock });
   const open = (): Response => {
-    const outcome = streams.open(false);
+    const outcome = streams.open();
     if (!outcome.ok) throw new Error(outcome.error.code);
     return outcome.value;
   };

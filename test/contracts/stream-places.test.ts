@@ -1,0 +1,54 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Gateway, startGateway } from '../support/gateway-process.ts';
+import { eventually } from '../support/ports.ts';
+import { openHttp, requestText } from '../support/raw-http.ts';
+
+/** Every path that streams, and how many readers it takes. */
+const STREAMS = [
+  { path: '/api/online/events', places: 100 },
+  { path: '/api/dashboard/live', places: 50 },
+] as const;
+
+describe.each(['bun', 'node'] as const)('the places of streams on %s', (runtime) => {
+  let gateway: Gateway;
+  beforeAll(async () => {
+    gateway = await startGateway({ runtime, stores: 'embedded' });
+  });
+  afterAll(() => gateway?.stop());
+
+  const headers = () => ({ Authorization: `Bearer ${gateway.apiKey}`, Accept: 'text/event-stream' });
+  const statusOfReader = (path: string) => {
+    const { head, destroy } = openHttp(gateway.port(), requestText('GET', path, { headers: headers() }));
+    return { status: head.then(({ status }) => status), destroy };
+  };
+
+  describe.each(STREAMS)('$path', ({ path, places }) => {
+    it('HEAD has the headers of the stream, and takes no place', async () => {
+      for (let count = 0; count <= places; count += 1) {
+        const answer = await fetch(gateway.url + path, { method: 'HEAD', headers: headers() });
+        expect([count, answer.status]).toEqual([count, 200]);
+        expect(answer.headers.get('content-type')).toBe('text/event-stream; charset=utf-8');
+      }
+      const reader = statusOfReader(path);
+      expect(await reader.status).toBe(200);
+      reader.destroy();
+    });
+
+    it('a reader that leaves before the answer gives its place back', async () => {
+      for (let count = 0; count <= places; count += 1) {
+        const http = openHttp(gateway.port());
+        await new Promise<void>((resolve) => {
+          http.socket.write(requestText('GET', path, { headers: headers() }), () => resolve());
+        });
+        http.destroy();
+      }
+      // Not one place is lost: the stream takes as many readers as before.
+      await eventually(async () => {
+        const readers = Array.from({ length: places }, () => statusOfReader(path));
+        const statuses = await Promise.all(readers.map(({ status }) => status));
+        for (const { destroy } of readers) destroy();
+        expect(statuses).toEqual(readers.map(() => 200));
+      });
+    });
+  });
+});
