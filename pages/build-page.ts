@@ -12,7 +12,8 @@ export function buildPage(name: string, out: string): UserConfig {
     envDir: false,
     publicDir: false,
     logLevel: 'warn',
-    oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
+    // Otherwise Vite would write the place in the source beside each element where NODE_ENV is not `production`.
+    oxc: { jsx: { runtime: 'automatic', importSource: 'preact', development: false } },
     build: {
       outDir: `${root}${out}`,
       emptyOutDir: true,
