@@ -17,16 +17,14 @@ interface ActionsProps extends Omit<ActionProps, 'isDisabled'> {
 export function Actions({ blockedUntil, ...props }: ActionsProps): ComponentChild {
   const { say } = useSay();
   const isDisabled = useValue(session)?.access === 'view';
-  const [blocked, setBlocked] = useState<number | null>(null);
   const given = { ...props, isDisabled };
-  const until = blockedUntil ?? blocked;
   return (
     <section class="actions" aria-labelledby="actions-title">
       <h2 id="actions-title">{say('actions.title')}</h2>
       {isDisabled && <p class="muted">{say('readOnly.why')}</p>}
       <SendForm {...given} />
-      <KickForm {...given} onBlocked={setBlocked} />
-      {until !== null && <Block {...given} until={until} onLifted={() => setBlocked(null)} />}
+      <KickForm {...given} />
+      {blockedUntil !== null && <Block {...given} until={blockedUntil} />}
       <Revoke {...given} />
     </section>
   );
@@ -34,17 +32,15 @@ export function Actions({ blockedUntil, ...props }: ActionsProps): ComponentChil
 
 interface BlockProps extends ActionProps {
   readonly until: number;
-  readonly onLifted: () => void;
 }
 
-function Block({ userId, name, isDisabled, onDone, until, onLifted }: BlockProps): ComponentChild {
+function Block({ userId, name, isDisabled, onDone, until }: BlockProps): ComponentChild {
   const { say, spoken } = useSay();
   const [isAsking, setAsking] = useState(false);
   const [result, setResult] = useState(NO_RESULT);
   const lift = async (): Promise<void> => {
     const reply = await post(`users/${userId}/disconnect`, '{"blockMs":0}');
     setResult(resultOf(reply, say, () => say('unblock.done')));
-    if (reply.ok) onLifted();
     onDone();
   };
   return (

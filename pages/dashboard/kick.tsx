@@ -10,12 +10,7 @@ import { useSay } from './use-say.ts';
 const REASON_LENGTH = 128;
 const BLOCKS_MS = [0, 60_000, 600_000, 3_600_000, 86_400_000, 2_592_000_000] as const;
 
-interface KickProps extends ActionProps {
-  /** The user is kept out until then. */
-  readonly onBlocked: (until: number) => void;
-}
-
-export function KickForm({ userId, name, isDisabled, onDone, onBlocked }: KickProps): ComponentChild {
+export function KickForm({ userId, name, isDisabled, onDone }: ActionProps): ComponentChild {
   const { say, spoken } = useSay();
   const [reason, setReason] = useState('');
   const [blockMs, setBlockMs] = useState(0);
@@ -29,7 +24,6 @@ export function KickForm({ userId, name, isDisabled, onDone, onBlocked }: KickPr
         const { logoutTime, blockedUntil } = objectOf(answer);
         const until = numberOrNull(blockedUntil);
         const at = numberOrNull(logoutTime);
-        if (until !== null) onBlocked(until);
         if (until !== null) return say('kick.doneBlock', { time: dayAndTime(until, spoken) });
         return at === null ? say('kick.doneOther') : say('kick.done', { time: dayAndTime(at, spoken) });
       }),

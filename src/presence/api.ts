@@ -167,6 +167,8 @@ export interface Presence {
    * Rejects while the store is unreachable.
    */
   find(userId: number): Promise<Result<UserPresence | undefined, 'settlement-unavailable'>>;
+  /** When the block of the user ends, in ms of the wall clock; undefined: no block. Rejects while the store is unreachable. */
+  blockedUntil(userId: number): Promise<number | undefined>;
   /** One result for each user, in the order asked. What was done before a failure stays done. */
   changeGroup(request: GroupRequest): Promise<Result<readonly GroupResult[], 'presence-unavailable'>>;
   /** Members by user id, and how many there are. Rejects while the store is unreachable. */

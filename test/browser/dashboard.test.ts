@@ -212,9 +212,12 @@ describe.each(['bun', 'node'] as const)('the dashboard of a gateway on %s', (run
     await sees(/Done. The user is blocked until/);
     expect(await client.closed).toMatchObject({ code: 4002, reason: 'speed hack' });
     await sees(/and said: .?speed hack/);
+    await page.reload();
+    await sees(/Blocked until/);
     await page.getByRole('button', { name: 'Lift the block' }).click();
     await page.getByRole('dialog').getByRole('button', { name: 'Lift the block' }).click();
     await eventually(() => stay(user), { timeoutMs: 5_000 });
+    await page.getByRole('button', { name: 'Lift the block' }).waitFor({ state: 'detached' });
   });
 
   it('revokes after a confirmation', async () => {

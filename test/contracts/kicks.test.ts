@@ -70,6 +70,24 @@ describe.each(COMBINATIONS)('kicks and blocks on $runtime over $kind', ({ runtim
       (await view.seed(user)).terminate();
     });
 
+    it('shows in the dashboard until it ends or is lifted, also of one who was never online', async () => {
+      const [online, stranger] = [freshUser(), freshUser()];
+      await view.login(online);
+      const shown = async (user: number) => {
+        const { body } = await deployment.gateway.service('GET', `/api/dashboard/users/${user}`);
+        return body['blockedUntil'];
+      };
+      for (const user of [online, stranger]) {
+        expect(await shown(user)).toBeUndefined();
+        const { blockedUntil } = (await disconnect(user, { blockMs: BLOCK_MS })).body;
+        expect(Math.abs(Number(await shown(user)) - Number(blockedUntil))).toBeLessThan(2_000);
+        await disconnect(user, { blockMs: 0 });
+        expect(await shown(user)).toBeUndefined();
+      }
+      await disconnect(stranger, { blockMs: 50 });
+      await eventually(async () => expect(await shown(stranger)).toBeUndefined());
+    });
+
     it('works for an unknown user, who is unknown again once it is lifted', async () => {
       const user = freshUser();
       const blocked = await disconnect(user, { blockMs: BLOCK_MS });

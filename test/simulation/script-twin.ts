@@ -1,6 +1,7 @@
 import type { Caller } from '../../src/presence/rules/lease.ts';
 import type { Claim, EndRequest, GroupChange } from '../../src/presence/store/port.ts';
 import {
+  parseBlockLeft,
   parseClaimAnswer,
   parseEndAnswer,
   parseGroupAnswer,
@@ -105,8 +106,11 @@ export const TWINS: Readonly<Record<ScriptName, Twin>> = {
     const userIds = args.map(Number);
     const replies = reply as unknown as readonly ReadReply[];
     return {
-      rules: redis.read(caller.node, userIds),
-      script: userIds.map((userId, index) => parseUserRecord(userId, replies[index])),
+      rules: [redis.read(caller.node, userIds), userIds.map((userId) => redis.blockLeftMs(userId))],
+      script: [
+        userIds.map((userId, index) => parseUserRecord(userId, replies[index])),
+        replies.map(parseBlockLeft),
+      ],
     };
   },
   knows(redis, { args }, reply) {

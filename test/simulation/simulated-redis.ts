@@ -234,6 +234,11 @@ export class SimulatedRedis {
     return userIds.map((userId) => visibleRecord(this.world.recordOf(userId, this.wall), node));
   }
 
+  blockLeftMs(userId: number): number {
+    const { observed } = this.world.leases.momentAt(this.wall);
+    return Math.max(0, (this.world.recordOf(userId, this.wall)?.blockedUntil ?? 0) - observed);
+  }
+
   knows(rows: readonly PeriodKey[]): readonly boolean[] {
     return rows.map((row) => this.world.knows(row, this.wall));
   }

@@ -86,6 +86,9 @@ export class StoreLink extends StoreLine implements PresenceStore {
   read(userIds: readonly number[]): Promise<readonly (UserRecord | undefined)[]> {
     return this.#script((redis) => redis.read(this.#node, userIds));
   }
+  blockLeftMs(userId: number): Promise<number> {
+    return this.#script((redis) => redis.blockLeftMs(userId));
+  }
   onlinePage(): ReturnType<PresenceStore['onlinePage']> {
     return Promise.resolve({ userIds: [], cursor: undefined });
   }

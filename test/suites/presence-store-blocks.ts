@@ -24,6 +24,26 @@ export const presenceStoreBlocksContract = (cases: readonly SubjectCase[]): void
         );
       });
 
+      it('a store says how long a block goes on, also of a user who was never online', async () => {
+        const store = await open();
+        const [stranger, online, free] = [freshUser(), freshUser(), freshUser()];
+        await login(store, socketOf(online, 1));
+        await login(store, socketOf(free, 1));
+        for (const user of [stranger, online]) {
+          await end(store, endOf(user, { reason: 'kick', blockMs: 600_000 }));
+          const leftMs = await store.blockLeftMs(user);
+          expect(leftMs).toBeLessThanOrEqual(600_000);
+          expect(leftMs).toBeGreaterThan(590_000);
+          await end(store, endOf(user, { reason: 'kick', blockMs: 0 }));
+          expect(await store.blockLeftMs(user)).toBe(0);
+        }
+        expect(await store.blockLeftMs(free)).toBe(0);
+        expect(await store.blockLeftMs(freshUser())).toBe(0);
+        const short = freshUser();
+        await end(store, endOf(short, { reason: 'kick', blockMs: 50 }));
+        await eventually(async () => expect(await store.blockLeftMs(short)).toBe(0));
+      });
+
       it('a block of 0 lifts the block, of an unknown user and of a known one', async () => {
         const store = await open();
         const [stranger, known] = [freshUser(), freshUser()];

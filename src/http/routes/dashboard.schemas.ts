@@ -1,6 +1,6 @@
 import { z } from '@hono/zod-openapi';
 import { USER_SORTS, USER_STATES } from '../../overview/api.ts';
-import { TimeMs, UserIdOut } from '../schemas.ts';
+import { BlockedUntil, TimeMs, UserIdOut } from '../schemas.ts';
 import { PlayerAnswer } from './online.schemas.ts';
 
 const MAX_SEARCH = 200;
@@ -71,6 +71,7 @@ export const UserAnswer = z.object({
   player: PlayerAnswer.nullable().openapi({ description: 'null: nothing is known of the user.' }),
   connections: z.array(ConnectionOut),
   groups: z.array(z.string()).openapi({ description: 'While the user is online.' }),
+  blockedUntil: BlockedUntil,
   partial: PartialNodes,
 });
 

@@ -43,7 +43,7 @@ export function addDashboardRoutes(table: RouteTable): void {
   addRoute(table, {
     ...shown,
     path: '/api/dashboard/users/{id}',
-    summary: 'One user: presence, connections on all nodes, groups',
+    summary: 'One user: presence, connections on all nodes, groups, block',
     params: z.object({ id: UserIdParam }),
     answer: UserAnswer,
     errors: ['invalid-user-id', 'presence-unavailable', 'settlement-unavailable'],
@@ -84,15 +84,21 @@ async function user(call: Call): Promise<Outcome> {
   const userId = userIdOf(call, 'id', call.context.req.param('id'));
   if (!userId.ok) return userId;
   const details = call.deps.dashboard.user(userId.value);
-  const asked = await askPresence(call, call.deps.presence.find(userId.value));
+  const { presence } = call.deps;
+  const asked = await askPresence(
+    call,
+    Promise.all([presence.find(userId.value), presence.blockedUntil(userId.value)]),
+  );
   if (!asked.ok) return asked;
-  const player = asked.value.ok ? playerOf(call, userId.value, asked.value.value) : null;
+  const [found, blockedUntil] = asked.value;
+  const player = found.ok ? playerOf(call, userId.value, found.value) : null;
   const { connections, groups, partial } = await details;
   return ok(
     call.context.json({
       player: player ?? null,
       connections: connections.map(connectionOut),
       groups,
+      blockedUntil,
       partial,
     }),
   );

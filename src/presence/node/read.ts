@@ -41,6 +41,12 @@ export class Readings {
     }
   }
 
+  async blockedUntil(userId: number): Promise<number | undefined> {
+    const { clock, store } = this.#options;
+    const leftMs = await store.blockLeftMs(userId);
+    return leftMs === 0 ? undefined : Math.round(clock.now() + leftMs);
+  }
+
   /** The store's records alone, in the order of `userIds`. */
   async records(userIds: readonly number[]): Promise<readonly (UserRecord | undefined)[]> {
     const records: (UserRecord | undefined)[] = [];

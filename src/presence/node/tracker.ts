@@ -185,6 +185,10 @@ export class PresenceTracker implements Presence, ManagerObserver {
     return this.#readings.find(userId);
   }
 
+  blockedUntil(userId: number): Promise<number | undefined> {
+    return this.#readings.blockedUntil(userId);
+  }
+
   changeGroup(request: GroupRequest): ReturnType<Presence['changeGroup']> {
     return this.#groups.change(request);
   }

@@ -220,6 +220,8 @@ export interface ClaimStore {
 /** What is known of users. */
 export interface RecordReader {
   read(userIds: readonly number[]): Promise<readonly (UserRecord | undefined)[]>;
+  /** In how many ms the block of the user ends; 0: no block. A user who was never online may be blocked too. */
+  blockLeftMs(userId: number): Promise<number>;
   onlinePage(page: {
     readonly limit: number;
     readonly cursor: string | undefined;

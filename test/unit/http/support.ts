@@ -115,6 +115,10 @@ export class MemoryPresence implements Presence {
     return user === undefined && this.sqlDown ? err('settlement-unavailable') : ok(user);
   }
 
+  async blockedUntil(): Promise<undefined> {
+    if (this.unreachable) throw new Error('store unreachable');
+  }
+
   changeGroup(): Promise<never> {
     throw new Error('groups are tested on a running gateway');
   }

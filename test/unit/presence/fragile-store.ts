@@ -105,6 +105,9 @@ export class FragileStore implements PresenceStore {
   read(userIds: readonly number[]): ReturnType<PresenceStore['read']> {
     return this.#call('read', () => this.#inner.read(userIds));
   }
+  blockLeftMs(userId: number): Promise<number> {
+    return this.#call('read', () => this.#inner.blockLeftMs(userId));
+  }
   onlinePage(page: Parameters<PresenceStore['onlinePage']>[0]): ReturnType<PresenceStore['onlinePage']> {
     return this.#call('read', () => this.#inner.onlinePage(page));
   }

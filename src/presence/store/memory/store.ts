@@ -145,6 +145,12 @@ export class MemoryPresenceStore implements PresenceStore {
     return Promise.resolve(userIds.map((userId) => visibleRecord(this.#world.recordOf(userId, wall), node)));
   }
 
+  blockLeftMs(userId: number): Promise<number> {
+    const { wall, observed } = this.#moment();
+    const end = this.#world.recordOf(userId, wall)?.blockedUntil ?? 0;
+    return Promise.resolve(Math.max(0, end - observed));
+  }
+
   onlinePage(page: {
     readonly limit: number;
     readonly cursor: string | undefined;

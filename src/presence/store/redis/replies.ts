@@ -153,6 +153,11 @@ function parseEndedPeriod(fields: readonly string[]): EndedPeriod {
   return { ...ended, reason: reason as LogoutReason };
 }
 
+/** In how many ms the block of the user ends; 0: no block. */
+export function parseBlockLeft(reply: ReadReply | undefined): number {
+  return reply === undefined ? 0 : decodeUser(reply).blockLeftMs;
+}
+
 export function parseUserRecord(userId: number, reply: ReadReply | undefined): UserRecord | undefined {
   if (reply === undefined) return undefined;
   const user = decodeUser(reply);

@@ -22,6 +22,7 @@ import { RedisDuties } from './duties.ts';
 import { RedisNodes } from './nodes.ts';
 import { RedisPost } from './post.ts';
 import {
+  parseBlockLeft,
   parseClaimAnswer,
   parseEndAnswer,
   parseGroupAnswer,
@@ -168,6 +169,11 @@ export class RedisPresenceStore implements PresenceStore {
   async read(userIds: readonly number[]): Promise<readonly (UserRecord | undefined)[]> {
     const replies = userIds.length === 0 ? [] : ((await this.#run('read', userIds)) as ReadReply[]);
     return userIds.map((userId, index) => parseUserRecord(userId, replies[index]));
+  }
+
+  async blockLeftMs(userId: number): Promise<number> {
+    const [reply] = (await this.#run('read', [userId])) as ReadReply[];
+    return parseBlockLeft(reply);
   }
 
   async onlinePage(page: {

@@ -94,6 +94,7 @@ export const USER = {
   last: 'text',
   unsettled: 'text',
   socketsElsewhere: 'number',
+  blockLeftMs: 'number',
 } as const;
 
 /** A hold in a user's record. Only Lua reads it. */

@@ -13,6 +13,7 @@ for i = 6, #ARGV do
     period = num(r.period), login_time = num(r.login), epoch = num(r.epoch), recorded = r.recorded and 1 or 0, holders = r.held,
     sockets = sockets, proof = num(newest_proof(r)), username = r.f.name or '', ip = r.f.ip or '', last = r.f.last or '',
     unsettled = r.f.un or '', sockets_elsewhere = elsewhere,
+    block_left_ms = math.max(0, r.block - observed),
   })
 end
 return answers
