@@ -89,7 +89,7 @@ export const TEXTS = {
   'tile.lag': ['Detection lag, p99', '检测延迟 p99'],
   'tile.settlement': ['Settlement age', '结算等待'],
   'tile.share': ['{percent} % of online', '占在线的 {percent}%'],
-  'tile.nodes': ['on {count} nodes', '共 {count} 个节点'],
+  'tile.nodes': ['nodes: {count}', '共 {count} 个节点'],
   'tile.total': ['{count} since start', '启动以来 {count}'],
   'tile.none': ['none', '无'],
   'tile.max': ['at most {time}', '最大 {time}'],

@@ -75,13 +75,19 @@ async function unlock(page: Page, gateway: Gateway): Promise<void> {
     await key.fill(gateway.apiKey);
     await key.press('Enter');
   }
-  await sleep(12_000);
+  // The charts need something to draw.
+  await sleep(60_000);
 }
 
-/** Lets the simulation run for a while, where it has to be started. */
+/** A history with a dead node, an empty store and a failover. */
 async function simulate(page: Page): Promise<void> {
-  await sleep(6_000);
-  await page.evaluate(() => undefined);
+  const press = (name: string): Promise<void> => page.getByRole('button', { name }).first().click();
+  await page.locator('select').nth(2).selectOption('4');
+  await sleep(3_000);
+  for (const name of ['Kill', 'Wipe', 'Failover']) {
+    await press(name);
+    await sleep(4_000);
+  }
 }
 
 function nameOf(id: number): string {
