@@ -32,5 +32,7 @@ function addressParts(
 ): { readonly scheme: string; readonly hasUser: boolean; readonly place: string } | undefined {
   const parts = /^([a-z+]+:\/\/)(?:[^/?#]*@)?([^/?#@]+(?:\/[^?#@]*)?)?(?:[?#].*)?$/i.exec(text);
   if (parts === null) return undefined;
+  // A password with `#` or `?` in it cuts the address short: what looks like the host is a user.
+  if (/[?#].*@/.test(text)) return undefined;
   return { scheme: parts[1] ?? '', hasUser: text.includes('@'), place: parts[2] ?? '' };
 }

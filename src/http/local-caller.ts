@@ -23,7 +23,7 @@ export function isLocal(call: Pick<Call, 'context'>): boolean {
   if (origin !== undefined && !LOCAL_ORIGIN.test(origin)) return false;
   // Pages of another port of this machine belong to the same site.
   if (req.header('sec-fetch-site')?.includes('cross-site') === true) return false;
-  // An absolute target wins over `Host` (RFC 9112 section 3.2.2).
+  // An absolute target wins over `Host` (RFC 9112 section 3.2.2). Bun does not show it; a forward proxy sends both alike.
   if (!LOCAL_HOST.test(new URL(req.url).host)) return false;
   return LOOPBACK_PEER.test(env.peer) && LOCAL_HOST.test(req.header('host') ?? '');
 }

@@ -198,6 +198,7 @@ describe.each(['bun', 'node'] as const)('POST /dev/kill on %s', (runtime) => {
     ['a local file', { Origin: 'null' }],
     ['a page of another port', { Origin: 'http://localhost:5173' }],
     ['another site', { 'Sec-Fetch-Site': 'cross-site' }],
+    ['another port without an Origin', { 'Sec-Fetch-Site': 'same-site' }],
     ['a name that was rebound', { Host: 'evil.example' }],
     ['a name that was rebound, and its page', { Host: 'evil.example', Origin: 'http://evil.example' }],
   ])('refuses %s, and the node lives on', async (_name, headers) => {

@@ -41,6 +41,7 @@ describe.each(['bun', 'node'] as const)('the pages of a gateway on %s', (runtime
     const etag = first.headers.get('etag') ?? '';
     const again = await get(development, '/dashboard/', { 'if-none-match': `W/"other", ${etag}` });
     expect([again.status, await again.text()]).toEqual([304, '']);
+    expect((await get(development, '/dashboard/', { 'if-none-match': '*' })).status).toBe(304);
     expect((await get(development, '/dashboard/', { 'if-none-match': '"other"' })).status).toBe(200);
   });
 
@@ -51,6 +52,12 @@ describe.each(['bun', 'node'] as const)('the pages of a gateway on %s', (runtime
     expect(packed.headers.get('content-encoding')).toBe('gzip');
     expect(plain.headers.get('content-encoding')).toBe(null);
     expect(await packed.text()).toBe(await plain.text());
+    for (const refusal of ['gzip;q=0', 'gzip; q=0.0, identity']) {
+      const answer = await get(development, `/dashboard/${script}`, { 'accept-encoding': refusal });
+      expect(answer.headers.get('content-encoding'), refusal).toBe(null);
+    }
+    const weighed = await get(development, `/dashboard/${script}`, { 'accept-encoding': 'gzip;q=0.5' });
+    expect(weighed.headers.get('content-encoding')).toBe('gzip');
   });
 
   it('shows the demo in development alone, and the dashboard always', async () => {
@@ -77,8 +84,11 @@ describe.each(['bun', 'node'] as const)('the pages of a gateway on %s', (runtime
   });
 
   it('takes GET and HEAD alone', async () => {
-    const head = await fetch(`${development.url}/dashboard/`, { method: 'HEAD' });
+    const encoding = { 'accept-encoding': 'identity' };
+    const head = await fetch(`${development.url}/dashboard/`, { method: 'HEAD', headers: encoding });
     expect([head.status, await head.text()]).toEqual([200, '']);
+    const body = await (await get(development, '/dashboard/', encoding)).text();
+    expect(head.headers.get('content-length')).toBe(String(Buffer.byteLength(body)));
     const post = await fetch(`${development.url}/dashboard/`, { method: 'POST' });
     expect([post.status, post.headers.get('allow')]).toEqual([405, 'GET, HEAD']);
   });

@@ -69,6 +69,8 @@ function die(call: Call, kill: () => void): Outcome {
 /** A page of another port may get a token, but not kill what it does not belong to. */
 function isOwnPage(call: Call): boolean {
   const { req } = call.context;
+  // A browser says the site of a page, even where it leaves out the origin.
+  if (!['same-origin', 'none', undefined].includes(req.header('sec-fetch-site'))) return false;
   const origin = req.header('origin');
   return origin === undefined || origin === `http://${req.header('host')}`;
 }

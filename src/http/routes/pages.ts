@@ -85,9 +85,16 @@ export function fileResponse(request: Request, file: PageFile): Response {
   };
   if (file.contentSecurityPolicy !== undefined)
     headers['content-security-policy'] = file.contentSecurityPolicy;
-  if (request.headers.get('if-none-match')?.includes(file.etag) === true)
+  const known = request.headers.get('if-none-match')?.trim();
+  if (known === '*' || known?.includes(file.etag) === true)
     return new Response(null, { status: 304, headers });
-  const takesGzip = /\bgzip\b/.test(request.headers.get('accept-encoding') ?? '');
-  if (file.gzip === undefined || !takesGzip) return new Response(file.body, { headers });
-  return new Response(file.gzip, { headers: { ...headers, 'content-encoding': 'gzip' } });
+  const takesGzip = /\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))/i.test(
+    request.headers.get('accept-encoding') ?? '',
+  );
+  const isPacked = file.gzip !== undefined && takesGzip;
+  const body = isPacked ? file.gzip : file.body;
+  // Bun would say 0 to HEAD.
+  headers['content-length'] = String(body.length);
+  if (isPacked) headers['content-encoding'] = 'gzip';
+  return new Response(body, { headers });
 }
