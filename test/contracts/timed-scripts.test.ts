@@ -84,7 +84,7 @@ describe('the shipped scripts on simulated time', () => {
     const store = await grownStore();
     await login(store, claimOf(1, { mode: 'socket', rev: 1 }));
     expect(Object.fromEntries(await deadlines(link))).toEqual({
-      'lingxi:t:1': NOW + 2500 + 60_000,
+      'lingxi:tl:1': NOW + 2500 + 60_000,
       'player:online:1': NOW + 2500 + 60_000,
     });
     await state(store, nothingLeft(1, 2, { untilMs: 0 }));

@@ -4,7 +4,7 @@ import { type DumpRow, dumpedKeys } from '../support/timed-scripts.ts';
 import type { SimulatedRedis } from './simulated-redis.ts';
 
 /** What nobody but readers from outside looks at; of the random commands of the contracts it is compared too. */
-const SHOWN = /^(?:player:online:|lingxi:t:|lingxi:feed$)/;
+const SHOWN = /^(?:player:online:|lingxi:tl:|lingxi:feed$)/;
 
 /** What Redis keeps otherwise than by the rules; undefined where it does not. */
 export function differenceOf(redis: SimulatedRedis, rows: readonly DumpRow[]): string | undefined {

@@ -167,7 +167,7 @@ const STORIES = {
     const stage = await begun(link, 'multi');
     await login(stage.store('a'), claimOf(USER, { mode: 'socket', rev: 1, socketMs: LONG_MS }));
     for (let rev = 2; rev <= 120; rev += 1) await stage.socket('a', rev);
-    const found = (await dump(link)).get(`lingxi:t:${USER}`)?.content as readonly unknown[];
+    const found = (await dump(link)).get(`lingxi:tl:${USER}`)?.content as readonly unknown[];
     deepStrictEqual(found.length, 100);
   },
 

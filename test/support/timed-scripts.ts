@@ -169,9 +169,17 @@ export function dumpedKeys(rows: readonly DumpRow[]): ReadonlyMap<string, Dumped
   return new Map(
     rows.map(([key, type, at, content, inHand]) => {
       const deadline = Number(at) < 0 ? undefined : Number(at);
-      return [key, { type, deadline, content, inHand }];
+      return [key, { type, deadline, content: type === 'hash' ? sortedFields(content) : content, inHand }];
     }),
   );
+}
+
+/** Redis answers the fields of a hash in an order that a copy need not have. */
+function sortedFields(content: unknown): readonly string[] {
+  const flat = content as readonly string[];
+  const names = flat.filter((_, index) => index % 2 === 0);
+  const values = new Map(names.map((name, index) => [name, flat[2 * index + 1] ?? '']));
+  return [...values].sort(([left], [right]) => (left < right ? -1 : 1)).flat();
 }
 
 /** Simulated deadline of each key that has one. */

@@ -51,7 +51,7 @@ export function expectedImage(model: Keeping, nodes: readonly string[]): Image {
   for (const [userId, { content, deadline }] of model.mirrors)
     put(`player:online:${userId}`, mirrorOf(userId, content), deadline);
   for (const [userId, { content, deadline }] of model.timelines)
-    put(`lingxi:t:${userId}`, settledOrder(content.map(timelineEntry)), deadline);
+    put(`lingxi:tl:${userId}`, settledOrder(content.map(timelineEntry)), deadline);
   put('lingxi:feed', model.feed.map(feedEntry));
   put(
     'lingxi:duties',
@@ -101,14 +101,22 @@ function contentOf(key: string, { type, content, inHand }: DumpedKey): unknown {
     const ids = flat.filter((_, index) => index % 2 === 0);
     return flat.filter((_, index) => index % 2 === 1).join() === ids.join() ? ids.sort(byText) : flat;
   }
+  if (key.startsWith('lingxi:tl:')) return settledOrder((content as string[]).map(listedEntry).reverse());
   if (type !== 'stream') return content;
   const entries = content as StreamEntry[];
   if (key === 'lingxi:duties') {
     const consumers = new Map(inHand);
     return entries.map(([id, fields]) => ({ ...fieldsOf(fields), inHand: consumers.get(id) }));
   }
-  const read = entries.map(([, fields]) => fieldsOf(fields));
-  return key.startsWith('lingxi:t:') ? settledOrder(read) : read;
+  return entries.map(([, fields]) => fieldsOf(fields));
+}
+
+/** An entry of a timeline, by the names that the feed has. */
+function listedEntry(text: string): Fields {
+  const [id, atBefore, t = '', c = '', n = '', epochBefore, ...note] = text.split('|');
+  const [a, e] = [atBefore, epochBefore].map((before) => String(Number(id) - Number(before)));
+  const entry = { a: a ?? '', t, c, n, e: e ?? '' };
+  return note.length === 0 ? entry : { ...entry, r: note.join('|') };
 }
 
 function fieldsOf(flat: readonly string[]): Fields {

@@ -85,10 +85,11 @@ describe('docs/PROTOCOL.md', () => {
   });
 
   it('describes every log event, and no other', () => {
-    // A log takes an object that begins with its event; a timeline's entry has a cause right behind it.
+    // A log takes an object that begins with its event; a timeline's entry has a cause right behind it, and in
+    // the list of its fields the event is a text.
     const names = found(
       SOURCES.map(({ text }) => text),
-      /event: '([a-z-]+)'(?!, cause: '(?:login|socket|newer-connection)')/g,
+      /event: '(?!text')([a-z-]+)'(?!, cause: '(?:login|socket|newer-connection)')/g,
     );
     const timeline = ['offline', 'online', 'released', 'connected', 'replaced', 'disconnected', 'message'];
     const logged = names.filter((name) => !timeline.includes(name));
@@ -132,7 +133,7 @@ describe('docs/PROTOCOL.md', () => {
     expect(page).toContain(`\`opened,${joined(lists.ACCEPTED, ',')}\``);
     expect(page).toContain(`\`joined,${joined(lists.ACCEPTED, ',')}\``);
     expect(page).toContain(`\`ended,${joined(lists.ENDED, ',')}\``);
-    for (const list of [lists.HOLD, lists.LAST, lists.DUTY])
+    for (const list of [lists.HOLD, lists.LAST, lists.DUTY, lists.ENTRY])
       expect(page).toContain(`\`${joined(list, '\\|')}\``);
     expect(row('end').filter((name) => name in lists.END_REQUEST)).toEqual(Object.keys(lists.END_REQUEST));
     expect(row('read').filter((name) => name in lists.USER)).toEqual(Object.keys(lists.USER));

@@ -1,12 +1,19 @@
 import { FEED_START, type PresenceChange, type StoredChange } from '../../api.ts';
 import type { StoreConnection } from './store-connection.ts';
+import { ENTRY, textDecoder } from './wire.ts';
 
 type StreamEntry = readonly [id: string, fields: readonly string[]];
 
 const CURSOR = /^[0-9]{1,19}-[0-9]{1,19}$/;
 const FIRST = /^0+-0+$/;
+/**
+ * An id of a list as one of a stream, for a cursor. An earlier version kept the timeline as a stream. Of the same
+ * millisecond its entries are the older ones: no id of a stream reaches this number.
+ */
+const AFTER_STREAM = '9999999999999999999';
+const decodeEntry = textDecoder(ENTRY);
 
-/** The streams that the scripts write: everybody's feed, and a timeline a user. */
+/** What the scripts write of changes: everybody's feed, a stream, and a timeline a user, a list. */
 export class RedisChanges {
   readonly #link: StoreConnection;
   readonly #prefix: string;
@@ -39,11 +46,56 @@ export class RedisChanges {
     // Redis takes no range that ends before the first possible entry.
     if (cursor !== undefined && (!CURSOR.test(cursor) || FIRST.test(cursor))) return undefined;
     const { client } = this.#link;
-    const key = `${this.#prefix}lingxi:t:${userId}`;
     const from = cursor === undefined ? '+' : `(${cursor}`;
-    const entries = await this.#link.guarded(client.xrevrange(key, from, '-', 'COUNT', limit));
-    return entries.map((entry) => toChange(entry, userId));
+    const [texts, entries] = await Promise.all([
+      this.#read(client.lrange(`${this.#prefix}lingxi:tl:${userId}`, 0, -1)),
+      // What an earlier version wrote, and what nodes of it still write during a deploy. It goes with its expiry.
+      this.#read(client.xrevrange(`${this.#prefix}lingxi:t:${userId}`, from, '-', 'COUNT', limit)),
+    ]);
+    const listed = texts
+      .flatMap((text) => listedChange(text, userId))
+      .filter((change) => cursor === undefined || isBefore(change.cursor, cursor));
+    const streamed = entries.map((entry) => toChange(entry, userId));
+    return newestFirst(listed, streamed).slice(0, limit);
   }
+
+  /** Nothing where a foreign program has put another type. The next change replaces that. */
+  async #read<Item>(command: Promise<readonly Item[]>): Promise<readonly Item[]> {
+    try {
+      return await this.#link.guarded(command);
+    } catch (error) {
+      if (error instanceof Error && error.message.startsWith('WRONGTYPE')) return [];
+      throw error;
+    }
+  }
+}
+
+/** Joins two lists, each newest first. */
+function newestFirst(
+  listed: readonly StoredChange[],
+  streamed: readonly StoredChange[],
+): readonly StoredChange[] {
+  if (streamed.length === 0) return listed;
+  return [...listed, ...streamed].sort((left, right) => (isBefore(left.cursor, right.cursor) ? 1 : -1));
+}
+
+function isBefore(cursor: string, other: string): boolean {
+  const [ms = 0n, place = 0n] = cursor.split('-').map(BigInt);
+  const [otherMs = 0n, otherPlace = 0n] = other.split('-').map(BigInt);
+  return ms === otherMs ? place < otherPlace : ms < otherMs;
+}
+
+/** Nothing where a foreign program has written the entry. */
+function listedChange(text: string, userId: number): readonly StoredChange[] {
+  const { id, atBefore, event, cause, node, epochBefore, note } = decodeEntry(text);
+  const [at, epoch] = [id - atBefore, id - epochBefore];
+  if (![id, at, epoch].every((number) => Number.isSafeInteger(number) && number >= 0)) return [];
+  const change = {
+    ...{ cursor: `${id}-${AFTER_STREAM}`, userId, at, event: event as PresenceChange['event'], cause },
+    ...(note === '' ? {} : { note }),
+    ...{ node, epoch, period: Number.NaN },
+  };
+  return [change];
 }
 
 function toChange([cursor, flat]: StreamEntry, userId: number | undefined): StoredChange {

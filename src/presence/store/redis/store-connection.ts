@@ -2,7 +2,7 @@ import type { RedisLink } from '../../../redis/link.ts';
 
 /** Commands that the store sends beside its scripts. */
 type PlainCommand =
-  | ('xreadgroup' | 'xautoclaim' | 'xgroup' | 'xlen' | 'xrange' | 'xrevrange')
+  | ('xreadgroup' | 'xautoclaim' | 'xgroup' | 'xlen' | 'xrange' | 'xrevrange' | 'lrange')
   | ('hlen' | 'hset' | 'hmget' | 'zrangebyscore' | 'zcard' | 'type' | 'del' | 'rpush' | 'set');
 
 /** What the store needs of its Redis: a {@link RedisLink}, or whatever carries scripts as one does. */

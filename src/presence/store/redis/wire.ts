@@ -5,7 +5,7 @@ import type { Claim, EndRequest, GroupStep } from '../port.ts';
  * The lists of fields that TypeScript and the scripts exchange, in the order in which they are written. Nothing else
  * knows an order: TypeScript encodes and decodes by name with the functions below, and `wire-header.ts` generates the
  * same for Lua, where `socketMs` is `socket_ms`. Texts that an earlier version left in Redis stay readable only while the
- * order of `HOLD`, `LAST` and `DUTY` stays.
+ * order of `HOLD`, `LAST`, `DUTY` and `ENTRY` stays.
  */
 
 /**
@@ -130,6 +130,20 @@ export const DUTY = {
   reason: 'text',
   node: 'text',
 } as const satisfies Record<Exclude<keyof Duty, 'id'>, Kind>;
+
+/**
+ * An entry of a user's timeline. Ids rise. The times are how many ms before the id they lie: short texts, for Redis keeps
+ * a list of each user.
+ */
+export const ENTRY = {
+  id: 'number',
+  atBefore: 'signed',
+  event: 'text',
+  cause: 'text',
+  node: 'text',
+  epochBefore: 'signed',
+  note: 'optional',
+} as const;
 
 /** Separates the fields of a text in Redis. */
 export const STORED = '|';

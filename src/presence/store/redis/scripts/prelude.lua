@@ -49,7 +49,7 @@ local function group_key(name)
   sorted[key] = true
   return key
 end
-local function timeline_key(id) return prefix .. 'lingxi:t:' .. id end
+local function timeline_key(id) return prefix .. 'lingxi:tl:' .. id end
 local function mirror_key(id) return prefix .. 'player:online:' .. id end
 
 local function split(text, separator)
@@ -230,6 +230,7 @@ local function load(id)
   local key = user_key(id)
   local flat = call('HGETALL', key)
   local r = { id = id, f = {}, holds = {}, held = 0, period = 0, login = 0, epoch = 0, proof = 0, till = 0, opened_at = 0, block = 0 }
+  r.is_stored = #flat > 0
   local whole = true
   for i = 1, #flat, 2 do
     local name, value = flat[i], flat[i + 1]
@@ -287,9 +288,25 @@ local function newest_proof(r)
   return newest
 end
 
+-- No field is 0 or an empty text: each one takes about 50 bytes for every user.
 local function keep(r)
-  call('HSET', user_key(r.id), 'per', num(r.period), 'login', num(r.login), 'epoch', num(r.epoch), 'rec', r.recorded and '1' or '0',
-    'proof', num(r.proof), 'till', num(r.till), 'op', num(r.opened_at), 'ip', r.f.ip or '', 'name', r.f.name or '')
+  local set = { 'per', num(r.period), 'login', num(r.login), 'epoch', num(r.epoch), 'rec', r.recorded and '1' or '0' }
+  local unset = {}
+  local function field(name, value)
+    if value == '0' or value == '' then
+      unset[#unset + 1] = name
+    else
+      set[#set + 1] = name
+      set[#set + 1] = value
+    end
+  end
+  field('proof', num(r.proof))
+  field('till', num(r.till))
+  field('op', num(r.opened_at))
+  field('ip', r.f.ip or '')
+  field('name', r.f.name or '')
+  if r.is_stored and #unset > 0 then call('HDEL', user_key(r.id), unpack(unset)) end
+  call('HSET', user_key(r.id), unpack(set))
 end
 local function keep_hold(r, n, h)
   if not r.holds[n] then r.held = r.held + 1 end
@@ -320,12 +337,13 @@ end
 -- Every change stands in the user's timeline; going online and offline also in the feed (rule PR12).
 local function change(r, event, cause, at, holder, note)
   local key = timeline_key(r.id)
-  local entry = { 'a', num(at), 't', event, 'c', cause, 'n', holder, 'e', num(r.epoch) }
-  if note and note ~= '' then
-    entry[#entry + 1] = 'r'
-    entry[#entry + 1] = note
-  end
-  call('XADD', key, 'MAXLEN', TIMELINE_LENGTH, '*', unpack(entry))
+  -- Ids rise, also where the clock steps back.
+  local newest = whole_number(string.match(call('LINDEX', key, 0) or '', '^%d+') or '0') or 0
+  local id = math.max(wall, newest + 1)
+  local entry = format_entry({
+    id = id, at_before = id - at, event = event, cause = cause, node = holder, epoch_before = id - r.epoch, note = note or '',
+  })
+  if call('LPUSH', key, entry) > TIMELINE_LENGTH then call('LTRIM', key, 0, TIMELINE_LENGTH - 1) end
   -- Once for all that a script has to tell of the user.
   if not r.is_kept then call('PEXPIRE', key, num(timeline_ttl)) end
   r.is_kept = true
