@@ -2,6 +2,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { REPOSITORY } from '../support/cache.ts';
 import { startChild } from '../support/child.ts';
+import { type Gateway, startGateway } from '../support/gateway-process.ts';
+import { sleep } from '../support/ports.ts';
 import { COMBINATIONS, type Deployment, deploy } from '../support/stores.ts';
 
 describe('lingxi doctor', () => {
@@ -34,6 +36,24 @@ describe('lingxi doctor', () => {
     },
   );
 
+  it.concurrent.each(['bun', 'node'] as const)(
+    'finds a healthy server on %s whose back end pushes to everybody who comes online',
+    async (runtime) => {
+      const gateway = await startGateway({ runtime, stores: 'embedded' });
+      const backEnd = pushToWhoComesOnline(gateway);
+      try {
+        const { code, output } = await examine(gateway.url, gateway.apiKey, gateway.dataDir);
+        expect(output.split('\n').filter((line) => line.startsWith('✗'))).toEqual([]);
+        expect(code, output).toBe(0);
+        const pushed = await backEnd.stop();
+        expect(pushed, 'messages that the back end delivered').toBeGreaterThan(20);
+      } finally {
+        await backEnd.stop();
+        await gateway.stop();
+      }
+    },
+  );
+
   it.concurrent('exits 1 and prints what it saw if a check fails', async () => {
     const gateway = deployments[0]?.gateway ?? expect.fail('no gateway');
     const { code, output } = await examine(gateway.url, `${gateway.apiKey}-wrong`, gateway.dataDir);
@@ -55,3 +75,39 @@ describe('lingxi doctor', () => {
     expect(code).toBe(1);
   });
 });
+
+/** A back end that pushes to each user who comes online, and again while the user stays, with types that doctor has too. */
+function pushToWhoComesOnline(gateway: Gateway): { readonly stop: () => Promise<number> } {
+  let isStopped = false;
+  let pushed = 0;
+  const online = new Set<number>();
+  const push = async (userId: number): Promise<void> => {
+    for (const type of ['spirit:grow', 'shop:open']) {
+      const body = { to: { userId }, type, data: { oldSpirit: 1, newSpirit: 2 } };
+      const { results = [] } = (await gateway.service('POST', '/api/messages', body)).body as {
+        results?: readonly { status: string }[];
+      };
+      if (['acked', 'written'].includes(results[0]?.status ?? '')) pushed += 1;
+    }
+  };
+  const work = async (): Promise<void> => {
+    let cursor = '0-0';
+    while (!isStopped) {
+      const { body } = await gateway.service('GET', `/api/online/events?limit=1000&cursor=${cursor}`);
+      for (const { type, userId } of body['events'] as readonly { type: string; userId: number }[])
+        if (type === 'online') online.add(userId);
+        else online.delete(userId);
+      cursor = String(body['cursor']);
+      for (const userId of online) await push(userId);
+      await sleep(20);
+    }
+  };
+  const working = work();
+  return {
+    async stop() {
+      isStopped = true;
+      await working;
+      return pushed;
+    },
+  };
+}
