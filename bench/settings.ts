@@ -83,7 +83,7 @@ export function readSettings(args: readonly string[], names: readonly string[]):
   return {
     ...{ only, isQuick, isPart, pinging, seconds, heldUsers, timeoutMs },
     runtime: runtime ?? 'bun',
-    runtimes: runtime === undefined ? ['bun', 'node'] : [runtime],
+    runtimes: runtime !== undefined ? [runtime] : isQuick ? ['bun'] : ['bun', 'node'],
     users: (full) => Math.min(full, users),
     sendingSeconds: Math.max(1, Math.round(seconds * SENDING_SHARE)),
     holdSeconds: isQuick ? 2 : 8,

@@ -6,6 +6,8 @@ export interface Row {
   readonly measured: string | number;
   readonly goal?: string;
   readonly met?: boolean;
+  /** The goal is on speed or cost, and needs a whole run; other goals are checks that every run must meet. */
+  readonly isSpeed?: boolean;
   /** The figure as a number, where it is one. */
   readonly value?: number;
   readonly unit?: string;
@@ -60,6 +62,20 @@ export interface Outcome {
   readonly curves?: readonly Curve[];
 }
 
+/** A number that must be exactly 0, in a run of any size. */
+export function none(what: string, value: number): Row {
+  return { what, measured: value, value, goal: '0', met: value === 0 };
+}
+
+/** The figures without verdicts on speed, for a run that is too small for them. */
+export function withoutSpeedGoals(rows: readonly Row[]): readonly Row[] {
+  return rows.map((row) => {
+    if (row.isSpeed !== true) return row;
+    const { goal: _goal, met: _met, isSpeed: _isSpeed, ...figure } = row;
+    return figure;
+  });
+}
+
 /** A figure and its bound, as in `<= 5 ms`. A figure that is not a number misses every bound. */
 export function bounded(
   what: string,
@@ -79,7 +95,7 @@ export function bounded(
   const met = value <= (atMost ?? Number.POSITIVE_INFINITY) && value >= (atLeast ?? Number.NEGATIVE_INFINITY);
   const measured = `${value.toFixed(digits)}${unit}`;
   const figure = { what, measured, value, unit: unit.trim() };
-  return goals.length === 0 ? figure : { ...figure, goal: goals.join(', '), met };
+  return goals.length === 0 ? figure : { ...figure, goal: goals.join(', '), met, isSpeed: true };
 }
 
 export function plain(what: string, measured: string | number): Row {
@@ -88,7 +104,7 @@ export function plain(what: string, measured: string | number): Row {
 
 /** A goal that could not be looked at: the run is not whole. */
 export function unmeasured(what: string, why: string): Row {
-  return { what, measured: `not measured: ${why}`, goal: 'measured', met: false };
+  return { what, measured: `not measured: ${why}`, goal: 'measured', met: false, isSpeed: true };
 }
 
 /** `half 1.2 ms, 99 % 3.4 ms, worst 5.6 ms` */

@@ -154,7 +154,11 @@ async function ping(
   const after = await server.usage();
   const spent = await load.call('received');
   const pingCpuMs = after.cpuMs - before.cpuMs;
-  const limit = limitOf({ ms: seconds * 1000, cpuMs: pingCpuMs }, { ms: seconds * 1000, cpuMs: spent.cpuMs });
+  const limit = limitOf(
+    'pace',
+    { ms: seconds * 1000, cpuMs: pingCpuMs },
+    { ms: seconds * 1000, cpuMs: spent.cpuMs },
+  );
   return { ...opened, pingCpuMs, asked, done: after.received - before.received, limit };
 }
 
@@ -204,6 +208,8 @@ function rowsOf(settings: Settings, all: Everybody): readonly Row[] {
   ): readonly Row[] => {
     const [top, base] = [cpu(above), cpu(below)];
     if (top === undefined) return [];
+    // A quick run has few peers.
+    if (base === undefined && settings.isQuick) return [];
     if (base === undefined) return [unmeasured(what, `there is no ${below}`)];
     return [bounded(what, top / base, { atMost, unit: '', digits: 2 })];
   };

@@ -56,7 +56,7 @@ export function measureAfterLoss(settings: Settings): Promise<Outcome> {
               ...{ goal: `${users}`, met: Number(row?.['open']) === users },
             },
             plain('B14 periods in all', Number(row?.['periods'])),
-            plain('B14 the limit was', limitOf({ ms: after.ms, cpuMs }, after)),
+            plain('B14 the limit was', limitOf('fast', { ms: after.ms, cpuMs }, after)),
           ],
         };
       }),

@@ -67,7 +67,7 @@ function storm({ subject, name, runtime, users, stores, goal }: Storm): Promise<
           bounded(`${name}: ${users} logins, ${AT_ONCE} at once`, perSecond, { atLeast: goal, unit: '/s' }),
           plain(`${name}: CPU of the server a login`, `${micros.toFixed(0)} µs`),
           plain(`${name}: handshakes that got 503 at first`, opened.refused),
-          limitRow(name, server, opened),
+          limitRow(name, 'fast', { server, load: opened }),
         ],
       };
     }),

@@ -84,7 +84,7 @@ function measureLibrary(settings: Settings, runtime: Runtime, floor: number | un
           plain(`${name}: messages a second, as fast as it can`, Math.round((flood.taken * 1000) / flood.ms)),
           plain(`${name}: dropped meanwhile because a send queue was full`, flood.asked - flood.taken),
           doneRow(`${name}, as fast as it can`, flood.taken, flooded.frames),
-          limitRow(name, flood, { ms: flood.ms, cpuMs: flooded.cpuMs }),
+          limitRow(name, 'fast', { server: flood, load: { ms: flood.ms, cpuMs: flooded.cpuMs } }),
           doneRow(`${name}, ${perSecond}/s`, steady.asked, frames),
           plain(`${name}, ${perSecond}/s: from the intended time to the arrival`, shown(latency)),
           bounded(`${name}, ${perSecond}/s: 99 % of these`, latency.p99, {
@@ -107,7 +107,7 @@ export function floorRows(
   const what = `${name}: CPU of the server a delivery`;
   if (!(micros > 0)) {
     const measured = 'too little to be told from other work: more users or seconds are needed';
-    return [{ what, measured, goal: '> 0 µs', met: false }];
+    return [{ what, measured, goal: '> 0 µs', met: false, isSpeed: true }];
   }
   if (beside.floor === undefined)
     return [

@@ -63,7 +63,9 @@ function measureLibrary(settings: Settings, runtime: Runtime, floor: number | un
         const rows = [
           ...floorRows(name, micros, { floor, ratio: runtime === 'bun' ? FLOOR_RATIO : undefined }),
           doneRow(`${name}, ${times} broadcasts`, times * users, during.arrived),
-          limitRow(name, during.sent, { ms: during.sent.ms, cpuMs: during.load.cpuMs }),
+          limitRow(name, 'pace', {
+            ...{ server: during.sent, load: { ms: during.sent.ms, cpuMs: during.load.cpuMs } },
+          }),
           plain(`${name}: heartbeats, without broadcasts`, shown(without.pongs)),
           plain(`${name}: heartbeats`, shown(during.pongs)),
           bounded(`${name}: the latest heartbeat`, during.pongs.max, delays),

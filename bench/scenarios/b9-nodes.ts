@@ -70,7 +70,7 @@ export async function measureNodes(settings: Settings): Promise<Outcome> {
               unit: '',
               digits: 2,
             }),
-            limitRow(`${name}, across`, across.server, across.load),
+            limitRow(`${name}, across`, 'pace', across),
           ];
           const line = 'B9 latency to the other node, 99 %';
           return {

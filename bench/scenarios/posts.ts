@@ -49,7 +49,7 @@ export function measurePosts(plan: PostPlan): Promise<Outcome> {
         bounded(`${name}: in requests of ${batch} on ${connections} connections`, perSecond, bound),
         plain(`${name}: CPU of the server a message`, `${micros.toFixed(1)} µs`),
         doneRow(name, posted.asked, frames),
-        limitRow(name, server, posted),
+        limitRow(name, 'fast', { server, load: posted }),
       ];
       const cells = [
         { line: `${plan.name} messages/s by HTTP, ${kind}`, subject, value: perSecond, unit: '/s' },

@@ -40,8 +40,11 @@ export interface PreparedPeers {
   readonly missing: readonly string[];
 }
 
-/** Finds which peers can run here; fetches those of npm into bench/peers once, and says so by `announce`. */
-export function preparePeers(announce: (line: string) => void): PreparedPeers {
+/**
+ * Finds which peers can run here; fetches those of npm into bench/peers once, and says so by `announce`. A quick run has
+ * the floor alone.
+ */
+export function preparePeers(isQuick: boolean, announce: (line: string) => void): PreparedPeers {
   const peers: Peer[] = [];
   const missing: string[] = [];
   if (process.platform !== 'linux') missing.push('The floor needs Linux: its column is missing.');
@@ -50,6 +53,7 @@ export function preparePeers(announce: (line: string) => void): PreparedPeers {
       'No C compiler was found, so the floor is missing: install cc, or name one in the variable CC.',
     );
   else peers.push('floor');
+  if (isQuick) return { peers, missing };
   peers.push('bun');
   const failure = fetchPackages(announce);
   if (failure === undefined) peers.push('ws', 'socket.io');

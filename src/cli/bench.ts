@@ -19,19 +19,29 @@ type RepositoryOptions = Readonly<
 /** The bench of the repository: it needs the tools of its tests, which the package does not have. */
 const REPOSITORY_BENCH = fileURLToPath(new URL('../../bench/run.mjs', import.meta.url));
 
+const FORMS = `Say how fast a server is. The command has three forms:
+  --target URL             load a server of your own within limits; 30 s
+  soak --minutes 60        hold users for a long time: does anything grow?
+  [--quick] [--only B3,B4] in a clone: the scenarios of docs/PERFORMANCE.md, for
+                           10 minutes (2 with --quick) with all cores. Nothing
+                           else should run meanwhile. Ctrl-C is safe.`;
+
 const EXIT_CODES = `
 Exit code: 0 if there is a whole result, 2 if there is none, with the reason on standard error. Without --target: 0 if every
-goal is met, 1 if one is missed, 2 if something was not measured, 3 if the machine was busy. soak: 1 if something grew.`;
+goal is met, 1 if one is missed, 2 if something was not measured, 3 if the machine was busy; --quick looks at no goal on speed,
+and not at the machine. soak: 1 if something grew.`;
 
 const EXAMPLES = `
 Example:
   lingxi bench --target https://play.example --api-key KEY --jwt-secret SECRET --detection
   lingxi bench soak --minutes 60
-  lingxi bench --quick            in a clone of the repository: the scenarios of docs/PERFORMANCE.md`;
+  lingxi bench --quick`;
 
 export function benchCommand(cli: Cli): Command {
   const command = new Command('bench')
-    .description('Load a server of your own with --target, and say how fast it is.')
+    .summary('Load a server of your own with --target, and say how fast it is.')
+    .usage('[--target URL] [options]')
+    .description(FORMS)
     .enablePositionalOptions()
     .option('--connections <n>', 'users who connect, at most 1000', countArgument, 1_000)
     .option('--logins-per-second <n>', 'how fast they connect, at most 500', countArgument, 500)

@@ -50,8 +50,12 @@ describe.each(RUNTIMES)('lingxi bench --target, a gateway on %s', (runtime) => {
   });
 
   it('prints histograms for a person', async () => {
-    const { code, out } = await load(gateway);
+    const { code, out, output } = await load(gateway);
     expect(code).toBe(0);
+    expect(output).toContain(
+      'Connecting 20 users: one has logged in alone, the others follow at 100 a second.',
+    );
+    expect(out).toMatch(/logins +19 of 19, \d+\/s; one more user logged in before them, alone/);
     expect(out).toContain('pushes         100 of 100 arrived');
     expect(out).toMatch(/Pushes, from the intended time to the arrival\n +<= [\d.]+ ms +\d+ {2}[█▏]/);
   });
@@ -72,6 +76,20 @@ describe.each(RUNTIMES)('lingxi bench --target, a gateway on %s', (runtime) => {
     expect(output).toContain('does not take this service key (401');
   });
 
+  it('a soak that is too short for a verdict on memory says so, and labels its lines by seconds', async () => {
+    const args = ['--minutes', '0.2', '--users', '20'];
+    const { out, output, code } = await runLingxi([
+      ...['bench', 'soak', '--target', gateway.url, ...credentials(gateway), ...args],
+    ]);
+    expect(code, output).toBe(0);
+    expect(out).toContain('memory       no verdict: that needs 10 minutes after the warm-up (--minutes 15)');
+    expect(out).toContain('Too short to say whether memory');
+    expect(output).not.toContain('Nothing grew');
+    const labels = output.match(/^\d+ min \d\d s: /gm) ?? [];
+    expect(labels).toHaveLength(2);
+    expect(new Set(labels).size).toBe(2);
+  }, 60_000);
+
   it('a soak looks at the memory, the descriptors and the detection of a running server', async () => {
     const args = ['--minutes', '0.15', '--users', '20', '--json'];
     const { out, output, code } = await runLingxi([
@@ -80,6 +98,8 @@ describe.each(RUNTIMES)('lingxi bench --target, a gateway on %s', (runtime) => {
     expect(code, output).toBe(0);
     const report = JSON.parse(out);
     expect(report).toMatchObject({ findings: [] });
+    // Nine seconds say nothing about memory.
+    expect(report).not.toHaveProperty('bytesPerMinute');
     expect(report.samples.length).toBeGreaterThan(3);
     expect(report.lag.count).toBeGreaterThan(0);
     expect(report.joined).toBeGreaterThan(20);
@@ -190,6 +210,26 @@ describe('npm run bench', () => {
     expect(code).toBe(2);
     expect(output).toContain('--only names "b77": the scenarios are B1, B2,');
   });
+
+  it('lingxi bench --help describes its three forms in its first lines', async () => {
+    const { code, out } = await runLingxi(['bench', '--help']);
+    expect(code).toBe(0);
+    const top = out.split('\n').slice(0, 10).join('\n');
+    for (const part of ['--target URL', 'soak --minutes', '--quick', '--only', 'Ctrl-C is safe'])
+      expect(top).toContain(part);
+  });
+
+  it('says first what it does to the machine, and a quick run judges no speed', async () => {
+    const { code, out, output } = await bench(['--quick', '--only', 'B6', '--users', '50']);
+    expect(output.split('\n')[0]).toMatch(
+      /^Running the scenarios B6 with all cores, part of 2 minutes\. Nothing else should run meanwhile\..*Ctrl-C is safe/,
+    );
+    // 50 users on a machine that does other work never reach 50,000 messages a second; on any machine they all arrive.
+    expect(code, output).toBe(0);
+    expect(out).toMatch(/part: B6 bun, .*messages\/s$/m);
+    expect(out).toMatch(/messages that arrived .* goal >= 99 %: met$/m);
+    expect(out).toContain('1 of 1 checks of correctness met');
+  }, 60_000);
 
   it('too few descriptors are one sentence, and the run says that it is not whole', async () => {
     const { code, output } = await runProgram([

@@ -9,7 +9,14 @@ import { signToken } from '../token.ts';
 import { RunFailure, type Target } from './crowd.ts';
 import { type BenchOptions, EXIT_NOT_MEASURED, type LoadOptions, type SoakOptions } from './options.ts';
 import { plot } from './plot.ts';
-import { type SoakReport, soak, startOwnServer } from './soak.ts';
+import {
+  MEMORY_MINUTES,
+  MINUTES_FOR_MEMORY,
+  type SoakReport,
+  soak,
+  startOwnServer,
+  verdictOf,
+} from './soak.ts';
 import type { Summary } from './statistics.ts';
 import { LIMITS, loadTarget, type TargetReport } from './target.ts';
 
@@ -198,7 +205,7 @@ function pickUser(cli: Cli): number {
 
 function linesOf({ logins, pushes, detection, loadShare, cores }: TargetReport): readonly string[] {
   const lines = [
-    `logins         ${logins.done} of ${logins.asked}, ${logins.perSecond.toFixed(0)}/s`,
+    `logins         ${logins.done} of ${logins.asked}, ${logins.perSecond.toFixed(0)}/s; one more user logged in before them, alone`,
     `login latency  ${shown(logins.latency)}`,
     `pushes         ${pushes.arrived} of ${pushes.asked} arrived`,
     `push latency   ${shown(pushes.latency)}`,
@@ -219,15 +226,16 @@ function linesOf({ logins, pushes, detection, loadShare, cores }: TargetReport):
 }
 
 function soakLines(report: SoakReport): readonly string[] {
-  const { bytesPerMinute, descriptorsBefore, descriptorsAfter, lagFirstMs, lagLastMs, joined, findings } =
-    report;
+  const { bytesPerMinute, descriptorsBefore, descriptorsAfter, lagFirstMs, lagLastMs, joined } = report;
   return [
-    `memory       ${(bytesPerMinute / 1e3).toFixed(1)} KB a minute after the warm-up`,
+    bytesPerMinute === undefined
+      ? `memory       no verdict: that needs ${MEMORY_MINUTES} minutes after the warm-up (--minutes ${MINUTES_FOR_MEMORY})`
+      : `memory       ${(bytesPerMinute / 1e3).toFixed(1)} KB a minute after the warm-up`,
     `descriptors  beside those of connections: ${descriptorsBefore} at first, ${descriptorsAfter} at the end`,
     `detection    mean lag ${shownMs(lagFirstMs)} in the first third, ${shownMs(lagLastMs)} in the last`,
     `users        ${joined} logged in`,
     ...(report.lag.count === 0 ? [] : ['', ...plot('Detection after the deadline', report.lag), '']),
-    ...(findings.length === 0 ? ['Nothing grew.'] : findings),
+    ...verdictOf(report),
   ];
 }
 

@@ -20,8 +20,8 @@ export interface Sample {
 
 export interface SoakReport {
   readonly samples: readonly Sample[];
-  /** Growth of resident memory after the warm-up, by the method of least squares. */
-  readonly bytesPerMinute: number;
+  /** Growth of resident memory after the warm-up, by the method of least squares; undefined: too short to say. */
+  readonly bytesPerMinute: number | undefined;
   readonly descriptorsBefore: number;
   readonly descriptorsAfter: number;
   /** Mean lag in the first third and in the last. */
@@ -50,6 +50,11 @@ const GROWTH_SHARE = 0.2;
 const GROWTH_BYTES = 20_000_000;
 const MORE_DESCRIPTORS = 20;
 const LAG_MS = 100;
+/** A heap that fills after a start looks like growth for some minutes: a shorter look says nothing about memory. */
+export const MEMORY_MINUTES = 10;
+/** The soak that has so many after its warm-up. */
+export const MINUTES_FOR_MEMORY = Math.ceil(MEMORY_MINUTES / (1 - WARM_UP_SHARE)) + 1;
+const LINE_MS = 10_000;
 const START_TIMEOUT_MS = 20_000;
 const STEP_MS = 20;
 const MINUTE_MS = 60_000;
@@ -68,6 +73,7 @@ export async function soak(
   let joined = plan.users;
   let lag = { sum: 0, count: 0 };
   let sampleAt = start;
+  let lineAt = start;
   try {
     const logins = await crowd.joinAll(plan.firstUser, plan.users, plan.loginsPerSecond);
     const [refusal] = Object.keys(logins.refusals);
@@ -83,7 +89,10 @@ export async function soak(
         lag = { sum: now.lagSum, count: now.lagCount };
         const minutes = (cli.clock.monotonic() - start) / MINUTE_MS;
         samples.push({ minutes, rssBytes: now.rssBytes, descriptors: now.descriptors, lagMs });
-        cli.error(sampleLine(samples.at(-1) as Sample));
+        if (cli.clock.monotonic() >= lineAt) {
+          cli.error(sampleLine(samples.at(-1) as Sample));
+          lineAt = cli.clock.monotonic() + LINE_MS;
+        }
       }
       await sleep(cli.clock, 1000 - (cli.clock.monotonic() % 1000));
     }
@@ -95,7 +104,9 @@ export async function soak(
 
 export function sampleLine({ minutes, rssBytes, descriptors, lagMs }: Sample): string {
   const lag = Number.isNaN(lagMs) ? 'nobody timed out' : `detection lag ${lagMs.toFixed(1)} ms`;
-  return `${minutes.toFixed(1)} min: ${(rssBytes / 1e6).toFixed(1)} MB, ${descriptors} descriptors, ${lag}`;
+  const seconds = Math.round(minutes * 60);
+  const time = `${Math.floor(seconds / 60)} min ${String(seconds % 60).padStart(2, '0')} s`;
+  return `${time}: ${(rssBytes / 1e6).toFixed(1)} MB, ${descriptors} descriptors, ${lag}`;
 }
 
 /** What the samples say. */
@@ -107,8 +118,12 @@ export function judge(
   const [first, last] = [warm[0], warm.at(-1)];
   if (first === undefined || last === undefined || warm.length < 3)
     throw new RunFailure('The soak was too short to say anything: give more minutes.');
-  const bytesPerMinute = slopeOf(warm.map(({ minutes, rssBytes }) => [minutes, rssBytes]));
-  const growth = bytesPerMinute * (last.minutes - first.minutes);
+  const warmMinutes = last.minutes - first.minutes;
+  const bytesPerMinute =
+    warmMinutes < MEMORY_MINUTES
+      ? undefined
+      : slopeOf(warm.map(({ minutes, rssBytes }) => [minutes, rssBytes]));
+  const growth = (bytesPerMinute ?? 0) * warmMinutes;
   const third = Math.ceil(warm.length / 3);
   const lagFirstMs = meanOf(warm.slice(0, third).map(({ lagMs }) => lagMs));
   const lagLastMs = meanOf(warm.slice(-third).map(({ lagMs }) => lagMs));
@@ -131,6 +146,30 @@ export function judge(
         : []),
     ],
   };
+}
+
+/** What a soak may claim, in sentences: only what it looked at for long enough did not grow. */
+export function verdictOf({
+  findings,
+  bytesPerMinute,
+  lagFirstMs,
+  lagLastMs,
+}: Pick<SoakReport, 'findings' | 'bytesPerMinute' | 'lagFirstMs' | 'lagLastMs'>): readonly string[] {
+  const isLagKnown = !Number.isNaN(lagFirstMs) && !Number.isNaN(lagLastMs);
+  if (findings.length > 0) return findings;
+  if (bytesPerMinute !== undefined && isLagKnown) return ['Nothing grew.'];
+  const judged = [
+    ...(bytesPerMinute === undefined ? [] : ['memory']),
+    'open descriptors',
+    ...(isLagKnown ? ['the detection lag'] : []),
+  ];
+  const unknown = [
+    ...(bytesPerMinute === undefined ? ['memory'] : []),
+    ...(isLagKnown ? [] : ['the detection lag']),
+  ];
+  return [
+    `No growth of ${judged.join(' and ')}. Too short to say whether ${unknown.join(' or ')} grows: give more minutes.`,
+  ];
 }
 
 /** Replaces some users; answers how many joined. */

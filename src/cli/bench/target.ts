@@ -47,7 +47,9 @@ export async function loadTarget(
   const start = cli.clock.monotonic();
   try {
     await firstLogin(crowd, plan.firstUser);
-    cli.error(`Connecting ${plan.connections} users, ${plan.loginsPerSecond} a second.`);
+    cli.error(
+      `Connecting ${plan.connections} users: one has logged in alone, the others follow at ${plan.loginsPerSecond} a second.`,
+    );
     const logins = await crowd.joinAll(plan.firstUser + 1, plan.connections - 1, plan.loginsPerSecond);
     if (logins.done < logins.asked)
       throw new RunFailure(

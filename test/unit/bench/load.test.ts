@@ -110,7 +110,7 @@ describe('the table', () => {
     [95, 99, /^the load /],
     [40, 30, /^neither /],
   ])('server %d %%, load %d %%: who limited it', (server, load, limit) => {
-    expect(limitOf({ ms: 100, cpuMs: server }, { ms: 100, cpuMs: load })).toMatch(limit);
+    expect(limitOf('fast', { ms: 100, cpuMs: server }, { ms: 100, cpuMs: load })).toMatch(limit);
   });
 
   it('a delivery that seems to cost nothing is no figure, and meets no goal', () => {

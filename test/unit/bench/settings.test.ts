@@ -35,6 +35,11 @@ describe('the arguments of npm run bench', () => {
     },
   );
 
+  it('--quick measures one runtime, and the other where it is named', () => {
+    expect(read('--quick').runtimes).toEqual(['bun']);
+    expect(read('--quick', '--runtime', 'node').runtimes).toEqual(['node']);
+  });
+
   it('--quick with a size of its own', () => {
     expect(read('--quick', '--users', '50').users(10_000)).toBe(50);
   });

@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { judge, type Sample } from '../../../src/cli/bench/soak.ts';
+import {
+  judge,
+  MINUTES_FOR_MEMORY,
+  type Sample,
+  sampleLine,
+  verdictOf,
+} from '../../../src/cli/bench/soak.ts';
 
 const SEEN = { joined: 100, lags: [20, 30] };
 
@@ -33,6 +39,39 @@ describe('a soak', () => {
   it('reports the slope of the memory after the warm-up', () => {
     const growing = samples((minutes) => ({ rssBytes: 100_000_000 + minutes * 1_000 }));
     expect(judge(growing, SEEN).bytesPerMinute).toBeCloseTo(1_000);
+  });
+
+  it('with less than ten minutes after the warm-up has no verdict on memory, and claims none', () => {
+    const growing = samples((minutes) => ({ minutes: minutes / 60, rssBytes: 1e8 + minutes * 1e7 }));
+    const report = judge(growing, SEEN);
+    expect(report).toMatchObject({ findings: [], bytesPerMinute: undefined });
+    expect(verdictOf(report)).toEqual([
+      'No growth of open descriptors and the detection lag. Too short to say whether memory grows: give more minutes.',
+    ]);
+  });
+
+  it('of the minutes that it asks for has a verdict on memory', () => {
+    const report = judge(
+      samples((index) => ({ minutes: (index * MINUTES_FOR_MEMORY) / 60 })),
+      SEEN,
+    );
+    expect(report.bytesPerMinute).toBe(0);
+    expect(verdictOf(report)).toEqual(['Nothing grew.']);
+  });
+
+  it('where nobody timed out does not claim that the lag did not grow', () => {
+    const silent = judge(
+      samples(() => ({ lagMs: Number.NaN })),
+      SEEN,
+    );
+    expect(verdictOf(silent).join()).toBe(
+      'No growth of memory and open descriptors. Too short to say whether the detection lag grows: give more minutes.',
+    );
+  });
+
+  it('labels a line by minutes and seconds', () => {
+    const line = sampleLine({ minutes: 1.17, rssBytes: 1e8, descriptors: 30, lagMs: 25 });
+    expect(line).toBe('1 min 10 s: 100.0 MB, 30 descriptors, detection lag 25.0 ms');
   });
 
   it('of two looks says nothing, and says so', () => {
