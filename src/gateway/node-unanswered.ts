@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { MAX_UNANSWERED } from './gateway-server.ts';
 
 interface Connection {
-  waiting: number;
+  readonly waiting: Set<ServerResponse>;
   /** Bytes that had arrived when the newest answer was complete and no other request waited. */
   bytesBefore: number;
   onSettled: (() => void) | undefined;
@@ -15,23 +15,23 @@ class Unanswered {
 
   enter(socket: Socket, outgoing: ServerResponse): void {
     const connection = this.#of(socket);
-    connection.waiting += 1;
+    connection.waiting.add(outgoing);
     outgoing.once('close', () => {
-      connection.waiting -= 1;
-      if (connection.waiting > 0) return;
+      connection.waiting.delete(outgoing);
+      if (connection.waiting.size > 0) return;
       connection.bytesBefore = socket.bytesRead;
       connection.onSettled?.();
     });
   }
 
   isFull(socket: Socket): boolean {
-    return (this.#connections.get(socket)?.waiting ?? 0) >= MAX_UNANSWERED;
+    return (this.#connections.get(socket)?.waiting.size ?? 0) >= MAX_UNANSWERED;
   }
 
   /** Resolves once every request that has arrived is answered, or the connection ended. */
   settled(socket: Socket): Promise<void> {
     const connection = this.#of(socket);
-    if (connection.waiting === 0 || socket.destroyed) return Promise.resolve();
+    if (connection.waiting.size === 0 || socket.destroyed) return Promise.resolve();
     return new Promise((resolve) => {
       connection.onSettled = resolve;
       socket.once('close', resolve);
@@ -45,21 +45,34 @@ class Unanswered {
    */
   mayBeFollowed(incoming: IncomingMessage): boolean {
     const connection = this.#of(incoming.socket);
-    if (connection.waiting > 1 || incoming.headers['transfer-encoding'] !== undefined) return true;
+    if (connection.waiting.size > 1 || incoming.headers['transfer-encoding'] !== undefined) return true;
     return incoming.socket.bytesRead - connection.bytesBefore > usualSize(incoming);
   }
 
   #of(socket: Socket): Connection {
     const known = this.#connections.get(socket);
     if (known !== undefined) return known;
-    const connection = { waiting: 0, bytesBefore: 0, onSettled: undefined };
+    const connection = { waiting: new Set<ServerResponse>(), bytesBefore: 0, onSettled: undefined };
     this.#connections.set(socket, connection);
+    socket.once('close', () => closeAll(connection.waiting));
     return connection;
   }
 }
 
 /** One for all servers, because Node creates the requests that use it. It keeps nothing after a connection ends. */
 export const unanswered = new Unanswered();
+
+/**
+ * Node closes only the answer that it writes when the connection ends. The answers behind it would wait for ever, and a
+ * stream among them would keep its place.
+ */
+function closeAll(waiting: ReadonlySet<ServerResponse>): void {
+  for (const outgoing of [...waiting]) {
+    if (outgoing.destroyed) continue;
+    outgoing.destroyed = true;
+    outgoing.emit('close');
+  }
+}
 
 /** Bytes of the request in the usual form, with its body. */
 function usualSize(incoming: IncomingMessage): number {

@@ -9,6 +9,9 @@ const STREAMS = [
   { path: '/api/dashboard/live', places: 50 },
 ] as const;
 
+/** Requests that a client sends at once on one connection. */
+const PIPELINED = 16;
+
 describe.each(['bun', 'node'] as const)('the places of streams on %s', (runtime) => {
   let gateway: Gateway;
   beforeAll(async () => {
@@ -21,6 +24,15 @@ describe.each(['bun', 'node'] as const)('the places of streams on %s', (runtime)
     const { head, destroy } = openHttp(gateway.port(), requestText('GET', path, { headers: headers() }));
     return { status: head.then(({ status }) => status), destroy };
   };
+
+  /** Not one place is lost: the stream takes as many readers as before. */
+  const allPlacesAreFree = (path: string, places: number) =>
+    eventually(async () => {
+      const readers = Array.from({ length: places }, () => statusOfReader(path));
+      const statuses = await Promise.all(readers.map(({ status }) => status));
+      for (const { destroy } of readers) destroy();
+      expect(statuses).toEqual(readers.map(() => 200));
+    });
 
   describe.each(STREAMS)('$path', ({ path, places }) => {
     it('HEAD has the headers of the stream, and takes no place', async () => {
@@ -42,13 +54,17 @@ describe.each(['bun', 'node'] as const)('the places of streams on %s', (runtime)
         });
         http.destroy();
       }
-      // Not one place is lost: the stream takes as many readers as before.
-      await eventually(async () => {
-        const readers = Array.from({ length: places }, () => statusOfReader(path));
-        const statuses = await Promise.all(readers.map(({ status }) => status));
-        for (const { destroy } of readers) destroy();
-        expect(statuses).toEqual(readers.map(() => 200));
-      });
+      await allPlacesAreFree(path, places);
+    });
+
+    it('a reader that asked for many streams on one connection gives all their places back', async () => {
+      const request = requestText('GET', path, { headers: headers() });
+      const asked = Array.from({ length: 4 }, () => openHttp(gateway.port(), request.repeat(PIPELINED)));
+      expect(await Promise.all(asked.map(({ head }) => head.then(({ status }) => status)))).toEqual(
+        asked.map(() => 200),
+      );
+      for (const http of asked) http.destroy();
+      await allPlacesAreFree(path, places);
     });
   });
 });
