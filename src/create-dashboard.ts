@@ -31,7 +31,11 @@ export function createDashboard(parts: DashboardParts): DashboardData {
     calls: messaging.calls,
     presenceAvailable: () => tracker.available,
     usersHere: () => tracker.heldUsers,
-    own: { all: () => tracker.heldHere(), one: (userId) => tracker.userHere(userId) },
+    own: {
+      all: () => tracker.heldHere(),
+      count: () => tracker.heldUsers,
+      one: (userId) => tracker.userHere(userId),
+    },
     connections: (userId) => manager.ofUser(userId),
     groups: (userId) => tracker.groupNamesHere(userId),
   });

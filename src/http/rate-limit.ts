@@ -10,6 +10,9 @@ export const USER_RATE: RateLimit = { perSecond: 200, burst: 400 };
 /** Requests from one address without the service key or a view key. An untrusted proxy counts as one address. */
 export const ADDRESS_RATE: RateLimit = { perSecond: 1_000, burst: 2_000 };
 
+/** Requests with one view key, from all addresses. A dashboard needs about 4 a second. */
+export const VIEW_RATE: RateLimit = { perSecond: 50, burst: 100 };
+
 /** The refusal of a request beyond its limit. If the client continues, the next refusal closes the connection. */
 export function refusalOf(limiter: RateLimiter, key: string, limit: RateLimit): Refusal | undefined {
   const waitS = limiter.take(key, limit);
@@ -20,8 +23,8 @@ export function refusalOf(limiter: RateLimiter, key: string, limit: RateLimit): 
 }
 
 /**
- * Counts every request for its address, before routing and before its token is verified. Only requests with the service
- * key or a view key do not count.
+ * Counts every request for its address, before routing and before its token is verified. Requests with a view key
+ * count for that key instead. Only requests with the service key do not count.
  */
 export function limitAddresses(
   deps: HttpDeps,
@@ -30,13 +33,12 @@ export function limitAddresses(
   return async (context, next) => {
     const credential = bearer(context.req.header('authorization'));
     const { credentials } = deps;
-    if (
-      credential !== undefined &&
-      (credentials.isServiceKey(credential) || credentials.isViewKey(credential))
-    )
-      return next();
+    if (credential !== undefined && credentials.isServiceKey(credential)) return next();
     const address = deps.clientAddress(context.env.peer, context.req.header('x-forwarded-for'));
-    const refusal = refusalOf(limiter, `address:${countedAddress(address)}`, ADDRESS_RATE);
+    const refusal =
+      credential !== undefined && credentials.isViewKey(credential)
+        ? refusalOf(limiter, `view:${credential}`, VIEW_RATE)
+        : refusalOf(limiter, `address:${countedAddress(address)}`, ADDRESS_RATE);
     if (refusal === undefined) return next();
     context.res = refusalResponse(refusal, deps.language(context.req.header('accept-language')));
   };

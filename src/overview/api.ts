@@ -159,6 +159,7 @@ export interface UserDetails {
 export interface Dashboard {
   /** Undefined where the node stops. Otherwise the function that ends the reading. */
   live(reader: LiveReader): (() => void) | undefined;
-  users(query: UsersQuery): Promise<UsersPage>;
+  /** Undefined: too many different queries are under way. */
+  users(query: UsersQuery): Promise<UsersPage | undefined>;
   user(userId: number): Promise<UserDetails>;
 }

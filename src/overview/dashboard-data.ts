@@ -61,7 +61,7 @@ export class DashboardData implements Dashboard {
     return this.#collector.open(reader);
   }
 
-  users(query: UsersQuery): Promise<UsersPage> {
+  users(query: UsersQuery): Promise<UsersPage | undefined> {
     return this.#users.page(query);
   }
 

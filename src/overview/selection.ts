@@ -3,7 +3,8 @@ import { USER_STATES, type UserRow, type UsersQuery } from './api.ts';
 const MAX_WORDS = 8;
 
 type Test = (row: UserRow) => boolean;
-type Compare = (left: UserRow, right: UserRow) => number;
+/** A row with what it is sorted by. */
+type Ranked = { readonly row: UserRow; readonly key: number | string };
 
 /**
  * What a search asks for. Each of its words must match: digits the beginning of the id, `node:`, `ip:` and `state:` what
@@ -34,53 +35,83 @@ function testOf(word: string): Test {
   }
 }
 
-/** The order that a query asks for. Users who are equal in it follow each other by id. */
-export function comparison({ sort, order }: Pick<UsersQuery, 'sort' | 'order'>): Compare {
-  const compare = COMPARISONS[sort];
-  const sign = order === 'asc' ? 1 : -1;
-  return (left, right) => sign * compare(left, right) || left.userId - right.userId;
-}
-
-const COMPARISONS: Readonly<Record<UsersQuery['sort'], Compare>> = {
-  since: (left, right) => left.since - right.since,
-  heartbeat: (left, right) => left.lastHeartbeat - right.lastHeartbeat,
-  user: (left, right) => left.userId - right.userId,
-  name: (left, right) => byText(left.username.toLowerCase(), right.username.toLowerCase()),
-  node: (left, right) => byText(left.node, right.node),
-  state: (left, right) => USER_STATES.indexOf(left.state) - USER_STATES.indexOf(right.state),
+const KEYS: Readonly<Record<UsersQuery['sort'], (row: UserRow) => number | string>> = {
+  since: ({ since }) => since,
+  heartbeat: ({ lastHeartbeat }) => lastHeartbeat,
+  user: ({ userId }) => userId,
+  name: ({ username }) => username.toLowerCase(),
+  node: ({ node }) => node,
+  state: ({ state }) => USER_STATES.indexOf(state),
 };
 
-function byText(left: string, right: string): number {
-  return left < right ? -1 : left > right ? 1 : 0;
-}
+/** The part of an order that a query asks for. */
+export type Window = Pick<UsersQuery, 'sort' | 'order' | 'offset' | 'limit'>;
 
-/** The first rows in an order, without sorting all of them: those that cannot be among them any more are passed over. */
-export class FirstRows {
-  readonly #compare: Compare;
-  readonly #count: number;
-  #kept: UserRow[] = [];
-  #last: UserRow | undefined;
+/**
+ * The rows of a window, without sorting all rows: it keeps those up to the end of the window in a heap, the last one on top.
+ * Each step costs little, however many rows there are. Users who are equal in the order follow each other by id.
+ */
+export class WindowRows {
+  readonly #window: Window;
+  readonly #keyOf: (row: UserRow) => number | string;
+  readonly #sign: 1 | -1;
+  readonly #heap: Ranked[] = [];
 
-  constructor(compare: Compare, count: number) {
-    this.#compare = compare;
-    this.#count = count;
+  constructor(window: Window) {
+    this.#window = window;
+    this.#keyOf = KEYS[window.sort];
+    this.#sign = window.order === 'asc' ? 1 : -1;
   }
 
   add(row: UserRow): void {
-    if (this.#last !== undefined && this.#compare(row, this.#last) >= 0) return;
-    this.#kept.push(row);
-    if (this.#kept.length >= this.#count * 2 + 64) this.#cut();
+    const heap = this.#heap;
+    const ranked = { row, key: this.#keyOf(row) };
+    if (heap.length < this.#window.offset + this.#window.limit) {
+      heap.push(ranked);
+      this.#rise(heap.length - 1);
+    } else if (this.#isBefore(ranked, heap[0] as Ranked)) this.#sink(ranked);
   }
 
+  /** Once, after the last row. */
   rows(): readonly UserRow[] {
-    this.#cut();
-    return this.#kept;
+    const found: UserRow[] = [];
+    while (this.#heap.length > this.#window.offset) {
+      found.push((this.#heap[0] as Ranked).row);
+      const last = this.#heap.pop() as Ranked;
+      if (this.#heap.length > 0) this.#sink(last);
+    }
+    return found.reverse();
   }
 
-  #cut(): void {
-    this.#kept.sort(this.#compare);
-    if (this.#kept.length < this.#count) return;
-    this.#kept.length = this.#count;
-    this.#last = this.#kept.at(-1);
+  #isBefore(left: Ranked, right: Ranked): boolean {
+    if (left.key === right.key) return left.row.userId < right.row.userId;
+    return left.key < right.key === this.#sign > 0;
+  }
+
+  #rise(from: number): void {
+    const heap = this.#heap;
+    const ranked = heap[from] as Ranked;
+    let at = from;
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      if (!this.#isBefore(heap[parent] as Ranked, ranked)) break;
+      heap[at] = heap[parent] as Ranked;
+      at = parent;
+    }
+    heap[at] = ranked;
+  }
+
+  /** Puts it in the place of the top. */
+  #sink(ranked: Ranked): void {
+    const heap = this.#heap;
+    let at = 0;
+    for (let child = 1; child < heap.length; child = 2 * at + 1) {
+      const right = child + 1;
+      if (right < heap.length && this.#isBefore(heap[child] as Ranked, heap[right] as Ranked)) child = right;
+      if (!this.#isBefore(ranked, heap[child] as Ranked)) break;
+      heap[at] = heap[child] as Ranked;
+      at = child;
+    }
+    heap[at] = ranked;
   }
 }

@@ -3,11 +3,17 @@ import type { HeldUser } from '../presence/api.ts';
 import type { UserRow, UsersPage, UsersQuery } from './api.ts';
 import { PAGE, type RemoteUsers } from './remote-users.ts';
 import { merged, packed, rowOf } from './rows.ts';
-import { comparison, FirstRows, matcher } from './selection.ts';
+import { matcher, WindowRows } from './selection.ts';
+import { SharedAnswers } from './shared-answers.ts';
+import { Turns } from './turns.ts';
+
+/** Different questions under way at once. */
+const MAX_ASKED = 32;
 
 /** The users that this node holds, from its memory. */
 export interface OwnUsers {
   all(): Iterable<HeldUser>;
+  count(): number;
   one(userId: number): HeldUser | undefined;
 }
 
@@ -24,16 +30,26 @@ export interface UsersOptions {
 export class Users {
   readonly #options: UsersOptions;
   readonly #here: readonly [string];
+  readonly #turns: Turns;
+  readonly #answers: SharedAnswers<UsersPage>;
 
   constructor(options: UsersOptions) {
     this.#options = options;
     this.#here = [options.node];
+    this.#turns = new Turns(options.clock);
+    this.#answers = new SharedAnswers({ clock: options.clock, maxAsked: MAX_ASKED });
   }
 
-  async page(query: UsersQuery): Promise<UsersPage> {
+  /** Undefined: too many different questions are under way. */
+  page(query: UsersQuery): Promise<UsersPage | undefined> {
+    const { search, sort, order, offset, limit } = query;
+    return this.#answers.ask(JSON.stringify([search, sort, order, offset, limit]), () => this.#page(query));
+  }
+
+  async #page(query: UsersQuery): Promise<UsersPage> {
     const { remote, clock } = this.#options;
     const tables = await remote.refresh();
-    const { total, matched, rows } = this.#select(query, tables);
+    const { total, matched, rows } = await this.#turns.run(() => this.#select(query, tables));
     const users = await this.#exact(rows);
     return {
       at: clock.now(),
@@ -48,7 +64,7 @@ export class Users {
   /** The answer to another node: a page of the users here, in the order of their ids. */
   pageHere(after: number, limit: number): unknown {
     const { own, clock } = this.#options;
-    const first = new FirstRows(comparison({ sort: 'user', order: 'asc' }), limit + 1);
+    const first = new WindowRows({ sort: 'user', order: 'asc', offset: 0, limit: limit + 1 });
     for (const user of own.all()) if (user.userId > after) first.add(rowOf(user, this.#here));
     const found = first.rows();
     return { rows: this.#pack(found.slice(0, limit), clock.now()), isLast: found.length <= limit };
@@ -70,33 +86,41 @@ export class Users {
     });
   }
 
-  #select(
+  *#select(
     query: UsersQuery,
     tables: readonly ReadonlyMap<number, UserRow>[],
-  ): { readonly total: number; readonly matched: number; readonly rows: readonly UserRow[] } {
+  ): Generator<
+    undefined,
+    { readonly total: number; readonly matched: number; readonly rows: readonly UserRow[] }
+  > {
+    const most = tables.reduce((sum, { size }) => sum + size, this.#options.own.count());
     const matches = matcher(query.search);
-    const first = new FirstRows(comparison(query), query.offset + query.limit);
+    const isEmpty = query.offset >= most;
+    if (isEmpty && tables.length === 0 && matches === undefined)
+      return { total: most, matched: most, rows: [] };
+    const window = new WindowRows(query);
     let total = 0;
     let matched = 0;
     for (const row of this.#all(tables)) {
+      yield;
+      if (row === undefined) continue;
       total += 1;
       if (matches?.(row) === false) continue;
       matched += 1;
-      first.add(row);
+      if (!isEmpty) window.add(row);
     }
-    return { total, matched, rows: first.rows().slice(query.offset) };
+    return { total, matched, rows: window.rows() };
   }
 
-  /** Each user once. */
-  *#all(tables: readonly ReadonlyMap<number, UserRow>[]): Iterable<UserRow> {
-    const { own } = this.#options;
-    for (const user of own.all()) yield joinedWith(rowOf(user, this.#here), tables);
+  /** Each user once, whoever comes, goes or changes nodes between two steps. Undefined: a step without a user. */
+  *#all(tables: readonly ReadonlyMap<number, UserRow>[]): Iterable<UserRow | undefined> {
+    const seen = new Set<number>();
+    const isNew = (userId: number): boolean => seen.size < seen.add(userId).size;
+    for (const user of this.#options.own.all())
+      yield isNew(user.userId) ? joinedWith(rowOf(user, this.#here), tables) : undefined;
     for (const [index, table] of tables.entries())
-      for (const row of table.values()) {
-        const isSeen =
-          own.one(row.userId) !== undefined || tables.slice(0, index).some((other) => other.has(row.userId));
-        if (!isSeen) yield joinedWith(row, tables.slice(index + 1));
-      }
+      for (const row of table.values())
+        yield isNew(row.userId) ? joinedWith(row, tables.slice(index + 1)) : undefined;
   }
 
   /** The rows that will be shown, as the nodes know them now. Whoever is gone by now is left out. */

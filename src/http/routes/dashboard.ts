@@ -3,7 +3,7 @@ import { ok } from '../../lib/result.ts';
 import type { UsersGap } from '../../overview/api.ts';
 import type { Language } from '../../protocol/error-codes.ts';
 import { checkShape } from '../body.ts';
-import type { Outcome } from '../outcome.ts';
+import { type Outcome, refused } from '../outcome.ts';
 import { addRoute, askPresence, type Call, type RouteTable, userIdOf } from '../route.ts';
 import { UserIdParam } from '../schemas.ts';
 import {
@@ -37,7 +37,7 @@ export function addDashboardRoutes(table: RouteTable): void {
     summary: 'A window of the users who are online, searched and sorted',
     query: UsersQuerySchema,
     answer: UsersAnswer,
-    errors: ['invalid-body'],
+    errors: ['invalid-body', 'overloaded'],
     handle: users,
   });
   addRoute(table, {
@@ -68,13 +68,15 @@ async function users(call: Call): Promise<Outcome> {
   const query = checkShape(UsersQuerySchema, call.context.req.query(), call.language);
   if (!query.ok) return query;
   const { search = '', sort = 'since', order = 'desc', offset = '0', limit } = query.value;
-  const { gap, ...page } = await call.deps.dashboard.users({
+  const found = await call.deps.dashboard.users({
     search,
     sort,
     order,
     offset: Number(offset),
     limit: Number(limit ?? DEFAULT_WINDOW),
   });
+  if (found === undefined) return refused('overloaded');
+  const { gap, ...page } = found;
   return ok(
     call.context.json({ ...page, partial: gap === undefined ? undefined : sentenceOf(gap, call.language) }),
   );

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { USER_SORTS, USER_STATES, type UserRow } from '../../../src/overview/api.ts';
-import { comparison, FirstRows, matcher } from '../../../src/overview/selection.ts';
+import { USER_SORTS, USER_STATES, type UserRow, type UsersQuery } from '../../../src/overview/api.ts';
+import { matcher, WindowRows } from '../../../src/overview/selection.ts';
 
 function row(fields: Partial<UserRow> = {}): UserRow {
   return {
@@ -19,20 +19,40 @@ const anyRow = fc.record({
   lastHeartbeat: fc.nat(20),
 });
 
-describe('the first rows of an order', () => {
+/** What each order compares. */
+const KEYS: Readonly<Record<UsersQuery['sort'], (row: UserRow) => number | string>> = {
+  since: ({ since }) => since,
+  heartbeat: ({ lastHeartbeat }) => lastHeartbeat,
+  user: ({ userId }) => userId,
+  name: ({ username }) => username.toLowerCase(),
+  node: ({ node }) => node,
+  state: ({ state }) => USER_STATES.indexOf(state),
+};
+
+function sorted(rows: readonly UserRow[], { sort, order }: Pick<UsersQuery, 'sort' | 'order'>): UserRow[] {
+  const keyOf = KEYS[sort];
+  const sign = order === 'asc' ? 1 : -1;
+  return [...rows].sort((left, right) => {
+    const [one, other] = [keyOf(left), keyOf(right)];
+    if (one === other) return left.userId - right.userId;
+    return one < other ? -sign : sign;
+  });
+}
+
+describe('the rows of a window', () => {
   it('are those of a full sort, whatever the order and however the rows come', () => {
     fc.assert(
       fc.property(
         fc.uniqueArray(anyRow, { maxLength: 300, selector: ({ userId }) => userId }),
         fc.constantFrom(...USER_SORTS),
         fc.constantFrom('asc' as const, 'desc' as const),
+        fc.nat(320),
         fc.integer({ min: 1, max: 40 }),
-        (given, sort, order, count) => {
+        (given, sort, order, offset, limit) => {
           const rows = given.map(row);
-          const compare = comparison({ sort, order });
-          const first = new FirstRows(compare, count);
-          for (const each of rows) first.add(each);
-          expect(first.rows()).toEqual([...rows].sort(compare).slice(0, count));
+          const window = new WindowRows({ sort, order, offset, limit });
+          for (const each of rows) window.add(each);
+          expect(window.rows()).toEqual(sorted(rows, { sort, order }).slice(offset, offset + limit));
         },
       ),
     );

@@ -1,0 +1,52 @@
+import type { Clock } from '../lib/clock.ts';
+
+/** Work done before the loop is given back. */
+const SLICE_MS = 4;
+/** Time for others between two slices, so that this work takes about half of the processor at most. */
+const REST_MS = 4;
+/** Steps between two looks at the clock. */
+const STEPS_PER_LOOK = 8;
+
+/** Lets one long work at a time run, in slices. Slices of different works never follow each other without a rest. */
+export class Turns {
+  readonly #clock: Clock;
+  #last: Promise<unknown> = Promise.resolve();
+  /** Undefined: the next step begins a slice. */
+  #until: number | undefined;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Runs `steps` to its end, once all works before it have ended. Each `yield` is a place where it may pause. */
+  run<Value>(steps: () => Generator<unknown, Value>): Promise<Value> {
+    const work = this.#last.then(() => this.#run(steps()));
+    this.#last = work.catch(() => undefined);
+    return work;
+  }
+
+  async #run<Value>(steps: Generator<unknown, Value>): Promise<Value> {
+    for (let step = 0; ; step += 1) {
+      if (step % STEPS_PER_LOOK === 0) while (this.#isOver()) await this.#rest();
+      const { done, value } = steps.next();
+      if (done === true) return value;
+    }
+  }
+
+  #isOver(): boolean {
+    const now = this.#clock.monotonic();
+    if (this.#until === undefined) {
+      this.#until = now + SLICE_MS;
+      this.#clock.defer(() => {
+        this.#until = undefined;
+      });
+    }
+    return now >= this.#until;
+  }
+
+  #rest(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#clock.after(REST_MS, resolve);
+    });
+  }
+}
