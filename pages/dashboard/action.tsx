@@ -1,5 +1,6 @@
 import type { ComponentChild } from 'preact';
 import { ask, type Reply, sentenceOfProblem } from './ask.ts';
+import type { Result } from './result.ts';
 import { session } from './session.ts';
 import type { Say } from './texts.ts';
 
@@ -8,16 +9,10 @@ export interface ActionProps {
   /** The name of the user as it may stand in a sentence. */
   readonly name: string;
   readonly isDisabled: boolean;
-  readonly onDone: () => void;
+  /** Of this action, while it is the last one and still true. */
+  readonly result: Result | undefined;
+  readonly onResult: (result: Result) => void;
 }
-
-/** What came of an action. */
-export interface Result {
-  readonly text: string;
-  readonly isBad: boolean;
-}
-
-export const NO_RESULT: Result = { text: '', isBad: false };
 
 /** Posts an action for a user with the key in use. */
 export function post(path: string, body?: string): Promise<Reply> {
@@ -26,16 +21,16 @@ export function post(path: string, body?: string): Promise<Reply> {
 }
 
 /** The result of a reply: what went well in the words of `done`. */
-export function resultOf(reply: Reply, say: Say, done: (body: unknown) => string): Result {
+export function resultOf(reply: Reply, say: Say, done: (body: unknown) => Omit<Result, 'isBad'>): Result {
   return reply.ok
-    ? { text: done(reply.body), isBad: false }
+    ? { ...done(reply.body), isBad: false }
     : { text: sentenceOfProblem(reply.problem, say), isBad: true };
 }
 
-export function ResultLine({ result }: { readonly result: Result }): ComponentChild {
+export function ResultLine({ result }: Pick<ActionProps, 'result'>): ComponentChild {
   return (
-    <p class={`result ${result.isBad ? 'bad' : 'good'}`} role="status">
-      {result.text}
+    <p class={`result ${result?.isBad === true ? 'bad' : 'good'}`} role="status">
+      {result?.text}
     </p>
   );
 }

@@ -1,58 +1,96 @@
 import type { ComponentChild } from 'preact';
-import { useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { useValue } from '../shared/value.ts';
-import { type ActionProps, NO_RESULT, post, ResultLine, resultOf } from './action.tsx';
+import { type ActionProps, post, ResultLine, resultOf } from './action.tsx';
 import { Confirm } from './confirm.tsx';
 import { dayAndTime } from './format.ts';
 import { KickForm } from './kick.tsx';
+import type { UserDetails } from './readers.ts';
 import { numberOrNull, objectOf } from './reading.ts';
+import { isSo, type Result } from './result.ts';
 import { SendForm } from './send.tsx';
 import { session } from './session.ts';
 import { useSay } from './use-say.ts';
 
-interface ActionsProps extends Omit<ActionProps, 'isDisabled'> {
-  readonly blockedUntil: number | null;
+interface ActionsProps extends Pick<ActionProps, 'userId' | 'name'> {
+  readonly details: UserDetails | undefined;
+  readonly onDone: () => void;
 }
 
-export function Actions({ blockedUntil, ...props }: ActionsProps): ComponentChild {
+type ActionName = 'send' | 'kick' | 'unblock' | 'revoke';
+
+export function Actions({ userId, name, details, onDone }: ActionsProps): ComponentChild {
   const { say } = useSay();
   const isDisabled = useValue(session)?.access === 'view';
-  const given = { ...props, isDisabled };
+  const [last, setLast] = useLastResult(details);
+  const until = details?.blockedUntil ?? null;
+  const propsOf = (action: ActionName): ActionProps => ({
+    ...{ userId, name, isDisabled },
+    result: last?.action === action ? last.result : undefined,
+    onResult: (result) => {
+      setLast({ action, result });
+      onDone();
+    },
+  });
   return (
     <section class="actions" aria-labelledby="actions-title">
       <h2 id="actions-title">{say('actions.title')}</h2>
       {isDisabled && <p class="muted">{say('readOnly.why')}</p>}
-      <SendForm {...given} />
-      <KickForm {...given} />
-      {blockedUntil !== null && <Block {...given} until={blockedUntil} />}
-      <Revoke {...given} />
+      <SendForm {...propsOf('send')} />
+      <KickForm {...propsOf('kick')} />
+      {(until !== null || last?.action === 'unblock') && <Block {...propsOf('unblock')} until={until} />}
+      <Revoke {...propsOf('revoke')} />
     </section>
   );
 }
 
-interface BlockProps extends ActionProps {
-  readonly until: number;
+interface Last {
+  readonly action: ActionName;
+  readonly result: Result;
 }
 
-function Block({ userId, name, isDisabled, onDone, until }: BlockProps): ComponentChild {
+/** The result of the last action alone, until it was true and is so no longer. */
+function useLastResult(
+  details: UserDetails | undefined,
+): readonly [last: Last | undefined, setLast: (last: Last) => void] {
+  const [last, setLast] = useState<Last>();
+  // The page may hear of what the action did only a moment later.
+  const wasSo = useRef<Last>(undefined);
+  useEffect(() => {
+    const what = last?.result.holdsWhile;
+    if (what === undefined) return;
+    const isNow = isSo(what, details);
+    if (isNow === true) wasSo.current = last;
+    else if (isNow === false && wasSo.current === last) setLast(undefined);
+  }, [last, details]);
+  return [last, setLast];
+}
+
+interface BlockProps extends ActionProps {
+  readonly until: number | null;
+}
+
+function Block({ userId, name, isDisabled, result, onResult, until }: BlockProps): ComponentChild {
   const { say, spoken } = useSay();
   const [isAsking, setAsking] = useState(false);
-  const [result, setResult] = useState(NO_RESULT);
   const lift = async (): Promise<void> => {
     const reply = await post(`users/${userId}/disconnect`, '{"blockMs":0}');
-    setResult(resultOf(reply, say, () => say('unblock.done')));
-    onDone();
+    onResult(resultOf(reply, say, () => ({ text: say('unblock.done'), holdsWhile: 'unblocked' })));
   };
   return (
     <div class="card">
-      <p>
-        <span class="badge bad">
-          {say('user.blocked')} {dayAndTime(until, spoken)}
-        </span>
-      </p>
-      <button type="button" disabled={isDisabled} onClick={() => setAsking(true)}>
-        {say('user.unblock')}
-      </button>
+      {until !== null && (
+        <>
+          <p>
+            <span class="badge bad">
+              {say('user.blocked')} {dayAndTime(until, spoken)}
+            </span>
+          </p>
+          <button type="button" disabled={isDisabled} onClick={() => setAsking(true)}>
+            {say('user.unblock')}
+          </button>
+        </>
+      )}
       <ResultLine result={result} />
       {isAsking && (
         <Confirm
@@ -68,21 +106,20 @@ function Block({ userId, name, isDisabled, onDone, until }: BlockProps): Compone
   );
 }
 
-function Revoke({ userId, name, isDisabled, onDone }: ActionProps): ComponentChild {
+function Revoke({ userId, name, isDisabled, result, onResult }: ActionProps): ComponentChild {
   const { say, spoken } = useSay();
   const [isAsking, setAsking] = useState(false);
-  const [result, setResult] = useState(NO_RESULT);
   const revoke = async (): Promise<void> => {
     const reply = await post(`users/${userId}/revoke`);
-    setResult(
+    onResult(
       resultOf(reply, say, (body) => {
         const { revokedAt, connections } = objectOf(body);
         const time = dayAndTime(numberOrNull(revokedAt) ?? Number.NaN, spoken);
         const count = numberOrNull(connections);
-        return count === null ? say('revoke.doneOther', { time }) : say('revoke.done', { time, count });
+        const text = count === null ? say('revoke.doneOther', { time }) : say('revoke.done', { time, count });
+        return { text };
       }),
     );
-    onDone();
   };
   return (
     <div class="card">

@@ -14,6 +14,8 @@ export type Problem =
   | { readonly kind: 'ended' }
   /** 401: the key is wrong, or is no longer valid. */
   | { readonly kind: 'key' }
+  /** A proxy answers in the place of the gateway. */
+  | { readonly kind: 'gateway'; readonly status: number; readonly retryMs: number | undefined }
   /** 429 and 503: not now. */
   | { readonly kind: 'busy'; readonly sentence: string; readonly retryMs: number | undefined }
   /** Any other refusal, in the server's own words. */
@@ -77,11 +79,19 @@ export async function problemOf(response: Response, key: string): Promise<Proble
     refuseKey(key);
     return { kind: 'key' };
   }
-  if (status === 429 || status === 502 || status === 503 || status === 504)
-    return { kind: 'busy', sentence, retryMs: retryMsOf(response.headers.get('retry-after')) };
   const code = textOf(body['code']);
+  const retryMs = retryMsOf(response.headers.get('retry-after'));
+  // The gateway's own refusals have a code, and it never answers 502 or 504.
+  if (status === 502 || status === 504 || (status === 503 && code === ''))
+    return { kind: 'gateway', status, retryMs };
+  if (status === 429 || status === 503) return { kind: 'busy', sentence, retryMs };
   if (code === '' && status < 500) return { kind: 'strange' };
   return { kind: 'refused', status, code, sentence };
+}
+
+/** How long the server, or a proxy before it, asks the page to wait. */
+export function askedWaitMs(problem: Problem | undefined): number {
+  return problem?.kind === 'busy' || problem?.kind === 'gateway' ? (problem.retryMs ?? 0) : 0;
 }
 
 /** What happened, as a sentence for people. */
@@ -93,6 +103,8 @@ export function sentenceOfProblem(problem: Problem, say: Say): string {
       const sentence = isolated(problem.sentence, SENTENCE_CHARACTERS);
       return problem.sentence === '' ? say('problem.refused', { status: problem.status }) : sentence;
     }
+    case 'gateway':
+      return say('problem.gateway', { status: problem.status });
     case 'unreachable':
     case 'slow':
     case 'ended':

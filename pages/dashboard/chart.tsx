@@ -57,13 +57,12 @@ export function Chart({ title, series, spanS }: ChartProps): ComponentChild {
     // A hidden tab draws when it is seen again.
     if (document.visibilityState === 'visible') plot.current?.setData(data);
   }, [data]);
-  const index = pointed ?? data[0].length - 1;
   return (
     <figure class="chart">
       <figcaption>
         <span>{title}</span>
         <span class="muted">
-          {pointed === undefined ? '' : clockTime((data[0][index] ?? 0) * 1_000, spoken)}
+          {pointed === undefined ? '' : clockTime((data[0][pointed] ?? 0) * 1_000, spoken)}
         </span>
       </figcaption>
       <div ref={place} class="plot" role="img" aria-label={say('chart.drawing', { title })} />
@@ -72,7 +71,9 @@ export function Chart({ title, series, spanS }: ChartProps): ComponentChild {
           <li key={key}>
             <span class="swatch" style={{ background: colours.series[place_] ?? '' }} />
             <span class="legend-label">{label}</span>
-            <span class="legend-value">{valueText(data[place_ + 1]?.[index], spoken)}</span>
+            <span class="legend-value">
+              {valueText(pointed === undefined ? history.newest[key] : data[place_ + 1]?.[pointed], spoken)}
+            </span>
           </li>
         ))}
       </ul>

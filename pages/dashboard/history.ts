@@ -29,12 +29,15 @@ export class History {
   readonly samples: Sample[] = [];
   /** Rates of the last seconds by the name of their total; empty until there are two events to compare. */
   rates: Readonly<Record<string, number>> = {};
+  /** What the legends show: gauges of the last event, as the tiles have them, and rates of the last sample. */
+  newest: Sample['values'] = {};
   #recent: Totals[] = [];
   #sampled: Totals | undefined;
 
   /** `now` is the time of this page. */
   push(counts: Counts, now: number): void {
     this.#pushRecent(counts);
+    this.newest = { ...this.newest, ...gauges(counts) };
     const last = this.samples.at(-1);
     if (last !== undefined && now < last.at) {
       // The clock of this computer was set back: a chart cannot go back.
@@ -43,7 +46,8 @@ export class History {
     else if (last !== undefined && now - last.at > GAP_MS)
       this.samples.push({ at: last.at + STEP_MS, values: {} });
     const rates = this.#sampled === undefined ? {} : ratesBetween(this.#sampled, counts);
-    this.samples.push({ at: now, values: { ...gauges(counts), ...rates } });
+    this.newest = { ...gauges(counts), ...rates };
+    this.samples.push({ at: now, values: this.newest });
     this.#sampled = counts;
     if (this.samples.length > KEPT_SAMPLES) this.samples.splice(0, this.samples.length - KEPT_SAMPLES);
   }

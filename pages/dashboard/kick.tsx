@@ -1,6 +1,6 @@
 import type { ComponentChild } from 'preact';
 import { useState } from 'preact/hooks';
-import { type ActionProps, NO_RESULT, post, ResultLine, resultOf } from './action.tsx';
+import { type ActionProps, post, ResultLine, resultOf } from './action.tsx';
 import { Confirm } from './confirm.tsx';
 import { dayAndTime, duration } from './format.ts';
 import { numberOrNull, objectOf } from './reading.ts';
@@ -10,25 +10,26 @@ import { useSay } from './use-say.ts';
 const REASON_LENGTH = 128;
 const BLOCKS_MS = [0, 60_000, 600_000, 3_600_000, 86_400_000, 2_592_000_000] as const;
 
-export function KickForm({ userId, name, isDisabled, onDone }: ActionProps): ComponentChild {
+export function KickForm({ userId, name, isDisabled, result, onResult }: ActionProps): ComponentChild {
   const { say, spoken } = useSay();
   const [reason, setReason] = useState('');
   const [blockMs, setBlockMs] = useState(0);
   const [isAsking, setAsking] = useState(false);
-  const [result, setResult] = useState(NO_RESULT);
   const kick = async (): Promise<void> => {
     const body = { ...(reason === '' ? {} : { reason }), ...(blockMs === 0 ? {} : { blockMs }) };
     const reply = await post(`users/${userId}/disconnect`, JSON.stringify(body));
-    setResult(
+    onResult(
       resultOf(reply, say, (answer) => {
         const { logoutTime, blockedUntil } = objectOf(answer);
         const until = numberOrNull(blockedUntil);
         const at = numberOrNull(logoutTime);
-        if (until !== null) return say('kick.doneBlock', { time: dayAndTime(until, spoken) });
-        return at === null ? say('kick.doneOther') : say('kick.done', { time: dayAndTime(at, spoken) });
+        if (until !== null)
+          return { text: say('kick.doneBlock', { time: dayAndTime(until, spoken) }), holdsWhile: 'blocked' };
+        const time = at === null ? undefined : dayAndTime(at, spoken);
+        const text = time === undefined ? say('kick.doneOther') : say('kick.done', { time });
+        return { text, holdsWhile: 'unconnected' };
       }),
     );
-    onDone();
   };
   return (
     <form

@@ -1,5 +1,5 @@
 import { Value } from '../shared/value.ts';
-import { call, type Problem, problemOf } from './ask.ts';
+import { askedWaitMs, call, type Problem, problemOf } from './ask.ts';
 import { type Counts, readCounts } from './counts.ts';
 import { EventStreamReader, type StreamEvent } from './event-stream.ts';
 import { History } from './history.ts';
@@ -32,6 +32,8 @@ const LONGEST_BACKOFF_MS = 10_000;
 
 let stopAttempt: (() => void) | undefined;
 let wake: (() => void) | undefined;
+let mayHurry = true;
+let isHurried = false;
 
 /** Time of the server: what is shown as "12 s ago" must not depend on the clock of this computer. */
 export function serverNow(): number {
@@ -42,6 +44,27 @@ export function serverNow(): number {
 /** Tries again at once. */
 export function retryNow(): void {
   wake?.();
+}
+
+/**
+ * Any other question of the page had an answer, or none. The first answer after a silence tries the stream at once: fresh rows must
+ * not stand beside a bar that says that the figures are old. A stream that alone fails keeps its own pace.
+ */
+export function noteReply(problem: Problem | undefined): void {
+  if (problem !== undefined) {
+    if (isAbsence(problem)) mayHurry = true;
+    return;
+  }
+  const state = liveState.now;
+  if (!mayHurry || state.status !== 'waiting' || !isAbsence(state.problem)) return;
+  mayHurry = false;
+  isHurried = true;
+  wake?.();
+}
+
+/** Nobody answered. A refusal is an answer: it says how long to wait. */
+function isAbsence({ kind }: Problem): boolean {
+  return kind === 'unreachable' || kind === 'slow' || kind === 'ended' || kind === 'gateway';
 }
 
 /** Keeps the stream open for as long as there is a key. Returns the function that ends it. */
@@ -58,12 +81,13 @@ export function follow(key: string): () => void {
       const problem = await attempt(key);
       if (stop.signal.aborted || session.now?.key !== key) return;
       if (countedAt.now !== before) backoffMs = FIRST_BACKOFF_MS;
-      const asked = problem.kind === 'busy' ? (problem.retryMs ?? 0) : 0;
       // Spread, so that a hundred pages do not come back at once.
-      const waitMs = Math.max(asked, backoffMs * (0.5 + Math.random()));
+      const waitMs = Math.max(askedWaitMs(problem), backoffMs * (0.5 + Math.random()));
       backoffMs = Math.min(2 * backoffMs, LONGEST_BACKOFF_MS);
       liveState.set({ status: 'waiting', problem, retryAt: Date.now() + waitMs });
       await pause(waitMs);
+      if (isHurried) backoffMs = FIRST_BACKOFF_MS;
+      isHurried = false;
       if (!stop.signal.aborted) liveState.set({ status: 'connecting', problem });
     }
   };
@@ -139,6 +163,7 @@ function take({ event, data }: StreamEvent): boolean {
   const now = Date.now();
   history.push(next, now);
   countedAt.set(now);
+  mayHurry = true;
   counts.set(next);
   samples.set(samples.now + 1);
   liveState.set(liveState.now.status === 'live' ? liveState.now : { status: 'live' });

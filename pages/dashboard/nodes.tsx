@@ -7,6 +7,7 @@ import { ask, type Reply, sentenceOfProblem } from './ask.ts';
 import { Confirm } from './confirm.tsx';
 import type { NodeState } from './counts.ts';
 import { duration, wholeNumber } from './format.ts';
+import { liveState } from './live.ts';
 import { session } from './session.ts';
 import { labelOf } from './texts.ts';
 import { useSay } from './use-say.ts';
@@ -27,6 +28,8 @@ const NO_RESULT: Result = { text: '', isBad: false };
 export function Nodes({ nodes, asked }: NodesProps): ComponentChild {
   const { say } = useSay();
   const isReadOnly = useValue(session)?.access === 'view';
+  // Whoever sees old figures, or whom nobody answers, changes no node.
+  const isLive = useValue(liveState).status === 'live';
   const [draining, setDraining] = useState<NodeState>();
   const [result, setResult] = useState<Result>(NO_RESULT);
   const change = async (node: NodeState, isDrain: boolean): Promise<void> => {
@@ -37,7 +40,7 @@ export function Nodes({ nodes, asked }: NodesProps): ComponentChild {
     );
   };
   return (
-    <section class="card" aria-labelledby="nodes-title">
+    <section class="card nodes" aria-labelledby="nodes-title">
       <div class="section-head">
         <h2 id="nodes-title">{say('nodes.title')}</h2>
         <p class={result.isBad ? 'bad' : 'good'} role="status">
@@ -79,7 +82,7 @@ export function Nodes({ nodes, asked }: NodesProps): ComponentChild {
                 key={node.node}
                 node={node}
                 isAsked={node.node === asked}
-                mayChange={!isReadOnly}
+                mayChange={!isReadOnly && isLive}
                 onDrain={() => setDraining(node)}
                 onUndo={() => void change(node, false)}
               />
@@ -121,13 +124,19 @@ function NodeRow({ node, isAsked, mayChange, onDrain, onUndo }: RowProps): Compo
         </span>
         <span class="node-note muted">{note}</span>
       </td>
-      <td>
+      <td data-label={say('nodes.state')}>
         <span class={`badge ${toneOf(state)}`}>{labelOf('nodeState', state, say)}</span>
       </td>
-      <td class="number">{node.leaseAgeMs === null ? '–' : duration(node.leaseAgeMs, spoken)}</td>
-      <td class="number">{wholeNumber(node.users, spoken)}</td>
-      <td class="number">{node.connections === null ? '–' : wholeNumber(node.connections, spoken)}</td>
-      <td class="number">
+      <td class="number" data-label={say('nodes.lease')}>
+        {node.leaseAgeMs === null ? '–' : duration(node.leaseAgeMs, spoken)}
+      </td>
+      <td class="number" data-label={say('nodes.users')}>
+        {wholeNumber(node.users, spoken)}
+      </td>
+      <td class="number" data-label={say('nodes.connections')}>
+        {node.connections === null ? '–' : wholeNumber(node.connections, spoken)}
+      </td>
+      <td class="number node-action">
         {node.isDraining ? (
           <button
             type="button"

@@ -1,5 +1,6 @@
 import { Value } from '../shared/value.ts';
-import { ask, type Problem } from './ask.ts';
+import { ask, askedWaitMs, type Problem } from './ask.ts';
+import { noteReply } from './live.ts';
 
 export interface Polled<T> {
   /** The last good answer, and the path that it answers. */
@@ -69,7 +70,7 @@ export class Poller<T> {
       if (signal.aborted) return;
       failures = problem === undefined ? 0 : failures + 1;
       await drawn();
-      const asked = problem?.kind === 'busy' ? (problem.retryMs ?? 0) : 0;
+      const asked = askedWaitMs(problem);
       const backoffMs = failures === 0 ? 0 : Math.min(everyMs * 2 ** failures, LONGEST_BACKOFF_MS);
       const leastMs = Math.max(everyMs - (performance.now() - startedAt), asked, 0);
       // A new path waits for its time too.
@@ -90,6 +91,7 @@ export class Poller<T> {
       : reply.problem;
     const answer = body === undefined ? this.state.now.answer : { path, body, at: Date.now() };
     this.state.set({ answer, problem });
+    noteReply(problem);
     return problem;
   }
 

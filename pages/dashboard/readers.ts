@@ -106,6 +106,15 @@ export function readUser(value: unknown): UserDetails | undefined {
   };
 }
 
+/** The state of a user in the words of the list of users. Where a node did not answer, only that the user is online. */
+export function stateOf(player: Player, details: UserDetails | undefined): string {
+  if (player.status !== 'online' || details === undefined) return player.status;
+  const { connections, partial } = details;
+  if (connections.some(({ state }) => state === 'active')) return 'active';
+  if (partial.length > 0) return player.status;
+  return connections.length > 0 ? 'background' : 'lingering';
+}
+
 function readPlayer(value: unknown): Player | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
   const player = objectOf(value);

@@ -41,3 +41,22 @@ export function usersHash({ search, sort, order }: Pick<Route, 'search' | 'sort'
   const query = parameters.toString();
   return query === '' ? '#/users' : `#/users?${query}`;
 }
+
+export function turned(order: Order): Order {
+  return order === 'asc' ? 'desc' : 'asc';
+}
+
+/** The server sorts by times, and the list shows how long ago they were. */
+function isTime(sort: Sort): boolean {
+  return sort === 'since' || sort === 'heartbeat';
+}
+
+/** Times begin with the newest. */
+export function firstOrder(sort: Sort): Order {
+  return isTime(sort) ? 'desc' : 'asc';
+}
+
+/** What the values on the screen do from the top: the newest login has been online for the shortest time. */
+export function shownOrder(sort: Sort, order: Order): Order {
+  return isTime(sort) ? turned(order) : order;
+}

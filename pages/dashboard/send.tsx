@@ -1,27 +1,26 @@
 import type { ComponentChild } from 'preact';
 import { useState } from 'preact/hooks';
 import { isolated } from '../shared/visible-text.ts';
-import { type ActionProps, NO_RESULT, post, type Result, ResultLine, resultOf } from './action.tsx';
+import { type ActionProps, post, ResultLine, resultOf } from './action.tsx';
 import { listOf, numberOf, objectOf, textOf } from './reading.ts';
+import type { Result } from './result.ts';
 import { labelOf, type Say } from './texts.ts';
 import { useSay } from './use-say.ts';
 
 const TYPE_LENGTH = 128;
 
-export function SendForm({ userId, isDisabled, onDone }: ActionProps): ComponentChild {
+export function SendForm({ userId, isDisabled, result, onResult }: ActionProps): ComponentChild {
   const { say } = useSay();
   const [type, setType] = useState('system_notice');
   const [data, setData] = useState('{"text": ""}');
   const [isWorking, setWorking] = useState(false);
-  const [result, setResult] = useState<Result>(NO_RESULT);
   const send = async (): Promise<void> => {
     const body = pushOf({ userId, type: type.trim(), data }, say);
-    if (typeof body !== 'string') return setResult(body);
+    if (typeof body !== 'string') return onResult(body);
     setWorking(true);
     const reply = await post('messages', body);
     setWorking(false);
-    setResult(resultOf(reply, say, (answer) => outcomeOf(answer, say)));
-    onDone();
+    onResult(resultOf(reply, say, (answer) => outcomeOf(answer, say)));
   };
   return (
     <form
@@ -77,21 +76,23 @@ function pushOf(
   return `{"to":{"userId":${userId}},"type":${JSON.stringify(type)},"data":${dataText}}`;
 }
 
-function outcomeOf(answer: unknown, say: Say): string {
+function outcomeOf(answer: unknown, say: Say): Omit<Result, 'isBad'> {
   const [delivery = {}] = listOf(objectOf(answer)['results'], 1);
   const status = textOf(delivery['status']);
   const count = numberOf(delivery['connections']);
   switch (status) {
     case 'acked':
     case 'written':
-      return say(`sent.${status}`, { count });
+      return { text: say(`sent.${status}`, { count }), holdsWhile: 'connected' };
     case 'queued':
+      return { text: say('sent.queued'), holdsWhile: 'connected' };
     case 'offline':
+      return { text: say('sent.offline'), holdsWhile: 'unconnected' };
     case 'unknown':
-      return say(`sent.${status}`);
+      return { text: say('sent.unknown') };
     case 'dropped':
-      return say('sent.dropped', { reason: labelOf('drop', textOf(delivery['reason']), say) });
+      return { text: say('sent.dropped', { reason: labelOf('drop', textOf(delivery['reason']), say) }) };
     default:
-      return say('sent.other', { status: isolated(status) });
+      return { text: say('sent.other', { status: isolated(status) }) };
   }
 }

@@ -2,7 +2,7 @@ import type { ComponentChild } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { LanguageSwitch, ThemeSwitch } from '../shared/switches.tsx';
 import { useValue } from '../shared/value.ts';
-import { ask, type Problem, sentenceOfProblem } from './ask.ts';
+import { ask, askedWaitMs, type Problem, sentenceOfProblem } from './ask.ts';
 import { readConfig } from './readers.ts';
 import { signIn, wasRefused } from './session.ts';
 import type { Say } from './texts.ts';
@@ -115,9 +115,9 @@ function stateAfter(problem: Problem, key: string): State {
     case 'unreachable':
     case 'slow':
     case 'ended':
+    case 'gateway':
     case 'busy': {
-      const asked = problem.kind === 'busy' ? (problem.retryMs ?? 0) : 0;
-      return { step: 'again', problem, key, waitMs: Math.max(asked, AGAIN_MS) };
+      return { step: 'again', problem, key, waitMs: Math.max(askedWaitMs(problem), AGAIN_MS) };
     }
     case 'refused':
       // A fault of the server may pass.

@@ -8,7 +8,7 @@ import { type Problem, sentenceOfProblem } from './ask.ts';
 import { Connections } from './connections.tsx';
 import { dayAndTime, duration } from './format.ts';
 import { serverNow } from './live.ts';
-import { type Player, readUser, type UserDetails } from './readers.ts';
+import { type Player, readUser, stateOf, type UserDetails } from './readers.ts';
 import { usersHash } from './route.ts';
 import { labelOf } from './texts.ts';
 import { TimelineOf } from './timeline.tsx';
@@ -46,12 +46,7 @@ export function UserPage({ keyInUse, userId }: UserPageProps): ComponentChild {
           <Connections connections={details?.connections ?? []} />
           <TimelineOf keyInUse={keyInUse} userId={userId} />
         </div>
-        <Actions
-          userId={userId}
-          name={shownName}
-          blockedUntil={details?.blockedUntil ?? null}
-          onDone={() => poller.refresh()}
-        />
+        <Actions userId={userId} name={shownName} details={details} onDone={() => poller.refresh()} />
       </div>
     </>
   );
@@ -118,14 +113,12 @@ interface StateProps {
   readonly details: UserDetails | undefined;
 }
 
-/** An online user without a connection lingers. */
 function StateBadge({ player, details }: StateProps): ComponentChild {
   const { say } = useSay();
-  const isOffline = player.status === 'offline';
-  const isLingering = !isOffline && details?.connections.length === 0 && details.partial.length === 0;
+  const state = stateOf(player, details);
   return (
-    <span class={`badge ${isOffline ? '' : isLingering ? 'warn' : 'good'}`}>
-      {labelOf('state', isLingering && player.status === 'online' ? 'lingering' : player.status, say)}
+    <span class={`badge ${state === 'active' ? 'good' : state === 'lingering' ? 'warn' : ''}`}>
+      {labelOf('state', state, say)}
     </span>
   );
 }

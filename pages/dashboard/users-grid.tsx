@@ -4,7 +4,7 @@ import { Plain } from '../shared/plain.tsx';
 import { clockTime, dayAndTime, duration } from './format.ts';
 import { serverNow } from './live.ts';
 import type { OnlineUser, UsersWindow } from './readers.ts';
-import type { Order, Sort } from './route.ts';
+import { type Order, type Sort, shownOrder } from './route.ts';
 import { labelOf, type TextKey } from './texts.ts';
 import { useSay } from './use-say.ts';
 
@@ -143,6 +143,7 @@ export function UsersGrid(props: GridProps): ComponentChild {
 
 function Head({ sort, order, onSort }: GridProps): ComponentChild {
   const { say } = useSay();
+  const isRising = shownOrder(sort, order) === 'asc';
   return (
     <div role="rowgroup" class="head">
       <div role="row" class="row" aria-rowindex={1}>
@@ -153,16 +154,12 @@ function Head({ sort, order, onSort }: GridProps): ComponentChild {
               key={column.name}
               role="columnheader"
               class={`cell ${column.name}`}
-              aria-sort={isSorted ? (order === 'asc' ? 'ascending' : 'descending') : undefined}
+              aria-sort={isSorted ? (isRising ? 'ascending' : 'descending') : undefined}
             >
               {column.sort === undefined ? (
                 say(column.label)
               ) : (
-                <SortButton
-                  sort={column.sort}
-                  mark={isSorted ? (order === 'asc' ? '↑' : '↓') : ''}
-                  onSort={onSort}
-                >
+                <SortButton sort={column.sort} mark={isSorted ? (isRising ? '↑' : '↓') : ''} onSort={onSort}>
                   {say(column.label)}
                 </SortButton>
               )}

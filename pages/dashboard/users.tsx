@@ -5,7 +5,7 @@ import { sentenceOfProblem } from './ask.ts';
 import { wholeNumber } from './format.ts';
 import { replaceHash, route } from './navigation.ts';
 import { readUsers, type UsersWindow } from './readers.ts';
-import { type Order, SORTS, type Sort, usersHash } from './route.ts';
+import { firstOrder, type Order, SORTS, type Sort, shownOrder, turned, usersHash } from './route.ts';
 import type { TextKey } from './texts.ts';
 import { usePoller } from './use-poller.ts';
 import { useSay } from './use-say.ts';
@@ -140,6 +140,7 @@ interface SortProps {
 /** On a narrow screen, which has no headings of columns. */
 function SortChoice({ sort, order, onSort }: SortProps): ComponentChild {
   const { say } = useSay();
+  const shown = shownOrder(sort, order);
   return (
     <span class="sort-choice">
       <select
@@ -155,20 +156,11 @@ function SortChoice({ sort, order, onSort }: SortProps): ComponentChild {
       </select>
       <button
         type="button"
-        aria-label={`${say('users.order')}: ${say(`order.${order}`)}`}
+        aria-label={`${say('users.order')}: ${say(`order.${shown}`)}`}
         onClick={() => onSort(sort)}
       >
-        {order === 'asc' ? '↑' : '↓'}
+        {shown === 'asc' ? '↑' : '↓'}
       </button>
     </span>
   );
-}
-
-function turned(order: Order): Order {
-  return order === 'asc' ? 'desc' : 'asc';
-}
-
-/** Times begin with the newest. */
-function firstOrder(sort: Sort): Order {
-  return sort === 'since' || sort === 'heartbeat' ? 'desc' : 'asc';
 }

@@ -70,6 +70,33 @@ describe.each(['bun', 'node'] as const)('the dashboard in trouble, before a gate
     await eventually(async () => expect(await board.page.title()).not.toContain('⚠'));
   });
 
+  it('says that the gateway is gone when a proxy answers for it, changes no node meanwhile, and is fresh with the first answer', async () => {
+    const board = await open({ hash: '#/' });
+    await untilLive(board);
+    await board.page.getByRole('button', { name: /^Drain/ }).waitFor();
+    front.trick = (request, response) => {
+      if (request.url?.includes('/api/') !== true) return false;
+      response.writeHead(502, { 'content-type': 'text/html' }).end('<h1>Bad gateway</h1>');
+      return true;
+    };
+    await gateway.restart();
+    await board.sees('The gateway does not answer: a proxy before it answered 502.', 15_000);
+    expect(await board.page.getByRole('button', { name: /^Drain/ }).isDisabled()).toBe(true);
+    await board.go('#/users');
+    await eventually(async () =>
+      expect(await board.page.locator('#users-hint').textContent()).toContain('answered 502'),
+    );
+    // The stream has been tried a few times: the next attempt of its own is seconds away.
+    const tries = () => front.asked.filter((path) => path.includes('/live')).length;
+    const before = tries();
+    await eventually(() => expect(tries()).toBeGreaterThan(before + 3), { timeoutMs: 30_000 });
+    front.trick = () => false;
+    const isFresh = board.page.locator('#users-hint.muted').waitFor({ timeout: 20_000 });
+    await isFresh;
+    await board.page.locator('.pill.live').waitFor({ timeout: 1_500 });
+    expect(await board.page.locator('.notices.shown').count()).toBe(0);
+  });
+
   it('notices a stream that says nothing any more, though nobody ended it', async () => {
     const board = await open();
     await untilLive(board);

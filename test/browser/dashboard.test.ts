@@ -183,7 +183,7 @@ describe.each(['bun', 'node'] as const)('the dashboard of a gateway on %s', (run
     await page.getByRole('heading', { name: 'Late' }).waitFor();
   });
 
-  it('sends a message as it was written, and says what came of it', async () => {
+  it('sends a message as it was written, and says what came of it until the user is gone', async () => {
     const user = freshUser();
     const client = await stay(user);
     const { page, sees } = await dashboard(`#/users/${user}`);
@@ -193,9 +193,11 @@ describe.each(['bun', 'node'] as const)('the dashboard of a gateway on %s', (run
     await sees(/The data is not valid JSON/);
     await page.getByLabel('Data (JSON)').fill('{"big": 12345678901234567890}');
     await page.getByRole('button', { name: 'Send' }).click();
-    await sees('Written to 1 connections.');
+    await sees('Written. Connections: 1.');
     await client.next('note');
     expect(client.texts.at(-1)).toContain('12345678901234567890');
+    client.terminate();
+    await page.getByText('Written. Connections: 1.').waitFor({ state: 'detached' });
   });
 
   it('kicks with a reason and a block after a confirmation, and lifts the block', async () => {
@@ -216,6 +218,7 @@ describe.each(['bun', 'node'] as const)('the dashboard of a gateway on %s', (run
     await sees(/Blocked until/);
     await page.getByRole('button', { name: 'Lift the block' }).click();
     await page.getByRole('dialog').getByRole('button', { name: 'Lift the block' }).click();
+    await sees('The block is lifted.');
     await eventually(() => stay(user), { timeoutMs: 5_000 });
     await page.getByRole('button', { name: 'Lift the block' }).waitFor({ state: 'detached' });
   });
@@ -226,7 +229,7 @@ describe.each(['bun', 'node'] as const)('the dashboard of a gateway on %s', (run
     const { page, sees } = await dashboard(`#/users/${user}`);
     await page.getByRole('button', { name: 'Revoke…' }).click();
     await page.getByRole('dialog').getByRole('button', { name: 'Revoke' }).click();
-    await sees(/Tokens issued until .* are void. 1 connections close./);
+    await sees(/Tokens issued until .* are void. Connections that close: 1./);
     expect(await client.closed).toMatchObject({ code: 4003 });
   });
 

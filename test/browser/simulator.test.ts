@@ -170,6 +170,41 @@ describe('the page of the simulator', () => {
     await expect.poll(() => verdict(page), { timeout: 30_000 }).toBe('The ledger is exact');
   });
 
+  it.each([
+    ['hasty-death', 'not-back', ['Freeze'], 'Node B'],
+    ['absence-counts', 'exact-time', ['Mei: Go silent'], undefined],
+  ] as const)(
+    'says which button makes the broken rule %s visible, and it does',
+    async (rule, check, buttons, group) => {
+      const page = await open(`#seed=7&rule=${rule}&at=${ticks(5)}`);
+      expect(await verdict(page)).toBe('The ledger is exact');
+      const hint = (await page.locator('.verdict .unmet').textContent()) ?? '';
+      expect(hint).toContain('nothing has met it yet');
+      for (const button of buttons) {
+        expect(hint).toContain(`“${button.replace(/^.*: /, '')}”`);
+        await press(page, button, group);
+      }
+      await goOn(page, rule === 'hasty-death' ? 6 : 12);
+      if (rule === 'hasty-death') await press(page, 'Thaw', 'Node B');
+      await goOn(page, 4);
+      expect(await page.locator(`[data-check="${check}"]`).getAttribute('class')).toBe('broken');
+      expect(await page.locator('.unmet').count()).toBe(0);
+    },
+  );
+
+  it('says beside a time gained that a jump of the clock of the store is part of it', async () => {
+    const hash = `#seed=7&do=${ticks(4)}.u~${ticks(5)}.2l&at=${ticks(15)}`;
+    const page = await open(hash);
+    expect(await verdict(page)).toBe('The ledger is exact');
+    const line = page.locator('tr[data-state="settled"]', { hasText: 'Mei' });
+    expect(await line.locator('.jump').textContent()).toBe('+8 h by the store’s clock');
+    expect(await page.locator('.jumps').textContent()).toContain('All nodes follow that clock');
+    const chinese = await open(hash, { language: 'zh' });
+    expect(await chinese.locator('.jump').first().textContent()).toBe('存储时钟 +8 小时');
+    const calm = await open(`#seed=7&do=${ticks(4)}.2l&at=${ticks(10)}`);
+    expect(await calm.locator('.jump, .jumps').count()).toBe(0);
+  });
+
   it('shows a logout that is lost, and one that is written twice', async () => {
     const lost = await open(`#seed=7&rule=no-order&do=${ticks(4)}.2l&at=${ticks(6)}`);
     expect(await verdict(lost)).toBe('The ledger is wrong');

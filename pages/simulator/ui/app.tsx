@@ -60,7 +60,7 @@ export function App({ driver, isDamaged }: { driver: Driver; isDamaged: boolean 
         />
       </header>
       <main>
-        <VerdictBanner texts={texts} verdict={verdictOn(play)} isPlanted={play.plan.rule !== 'none'} />
+        <VerdictBanner texts={texts} verdict={verdictOn(play)} rule={play.plan.rule} />
         <Controls texts={texts} driver={driver} isDamaged={isDamaged} />
         <div class="columns">
           <DeploymentView texts={texts} driver={driver} />

@@ -159,9 +159,7 @@ function Rules({ texts, driver }: Omit<ControlsProps, 'isDamaged'>) {
           ))}
         </select>
       </label>
-      <p class={rule === 'none' ? 'hint' : 'hint planted'}>
-        {rule === 'none' ? texts.ruleHint : texts.rules[rule].hint}
-      </p>
+      <p class="hint">{texts.ruleHint}</p>
     </div>
   );
 }

@@ -2,7 +2,7 @@ import type { Line } from '../model/book.ts';
 import type { Play } from '../model/play.ts';
 import { START_MS } from '../model/play.ts';
 import { nameOf, seconds, type Texts } from './texts.ts';
-import { clockText, gainedOf, linesOf } from './views.ts';
+import { clockText, gainedOf, jumpOf, linesOf } from './views.ts';
 
 const MAX_LINES = 80;
 
@@ -21,6 +21,7 @@ export function Ledger({ texts, play }: { texts: Texts; play: Play }) {
           </div>
         ))}
       </dl>
+      {lines.some((line) => jumpOf(play, line) !== 0) && <p class="jumps">{texts.jumps}</p>}
       {/* biome-ignore lint: a region that scrolls must take the keyboard */}
       <div class="scroll" role="group" aria-label={texts.ledger} tabIndex={0}>
         <table>
@@ -35,7 +36,7 @@ export function Ledger({ texts, play }: { texts: Texts; play: Play }) {
           </thead>
           <tbody>
             {lines.map((line) => (
-              <LedgerLine key={line.key} texts={texts} line={line} />
+              <LedgerLine key={line.key} texts={texts} line={line} jump={jumpOf(play, line)} />
             ))}
             {lines.length === 0 && (
               <tr>
@@ -49,13 +50,16 @@ export function Ledger({ texts, play }: { texts: Texts; play: Play }) {
   );
 }
 
-function LedgerLine({ texts, line }: { texts: Texts; line: Line }) {
+function LedgerLine({ texts, line, jump }: { texts: Texts; line: Line; jump: number }) {
   const state = line.isTwice ? 'twice' : line.isLost ? 'lost' : line.state;
   return (
     <tr class={`is-${state}`} data-state={state}>
       <th scope="row">{nameOf(texts, line.user)}</th>
       <td class="number">{clockText(line.openedAt - START_MS)}</td>
-      <td class="number">{line.settledAt === undefined ? '–' : seconds(line.gainedMs)}</td>
+      <td class="number">
+        {line.settledAt === undefined ? '–' : seconds(line.gainedMs)}
+        {jump !== 0 && <small class="jump">{texts.jumped(jump)}</small>}
+      </td>
       <td>{line.reason === undefined ? '–' : texts.reason(line.reason)}</td>
       <td>
         <span class="badge">{texts.states[state]}</span>

@@ -1,6 +1,6 @@
 import type { RuleName } from '../model/broken-rules.ts';
 import type { Check } from '../model/checks.ts';
-import type { Texts } from './texts.ts';
+import { signed, type Texts } from './texts.ts';
 
 const CHECKS: Record<Check, string> = {
   once: 'Each logout is written once',
@@ -14,23 +14,23 @@ const RULES: Record<RuleName, { name: string; hint: string }> = {
   none: { name: 'none: the code as it ships', hint: '' },
   'no-order': {
     name: 'A logout leaves no order to write it',
-    hint: 'Log a user out. The period ends, and nobody will ever write it.',
+    hint: 'Press “Log out” at a user who is online. The period ends, and nobody will ever write it.',
   },
   'written-twice': {
     name: 'SQL does not look whether it has a logout',
-    hint: 'Log a user out and wait for 10 to 40 s. The order is carried out again.',
+    hint: 'Press “Log out” at a user who is online and wait for 10 to 40 s. The order is carried out again.',
   },
   'hasty-death': {
     name: 'A node counts as dead after 5 s',
-    hint: 'Freeze node B for 6 s. Its users lose their periods, although they are there.',
+    hint: 'Press “Freeze” at node B, wait for 6 s and press “Thaw”. Its users lose their periods, although they are there.',
   },
   'never-restored': {
     name: 'Nodes do not restore a wiped store',
-    hint: 'Wipe the store and wait for 3 s. Users who are there get a second period.',
+    hint: 'Press “Wipe (FLUSHALL)” and wait for 3 s. Users who are there get a second period.',
   },
   'absence-counts': {
     name: 'Time counts until the silence is noticed',
-    hint: 'Let a user go silent and wait for 10 s. Some time is gained that nobody was there for.',
+    hint: 'Press “Go silent” at a user who is online and wait for 12 s. Some time is gained that nobody was there for.',
   },
 };
 
@@ -85,10 +85,11 @@ export const en: Texts = {
   rule: 'Break a rule',
   ruleHint: 'The same history is played again with the rule broken, so that the checks can fail.',
   rules: RULES,
+  unmet: 'A rule is broken on purpose, but nothing has met it yet.',
   winding: 'Winding on…',
   over: 'Ten simulated minutes are over. Replay, or begin a new history.',
   damaged: 'Parts of the link meant nothing and were left out.',
-  toCome: (count) => `${count} recorded actions are still to come. Your next action replaces them.`,
+  toCome: (count) => `Recorded actions still to come: ${count}. Your next action replaces them.`,
   deployment: 'Deployment',
   node: (slot) => `Node ${slot}`,
   nodeStates: {
@@ -105,15 +106,15 @@ export const en: Texts = {
   thaw: 'Thaw',
   cut: 'Cut from store',
   join: 'Reconnect',
-  clock: (hours) => `Clock ${hours > 0 ? '+' : '−'}${Math.abs(hours)} h`,
+  clock: (hours) => `Clock ${signed(hours)} h`,
   store: 'Store (Redis)',
   storeStates: { up: 'up', away: 'a replica takes over' },
-  storeFacts: ({ online, orders }) => `${online} online · ${orders} orders to write`,
+  storeFacts: ({ online, orders }) => `online: ${online} · orders to write: ${orders}`,
   wipe: 'Wipe (FLUSHALL)',
   failover: 'Failover, loses 1–2 s',
   sql: 'SQL',
   sqlStates: { up: 'up', away: 'stopped' },
-  sqlFacts: ({ open, settled }) => `${open} open rows · ${settled} written`,
+  sqlFacts: ({ open, settled }) => `open rows: ${open} · written: ${settled}`,
   stopSql: 'Stop',
   startSql: 'Start',
   users: 'Users',
@@ -133,7 +134,8 @@ export const en: Texts = {
   tab: 'Second tab',
   logout: 'Log out',
   timeline: 'The last 60 seconds',
-  timelineLabel: (online, faults) => `Periods of the users; ${online} run now, ${faults} faults in view`,
+  timelineLabel: (online, faults) =>
+    `Periods of the users; running now: ${online}, faults in view: ${faults}`,
   legend: {
     running: 'online, time counts',
     unnoticed: 'silent, does not count',
@@ -142,6 +144,9 @@ export const en: Texts = {
   },
   ledger: 'Ledger',
   ledgerLead: 'Every period of every user. Newest first.',
+  jumped: (hours) => `${signed(hours)} h by the store’s clock`,
+  jumps:
+    'Somebody moved the clock of the store, so it said that hours passed. All nodes follow that clock, and so does the time gained.',
   columns: ['User', 'Login', 'Gained', 'Ended because', 'State', 'Asked / written'],
   states: {
     running: 'running',

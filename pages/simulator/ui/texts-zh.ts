@@ -1,6 +1,6 @@
 import type { RuleName } from '../model/broken-rules.ts';
 import type { Check } from '../model/checks.ts';
-import type { Texts } from './texts.ts';
+import { signed, type Texts } from './texts.ts';
 
 const CHECKS: Record<Check, string> = {
   once: '每次下线只写入一次',
@@ -12,22 +12,22 @@ const CHECKS: Record<Check, string> = {
 
 const RULES: Record<RuleName, { name: string; hint: string }> = {
   none: { name: '不破坏：与发布的代码一致', hint: '' },
-  'no-order': { name: '下线时不留下写入指令', hint: '让一个用户登出：时段结束，却再没有人写入它。' },
+  'no-order': { name: '下线时不留下写入指令', hint: '按一个在线用户的“登出”：时段结束，却再没有人写入它。' },
   'written-twice': {
     name: 'SQL 不检查是否已有这次下线',
-    hint: '让一个用户登出，等 10 到 40 秒：指令会被再执行一次。',
+    hint: '按一个在线用户的“登出”，等 10 到 40 秒：指令会被再执行一次。',
   },
   'hasty-death': {
     name: '节点静默 5 秒就算死亡',
-    hint: '把节点 B 冻结 6 秒：用户明明还在，时段却被结束。',
+    hint: '按节点 B 的“冻结”，等 6 秒，再按“解冻”：用户明明还在，时段却被结束。',
   },
   'never-restored': {
     name: '存储被清空后，节点不恢复它',
-    hint: '清空存储，等 3 秒：在线的用户会得到第二个时段。',
+    hint: '按“清空（FLUSHALL）”，等 3 秒：在线的用户会得到第二个时段。',
   },
   'absence-counts': {
     name: '时长一直算到发现静默为止',
-    hint: '让一个用户静默，等 10 秒：没有人在场的时间也被计入。',
+    hint: '按一个在线用户的“静默”，等 12 秒：没有人在场的时间也被计入。',
   },
 };
 
@@ -81,6 +81,7 @@ export const zh: Texts = {
   rule: '破坏一条规则',
   ruleHint: '同一段历史会在规则被破坏后重放，以证明检查会失败。',
   rules: RULES,
+  unmet: '规则已被故意破坏，但还没有触发它。',
   winding: '快进中…',
   over: '模拟的十分钟已经结束。请重放，或开始新的历史。',
   damaged: '链接中有无法识别的部分，已忽略。',
@@ -101,7 +102,7 @@ export const zh: Texts = {
   thaw: '解冻',
   cut: '断开存储',
   join: '重新连接',
-  clock: (hours) => `时钟 ${hours > 0 ? '+' : '−'}${Math.abs(hours)} 小时`,
+  clock: (hours) => `时钟 ${signed(hours)} 小时`,
   store: '存储（Redis）',
   storeStates: { up: '正常', away: '副本正在接管' },
   storeFacts: ({ online, orders }) => `在线 ${online} · 待写入指令 ${orders}`,
@@ -133,6 +134,8 @@ export const zh: Texts = {
   legend: { running: '在线，计入时长', unnoticed: '静默，不计入', settled: '已写入', fault: '故障' },
   ledger: '账本',
   ledgerLead: '每个用户的每个时段，最新的在前。',
+  jumped: (hours) => `存储时钟 ${signed(hours)} 小时`,
+  jumps: '存储的时钟被拨动，它认为过去了这几个小时。所有节点都以这个时钟为准，计入的时长也是。',
   columns: ['用户', '登录', '计入时长', '结束原因', '状态', '请求 / 写入'],
   states: {
     running: '进行中',

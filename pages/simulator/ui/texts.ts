@@ -47,6 +47,8 @@ export interface Texts {
   readonly rule: string;
   readonly ruleHint: string;
   readonly rules: Readonly<Record<RuleName, { readonly name: string; readonly hint: string }>>;
+  /** A rule is broken, and the ledger is still exact. */
+  readonly unmet: string;
   readonly winding: string;
   readonly over: string;
   readonly damaged: string;
@@ -92,6 +94,9 @@ export interface Texts {
   readonly legend: Readonly<Record<'running' | 'unnoticed' | 'settled' | 'fault', string>>;
   readonly ledger: string;
   readonly ledgerLead: string;
+  /** Beside a time that a jump of the store's clock is part of, and below the totals. */
+  readonly jumped: (hours: number) => string;
+  readonly jumps: string;
   readonly columns: readonly string[];
   readonly states: Readonly<Record<'running' | 'missing' | 'pending' | 'settled' | 'lost' | 'twice', string>>;
   readonly empty: string;
@@ -121,6 +126,10 @@ export interface Texts {
 
 export function nameOf(texts: Texts, user: number): string {
   return texts.names[user - 1] ?? String(user);
+}
+
+export function signed(hours: number): string {
+  return `${hours > 0 ? '+' : '−'}${Math.abs(hours)}`;
 }
 
 /** Seconds with one digit: what the ledger counts in. */

@@ -1,18 +1,12 @@
+import type { RuleName } from '../model/broken-rules.ts';
 import { CHECKS, type Verdict } from '../model/checks.ts';
 import type { Texts } from './texts.ts';
 
 const MAX_VIOLATIONS = 20;
 
-export function VerdictBanner({
-  texts,
-  verdict,
-  isPlanted,
-}: {
-  texts: Texts;
-  verdict: Verdict;
-  isPlanted: boolean;
-}) {
+export function VerdictBanner({ texts, verdict, rule }: { texts: Texts; verdict: Verdict; rule: RuleName }) {
   const { isExact, broken, violations } = verdict;
+  const isPlanted = rule !== 'none';
   return (
     <section class={`verdict ${isExact ? 'is-exact' : 'is-wrong'}`} aria-labelledby="verdict">
       <div class="verdict-head">
@@ -35,6 +29,11 @@ export function VerdictBanner({
           </li>
         ))}
       </ul>
+      {isPlanted && isExact && (
+        <p class="unmet" role="status">
+          {texts.unmet} {texts.rules[rule].hint}
+        </p>
+      )}
       {violations.length > 0 && (
         <details class="violations" open>
           <summary>{texts.witness}</summary>

@@ -5,6 +5,8 @@ import { TICK_MS } from '../model/link.ts';
 import { type Play, START_MS } from '../model/play.ts';
 import type { NodeState, Texts } from './texts.ts';
 
+const HOUR_MS = 3_600_000;
+
 /** What the page shows of a node. */
 export function nodeState(play: Play, slot: Slot): NodeState {
   const node = play.faults.nodeOf(slot);
@@ -87,6 +89,19 @@ export function barsOf(play: Play, user: number): readonly Bar[] {
 
 export function linesOf(play: Play): readonly Line[] {
   return [...play.book.lines.values()];
+}
+
+/** Hours that the store's clock jumped by while the period ran, where the time gained shows it. */
+export function jumpOf(play: Play, line: Line): number {
+  if (line.settledAt === undefined) return 0;
+  const end = line.endedAt ?? line.settledAt;
+  const beyondMs = line.gainedMs - (end - line.openedAt);
+  if (beyondMs <= HOUR_MS && line.gainedMs > 0) return 0;
+  return play.log.reduce((sum, entry) => {
+    const at = START_MS + entry.tick * TICK_MS;
+    const isJump = entry.kind === 'press' && entry.action.kind === 'step-store';
+    return isJump && at >= line.openedAt && at <= end ? sum + entry.action.hours : sum;
+  }, 0);
 }
 
 /** What each user has gained by periods that are written. */

@@ -86,3 +86,13 @@ describe('the history for the charts', () => {
     expect(names).toEqual(['rate', 'ttl', 'new-0', 'new-1']);
   });
 });
+
+describe('the values of the legends', () => {
+  it('are those of the tiles, also between two samples', () => {
+    const history = new History();
+    history.push(counts(0, { logins: 1 }, { connections: 3 }), 0);
+    history.push(counts(500, { logins: 1 }, { connections: 0, users: { online: 4, lingering: 4 } }), 500);
+    expect(history.samples).toHaveLength(1);
+    expect(history.newest).toMatchObject({ online: 4, lingering: 4, connections: 0 });
+  });
+});

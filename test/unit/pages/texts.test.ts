@@ -29,6 +29,18 @@ describe('the texts of the dashboard', () => {
     expect(missing).toEqual([]);
   });
 
+  it('fit one as well as many', () => {
+    const plural = entries.filter(([, [en]]) => /\{(?:count|matched|bytes|total)\}\s+\w+s\b/.test(en));
+    expect(plural).toEqual([]);
+  });
+
+  it('have one Chinese word for a node that drains and another for a user who logs out', () => {
+    const drains = entries.filter(([key]) => /drain|undoOf/i.test(key) && key !== 'drain.text');
+    expect(drains.length).toBeGreaterThan(5);
+    for (const [key, [, zh]] of drains) expect(`${key} ${zh}`).not.toContain('下线');
+    expect(TEXTS['nodes.drain'][1]).toBe('排空');
+  });
+
   it('put values where they belong, whatever these hold', () => {
     const say = sayer('en');
     expect(say('users.count', { matched: '$&', total: '{matched}' })).toBe('$& of {matched}');
