@@ -1,8 +1,8 @@
 import type { ComponentChild } from 'preact';
 import { useNow, useText } from './hooks.ts';
 import type { Session } from './session.ts';
-import type { View } from './view.ts';
-import { reasonText, seconds, statusText, text } from './words.ts';
+import { hasSocket, livingScene, type View } from './view.ts';
+import { reasonText, seconds, statusText, type Text, text } from './words.ts';
 
 interface Props {
   readonly session: Session;
@@ -34,8 +34,8 @@ const EXPERIMENTS = {
   kill: {
     label: text('Kill the node', '杀死节点'),
     says: text(
-      'kill -9 for this server. Who was online is in SQL; after a new start it goes on from there.',
-      '对服务器执行 kill -9。谁在线都记在 SQL 里，重启后继续。',
+      'kill -9 for this server. The login of each user who is online is in SQL; after a new start the server goes on from there.',
+      '对服务器执行 kill -9。每个在线用户的登录都记在 SQL 里，重启后服务器从那里继续。',
     ),
   },
 } as const;
@@ -51,7 +51,7 @@ export function Experiments({ session, view }: Props): ComponentChild {
       <button
         type="button"
         class={which === 'kill' ? 'danger' : undefined}
-        disabled={!isPlaying}
+        disabled={which === 'kill' ? view.scene.name === 'killed' : !isPlaying}
         aria-describedby={which}
         onClick={act}
       >
@@ -91,15 +91,36 @@ export function Experiments({ session, view }: Props): ComponentChild {
 
 const SILENT = text('but this page sends no heartbeat', '但本页不发送心跳');
 
+const LOGGED_OUT = text(
+  'no heartbeat came, so the server closed it (4100) and logged you out',
+  '没有心跳，服务器关闭了连接（4100）并让你下线',
+);
+const ELSEWHERE = text('You stay online in the other tab.', '你在另一个标签页保持在线。');
+const NOWHERE = text(
+  'You are still online, but no tab is connected.',
+  '你仍然在线，但没有标签页处于连接中。',
+);
+
+function reasonNow({ connection, scene }: View): Text {
+  if (connection.status === 'open' && scene.name === 'silent') return SILENT;
+  const before = livingScene(scene);
+  // The page closes its client after the server has closed the socket: the reader wants to know what the server did.
+  const isLoggedOut = connection.status === 'closed' && before.name === 'closed' && before.isLoggedOut;
+  return isLoggedOut ? LOGGED_OUT : reasonText(connection.reason);
+}
+
 /** The state of the connection in a sentence, and the clocks that run now. */
 function Situation({ session, view }: Props): ComponentChild {
   const t = useText();
   const now = useNow();
   const { connection, scene, beatAt, timeoutMs, known } = view;
   const isOpen = connection.status === 'open';
-  const tone = scene.name === 'silent' ? 'warn' : isOpen ? 'good' : connection.code === 4001 ? 'warn' : 'bad';
-  const isAway = scene.name === 'silent' || (!isOpen && known?.status === 'online');
-  const reason = isOpen && scene.name === 'silent' ? SILENT : reasonText(connection.reason);
+  const isReplaced = !isOpen && connection.code === 4001;
+  const tone = scene.name === 'silent' ? 'warn' : isOpen ? 'good' : isReplaced ? 'warn' : 'bad';
+  const isOnline = known?.status === 'online';
+  // A dead node logs nobody out, and a page that was replaced does not know the heartbeats of the other one.
+  const isAway = scene.name === 'silent' || (!isOpen && isOnline && !isReplaced && scene.name !== 'killed');
+  const reason = reasonNow(view);
   const retry = connection.retryAt === undefined ? 0 : seconds(connection.retryAt - now);
   return (
     <div class={`situation ${tone}`}>
@@ -113,9 +134,11 @@ function Situation({ session, view }: Props): ComponentChild {
       )}
       {scene.name === 'killed' && (
         <p>
-          {t(text('Start the node again in its terminal:', '请在终端重新启动节点：'))} <code>npm start</code>
+          {t(text('Start the node again as you started it', '请按原来的方式重新启动节点'))} (
+          <code>npm start</code>).
         </p>
       )}
+      {isReplaced && isOnline && <p>{t(hasSocket(known) ? ELSEWHERE : NOWHERE)}</p>}
       {isAway && <Countdown left={beatAt + timeoutMs - now} of={timeoutMs} />}
       {isOpen && scene.name === 'playing' && <Heart beatAt={beatAt} now={now} />}
       {scene.name === 'closed' && scene.returnAt !== undefined && (

@@ -4,7 +4,7 @@ import { useText } from './hooks.ts';
 import type { Session } from './session.ts';
 import type { User } from './user.ts';
 import type { View } from './view.ts';
-import { text } from './words.ts';
+import { type Text, text } from './words.ts';
 
 export function Spirit(props: {
   readonly user: User;
@@ -45,9 +45,25 @@ export function Spirit(props: {
                 `每秒 +${(spirit?.spiritRate ?? state?.spiritRate ?? 1).toFixed(2)}，等级 ${level}`,
               ),
             )
-          : t(text('This page hears nothing of it now.', '本页目前收不到它的消息。'))}
+          : t(stillness(props.view))}
       </p>
     </section>
+  );
+}
+
+/** Why the number stands still. */
+function stillness({ connection, known, spirit, state }: View): Text {
+  if (spirit === undefined && state === undefined)
+    return text('The server has sent no value yet.', '服务器还没有发来数值。');
+  if (connection.status !== 'open')
+    return text(
+      'This page is not connected. The number is the last that it received.',
+      '本页没有连接。这是它最后收到的数值。',
+    );
+  if (known === undefined) return text('The page asks who is online.', '正在查询在线状态。');
+  return text(
+    'For the server you are offline: your spirit does not grow.',
+    '在服务器看来你已离线：灵力不再增长。',
   );
 }
 
@@ -190,8 +206,8 @@ export function Leaderboard({ view, own }: { readonly view: View; readonly own: 
           <p class="muted">
             {t(
               text(
-                `You are number ${board.userRank.rank}, among the first ${board.userRank.percent} %.`,
-                `你排第 ${board.userRank.rank} 名，位于前 ${board.userRank.percent}%。`,
+                `You are number ${board.userRank.rank} among the players of this node.`,
+                `你在本节点的玩家中排第 ${board.userRank.rank} 名。`,
               ),
             )}
           </p>

@@ -5,8 +5,18 @@ import { language } from '../shared/language.ts';
 import { Value } from '../shared/value.ts';
 import { type Answer, ask } from './ask.ts';
 import { heartSocket } from './heart-socket.ts';
+import { closedSentence, openSentence, problemText } from './sentences.ts';
 import { rememberUser, type User } from './user.ts';
-import { FIRST, type Known, type Line, type Place, type Scene, type View } from './view.ts';
+import {
+  FIRST,
+  hasSocket,
+  type Known,
+  type Line,
+  type LivingScene,
+  livingScene,
+  type Place,
+  type View,
+} from './view.ts';
 import { clock, logoutText, reasonText, seconds, type Text, text } from './words.ts';
 
 /** Entries that each list of the page shows. */
@@ -29,6 +39,10 @@ export class Session {
   #isMuted = false;
   #isServerGone = false;
   #isPolling = false;
+  /** This page opens its first connection, or lost the last one to a newer one. */
+  #isOutside = true;
+  /** Another connection of the user was open when this page asked for its own. */
+  #takesOver = false;
   /** When the page last heard that spirit grew. */
   #grownAt = 0;
   #lines = 0;
@@ -81,20 +95,29 @@ export class Session {
 
   readonly comeBack = (): void => {
     this.#isMuted = false;
-    const isSilent = this.view.now.scene.name === 'silent' || this.view.now.scene.name === 'closed';
-    this.#set({ scene: { name: 'playing' } });
-    if (isSilent) this.#play('lingxi.v1');
+    const { scene, known } = this.view.now;
+    const before = livingScene(scene);
+    const playing = { name: 'playing' } as const;
+    this.#set({ scene: scene.name === 'killed' ? { name: 'killed', before: playing } : playing });
+    if (this.#isOutside) this.#takesOver = hasSocket(known);
+    if (before.name !== 'playing') this.#play('lingxi.v1');
     else this.#client?.connect();
   };
 
   readonly killNode = async (): Promise<void> => {
     const answer = await ask('dev/kill', { method: 'POST', language: language.now });
     if (answer.kind === 'ok') {
-      this.#set({ scene: { name: 'killed' } });
+      const { scene } = this.view.now;
+      // A page that stays away does not come back to a node that is dead: the reader says when.
+      const before =
+        scene.name === 'closed'
+          ? ({ name: 'closed', isLoggedOut: scene.isLoggedOut } as const)
+          : livingScene(scene);
+      this.#set({ scene: { name: 'killed', before } });
       this.#say(
         text(
-          'You killed the node, as a crash would: no goodbye, and nothing was written down. Start it again in its terminal: npm start',
-          '你杀死了节点，如同崩溃：没有告别，也没有写入任何数据。请在终端重新启动：npm start',
+          'You killed the node, as a crash would: it said no goodbye and logged nobody out. Who is online has been in SQL since the login. Start the node again as you started it (npm start).',
+          '你杀死了节点，如同崩溃：没有告别，也没有让任何人下线。谁在线，从登录起就记在 SQL 里。请按原来的方式重新启动节点（npm start）。',
         ),
         'bad',
       );
@@ -158,6 +181,10 @@ export class Session {
     const answer = await ask(`dev/token?${query.toString()}`, { language: language.now });
     if (answer.kind !== 'ok') throw new Error(problemText(answer)[language.now]);
     this.#token = String(answer.body['token']);
+    if (this.#isOutside) {
+      const player = await ask(`api/online/player/${id}`, { token: this.#token, language: language.now });
+      this.#takesOver = player.kind === 'ok' && hasSocket(player.body as unknown as Known);
+    }
     return this.#token;
   }
 
@@ -169,8 +196,17 @@ export class Session {
       case 'open':
         this.#set({ beatAt: Date.now() });
         this.act('game:join');
-        if (scene.name === 'killed') this.#set({ scene: { name: 'playing' } });
-        return this.#sayOpen(connection, scene);
+        if (scene.name === 'killed') this.#set({ scene: scene.before });
+        this.#say(
+          ...openSentence(connection, {
+            scene,
+            takesOver: this.#takesOver,
+            timeoutMs: this.view.now.timeoutMs,
+          }),
+        );
+        this.#isOutside = false;
+        this.#takesOver = false;
+        return;
       case 'waiting':
         if (scene.name === 'silent' && connection.code === 4100) return this.#loggedOut();
         if (before.status === 'open' || before.reason !== connection.reason)
@@ -183,59 +219,12 @@ export class Session {
           );
         return;
       case 'closed':
-        if (connection.code !== undefined) this.#sayClosed(connection);
-        return;
+        if (connection.code === undefined) return;
+        this.#isOutside = connection.code === 4001;
+        return this.#say(...closedSentence(connection));
       case 'connecting':
       case 'paused':
     }
-  }
-
-  #sayOpen({ reason }: State, scene: Scene): void {
-    if (scene.name === 'silent')
-      return this.#say(
-        text(
-          `Connected, and silent. In ${seconds(this.view.now.timeoutMs)} s the server gives up on you.`,
-          `已连接，但保持沉默。${seconds(this.view.now.timeoutMs)} 秒后服务器会放弃等待。`,
-        ),
-      );
-    if (reason === 'resumed')
-      return this.#say(
-        scene.name === 'killed'
-          ? text(
-              'The node is back. It found in SQL that you were online, and waited for you: you were never logged out.',
-              '节点恢复了。它从 SQL 得知你在线并等待你返回：你从未被登出。',
-            )
-          : text(
-              'You are back in time. For the server you never left: no logout, nothing to settle.',
-              '你及时回来了。在服务器看来你从未离开：没有登出，也无需结算。',
-            ),
-        'good',
-      );
-    this.#say(
-      text(
-        'You came online. Spirit grows on the server from now on.',
-        '你上线了。灵力从现在起在服务器上增长。',
-      ),
-      'good',
-    );
-  }
-
-  #sayClosed({ reason, code }: State): void {
-    if (code === 4001)
-      return this.#say(
-        text(
-          'Another tab took over (4001). A user has one connection, the newest. This tab stays away, so that the two do not close each other’s connection in turn.',
-          '另一个标签页接管了会话（4001）。每个用户只保留最新的连接。本页不再重连，以免两个标签页互相顶替。',
-        ),
-        'warn',
-      );
-    this.#say(
-      text(
-        `The server closed the connection for good: ${reasonText(reason).en}.`,
-        `服务器永久关闭了连接：${reasonText(reason).zh}。`,
-      ),
-      'bad',
-    );
   }
 
   /** The server gave up on the silent page. It stays away for a while, so that the gap can be seen. */
@@ -314,6 +303,8 @@ export class Session {
     // The client would find out by itself, at the latest after 30 s.
     if (this.#isServerGone && !isGone && connection.status === 'waiting') this.#client?.connect();
     this.#isServerGone = isGone;
+    const { scene } = this.view.now;
+    if (!isGone && scene.name === 'killed' && scene.before.name === 'closed') this.#backWithout(scene.before);
     if (before?.status === 'online' && known?.status === 'offline' && known.logoutTime !== undefined)
       this.#say(
         text(
@@ -321,6 +312,18 @@ export class Session {
           `已结算：登出时间 ${clock(known.logoutTime)} 写入 SQL，且只写一次。后端只计到这一刻为止。`,
         ),
       );
+  }
+
+  /** The node is back, and this page stays away. */
+  #backWithout(scene: LivingScene): void {
+    this.#set({ scene });
+    this.#say(
+      text(
+        'The node is back, and this page has no connection. If you were online and stay away, the server logs you out after its timeout.',
+        '节点恢复了，而本页没有连接。如果你原本在线且不回来，超时后服务器会让你下线。',
+      ),
+      'warn',
+    );
   }
 
   #follow(body: Readonly<Record<string, unknown>>): void {
@@ -348,20 +351,7 @@ export class Session {
   }
 }
 
-function placeOf({ status, connections = 0 }: Known): Place {
-  if (status !== 'online') return 'offline';
-  return connections > 0 ? 'online' : 'lingering';
-}
-
-function problemText(answer: Answer): Text {
-  if (answer.kind !== 'refused')
-    return text(
-      'The server does not answer: it is gone, busy or restarting.',
-      '服务器没有应答：它已停止、繁忙或正在重启。',
-    );
-  if (answer.sentence !== '') return text(answer.sentence, answer.sentence);
-  return text(
-    `The server refuses with ${answer.status} and says nothing more.`,
-    `服务器拒绝（${answer.status}），没有更多说明。`,
-  );
+function placeOf(known: Known): Place {
+  if (known.status !== 'online') return 'offline';
+  return hasSocket(known) ? 'online' : 'lingering';
 }

@@ -19,7 +19,10 @@ export type Scene =
   | { readonly name: 'silent' }
   /** The socket is closed, and the page comes back at `returnAt`; absent: when the reader wants. */
   | { readonly name: 'closed'; readonly returnAt?: number; readonly isLoggedOut: boolean }
-  | { readonly name: 'killed' };
+  /** The node is dead. When it is back, the page goes on with what it did before. */
+  | { readonly name: 'killed'; readonly before: LivingScene };
+
+export type LivingScene = Exclude<Scene, { readonly name: 'killed' }>;
 
 /** What the server says of the user. */
 export interface Known {
@@ -28,6 +31,14 @@ export interface Known {
   readonly lastHeartbeat?: number;
   readonly logoutTime?: number;
   readonly connections?: number;
+}
+
+export function livingScene(scene: Scene): LivingScene {
+  return scene.name === 'killed' ? scene.before : scene;
+}
+
+export function hasSocket(known: Known | undefined): boolean {
+  return known?.status === 'online' && (known.connections ?? 0) > 0;
 }
 
 export interface View {

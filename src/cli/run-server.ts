@@ -53,7 +53,9 @@ function startGame(running: { loaded: LoadedConfig; log: Log; gateway: Gateway; 
 
 /** Ends the process as a crash does. Nobody is left to say how to go on, so this is said before. */
 function killed(cli: Cli): void {
-  cli.error('\n  The demo page killed this node, as `kill -9` would. Start it again: npm start\n');
+  cli.error(
+    '\n  The demo page killed this node, as `kill -9` would. Start it again as you started it (npm start)\n',
+  );
   process.kill(process.pid, 'SIGKILL');
 }
 

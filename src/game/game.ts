@@ -2,6 +2,7 @@ import type { Clock, Timer } from '../lib/clock.ts';
 import { logInternalError } from '../logging/internal-error.ts';
 import type { Log } from '../logging/log.ts';
 import type { GameAction, GameEvents, Ranked } from './events.ts';
+import { type Join, Joins } from './joins.ts';
 import { Player, type Push } from './player.ts';
 import { SavedPlayers } from './saved-players.ts';
 
@@ -13,6 +14,8 @@ const SLICE_MS = 1000 / SLICES;
 const RANKING_SLICES = 5 * SLICES;
 const SAVING_SLICES = 2 * SLICES;
 const TOP = 10;
+/** Users who are answered in one slice. The others wait for the next. */
+const MAX_ANSWERS = 100;
 /** So far back the game looks for the logout that ended a player's period. */
 const TIMELINE = 20;
 
@@ -37,6 +40,15 @@ export interface Lingxi {
 interface Received {
   readonly connection: { readonly userId: number; readonly registration: { readonly username: string } };
   readonly message: { readonly data?: unknown };
+}
+
+type Logout = { readonly at: number; readonly cause: string };
+
+/** The period of a player who comes in, and when presence was asked about it. */
+interface Welcome {
+  readonly period: number;
+  readonly loginTime: number;
+  readonly now: number;
 }
 
 /** What presence says of a user. */
@@ -64,11 +76,16 @@ export class Game {
   readonly #options: GameOptions;
   readonly #saved: SavedPlayers;
   readonly #players = new Map<number, Player>();
-  readonly #asking = new Set<number>();
+  /** Players without a period, in the order in which they went offline. */
+  readonly #offline = new Set<Player>();
+  readonly #joins = new Joins(SLICES);
   readonly #stops: (() => void)[] = [];
   #timer: Timer | undefined;
   #slice = 0;
-  #ranking: readonly Player[] = [];
+  #isAnswering = false;
+  #ranks: ReadonlyMap<Player, number> = new Map();
+  /** Players who came after the last ranking. */
+  readonly #unranked = new Set<Player>();
   #top: readonly Ranked[] = [];
 
   constructor(lingxi: Lingxi, options: GameOptions) {
@@ -79,7 +96,16 @@ export class Game {
 
   start(): void {
     for (const kept of this.#saved.read(MAX_PLAYERS)) this.#players.set(kept.userId, new Player(kept));
-    this.#on('game:join', (received) => this.#join(received));
+    const offline = [...this.#players.values()].filter(({ period }) => period === undefined);
+    for (const player of offline.sort((a, b) => a.grownUntil - b.grownUntil)) this.#offline.add(player);
+    this.#rank();
+    this.#on('game:join', ({ connection, message }) =>
+      this.#joins.add({
+        userId: connection.userId,
+        username: connection.registration.username,
+        language: isChinese(message.data) ? 'zh' : 'en',
+      }),
+    );
     this.#on('game:dungeon', ({ connection }) =>
       this.#act(connection.userId, (player) => player.startDungeon()),
     );
@@ -110,82 +136,100 @@ export class Game {
     if (push !== undefined) this.#push(userId, ...push);
   }
 
-  async #join({ connection, message }: Received): Promise<void> {
-    const { userId, registration } = connection;
-    // Whoever asks many times gets one answer for all of them.
-    if (this.#asking.has(userId)) return;
-    this.#asking.add(userId);
+  /** Answers those who asked to join, all with one question to presence. A flood of questions costs no more than one. */
+  async #answerJoins(): Promise<void> {
+    if (this.#isAnswering) return;
+    const joins = this.#joins.take(this.#slice, MAX_ANSWERS);
+    if (joins.length === 0) return;
+    this.#isAnswering = true;
     try {
-      const player = this.#playerOf(userId, registration.username);
-      if (player === undefined) return this.#push(userId, 'game:refused', { reason: 'full' });
-      player.language = isChinese(message.data) ? 'zh' : 'en';
-      await this.#welcome(player);
+      const now = this.#options.clock.now();
+      const seen = await this.#lingxi.presence.read(joins.map(({ userId }) => userId));
+      await Promise.all(joins.map((join, index) => this.#answer(join, seen[index], now)));
     } catch {
-      // Presence does not answer. The page asks again.
-      this.#push(userId, 'game:refused', { reason: 'presence-unavailable' });
+      // Presence does not answer. The pages ask again.
+      for (const { userId } of joins) this.#push(userId, 'game:refused', { reason: 'presence-unavailable' });
     } finally {
-      this.#asking.delete(userId);
+      this.#isAnswering = false;
     }
   }
 
-  /** A player without a place gets that of the one who has been offline for the longest time. */
-  #playerOf(userId: number, username: string): Player | undefined {
+  async #answer(join: Join, seen: Seen | undefined, now: number): Promise<void> {
+    // Gone again: the next message is about a newer period.
+    if (seen?.status !== 'online' || seen.period === undefined || seen.loginTime === undefined) return;
+    const player = this.#playerOf(join);
+    if (player === undefined) return this.#push(join.userId, 'game:refused', { reason: 'full' });
+    player.language = join.language;
+    try {
+      await this.#welcome(player, { period: seen.period, loginTime: seen.loginTime, now });
+    } catch {
+      this.#push(join.userId, 'game:refused', { reason: 'presence-unavailable' });
+    } finally {
+      if (player.period === undefined) this.#offline.add(player);
+      else this.#offline.delete(player);
+    }
+  }
+
+  /** A player without a place gets that of the one who went offline first. */
+  #playerOf({ userId, username }: Join): Player | undefined {
     const known = this.#players.get(userId);
-    if (known !== undefined) known.username = username;
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      known.username = username;
+      // Nobody takes the place of a player who comes in.
+      this.#offline.delete(known);
+      return known;
+    }
     if (this.#players.size >= MAX_PLAYERS) {
-      const away = [...this.#players.values()].filter(({ period }) => period === undefined);
-      const oldest = away.reduce<Player | undefined>(
-        (found, player) => (found === undefined || player.grownUntil < found.grownUntil ? player : found),
-        undefined,
-      );
-      if (oldest === undefined) return undefined;
-      this.#players.delete(oldest.userId);
+      const [gone] = this.#offline;
+      if (gone === undefined) return undefined;
+      this.#offline.delete(gone);
+      this.#unranked.delete(gone);
+      this.#players.delete(gone.userId);
     }
     const player = new Player({ userId, username });
     this.#players.set(userId, player);
+    this.#unranked.add(player);
     return player;
   }
 
-  async #welcome(player: Player): Promise<void> {
-    const { clock } = this.#options;
-    const { userId } = player;
-    const now = clock.now();
-    const [[seen], timeline] = await Promise.all([
-      this.#lingxi.presence.read([userId]),
-      this.#lingxi.presence.timeline(userId, { cursor: undefined, limit: TIMELINE }),
-    ]);
-    // Gone again, or a newer period has begun: the next message is about that one.
-    if (seen?.status !== 'online' || seen.period === undefined || seen.loginTime === undefined) return;
+  async #welcome(player: Player, { period, loginTime, now }: Welcome): Promise<void> {
     const isNew = player.grownUntil === 0;
     let away: GameEvents['game:state']['away'];
-    if (player.period !== seen.period) {
-      const end = timeline?.find(({ event, at }) => event === 'offline' && at <= (seen.loginTime ?? now));
-      player.leave(Math.min(end?.at ?? player.grownUntil, seen.loginTime));
-      if (!isNew) away = { from: player.grownUntil, to: seen.loginTime, cause: end?.cause ?? '' };
-      player.enter(seen.period, seen.loginTime);
+    if (player.period !== period) {
+      const end = isNew ? undefined : await this.#endBefore(player.userId, loginTime);
+      player.leave(Math.min(end?.at ?? player.grownUntil, loginTime));
+      if (!isNew) away = { from: player.grownUntil, to: loginTime, cause: end?.cause ?? '' };
+      player.enter(period, loginTime);
     }
     player.grow(now);
     const { gainAmount } = player.tell();
-    this.#push(userId, 'game:state', {
+    this.#push(player.userId, 'game:state', {
       spirit: player.spirit,
       spiritRate: player.rate,
       power: player.power,
       level: player.level,
-      onlineSince: seen.loginTime,
+      onlineSince: loginTime,
       grownUnseen: isNew ? 0 : gainAmount,
       ...(away === undefined ? {} : { away }),
     });
     const left = away === undefined ? undefined : player.returned();
-    if (left !== undefined) this.#push(userId, ...left);
-    this.#rank();
+    if (left !== undefined) this.#push(player.userId, ...left);
     this.#tellRank(player);
+  }
+
+  /** The logout that ended the period before this login. */
+  async #endBefore(userId: number, loginTime: number): Promise<Logout | undefined> {
+    const timeline = await this.#lingxi.presence.timeline(userId, { cursor: undefined, limit: TIMELINE });
+    return timeline?.find(({ event, at }) => event === 'offline' && at <= loginTime);
   }
 
   #tick(): void {
     this.#slice += 1;
+    this.#inBackground(this.#answerJoins());
     if (this.#players.size === 0) return;
     if (this.#slice % RANKING_SLICES === 0) this.#rank();
+    // Who is new waits a second for the list, and not for the next ranking.
+    else if (this.#slice % SLICES === 0 && this.#unranked.size > 0) this.#rankNew();
     if (this.#slice % SAVING_SLICES === 0) this.#inBackground(this.#save());
     const turn = [...this.#players.values()].filter(
       ({ userId, period }) => period !== undefined && userId % SLICES === this.#slice % SLICES,
@@ -210,9 +254,14 @@ export class Game {
     if (seen?.status === 'online' && seen.period === player.period) {
       player.grow(now);
       this.#live(player);
-    } else if (seen?.status === 'offline') player.leave(seen.logoutTime ?? player.grownUntil);
+    } else if (seen?.status === 'offline') this.#leave(player, seen.logoutTime ?? player.grownUntil);
     // A new period: the game knows the end of the old one when the player joins.
-    else if (seen?.status !== 'online') player.leave(player.grownUntil);
+    else if (seen?.status !== 'online') this.#leave(player, player.grownUntil);
+  }
+
+  #leave(player: Player, at: number): void {
+    player.leave(at);
+    this.#offline.add(player);
   }
 
   /** One second in the life of a player who is online. Without a connection it goes on unseen. */
@@ -225,8 +274,10 @@ export class Game {
   }
 
   #rank(): void {
-    this.#ranking = [...this.#players.values()].sort((a, b) => b.spirit - a.spirit);
-    this.#top = this.#ranking.slice(0, TOP).map(({ userId, username, spirit, power, level }, index) => ({
+    const ranking = [...this.#players.values()].sort((a, b) => b.spirit - a.spirit);
+    this.#ranks = new Map(ranking.map((player, index) => [player, index + 1]));
+    this.#unranked.clear();
+    this.#top = ranking.slice(0, TOP).map(({ userId, username, spirit, power, level }, index) => ({
       rank: index + 1,
       userId,
       username,
@@ -237,8 +288,15 @@ export class Game {
     }));
   }
 
+  #rankNew(): void {
+    const players = [...this.#unranked];
+    this.#rank();
+    for (const player of players) this.#tellRank(player);
+  }
+
   #tellRank(player: Player): void {
-    const rank = this.#ranking.indexOf(player) + 1;
+    const rank = this.#ranks.get(player);
+    if (rank === undefined) return;
     const timestamp = Math.floor(this.#options.clock.now() / 1000);
     this.#push(player.userId, 'leaderboard:update', {
       type: 'full_refresh',
@@ -248,7 +306,7 @@ export class Game {
       userRank: {
         rank,
         value: player.spirit,
-        percent: Math.round((100 * rank) / Math.max(1, this.#ranking.length)),
+        percent: Math.round((100 * rank) / this.#ranks.size),
       },
       timestamp,
     });

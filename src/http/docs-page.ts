@@ -16,10 +16,10 @@ details{border:1px solid var(--line);border-radius:6px;margin:.5rem 0;padding:.4
 summary{cursor:pointer}summary code{font-weight:600}
 .method{display:inline-block;min-width:3.5rem;font:600 .8rem ui-monospace,monospace}
 .who{float:right;font-size:.8rem}
-form{display:grid;gap:.5rem;margin:.8rem 0;justify-items:start}label{display:grid;gap:.15rem;width:100%}input,textarea,select,button{font:inherit;padding:.3rem .5rem;border:1px solid GrayText;border-radius:6px;max-width:100%}textarea,input{width:100%;font-family:ui-monospace,monospace}button{cursor:pointer}[hidden]{display:none!important}
+form{display:grid;grid-template-columns:minmax(0,1fr);gap:.5rem;margin:.8rem 0;justify-items:start}label{display:grid;grid-template-columns:minmax(0,1fr);gap:.15rem;width:100%}input,textarea,select,button{font:inherit;padding:.3rem .5rem;border:1px solid GrayText;border-radius:6px;max-width:100%}textarea,input{width:100%;font-family:ui-monospace,monospace}button{cursor:pointer}[hidden]{display:none!important}
 #frames{font:.85rem ui-monospace,monospace;padding:0;list-style:none;max-height:24rem;overflow:auto;overflow-wrap:anywhere}.panel{border:1px solid var(--line);border-radius:6px;padding:.2rem .9rem;margin:.8rem 0}.panel h2{margin-top:.6rem}
 code,pre{font-family:ui-monospace,monospace;font-size:.88rem}
-summary code{overflow-wrap:anywhere}pre{background:var(--soft);padding:.6rem;border-radius:6px;overflow-x:auto}
+code,td,summary,h1,h2{overflow-wrap:anywhere}pre{background:var(--soft);padding:.6rem;border-radius:6px;overflow-x:auto;white-space:pre-wrap;overflow-wrap:anywhere}form pre{width:100%;margin:0;max-height:32rem;overflow:auto}
 table{border-collapse:collapse;width:100%}td,th{text-align:left;vertical-align:top;padding:.25rem .6rem;border-bottom:1px solid var(--line)}
 `;
 
@@ -80,12 +80,18 @@ function renderOperation(document: OpenApiDocument, { method, path, operation }:
   return `<details>${parts.join('')}</details>`;
 }
 
+const CREDENTIALS: Readonly<Record<string, string>> = {
+  userToken: 'user token',
+  serviceKey: 'service key',
+  viewKey: 'read-only key',
+};
+
 function who(operation: Json): string {
   const names = ((operation['security'] as readonly Json[] | undefined) ?? []).flatMap((entry) =>
     Object.keys(entry),
   );
   if (names.length === 0) return 'anyone';
-  return names.map((name) => (name === 'userToken' ? 'user token' : 'service key')).join(' or ');
+  return names.map((name) => CREDENTIALS[name] ?? name).join(' or ');
 }
 
 function renderParameters(parameters: readonly Json[]): string {

@@ -105,9 +105,7 @@ function headOf(event: string, cause: string, language: Language): string {
     case 'connected':
       return isZh ? '用户又建立了一个连接' : 'One more connection of the user opened';
     case 'replaced':
-      return isZh
-        ? '用户在其他节点建立了新连接，由新连接接管'
-        : 'A newer connection on another node took the user over';
+      return isZh ? '用户的新连接接管了会话' : 'A newer connection took the user over';
     case 'disconnected':
       return `${isZh ? '连接关闭：' : 'A connection closed: '}${causeText(CLOSES, cause, language)}`;
     case 'released':

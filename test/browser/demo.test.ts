@@ -84,6 +84,9 @@ describe.each(['bun', 'node'] as const)('the demo page and a gateway on %s', (ru
       expect(await page.locator('section[aria-labelledby=dungeon] li').count()).toBeGreaterThan(2),
     );
     expect(await page.locator('tr.own').innerText()).toContain('Cloud Walker');
+    expect(await page.locator('section[aria-labelledby=board]').innerText()).toMatch(
+      /You are number \d+ among the players of this node\./,
+    );
     // The page goes on as the same user when it is loaded again.
     await page.reload();
     await page.locator('.value.growing').waitFor();
@@ -96,6 +99,9 @@ describe.each(['bun', 'node'] as const)('the demo page and a gateway on %s', (ru
     await press(page, 'Stop my heartbeat');
     await page.locator('.countdown').waitFor();
     await says(page, /No heartbeat for 4 s: the server closed the socket \(4100\) and logged you out/);
+    expect(await page.locator('.situation').innerText()).toContain(
+      'Closed: no heartbeat came, so the server closed it (4100) and logged you out.',
+    );
     const last = await spirit(page);
     await eventually(async () => expect(await statusOf(user)).toBe('offline'));
     await says(page, /Settled: the logout time \d\d:\d\d:\d\d goes into SQL/);
@@ -132,10 +138,18 @@ describe.each(['bun', 'node'] as const)('the demo page and a gateway on %s', (ru
     watch(second);
     await second.locator('.value.growing').waitFor();
     await says(page, /Another tab took over \(4001\)/);
+    await says(second, /This tab took over\./);
+    expect(await news(second)).not.toMatch(/You are back in time/);
+    // The user is online there: nobody is about to be logged out.
+    await eventually(async () =>
+      expect(await page.locator('.situation').innerText()).toContain('You stay online in the other tab.'),
+    );
+    expect(await page.locator('.countdown').count()).toBe(0);
     await page.bringToFront();
     await press(page, 'Play here again');
     await page.locator('.value.growing').waitFor();
     await says(second, /Another tab took over/);
+    await says(page, /This tab took over\./);
   });
 
   it('the node is killed and started again, and the page comes back by itself', async () => {
@@ -146,12 +160,40 @@ describe.each(['bun', 'node'] as const)('the demo page and a gateway on %s', (ru
     await says(page, /You killed the node, as a crash would/);
     expect((await gateway.exited()).signal).toBe('SIGKILL');
     await eventually(async () =>
-      expect(await page.locator('.situation').innerText()).toMatch(/does not answer[^]*npm start/),
+      expect(await page.locator('.situation').innerText()).toMatch(
+        /does not answer[^]*as you started it \(npm start\)/,
+      ),
     );
     await gateway.restart();
     await says(page, /The node is back\. It found in SQL that you were online/);
     await page.locator('.value.growing').waitFor();
     await eventually(async () => expect(await spirit(page)).toBeGreaterThan(before));
+    // There is one node alone.
+    expect(await page.locator('section[aria-labelledby=knows]').innerText()).not.toMatch(/another node/);
+  });
+
+  it('the node is killed while the page stays away: the node logs the user out once it is back', async () => {
+    const user = freshUser();
+    const page = await play(user);
+    await press(page, 'Close the socket');
+    await press(page, 'Stay away');
+    await press(page, 'Kill the node');
+    expect((await gateway.exited()).signal).toBe('SIGKILL');
+    await gateway.restart();
+    await says(page, /The node is back, and this page has no connection/);
+    await eventually(async () => expect(await statusOf(user)).toBe('offline'), { timeoutMs: 15_000 });
+    await press(page, 'Come back now');
+    await page.locator('.value.growing').waitFor();
+  });
+
+  it('the node is killed while the heart is silent: the page connects again, silent, and is logged out', async () => {
+    const page = await play(freshUser());
+    await press(page, 'Stop my heartbeat');
+    await says(page, /Connected, and silent/);
+    await press(page, 'Kill the node');
+    expect((await gateway.exited()).signal).toBe('SIGKILL');
+    await gateway.restart();
+    await says(page, /No heartbeat for 4 s: the server closed the socket/, 20_000);
   });
 
   it('a server that refuses is heard: the page shows its sentence, and plays when the cause is gone', async () => {

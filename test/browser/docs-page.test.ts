@@ -108,6 +108,29 @@ describe.each(['development', 'production'] as const)('/docs in a browser, in %s
     await eventually(async () => expect(await frames.innerText()).toMatch(/^\S+ · open/));
   });
 
+  it('names the credentials of each call', async () => {
+    const page = await docs();
+    const who = await page.locator('.who').allInnerTexts();
+    expect(who).toContain('service key or read-only key');
+    expect(who.filter((names) => new Set(names.split(' or ')).size < names.split(' or ').length)).toEqual([]);
+  });
+
+  it('stays as wide as a small screen, whatever a call answers', async () => {
+    const page = await docs();
+    await page.setViewportSize({ width: 375, height: 700 });
+    await page.getByLabel(/Service key or user token/).fill(gateway.apiKey);
+    for (const path of ['/openapi.json', '/api/config', '/metrics', '/healthz']) {
+      const call = operation(page, 'get', path);
+      if ((await call.count()) === 0) continue;
+      await call.locator('> summary').click();
+      await call.getByRole('button', { name: 'Send' }).click();
+      await eventually(async () => expect(await call.locator('form pre').innerText()).toMatch(/^200 /));
+    }
+    await page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true");
+    const tooWide = 'document.documentElement.scrollWidth - document.documentElement.clientWidth';
+    expect(await page.evaluate(tooWide)).toBe(0);
+  });
+
   it('a call to a server that is gone says so', async () => {
     const page = await docs();
     const health = operation(page, 'get', '/healthz');

@@ -8,6 +8,8 @@ import { freshUser } from '../support/stores.ts';
 import { type Client, connect } from '../support/ws-client.ts';
 
 const TIMEOUT_MS = 2_000;
+/** More than the game has places for. */
+const FLOODERS = 550;
 const ENV = { LINGXI_HEARTBEAT_TIMEOUT_MS: String(TIMEOUT_MS), LINGXI_PING_INTERVAL_MS: '500' };
 
 describe.each(['bun', 'node'] as const)('the back end of the demo game on %s', (runtime) => {
@@ -176,6 +178,48 @@ describe.each(['bun', 'node'] as const)('the back end of the demo game on %s', (
   });
 });
 
+describe.each(['bun', 'node'] as const)('a game on %s with more users than places', (runtime) => {
+  let gateway: Gateway;
+  beforeAll(async () => {
+    gateway = await startGateway({ runtime, stores: 'embedded', env: ENV });
+  });
+  afterAll(() => gateway?.stop());
+
+  const open = () =>
+    connect(gateway.wsUrl, { protocols: ['lingxi.v1', `bearer.${gateway.token(freshUser())}`] });
+
+  it('a flood of joins gets one welcome per player and second, and stalls nobody', {
+    timeout: 60_000,
+  }, async () => {
+    const witness = await open();
+    const crowd = await Promise.all(Array.from({ length: FLOODERS }, () => open()));
+    const began = performance.now();
+    const flood = setInterval(() => {
+      for (const client of crowd) client.send({ type: 'game:join', data: {} });
+    }, 50);
+    const waits: number[] = [];
+    try {
+      while (performance.now() - began < 4_000) {
+        const sent = witness.ping();
+        await witness.next('pong');
+        waits.push(performance.now() - sent);
+        await sleep(20);
+      }
+    } finally {
+      clearInterval(flood);
+    }
+    const seconds = (performance.now() - began) / 1000;
+    const answers = crowd.map(
+      ({ messages }) =>
+        messages.filter(({ type }) => type === 'game:state' || type === 'game:refused').length,
+    );
+    expect(Math.max(...answers)).toBeLessThanOrEqual(Math.ceil(seconds) + 1);
+    expect(Math.min(...answers)).toBeGreaterThan(0);
+    expect(Math.max(...waits)).toBeLessThan(1_500);
+    for (const client of [witness, ...crowd]) client.terminate();
+  });
+});
+
 describe.each(['bun', 'node'] as const)('POST /dev/kill on %s', (runtime) => {
   let gateway: Gateway;
   beforeAll(async () => {
@@ -228,7 +272,7 @@ describe.each(['bun', 'node'] as const)('POST /dev/kill on %s', (runtime) => {
     const page = await ask({ Origin: `http://localhost:${gateway.port()}`, 'Sec-Fetch-Site': 'same-origin' });
     expect([page.status, JSON.parse(page.body)]).toMatchObject([200, { killed: true }]);
     expect((await gateway.exited()).signal).toBe('SIGKILL');
-    expect(gateway.printed()).toContain('Start it again: npm start');
+    expect(gateway.printed()).toContain('Start it again as you started it (npm start)');
     expect(gateway.logs().some(({ event }) => event === 'stopped')).toBe(false);
   });
 });
