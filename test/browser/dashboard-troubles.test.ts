@@ -24,7 +24,7 @@ afterAll(() => chromium?.stop());
 const opened: Dashboard[] = [];
 afterEach(() => closeQuietly(...opened.splice(0)));
 
-describe.each(['bun', 'node'] as const)('the dashboard in trouble, before a gateway on %s', (runtime) => {
+describe.each(['node'] as const)('the dashboard in trouble, before a gateway on %s', (runtime) => {
   let gateway: Gateway;
   let front: Front;
   beforeAll(async () => {

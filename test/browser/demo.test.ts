@@ -36,7 +36,7 @@ function watch(page: Page): Page {
   return page;
 }
 
-describe.each(['bun', 'node'] as const)('the demo page and a gateway on %s', (runtime) => {
+describe.each(['node'] as const)('the demo page and a gateway on %s', (runtime) => {
   let gateway: Gateway;
   beforeAll(async () => {
     gateway = await startGateway({
