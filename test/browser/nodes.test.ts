@@ -24,15 +24,16 @@ describe('pages behind a load balancer with a node on Bun and one on Node', () =
     await cluster?.stop();
   });
 
-  /** How many connections each node has of each of these users; none if it is dead. A node shows its own. */
+  /** How many connections each node has of each of these users, by its own word; none if it is dead. */
   const connectionsOf = (users: readonly number[]): Promise<readonly (readonly number[])[]> =>
     Promise.all(
       users.map((user) =>
         Promise.all(
-          cluster.nodes.map(async ({ gateway }) => {
+          cluster.nodes.map(async ({ gateway }, place) => {
             const path = `/api/users/${user}/connections`;
             const answer = await gateway.service('GET', path).catch(() => undefined);
-            return (answer?.body['connections'] as readonly unknown[] | undefined)?.length ?? 0;
+            const connections = (answer?.body['connections'] ?? []) as readonly { readonly node: string }[];
+            return connections.filter(({ node }) => node.startsWith(`${'ab'.charAt(place)}:`)).length;
           }),
         ),
       ),
