@@ -80,8 +80,8 @@ export default defineConfig({
           globalSetup: [...build, 'test/support/chromium-ready.ts'],
           testTimeout: 60_000,
           hookTimeout: 120_000,
-          // One Chromium has enough to do, and a page that is slow to answer looks like one that is broken.
-          maxWorkers: 1,
+          // Each file has a Chromium of its own, and waits half the time.
+          maxWorkers: 2,
           sequence: { groupOrder: 5 },
         },
       },
