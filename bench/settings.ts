@@ -27,7 +27,7 @@ export interface Arguments {
   readonly timeoutEnv: Readonly<Record<string, string>>;
   /** The drain timeout of B12. */
   readonly drainMs: number;
-  /** Users whom B11 holds in Redis. */
+  /** Number of users that B11 holds in Redis. */
   readonly heldUsers: number;
   readonly isQuick: boolean;
   /** Whether anything is smaller than the goals assume, or left out. */

@@ -185,7 +185,7 @@ export class LoadSockets {
     this.#mayEnd = true;
   }
 
-  /** From now on whoever loses the connection connects again as `opening` says, as a client does. */
+  /** From now on a user who loses the connection connects again as `opening` says, as a client does. */
   comeBack(opening: Opening): void {
     this.#mayEnd = true;
     this.#return = { opening, latencies: [], seconds: new Map(), ended: 0, refused: 0 };

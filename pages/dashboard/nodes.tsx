@@ -28,7 +28,7 @@ const NO_RESULT: Result = { text: '', isBad: false };
 export function Nodes({ nodes, asked }: NodesProps): ComponentChild {
   const { say } = useSay();
   const isReadOnly = useValue(session)?.access === 'view';
-  // Whoever sees old figures, or whom nobody answers, changes no node.
+  // An operator who sees old figures, or gets no answer, must not change a node.
   const isLive = useValue(liveState).status === 'live';
   const [draining, setDraining] = useState<NodeState>();
   const [result, setResult] = useState<Result>(NO_RESULT);

@@ -28,7 +28,7 @@ export class Poller<T> {
   readonly #controller = new AbortController();
   #path: string | undefined;
   #isPaused = false;
-  /** A question that waits only for its time. */
+  /** The next question, if only its time has not come yet. */
   #wake: (() => void) | undefined;
 
   constructor(options: PollerOptions<T>) {

@@ -54,7 +54,7 @@ const narrow = matchMedia('(max-width: 760px)');
 /** Where each list was scrolled to, so that one who comes back from a user finds it again. */
 let left: { readonly query: string; readonly top: number; readonly active: number } | undefined;
 
-/** A list of any length of which only the visible rows exist. */
+/** A list of any length. Only its visible rows exist. */
 export function UsersGrid(props: GridProps): ComponentChild {
   const { query, found, listed, empty, onShow } = props;
   const { say } = useSay();

@@ -12,7 +12,7 @@ export function rememberUser(user: User | undefined): void {
   tabStorage.set(PLAYED_AS, user === undefined ? undefined : JSON.stringify(user));
 }
 
-/** `?user=7&name=Ann`, or whom this tab played as before it was loaded again. */
+/** `?user=7&name=Ann`, or the user of this tab before it was loaded again. */
 export function firstUser(): User | undefined {
   const query = new URLSearchParams(location.search);
   const asked = userOf({ id: query.get('user') ?? '', name: query.get('name') ?? '' });

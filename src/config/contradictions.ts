@@ -40,7 +40,7 @@ function credentialContradiction(config: Config): string | undefined {
     return 'LINGXI_API_KEY is the same as JWT_SECRET: anyone with the service key could sign tokens; set two different ones.';
   }
   if (config.viewKeys.some((key) => config.apiKeys.includes(key))) {
-    return 'LINGXI_VIEW_KEY is the same as LINGXI_API_KEY: whoever may only look could change everything; set two different ones.';
+    return 'LINGXI_VIEW_KEY is the same as LINGXI_API_KEY: a reader of the dashboard could change everything; set two different keys.';
   }
   if (config.viewKeys.some((key) => config.jwtSecrets.includes(key))) {
     return 'LINGXI_VIEW_KEY is the same as JWT_SECRET: anyone with the view key could sign tokens; set two different ones.';

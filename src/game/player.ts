@@ -59,7 +59,7 @@ export class Player {
   #spirit: number;
   #grownUntil: number;
   #period: number | undefined;
-  /** The spirit of which the player was last told. */
+  /** The spirit that the player saw last. */
   #told: { spirit: number; at: number };
   #fight: { round: number; playerHp: number; enemyHp: number } | undefined;
   #walk: { elapsed: number; found: boolean } | undefined;

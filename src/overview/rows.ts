@@ -15,7 +15,7 @@ type PackedRow = readonly [
 const MAX_NAME_LENGTH = 256;
 const MAX_ADDRESS_LENGTH = 64;
 
-/** The row of a user whom one node holds. `nodes` has that node. */
+/** The row of a user that one node holds. `nodes` has that node. */
 export function rowOf(user: HeldUser, nodes: readonly [string]): UserRow {
   const { userId, username, state, loginTime, lastHeartbeat, ip, connections } = user;
   return { userId, username, state, node: nodes[0], nodes, since: loginTime, lastHeartbeat, ip, connections };
@@ -49,7 +49,7 @@ export function unpacked(
   return { userId, username, state, node: nodes[0], nodes, since, lastHeartbeat, ip, connections };
 }
 
-/** One row of a user whom several nodes hold. The more active state names the node. */
+/** One row of a user that several nodes hold. The more active state names the node. */
 export function merged(one: UserRow, other: UserRow): UserRow {
   const isFirst = USER_STATES.indexOf(one.state) <= USER_STATES.indexOf(other.state);
   const [first, second] = isFirst ? [one, other] : [other, one];

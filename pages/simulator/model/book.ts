@@ -8,7 +8,7 @@ export interface Line {
   readonly key: string;
   readonly user: number;
   readonly period: number;
-  /** Simulated time at which somebody was told of it, or SQL had it. */
+  /** Simulated time at which the book first saw it: in the feed or in SQL. */
   readonly openedAt: number;
   readonly loginAt: number;
   /** Simulated time at which the store ended it. */

@@ -1,6 +1,6 @@
 import type { Action } from './actions.ts';
 
-/** What is told of a history; a language makes a sentence of it. */
+/** One line of a history. Each language has its own sentence for it. */
 export type Told =
   | { readonly kind: 'press'; readonly action: Action; readonly byChance: boolean }
   | { readonly kind: 'connected'; readonly user: number; readonly tab: string; readonly node: string }

@@ -9,7 +9,7 @@ const FRAME_BUDGET_MS = 12;
 const MAX_GAP_MS = 250;
 /** Between two pictures of a history that is wound on. */
 const WIND_MS = 200;
-/** A step goes on to the next thing that is told, or for so long. */
+/** A step ends at the next line of the log, or after this time. */
 const MAX_STEP_TICKS = 20;
 
 export const SPEEDS = [0.25, 1, 4, 16] as const;

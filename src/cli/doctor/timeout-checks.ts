@@ -35,7 +35,7 @@ export const timeoutChecks: readonly Check[] = [
       );
       const lateA = lateness(closedA, lastPings.A.sentAt, timeoutMs);
       const lateB = lateness(closedB, lastPings.B.sentAt, timeoutMs);
-      // A back end may push to whoever comes online. The gateway itself sends no frame to a seed client that is silent.
+      // A back end may push to a user who comes online. The gateway itself sends no frame to a seed client that is silent.
       const ownFrame = seed.unread.find(({ type }) => PROTOCOL_TYPES.has(type));
       expect(ownFrame === undefined, `the seed client also got ${show(ownFrame)}`);
       await expectGoodbye(v1);

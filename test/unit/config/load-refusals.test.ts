@@ -199,3 +199,19 @@ describe('contradictions', () => {
     expect(refusal({ env })).toBe(sentence);
   });
 });
+
+describe('a view key', () => {
+  const VIEW_KEY = 'view-key-0123456789abcdef0123456789';
+
+  it.each([
+    ['LINGXI_API_KEY', API_KEY, /^LINGXI_VIEW_KEY is the same as LINGXI_API_KEY: .*could change everything/],
+    ['JWT_SECRET', SECRET, /^LINGXI_VIEW_KEY is the same as JWT_SECRET: .*could sign tokens/],
+  ])('that equals %s is refused, also as the second of two', (name, key, sentence) => {
+    for (const viewKey of [key, `${VIEW_KEY},${key}`])
+      expect(refusal({ env: { ...PRODUCTION, [name]: key, LINGXI_VIEW_KEY: viewKey } })).toMatch(sentence);
+  });
+
+  it('that is short is refused in production', () => {
+    expect(refusal({ env: { ...PRODUCTION, LINGXI_VIEW_KEY: 'x'.repeat(23) } })).toMatch(/^LINGXI_VIEW_KEY/);
+  });
+});
