@@ -11,13 +11,15 @@ export interface ReplyError {
 export type Command = readonly (string | number)[];
 
 interface Told {
+  /** That of the call. */
+  readonly number: number;
   readonly replies?: readonly Reply[];
   /** Why there are none. */
   readonly failure?: string;
 }
 
 const ANSWER_TIMEOUT_MS = 60_000;
-/** What the threads share: whether an answer is there, its length, and its text. */
+/** What the threads share: the number of the newest call that has an answer, its length, and its text. */
 const HEAD_BYTES = 8;
 const LONGEST_ANSWER_BYTES = 2 ** 24;
 
@@ -45,14 +47,21 @@ export class RedisBridge {
 
   /** Sends the commands in one go; answers their replies in the same order. */
   send(commands: readonly Command[]): readonly Reply[] {
+    const answered = Atomics.load(this.#head, 0);
     this.calls += 1;
-    Atomics.store(this.#head, 0, 0);
-    this.#port.postMessage({ text: commands.map(encoded).join(''), count: commands.length }, []);
-    if (Atomics.wait(this.#head, 0, 0, ANSWER_TIMEOUT_MS) === 'timed-out')
+    this.#port.postMessage(
+      { number: this.calls, text: commands.map(encoded).join(''), count: commands.length },
+      [],
+    );
+    if (Atomics.wait(this.#head, 0, answered, ANSWER_TIMEOUT_MS) === 'timed-out')
       throw new Error('Redis does not answer the simulation');
     const text = Buffer.from(this.#shared, HEAD_BYTES, Atomics.load(this.#head, 1)).toString('utf8');
-    const { replies, failure } = JSON.parse(text) as Told;
+    const { number, replies, failure } = JSON.parse(text) as Told;
     if (replies === undefined) throw new Error(`Redis is gone: ${failure}`);
+    if (number !== this.calls || replies.length !== commands.length)
+      throw new Error(
+        `call ${this.calls} of ${commands.length} commands got the answer of ${number}: ${text}`,
+      );
     return replies;
   }
 

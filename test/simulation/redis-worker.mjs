@@ -10,14 +10,19 @@ let unread = Buffer.alloc(0);
 let at = 0;
 let replies = [];
 let expected = 0;
+let call = 0;
 
-port.on('message', ({ text, count }) => {
+port.on('message', ({ number, text, count }) => {
+  call = number;
+  if (socket.destroyed) return answer({ failure: 'Redis closed the connection' });
   expected = count;
   socket.write(text);
 });
 socket.on('data', (bytes) => {
   // A copy: the runtime may use its buffer again before the rest of a reply has come.
   unread = Buffer.concat([unread, bytes]);
+  if (expected === 0)
+    return answer({ failure: `it sent what nobody asked for: ${unread.toString('latin1')}` });
   while (replies.length < expected) {
     at = 0;
     const reply = read();
@@ -33,10 +38,10 @@ socket.on('close', () => answer({ failure: 'Redis closed the connection' }));
 function answer(told) {
   replies = [];
   expected = 0;
-  let text = JSON.stringify(told);
+  let text = JSON.stringify({ number: call, ...told });
   if (Buffer.byteLength(text) > body.length) text = '{"failure":"the answer is too long"}';
   Atomics.store(head, 1, body.write(text));
-  Atomics.store(head, 0, 1);
+  Atomics.store(head, 0, call);
   Atomics.notify(head, 0);
 }
 

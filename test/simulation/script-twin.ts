@@ -146,6 +146,8 @@ function withLost<Answer>(call: {
   const rules = { answers: call.rules, lost: call.redis.takeLost() };
   if (isError(reply)) return { rules, script: reply };
   const [texts, count] = [reply as string[], call.rules.length];
+  if (texts.some((text) => typeof text !== 'string'))
+    throw new Error(`a script answered more than texts: ${JSON.stringify(reply)}`);
   const answers = texts.slice(0, count).map(parse);
   return { rules, script: { answers, lost: parseLost(texts.slice(count)) } };
 }

@@ -1,16 +1,56 @@
-import { connect, createServer } from 'node:net';
+import { connect, createServer, type Server } from 'node:net';
 
-/** A TCP port of the loopback address that is free at this moment. */
+/*
+ * The kernel gives a port that nobody listens on to the next program that asks for any, also while the server of a test is
+ * down and its clients try to reach it. So tests take ports from below those that the kernel gives, and each process has
+ * a block of its own. A listener on the first port of the block keeps other processes out of it for as long as it lives.
+ */
+const FIRST_BLOCK = 10_240;
+/** Linux gives ports from 32,768 on, and a server of a Redis Cluster also listens 10,000 ports above its own. */
+const END_OF_BLOCKS = 20_224;
+const BLOCK_SIZE = 256;
+const BLOCKS = (END_OF_BLOCKS - FIRST_BLOCK) / BLOCK_SIZE;
+
+let block: Promise<number> | undefined;
+let taken = 0;
+
+/** A TCP port of the loopback address where nothing listens; no other caller gets it for the next 255 calls. */
 export async function freePort(): Promise<number> {
+  block ??= takeBlock();
+  const first = await block;
+  for (let tries = 0; tries < BLOCK_SIZE; tries += 1) {
+    taken += 1;
+    const port = first + 1 + (taken % (BLOCK_SIZE - 1));
+    const listener = await listen(port);
+    if (listener === undefined) continue;
+    await new Promise<void>((resolve) => listener.close(() => resolve()));
+    return port;
+  }
+  throw new Error(`all ports from ${first} to ${first + BLOCK_SIZE - 1} of 127.0.0.1 are in use`);
+}
+
+async function takeBlock(): Promise<number> {
+  const offset = Math.floor(Math.random() * BLOCKS);
+  for (let index = 0; index < BLOCKS; index += 1) {
+    const first = FIRST_BLOCK + ((offset + index) % BLOCKS) * BLOCK_SIZE;
+    const guard = await listen(first);
+    if (guard === undefined) continue;
+    guard.unref();
+    return first;
+  }
+  throw new Error(`no ${BLOCK_SIZE} ports between ${FIRST_BLOCK} and ${END_OF_BLOCKS} of 127.0.0.1 are free`);
+}
+
+/** Undefined where something listens there already. */
+function listen(port: number): Promise<Server | undefined> {
   const server = createServer();
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', resolve);
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EADDRINUSE' || error.code === 'EACCES') resolve(undefined);
+      else reject(error);
+    });
+    server.listen(port, '127.0.0.1', () => resolve(server));
   });
-  const address = server.address();
-  await new Promise<void>((resolve) => server.close(() => resolve()));
-  if (address === null || typeof address === 'string') throw new Error('no port was given');
-  return address.port;
 }
 
 /** Resolves once something accepts connections on `port`; rejects after `timeoutMs` or once `gaveUp` says why. */

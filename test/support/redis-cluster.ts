@@ -1,5 +1,5 @@
 import { run } from './child.ts';
-import { eventually, freePort } from './ports.ts';
+import { eventually } from './ports.ts';
 import { type RedisServer, startRedis } from './redis.ts';
 import { findRedis } from './redis-binaries.ts';
 import { linkedUp, type RedisDeployment, SYNC_AT_ONCE } from './redis-sentinel.ts';
@@ -7,8 +7,6 @@ import { linkedUp, type RedisDeployment, SYNC_AT_ONCE } from './redis-sentinel.t
 const MASTERS = 3;
 const NODE_TIMEOUT_MS = 1000;
 const READY_TIMEOUT_MS = 20_000;
-/** The bus of a server listens 10,000 ports above. */
-const BUS_OFFSET = 10_000;
 const PREFIX = '{lingxi}:';
 
 /** One server of the cluster, and what only a test of the cluster asks. */
@@ -78,10 +76,7 @@ export async function startRedisCluster(): Promise<RedisCluster> {
 }
 
 async function startServer(): Promise<RedisServer> {
-  let port = await freePort();
-  while (port + BUS_OFFSET > 65_535) port = await freePort();
   return startRedis({
-    port,
     args: ['--cluster-enabled', 'yes', '--cluster-node-timeout', String(NODE_TIMEOUT_MS), ...SYNC_AT_ONCE],
   });
 }
