@@ -53,8 +53,10 @@ export class RedisBridge {
       { number: this.calls, text: commands.map(encoded).join(''), count: commands.length },
       [],
     );
-    if (Atomics.wait(this.#head, 0, answered, ANSWER_TIMEOUT_MS) === 'timed-out')
-      throw new Error('Redis does not answer the simulation');
+    // The worker may notify of the last answer after this thread has read it: such a call wakes up without an answer.
+    while (Atomics.load(this.#head, 0) === answered)
+      if (Atomics.wait(this.#head, 0, answered, ANSWER_TIMEOUT_MS) === 'timed-out')
+        throw new Error('Redis does not answer the simulation');
     const text = Buffer.from(this.#shared, HEAD_BYTES, Atomics.load(this.#head, 1)).toString('utf8');
     const { number, replies, failure } = JSON.parse(text) as Told;
     if (replies === undefined) throw new Error(`Redis is gone: ${failure}`);
