@@ -5,6 +5,9 @@ const build = ['test/support/build-product.ts'];
 
 const SCENARIOS = { globalSetup: build, testTimeout: 120_000, hookTimeout: 120_000 };
 
+/** Of projects that share a group: Vitest wants one number for all of them. */
+const WAITING_WORKERS = 4;
+
 /** These measure short times, or keep both cores busy. Another file beside them would change what they measure. */
 const CALM_SCENARIOS = [
   'drain',
@@ -39,7 +42,7 @@ export default defineConfig({
           // Tests of one file wait side by side for timeouts of their own users.
           maxConcurrency: 20,
           // Most of their time is waiting, so they share two cores well.
-          maxWorkers: 3,
+          maxWorkers: 5,
           sequence: { groupOrder: 1 },
         },
       },
@@ -60,17 +63,8 @@ export default defineConfig({
           // Real minutes: vitest.scenarios.config.ts runs them as well.
           exclude: ['test/scenarios/real-time/**', ...CALM_SCENARIOS],
           // They wait most of the time: one uses a quarter of a core to a half.
-          maxWorkers: 2,
+          maxWorkers: WAITING_WORKERS,
           sequence: { groupOrder: 3 },
-        },
-      },
-      {
-        test: {
-          ...SCENARIOS,
-          name: 'calm-scenarios',
-          include: CALM_SCENARIOS,
-          fileParallelism: false,
-          sequence: { groupOrder: 4 },
         },
       },
       {
@@ -81,8 +75,17 @@ export default defineConfig({
           testTimeout: 60_000,
           hookTimeout: 120_000,
           // Each file has a Chromium of its own, and waits half the time.
-          maxWorkers: 2,
-          sequence: { groupOrder: 5 },
+          maxWorkers: WAITING_WORKERS,
+          sequence: { groupOrder: 3 },
+        },
+      },
+      {
+        test: {
+          ...SCENARIOS,
+          name: 'calm-scenarios',
+          include: CALM_SCENARIOS,
+          fileParallelism: false,
+          sequence: { groupOrder: 4 },
         },
       },
     ],
