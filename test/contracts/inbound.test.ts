@@ -53,7 +53,7 @@ describe.each(['bun', 'node'] as const)('messages from clients on %s without Red
 describe.each(['bun', 'node'] as const)('messages from clients on %s over Redis', (runtime) => {
   let deployment: Deployment;
   beforeAll(async () => {
-    deployment = await deploy({ runtime, kind: 'redis+postgres', env: { LINGXI_REDIS_TIMEOUT_MS: '300' } });
+    deployment = await deploy({ runtime, kind: 'redis+postgres' });
   });
   afterAll(() => deployment?.stop());
   const metric = async (outcome: string) =>
@@ -122,7 +122,7 @@ describe.each(['bun', 'node'] as const)('messages from clients at their limits o
     const gateway = await startGateway({
       runtime,
       stores: stores.settings === 'embedded' ? 'embedded' : { ...stores.settings, redisUrl: redis.url },
-      env: { LINGXI_REDIS_TIMEOUT_MS: '300' },
+      env: { LINGXI_REDIS_TIMEOUT_MS: '1000' },
     });
     const metric = async (outcome: string) =>
       (await readMetrics(gateway))(`lingxi_inbound_messages_total{outcome="${outcome}"}`);
