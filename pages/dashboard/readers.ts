@@ -79,6 +79,8 @@ export interface UserDetails {
   readonly player: Player | undefined;
   readonly connections: readonly Connection[];
   readonly groups: readonly string[];
+  /** Empty where no node that answered holds the user. */
+  readonly state: string;
   readonly blockedUntil: number | null;
   /** Nodes that did not answer. */
   readonly partial: readonly string[];
@@ -101,6 +103,7 @@ export function readUser(value: unknown): UserDetails | undefined {
       queueBytes: numberOf(connection['queueBytes']),
     })),
     groups: textsOf(given['groups'], MOST_GROUPS),
+    state: textOf(given['state']),
     blockedUntil: numberOrNull(given['blockedUntil']),
     partial: textsOf(given['partial'], MOST_NODES),
   };
@@ -109,10 +112,9 @@ export function readUser(value: unknown): UserDetails | undefined {
 /** The state of a user in the words of the list of users. Where a node did not answer, only that the user is online. */
 export function stateOf(player: Player, details: UserDetails | undefined): string {
   if (player.status !== 'online' || details === undefined) return player.status;
-  const { connections, partial } = details;
-  if (connections.some(({ state }) => state === 'active')) return 'active';
-  if (partial.length > 0) return player.status;
-  return connections.length > 0 ? 'background' : 'lingering';
+  const { state, partial } = details;
+  // A node that did not answer may hold a more active connection.
+  return state === '' || (state !== 'active' && partial.length > 0) ? player.status : state;
 }
 
 function readPlayer(value: unknown): Player | undefined {

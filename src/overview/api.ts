@@ -151,6 +151,8 @@ export type PlacedConnection = Omit<ConnectionInfo, 'userId' | 'username'> & { r
 export interface UserDetails {
   readonly connections: readonly PlacedConnection[];
   readonly groups: readonly string[];
+  /** The most active one that a node says. Undefined: no node that answered holds the user. */
+  readonly state: HeldUser['state'] | undefined;
   /** Nodes that did not answer. Absent: all did. */
   readonly partial: readonly string[] | undefined;
 }

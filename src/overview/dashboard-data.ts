@@ -53,7 +53,7 @@ export class DashboardData implements Dashboard {
       ghosts: () => gauges.ghosts(),
       clock,
     });
-    this.#details = new Details({ ...options, peers });
+    this.#details = new Details({ ...options, peers, held: (userId) => options.own.one(userId) });
     calls?.serve((call) => this.#answer(call));
   }
 

@@ -1,5 +1,6 @@
 import type { ConnectionInfo } from '../connection/connection-info.ts';
-import type { PlacedConnection, UserDetails } from './api.ts';
+import type { HeldUser } from '../presence/api.ts';
+import { type PlacedConnection, USER_STATES, type UserDetails } from './api.ts';
 import { fieldsOf } from './node-counts.ts';
 import type { Peers } from './peers.ts';
 
@@ -13,11 +14,15 @@ export interface DetailsOptions {
   readonly peers: Peers;
   readonly connections: (userId: number) => readonly ConnectionInfo[];
   readonly groups: (userId: number) => readonly string[];
+  /** Undefined where this node does not hold the user. */
+  readonly held: (userId: number) => HeldUser | undefined;
 }
 
 interface NodeDetails {
   readonly connections: readonly PlacedConnection[];
   readonly groups: readonly string[];
+  /** Absent where the node does not hold the user. */
+  readonly state: HeldUser['state'] | undefined;
 }
 
 /** What the nodes know of one user, each of its own connections. */
@@ -29,12 +34,12 @@ export class Details {
   }
 
   here(userId: number): NodeDetails {
-    const { node, connections, groups } = this.#options;
+    const { node, connections, groups, held } = this.#options;
     const placed = connections(userId).map(({ userId: _user, username: _name, ...info }) => ({
       ...info,
       node,
     }));
-    return { connections: placed, groups: groups(userId) };
+    return { connections: placed, groups: groups(userId), state: held(userId)?.state };
   }
 
   async everywhere(userId: number): Promise<UserDetails> {
@@ -56,6 +61,7 @@ export class Details {
         .flatMap(({ connections }) => connections)
         .sort((left, right) => left.since - right.since),
       groups: [...new Set(details.flatMap(({ groups }) => groups))].sort(),
+      state: USER_STATES.find((name) => details.some(({ state }) => state === name)),
       partial: silent.length === 0 && list.isFresh ? undefined : silent.sort(),
     };
   }
@@ -70,6 +76,7 @@ function readDetails(answer: unknown, node: string): NodeDetails | undefined {
   return {
     connections: connections.slice(0, MAX_CONNECTIONS).flatMap((value) => readConnection(value, node) ?? []),
     groups: groups.slice(0, MAX_GROUPS).filter((name): name is string => isText(name)),
+    state: USER_STATES.find((name) => name === fields?.['state']),
   };
 }
 

@@ -173,7 +173,7 @@ describe.each(COMBINATIONS)('data of the dashboard: $runtime, $kind', ({ runtime
     (await live()).stop();
   });
 
-  it('shows a user in each state, with address, node and times', async () => {
+  it('shows a user in each state, with address, node and times, and the page of the user names the same state', async () => {
     const [active, background, lingering, http] = [freshUser(), freshUser(), freshUser(), freshUser()];
     const clients = await Promise.all([active, background, lingering].map((user) => view.v1(user)));
     clients[1]?.send({ type: 'state', data: { value: 'background' } });
@@ -186,6 +186,8 @@ describe.each(COMBINATIONS)('data of the dashboard: $runtime, $kind', ({ runtime
           ({ userId }) => userId === user,
         );
         states.push(found?.['state']);
+        const page = await gateway.service('GET', `/api/dashboard/users/${user}`);
+        expect(page.body['state']).toBe(found?.['state']);
         expect(found).toMatchObject({
           node: expect.stringMatching(/^board:/),
           nodes: [expect.stringMatching(/^board:/)],

@@ -71,6 +71,9 @@ export const UserAnswer = z.object({
   player: PlayerAnswer.nullable().openapi({ description: 'null: nothing is known of the user.' }),
   connections: z.array(ConnectionOut),
   groups: z.array(z.string()).openapi({ description: 'While the user is online.' }),
+  state: z.enum(USER_STATES).optional().openapi({
+    description: 'As in the list of users. Absent where no node that answered holds the user.',
+  }),
   blockedUntil: BlockedUntil,
   partial: PartialNodes,
 });

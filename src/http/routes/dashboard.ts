@@ -94,12 +94,13 @@ async function user(call: Call): Promise<Outcome> {
   if (!asked.ok) return asked;
   const [found, blockedUntil] = asked.value;
   const player = found.ok ? playerOf(call, userId.value, found.value) : null;
-  const { connections, groups, partial } = await details;
+  const { connections, groups, state, partial } = await details;
   return ok(
     call.context.json({
       player: player ?? null,
       connections: connections.map(connectionOut),
       groups,
+      state,
       blockedUntil,
       partial,
     }),

@@ -282,6 +282,7 @@ export function createHarness(config: Partial<Config> = {}, deps: Partial<HttpDe
         return Promise.resolve({
           connections: placed.map((info) => ({ ...info, node: 'test-1' })),
           groups: [],
+          state: undefined,
           partial: undefined,
         });
       },

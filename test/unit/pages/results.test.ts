@@ -32,11 +32,14 @@ describe('what a result says of a user', () => {
 
 describe('the state of a user', () => {
   it.each([
-    ['active', { connections: [{ state: 'background' }, { state: 'active' }] }],
-    ['background', { connections: [{ state: 'background' }] }],
-    ['lingering', {}],
+    ['active', { state: 'active' }],
+    ['active', { state: 'active', partial: ['west'] }],
+    ['background', { state: 'background' }],
+    ['http', { state: 'http' }],
+    ['lingering', { state: 'lingering' }],
+    ['online', {}],
     ['online', { partial: ['west'] }],
-    ['online', { connections: [{ state: 'background' }], partial: ['west'] }],
+    ['online', { state: 'background', partial: ['west'] }],
     ['offline', { player: { status: 'offline' } }],
   ])('is %s with %j', (state, more) => {
     const all = details(more);
