@@ -6,7 +6,7 @@ const MEMBERS = 3_000;
 const MESSAGES = 1_000;
 const LOGINS_AT_A_TIME = 100;
 /** Without slices and bounds each of these batches kept the node busy for seconds. */
-const WITNESS_LIMIT_MS = 500;
+const WITNESS_LIMIT_MS = 1_000;
 
 describe.each(COMBINATIONS)(
   'a batch of pushes to a large group, on $runtime over $kind',
