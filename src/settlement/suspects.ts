@@ -32,7 +32,8 @@ export class Suspects {
   }
 
   clear(row: PeriodKey): void {
-    this.#entries.delete(periodKey(row));
+    // Nearly always nothing is noted, and the keys of all open rows would be made for nothing.
+    if (this.#entries.size > 0) this.#entries.delete(periodKey(row));
   }
 
   /** Clears all notes, because they prove nothing any more. */
