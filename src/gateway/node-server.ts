@@ -55,6 +55,11 @@ const MAX_FRAGMENTS = 4_096;
 const MAX_CHUNKS = 8_192;
 /** TCP connections beyond the limit for sockets, for HTTP and for refusals. */
 const SPARE_CONNECTIONS = 1_024;
+/**
+ * Connections that may wait until the loop accepts them; the kernel may allow fewer. Node's own 511 are too few for a storm: the
+ * kernel drops the others, and a client tries again only after one second, then after two more.
+ */
+const BACKLOG = 4_096;
 
 /** The gateway on `node:http` and `ws`. */
 export function createNodeServer(options: ServerOptions): GatewayServer {
@@ -295,7 +300,7 @@ function abandon(owner: SocketOwner): void {
 function bind(server: Server, host: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen({ host, port, exclusive: true, ipv6Only: host === '::1' }, () => {
+    server.listen({ host, port, backlog: BACKLOG, exclusive: true, ipv6Only: host === '::1' }, () => {
       server.removeListener('error', reject);
       resolve();
     });
