@@ -47,8 +47,7 @@ export function hasGoodHost(incoming: IncomingMessage): boolean {
   const { host } = incoming.headers;
   if (host === undefined) return incoming.httpVersion === '1.0';
   // Of several values Node gives the first.
-  const names = incoming.rawHeaders.filter((text, index) => index % 2 === 0 && /^host$/i.test(text));
-  return names.length === 1 && isHost(host);
+  return isHost(host) && lines(incoming, 'host') === 1;
 }
 
 /** The listener builds a URL from `Host` and target. The code behind it does not use the `Host`. */
@@ -63,12 +62,22 @@ export function peerOf(incoming: IncomingMessage): string {
   return incoming.socket.remoteAddress ?? '';
 }
 
+/** How many header lines have this name. */
+function lines({ rawHeaders }: IncomingMessage, name: string): number {
+  let count = 0;
+  for (let index = 0; index < rawHeaders.length; index += 2) if (isNamed(rawHeaders[index], name)) count += 1;
+  return count;
+}
+
+function isNamed(other: string | undefined, name: string): boolean {
+  return other?.length === name.length && other.toLowerCase() === name;
+}
+
 /** All values of a header, joined by commas. Of some headers Node itself shows only the first value. */
 export function joinedHeader({ rawHeaders }: IncomingMessage, name: string): string | undefined {
   let joined: string | undefined;
   for (let index = 0; index < rawHeaders.length; index += 2) {
-    const other = rawHeaders[index] as string;
-    if (other.length !== name.length || other.toLowerCase() !== name) continue;
+    if (!isNamed(rawHeaders[index], name)) continue;
     const value = rawHeaders[index + 1] as string;
     joined = joined === undefined ? value : `${joined}, ${value}`;
   }
@@ -101,8 +110,13 @@ export function requestOf(incoming: IncomingMessage, body: Uint8Array): Request 
   return new Request(`http://localhost${url}`, { method, headers, body: Uint8Array.from(body) });
 }
 
-export function handshakeOf(incoming: IncomingMessage): HandshakeRequest {
+/** `hasLeft` says whether the client closed its connection. Absent: nobody can know that. */
+export function handshakeOf(
+  incoming: IncomingMessage,
+  hasLeft: () => boolean = () => false,
+): HandshakeRequest {
   return {
+    hasLeft,
     method: incoming.method ?? '',
     url: incoming.url ?? '',
     peer: peerOf(incoming),

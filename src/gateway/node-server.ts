@@ -227,10 +227,10 @@ class NodeGateway implements GatewayServer {
     // Node no longer watches the connection.
     socket.setTimeout(STALLED_MS, drop);
     try {
-      const client = watchForEnd(stream);
       // The first request gets the first answer.
-      await unanswered.settled(socket);
-      const answer = await this.#answerUpgrade(incoming, client.hasLeft).finally(client.stop);
+      const earlier = unanswered.settled(socket);
+      if (earlier !== undefined) await earlier;
+      const answer = await this.#answerUpgrade(incoming, stream);
       if (answer instanceof Response) return await writeResponse(stream, answer);
       stream.removeListener('error', drop);
       socket.removeListener('timeout', drop);
@@ -240,10 +240,11 @@ class NodeGateway implements GatewayServer {
     }
   }
 
-  async #answerUpgrade(incoming: NodeRequest, hasLeft: () => boolean): Promise<SocketOwner | Response> {
+  async #answerUpgrade(incoming: NodeRequest, stream: Duplex): Promise<SocketOwner | Response> {
     const fault = this.#headFault(incoming);
     if (fault !== undefined) return fault;
-    const decision = await this.#options.admission.decide({ ...handshakeOf(incoming), hasLeft });
+    // Node reads on while nobody listens, keeps what comes, and notices the end.
+    const decision = await this.#options.admission.decide(handshakeOf(incoming, () => !stream.readable));
     if (decision.kind === 'accept') return ownerOf(this.#options, decision);
     return this.#options.inBand.take(decision) ?? toResponse(decision);
   }
@@ -312,20 +313,6 @@ function closeServer(server: Server): Promise<void> {
     server.close(() => resolve());
     server.closeAllConnections();
   });
-}
-
-/** Notices the end of the connection while an upgrade is decided and nothing else reads. Keeps the bytes that arrive. */
-function watchForEnd(stream: Duplex): { readonly hasLeft: () => boolean; readonly stop: () => void } {
-  let ended = false;
-  const look = (): void => {
-    // Readable with nothing to read: the end.
-    if (stream.readableLength === 0) ended = true;
-  };
-  stream.on('readable', look);
-  return {
-    hasLeft: () => ended || stream.destroyed,
-    stop: () => void stream.removeListener('readable', look),
-  };
 }
 
 function write(outgoing: ServerResponse, { status, headers, body }: DirectAnswer): void {

@@ -28,10 +28,10 @@ class Unanswered {
     return (this.#connections.get(socket)?.waiting.size ?? 0) >= MAX_UNANSWERED;
   }
 
-  /** Resolves once every request that has arrived is answered, or the connection ended. */
-  settled(socket: Socket): Promise<void> {
-    const connection = this.#of(socket);
-    if (connection.waiting.size === 0 || socket.destroyed) return Promise.resolve();
+  /** Resolves once every request that has arrived is answered, or the connection ended. Undefined: that is so already. */
+  settled(socket: Socket): Promise<void> | undefined {
+    const connection = this.#connections.get(socket);
+    if (connection === undefined || connection.waiting.size === 0 || socket.destroyed) return undefined;
     return new Promise((resolve) => {
       connection.onSettled = resolve;
       socket.once('close', resolve);
