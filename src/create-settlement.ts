@@ -3,7 +3,7 @@ import type { Clock } from './lib/clock.ts';
 import type { Log } from './logging/log.ts';
 import type { Counters } from './metrics/counters.ts';
 import type { DutyStore } from './presence/store/port.ts';
-import { GroupCommit, groupCommitSize } from './settlement/group-commit.ts';
+import { GroupCommit, groupCommitPace } from './settlement/group-commit.ts';
 import { LoginFailures } from './settlement/login-failures.ts';
 import { PresenceLedger } from './settlement/presence-ledger.ts';
 import { Reconciler } from './settlement/reconciler.ts';
@@ -45,7 +45,7 @@ export function createSettlement(parts: SettlementParts): Settlement {
     clock,
     failures: new LoginFailures(parts.log, clock),
     timeoutMs: config.sqlTimeoutMs,
-    maxBatch: groupCommitSize(config.databaseUrl),
+    ...groupCommitPace(config.databaseUrl),
   });
   const ledger = new PresenceLedger({ clock, node: parts.node, store, groupCommit, settler, reconciler });
   return { settler, reconciler, ledger, health };

@@ -1,5 +1,5 @@
 import { assert } from './assert.ts';
-import type { Clock } from './clock.ts';
+import type { Clock, Timer } from './clock.ts';
 import { err, type Result } from './result.ts';
 
 export interface BatcherOptions<Request, Response> {
@@ -18,8 +18,8 @@ export interface BatcherOptions<Request, Response> {
   /** Batches in progress at the same time. Default: 1. */
   readonly concurrency?: number;
   /**
-   * Milliseconds from the start of one batch to the start of the next. Default: 0. A single request never waits for
-   * it. It turns a burst into few large batches if each batch is expensive, as with an fsync.
+   * Milliseconds from the start of one batch to the start of the next. Default: 0. Neither a single request nor a full batch
+   * waits for it. It turns a burst into few large batches if each batch is expensive, as with an fsync.
    */
   readonly spacingMs?: number;
   /**
@@ -44,7 +44,10 @@ export class Batcher<Request, Response> {
   /** All that have no answer, oldest first. Only a batcher with a deadline keeps them. */
   readonly #unanswered = new Set<Entry<Request, Response>>();
   #underWay = 0;
-  #scheduled = false;
+  /** The next batch begins in this turn of the loop. */
+  #isDue = false;
+  /** The next batch begins then, or once it is full. */
+  #timer: Timer | undefined;
   #isTimed = false;
   #lastBegan = Number.NEGATIVE_INFINITY;
 
@@ -104,20 +107,24 @@ export class Batcher<Request, Response> {
   }
 
   #schedule(): void {
-    if (this.#scheduled || this.#waiting.size === 0) return;
-    if (this.#underWay >= (this.#options.concurrency ?? 1)) return;
-    this.#scheduled = true;
-    const { clock, spacingMs = 0 } = this.#options;
-    const flush = (): void => {
-      this.#scheduled = false;
-      this.#flush();
-    };
-    const wait = this.#lastBegan + spacingMs - clock.monotonic();
-    if (wait > 0) clock.after(wait, flush);
-    else clock.defer(flush);
+    const { clock, spacingMs = 0, maxBatch, concurrency = 1 } = this.#options;
+    const waiting = this.#waiting.size;
+    if (this.#isDue || waiting === 0 || this.#underWay >= concurrency) return;
+    const isFull = waiting >= maxBatch;
+    if (this.#timer !== undefined && !isFull) return;
+    const wait = isFull ? 0 : this.#lastBegan + spacingMs - clock.monotonic();
+    if (wait > 0) {
+      this.#timer = clock.after(wait, () => this.#flush());
+      return;
+    }
+    this.#isDue = true;
+    clock.defer(() => this.#flush());
   }
 
   #flush(): void {
+    this.#isDue = false;
+    this.#timer?.cancel();
+    this.#timer = undefined;
     while (this.#waiting.size > 0 && this.#underWay < (this.#options.concurrency ?? 1)) {
       this.#underWay += 1;
       this.#lastBegan = this.#options.clock.monotonic();

@@ -13,19 +13,28 @@ export interface GroupCommitOptions {
   readonly timeoutMs: number;
   /** Called with SQL's error for each batch that failed. */
   readonly failures: Pick<LoginFailures, 'refused' | 'failed'>;
-  /** Largest number of logins in one transaction, see {@link groupCommitSize}. */
+  /** Largest number of logins in one transaction. */
   readonly maxBatch: number;
+  /** Time between two commits in a burst of logins, while no transaction is full. Each commit costs an fsync. */
+  readonly spacingMs: number;
 }
 
 /** Largest number of logins that wait for SQL. Further ones fail at once instead of at their deadline. */
 export const MAX_WAITING_LOGINS = 20_000;
 
-/** Time between two commits in a burst of logins, because each commit costs an fsync. */
-const COMMIT_SPACING_MS = 8;
+/**
+ * A commit of SQLite and the answers to all its logins are one turn of the loop, which accepts nobody meanwhile. In a storm
+ * each answered client may be followed by another. Many more than this overflow Bun's queue of 512 connections, and whoever
+ * finds it full comes again only after a second.
+ */
+const SQLITE_PACE = { maxBatch: 128, spacingMs: 16 };
+/** PostgreSQL pays the fsync in a process of its own; its rows travel over the network. */
+const POSTGRES_PACE = { maxBatch: 500, spacingMs: 8 };
 
-/** SQLite pays one fsync a batch; PostgreSQL's rows travel over the network. */
-export function groupCommitSize(databaseUrl: string | undefined): number {
-  return databaseUrl === undefined ? 1000 : 500;
+export function groupCommitPace(
+  databaseUrl: string | undefined,
+): Pick<GroupCommitOptions, 'maxBatch' | 'spacingMs'> {
+  return databaseUrl === undefined ? SQLITE_PACE : POSTGRES_PACE;
 }
 
 /** SQL did not answer within `timeoutMs`. */
@@ -47,10 +56,10 @@ export class GroupCommit {
         failures.failed(batch.length, error);
         throw error;
       });
-    const { store, clock, maxBatch, failures, timeoutMs } = options;
+    const { store, clock, maxBatch, spacingMs, failures, timeoutMs } = options;
     const common = {
       clock,
-      spacingMs: COMMIT_SPACING_MS,
+      spacingMs,
       maxBatch,
       maxWaiting: MAX_WAITING_LOGINS,
       // A refused login must not open a period later.

@@ -78,6 +78,23 @@ describe('Batcher', () => {
     expect(batches).toEqual([[1], [2, 3]]);
   });
 
+  test('a full batch waits for no other, and one that is not full still does', async () => {
+    const { clock, batches, finishers, batcher } = build({ maxBatch: 2, maxWaiting: 10, spacingMs: 100 });
+    clock.stall(1000);
+    void batcher.submit(1);
+    await clock.advanceAsync(1);
+    finishers[0]?.();
+    await clock.advanceAsync(1);
+    for (const request of [2, 3, 4]) void batcher.submit(request);
+    await clock.advanceAsync(1);
+    expect(batches).toEqual([[1], [2, 3]]);
+    finishers[1]?.();
+    await clock.advanceAsync(90, 1);
+    expect(batches).toEqual([[1], [2, 3]]);
+    await clock.advanceAsync(20, 1);
+    expect(batches).toEqual([[1], [2, 3], [4]]);
+  });
+
   test('a batch that answers too few fails each of its requests', async () => {
     const clock = new FakeClock();
     const batcher = new Batcher<number, number>({

@@ -18,6 +18,7 @@ function build(store: LoginStore, clock = new FakeClock()): { clock: FakeClock; 
       failures: new LoginFailures(silentLog, clock),
       timeoutMs: 2000,
       maxBatch: 500,
+      spacingMs: 8,
     }),
   };
 }
