@@ -37,6 +37,9 @@ export function groupCommitPace(
   return databaseUrl === undefined ? SQLITE_PACE : POSTGRES_PACE;
 }
 
+/** Largest number of users in one lookup. It answers no client. */
+const MAX_LOOKUP = 500;
+
 /** SQL did not answer within `timeoutMs`. */
 export class SettlementTimeout extends Error {
   override readonly name = 'SettlementTimeout';
@@ -74,6 +77,7 @@ export class GroupCommit {
     });
     this.#lookups = new Batcher({
       ...common,
+      maxBatch: MAX_LOOKUP,
       run: (ids) => told(ids, lookupEach(store, ids)),
     });
   }
