@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -48,6 +48,24 @@ function inFolder(file: string, text: string): string {
 describe('bin/lingxi.js', () => {
   it('[contract 2] serves on Bun if it is installed', () => {
     expect(launch(['serve'])).toEqual({ out: '{"bun":true,"argv":["serve"]}', error: '', code: 0 });
+  });
+
+  it('serves on a Bun that does not know an option of its engine', () => {
+    const launcher = join(app, 'bin/lingxi.js');
+    const text = readFileSync(launcher, 'utf8');
+    writeFileSync(launcher, text.replace('BUN_JSC_threshold', 'BUN_JSC_unknown'));
+    const ran = launch(['serve']);
+    writeFileSync(launcher, text);
+    expect(ran.error).toContain('BUN_JSC_unknown');
+    expect(ran).toMatchObject({ out: '{"bun":true,"argv":["serve"]}', code: 0 });
+  });
+
+  it('starts a program that fails only once', () => {
+    const program = join(app, 'dist/program/main.js');
+    writeFileSync(program, `${PROGRAM} console.log('begun'); process.exitCode = 1;`);
+    const ran = launch(['serve']);
+    writeFileSync(program, PROGRAM);
+    expect(ran).toEqual({ out: 'begun\n{"bun":true,"argv":["serve"]}', error: '', code: 1 });
   });
 
   it('[contract 2] LINGXI_RUNTIME chooses, from the environment, .env or the file', () => {
