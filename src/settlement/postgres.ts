@@ -42,6 +42,8 @@ export async function openPostgres(
   }
 }
 
+type OpenPool = Pick<SqlConnection, 'db' | 'together'>;
+
 interface PostgresOptions extends UserStoreOptions {
   readonly databaseUrl: string;
   readonly timeoutScope: TimeoutScope;
@@ -54,22 +56,22 @@ interface PostgresOptions extends UserStoreOptions {
 async function tryOpen(
   options: UserStoreOptions & { readonly databaseUrl: string },
   timeoutScope: TimeoutScope,
-): Promise<SqlExecutor | undefined> {
+): Promise<OpenPool | undefined> {
   const { sqlPool, sqlTimeoutMs } = options;
-  const db = openPool(
+  const pool = openPool(
     { ...options, timeoutScope },
     { max: sqlPool, statementTimeoutMs: sqlTimeoutMs, idleInTransactionMs: sqlTimeoutMs },
   );
   try {
     const found = await sql<{ ms: string }>`
-      select setting as ms from pg_settings where name = 'statement_timeout'`.execute(db);
-    if (found.rows[0]?.ms === String(sqlTimeoutMs)) return db;
+      select setting as ms from pg_settings where name = 'statement_timeout'`.execute(pool.db);
+    if (found.rows[0]?.ms === String(sqlTimeoutMs)) return pool;
   } catch (error) {
-    await db.destroy();
+    await pool.db.destroy();
     if (timeoutScope === 'connection' && refusesStartupParameter(error)) return undefined;
     throw error;
   }
-  await db.destroy();
+  await pool.db.destroy();
   return undefined;
 }
 
@@ -110,15 +112,16 @@ function epochMs(time: SqlExpression): SqlExpression {
 function openPool(
   { databaseUrl, sqlTimeoutMs, timeoutScope }: PostgresOptions,
   limits: Pick<PostgresPoolOptions, 'max' | 'statementTimeoutMs' | 'idleInTransactionMs'>,
-): SqlExecutor {
+): OpenPool {
   const options = { databaseUrl, timeoutScope, connectTimeoutMs: sqlTimeoutMs, ...limits };
   const pool = guardedPool(createPostgresPool(options), options);
-  return new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });
+  const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });
+  return { db, together: (statements) => pool.together(statements.map((each) => each.compile(db))) };
 }
 
-function connection(db: SqlExecutor, options: PostgresOptions): SqlConnection {
+function connection({ db, together }: OpenPool, options: PostgresOptions): SqlConnection {
   // Not from the pool: the pass holds this connection while its statements need others, and a pool of 1 must suffice.
-  const lockDb = openPool(options, {
+  const { db: lockDb } = openPool(options, {
     max: 1,
     statementTimeoutMs: options.sqlTimeoutMs,
     idleInTransactionMs: RECONCILER_IDLE_MS,
@@ -126,6 +129,7 @@ function connection(db: SqlExecutor, options: PostgresOptions): SqlConnection {
   return {
     dialect: postgresDialect,
     db,
+    together,
     async tableExists(name) {
       const found = await sql<{ found: boolean }>`select to_regclass(${name}) is not null as found`.execute(
         db,
@@ -163,7 +167,7 @@ async function exclusively<Value>(
   options: PostgresOptions,
   work: (tx: SqlExecutor) => Promise<Value>,
 ): Promise<Value> {
-  const db = openPool(options, {
+  const { db } = openPool(options, {
     max: 1,
     statementTimeoutMs: MIGRATION_TIMEOUT_MS,
     idleInTransactionMs: MIGRATION_TIMEOUT_MS,

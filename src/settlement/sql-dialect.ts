@@ -78,6 +78,11 @@ export interface ConnectedRole {
 export interface SqlConnection {
   readonly dialect: SqlDialect;
   readonly db: SqlExecutor;
+  /**
+   * Runs the statements in one transaction, in their order. None may need the answer to another: over a network they all
+   * go out at once.
+   */
+  together(statements: readonly SqlExpression[]): Promise<void>;
   /** Whether one of our own tables exists. */
   tableExists(name: string): Promise<boolean>;
   /** Runs `work` in a transaction. No other migration of any process runs at the same time. */

@@ -70,34 +70,39 @@ export class SqlUserStore implements UserStore {
     if (openings.length === 0) return;
     const { users, createsUsers, loginResetsTime } = this.#options;
     const sorted = [...openings].sort((a, b) => a.userId - b.userId || a.period - b.period);
+    const userIds = { name: 'user_id', type: 'integer', values: sorted.map(({ userId }) => userId) } as const;
+    const loginTimes = {
+      ...({ name: 'login_at', type: 'integer' } as const),
+      values: sorted.map((opening) => opening.loginAt),
+    };
     const batch = this.#dialect.batch([
-      { name: 'user_id', type: 'integer', values: sorted.map(({ userId }) => userId) },
+      userIds,
       { name: 'period', type: 'integer', values: sorted.map(({ period }) => period) },
-      { name: 'login_at', type: 'integer', values: sorted.map(({ loginAt }) => loginAt) },
+      loginTimes,
       { name: 'node', type: 'text', values: sorted.map(({ node }) => node) },
     ]);
     const loginAt = this.#dialect.toTime(sql`batch.login_at`);
-    await this.#db.transaction().execute(async (tx) => {
-      await sql`insert into lingxi_periods (user_id, period, login_at, node)
+    const statements: SqlExpression[] = [
+      sql`insert into lingxi_periods (user_id, period, login_at, node)
         select batch.user_id, batch.period, ${loginAt}, batch.node from ${batch} where 1 = 1
-        order by batch.user_id, batch.period on conflict do nothing`.execute(tx);
-      if (users === undefined) return;
-      const logins = sql`(select batch.user_id, max(${loginAt}) as at from ${batch} group by batch.user_id)`;
-      if (createsUsers) await this.#createUsers(tx, users, logins);
-      if (loginResetsTime) {
-        await this.#lockUsers(tx, users, sorted);
-        await this.#raiseTimes(tx, users, logins);
-      }
-    });
+        order by batch.user_id, batch.period on conflict do nothing`,
+    ];
+    if (users !== undefined) {
+      const logins = sql`(select batch.user_id, max(${loginAt}) as at
+        from ${this.#dialect.batch([userIds, loginTimes])} group by batch.user_id)`;
+      if (createsUsers) statements.push(this.#createUsers(users, logins));
+      if (loginResetsTime)
+        statements.push(...this.#lockUsers(users, sorted), this.#raiseTimes(users, logins));
+    }
+    await this.#connection.together(statements);
   }
 
   async settle(duties: readonly Duty[], settledAt: number): Promise<void> {
     if (duties.length === 0) return;
     const { users } = this.#options;
     const merged = mergeDuties(duties);
-    await this.#db.transaction().execute(async (tx) => {
-      await this.#closePeriods(tx, merged, settledAt);
-      if (users === undefined) return;
+    const statements = [this.#closePeriods(merged, settledAt)];
+    if (users !== undefined) {
       const keys = this.#dialect.batch([
         { name: 'user_id', type: 'integer', values: merged.map(({ userId }) => userId) },
         { name: 'period', type: 'integer', values: merged.map(({ period }) => period) },
@@ -105,9 +110,9 @@ export class SqlUserStore implements UserStore {
       // The row decides, not the duty: if an earlier or a `reconciled` logout lost, the user's time follows the winner.
       const logouts = sql`(select p.user_id, max(p.logout_at) as at from ${keys}
         join lingxi_periods p on p.user_id = batch.user_id and p.period = batch.period group by p.user_id)`;
-      await this.#lockUsers(tx, users, merged);
-      await this.#raiseTimes(tx, users, logouts);
-    });
+      statements.push(...this.#lockUsers(users, merged), this.#raiseTimes(users, logouts));
+    }
+    await this.#connection.together(statements);
   }
 
   async openPeriods(page: {
@@ -200,7 +205,7 @@ export class SqlUserStore implements UserStore {
     return this.#connection.close();
   }
 
-  async #closePeriods(tx: SqlExecutor, duties: readonly Duty[], settledAt: number): Promise<void> {
+  #closePeriods(duties: readonly Duty[], settledAt: number): SqlExpression {
     const dialect = this.#dialect;
     const batch = dialect.batch([
       { name: 'user_id', type: 'integer', values: duties.map(({ userId }) => userId) },
@@ -215,7 +220,7 @@ export class SqlUserStore implements UserStore {
     const lastSeenAt = dialect.toTime(sql`batch.last_seen_at`);
     const nextLogin = sql`(select min(later.login_at) from lingxi_periods later
       where later.user_id = batch.user_id and later.period > batch.period)`;
-    await sql`insert into lingxi_periods as p
+    return sql`insert into lingxi_periods as p
         (user_id, period, login_at, last_seen_at, logout_at, reason, settled_at, node)
       select batch.user_id, batch.period, ${dialect.toTime(sql`batch.login_at`)},
         case when batch.reason = 'reconciled' then ${dialect.earlier(lastSeenAt, nextLogin)} else ${lastSeenAt} end,
@@ -226,38 +231,36 @@ export class SqlUserStore implements UserStore {
         last_seen_at = excluded.last_seen_at, logout_at = excluded.logout_at, reason = excluded.reason,
         settled_at = excluded.settled_at, node = excluded.node
       where p.settled_at is null or (excluded.reason <> 'reconciled' and (excluded.logout_at > p.logout_at
-        or (excluded.logout_at = p.logout_at and p.reason = 'reconciled')))`.execute(tx);
+        or (excluded.logout_at = p.logout_at and p.reason = 'reconciled')))`;
   }
 
-  async #createUsers(tx: SqlExecutor, users: UsersTable, logins: SqlExpression): Promise<void> {
+  #createUsers(users: UsersTable, logins: SqlExpression): SqlExpression {
     const resets = this.#options.loginResetsTime;
     const columns = resets ? sql`${users.id}, ${users.time}` : users.id;
     const at = this.#dialect.toUserTime(sql`l.at`, users.timeType);
     const values = resets ? sql`l.user_id, ${at}` : sql`l.user_id`;
-    await sql`insert into ${users.table} (${columns}) ${this.#dialect.overridingIdentity}
+    return sql`insert into ${users.table} (${columns}) ${this.#dialect.overridingIdentity}
       select ${values} from ${logins} as l where l.user_id <= cast(${users.maxId} as bigint)
         and not exists (select 1 from ${users.table} u where u.${users.id} = l.user_id)
-      order by l.user_id on conflict do nothing`.execute(tx);
+      order by l.user_id on conflict do nothing`;
   }
 
   /** UPDATE locks rows in the order of its plan. To lock them in order of id first prevents deadlocks. */
-  async #lockUsers(
-    tx: SqlExecutor,
-    users: UsersTable,
-    rows: readonly { readonly userId: number }[],
-  ): Promise<void> {
+  #lockUsers(users: UsersTable, rows: readonly { readonly userId: number }[]): SqlExpression[] {
     const { rowLock } = this.#dialect;
-    if (rowLock === undefined) return;
+    if (rowLock === undefined) return [];
     const ids = this.#ids(rows.map(({ userId }) => userId));
-    await sql`select u.${users.id} from ${users.table} u where u.${users.id} in (select batch.user_id from ${ids})
-      order by u.${users.id} ${rowLock}`.execute(tx);
+    const locked = sql`select 1 from ${users.table} u where u.${users.id} in (select batch.user_id from ${ids})
+      order by u.${users.id} ${rowLock}`;
+    // A count, for nobody reads the rows.
+    return [sql`select count(*) from (${locked}) as locked`];
   }
 
   /** Never lowers a time, and treats NULL as never. `times` has one `at` per `user_id`. */
-  async #raiseTimes(tx: SqlExecutor, users: UsersTable, times: SqlExpression): Promise<void> {
+  #raiseTimes(users: UsersTable, times: SqlExpression): SqlExpression {
     const at = this.#dialect.toUserTime(sql`t.at`, users.timeType);
-    await sql`update ${users.table} as u set ${users.time} = ${at} from ${times} as t
-      where u.${users.id} = t.user_id and (u.${users.time} is null or u.${users.time} < ${at})`.execute(tx);
+    return sql`update ${users.table} as u set ${users.time} = ${at} from ${times} as t
+      where u.${users.id} = t.user_id and (u.${users.time} is null or u.${users.time} < ${at})`;
   }
 
   #ids(userIds: readonly number[]): SqlExpression {

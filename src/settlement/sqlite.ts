@@ -86,6 +86,10 @@ function connection(database: Database.Database, options: UserStoreOptions): Sql
   return {
     dialect: sqliteDialect,
     db,
+    together: (statements) =>
+      db.transaction().execute(async (tx) => {
+        for (const statement of statements) await statement.execute(tx);
+      }),
     tableExists,
     exclusively: (work) => exclusively(db, busyTimeoutMs(options), work),
     async missingUsersTable() {
