@@ -45,7 +45,7 @@ export function createSettlement(parts: SettlementParts): Settlement {
     clock,
     failures: new LoginFailures(parts.log, clock),
     timeoutMs: config.sqlTimeoutMs,
-    ...groupCommitPace(config.databaseUrl),
+    pace: groupCommitPace(config.databaseUrl),
   });
   const ledger = new PresenceLedger({ clock, node: parts.node, store, groupCommit, settler, reconciler });
   return { settler, reconciler, ledger, health };

@@ -22,6 +22,8 @@ export interface BatcherOptions<Request, Response> {
    * waits for it. It turns a burst into few large batches if each batch is expensive, as with an fsync.
    */
   readonly spacingMs?: number;
+  /** If `from` requests or more wait after `spacingMs`, they wait for more of them: until `spacingMs` of the burst. */
+  readonly burst?: { readonly from: number; readonly spacingMs: number };
   /**
    * A request without an answer `ms` after it came fails with `late`. If no batch has begun with it, none will. Default: a
    * request waits for as long as its batch takes.
@@ -112,17 +114,36 @@ export class Batcher<Request, Response> {
     if (this.#isDue || waiting === 0 || this.#underWay >= concurrency) return;
     const isFull = waiting >= maxBatch;
     if (this.#timer !== undefined && !isFull) return;
-    const wait = isFull ? 0 : this.#lastBegan + spacingMs - clock.monotonic();
+    const wait = isFull ? 0 : this.#left(spacingMs);
     if (wait > 0) {
-      this.#timer = clock.after(wait, () => this.#flush());
+      this.#timer = clock.after(wait, () => {
+        this.#timer = undefined;
+        this.#gatherOrFlush();
+      });
       return;
     }
     this.#isDue = true;
-    clock.defer(() => this.#flush());
+    clock.defer(() => {
+      this.#isDue = false;
+      this.#gatherOrFlush();
+    });
+  }
+
+  #gatherOrFlush(): void {
+    const { clock, burst, maxBatch } = this.#options;
+    const waiting = this.#waiting.size;
+    const isBurst = burst !== undefined && waiting >= burst.from && waiting < maxBatch;
+    const wait = isBurst ? this.#left(burst.spacingMs) : 0;
+    if (wait > 0) this.#timer = clock.after(wait, () => this.#flush());
+    else this.#flush();
+  }
+
+  /** What is left of a time that began with the last batch. */
+  #left(ms: number): number {
+    return this.#lastBegan + ms - this.#options.clock.monotonic();
   }
 
   #flush(): void {
-    this.#isDue = false;
     this.#timer?.cancel();
     this.#timer = undefined;
     while (this.#waiting.size > 0 && this.#underWay < (this.#options.concurrency ?? 1)) {

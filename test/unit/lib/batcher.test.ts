@@ -8,6 +8,7 @@ function build(limits: {
   maxWaiting: number;
   concurrency?: number;
   spacingMs?: number;
+  burst?: { from: number; spacingMs: number };
   deadline?: { ms: number; late: () => Error };
 }) {
   const clock = new FakeClock();
@@ -93,6 +94,31 @@ describe('Batcher', () => {
     expect(batches).toEqual([[1], [2, 3]]);
     await clock.advanceAsync(20, 1);
     expect(batches).toEqual([[1], [2, 3], [4]]);
+  });
+
+  test('a burst gathers for longer than few requests do, but a full batch does not wait', async () => {
+    const burst = { from: 3, spacingMs: 100 };
+    const { clock, batches, finishers, batcher } = build({
+      ...{ maxBatch: 5, maxWaiting: 10, spacingMs: 10, burst },
+    });
+    const submit = (...numbers: number[]): void => {
+      for (const finish of finishers.splice(0)) finish();
+      for (const number of numbers) void batcher.submit(number);
+    };
+    submit(1);
+    await clock.advanceAsync(1, 1);
+    submit(2, 3);
+    await clock.advanceAsync(11, 1);
+    expect(batches).toEqual([[1], [2, 3]]);
+    submit(4, 5, 6);
+    await clock.advanceAsync(80, 1);
+    expect(batches).toHaveLength(2);
+    submit(7);
+    await clock.advanceAsync(20, 1);
+    expect(batches[2]).toEqual([4, 5, 6, 7]);
+    submit(8, 9, 10, 11, 12);
+    await clock.advanceAsync(11, 1);
+    expect(batches[3]).toEqual([8, 9, 10, 11, 12]);
   });
 
   test('a batch that answers too few fails each of its requests', async () => {

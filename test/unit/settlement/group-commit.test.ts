@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { FakeClock } from '../../../src/lib/fake-clock.ts';
 import { silentLog } from '../../../src/logging/log.ts';
 import type { Opening } from '../../../src/protocol/periods.ts';
-import { GroupCommit, SettlementTimeout } from '../../../src/settlement/group-commit.ts';
+import { GroupCommit, groupCommitPace, SettlementTimeout } from '../../../src/settlement/group-commit.ts';
 import { LoginFailures } from '../../../src/settlement/login-failures.ts';
 import type { UserStore } from '../../../src/settlement/user-store.ts';
 import { opening, openStore, sqliteDatabase } from '../../support/user-stores.ts';
@@ -17,8 +17,7 @@ function build(store: LoginStore, clock = new FakeClock()): { clock: FakeClock; 
       clock,
       failures: new LoginFailures(silentLog, clock),
       timeoutMs: 2000,
-      maxBatch: 500,
-      spacingMs: 8,
+      pace: groupCommitPace('postgres://localhost/game'),
     }),
   };
 }
