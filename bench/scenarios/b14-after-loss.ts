@@ -2,7 +2,14 @@ import { eventually } from '../../test/support/ports.ts';
 import { requireDescriptors } from '../descriptors.ts';
 import { limitOf } from '../limit.ts';
 import { bounded, type Outcome, plain, type Subject } from '../report/rows.ts';
-import { cpuMsOf, LONG_TIMEOUT, withGateway, withLoad, withStores } from '../servers/processes.ts';
+import {
+  cpuMsOf,
+  firstLogin,
+  LONG_TIMEOUT,
+  withGateway,
+  withLoad,
+  withStores,
+} from '../servers/processes.ts';
 import type { Settings } from '../settings.ts';
 
 const AT_ONCE = 1_000;
@@ -18,6 +25,7 @@ export function measureAfterLoss(settings: Settings): Promise<Outcome> {
     withGateway({ runtime, stores, env: LONG_TIMEOUT }, (gateway) =>
       withLoad(async (load) => {
         const open = { secret: gateway.jwtSecret, first: 1, count: users, atOnce: AT_ONCE, pings: true };
+        await firstLogin(load, gateway, users + 1);
         const before = await load.call('open', { ...open, port: gateway.port() });
         await load.call('allowEnds');
         await gateway.kill();
@@ -35,7 +43,8 @@ export function measureAfterLoss(settings: Settings): Promise<Outcome> {
         const after = await load.call('open', { ...open, port: gateway.port() });
         const cpuMs = (await cpuMsOf(gateway)) - cpuBefore;
         const [row] = await postgres.query(
-          'SELECT count(*) FILTER (WHERE settled_at IS NULL) AS open, count(*) AS periods FROM lingxi_periods',
+          'SELECT count(*) FILTER (WHERE settled_at IS NULL) AS open, count(*) AS periods FROM lingxi_periods WHERE user_id <= $1',
+          [users],
         );
         const perSecond = (spent: { readonly ms: number }): number => (users * 1000) / spent.ms;
         const subject: Subject = `lingxi-${runtime}-redis`;

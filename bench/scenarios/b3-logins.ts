@@ -2,7 +2,14 @@ import type { Runtime, Stores } from '../../test/support/gateway-process.ts';
 import { requireDescriptors } from '../descriptors.ts';
 import { limitRow } from '../limit.ts';
 import { bounded, type Cell, type Outcome, plain, type Row, type Subject } from '../report/rows.ts';
-import { cpuMsOf, LONG_TIMEOUT, withGateway, withLoad, withStores } from '../servers/processes.ts';
+import {
+  cpuMsOf,
+  firstLogin,
+  LONG_TIMEOUT,
+  withGateway,
+  withLoad,
+  withStores,
+} from '../servers/processes.ts';
 import type { Settings } from '../settings.ts';
 
 const AT_ONCE = 1_000;
@@ -49,6 +56,7 @@ export async function measureLogins({ users, runtimes, runtime: main, isQuick }:
 function storm({ subject, name, runtime, users, stores, goal }: Storm): Promise<Stormed> {
   return withGateway({ runtime, stores, env: LONG_TIMEOUT }, (gateway) =>
     withLoad(async (load) => {
+      await firstLogin(load, gateway, users + 1);
       const before = await cpuMsOf(gateway);
       const { jwtSecret: secret } = gateway;
       const opened = await load.call('open', {

@@ -36,10 +36,8 @@ export interface PostgresServer extends PostgresDatabase {
 
 const START_TIMEOUT_MS = 30_000;
 
+const UNSYNCED = ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off'];
 const SETTINGS = [
-  'fsync=off',
-  'synchronous_commit=off',
-  'full_page_writes=off',
   'max_connections=200',
   'shared_buffers=32MB',
   'listen_addresses=127.0.0.1',
@@ -48,8 +46,13 @@ const SETTINGS = [
   'track_commit_timestamp=on',
 ];
 
+export interface PostgresOptions {
+  /** Whether a commit waits for the disk, as in production. Default false: tests are faster, and no machine fails. */
+  readonly syncs?: boolean;
+}
+
 /** Starts a PostgreSQL of its own on a free port, from an empty data folder. */
-export async function startPostgres(): Promise<PostgresServer> {
+export async function startPostgres({ syncs = false }: PostgresOptions = {}): Promise<PostgresServer> {
   const binaries = await findPostgres();
   const dir = mkdtempSync(join(tmpdir(), 'lingxi-postgres-'));
   if (binaries.user !== undefined) chownSync(dir, binaries.user.uid, binaries.user.gid);
@@ -57,7 +60,8 @@ export async function startPostgres(): Promise<PostgresServer> {
   await run('cp', ['-a', await emptyCluster(binaries), data], processOptions(binaries, dir));
   const port = await freePort();
   const url = `postgres://postgres@127.0.0.1:${port}/postgres`;
-  let child = await launch(binaries, { dir, data, port, url });
+  const how = { dir, data, port, url, settings: syncs ? SETTINGS : [...UNSYNCED, ...SETTINGS] };
+  let child = await launch(binaries, how);
   const database = connect(url);
   let frozen: readonly number[] = [];
   const kill = async (signal: NodeJS.Signals = 'SIGKILL'): Promise<void> => {
@@ -78,7 +82,7 @@ export async function startPostgres(): Promise<PostgresServer> {
     },
     async restart() {
       if (child.exit() === undefined) await kill();
-      child = await launch(binaries, { dir, data, port, url });
+      child = await launch(binaries, how);
     },
     createDatabase: (name) => createDatabase(url, name),
     async stop() {
@@ -167,9 +171,15 @@ async function once(url: string, sql: string): Promise<void> {
 
 async function launch(
   binaries: PostgresBinaries,
-  options: { readonly dir: string; readonly data: string; readonly port: number; readonly url: string },
+  options: {
+    readonly dir: string;
+    readonly data: string;
+    readonly port: number;
+    readonly url: string;
+    readonly settings: readonly string[];
+  },
 ): Promise<Child> {
-  const settings = [...SETTINGS, `port=${options.port}`].flatMap((setting) => ['-c', setting]);
+  const settings = [...options.settings, `port=${options.port}`].flatMap((setting) => ['-c', setting]);
   const child = startChild(
     binaries.postgres,
     ['-D', options.data, ...settings],
