@@ -255,7 +255,7 @@ class Assembly {
     await this.#identification.revocations.start();
     this.#listenToNodes();
     running.started('push stream', () => this.#messaging.stream?.stop());
-    this.#app().prepare();
+    this.#app();
     const { port, addresses } = await this.#server.listen();
     running.started('server', () => this.#server.close());
     running.started('descriptor watch', () => this.#descriptors.stop());

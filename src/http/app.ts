@@ -34,8 +34,6 @@ export interface HttpApp {
   fetch(request: Request, peer: string): Promise<Response>;
   /** Answers the pushes of the service, without the router. */
   readonly direct: DirectPushes;
-  /** Renders the pages that never change, so that the first reader does not wait for it. */
-  prepare(): void;
 }
 
 export function createHttpApp(deps: HttpDeps): HttpApp {
@@ -59,10 +57,10 @@ export function createHttpApp(deps: HttpDeps): HttpApp {
   addDashboardRoutes(table);
   addHealthRoutes(table);
   addMetricsRoute(table);
-  const renderDocs = addDocsRoutes(table);
+  addDocsRoutes(table);
   addDevTokenRoute(table);
   addDemoRoutes(table);
-  const readPages = addPages(table);
+  addPages(table);
   app.notFound((context) => notFound(table, context));
   app.onError((error, context) => {
     logFailure(deps, error, { method: context.req.method, path: context.req.routePath });
@@ -70,10 +68,6 @@ export function createHttpApp(deps: HttpDeps): HttpApp {
   });
   return {
     direct: createDirectPushes(deps, (error, request) => logFailure(deps, error, request)),
-    prepare() {
-      renderDocs();
-      readPages();
-    },
     async fetch(request, peer) {
       try {
         return await app.fetch(request, { peer });

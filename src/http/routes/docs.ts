@@ -10,8 +10,7 @@ const documentation = { method: 'get', access: 'anyone', tag: 'Documentation' } 
 
 const JSON_HEADERS = { 'content-type': 'application/json' } as const;
 
-/** Returns the function that renders both pages. */
-export function addDocsRoutes(table: RouteTable): () => Pages {
+export function addDocsRoutes(table: RouteTable): void {
   const pages = renderOnce(table);
   const pageHeaders = {
     'content-type': 'text/html; charset=utf-8',
@@ -36,7 +35,6 @@ export function addDocsRoutes(table: RouteTable): () => Pages {
     if (file !== undefined) return fileResponse(context.req.raw, file);
     return refusalResponse({ code: 'not-found' }, table.deps.language(context.req.header('accept-language')));
   });
-  return pages;
 }
 
 /** `npm run build` makes it. */
@@ -56,7 +54,7 @@ interface Pages {
   readonly html: Uint8Array<ArrayBuffer>;
 }
 
-/** Renders both pages at the first request, because all routes are known then. They never change. */
+/** Renders both pages at the first request: few servers are asked for them, and they take 6 MB. They never change. */
 function renderOnce(table: RouteTable): () => Pages {
   let pages: Pages | undefined;
   const render = (): Pages => {

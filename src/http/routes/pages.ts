@@ -33,16 +33,13 @@ const DEMO: Page = {
   connect: "'self' ws://localhost:* ws://127.0.0.1:* http://localhost:* http://127.0.0.1:*",
 };
 
-/** Returns the function that reads all pages, so that the first reader does not wait for it. */
-export function addPages(table: RouteTable): () => void {
+/** Each page is read at its first request. */
+export function addPages(table: RouteTable): void {
   const isDevelopment = table.deps.config.environment === 'development';
-  const reads = [DASHBOARD, SIMULATOR, ...(isDevelopment ? [DEMO] : [])].map((page) => addPage(table, page));
-  return () => {
-    for (const read of reads) read();
-  };
+  for (const page of [DASHBOARD, SIMULATOR, ...(isDevelopment ? [DEMO] : [])]) addPage(table, page);
 }
 
-function addPage(table: RouteTable, page: Page): () => void {
+function addPage(table: RouteTable, page: Page): void {
   let files: ReadonlyMap<string, PageFile> | undefined;
   const read = (): ReadonlyMap<string, PageFile> => {
     files ??= readPage(page.folder, { connect: page.connect });
@@ -68,7 +65,6 @@ function addPage(table: RouteTable, page: Page): () => void {
   if (page.path !== '/')
     // Relative, because a proxy may serve this below another path.
     table.app.get(page.path.slice(0, -1), (context) => context.redirect(`.${page.path}`, 308));
-  return () => void read();
 }
 
 function answer(call: Call, files: ReadonlyMap<string, PageFile>, name: string): Outcome {
