@@ -255,6 +255,7 @@ class Assembly {
     await this.#identification.revocations.start();
     this.#listenToNodes();
     running.started('push stream', () => this.#messaging.stream?.stop());
+    // Makes the routes: the first request should not wait for that.
     this.#app();
     const { port, addresses } = await this.#server.listen();
     running.started('server', () => this.#server.close());
