@@ -66,12 +66,17 @@ function runOnBun(bun, engine = ENGINE) {
   const forward = (signal) => child.kill(signal);
   for (const signal of FORWARDED) process.on(signal, forward);
   child.on('error', (error) => end(`Bun (${bun}) could not be started: ${error.message}.`));
-  child.on('exit', (code, signal) => {
+  const ended = (code, signal) => {
     for (const name of FORWARDED) process.off(name, forward);
     // A Bun that no longer knows an option runs nothing at all.
     if (code === 1 && !runs && engine === ENGINE) runOnBun(bun, {});
     else if (signal === null) process.exit(code ?? 1);
     else process.kill(process.pid, signal);
+  };
+  child.on('exit', (code, signal) => {
+    // The message may come after the end of the process that sent it.
+    if (child.connected) child.once('disconnect', () => ended(code, signal));
+    else ended(code, signal);
   });
 }
 
