@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { chownSync, existsSync, mkdtempSync, renameSync, rmSync, statSync } from 'node:fs';
+import { chownSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -87,10 +87,24 @@ export async function startPostgres({ syncs = false }: PostgresOptions = {}): Pr
     createDatabase: (name) => createDatabase(url, name),
     async stop() {
       await database.stop();
-      await kill();
+      for (const pid of frozen) signalIfThere(pid, 'SIGCONT');
+      if (child.exit() === undefined) await kill('SIGQUIT');
+      else await removeSharedMemory(data);
       rmSync(dir, { recursive: true, force: true });
     },
   };
+}
+
+/**
+ * A PostgreSQL that was killed leaves a segment of shared memory behind. Nothing but its next start would remove it, and the
+ * system has 4,096 of them.
+ */
+async function removeSharedMemory(data: string): Promise<void> {
+  const file = join(data, 'postmaster.pid');
+  if (!existsSync(file)) return;
+  const [, , , , , , segment = ''] = readFileSync(file, 'utf8').split('\n');
+  const [, id] = segment.trim().split(/\s+/);
+  if (id !== undefined) await run('ipcrm', ['-m', id]).catch(() => undefined);
 }
 
 /** A data folder as `initdb` makes it, which takes much longer than a copy. It is made once for a version of PostgreSQL. */
