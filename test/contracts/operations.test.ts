@@ -12,7 +12,7 @@ const ENV = {
   LINGXI_HEARTBEAT_TIMEOUT_MS: '1500',
   LINGXI_HTTP_TIMEOUT_MS: '60000',
   LINGXI_PUSH_RATE_PER_USER: '1',
-  LINGXI_REDIS_TIMEOUT_MS: '1000',
+  LINGXI_REDIS_TIMEOUT_MS: '500',
 };
 /** Enough for the breaker, which needs 50. */
 const CROWD = 60;
