@@ -222,11 +222,13 @@ function rowsOf(settings: Settings, all: Everybody): readonly Row[] {
     return [bounded(what, top / base, { atMost, unit: '', digits: 2 })];
   };
   const memory = (subject: Subject, atMost: number): readonly Row[] => {
-    const held = all.get(subject)?.often;
-    if (held === undefined) return [];
+    const both = all.get(subject);
+    if (both === undefined) return [];
+    // Idle connections ping seldom. Pings leave garbage, which an engine keeps for a while.
+    const held = both.seldom ?? both.often;
     const kilobytes = { atMost, unit: ' KB', digits: 1 };
     return [
-      bounded(`B2 ${subject}: resident memory a connection`, held.bytes / KILOBYTE, kilobytes),
+      bounded(`B2 ${subject}: resident memory of an idle connection`, held.bytes / KILOBYTE, kilobytes),
       bounded(`B2 ${subject}: resident memory before`, held.baseBytes / MEGABYTE, {
         atMost: 80,
         unit: ' MB',
