@@ -7,8 +7,10 @@ const GIGABYTE = 1_073_741_824;
 
 /** What one user costs, from the cells of a run. NaN where a figure is missing. */
 export interface Costs {
-  /** CPU of one ping, in µs. */
+  /** CPU of a user who pings once a second, in µs a second. */
   readonly ping: number;
+  /** The same with one ping in 25 s. */
+  readonly idle: number;
   /** Resident memory and kernel memory of a connection, in bytes. */
   readonly connection: number;
   /** CPU of one login with Redis and PostgreSQL, in µs. */
@@ -22,14 +24,19 @@ export function costsOf(cells: readonly Cell[], subject: Subject): Costs {
   const find = (pattern: RegExp, of: Subject): Cell | undefined =>
     cells.filter((cell) => cell.subject === of && pattern.test(cell.line)).at(-1);
   const value = (pattern: RegExp, of: Subject = subject): number => find(pattern, of)?.value ?? Number.NaN;
-  const pings = find(/^B1 CPU for \d+ s, one ping a second/, subject);
-  const [, seconds = 'NaN'] = /for (\d+) s/.exec(pings?.line ?? '') ?? [];
   const opens = cells.find(({ line }) => line.startsWith('B1 opens/s'));
   const [, users = 'NaN'] = / (\d+) connections/.exec(opens?.line ?? '') ?? [];
   const held = find(/^B11 .* share of a core/, 'lingxi-bun-redis');
   const [, heldUsers = 'NaN'] = /, (\d+) users/.exec(held?.line ?? '') ?? [];
+  /** CPU a user and second: with Redis where that was measured. */
+  const perUser = (pattern: RegExp): number => {
+    const cell = find(pattern, `${subject}-redis` as Subject) ?? find(pattern, subject);
+    const [, seconds = 'NaN'] = /for (\d+) s/.exec(cell?.line ?? '') ?? [];
+    return ((cell?.value ?? Number.NaN) * 1e6) / (Number(users) * Number(seconds));
+  };
   return {
-    ping: ((pings?.value ?? Number.NaN) * 1e6) / (Number(users) * Number(seconds)),
+    ping: perUser(/^B1 CPU for \d+ s, one ping a second/),
+    idle: perUser(/^B1 CPU for \d+ s, one ping in 25 s/),
     connection: (value(/^B2 resident memory a connection/) + value(/^B2 kernel memory a connection/)) * 1024,
     login: value(/^B3 CPU of a login/),
     redisShare: (held?.value ?? Number.NaN) / 100 / Number(heldUsers),
@@ -42,7 +49,7 @@ export function modelTable(costs: Costs): readonly string[] {
   const line = (texts: readonly string[]): string => `| ${texts.join(' | ')} |`;
   const rows: readonly (readonly [string, (users: number) => string])[] = [
     ['cores for pings, one a second each', (users) => ((users * costs.ping) / 1e6).toFixed(2)],
-    ['cores for pings, one in 25 s each', (users) => ((users * costs.ping) / 25e6).toFixed(2)],
+    ['cores for pings, one in 25 s each', (users) => ((users * costs.idle) / 1e6).toFixed(2)],
     ['logins/s with sessions of 10 minutes', (users) => (users / SESSION_S).toFixed(0)],
     ['cores for them', (users) => (((users / SESSION_S) * costs.login) / 1e6).toFixed(2)],
     [
