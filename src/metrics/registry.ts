@@ -56,7 +56,7 @@ function bindGauges(registry: Registry, gauges: Gauges): void {
   );
   bind(
     'lingxi_users_lingering',
-    'Users that this node holds without a socket: they linger, or are online by HTTP.',
+    'Users that this node holds without a socket, and without a proof of life by HTTP that still counts.',
     () => gauges.usersLingering(),
   );
   bind('lingxi_connections', 'Open WebSocket connections of this node.', () => gauges.connections());

@@ -56,6 +56,7 @@ export function merged(one: UserRow, other: UserRow): UserRow {
   return {
     ...first,
     username: first.username === '' ? second.username : first.username,
+    ip: first.ip === '' ? second.ip : first.ip,
     nodes: [...first.nodes, ...second.nodes],
     since: Math.min(one.since, other.since),
     lastHeartbeat: Math.max(one.lastHeartbeat, other.lastHeartbeat),

@@ -17,6 +17,8 @@ export interface AdmissionRequest {
 /** A request to be online by HTTP. */
 export interface LoginRequest {
   readonly userId: number;
+  /** What the user's token says; absent: nobody named the user. */
+  readonly username?: string;
   readonly ip: string;
   /** Address of a caller without a credential. It may bring only so many users that SQL does not know. */
   readonly creator?: string;

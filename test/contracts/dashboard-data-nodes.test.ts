@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Runtime } from '../support/gateway-process.ts';
 import { openLive } from '../support/live-stream.ts';
+import { readMetrics } from '../support/metrics.ts';
 import { eventually } from '../support/ports.ts';
 import { viewPresence } from '../support/presence-view.ts';
 import { freshUser } from '../support/stores.ts';
@@ -95,6 +96,29 @@ describe.each(RUNTIMES)('dashboard data of two nodes on %s', (runtime) => {
     });
     await viewPresence(cluster.node(1)).logout(user);
     await eventually(async () => expect(await row()).toBeUndefined(), { timeoutMs: 2_000 });
+  });
+
+  it('[DB1] a user online by HTTP is no lingering user, on however many nodes, and has an address on each', async () => {
+    const user = freshUser();
+    const lingering = async (): Promise<number> => {
+      const counts = await Promise.all(
+        [0, 1].map(async (node) => (await readMetrics(gatewayOf(node)))('lingxi_users_lingering')),
+      );
+      return counts.reduce((sum, count) => sum + count, 0);
+    };
+    const before = await lingering();
+    await viewPresence(cluster.node(0)).login(user);
+    await viewPresence(cluster.node(1)).heartbeat(user);
+    expect(await lingering()).toBeLessThanOrEqual(before);
+    for (const asked of [0, 1])
+      await eventually(
+        async () => {
+          const [row] = (await usersOf(asked, `search=${user}`)).users;
+          expect(row).toMatchObject({ state: 'http', ip: '127.0.0.1' });
+          expect(row?.['nodes']).toHaveLength(2);
+        },
+        { timeoutMs: 3_000 },
+      );
   });
 
   it("GET /api/users/:id/connections and a user's page have the connections of all nodes, and the groups", async () => {

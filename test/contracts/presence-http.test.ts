@@ -52,6 +52,19 @@ describe.each(COMBINATIONS)('presence by HTTP on $runtime with $kind', ({ runtim
       expect(await deployment.userTime(user)).toBe(row?.logoutAt);
     });
 
+    it('a login with the token of the user names the user as the token does', async () => {
+      const user = freshUser();
+      const { gateway } = deployment;
+      const answer = await gateway.call('POST', '/api/online/login', {
+        token: gateway.token(user, { name: '云游 Dao' }),
+        body: { playerId: user },
+      });
+      expect(answer.status).toBe(200);
+      expect(await view.player(user)).toMatchObject({ status: 'online', username: '云游 Dao' });
+      const { body } = await gateway.service('GET', `/api/dashboard/users?search=${user}`);
+      expect(body['users']).toMatchObject([{ userId: user, username: '云游 Dao' }]);
+    });
+
     it('[PR1] a heartbeat proves life for another timeout', async () => {
       const user = freshUser();
       await view.login(user);

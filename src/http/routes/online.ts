@@ -71,7 +71,8 @@ async function login(call: Call): Promise<Outcome> {
   const stated = call.caller.kind === 'user' ? '' : (body.value.ip ?? '');
   const ip = stated === '' ? call.address : stated;
   const creator = call.caller.kind === 'open' ? { creator: call.address } : {};
-  const result = await call.deps.presence.login({ userId, ip, ...creator });
+  const named = call.caller.kind === 'user' ? { username: call.caller.identity.username } : {};
+  const result = await call.deps.presence.login({ userId, ip, ...named, ...creator });
   if (!result.ok) return loginRefused(call, result.error);
   audit(call, 'login', { userId });
   return ok(

@@ -28,6 +28,14 @@ export function* heldUsers(holds: Holds, options: Options): IterableIterator<Hel
   }
 }
 
+/** How many of them have no socket, and no proof of life by HTTP that still counts. */
+export function countLingering(holds: Holds, options: Options): number {
+  const { httpSince } = momentOf(options);
+  let count = 0;
+  for (const hold of holds) if (hold.period > 0 && stateOf(hold, httpSince) === 'lingering') count += 1;
+  return count;
+}
+
 /** Undefined where the node holds no period of the user. */
 export function heldUser(hold: UserHold, moment: LookMoment): HeldUser | undefined {
   if (hold.period === 0) return undefined;

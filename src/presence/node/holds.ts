@@ -36,13 +36,6 @@ export class Holds {
     return this.#ofUser.size;
   }
 
-  /** Users that this node holds without a socket. */
-  get lingering(): number {
-    let lingering = 0;
-    for (const { period, sockets } of this) if (period > 0 && sockets.length === 0) lingering += 1;
-    return lingering;
-  }
-
   [Symbol.iterator](): IterableIterator<UserHold> {
     return this.#ofUser.values();
   }

@@ -70,7 +70,7 @@ export class Logins {
     return holds.exclusively<Result<{ loginTime: number; resumed: boolean }, LoginRefusal>>(
       request.userId,
       async (hold) => {
-        hold.introduce({ ip: request.ip });
+        hold.introduce(request);
         const { httpProof } = hold;
         const rev = { current: 0 };
         const accepted = await entry.joinOrOpen(hold, {

@@ -19,7 +19,7 @@ import type {
 import type { UserRecord } from '../store/port.ts';
 import type { GroupReceivers } from './group-members.ts';
 import { type GroupNotice, Groups } from './groups.ts';
-import { heldGroups, heldUser, heldUsers, momentOf } from './held-users.ts';
+import { countLingering, heldGroups, heldUser, heldUsers, momentOf } from './held-users.ts';
 import { Holds } from './holds.ts';
 import { PeriodEntry } from './join-or-open.ts';
 import { Lease } from './lease.ts';
@@ -100,9 +100,9 @@ export class PresenceTracker implements Presence, ManagerObserver {
     return this.#holds.size;
   }
 
-  /** Users that this node holds without a socket. */
+  /** Users that this node holds without a socket, and without a proof of life by HTTP that still counts. */
   get lingeringUsers(): number {
-    return this.#holds.lingering;
+    return countLingering(this.#holds, this.#options);
   }
 
   onlineCount(): number {

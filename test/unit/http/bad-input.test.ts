@@ -94,7 +94,7 @@ describe('bad input', () => {
     expect((await ask('/api/online/login', { as: 42, raw, method: 'POST' })).status).toBe(200);
     const push = '{"to":{"userId":1,"__proto__":{"all":true}},"type":"x"}';
     expect((await ask('/api/messages', { as: 'service', raw: push, method: 'POST' })).status).toBe(400);
-    expect(Object.keys(presence.calls[0] ?? {})).toEqual(['call', 'userId', 'ip']);
+    expect(Object.keys(presence.calls[0] ?? {})).toEqual(['call', 'userId', 'ip', 'username']);
     expect(({} as Record<string, unknown>)['polluted']).toBeUndefined();
   });
 
