@@ -64,9 +64,18 @@ interface Output extends DestinationStream {
 function standardOutput(): Output {
   const file = fileDestination({ fd: STANDARD_OUTPUT, sync: false, maxLength: MAX_WAITING_BYTES });
   let isWriting = false;
-  file.on('drain', () => {
+  let isFailing = false;
+  let waiting: (() => void)[] = [];
+  const tried = (failed: boolean): void => {
     isWriting = false;
-  });
+    isFailing = failed;
+    const resolved = waiting;
+    waiting = [];
+    for (const resolve of resolved) resolve();
+  };
+  file.on('drain', () => tried(false));
+  // As on a full disk. The server serves on, and the next line tries again with those that wait.
+  file.on('error', () => tried(true));
   const gathered = new GatheredOutput({
     write(text) {
       isWriting = true;
@@ -74,12 +83,16 @@ function standardOutput(): Output {
     },
   });
   // This must run before the file's own listener, which flushes the file.
-  process.prependListener('exit', () => gathered.flush());
+  process.prependListener('exit', () => {
+    gathered.flush();
+    // The file would try again for ever, and the process would never end.
+    if (isFailing) file.destroy();
+  });
   return {
     write: (line) => gathered.write(line),
     flushed() {
       gathered.flush();
-      return isWriting ? new Promise((resolve) => file.once('drain', () => resolve())) : Promise.resolve();
+      return isWriting ? new Promise((resolve) => waiting.push(resolve)) : Promise.resolve();
     },
   };
 }

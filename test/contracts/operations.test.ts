@@ -67,11 +67,13 @@ async function holdSql({ gateway, stores }: Deployment): Promise<() => void> {
 
 async function comingAndGoing({ view, gateway, moves, shows }: Followed): Promise<void> {
   const [byHttp, bySocket, kicked] = [freshUser(), freshUser(), freshUser()];
-  await moves('lingxi_users_online', 1, () => view.login(byHttp));
+  (await view.seed(freshUser())).terminate();
   await shows('lingxi_users_lingering', 1);
+  await shows('lingxi_users_online', 0);
+  await moves('lingxi_users_online', 1, () => view.login(byHttp));
+  await shows('lingxi_users_lingering', 0);
   const first = await view.seed(byHttp);
   const rest = first.keepAlive();
-  await shows('lingxi_users_lingering', 0);
   let second = first;
   await moves('lingxi_connections', 1, () =>
     moves('lingxi_logins_total', 1, async () => {
@@ -84,7 +86,7 @@ async function comingAndGoing({ view, gateway, moves, shows }: Followed): Promis
     moves('lingxi_logouts_total{reason="timeout"}', 1, () => Promise.all([first.closed, second.closed])),
   );
   // The login by HTTP keeps the user whose socket has timed out.
-  await shows('lingxi_users_lingering', 1);
+  await shows('lingxi_users_lingering', 0);
   await moves('lingxi_logouts_total{reason="logout"}', 1, () => view.logout(byHttp));
   await shows('lingxi_users_online', 0);
   await view.login(kicked);
