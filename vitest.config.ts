@@ -6,15 +6,18 @@ const build = ['test/support/build-product.ts'];
 const SCENARIOS = { globalSetup: build, testTimeout: 120_000, hookTimeout: 120_000 };
 
 /** Of projects that share a group: Vitest wants one number for all of them. */
-const WAITING_WORKERS = 4;
+const WAITING_WORKERS = 3;
 
-/** These keep both cores busy. Another file beside them would change what they measure. */
-const STORMS = ['races-storm', 'reconnect-storm'].map((name) => `test/scenarios/${name}.test.ts`);
-
-/** These measure short times and wait otherwise. Two of them leave each other room, and more would not. */
-const CALM_SCENARIOS = ['drain', 'nodes', 'races-ten-seconds', 'stall', 'ten-seconds'].map(
-  (name) => `test/scenarios/${name}.test.ts`,
-);
+/** These measure short times, or keep both cores busy. Another file beside them would change what they measure. */
+const CALM_SCENARIOS = [
+  'drain',
+  'nodes',
+  'races-storm',
+  'races-ten-seconds',
+  'reconnect-storm',
+  'stall',
+  'ten-seconds',
+].map((name) => `test/scenarios/${name}.test.ts`);
 
 export default defineConfig({
   test: {
@@ -39,7 +42,7 @@ export default defineConfig({
           // Tests of one file wait side by side for timeouts of their own users.
           maxConcurrency: 20,
           // Most of their time is waiting, so they share two cores well.
-          maxWorkers: 5,
+          maxWorkers: 4,
           sequence: { groupOrder: 1 },
         },
       },
@@ -58,7 +61,7 @@ export default defineConfig({
           name: 'scenarios',
           include: ['test/scenarios/**/*.test.ts'],
           // Real minutes: vitest.scenarios.config.ts runs them as well.
-          exclude: ['test/scenarios/real-time/**', ...CALM_SCENARIOS, ...STORMS],
+          exclude: ['test/scenarios/real-time/**', ...CALM_SCENARIOS],
           // They wait most of the time: one uses a quarter of a core to a half.
           maxWorkers: WAITING_WORKERS,
           sequence: { groupOrder: 3 },
@@ -81,17 +84,8 @@ export default defineConfig({
           ...SCENARIOS,
           name: 'calm-scenarios',
           include: CALM_SCENARIOS,
-          maxWorkers: 2,
-          sequence: { groupOrder: 4 },
-        },
-      },
-      {
-        test: {
-          ...SCENARIOS,
-          name: 'storms',
-          include: STORMS,
           fileParallelism: false,
-          sequence: { groupOrder: 5 },
+          sequence: { groupOrder: 4 },
         },
       },
     ],

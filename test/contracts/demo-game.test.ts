@@ -100,6 +100,11 @@ describe.each(['bun', 'node'] as const)('the back end of the demo game on %s', (
     await joined(first);
     await first.next('spirit:grow');
     first.terminate();
+    // What grows until the server knows is sent to the socket that is gone.
+    await eventually(async () => {
+      const { body } = await gateway.service('GET', `/api/users/${user}/connections`);
+      expect(body['connections']).toEqual([]);
+    });
     await sleep(1_000);
     const second = await open(user);
     const state = await joined(second);
