@@ -25,7 +25,7 @@ export async function runCli(argv: readonly string[]): Promise<void> {
     if (error.code === 'EPIPE') process.exit(0);
     throw error;
   });
-  // Whoever read it is gone: what is said there is lost, and nothing else.
+  // The reader may be gone. Then these texts are lost, and nothing else.
   process.stderr.on('error', () => undefined);
   await buildProgram(processCli()).parseAsync(argv, { from: 'user' });
 }

@@ -68,7 +68,7 @@ export interface UserPresence {
   readonly period: number | undefined;
 }
 
-/** A user whom one node holds, as that node knows the user. */
+/** A user that one node holds, as that node knows the user. */
 export interface HeldUser {
   readonly userId: number;
   /** Empty: no login has named the user here. */

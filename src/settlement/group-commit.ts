@@ -24,8 +24,8 @@ export const MAX_WAITING_LOGINS = 20_000;
 
 /**
  * A commit of SQLite and the answers to all its logins are one turn of the loop, which accepts nobody meanwhile. In a storm
- * each answered client may be followed by another. Many more than this overflow Bun's queue of 512 connections, and whoever
- * finds it full comes again only after a second.
+ * a new client may follow each answered one. Many more than this overflow Bun's queue of 512 connections. A client that finds
+ * the queue full tries again only after a second.
  */
 const SQLITE_PACE: Pace = { maxBatch: 128, spacingMs: 16 };
 /**

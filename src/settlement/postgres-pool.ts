@@ -34,8 +34,8 @@ export interface Statement {
 
 export interface GuardedPool extends PostgresPool {
   /**
-   * Runs the statements in one transaction, and sends all of it at once: a login waits for one answer of the server and not
-   * for five, each of which comes in a later turn of a busy event loop. Rejects with the first error.
+   * Runs the statements in one transaction, and sends all of it at once. So a login waits for one answer of the server. Five
+   * answers in series would take five turns of a busy event loop. Rejects with the first error.
    */
   together(statements: readonly Statement[]): Promise<void>;
 }

@@ -6,7 +6,7 @@ import { BUN_AND_NODE, type Cluster, startCluster } from '../support/two-nodes.t
 import { until, useBrowser } from './browser.ts';
 import { game, play } from './site.ts';
 
-/** As in production: whoever comes back within it was never offline. */
+/** As in production: a user who comes back within it was never offline. */
 const TIMEOUT_MS = 10_000;
 
 const browser = useBrowser();

@@ -56,7 +56,7 @@ describe.each(['bun', 'node'] as const)('the back end of the demo game on %s', (
     client.terminate();
   });
 
-  it('whoever does not join gets nothing of the game', async () => {
+  it('a client that does not join gets nothing of the game', async () => {
     const client = await open(freshUser());
     await client.next('welcome');
     const player = await open(freshUser());

@@ -184,7 +184,7 @@ async function scripts({ view, stores, read, shows }: Followed): Promise<void> {
   );
 }
 
-/** The process dies, another takes its place: whom only the dead one held is a ghost until the proof of life ends. */
+/** The process dies, and another takes its place. Users that only the dead one held are ghosts until their proof of life ends. */
 async function ghosts({ view, gateway, stores, shows }: Followed): Promise<void> {
   await loggedIn(view);
   await gateway.kill();

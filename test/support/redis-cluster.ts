@@ -85,7 +85,7 @@ function addressOf({ port }: RedisServer): string {
   return `127.0.0.1:${port}`;
 }
 
-/** The master of the slot by whoever has heard of the newest change; one of those asked may be dead or hang. */
+/** The master of the slot, as the server says that heard of the newest change. One of the asked servers may be dead or hang. */
 async function ownerBy(
   asked: readonly RedisServer[],
   slot: number,

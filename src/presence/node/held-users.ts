@@ -41,7 +41,7 @@ export function heldUser(hold: UserHold, moment: LookMoment): HeldUser | undefin
   if (hold.period === 0) return undefined;
   const { userId, username, ip, loginTime, sockets } = hold;
   const { monotonic } = hold.newestProof();
-  // A user whom the store gave back after a failover has proved nothing here.
+  // After a failover the store may give back a user who has proved nothing here.
   const lastHeartbeat = Number.isFinite(monotonic) ? Math.round(monotonic + moment.offset) : loginTime;
   return {
     userId,
