@@ -1,9 +1,11 @@
 import { SUBPROTOCOL } from '../protocol/envelope.ts';
 import type { UpgradeRefusal } from './admission.ts';
+import { lengthenBacklog } from './bun-backlog.ts';
 import { BunBursts } from './bun-bursts.ts';
 import { BunSocket, bunSocketHandlers } from './bun-socket.ts';
 import { type BunRuntime, type BunServer, bunRuntime } from './bun-types.ts';
 import {
+  BACKLOG,
   cutUpload,
   type DirectRequest,
   type DirectRoute,
@@ -100,7 +102,7 @@ class BunGateway implements GatewayServer {
   }
 
   #serve(hostname: string, port: number): BunServer {
-    return this.#bun.serve({
+    const listening = this.#bun.serve({
       hostname,
       port,
       // This counts from the first request on. Until then Bun has its own fixed limit of 8 to 12 s.
@@ -112,6 +114,8 @@ class BunGateway implements GatewayServer {
       error: (error) => this.#failed(error, undefined),
       websocket: bunSocketHandlers(this.#options),
     });
+    lengthenBacklog(listening.port, BACKLOG);
+    return listening;
   }
 
   async #fetch(request: Request, server: BunServer): Promise<Response | undefined> {

@@ -157,6 +157,12 @@ export class ListenError extends Error {
 /** With port 0, a port that is free on the first address may be taken on the second. */
 const MAX_PORT_ATTEMPTS = 10;
 
+/**
+ * Connections that may wait until the loop accepts them; the kernel may allow fewer. The 511 of Node and the 512 of Bun are too
+ * few for a storm: the kernel drops the others, and a client tries again only after one second, then after two more.
+ */
+export const BACKLOG = 4_096;
+
 /** Binds every address of `host` to one port by `bind`, which returns the port and an undo function. */
 export async function listenOnAll(
   target: { readonly host: string; readonly port: number },

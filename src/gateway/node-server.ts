@@ -12,6 +12,7 @@ import { WebSocketServer } from 'ws';
 import { SUBPROTOCOL } from '../protocol/envelope.ts';
 import type { UpgradeRefusal } from './admission.ts';
 import {
+  BACKLOG,
   cutUpload,
   type DirectAnswer,
   type DirectRoute,
@@ -55,11 +56,6 @@ const MAX_FRAGMENTS = 4_096;
 const MAX_CHUNKS = 8_192;
 /** TCP connections beyond the limit for sockets, for HTTP and for refusals. */
 const SPARE_CONNECTIONS = 1_024;
-/**
- * Connections that may wait until the loop accepts them; the kernel may allow fewer. Node's own 511 are too few for a storm: the
- * kernel drops the others, and a client tries again only after one second, then after two more.
- */
-const BACKLOG = 4_096;
 
 /** The gateway on `node:http` and `ws`. */
 export function createNodeServer(options: ServerOptions): GatewayServer {

@@ -4,6 +4,7 @@ import Database from 'libsql';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { run } from '../support/child.ts';
 import { eventually } from '../support/ports.ts';
+import { viewPresence, welcomeOf } from '../support/presence-view.ts';
 import { type Deployment, deploy, freshUser } from '../support/stores.ts';
 import { startWitness } from '../support/witness.ts';
 import { refusal } from '../support/ws-client.ts';
@@ -49,6 +50,22 @@ describe.each(['bun', 'node'] as const)('the data folder on %s', (runtime) => {
       expect.arrayContaining(['api-key', 'lingxi.db', 'lingxi.db-shm', 'lingxi.db-wal', 'lock.db']),
     );
     expect(new Set(Object.values(files()))).toEqual(new Set(['600']));
+  });
+
+  it('[ST8] logins do not lengthen the log of the database, and a start after a kill reads them from it', async () => {
+    const { gateway } = deployment;
+    const logSize = (): number => statSync(join(folder, 'lingxi.db-wal')).size;
+    const sizeAtStart = logSize();
+    expect(sizeAtStart).toBeGreaterThan(4_000_000);
+    const view = viewPresence(deployment);
+    const user = freshUser();
+    const first = await welcomeOf(await view.v1(user));
+    await gateway.kill();
+    expect(logSize()).toBe(sizeAtStart);
+    await gateway.restart();
+    const again = await view.v1(user);
+    expect(await welcomeOf(again)).toMatchObject({ period: first.period, resumed: true });
+    again.terminate();
   });
 
   it('the next start closes a folder that was open to other users', async () => {
