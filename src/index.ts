@@ -13,7 +13,8 @@ export {
   type LoadConfigOptions,
   loadConfig,
 } from './create-config.ts';
-export { createGateway, type Gateway } from './create-gateway.ts';
+export { createGateway } from './create-gateway.ts';
+export type { Gateway } from './gateway-assembly.ts';
 export { type Clock, systemClock } from './lib/clock.ts';
 export { FakeClock } from './lib/fake-clock.ts';
 export type { Result } from './lib/result.ts';

@@ -1,8 +1,9 @@
 import type { Config } from '../config/config.ts';
 import type { LoadedConfig } from '../config/load.ts';
-import type { Gateway } from '../create-gateway.ts';
+
 import { createGateway } from '../create-gateway.ts';
 import { Game } from '../game/game.ts';
+import type { Gateway } from '../gateway-assembly.ts';
 import { guardedClock, systemClock } from '../lib/clock.ts';
 import { logInternalError } from '../logging/internal-error.ts';
 import type { Log } from '../logging/log.ts';
