@@ -2,8 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { type GatewayCall, type GatewayOptions, readGatewayOptions } from './create-config.ts';
 import { createPresenceStore } from './create-presence.ts';
 import { warnOfSurroundings } from './create-warnings.ts';
+import { bunRuntime } from './gateway/bun-types.ts';
 import { ListenError } from './gateway/gateway-server.ts';
-import { Assembly, type Gateway } from './gateway-assembly.ts';
+import { Assembly, type Gateway, type Parts } from './gateway-assembly.ts';
 import { ObservedTime } from './heartbeat/observed-time.ts';
 import { guardedClock } from './lib/clock.ts';
 import { err, type Result } from './lib/result.ts';
@@ -55,7 +56,9 @@ async function openGateway(call: GatewayCall): Promise<Result<Gateway, { message
     );
     if (presence.ok) {
       running.started('presence store', () => presence.value.store.close());
-      return await new Assembly({ ...modules, presence: presence.value, running, kill }).start();
+      const createServer = await serverOfRuntime();
+      const parts = { ...modules, presence: presence.value, running, createServer, kill };
+      return await new Assembly(parts).start();
     }
     await running.stop();
     return presence;
@@ -64,4 +67,10 @@ async function openGateway(call: GatewayCall): Promise<Result<Gateway, { message
     const message = error instanceof ListenError ? error.message : undefined;
     return err({ message: message ?? `The gateway cannot start: ${describeError(error)}` });
   }
+}
+
+/** Loads the server of the present runtime alone: that of Node brings packages that Bun does not use. */
+async function serverOfRuntime(): Promise<Parts['createServer']> {
+  if (bunRuntime() !== undefined) return (await import('./gateway/bun-server.ts')).createBunServer;
+  return (await import('./gateway/node-server.ts')).createNodeServer;
 }

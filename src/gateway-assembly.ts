@@ -12,14 +12,11 @@ import { createOperations, type Operations } from './create-operations.ts';
 import { type OpenedPresenceStore } from './create-presence.ts';
 import { createSettlement, type Settlement } from './create-settlement.ts';
 import { Admission } from './gateway/admission.ts';
-import { createBunServer } from './gateway/bun-server.ts';
-import { bunRuntime } from './gateway/bun-types.ts';
 import { allowedConnections, descriptorLimit } from './gateway/descriptor-limit.ts';
 import { type DescriptorWatch, watchDescriptors } from './gateway/descriptor-watch.ts';
-import { type GatewayServer, shownHost } from './gateway/gateway-server.ts';
+import { type GatewayServer, type ServerOptions, shownHost } from './gateway/gateway-server.ts';
 import { InBandRefusals } from './gateway/in-band-refusals.ts';
 import { preferredLanguage } from './gateway/language.ts';
-import { createNodeServer } from './gateway/node-server.ts';
 import { createOriginCheck } from './gateway/origin.ts';
 import type { Revocation } from './gateway/revocations.ts';
 import type { ObservedTime } from './heartbeat/observed-time.ts';
@@ -86,6 +83,8 @@ export interface Parts {
   readonly users: UserStore;
   readonly presence: OpenedPresenceStore;
   readonly running: StopList;
+  /** The listening side on the present runtime. */
+  readonly createServer: (options: ServerOptions) => GatewayServer;
   readonly kill: (() => void) | undefined;
 }
 
@@ -327,8 +326,7 @@ export class Assembly {
 
   #createServer(): GatewayServer {
     const { config, log, clock } = this.#parts;
-    const create = bunRuntime() === undefined ? createNodeServer : createBunServer;
-    return create({
+    return this.#parts.createServer({
       host: config.host,
       port: config.port,
       maxMessageBytes: config.maxMessageBytes,

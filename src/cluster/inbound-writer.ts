@@ -8,7 +8,8 @@ import type { Counters } from '../metrics/counters.ts';
 import type { ErrorCode } from '../protocol/error-codes.ts';
 import type { ClientMessage } from '../protocol/frames.ts';
 import { topLevelValues } from '../protocol/json-spans.ts';
-import { type RedisLink, TIMED_OUT } from '../redis/link.ts';
+import type { RedisLink } from '../redis/link.ts';
+import { TIMED_OUT } from '../redis/timed-out.ts';
 import { isForeignValue, removeUnlessStream } from './foreign-keys.ts';
 import { InboundBytes } from './inbound-bytes.ts';
 

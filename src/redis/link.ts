@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import { type Clock, systemClock } from '../lib/clock.ts';
 import { mustLeave, openRedisConnection, type RedisConnection, reconnect } from './connection.ts';
+import { TIMED_OUT } from './timed-out.ts';
 
 export interface RedisLinkOptions {
   readonly url: string;
@@ -14,8 +15,6 @@ export interface RedisLinkOptions {
 
 type Script = (key: string, ...args: readonly (string | number)[]) => Promise<unknown>;
 
-/** What a command that was not answered in time fails with. Redis may carry it out all the same. */
-export const TIMED_OUT = 'Command timed out';
 /** What the client says of a call that no connection carried. */
 const NOT_CONNECTED = /^(?:Stream isn't writeable|Connection is closed|Reached the max retries per request)/;
 

@@ -2,7 +2,6 @@ import { sql } from 'kysely';
 import { err, ok, type Result } from '../lib/result.ts';
 import { grantsNeeded } from './grants.ts';
 import { MIGRATIONS } from './migrations/index.ts';
-import { openPostgres } from './postgres.ts';
 import type { SqlConnection, SqlExecutor, StartFailure, UserStoreOptions } from './sql-dialect.ts';
 import { describeError } from './sql-errors.ts';
 import { openSqlite } from './sqlite.ts';
@@ -75,7 +74,10 @@ export async function openConnection(
   options: UserStoreOptions,
 ): Promise<Result<SqlConnection, StartFailure>> {
   const { databaseUrl } = options;
-  return databaseUrl === undefined ? openSqlite(options) : openPostgres({ ...options, databaseUrl });
+  if (databaseUrl === undefined) return openSqlite(options);
+  // The embedded database does without the client of PostgreSQL.
+  const { openPostgres } = await import('./postgres.ts');
+  return openPostgres({ ...options, databaseUrl });
 }
 
 /** The missing steps. Fails if the database has steps that this program does not know. */

@@ -45,6 +45,7 @@ const MODULES: Readonly<Record<string, readonly string[]>> = {
     'metrics/counters.ts',
     'protocol/',
     'redis/link.ts',
+    'redis/timed-out.ts',
   ],
   presence: [
     'cluster/bus.ts',
@@ -109,6 +110,7 @@ const COMPOSITION = [
   'create-messaging.ts',
   'create-operations.ts',
   'create-presence.ts',
+  'create-redis-presence.ts',
   'create-settlement.ts',
   'create-warnings.ts',
   'gateway-assembly.ts',
@@ -230,6 +232,16 @@ function mayImport(path: string, target: string): boolean {
   return isAmong(target, MODULES[module] ?? []);
 }
 
+/** What a file loads as soon as it is loaded itself: its own imports and theirs, but no types, and nothing that is loaded later. */
+function loadedWith(path: string, loaded = new Set<string>()): ReadonlySet<string> {
+  if (loaded.has(path)) return loaded;
+  loaded.add(path);
+  const text = textOf(`src/${path}`) ?? '';
+  const atOnce = text.replaceAll(/^import type [^;]+;/gm, '').replaceAll(/\bimport\(/g, 'later(');
+  for (const target of importsOf({ path: `src/${path}`, text: atOnce })) loadedWith(inSource(target), loaded);
+  return loaded;
+}
+
 function offenders(isForbidden: (path: string, target: string) => boolean): readonly string[] {
   return FILES.flatMap(({ path, imports }) =>
     imports.filter((target) => isForbidden(path, target)).map((target) => `${path} imports ${target}`),
@@ -283,6 +295,13 @@ describe('imports', () => {
     expect(
       offenders((path, target) => isForeign(target) && !isAmong(path, PACKAGES[packageOf(target)] ?? [])),
     ).toEqual([]);
+  });
+
+  it('bring the clients of Redis and PostgreSQL, and the server of Node, only to a process that uses them', () => {
+    const loaded = loadedWith('cli/run-server.ts');
+    expect(loaded).toContain('libsql');
+    expect(loaded).toContain('http/app.ts');
+    expect(['ioredis', 'pg', 'ws', '@hono/node-server'].filter((name) => loaded.has(name))).toEqual([]);
   });
 
   it('leave the modules without a network free of the runtime', () => {
