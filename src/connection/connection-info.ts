@@ -11,9 +11,9 @@ export interface Registration {
   readonly ip: string;
   readonly protocol: ClientProtocol;
   /** Wall-clock ms at which the token runs out; absent: never. */
-  readonly tokenExpiresAt?: number;
+  readonly tokenExpiresAt?: number | undefined;
   /** Wall-clock ms at which the token was issued; absent: the token does not say. */
-  readonly tokenIssuedAt?: number;
+  readonly tokenIssuedAt?: number | undefined;
 }
 
 /** What the service sees of one connection. */

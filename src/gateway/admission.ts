@@ -258,8 +258,9 @@ export class Admission {
       resumed: login.resumed,
       ip,
       protocol,
-      ...(expiresAt === undefined ? {} : { tokenExpiresAt: expiresAt }),
-      ...(issuedAt === undefined ? {} : { tokenIssuedAt: issuedAt }),
+      // No spread: JavaScriptCore would keep what it adds in a second object, and each connection keeps this one.
+      tokenExpiresAt: expiresAt,
+      tokenIssuedAt: issuedAt,
     };
     return {
       kind: 'accept',
