@@ -213,10 +213,17 @@ export class Admission {
     }
   }
 
-  /** An upgrade that is refused uses up no ticket (rule DR4). */
-  async #admitOnce(request: HandshakeRequest, known: KnownUser): Promise<Acceptance | Reason> {
+  #admitOnce(request: HandshakeRequest, known: KnownUser): Promise<Acceptance | Reason> {
     const { kind, text } = known.offer.credential;
-    if (kind === 'token') return this.#admit(request, known);
+    return kind === 'token' ? this.#admit(request, known) : this.#admitByTicket(request, known, text);
+  }
+
+  /** An upgrade that is refused uses up no ticket (rule DR4). */
+  async #admitByTicket(
+    request: HandshakeRequest,
+    known: KnownUser,
+    text: string,
+  ): Promise<Acceptance | Reason> {
     const { tickets } = this.#options;
     const fault = await tickets.take(text);
     if (fault !== undefined) return this.#tokenRefused(fault, known.ip);

@@ -45,7 +45,8 @@ export class LoginCalls {
     let isInDoubt = false;
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
       if (hasLeft()) return isInDoubt ? undefined : { kind: 'stale' };
-      const answer = await this.#claim({ claim: statement(), hasLeft });
+      const result = await this.#claims.submit({ claim: statement(), hasLeft });
+      const answer = result.ok ? result.value : undefined;
       if (answer === undefined || answer.kind === 'no-lease') this.#lease.doubt();
       isInDoubt ||= answer === undefined;
       const isAgain =
@@ -59,11 +60,6 @@ export class LoginCalls {
   /** Makes an opened period visible. Undefined: the store did not answer. */
   async record(userId: number, period: number): Promise<boolean | undefined> {
     const result = await this.#records.submit({ userId, period });
-    return result.ok ? result.value : undefined;
-  }
-
-  async #claim(asked: AskedClaim): Promise<ClaimAnswer | undefined> {
-    const result = await this.#claims.submit(asked);
     return result.ok ? result.value : undefined;
   }
 

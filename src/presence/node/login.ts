@@ -30,7 +30,7 @@ export class Logins {
     this.#limits = new LoginLimits(options.clock, options.loginsPerMinute);
   }
 
-  async admit(request: AdmissionRequest): Promise<Result<AdmittedLogin, LoginRefusal>> {
+  admit(request: AdmissionRequest): Promise<Result<AdmittedLogin, LoginRefusal>> {
     const { holds, entry } = this.#parts;
     const { newId, sessionPolicy } = this.#options;
     const { userId, hasLeft } = request;
