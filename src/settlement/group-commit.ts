@@ -4,7 +4,7 @@ import { err, ok, type Result } from '../lib/result.ts';
 import type { Opening, UserFacts } from '../protocol/periods.ts';
 import type { LoginFailures } from './login-failures.ts';
 import { splitOnPoison } from './split-on-poison.ts';
-import type { UserStore } from './user-store.ts';
+import { type UserStore, UsersLocked } from './user-store.ts';
 
 type Pace = Pick<BatcherOptions<unknown, unknown>, 'maxBatch' | 'spacingMs' | 'burst'>;
 
@@ -38,6 +38,11 @@ export function groupCommitPace(databaseUrl: string | undefined): Pace {
   return databaseUrl === undefined ? SQLITE_PACE : POSTGRES_PACE;
 }
 
+/** How often a login looks again whether the row of its user is free. */
+const LOCKED_RETRY_MS = 50;
+/** Largest number of tries to write those of one batch whose rows are free: rows may be locked from one try to the next. */
+const MAX_TRIES = 4;
+
 /** Largest number of users in one lookup. It answers no client. */
 const MAX_LOOKUP = 500;
 
@@ -51,7 +56,10 @@ export class SettlementTimeout extends Error {
  * error, or means that SQL did not answer in time. It is unknown whether an opening that timed out was written.
  */
 export class GroupCommit {
-  readonly #openings: Batcher<Opening, undefined>;
+  readonly #options: Pick<GroupCommitOptions, 'clock' | 'timeoutMs' | 'failures'>;
+  readonly #openings: Batcher<Opening, Written>;
+  /** Openings whose users' rows were locked. They have batches of their own, so that no other login waits for them. */
+  readonly #locked: Batcher<Opening, Written>;
   readonly #lookups: Batcher<number, UserFacts>;
 
   constructor(options: GroupCommitOptions) {
@@ -61,20 +69,18 @@ export class GroupCommit {
         throw error;
       });
     const { store, clock, pace, failures, timeoutMs } = options;
+    this.#options = options;
     const common = {
       clock,
       ...pace,
       maxWaiting: MAX_WAITING_LOGINS,
       // A refused login must not open a period later.
-      deadline: {
-        ms: timeoutMs,
-        late: () => new SettlementTimeout(`SQL did not answer within ${timeoutMs} ms`),
-      },
+      deadline: { ms: timeoutMs, late: () => tooLate(timeoutMs) },
     };
-    this.#openings = new Batcher({
-      ...common,
-      run: (openings) => told(openings, openEach(options, openings)),
-    });
+    const run = (openings: readonly Opening[]): Promise<readonly Result<Written, unknown>[]> =>
+      told(openings, openEach(options, openings));
+    this.#openings = new Batcher({ ...common, run });
+    this.#locked = new Batcher({ ...common, maxBatch: MAX_LOOKUP, spacingMs: LOCKED_RETRY_MS, run });
     this.#lookups = new Batcher({
       ...common,
       maxBatch: MAX_LOOKUP,
@@ -89,7 +95,25 @@ export class GroupCommit {
 
   /** Resolves once the period's row is committed, and the reset of the user's time if requested. */
   open(opening: Opening): Promise<void> {
-    return this.#openings.submit(opening).then(valueOf);
+    const { clock, timeoutMs } = this.#options;
+    const lateAt = clock.monotonic() + timeoutMs;
+    return this.#openings.submit(opening).then((result) => {
+      const written = valueOf(result);
+      return written === 'written' ? undefined : this.#openLocked(opening, written, lateAt);
+    });
+  }
+
+  /** Tries again until the row of the user is free, or it is too late. */
+  async #openLocked(opening: Opening, first: Written, lateAt: number): Promise<void> {
+    const { clock, timeoutMs, failures } = this.#options;
+    let written = first;
+    while (written !== 'written') {
+      if (clock.monotonic() >= lateAt) {
+        failures.failed(1, written.locked);
+        throw tooLate(timeoutMs, written.locked);
+      }
+      written = valueOf(await this.#locked.submit(opening));
+    }
   }
 
   lookup(userId: number): Promise<UserFacts> {
@@ -97,26 +121,58 @@ export class GroupCommit {
   }
 }
 
+/** What became of an opening that SQL took. `locked`: SQL's error, for another transaction holds the user's row. */
+type Written = 'written' | { readonly locked: unknown };
+
+function tooLate(timeoutMs: number, cause?: unknown): SettlementTimeout {
+  return new SettlementTimeout(`SQL did not take this within ${timeoutMs} ms`, { cause });
+}
+
 function valueOf<Value>(result: Result<Value, unknown>): Value {
   if (!result.ok) throw result.error;
   return result.value;
 }
 
-/** A row that SQL rejects for good must not fail the other logins of its batch. */
+/** A row that SQL rejects for good, or that is locked, must not fail the other logins of its batch. */
 async function openEach(
   { store, failures }: Pick<GroupCommitOptions, 'store' | 'failures'>,
   openings: readonly Opening[],
-): Promise<readonly Result<undefined, unknown>[]> {
-  const refused = new Map<Opening, unknown>();
+): Promise<readonly Result<Written, unknown>[]> {
+  const outcomes = new Map<Opening, Result<Written, unknown>>();
   await splitOnPoison(openings, {
-    run: (part) => store.open(part),
+    async run(part) {
+      const { locked, cause } = await openFree(store, part);
+      for (const opening of locked) outcomes.set(opening, ok({ locked: cause }));
+    },
     poison: (opening, error) => {
       failures.refused(opening, error);
-      refused.set(opening, error);
+      outcomes.set(opening, err(error));
       return Promise.resolve();
     },
   });
-  return openings.map((opening) => (refused.has(opening) ? err(refused.get(opening)) : ok(undefined)));
+  return openings.map((opening) => outcomes.get(opening) ?? ok('written'));
+}
+
+/** Writes the openings of users whose rows are free, and returns the others with SQL's error. */
+async function openFree(
+  store: Pick<UserStore, 'open'>,
+  openings: readonly Opening[],
+): Promise<{ readonly locked: readonly Opening[]; readonly cause?: unknown }> {
+  const locked: Opening[] = [];
+  let free = openings;
+  let cause: unknown;
+  for (let attempt = 1; free.length > 0 && attempt <= MAX_TRIES; attempt += 1) {
+    try {
+      await store.open(free);
+      return { locked, cause };
+    } catch (error) {
+      if (!(error instanceof UsersLocked)) throw error;
+      cause = error.cause;
+      locked.push(...free.filter(({ userId }) => error.userIds.has(userId)));
+      free = free.filter(({ userId }) => !error.userIds.has(userId));
+    }
+  }
+  return { locked: [...locked, ...free], cause };
 }
 
 async function lookupEach(

@@ -9,6 +9,7 @@ import {
   RefusedForGood,
   type UserFacts,
 } from '../protocol/periods.ts';
+import { GivenUpOpenings } from './given-up-openings.ts';
 import type { GroupCommit } from './group-commit.ts';
 import type { Reconciler } from './reconciler.ts';
 import type { Settler } from './settler.ts';
@@ -39,6 +40,7 @@ export class PresenceLedger {
   readonly #late = new Map<string, Opening>();
   /** The logins that wait for the settlement of a period. */
   readonly #waiting = new Map<string, Set<() => void>>();
+  readonly #givenUp: GivenUpOpenings;
   #retrying = false;
   /** Periods that came to this node, but still have the old node in their rows. */
   readonly #moved = new Map<string, PeriodKey>();
@@ -47,6 +49,7 @@ export class PresenceLedger {
 
   constructor(options: PresenceLedgerOptions) {
     this.#options = options;
+    this.#givenUp = new GivenUpOpenings(options);
   }
 
   lookup(userId: number): Promise<UserFacts> {
@@ -54,6 +57,7 @@ export class PresenceLedger {
   }
 
   async open(opening: Opening): Promise<void> {
+    this.#givenUp.takeBack(opening);
     try {
       await this.#options.groupCommit.open(opening);
     } catch (error) {
@@ -73,6 +77,10 @@ export class PresenceLedger {
     });
   }
 
+  giveUp(opening: Opening): void {
+    this.#givenUp.add(opening);
+  }
+
   moved(period: PeriodKey): void {
     this.#moved.set(periodKey(period), period);
     const oldest = this.#moved.keys().next().value;
@@ -81,7 +89,9 @@ export class PresenceLedger {
   }
 
   async reconcile(row: PeriodRow, nextLoginAt: number): Promise<void> {
-    await this.#options.reconciler.reconcileNow(row, nextLoginAt);
+    const { reconciler, store, node } = this.#options;
+    if (row.node === node && this.#givenUp.has(row)) await store.dropOpenings([row], node);
+    else await reconciler.reconcileNow(row, nextLoginAt);
   }
 
   settled(period: { readonly userId: number; readonly period: number }, timeoutMs: number): Promise<void> {
@@ -113,11 +123,11 @@ export class PresenceLedger {
     this.#options.settler.wake();
   }
 
-  /** Writes the moved periods to SQL if possible, and gives up the openings that still wait for SQL. */
+  /** Writes the moved periods to SQL if possible, drops what came to nothing, and gives up the openings that still wait for SQL. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#moving?.cancel();
-    if (this.#moved.size > 0) await this.#move();
+    await Promise.all([this.#moved.size > 0 ? this.#move() : undefined, this.#givenUp.stop()]);
     this.#late.clear();
   }
 

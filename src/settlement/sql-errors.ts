@@ -14,6 +14,14 @@ export function isPermanentError(error: unknown): boolean {
   return code !== undefined && (PERMANENT_SQLSTATE.test(code) || PERMANENT_SQLITE.test(code));
 }
 
+/** SQLSTATE `lock_not_available`. */
+const LOCKED = '55P03';
+
+/** Whether another transaction holds a row that this one did not wait for. */
+export function isLocked(error: unknown): boolean {
+  return errorCode(error) === LOCKED;
+}
+
 export function errorCode(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
   return typeof error.code === 'string' && error.code !== '' ? error.code : undefined;

@@ -10,7 +10,8 @@ import {
 import type { LogoutReason } from '../protocol/reasons.ts';
 import { mergeDuties } from './duties.ts';
 import type { SqlConnection, SqlDialect, SqlExecutor, SqlExpression, UsersTable } from './sql-dialect.ts';
-import type { UserStore } from './user-store.ts';
+import { isLocked } from './sql-errors.ts';
+import { type UserStore, UsersLocked } from './user-store.ts';
 
 export interface SqlUserStoreOptions {
   /** `undefined`: settle into `lingxi_periods` only. */
@@ -92,9 +93,20 @@ export class SqlUserStore implements UserStore {
         from ${this.#dialect.batch([userIds, loginTimes])} group by batch.user_id)`;
       if (createsUsers) statements.push(this.#createUsers(users, logins));
       if (loginResetsTime)
-        statements.push(...this.#lockUsers(users, sorted), this.#raiseTimes(users, logins));
+        statements.push(...this.#lockUsers(users, sorted, 'unless-locked'), this.#raiseTimes(users, logins));
     }
-    await this.#connection.together(statements);
+    try {
+      await this.#connection.together(statements);
+    } catch (error) {
+      if (users === undefined || !isLocked(error)) throw error;
+      throw new UsersLocked(await this.#lockedAmong(users, userIds.values), error);
+    }
+  }
+
+  async dropOpenings(openings: readonly PeriodKey[], node: string): Promise<void> {
+    if (openings.length === 0) return;
+    await sql`delete from lingxi_periods where settled_at is null and node = ${node} and (user_id, period) in (
+      select batch.user_id, batch.period from ${this.#periods(openings)})`.execute(this.#db);
   }
 
   async settle(duties: readonly Duty[], settledAt: number): Promise<void> {
@@ -110,7 +122,7 @@ export class SqlUserStore implements UserStore {
       // The row decides, not the duty: if an earlier or a `reconciled` logout lost, the user's time follows the winner.
       const logouts = sql`(select p.user_id, max(p.logout_at) as at from ${keys}
         join lingxi_periods p on p.user_id = batch.user_id and p.period = batch.period group by p.user_id)`;
-      statements.push(...this.#lockUsers(users, merged), this.#raiseTimes(users, logouts));
+      statements.push(...this.#lockUsers(users, merged, 'wait'), this.#raiseTimes(users, logouts));
     }
     await this.#connection.together(statements);
   }
@@ -246,14 +258,30 @@ export class SqlUserStore implements UserStore {
   }
 
   /** UPDATE locks rows in the order of its plan. To lock them in order of id first prevents deadlocks. */
-  #lockUsers(users: UsersTable, rows: readonly { readonly userId: number }[]): SqlExpression[] {
+  #lockUsers(
+    users: UsersTable,
+    rows: readonly { readonly userId: number }[],
+    how: 'wait' | 'unless-locked',
+  ): SqlExpression[] {
     const { rowLock } = this.#dialect;
     if (rowLock === undefined) return [];
     const ids = this.#ids(rows.map(({ userId }) => userId));
     const locked = sql`select 1 from ${users.table} u where u.${users.id} in (select batch.user_id from ${ids})
-      order by u.${users.id} ${rowLock}`;
+      order by u.${users.id} ${rowLock} ${how === 'wait' ? sql`` : sql`nowait`}`;
     // A count, for nobody reads the rows.
     return [sql`select count(*) from (${locked}) as locked`];
+  }
+
+  /** The users whose rows other transactions hold at this moment. */
+  async #lockedAmong(users: UsersTable, userIds: readonly number[]): Promise<ReadonlySet<number>> {
+    const { rowLock } = this.#dialect;
+    if (rowLock === undefined) return new Set();
+    const ids = sql`(select batch.user_id from ${this.#ids(userIds)})`;
+    const found = await sql<{ id: number }>`with free as (
+        select u.${users.id} from ${users.table} u where u.${users.id} in ${ids} ${rowLock} skip locked)
+      select u.${users.id} as id from ${users.table} u where u.${users.id} in ${ids}
+        and u.${users.id} not in (select ${users.id} from free)`.execute(this.#db);
+    return new Set(found.rows.map(({ id }) => id));
   }
 
   /** Never lowers a time, and treats NULL as never. `times` has one `at` per `user_id`. */

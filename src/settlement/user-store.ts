@@ -1,5 +1,16 @@
 import type { Duty, Opening, PeriodKey, PeriodRow, UserFacts } from '../protocol/periods.ts';
 
+/** Other transactions hold the rows of these users. Empty: they have released them meanwhile. */
+export class UsersLocked extends Error {
+  override readonly name = 'UsersLocked';
+  readonly userIds: ReadonlySet<number>;
+
+  constructor(userIds: ReadonlySet<number>, cause: unknown) {
+    super('another program locks rows of the users table', { cause });
+    this.userIds = userIds;
+  }
+}
+
 /**
  * The SQL port of settlement. Every write is one transaction for the whole batch; a batch has at most 1,000 rows. After a
  * rejection it is unknown whether anything was written. The caller may repeat the call: each one is idempotent.
@@ -9,9 +20,12 @@ export interface UserStore {
   lookup(userIds: readonly number[]): Promise<readonly UserFacts[]>;
   /**
    * Opens periods. Inserts each row (nothing on conflict). With `LINGXI_LOGIN_RESETS_TIME` sets the user's time to
-   * `max(itself, loginAt)` (NULL counts as never). Creates missing users under the policy `create`.
+   * `max(itself, loginAt)` (NULL counts as never). Creates missing users under the policy `create`. Does not wait for the
+   * row of a user: rejects with {@link UsersLocked}, and nothing is written.
    */
   open(openings: readonly Opening[]): Promise<void>;
+  /** Deletes the rows of openings of `node` that came to nothing. A row that is closed, or of another node now, stays. */
+  dropOpenings(openings: readonly PeriodKey[], node: string): Promise<void>;
   /**
    * Settles ended periods in one transaction: the user's time becomes `max(itself, logoutAt)`, the period's row is
    * closed (inserted where missing), and of two logout times of one period the later counts (rule ST2). A duty

@@ -82,7 +82,7 @@ describe.each(['bun', 'node'] as const)('a login that SQL refuses on %s', (runti
       expect(refused.error).toMatch(/in time/);
       await gateway.waitForLog(
         'settlement-failed',
-        ({ sqlState, logins }) => sqlState === '57014' && logins === 1,
+        ({ sqlState, logins }) => sqlState === '55P03' && logins === 1,
       );
     });
     const client = await eventually(() => connect(gateway.wsUrl, { token: gateway.token(user) }));

@@ -1,7 +1,72 @@
 import { join } from 'node:path';
 import Database from 'libsql';
-import { describe, expect, it } from 'vitest';
-import { duty, opening, openStore, sqliteDatabase } from '../support/user-stores.ts';
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { UsersLocked } from '../../src/settlement/user-store.ts';
+import { type PostgresServer, startPostgres } from '../support/services.ts';
+import { duty, opening, openStore, postgresDatabase, sqliteDatabase } from '../support/user-stores.ts';
+
+let server: PostgresServer;
+beforeAll(async () => {
+  server = await startPostgres();
+});
+afterAll(() => server?.stop());
+
+describe.each([
+  { idType: 'integer', timeType: 'timestamptz' },
+  { idType: 'bigint', timeType: 'bigint' },
+] as const)('PostgreSQL with ids of $idType', (shape) => {
+  it('[ST9] names the users whose rows are locked, and writes nothing then', async () => {
+    const database = await postgresDatabase(server, shape);
+    const store = await openStore(database.options);
+    const openings = [1, 2, 3, 4, 5].map((userId) => opening({ userId }));
+    try {
+      // The fifth has no row.
+      for (const userId of [1, 2, 3, 4]) await database.putUser(userId, null);
+      const rival = new pg.Client({ connectionString: database.options.databaseUrl });
+      await rival.connect();
+      await rival.query('begin');
+      await rival.query('select id from users where id in (2, 4) for update');
+      const refused = await store.open(openings).catch((error: unknown) => error);
+      expect(refused).toBeInstanceOf(UsersLocked);
+      expect([...(refused as UsersLocked).userIds].sort((a, b) => a - b)).toEqual([2, 4]);
+      expect(await database.rows('select * from lingxi_periods')).toEqual([]);
+      await store.open(openings.filter(({ userId }) => ![2, 4].includes(userId)));
+      await rival.end();
+      await store.open(openings);
+      expect(await database.rows('select * from lingxi_periods')).toHaveLength(5);
+      expect(await database.userTime(2)).toBe(1_000_000);
+    } finally {
+      await store.close();
+      await database.remove();
+    }
+  });
+});
+
+describe.each(['SQLite', 'PostgreSQL'])('an opening that came to nothing, %s', (name) => {
+  it('[ST4] is dropped, unless it is closed or another node has it', async () => {
+    const database = name === 'SQLite' ? sqliteDatabase() : await postgresDatabase(server);
+    const store = await openStore({ ...database.options, unknownUsers: 'create' });
+    try {
+      const [own, closed, other, next] = [1, 2, 3, 1].map((userId, index) =>
+        opening({ userId, period: 10 + index, node: userId === 3 ? 'node-b#1' : 'node-a#1' }),
+      );
+      const openings = [own, closed, other, next].filter((each) => each !== undefined);
+      await store.open(openings);
+      await store.settle([duty({ userId: 2, period: 11 })], 2_000_000);
+      await store.dropOpenings(
+        openings.filter(({ period }) => period !== 13),
+        'node-a#1',
+      );
+      await store.dropOpenings([], 'node-a#1');
+      const left = await database.rows('select period from lingxi_periods order by period');
+      expect(left.map(({ period }) => Number(period))).toEqual([11, 12, 13]);
+    } finally {
+      await store.close();
+      await database.remove();
+    }
+  });
+});
 
 describe('the embedded user store', () => {
   it('[ST7] writes again after another program had locked the file, whatever failed meanwhile', async () => {

@@ -124,6 +124,7 @@ function checkUser({ sql, witness, rules }: Deployment, userId: number, rows: re
         `[ST2] ${userId}:${row.period} (${row.reason}) ends ${logoutAt - next.loginAt} ms after the next login`,
       );
   });
+  if (rules.loginResetsTime) newest = Math.max(newest, sql.droppedLogins.get(userId) ?? 0);
   const time = sql.times.get(userId) ?? 0;
   if (time !== newest)
     witness.violated(`[ST2] user ${userId} has time ${time}, the last logout is ${newest}`);

@@ -1,4 +1,11 @@
-import type { Duty, Opening, PeriodRow, UserFacts } from '../../src/protocol/periods.ts';
+import {
+  type Duty,
+  type Opening,
+  type PeriodKey,
+  type PeriodRow,
+  periodKey,
+  type UserFacts,
+} from '../../src/protocol/periods.ts';
 import { mergeDuties } from '../../src/settlement/duties.ts';
 import type { UserStore } from '../../src/settlement/user-store.ts';
 import type { Mutation } from './mutation.ts';
@@ -14,6 +21,8 @@ export class SimulatedSql {
   readonly times = new Map<number, number>();
   /** Rows that came after the period before them had been reconciled: their login was not known then. */
   readonly lateRows = new Set<string>();
+  /** The newest login of each user whose row was dropped: it had moved the user's time. */
+  readonly droppedLogins = new Map<number, number>();
   readonly nodes = new Map<string, number>();
   down = false;
   /** Statements get no answer and do nothing. */
@@ -54,6 +63,15 @@ export class SimulatedSql {
       if (!this.rows.has(key)) this.#noteLate(opening);
       if (!this.rows.has(key) || this.#options.mutation.opensOverwrite) this.rows.set(key, fresh);
       if (this.#options.loginResetsTime) this.#raise(opening.userId, opening.loginAt);
+    }
+  }
+
+  dropOpenings(openings: readonly PeriodKey[], node: string): void {
+    for (const opening of openings) {
+      const row = this.rows.get(periodKey(opening));
+      if (row?.settledAt !== null || row.node !== node) continue;
+      this.rows.delete(periodKey(opening));
+      this.droppedLogins.set(row.userId, Math.max(row.loginAt, this.droppedLogins.get(row.userId) ?? 0));
     }
   }
 
@@ -131,6 +149,9 @@ export class SqlLink implements UserStore {
   }
   open(openings: readonly Opening[]): Promise<void> {
     return this.#call(() => this.#sql.open(openings));
+  }
+  dropOpenings(openings: readonly PeriodKey[], node: string): Promise<void> {
+    return this.#call(() => this.#sql.dropOpenings(openings, node));
   }
   settle(duties: readonly Duty[], settledAt: number): Promise<void> {
     return this.#call(() => this.#sql.settle(duties, settledAt));

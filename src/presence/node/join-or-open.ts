@@ -115,9 +115,11 @@ export class PeriodEntry {
     // The store must not give this number out again, whatever becomes of the opening.
     holds.learnEpoch(answer.epoch);
     await settleEarlier(this.#options, { userId, ...answer }, facts);
-    const outcome = await writeOpening(this.#options, { userId, period, loginAt: loginTime, node });
+    const opening = { userId, period, loginAt: loginTime, node };
+    const outcome = await writeOpening(this.#options, opening);
     if (outcome !== 'written') {
-      await this.#giveBack(hold, period);
+      // If the store did not answer, another node may take this opening up, with its row.
+      if (await this.#giveBack(hold, period)) ledger.giveUp(opening);
       return err(outcome);
     }
     const visible = await calls.record(userId, period);
@@ -132,9 +134,16 @@ export class PeriodEntry {
     return ok(answer);
   }
 
-  async #giveBack(hold: UserHold, period: number): Promise<void> {
+  /** Returns whether the store has taken it back. */
+  async #giveBack(hold: UserHold, period: number): Promise<boolean> {
     const { userId } = hold;
-    await this.#options.store.withdraw([{ userId, period }]).catch(() => this.correctLater(hold));
+    try {
+      await this.#options.store.withdraw([{ userId, period }]);
+      return true;
+    } catch {
+      this.correctLater(hold);
+      return false;
+    }
   }
 
   /** A login whose answer was lost may have taken the user from another node: the user lingers here. */

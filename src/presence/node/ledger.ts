@@ -11,6 +11,8 @@ export interface Ledger {
   open(opening: Opening): Promise<void>;
   /** Writes the row as soon as SQL answers again. */
   openLater(opening: Opening): void;
+  /** The login of this opening was refused: its row must not stay, if SQL has it or commits it later. */
+  giveUp(opening: Opening): void;
   /** This node now holds a period that another node opened: the row gets the name of this node soon. */
   moved(period: PeriodKey): void;
   /** Settles an open row that presence does not know, before the user's next period opens, which began at `nextLoginAt`. */

@@ -224,6 +224,7 @@ describe('opening a period', () => {
       ok: false,
       error: 'settlement-unavailable',
     });
+    expect(room.ledger.givenUp.map(({ userId }) => userId)).toEqual([USER, USER]);
     expect(await room.status(USER)).toBeUndefined();
     expect(room.tracker.heldUsers).toBe(0);
     expect(room.tracker.onlineCount()).toBe(0);

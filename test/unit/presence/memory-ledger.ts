@@ -8,6 +8,7 @@ export class MemoryLedger implements Ledger {
   readonly rows = new Map<string, PeriodRow>();
   readonly settlements: Duty[] = [];
   readonly late: Opening[] = [];
+  readonly givenUp: Opening[] = [];
   readonly reconciled: PeriodRow[] = [];
   /** Periods that the node has told are its own now. */
   readonly moves: PeriodKey[] = [];
@@ -49,6 +50,10 @@ export class MemoryLedger implements Ledger {
 
   openLater(opening: Opening): void {
     this.late.push(opening);
+  }
+
+  giveUp(opening: Opening): void {
+    this.givenUp.push(opening);
   }
 
   reconcile(row: PeriodRow): Promise<void> {

@@ -4,7 +4,7 @@ import { silentLog } from '../../../src/logging/log.ts';
 import type { Opening } from '../../../src/protocol/periods.ts';
 import { GroupCommit, groupCommitPace, SettlementTimeout } from '../../../src/settlement/group-commit.ts';
 import { LoginFailures } from '../../../src/settlement/login-failures.ts';
-import type { UserStore } from '../../../src/settlement/user-store.ts';
+import { type UserStore, UsersLocked } from '../../../src/settlement/user-store.ts';
 import { opening, openStore, sqliteDatabase } from '../../support/user-stores.ts';
 
 type LoginStore = Pick<UserStore, 'open' | 'lookup'>;
@@ -97,5 +97,60 @@ describe('GroupCommit', () => {
     expect(await facts).toMatchObject({ userId: 5, exists: true, newest: { period: 1_000_000 } });
     await store.close();
     await database.remove();
+  });
+
+  /** SQL in which other transactions hold the rows of `locked`. */
+  function lockedSql() {
+    const locked = new Set<number>();
+    const tries: (readonly number[])[] = [];
+    const { clock, commit } = build({
+      open(openings) {
+        tries.push(openings.map(({ userId }) => userId));
+        const held = new Set(openings.map(({ userId }) => userId).filter((userId) => locked.has(userId)));
+        return held.size === 0
+          ? Promise.resolve()
+          : Promise.reject(new UsersLocked(held, new Error('55P03')));
+      },
+      lookup: () => Promise.resolve([]),
+    });
+    return { clock, commit, locked, tries };
+  }
+
+  test('[ST9] a locked row delays no other login, and its own is tried apart until its deadline', async () => {
+    const { clock, commit, locked, tries } = lockedSql();
+    locked.add(2);
+    const others = Promise.all([1, 3].map((userId) => commit.open(opening({ userId }))));
+    const refused = commit.open(opening({ userId: 2 })).catch((error: unknown) => error);
+    await clock.advanceAsync(10);
+    await others;
+    expect(tries.slice(0, 2)).toEqual([
+      [1, 3, 2],
+      [1, 3],
+    ]);
+    const later = commit.open(opening({ userId: 4 }));
+    await clock.advanceAsync(50);
+    await later;
+    expect(tries).toContainEqual([4]);
+    await clock.advanceAsync(2_100, 10);
+    expect(await refused).toBeInstanceOf(SettlementTimeout);
+    const count = tries.length;
+    expect(count).toBeLessThan(60);
+    await clock.advanceAsync(500, 10);
+    expect(tries).toHaveLength(count);
+  });
+
+  test('[ST9] a login goes on once its row is free again, and where rows are locked in turn', async () => {
+    const { clock, commit, locked } = lockedSql();
+    for (const userId of [1, 2, 3]) locked.add(userId);
+    const written: number[] = [];
+    for (const userId of [1, 2, 3]) void commit.open(opening({ userId })).then(() => written.push(userId));
+    await clock.advanceAsync(200, 10);
+    expect(written).toEqual([]);
+    locked.delete(2);
+    await clock.advanceAsync(100, 10);
+    expect(written).toEqual([2]);
+    locked.clear();
+    await clock.advanceAsync(100, 10);
+    expect(written).toEqual([2, 1, 3]);
   });
 });

@@ -144,6 +144,76 @@ describe('openings that SQL could not take', () => {
   });
 });
 
+/** A ledger in front of an SQL that may be down. Answers which rows it dropped, and which were reconciled. */
+function dropping() {
+  const clock = new FakeClock();
+  const room = { down: false, dropped: [] as (readonly number[])[], reconciled: [] as number[] };
+  const store = {
+    dropOpenings(periods: readonly PeriodKey[], node: string) {
+      if (room.down || node !== 'me#2') return Promise.reject(new Error('SQL down'));
+      room.dropped.push(periods.map(({ userId }) => userId));
+      return Promise.resolve();
+    },
+  };
+  const groupCommit = { open: () => Promise.resolve() };
+  const reconciler = {
+    reconcileNow: (row: PeriodKey) => Promise.resolve(room.reconciled.push(row.userId)),
+  };
+  const options = { clock, node: 'me#2', store, groupCommit, reconciler } as unknown as PresenceLedgerOptions;
+  return Object.assign(room, { clock, ledger: new PresenceLedger(options) });
+}
+
+describe('an opening whose login was refused', () => {
+  const rowOf = (userId: number, node = 'me#2') => ({
+    ...openingOf(userId),
+    ...{ node, lastSeenAt: null, logoutAt: null, reason: null, settledAt: null },
+  });
+
+  test('[ST4] is dropped whenever its row comes, until the reconciler would see it', async () => {
+    const room = dropping();
+    room.ledger.giveUp(openingOf(1));
+    await room.clock.advanceAsync(20_000, 100);
+    expect(room.dropped).toEqual(Array.from({ length: 10 }, () => [1]));
+  });
+
+  test('[ST4] is dropped after SQL was down, however long that took', async () => {
+    const room = dropping();
+    room.down = true;
+    room.ledger.giveUp(openingOf(1));
+    await room.clock.advanceAsync(60_000, 100);
+    room.down = false;
+    await room.clock.advanceAsync(20_000, 100);
+    expect(room.dropped).toHaveLength(10);
+  });
+
+  test('[ST4] stays if a login opens the same period after all', async () => {
+    const room = dropping();
+    room.ledger.giveUp(openingOf(1));
+    await room.ledger.open(openingOf(1));
+    await room.clock.advanceAsync(20_000, 100);
+    expect(room.dropped).toEqual([]);
+  });
+
+  test('[ST4] is dropped, not reconciled, when the next login finds its row, unless another node has it', async () => {
+    const room = dropping();
+    room.ledger.giveUp(openingOf(1));
+    room.ledger.giveUp(openingOf(2));
+    await room.ledger.reconcile(rowOf(1), 20);
+    await room.ledger.reconcile(rowOf(2, 'other#1'), 20);
+    await room.ledger.reconcile(rowOf(3), 20);
+    expect([room.dropped, room.reconciled]).toEqual([[[1]], [2, 3]]);
+  });
+
+  test('[ST4] is dropped at a stop once more, and not after it', async () => {
+    const room = dropping();
+    room.ledger.giveUp(openingOf(1));
+    await room.ledger.stop();
+    expect(room.dropped).toEqual([[1]]);
+    await room.clock.advanceAsync(20_000, 100);
+    expect(room.dropped).toHaveLength(1);
+  });
+});
+
 describe('who waits for a settlement', () => {
   const duty = (userId: number): Parameters<PresenceLedger['onSettled']>[0][number] => ({
     ...{ id: '1', userId, period: 10, loginAt: 10, logoutAt: 20, lastSeenAt: 20 },
