@@ -1,5 +1,6 @@
 import { sleep } from '../../lib/clock.ts';
 import { err, ok, type Result } from '../../lib/result.ts';
+import type { EndedPeriod } from '../../protocol/periods.ts';
 import type { LogoutFailure, LogoutRequest } from '../api.ts';
 import type { EndAnswer } from '../store/port.ts';
 import type { UserHold } from './hold.ts';
@@ -41,13 +42,10 @@ export class Logouts {
     if (answer.kind === 'superseded')
       return err(request.epoch === undefined ? 'presence-unavailable' : 'superseded');
     if (answer.kind !== 'ended') return err('not-online');
-    const { store, ledger } = this.#options;
-    // The duty would not outlive this process.
-    if (!store.keepsDuties) await ledger.settled(answer.end, SETTLEMENT_WAIT_MS);
     return ok({ logoutTime: answer.end.logoutTime });
   }
 
-  /** As {@link logout}, without a wait for SQL. Undefined: the store did not answer. */
+  /** As {@link logout}, with the answer of the store. Undefined: the store did not answer. */
   async end(request: LogoutRequest): Promise<EndAnswer | undefined> {
     const { holds, lease } = this.#parts;
     if (!lease.available) return undefined;
@@ -70,12 +68,19 @@ export class Logouts {
     hold.askEnd(isKnown ? undefined : askedBefore);
     if (answer.kind === 'ended') {
       online.periodEnded(answer.end);
+      await this.#settled(answer.end);
       holds.forget(hold, request.reason, request.note);
     } else if (answer.kind === 'not-online' && askedBefore !== undefined) {
       // The earlier logout happened: only its answer was lost.
       holds.forget(hold, askedBefore.reason, askedBefore.note);
     }
     return answer;
+  }
+
+  /** The closes of the sockets and the answer by HTTP say that the user is logged out: that must outlive this process. */
+  async #settled(ended: EndedPeriod): Promise<void> {
+    const { store, ledger } = this.#options;
+    if (!store.keepsDuties) await ledger.settled(ended, SETTLEMENT_WAIT_MS);
   }
 
   /**
