@@ -89,6 +89,8 @@ interface Reason extends Exactness {
   readonly code: ErrorCode;
   readonly userId?: number;
   readonly headers?: Readonly<Record<string, string>>;
+  /** The client left while its login was in progress, so nobody reads this answer. */
+  readonly isUnread?: boolean;
   /** If it is known. Otherwise the client gets a random number of seconds. */
   readonly retryAfterS?: number;
 }
@@ -204,10 +206,14 @@ export class Admission {
   async #admitInTurn(request: HandshakeRequest, known: KnownUser): Promise<Acceptance | Reason> {
     const { userId } = known.identity;
     const hasLeft = (): boolean => request.hasLeft?.() === true;
-    if (!(await this.#gate.enter({ userId, hasLeft }))) return { code: 'overloaded', userId };
+    if (!(await this.#gate.enter({ userId, hasLeft })))
+      return { code: 'overloaded', userId, isUnread: hasLeft() };
     try {
       // The drain may have begun while this login waited.
-      return this.#draining ? { code: 'draining', userId } : await this.#admitOnce(request, known);
+      const outcome = this.#draining
+        ? ({ code: 'draining', userId } as const)
+        : await this.#admitOnce(request, known);
+      return 'kind' in outcome || !hasLeft() ? outcome : { ...outcome, isUnread: true };
     } finally {
       this.#gate.leave(userId);
     }
@@ -284,14 +290,15 @@ export class Admission {
   #refuse(request: HandshakeRequest, ip: string, reason: Reason): UpgradeRefusal {
     const { counters } = this.#options;
     const { code, userId } = reason;
-    counters.refused.set(code, (counters.refused.get(code) ?? 0) + 1);
+    if (reason.isUnread === true) counters.handshakesLeft += 1;
+    else counters.refused.set(code, (counters.refused.get(code) ?? 0) + 1);
     this.#proofs.note({ code, request, ip, userId });
     const waitS = this.#refusals.note(ip);
     if (waitS > 0) {
       const headers = { connection: 'close' };
       return byStatus(this.#answer(request, { code: 'rate-limited', retryAfterS: waitS, headers }));
     }
-    this.#log(request, ip, reason);
+    if (reason.isUnread !== true) this.#log(request, ip, reason);
     const refusal = this.#answer(request, reason);
     const isInBand = refusal.inBand !== undefined && this.#refusals.allowsInBand(ip);
     return isInBand ? refusal : byStatus(refusal);

@@ -46,6 +46,8 @@ export class Counters {
   logins = 0;
   heartbeats = 0;
   malformedMessages = 0;
+  /** Clients that left before the answer to their upgrade. They were neither let in nor refused. */
+  handshakesLeft = 0;
   /** Users who got one more timeout from the mass-timeout breaker (rule HB6). */
   massTimeoutsHeld = 0;
   stallCreditedMs = 0;

@@ -115,6 +115,11 @@ function bindCounters(registry: Registry, counters: Counters): void {
     () => counters.malformedMessages,
   );
   bind(
+    'lingxi_handshakes_left_total',
+    'Clients that left before the answer to their WebSocket upgrade.',
+    () => counters.handshakesLeft,
+  );
+  bind(
     'lingxi_mass_timeouts_held_total',
     'Users granted one more timeout because too many would have timed out within one second.',
     () => counters.massTimeoutsHeld,

@@ -31,6 +31,7 @@ describe('the metrics page', () => {
     counters.dropped.rate = 1;
     counters.stallCreditedMs = 2500;
     counters.malformedMessages = 8;
+    counters.handshakesLeft = 9;
     counters.refused.set('invalid-token', 3);
     const lines = (await page.render()).split('\n');
     expect(lines).toEqual(
@@ -53,6 +54,7 @@ describe('the metrics page', () => {
         'lingxi_messages_dropped_total{reason="rate"} 1',
         'lingxi_stall_credited_seconds_total 2.5',
         'lingxi_malformed_messages_total 8',
+        'lingxi_handshakes_left_total 9',
         'lingxi_refused_total{code="invalid-token"} 3',
       ]),
     );
