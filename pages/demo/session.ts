@@ -3,6 +3,7 @@ import type { Client, State } from '../../src/client/types.ts';
 import type { GameAction, GameEvents } from '../../src/game/events.ts';
 import { language } from '../shared/language.ts';
 import { Value } from '../shared/value.ts';
+import { ARRIVALS } from './arrivals.ts';
 import { type Answer, ask } from './ask.ts';
 import { heartSocket } from './heart-socket.ts';
 import { closedSentence, openSentence, problemText } from './sentences.ts';
@@ -153,25 +154,27 @@ export class Session {
         );
     });
     this.#listen(client);
-    client.on('game:state', (state) => this.#arrived(state));
-    client.on('game:refused', ({ reason }) => this.#refused(client, reason));
   }
 
   #listen(client: Client<GameEvents>): void {
-    client.on('spirit:grow', (spirit) => {
+    hear(client, 'game:state', (state) => this.#arrived(state));
+    hear(client, 'game:refused', ({ reason }) => this.#refused(client, reason));
+    hear(client, 'spirit:grow', (spirit) => {
       this.#grownAt = Date.now();
       this.#set({ spirit });
     });
-    client.on('leaderboard:update', (board) => this.#set({ board }));
-    client.on('dungeon:event', (event) =>
+    hear(client, 'leaderboard:update', (board) => this.#set({ board }));
+    hear(client, 'dungeon:event', (event) =>
       this.#set({
         dungeon: [event, ...(event.eventType === 'start' ? [] : this.view.now.dungeon)].slice(0, LINES),
       }),
     );
-    client.on('exploration:event', (event) => {
+    hear(client, 'exploration:event', (event) => {
       this.#set({ exploration: event });
       if (event.eventType !== 'progress')
-        this.#set({ finds: [event, ...(event.eventType === 'start' ? [] : this.view.now.finds)] });
+        this.#set({
+          finds: [event, ...(event.eventType === 'start' ? [] : this.view.now.finds)].slice(0, LINES),
+        });
     });
   }
 
@@ -349,6 +352,17 @@ export class Session {
   #set(change: Partial<View>): void {
     this.view.set({ ...this.view.now, ...change });
   }
+}
+
+/** Passes on the messages that have the shape of their type, and passes over the others. */
+function hear<Type extends keyof GameEvents>(
+  client: Client<GameEvents>,
+  type: Type,
+  listener: (data: GameEvents[Type]) => void,
+): void {
+  client.on(type, (data: unknown) => {
+    if (ARRIVALS[type](data)) listener(data);
+  });
 }
 
 function placeOf(known: Known): Place {

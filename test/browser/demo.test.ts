@@ -212,7 +212,49 @@ describe.each(['node'] as const)('the demo page and a gateway on %s', (runtime) 
     );
   });
 
-  if (runtime === 'node') return;
+  it('passes over what is pushed to it in another shape, and plays on', async () => {
+    const user = freshUser();
+    const page = await play(user);
+    await press(page, 'Fight');
+    await press(page, 'Explore');
+    const odd = [null, [], 7, 'text', true, {}, { toString: 1 }];
+    const shapes: Readonly<Record<string, readonly unknown[]>> = {
+      'spirit:grow': [
+        { newSpirit: '12', spiritRate: null },
+        { newSpirit: 1, spiritRate: {} },
+      ],
+      'dungeon:event': [
+        { eventType: 'combat_round', playerHp: {}, message: {} },
+        { eventType: 'start', playerHp: 1, enemyHp: [1], roundNum: 'x', message: { a: 1 }, loot: null },
+      ],
+      'leaderboard:update': [
+        { top10: null },
+        { top10: [null], userRank: { rank: 1 } },
+        { top10: [{ rank: 1, userId: user, username: 7, spirit: 'much', level: 1 }], userRank: null },
+      ],
+      'exploration:event': [{ eventType: 7 }, { eventType: 'start', exploreName: {}, message: ['x'] }],
+      'game:state': [
+        { spirit: {}, grownUnseen: 'x' },
+        { spirit: 1, away: null },
+      ],
+      'game:refused': [{ reason: {} }],
+    };
+    const messages = Object.entries(shapes).flatMap(([type, own]) =>
+      [...odd, ...own].map((data) => ({ to: { userId: user }, type, data })),
+    );
+    expect((await gateway.service('POST', '/api/messages', messages)).status).toBe(200);
+    const last = { userId: user, oldSpirit: 0, newSpirit: 1e6, gainAmount: 1, spiritRate: 1 };
+    await gateway.service('POST', '/api/messages', {
+      to: { userId: user },
+      type: 'spirit:grow',
+      data: { ...last, elapsedSeconds: 1, timestamp: 1 },
+    });
+    await page.locator('[data-spirit="1000000"]').waitFor();
+    await page.locator('tr.own').waitFor();
+    await eventually(async () =>
+      expect(await page.locator('section[aria-labelledby=dungeon] li').count()).toBeGreaterThan(2),
+    );
+  });
 
   it('shows hostile names as text, in every place', async () => {
     const name = '<img src=x onerror=alert(1)>\u0301\u0301\u0301\u0301\u0301"\'&{{7*7}}';
