@@ -1,3 +1,4 @@
+import type { Config } from './config/config.ts';
 import type { ConnectionManager } from './connection/connection-manager.ts';
 import type { Messaging } from './create-messaging.ts';
 import type { Operations } from './create-operations.ts';
@@ -6,8 +7,10 @@ import type { Log } from './logging/log.ts';
 import type { Counters } from './metrics/counters.ts';
 import { DashboardData } from './overview/dashboard-data.ts';
 import type { PresenceTracker } from './presence/node/tracker.ts';
+import { defaultUsername } from './protocol/user-name.ts';
 
 interface DashboardParts {
+  readonly config: Pick<Config, 'language'>;
   readonly node: string;
   readonly version: string;
   readonly clock: Clock;
@@ -22,7 +25,7 @@ interface DashboardParts {
 
 /** Joins what the dashboard shows: counters, nodes, and the users and connections of this node. */
 export function createDashboard(parts: DashboardParts): DashboardData {
-  const { tracker, manager, messaging, operations } = parts;
+  const { config, tracker, manager, messaging, operations } = parts;
   return new DashboardData({
     ...parts,
     runtime: 'bun' in process.versions ? `bun ${process.versions['bun']}` : `node ${process.versions.node}`,
@@ -36,6 +39,7 @@ export function createDashboard(parts: DashboardParts): DashboardData {
       count: () => tracker.heldUsers,
       one: (userId) => tracker.userHere(userId),
     },
+    defaultName: (userId) => defaultUsername(userId, config.language),
     connections: (userId) => manager.ofUser(userId),
     groups: (userId) => tracker.groupNamesHere(userId),
   });

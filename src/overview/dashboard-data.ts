@@ -8,7 +8,7 @@ import { countsHere, fieldsOf, type NodeSources } from './node-counts.ts';
 import { Peers } from './peers.ts';
 import { PAGE, RemoteUsers } from './remote-users.ts';
 import { Details, type DetailsOptions } from './user-details.ts';
-import { type OwnUsers, Users } from './users.ts';
+import { type OwnUsers, Users, type UsersOptions } from './users.ts';
 
 export interface DashboardOptions extends Omit<NodeSources, 'uptimeMs'> {
   readonly node: string;
@@ -22,6 +22,7 @@ export interface DashboardOptions extends Omit<NodeSources, 'uptimeMs'> {
   readonly presenceAvailable: () => boolean;
   readonly usersHere: () => number;
   readonly own: OwnUsers;
+  readonly defaultName: UsersOptions['defaultName'];
   readonly connections: DetailsOptions['connections'];
   readonly groups: DetailsOptions['groups'];
 }
@@ -51,6 +52,7 @@ export class DashboardData implements Dashboard {
       own: options.own,
       remote: this.#remote,
       ghosts: () => gauges.ghosts(),
+      defaultName: options.defaultName,
       clock,
     });
     this.#details = new Details({ ...options, peers, held: (userId) => options.own.one(userId) });

@@ -23,6 +23,8 @@ export interface UsersOptions {
   readonly remote: RemoteUsers;
   /** Users of nodes that have died. */
   readonly ghosts: () => number;
+  /** The name of a user whom no node knows by name. */
+  readonly defaultName: (userId: number) => string;
   readonly clock: Clock;
 }
 
@@ -101,9 +103,10 @@ export class Users {
     const window = new WindowRows(query);
     let total = 0;
     let matched = 0;
-    for (const row of this.#all(tables)) {
+    for (const found of this.#all(tables)) {
       yield;
-      if (row === undefined) continue;
+      if (found === undefined) continue;
+      const row = this.#named(found);
       total += 1;
       if (matches?.(row) === false) continue;
       matched += 1;
@@ -141,8 +144,13 @@ export class Users {
           : (present.get(row.userId) ?? []);
       });
       const [part, ...others] = parts;
-      return part === undefined ? [] : [others.reduce(merged, part)];
+      return part === undefined ? [] : [this.#named(others.reduce(merged, part))];
     });
+  }
+
+  /** Only after all parts of a row are joined: another node may know the name. */
+  #named(row: UserRow): UserRow {
+    return row.username === '' ? { ...row, username: this.#options.defaultName(row.userId) } : row;
   }
 }
 

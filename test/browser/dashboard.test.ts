@@ -345,13 +345,13 @@ describe.each(['bun'] as const)('the dashboard of a gateway on %s', (runtime) =>
     await board.page.evaluate(watchTasks);
     await board.page.getByRole('grid').focus();
     await board.page.keyboard.press('End');
-    const last = String(100_000 + many - 1);
+    const last = `Player ${100_000 + many - 1}`;
     await untilRows(board, (rows) => rows.at(-1) === last);
     await board.page.keyboard.press('Home');
     await untilRows(board, (rows) => rows[0] !== undefined && !rows.includes(last));
     await board.page.keyboard.press('/');
     await board.page.keyboard.type('104321');
-    await untilRows(board, (rows) => rows.join() === '104321');
+    await untilRows(board, (rows) => rows.join() === 'Player 104321');
     expect(await board.page.evaluate(longestTask)).toBeLessThan(250);
     await board.go('#/');
     await untilTile(board, 'Online', (figure) => figure >= many);

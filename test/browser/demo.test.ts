@@ -217,7 +217,7 @@ describe.each(['node'] as const)('the demo page and a gateway on %s', (runtime) 
     const page = await play(user);
     await press(page, 'Fight');
     await press(page, 'Explore');
-    const odd = [null, [], 7, 'text', true, {}, { toString: 1 }];
+    const odd: readonly unknown[] = [null, [], 7, 'text', true, {}, { toString: 1 }];
     const shapes: Readonly<Record<string, readonly unknown[]>> = {
       'spirit:grow': [
         { newSpirit: '12', spiritRate: null },

@@ -42,7 +42,7 @@ function build(count: number) {
   const log = { debug: none, info: none, warn: none, error: none };
   const peers = new Peers({ node: 'a', list: () => Promise.resolve([]), calls: undefined, clock });
   const remote = new RemoteUsers({ peers, clock, log });
-  const users = new Users({ node: 'a', own, remote, clock, ghosts: () => 0 });
+  const users = new Users({ node: 'a', own, remote, clock, ghosts: () => 0, defaultName: String });
   const ask = (query: Partial<UsersQuery> = {}) => users.page({ ...QUERY, ...query });
   /** Runs the timers until the answers are there. Gives the longest time that one of them took. */
   const longestTurn = async (answers: Promise<unknown>): Promise<number> => {

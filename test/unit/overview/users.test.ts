@@ -53,7 +53,7 @@ function build() {
   });
   const nobody = new Peers({ node: 'b', list: () => Promise.resolve([]), calls: undefined, clock });
   const other = new Users({
-    ...{ node: 'b', own: there, clock, ghosts: () => 0 },
+    ...{ node: 'b', own: there, clock, ghosts: () => 0, defaultName: String },
     remote: new RemoteUsers({ peers: nobody, clock, log }),
   });
   const ask = async (_node: string, call: unknown): Promise<Result<unknown, 'no-answer'>> => {
@@ -79,7 +79,14 @@ function build() {
     clock,
     log,
   });
-  const users = new Users({ node: 'a', own: here, remote, clock, ghosts: () => state.ghosts });
+  const users = new Users({
+    node: 'a',
+    own: here,
+    remote,
+    clock,
+    ghosts: () => state.ghosts,
+    defaultName: (userId) => `Player ${userId}`,
+  });
   const page = async (query: Partial<Parameters<Users['page']>[0]> = {}) => {
     const answer = users.page({ ...QUERY, ...query });
     await clock.advanceAsync(0);
@@ -91,6 +98,18 @@ function build() {
 }
 
 describe('the table of users', () => {
+  it('gives a user whom no node knows by name the name of nobody, in the search and the order too', async () => {
+    const { here, there, page } = build();
+    here.set(1, { username: '' });
+    here.set(2, { username: '' });
+    there.set(2, { username: 'Ann' });
+    there.set(3, { username: '' });
+    const named = async (search: string) =>
+      (await page({ search, sort: 'name' })).users.map(({ username }) => username);
+    expect(await named('')).toEqual(['Ann', 'Player 1', 'Player 3']);
+    expect(await named('player')).toEqual(['Player 1', 'Player 3']);
+  });
+
   it('has the users of all nodes from the first question on, however many they are', async () => {
     const { here, there, page } = build();
     for (let user = 1; user <= 10; user += 1) here.set(user);
