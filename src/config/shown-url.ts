@@ -3,8 +3,9 @@ const MASK = '********';
 const SECRET_PARAMETER = /token|secret|passw|pwd|key|auth|credential|signature|sig$|code/i;
 
 /**
- * The address of a secret setting in a form that is safe to show: scheme, hosts and path. The part before the `@` is
- * masked; the part after the path is left out.
+ * The address of a secret setting in a form that is safe to show: scheme, hosts and path, such as the name of a database.
+ * The part before the `@` is masked; the part after the path is left out. So is the path of a web address, which may itself
+ * be a secret.
  */
 export function maskedAddress(text: string): string {
   const parts = addressParts(text);
@@ -34,5 +35,7 @@ function addressParts(
   if (parts === null) return undefined;
   // A password with `#` or `?` in it cuts the address short: what looks like the host is a user.
   if (/[?#].*@/.test(text)) return undefined;
-  return { scheme: parts[1] ?? '', hasUser: text.includes('@'), place: parts[2] ?? '' };
+  const [, scheme = '', place = ''] = parts;
+  const shown = /^https?:/i.test(scheme) ? place.replace(/\/.*$/s, '') : place;
+  return { scheme, hasUser: text.includes('@'), place: shown };
 }

@@ -5,6 +5,7 @@ import { eventually } from '../support/ports.ts';
 import { freshUser } from '../support/stores.ts';
 import { connect, refusal } from '../support/ws-client.ts';
 
+const VIEW_KEY = 'test-view-key-0123456789abcdef0123456789';
 const seconds = (): number => Math.floor(Date.now() / 1000);
 
 describe.each(['bun', 'node'] as const)('keys of a key server on %s', (runtime) => {
@@ -20,6 +21,7 @@ describe.each(['bun', 'node'] as const)('keys of a key server on %s', (runtime) 
       env: {
         JWT_SECRET: undefined,
         JWT_JWKS_URL: `http://issuer:p%40ss@127.0.0.1:${keys.port}/keys`,
+        LINGXI_VIEW_KEY: VIEW_KEY,
         LINGXI_LANGUAGE: 'en',
       },
     });
@@ -36,6 +38,16 @@ describe.each(['bun', 'node'] as const)('keys of a key server on %s', (runtime) 
   const comesIn = async (token: string) => (await connect(gateway.wsUrl, { token })).terminate();
   const tokenOf = (key = first, kid: string | null = 'first') =>
     key.sign({ sub: String(freshUser()), exp: seconds() + 600 }, kid === null ? {} : { kid });
+
+  it('[DB4] the dashboard shows where the key server is, and not its path, which may be a secret', async () => {
+    const headers = { authorization: `Bearer ${VIEW_KEY}` };
+    const { body } = await gateway.call('GET', '/api/dashboard/config', { headers });
+    const shown = (body['keys'] as readonly { readonly name: string; readonly value: string }[]).find(
+      ({ name }) => name === 'JWT_JWKS_URL',
+    );
+    expect(shown?.value).toBe(`http://********@127.0.0.1:${keys.port}`);
+    expect(gateway.printed()).not.toContain(`:${keys.port}/keys`);
+  });
 
   it('if the key server is away from the start, a token gets 503 and does not count as forged', async () => {
     await eventually(() => expect(keys.asked.length).toBeGreaterThanOrEqual(3), { timeoutMs: 10_000 });

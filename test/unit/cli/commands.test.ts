@@ -151,7 +151,7 @@ describe('lingxi', () => {
     expect(text).toMatch(/^JWT_SECRET +\*{8},\*{8} {2}\(environment\)$/m);
     expect(text).toMatch(/^REDIS_URL +rediss:\/\/\*{8}@redis:6380\/2 {2}\(environment\)$/m);
     expect(text).toMatch(/^DATABASE_URL +postgres:\/\/\*{8}@db\/game {2}\(environment\)$/m);
-    expect(text).toMatch(/^JWT_JWKS_URL +https:\/\/\*{8}@keys\.example\/jwks {2}\(environment\)$/m);
+    expect(text).toMatch(/^JWT_JWKS_URL +https:\/\/\*{8}@keys\.example {2}\(environment\)$/m);
     expect(text).toMatch(/^JWT_ISSUER +https:\/\/\*{8}@issuer\.example\/\?realm=game&api_key=\*{8} {2}/m);
     expect(text).toMatch(/^LINGXI_SESSION_POLICY +multi {2}\(environment\)$/m);
     expect(text).toMatch(/^PORT +3000 {2}\(default\)$/m);

@@ -44,7 +44,7 @@ describe('notices', () => {
     expect(notices.map(({ variable, value }) => `${variable}=${value}`)).toEqual([
       'LINGXI_QUERY_TOKEN=true',
       'LINGXI_ALLOWED_ORIGINS=*',
-      'JWT_JWKS_URL=http://keys.example/jwks',
+      'JWT_JWKS_URL=http://keys.example',
       'LINGXI_TRUSTED_PROXIES=0.0.0.0/0,::/0,128.0.0.0/1',
     ]);
     expect(notices.every(({ risk }) => risk.length > 20)).toBe(true);

@@ -9,6 +9,13 @@ describe('an address that is shown', () => {
     expect(placeOf('redis://:secret@host:6379/2')).toBe('redis://host:6379/2');
   });
 
+  it('keeps no path of a web address', () => {
+    const address = 'https://issuer:secret@keys.example:8443/tenants/0f3a/jwks?token=1';
+    expect(maskedAddress(address)).toBe('https://********@keys.example:8443');
+    expect(placeOf(address)).toBe('https://keys.example:8443');
+    expect(placeOf('HTTP://keys.example/a')).toBe('HTTP://keys.example');
+  });
+
   it.each(['postgres://u:12#rest@host/game', 'redis://default:12?rest@host', 'postgres://u:12/34#5@host'])(
     'is masked whole where a password cuts it short: %s',
     (text) => {
