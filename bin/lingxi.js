@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Starts the command line in Node, or `serve` on Bun where LINGXI_RUNTIME or what is installed says so. Plain
 // JavaScript, since nothing is compiled yet when a fresh clone runs it.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -73,7 +73,7 @@ function runOnBun(bun, engine = ENGINE) {
   const ended = (code, signal) => {
     for (const name of FORWARDED) process.off(name, forward);
     // A Bun that no longer knows an option runs nothing at all.
-    if (code === 1 && !runs && engine === ENGINE) runOnBun(bun, {});
+    if (code === 1 && !runs && engine === ENGINE && runsWithoutEngine(bun)) runOnBun(bun, {});
     else if (signal === null) process.exit(code ?? 1);
     else process.kill(process.pid, signal);
   };
@@ -82,6 +82,11 @@ function runOnBun(bun, engine = ENGINE) {
     if (child.connected) child.once('disconnect', () => ended(code, signal));
     else ended(code, signal);
   });
+}
+
+/** Whether the option that Bun refused was none of the user's own. Bun has said what is wrong, and says nothing here. */
+function runsWithoutEngine(bun) {
+  return spawnSync(bun, ['--no-env-file', '--eval', '0'], { stdio: 'ignore' }).status === 0;
 }
 
 /** The setting as the configuration would find it; what is wrong with it is said by the configuration. */

@@ -60,6 +60,11 @@ describe('bin/lingxi.js', () => {
     expect(ran).toMatchObject({ out: '{"bun":true,"argv":["serve"]}', code: 0 });
   });
 
+  it("lets Bun say once what is wrong with an option of the user's own", () => {
+    const { out, error, code } = launch(['serve'], { BUN_JSC_nonsense: '1' });
+    expect([out, code, error.split('BUN_JSC_nonsense').length - 1]).toEqual(['', 1, 1]);
+  });
+
   it('starts a program that fails only once', () => {
     const program = join(app, 'dist/program/main.js');
     writeFileSync(program, `${PROGRAM} console.log('begun'); process.exitCode = 1;`);
