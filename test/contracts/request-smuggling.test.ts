@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { sleep } from '../support/ports.ts';
+import { eventually, sleep } from '../support/ports.ts';
 import { askRaw, openHttp, requestText } from '../support/raw-http.ts';
-import { handshake } from '../support/raw-socket.ts';
+import { encodeFrame, handshake, openRaw } from '../support/raw-socket.ts';
 import { type Deployment, deploy, freshUser } from '../support/stores.ts';
 import { startWitness, type Witness } from '../support/witness.ts';
 
@@ -64,6 +64,29 @@ describe.each(['bun', 'node'] as const)('a request inside another on %s', (runti
       await Promise.race([offered.ended, sleep(SILENCE_MS)]);
       expectNothing(offered);
       offered.destroy();
+    });
+
+    // RFC 6455 lets a client send nothing before the answer to its upgrade.
+    it('a frame right behind an upgrade request is read on Node, and ends the connection on Bun', async () => {
+      const offer = handshake('/ws', deployment.gateway.token(freshUser()));
+      const ping = encodeFrame({ opcode: 9, payload: 'early' });
+      const raw = openRaw(port(), Buffer.concat([Buffer.from(offer), ping]));
+      if (runtime === 'node') {
+        expect((await raw.head).status).toBe(101);
+        await eventually(() => expect(raw.frames().map(({ opcode }) => opcode)).toContain(10));
+        raw.destroy();
+        return;
+      }
+      expect((await raw.head).status).toBe(400);
+      await raw.ended;
+    });
+
+    it('another upgrade right behind one opens no second socket, and the connection ends', async () => {
+      const offers = [1, 2].map(() => handshake('/ws', deployment.gateway.token(freshUser())));
+      const http = openHttp(port(), offers.join(''));
+      await http.ended;
+      const answers = http.received().toString('latin1').split('HTTP/1.1 101').length - 1;
+      expect(answers).toBe(runtime === 'node' ? 1 : 0);
     });
 
     it('an upgrade with a body opens at most one socket, and the server does not read its body as a request', async () => {
