@@ -25,6 +25,7 @@ export class GivenUpOpenings {
   /** With the number of looks that are left. */
   readonly #looksLeft = new Map<string, { readonly opening: PeriodKey; looks: number }>();
   #timer: Timer | undefined;
+  #looking: Promise<void> | undefined;
   #isStopped = false;
 
   constructor(options: GivenUpOptions) {
@@ -42,15 +43,17 @@ export class GivenUpOpenings {
     return this.#looksLeft.size > 0 && this.#looksLeft.has(periodKey(opening));
   }
 
-  /** A later login opens the same period. */
-  takeBack(opening: PeriodKey): void {
-    if (this.#looksLeft.size > 0) this.#looksLeft.delete(periodKey(opening));
+  /** The period runs after all: its row must stay. A promise: its row may be deleted until then. */
+  takeBack(period: PeriodKey): Promise<void> | undefined {
+    if (this.#looksLeft.size === 0 || !this.#looksLeft.delete(periodKey(period))) return undefined;
+    return this.#looking;
   }
 
   /** Looks once more. What comes later is left to the reconciler. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#timer?.cancel();
+    await this.#looking;
     if (this.#looksLeft.size > 0) await this.#look();
     this.#looksLeft.clear();
   }
@@ -58,8 +61,9 @@ export class GivenUpOpenings {
   #lookSoon(): void {
     if (this.#isStopped || this.#looksLeft.size === 0) return;
     this.#timer ??= this.#options.clock.after(LOOK_EVERY_MS, () => {
-      void this.#look().finally(() => {
+      this.#looking = this.#look().finally(() => {
         this.#timer = undefined;
+        this.#looking = undefined;
         this.#lookSoon();
       });
     });

@@ -57,7 +57,8 @@ export class PresenceLedger {
   }
 
   async open(opening: Opening): Promise<void> {
-    this.#givenUp.takeBack(opening);
+    const deletion = this.#givenUp.takeBack(opening);
+    if (deletion !== undefined) await deletion;
     try {
       await this.#options.groupCommit.open(opening);
     } catch (error) {
@@ -82,6 +83,7 @@ export class PresenceLedger {
   }
 
   moved(period: PeriodKey): void {
+    void this.#givenUp.takeBack(period);
     this.#moved.set(periodKey(period), period);
     const oldest = this.#moved.keys().next().value;
     if (this.#moved.size > MAX_MOVED && oldest !== undefined) this.#moved.delete(oldest);

@@ -147,15 +147,22 @@ describe('openings that SQL could not take', () => {
 /** A ledger in front of an SQL that may be down. Answers which rows it dropped, and which were reconciled. */
 function dropping() {
   const clock = new FakeClock();
-  const room = { down: false, dropped: [] as (readonly number[])[], reconciled: [] as number[] };
+  const room = {
+    down: false,
+    deletion: Promise.resolve(),
+    dropped: [] as (readonly number[])[],
+    opened: [] as number[],
+    reconciled: [] as number[],
+  };
   const store = {
+    movePeriods: () => Promise.resolve(),
     dropOpenings(periods: readonly PeriodKey[], node: string) {
       if (room.down || node !== 'me#2') return Promise.reject(new Error('SQL down'));
       room.dropped.push(periods.map(({ userId }) => userId));
-      return Promise.resolve();
+      return room.deletion;
     },
   };
-  const groupCommit = { open: () => Promise.resolve() };
+  const groupCommit = { open: ({ userId }: Opening) => Promise.resolve(room.opened.push(userId)) };
   const reconciler = {
     reconcileNow: (row: PeriodKey) => Promise.resolve(room.reconciled.push(row.userId)),
   };
@@ -190,6 +197,30 @@ describe('an opening whose login was refused', () => {
     const room = dropping();
     room.ledger.giveUp(openingOf(1));
     await room.ledger.open(openingOf(1));
+    await room.clock.advanceAsync(20_000, 100);
+    expect(room.dropped).toEqual([]);
+  });
+
+  test('[ST4] is opened again only after a deletion of its row that is under way', async () => {
+    const room = dropping();
+    let deleted: () => void = () => undefined;
+    room.deletion = new Promise((resolve) => {
+      deleted = resolve;
+    });
+    room.ledger.giveUp(openingOf(1));
+    await room.clock.advanceAsync(1_000, 100);
+    const opened = room.ledger.open(openingOf(1));
+    await room.clock.advanceAsync(100, 10);
+    expect([room.dropped, room.opened]).toEqual([[[1]], []]);
+    deleted();
+    await opened;
+    expect(room.opened).toEqual([1]);
+  });
+
+  test('[ST4] stays if the user comes to this node within its period, which another node has opened', async () => {
+    const room = dropping();
+    room.ledger.giveUp(openingOf(1));
+    room.ledger.moved(openingOf(1));
     await room.clock.advanceAsync(20_000, 100);
     expect(room.dropped).toEqual([]);
   });
