@@ -7,11 +7,14 @@ import type { Holds } from './holds.ts';
 import type { LeaseCheck } from './lease.ts';
 import type { LoginCalls } from './login-calls.ts';
 import type { OnlineUsers } from './online-users.ts';
-import { isAdmitted, lookUp, settleEarlier, writeOpening } from './opening.ts';
+import { isAdmitted, lookUp, settleEarlier, settleUnknown, writeOpening } from './opening.ts';
 import type { PresenceOptions } from './options.ts';
 import type { Unstated } from './unstated.ts';
 
 export type Accepted = Extract<ClaimAnswer, { kind: 'opened' | 'joined' }>;
+
+/** The user is in. A login also waits for the row that the period before left open, once its socket or proof is held. */
+export type Entered = Accepted & { readonly earlierSettled?: Promise<void> };
 
 /** How a user comes in. */
 export interface EntryRequest {
@@ -45,7 +48,7 @@ export class PeriodEntry {
   }
 
   /** Joins the running period, or opens one. It is this user's turn (see {@link Holds.exclusively}). */
-  async joinOrOpen(hold: UserHold, request: EntryRequest): Promise<Result<Accepted, LoginRefusal>> {
+  async joinOrOpen(hold: UserHold, request: EntryRequest): Promise<Result<Entered, LoginRefusal>> {
     const { statement, hasLeft, mayOpen } = request;
     const { holds, lease, calls } = this.#parts;
     if (!(await lease.restored())) return err('presence-unavailable');
@@ -107,14 +110,15 @@ export class PeriodEntry {
     hold: UserHold,
     answer: Extract<Accepted, { kind: 'opened' }>,
     facts: UserFacts | undefined,
-  ): Promise<Result<Accepted, LoginRefusal>> {
+  ): Promise<Result<Entered, LoginRefusal>> {
     const { holds, calls, online } = this.#parts;
     const { ledger, node } = this.#options;
     const { userId } = hold;
     const { period, loginTime } = answer;
     // The store must not give this number out again, whatever becomes of the opening.
     holds.learnEpoch(answer.epoch);
-    await settleEarlier(this.#options, { userId, ...answer }, facts);
+    const opened = { userId, ...answer, facts };
+    await settleEarlier(this.#options, opened);
     const opening = { userId, period, loginAt: loginTime, node };
     const outcome = await writeOpening(this.#options, opening);
     if (outcome !== 'written') {
@@ -131,12 +135,14 @@ export class PeriodEntry {
     // Another node began this opening and wrote the row.
     if (facts?.newest?.period === period) ledger.moved({ userId, period });
     this.adopt(hold, answer);
-    return ok(answer);
+    return ok({ ...answer, earlierSettled: settleUnknown(this.#options, opened) });
   }
 
   /** Returns whether the store has taken it back. */
   async #giveBack(hold: UserHold, period: number): Promise<boolean> {
     const { userId } = hold;
+    // The store must not give this number out again, also where it loses its memory and its clock steps back.
+    this.#parts.holds.learnEpoch(period);
     try {
       await this.#options.store.withdraw([{ userId, period }]);
       return true;

@@ -60,6 +60,7 @@ export class Logins {
         admitted: holds.now(),
       });
       holds.watch(hold);
+      await accepted.value.earlierSettled;
       const resumed = accepted.value.kind === 'joined';
       return ok({ userId, connectionId, epoch, period, loginTime, resumed });
     });
@@ -87,6 +88,7 @@ export class Logins {
         // Not older than the login time, which the store gave meanwhile.
         hold.proveByHttp(holds.now(), rev.current);
         holds.watch(hold);
+        await accepted.value.earlierSettled;
         return ok({ loginTime: accepted.value.loginTime, resumed: accepted.value.kind === 'joined' });
       },
     );

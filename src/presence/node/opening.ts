@@ -18,27 +18,36 @@ export function isAdmitted(
   return exists || unknownUsers === 'ignore' || (unknownUsers === 'create' && canExist);
 }
 
-/** Before a period opens, what went before it is settled, where that does not take too long (rules ST4, ST6). */
+/** What a login opened, and what SQL has said of its user. */
+export interface OpenedPeriod {
+  readonly userId: number;
+  readonly period: number;
+  readonly loginTime: number;
+  readonly unsettled: number | undefined;
+  readonly facts: UserFacts | undefined;
+}
+
+/** Before a period opens, the duty of the one before it is done, where that does not take too long (rule ST6). */
 export async function settleEarlier(
-  { ledger, clock }: OpeningOptions,
-  opened: {
-    readonly userId: number;
-    readonly period: number;
-    readonly loginTime: number;
-    readonly unsettled: number | undefined;
-  },
-  facts: UserFacts | undefined,
+  { ledger }: OpeningOptions,
+  { userId, unsettled }: OpenedPeriod,
 ): Promise<void> {
-  const { userId, period, unsettled, loginTime } = opened;
-  // Another node may have begun this opening and written its row.
+  if (unsettled !== undefined) await ledger.settled({ userId, period: unsettled }, SETTLEMENT_WAIT_MS);
+}
+
+/**
+ * Settles the open row of a period that presence knows nothing of: the node that held the user is gone (rule ST4). Only once
+ * others see the period that follows it. Until then that node may come back after a loss of the store's memory, and claim
+ * its period again.
+ */
+export async function settleUnknown(
+  { ledger, clock }: OpeningOptions,
+  { period, loginTime, unsettled, facts }: OpenedPeriod,
+): Promise<void> {
   const newest = facts?.newest;
-  const open = newest?.settledAt === null && newest.period !== period ? newest : undefined;
-  if (unsettled !== undefined) {
-    await ledger.settled({ userId, period: unsettled }, SETTLEMENT_WAIT_MS);
-  } else if (open !== undefined) {
-    // Presence knows nothing of the open row: the node that held the user is gone.
-    await Promise.race([ledger.reconcile(open, loginTime).catch(() => {}), sleep(clock, SETTLEMENT_WAIT_MS)]);
-  }
+  // Another node may have begun this opening and written its row.
+  if (unsettled !== undefined || newest?.settledAt !== null || newest.period === period) return;
+  await Promise.race([ledger.reconcile(newest, loginTime).catch(() => {}), sleep(clock, SETTLEMENT_WAIT_MS)]);
 }
 
 export type OpeningOutcome = 'written' | 'settlement-unavailable' | 'settlement-refused';

@@ -1,0 +1,62 @@
+import { describe, expect, it } from 'vitest';
+import { nodesOf, STAGES, type Stage, stageOn } from './stage.ts';
+
+const HOUR_MS = 3_600_000;
+const STEP_MS = 5;
+
+/** Plays on until `isSo`, and fails if that takes longer than logins wait. */
+function advanceUntil(stage: Stage, isSo: () => boolean): void {
+  for (let waited = 0; !isSo(); waited += STEP_MS) {
+    expect(waited).toBeLessThan(6000);
+    stage.advance(STEP_MS);
+  }
+}
+
+function rowOf(stage: Stage, period: number) {
+  return stage.sql.rows.get(`1:${period}`);
+}
+
+describe.each(STAGES)('what random histories have found about wipes, on %s', (where) => {
+  const onStage = stageOn(where);
+
+  it(
+    '[ST4] [PR11] a node comes back while another one opens the next period: the earlier one is not settled',
+    onStage({ loginResetsTime: true }, (stage) => {
+      const [n1, n2] = nodesOf(stage);
+      const first = stage.device(1, 'a');
+      stage.connect(first, n1);
+      const period = stage.period(1);
+      n1.clock.freeze();
+      stage.redis.wipe();
+      stage.sql.slowMs = 1500;
+      stage.device(1, 'b').connect(n2);
+      advanceUntil(stage, () => stage.redis.world.records.get(1)?.recorded === false);
+      n1.clock.thaw();
+      stage.advance(5000);
+      stage.sql.slowMs = 0;
+      expect(stage.period(1)).toBe(period);
+      expect(first.socket?.isOpen).toBe(true);
+      expect(rowOf(stage, period)?.settledAt).toBe(null);
+      stage.logout(n1, 1);
+      stage.advance(20_000);
+      expect(rowOf(stage, period)).toMatchObject({ reason: 'logout' });
+    }),
+  );
+
+  it(
+    '[ST4] [ST6] an open row that presence knows nothing of is settled before the login is answered, by its time',
+    onStage({}, (stage) => {
+      const [n1, n2] = nodesOf(stage);
+      stage.connect(stage.device(1, 'a'), n1);
+      const period = stage.period(1);
+      n1.kill();
+      stage.redis.wipe();
+      const second = stage.device(1, 'b');
+      second.connect(n2);
+      advanceUntil(stage, () => second.socket !== undefined);
+      const row = rowOf(stage, period);
+      expect(row).toMatchObject({ reason: 'reconciled' });
+      expect(row?.logoutAt).toBeLessThanOrEqual(stage.redis.world.records.get(1)?.loginTime ?? 0);
+    }),
+  );
+});
