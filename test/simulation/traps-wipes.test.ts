@@ -59,4 +59,22 @@ describe.each(STAGES)('what random histories have found about wipes, on %s', (wh
       expect(row?.logoutAt).toBeLessThanOrEqual(stage.redis.world.records.get(1)?.loginTime ?? 0);
     }),
   );
+
+  it(
+    '[PR2] [PR3] the number of an opening that was given back is not given again after a wipe and a step back',
+    onStage({ loginResetsTime: true }, (stage) => {
+      const [n1] = nodesOf(stage);
+      const device = stage.device(1);
+      stage.sql.down = true;
+      stage.connect(device, n1);
+      const given = stage.redis.world.leases.highestEpoch;
+      expect([device.socket, given > 0]).toEqual([undefined, true]);
+      stage.sql.down = false;
+      stage.redis.wipe();
+      stage.redis.skewMs -= HOUR_MS;
+      stage.advance(5000);
+      stage.connect(device, n1);
+      expect(stage.period(1)).toBeGreaterThan(given);
+    }),
+  );
 });
