@@ -61,6 +61,32 @@ describe.each(STAGES)('what random histories have found about wipes, on %s', (wh
   );
 
   it(
+    '[ST2] [PR9] a node restores no period that Redis had taken from it before it lost its memory',
+    onStage({ policy: 'multi' }, (stage) => {
+      const [n1, n2] = nodesOf(stage);
+      const [first, second] = [stage.device(1, 'a'), stage.device(1, 'b')];
+      stage.connect(first, n1);
+      const earlier = stage.period(1);
+      n1.clock.freeze();
+      if (first.socket !== undefined) first.socket.pings = false;
+      stage.sql.down = true;
+      stage.redis.wipe();
+      second.connect(n2);
+      advanceUntil(stage, () => second.socket !== undefined);
+      const later = stage.period(1);
+      expect(later).toBeGreaterThan(earlier);
+      // The socket on the first node shows no life: its user is not connected anew.
+      n1.clock.thaw();
+      stage.advance(1000);
+      n2.kill();
+      stage.redis.wipe();
+      stage.advance(3000);
+      expect(stage.period(1)).toBe(0);
+      expect(stage.holders(1)).toEqual([]);
+    }),
+  );
+
+  it(
     '[PR2] [PR3] the number of an opening that was given back is not given again after a wipe and a step back',
     onStage({ loginResetsTime: true }, (stage) => {
       const [n1] = nodesOf(stage);

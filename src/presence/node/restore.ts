@@ -26,9 +26,13 @@ export class Restore {
     const { store, time } = this.#options;
     const before = this.#holds.nextRev();
     const now = time.now();
-    // A user who was logged out elsewhere, and has nothing left here, is not restated: the next statement says so.
+    // A user who was logged out elsewhere, and has nothing left here, is not restated: the next statement says so. Nor is a
+    // period that the store no longer had before it lost its memory: another one may have followed it.
     const running = [...this.#holds].filter(
-      (hold) => hold.period > 0 && (hold.isAlive(now) || Number.isFinite(hold.newestProof().monotonic)),
+      (hold) =>
+        hold.period > 0 &&
+        hold.state.kind !== 'missing' &&
+        (hold.isAlive(now) || Number.isFinite(hold.newestProof().monotonic)),
     );
     let ended: ReadonlySet<UserHold> | undefined = new Set();
     for (let start = 0; start < running.length; start += MAX_BATCH) {
