@@ -62,7 +62,7 @@ describe('the shipped scripts on simulated time', () => {
   async function grownStore(): Promise<RedisPresenceStore> {
     const store = storeOn(link);
     await takeLease(store);
-    for (const passed of [2000, 2500]) {
+    for (const passed of [1000, 2000, 2500]) {
       await setTime(link, NOW + passed);
       await takeLease(store);
     }
@@ -71,6 +71,8 @@ describe('the shipped scripts on simulated time', () => {
 
   it('[PR11] the young window passes by the time of the test alone', async () => {
     const store = storeOn(link);
+    await takeLease(store);
+    await setTime(link, NOW + 1000);
     await takeLease(store);
     await setTime(link, NOW + 1999);
     expect((await state(store, claimOf(1, { mode: 'socket', rev: 1 }))).kind).toBe('young');

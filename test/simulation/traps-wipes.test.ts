@@ -61,6 +61,28 @@ describe.each(STAGES)('what random histories have found about wipes, on %s', (wh
   );
 
   it(
+    '[PR11] [PR2] Redis stalls for almost 2 s just after a wipe: the login that waits in it opens no period',
+    onStage({}, (stage) => {
+      const [n1, n2] = nodesOf(stage);
+      stage.connect(stage.device(1, 'a'), n1);
+      const period = stage.period(1);
+      n1.clock.freeze();
+      stage.redis.wipe();
+      advanceUntil(stage, () => stage.redis.world.leases.world !== undefined);
+      stage.request(n2, () => stage.proveByHttp(n2, 1, true));
+      stage.advance(150);
+      stage.host.stalled = true;
+      n1.clock.thaw();
+      stage.advance(1900);
+      stage.host.goOn();
+      stage.advance(STEP_MS);
+      expect(stage.redis.world.records.get(1)?.period ?? period).toBe(period);
+      stage.advance(4000);
+      expect(stage.period(1)).toBe(period);
+    }),
+  );
+
+  it(
     '[ST2] [PR9] a node restores no period that Redis had taken from it before it lost its memory',
     onStage({ policy: 'multi' }, (stage) => {
       const [n1, n2] = nodesOf(stage);

@@ -67,11 +67,14 @@ export interface LeaseLimits {
   readonly loginsFirstMs: number;
   /** The most that the observed clock moves between two looks. */
   readonly maxChargedMs: number;
+  /** A longer time between two looks is no time in which a node could have restored what it holds. */
+  readonly stallMs: number;
 }
 
 /** For {@link Renewal.restatedIn}. */
 export const ANY_WORLD = '*';
-const LIMITS: LeaseLimits = { youngMs: 2000, loginsFirstMs: 500, maxChargedMs: 2000 };
+// Each node looks each half second. Nodes give a call up after a second.
+const LIMITS: LeaseLimits = { youngMs: 2000, loginsFirstMs: 500, maxChargedMs: 2000, stallMs: 1000 };
 
 /**
  * The rules of leases as a pure state: the observed clock, the start of a world, who takes part and who is dead. No I/O,
@@ -196,9 +199,9 @@ export class Leases {
   }
 
   #keepClock(world: World, { wall, observed }: Moment): void {
-    const { youngMs, maxChargedMs } = this.limits;
-    // A stall is no time in which a node could have restored what it holds: the young window begins anew.
-    const isStall = wall - world.reading > maxChargedMs && world.clock < world.start + youngMs;
+    const { youngMs, stallMs } = this.limits;
+    // Nobody could restore anything: the young window begins anew.
+    const isStall = wall - world.reading > stallMs && world.clock < world.start + youngMs;
     this.world = { ...world, clock: observed, reading: wall, start: isStall ? observed : world.start };
   }
 }

@@ -21,6 +21,8 @@ local FOREIGN = prefix .. 'lingxi:foreign'
 local YOUNG_MS = 2000
 local LOGINS_FIRST_MS = 500
 local MAX_CHARGED_MS = 2000
+-- A longer time between two looks is no time in which a node could have restored what it holds.
+local STALL_MS = 1000
 local MIRROR_TTL_MS = 60000
 local TIMELINE_LENGTH = 100
 local MAX_FOREIGN = 100
@@ -170,8 +172,8 @@ local high = tonumber(world[3]) or 0
 local world_start = tonumber(world[5]) or observed
 local function is_young(for_ends) return observed < world_start + YOUNG_MS + (for_ends and LOGINS_FIRST_MS or 0) end
 local function keep_clock()
-  -- A stall is no time in which a node could have restored what it holds: the young window begins anew.
-  if known_world and wall - reading > MAX_CHARGED_MS and clock < world_start + YOUNG_MS then
+  -- Nobody could restore anything: the young window begins anew.
+  if known_world and wall - reading > STALL_MS and clock < world_start + YOUNG_MS then
     world_start = observed
     call('HSET', WORLD, 'start', num(world_start))
   end
