@@ -59,7 +59,7 @@ const CHANGED: readonly Changed[] = [
   },
   {
     name: '[PR11] a stall does not renew the young window',
-    mutation: replaced('prelude', 'wall - reading > MAX_CHARGED_MS and', 'false and'),
+    mutation: replaced('prelude', 'wall - reading > STALL_MS and', 'false and'),
   },
   {
     name: '[PR2] an opening elsewhere is waited for as long as a login lasts',

@@ -109,6 +109,30 @@ describe.each(STAGES)('what random histories have found about wipes, on %s', (wh
   );
 
   it(
+    '[ST5] [PR4] an older socket that is restored takes the linger of no newer one',
+    onStage({}, (stage) => {
+      const [n1, n2] = nodesOf(stage);
+      const [first, second] = [stage.device(1, 'a'), stage.device(1, 'b')];
+      stage.connect(first, n2);
+      n2.link.cut = true;
+      if (first.socket !== undefined) first.socket.pings = false;
+      stage.connect(second, n1);
+      stage.loginByHttp(n1, 1);
+      stage.advance(6000);
+      const newest = second.socket?.connection?.provenAtMonotonic ?? 0;
+      const provenAt = stage.redis.wall - (stage.scheduler.now - newest);
+      second.socket?.leave(1000);
+      stage.advance(50);
+      stage.redis.wipe();
+      stage.advance(600);
+      n2.link.cut = false;
+      stage.advance(25_000);
+      expect(stage.ends).toHaveLength(1);
+      expect(Math.abs((stage.ends[0]?.logoutAt ?? 0) - (provenAt + 10_000))).toBeLessThan(50);
+    }),
+  );
+
+  it(
     '[PR2] [PR3] the number of an opening that was given back is not given again after a wipe and a step back',
     onStage({ loginResetsTime: true }, (stage) => {
       const [n1] = nodesOf(stage);

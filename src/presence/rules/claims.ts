@@ -235,7 +235,7 @@ export class PresenceWorld {
     const mints = claim.mode === 'socket';
     if (mints) {
       record.epoch = Math.max(moment.wall, record.epoch + 1, this.leases.highestEpoch + 1);
-      if (this.#rules.policy !== 'multi') this.#takeOver(node, record, moment);
+      if (this.#rules.policy !== 'multi') this.#takeOver(node, step);
       if (record.recorded) this.#note(record, { event: 'connected', cause: 'socket', at: moment.wall, node });
     }
     if (!record.recorded) record.openedAt = moment.observed;
@@ -246,11 +246,13 @@ export class PresenceWorld {
 
   /**
    * Takes sockets and lingers of other nodes, under `reject` sockets alone, which are silent then or of a dead node. An
-   * HTTP proof of theirs that has not run out stays a hold.
+   * HTTP proof of theirs that has not run out stays a hold. So does a linger where sockets are restated: it may be that of
+   * a newer socket.
    */
-  #takeOver(node: string, record: RecordState, moment: Moment): void {
+  #takeOver(node: string, { claim, record, moment }: LoginStep): void {
+    const keepsLingers = this.#rules.policy === 'reject' || claim.mode === 'restate';
     for (const [other, hold] of record.holds) {
-      if (other === node || (this.#rules.policy === 'reject' && hold.sockets === 0)) continue;
+      if (other === node || (keepsLingers && hold.sockets === 0)) continue;
       this.losses.add(other, { userId: record.userId, rev: hold.rev, reason: 'replaced' });
       this.#note(record, { event: 'replaced', cause: 'newer-connection', at: moment.wall, node: other });
       hold.sockets = 0;
@@ -310,7 +312,7 @@ export class PresenceWorld {
     // A failover has brought an older period back. Who still holds it says anew what proves life.
     if (record.period < claim.period) forgetProofs(record);
     const isNewest = claim.sockets > 0 && claim.epoch >= record.epoch;
-    if (isNewest && this.#rules.policy !== 'multi') this.#takeOver(node, record, moment);
+    if (isNewest && this.#rules.policy !== 'multi') this.#takeOver(node, step);
     this.records.set(claim.userId, record);
     const epoch = Math.max(record.epoch, claim.epoch, claim.period);
     const { period, loginTime } = claim;

@@ -42,7 +42,7 @@ export const OF_NO_LEASE: ReadonlySet<Operation> = new Set([
 
 /** How far the clock of Redis moves at once. */
 export const PASSED_MS = {
-  pass: [1, 10, 300, 499, 500, 1000, 1500, 1900, 1998, 1999, 2000],
+  pass: [1, 10, 300, 499, 500, 1000, 1001, 1500, 1900, 1999, 2000],
   /** More than is charged. */
   stall: [2001, 2500, 10_000, 60_000],
   back: [-1, -50, -1000, -5000, -60_000, -3_600_000],

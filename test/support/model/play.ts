@@ -23,9 +23,9 @@ import { COMMAND_MS, isDone, type NamedLink, type Trace, type TwoSidedCall, TwoS
 
 const NODES = ['a', 'b', 'c'];
 const USERS = [11, 12, 13, 5];
-const MAX_CHARGED_MS = 2000;
-/** Steps of a long wait in which scripts run, so that all of it is charged. */
-const STEP_MS = 1990;
+/** Steps of a long wait in which scripts run, so that all of it is charged and none of it is a stall. */
+const STEP_MS = 990;
+const STALL_MS = 1000;
 /** One call in so many comes late, on an older connection. */
 const OLD_CONNECTIONS = [...Array.from({ length: 12 }, () => false), true];
 export const USER_COUNT = USERS.length;
@@ -437,7 +437,7 @@ export class ModelPlay {
   /** Lets all of the time be charged: some nodes go on renewing. */
   async #wait(ms: number, living: readonly number[]): Promise<void> {
     const until = this.#sides.now + ms;
-    while (until - this.#sides.now >= MAX_CHARGED_MS) {
+    while (until - this.#sides.now >= STALL_MS) {
       this.#sides.now += STEP_MS;
       for (const index of living) {
         const node = this.#nodes[index];

@@ -53,10 +53,12 @@ local function hold(r, c, answer, epoch)
 end
 
 -- Takes sockets and lingers of other nodes, under reject sockets alone, which are silent then or of a dead node. An HTTP
--- proof of theirs that has not run out stays a hold.
-local function take_over(r)
+-- proof of theirs that has not run out stays a hold. So does a linger where sockets are restated: it may be that of a newer
+-- socket.
+local function take_over(r, c)
+  local keeps_lingers = policy == 'reject' or c.mode == 'restate'
   for other, h in pairs(r.holds) do
-    if other ~= node and (policy ~= 'reject' or h.sockets > 0) then
+    if other ~= node and (not keeps_lingers or h.sockets > 0) then
       lose(other, r.id, h.rev, 'replaced')
       change(r, 'replaced', 'newer-connection', wall, other)
       h.sockets = 0
@@ -97,7 +99,7 @@ local function join(r, c)
   if c.mode == 'socket' then
     r.epoch = math.max(wall, r.epoch + 1, high + 1)
     epoch = num(r.epoch)
-    if policy ~= 'multi' then take_over(r) end
+    if policy ~= 'multi' then take_over(r, c) end
     if r.recorded then change(r, 'connected', 'socket', wall, node) end
   end
   if not r.recorded then r.opened_at = observed end
@@ -179,7 +181,7 @@ local function restate(r, c)
       keep_hold(r, n, h)
     end
   end
-  if c.sockets > 0 and tonumber(c.epoch) >= r.epoch and policy ~= 'multi' then take_over(r) end
+  if c.sockets > 0 and tonumber(c.epoch) >= r.epoch and policy ~= 'multi' then take_over(r, c) end
   if r.period ~= c.period then forget_groups(r) end
   -- The newest that any node knows, for Redis may have lost it (rule GR1).
   if version_of(c.service_groups) > version_of(r.f.sg or '') then
