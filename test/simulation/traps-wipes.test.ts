@@ -133,6 +133,32 @@ describe.each(STAGES)('what random histories have found about wipes, on %s', (wh
   );
 
   it(
+    '[ST5] [PR4] a node that thaws after a failover hears first what was taken from it, and states no proof of that',
+    onStage({}, (stage) => {
+      const [n1, n2] = nodesOf(stage);
+      const [first, second] = [stage.device(1, 'a'), stage.device(1, 'b')];
+      stage.connect(first, n1);
+      n1.clock.freeze();
+      // The notice does not arrive either.
+      n1.link.cut = true;
+      stage.connect(second, n2);
+      n1.link.cut = false;
+      stage.advance(3000);
+      const newest = second.socket?.connection?.provenAtMonotonic ?? 0;
+      const provenAt = stage.redis.wall - (stage.scheduler.now - newest);
+      second.socket?.leave(1000);
+      first.socket?.leave(1000);
+      stage.advance(50);
+      stage.failover(stage.redis.snapshot(), 50);
+      stage.advance(3000);
+      n1.clock.thaw();
+      stage.advance(20_000);
+      expect(stage.ends).toHaveLength(1);
+      expect(Math.abs((stage.ends[0]?.logoutAt ?? 0) - (provenAt + 10_000))).toBeLessThan(50);
+    }),
+  );
+
+  it(
     '[PR2] [PR3] the number of an opening that was given back is not given again after a wipe and a step back',
     onStage({ loginResetsTime: true }, (stage) => {
       const [n1] = nodesOf(stage);

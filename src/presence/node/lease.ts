@@ -152,6 +152,8 @@ export class Lease implements LeaseCheck {
       if (answer.restore) {
         if (holds.size > 0) this.#suspend('the store asks to be restored');
         this.#isRestoring = true;
+        // What the store took before, and still knows of, must not come back.
+        for (const loss of answer.losses) this.#lose(loss);
         // If only the lease was lost, the store still has everything: a restore would bring back what ended meanwhile.
         this.#restored = answer.world === this.#world || (await restore.run());
         answer = await this.#call([]);
