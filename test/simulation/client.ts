@@ -98,10 +98,11 @@ export class Device {
         strict.connected(socket);
         const token = issuedAt === undefined ? {} : { tokenIssuedAt: issuedAt };
         const connection = node.manager.register({ ...request, ...dial, ...token }, socket);
+        // A socket that opens proves life, also where its token was revoked meanwhile and it is closed at once.
+        if (connection.isOpen) witness.proved(node, { userId, period: dial.period, kind: 'socket' });
         if (node.refuses(userId, issuedAt)) connection.close('token-revoked');
         this.#world.revocations.look(node, connection);
         trace(() => `${this.name} is connected to ${node.name}, epoch ${dial.epoch}, period ${dial.period}`);
-        if (connection.isOpen) witness.proved(node, { userId, period: dial.period, kind: 'socket' });
         socket.opened(connection);
       },
       node.clock,
