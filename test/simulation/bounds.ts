@@ -25,6 +25,14 @@ export const BOUNDS: Readonly<Record<string, Bound>> = {
     document: 'OPERATING',
     says: 'If Redis is wiped between a logout and its settlement, the logout becomes `reconciled`',
   },
+  'old-opening': {
+    document: 'RELIABILITY',
+    says: 'If a failover brings an opening back while SQL does not answer, a login completes it, although its period may have ended since',
+  },
+  'old-groups': {
+    document: 'RELIABILITY',
+    says: 'A period that had ended and comes back has the groups of the node or of the data that brings it back',
+  },
   rollback: {
     document: 'OPERATING',
     says: 'After a rollback of Redis a user may appear online for up to one timeout too long',
@@ -40,6 +48,14 @@ export const BOUNDS: Readonly<Record<string, Bound>> = {
   'silent-sql': {
     document: 'RELIABILITY',
     says: 'If SQL is silent for 500 ms during a restore, the nodes restore all periods',
+  },
+  followed: {
+    document: 'RELIABILITY',
+    says: 'that node claims its period again while a later one has followed it: the two overlap',
+  },
+  'let-go': {
+    document: 'RELIABILITY',
+    says: 'If Redis loses its data, the proofs of nodes that no longer held a user are lost too',
   },
   'lost-period': {
     document: 'OPERATING',

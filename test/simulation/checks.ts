@@ -106,7 +106,9 @@ function checkUser({ sql, witness, rules }: Deployment, userId: number, rows: re
     const nextKey = next === undefined ? undefined : `${userId}:${next.period}`;
     // Nodes reconcile by their own clocks, and other logout times follow that of Redis (bound `wall-clock`).
     const isByNode = row.reason === 'reconciled' && witness.stepped;
-    if (isByNode || witness.hasSteppedSince(`${userId}:${row.period}`, nextKey)) return;
+    if (isByNode || witness.openings.hasSteppedSince(`${userId}:${row.period}`, nextKey)) return;
+    // They are numbered the other way round (bound `stepped-number`).
+    if (nextKey !== undefined && witness.openings.isMisnumbered(`${userId}:${row.period}`, nextKey)) return;
     if (logoutAt < row.loginAt) witness.violated(`[ST2] ${userId}:${row.period} ends before it began`);
     // A period that had ended may have come back, while a later one stands in SQL (bounds `rollback`, `silent-sql`,
     // `lost-duty`). So may one that was reconciled while SQL did not know of the next login (bound `overlap`).

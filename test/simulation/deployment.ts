@@ -91,7 +91,6 @@ export class Deployment {
       scheduler,
       redis,
       trace,
-      isSettled: (userId, period) => sql.isSettled(userId, period),
       rowOf: (key) => sql.rows.get(key),
       nodes,
       policy: rules.policy,
@@ -108,7 +107,14 @@ export class Deployment {
         scheduler,
         mutation,
         events: audience(
-          { ...NOBODY, ended: ended ?? NOBODY.ended, groupsChanged: (userId) => groups.changed(userId) },
+          {
+            ...NOBODY,
+            ended: (duty) => {
+              groups.ended(duty);
+              ended?.(duty);
+            },
+            groupsChanged: (userId) => groups.changed(userId),
+          },
           witness,
           strict,
         ),

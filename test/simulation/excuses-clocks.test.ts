@@ -29,6 +29,44 @@ describe('a step of the clock of Redis', () => {
     })(),
   );
 
+  /** Of a dead node an older proof may be the recorded one. */
+  it.each([
+    ['4.9 s before the last proof of a dead node', 4900, false],
+    ['5.1 s before it', 5100, true],
+  ])('[ST5] %s may make a logout early', (_, ms, isFound) =>
+    played((stage, period) => {
+      const [n1] = nodesOf(stage);
+      steps(stage, 5000);
+      stage.scheduler.suspend(ms);
+      stage.witness.proved(n1, { userId: 1, period, kind: 'socket' });
+      const logoutAt = stage.redis.wall - 60_000;
+      stage.scheduler.suspend(5500);
+      n1.kill();
+      stage.scheduler.suspend(11_500);
+      stage.witness.ended(dutyOf(stage, period, { reason: 'node-lost', logoutAt }));
+      expect(found(stage).includes('ms too early')).toBe(isFound);
+    })(),
+  );
+
+  it.each([
+    ['may have the greater number', -5000, -1, false],
+    ['has the lower number where the clock went forward', 5000, -1, true],
+    ['has the lower number where it was opened later', -5000, 1, true],
+  ])('[PR2] [ST2] back: an earlier period %s', (_, ms, openedAfterMs, isFound) =>
+    played((stage, period) => {
+      const opened = period - (stage.redis.wall - stage.scheduler.now);
+      const next = period + 1000;
+      const row = { userId: 1, node: 'n1', lastSeenAt: null, settledAt: 1, reason: 'logout' } as const;
+      stage.sql.rows.set(`1:${period}`, { ...row, period, loginAt: period, logoutAt: period + 5000 });
+      stage.sql.rows.set(`1:${next}`, { ...row, period: next, loginAt: next, logoutAt: next + 1000 });
+      stage.witness.told.set(`1:${next}`, { userId: 1, period: next, loginTime: next });
+      stage.witness.openings.note(`1:${next}`, opened + openedAfterMs);
+      steps(stage, ms);
+      checkHealed(stage);
+      expect(found(stage).includes('ms after the next login')).toBe(isFound);
+    })(),
+  );
+
   it.each([
     ['may make a logout as late as it is found', true, 0, false],
     ['makes none later than that', true, 50, true],

@@ -141,6 +141,22 @@ describe('a proof that Redis has forgotten', () => {
   );
 
   it.each([
+    ['that SQL had as ended', true, false],
+    ['that SQL had as open', false, true],
+  ])('[ST5] [PR11] makes no logout of the next period too early, of a period %s', (_, isSettled, isFound) =>
+    played((stage, period) => {
+      stage.witness.proved(nodesOf(stage)[0], { userId: 1, period, kind: 'socket' });
+      if (isSettled) stage.sql.settle([{ id: '1', ...dutyOf(stage, period, {}) }], 1);
+      stage.scheduler.suspend(100);
+      loses(stage);
+      stage.scheduler.suspend(10_000);
+      const logoutAt = stage.redis.wall - 5000;
+      stage.witness.ended(dutyOf(stage, period + 1, { reason: 'timeout', logoutAt }));
+      expect(found(stage).includes('ms too early')).toBe(isFound);
+    })(),
+  );
+
+  it.each([
     ['14.9 s after Redis returned', 14_900, false],
     ['15.1 s after it returned', 15_100, true],
   ])('[HB1] by HTTP does not count %s', (_, ms, isFound) =>

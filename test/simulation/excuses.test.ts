@@ -20,7 +20,7 @@ describe('the bounds that witnesses go by', () => {
   it('are those that the excuses name', () => {
     const named = new Set<string>();
     for (const file of readdirSync(FOLDER).filter((name) =>
-      /^(strict|witness|troubles|checks)\.ts$/.test(name),
+      /^(strict|(group-)?witness(-openings)?|troubles|checks)\.ts$/.test(name),
     )) {
       const text = readFileSync(new URL(file, FOLDER), 'utf8').replace(/\n\s*(\/\/|\*)/g, '');
       expect(text, file).not.toContain('bounds of the protocol');

@@ -19,6 +19,8 @@ interface Known {
   readonly at: number;
   /** Nodes that knew it when Redis last lost its memory; undefined: it has lost nothing since. */
   readonly knowers: readonly SimulatedNode[] | undefined;
+  /** The period has ended since. */
+  readonly isOver?: boolean;
 }
 
 interface GroupWorld {
@@ -43,6 +45,12 @@ export class GroupWitness {
   changed(userId: number): void {
     const record = this.#world.redis().world.records.get(userId);
     if (record !== undefined) this.#given.set(userId, this.#knownOf(record));
+  }
+
+  /** Redis ended a period. */
+  ended({ userId, period }: { readonly userId: number; readonly period: number }): void {
+    const known = this.#given.get(userId);
+    if (known?.period === period) this.#given.set(userId, { ...known, isOver: true });
   }
 
   /** Redis is about to lose everything, or what is newer than a snapshot. */
@@ -110,6 +118,8 @@ export class GroupWitness {
     const { witness, scheduler } = this.#world;
     const { now } = scheduler;
     const lost = witness.lostMemoryAt;
+    // Whoever brings the period back may know older groups (bound `old-groups`).
+    if (known.isOver === true) return void this.#given.set(record.userId, this.#knownOf(record));
     if (known.knowers !== undefined && now < witness.returnedAt + REPEATED_WITHIN_MS) return;
     const mayRestore = (node: SimulatedNode): boolean =>
       node.isUp &&

@@ -17,8 +17,8 @@ import {
 import type { SimulatedRedis } from './simulated-redis.ts';
 import type { SimulatedSql } from './simulated-sql.ts';
 import { Spells, troubledSince } from './spells.ts';
-import { REPEATED_WITHIN_MS } from './troubles.ts';
-import { ASKED_WITHIN_MS, type Witness } from './witness.ts';
+import { ASKED_WITHIN_MS, REPEATED_WITHIN_MS } from './troubles.ts';
+import type { Witness } from './witness.ts';
 
 /** The slowest tick, the way to Redis, and the call that was under way. */
 const FOUND_WITHIN_MS = 600;

@@ -8,6 +8,8 @@ const LOOKS_DEAD_MS = 9000;
 export const RECORDED_WITHIN_MS = 5000;
 /** Nodes repeat their claims within this time of the return of Redis. */
 export const REPEATED_WITHIN_MS = 2000;
+/** A restore waits for SQL for 500 ms, and has its statements on their way. */
+export const ASKED_WITHIN_MS = 1500;
 export const MAX_CHARGED_MS = 2000;
 /** A pause between two troubles in which a node may not come to record anything. */
 const RECOVERY_MS = 5000;
@@ -41,6 +43,10 @@ export class Troubles {
 
   constructor(scheduler: Scheduler) {
     this.scheduler = scheduler;
+  }
+
+  get now(): number {
+    return this.scheduler.now;
   }
 
   get nodeDied(): boolean {
@@ -77,6 +83,11 @@ export class Troubles {
     // What came just before the trouble could not be recorded either.
     const moments = [at, at + RECORDED_WITHIN_MS];
     return Math.max(0, ...moments.map((moment) => at - troubledSince(moment, RECOVERY_MS, ...kinds)));
+  }
+
+  /** When the node could last record anything before `at`. */
+  protected recordableUntil(node: SimulatedNode, at: number): number {
+    return troubledSince(at, REPEATED_WITHIN_MS, node.troubles, node.badLine, this.redisTroubles);
   }
 
   /** Redis has not heard of the node for as long as makes it look dead, or has just heard of it again. */

@@ -5,31 +5,42 @@ import type { Duty, PeriodRow } from '../../src/protocol/periods.ts';
 import { type Scheduler, wallAt } from './scheduler.ts';
 import { HEARTBEAT_TIMEOUT_MS, HTTP_TIMEOUT_MS, type Rules, type SimulatedNode } from './simulated-node.ts';
 import type { SimulatedRedis } from './simulated-redis.ts';
-import { MAX_CHARGED_MS, RECORDED_WITHIN_MS, Troubles } from './troubles.ts';
+import { ASKED_WITHIN_MS, MAX_CHARGED_MS, RECORDED_WITHIN_MS, Troubles } from './troubles.ts';
 import {
   isHeldBySocket,
   type Kind,
   type Logout,
   type ProofSeen,
+  shownClaim,
   type Taken,
+  TIMEOUT,
   type ToldPeriod,
+  UNRECORDED_HTTP_MS,
 } from './witness-facts.ts';
+import { Openings } from './witness-openings.ts';
 
-const TIMEOUT: Readonly<Record<Kind, number>> = { socket: HEARTBEAT_TIMEOUT_MS, http: HTTP_TIMEOUT_MS };
-/** What is recorded may be the proof of a socket, which lasts shorter. */
-const UNRECORDED_HTTP_MS = RECORDED_WITHIN_MS + HTTP_TIMEOUT_MS - HEARTBEAT_TIMEOUT_MS;
-/** A restore waits for SQL for 500 ms, and has its statements on their way. */
-export const ASKED_WITHIN_MS = 1500;
 const ROUNDING_MS = 40;
 /** A node hears of a take-over with its next renewal. */
 const HEARD_WITHIN_MS = 1000;
+
+export interface WitnessOptions {
+  readonly scheduler: Scheduler;
+  readonly redis: () => SimulatedRedis;
+  readonly trace: (text: () => string) => void;
+  readonly rowOf: (key: string) => PeriodRow | undefined;
+  readonly policy: Rules['policy'];
+  readonly nodes: () => readonly SimulatedNode[];
+}
 
 /** Knows what the clients know to be true, and holds what happens against it. */
 export class Witness extends Troubles {
   readonly violations: string[] = [];
   /** Periods that a node told somebody of. */
   readonly told = new Map<string, ToldPeriod>();
-  /** Periods that ended and then were there again: by a rollback, or restated while SQL was silent (bounds `rollback`, `silent-sql`). */
+  /**
+   * Periods that ended, or that a later one followed, and then were there again: by a rollback, or restated while SQL was
+   * silent (bounds `rollback`, `silent-sql`, `followed`).
+   */
   readonly broughtBack = new Set<string>();
   /** Periods that a node restated late, for it was cut off, frozen or on a bad line when Redis lost its memory. */
   readonly restoredLate = new Set<string>();
@@ -39,17 +50,11 @@ export class Witness extends Troubles {
   readonly unwritten = new Set<string>();
   /** Periods that SQL had as ended when Redis last lost its memory: no node restored them then (bound `ended-once`). */
   #unrestored: ReadonlySet<string> = new Set();
-  readonly #redis: () => SimulatedRedis;
-  readonly #trace: (text: () => string) => void;
-  readonly #policy: Rules['policy'];
-  readonly #nodes: () => readonly SimulatedNode[];
-  /** Whether SQL has closed the period. */
-  readonly #isSettled: (userId: number, period: number) => boolean;
-  readonly #rowOf: (key: string) => PeriodRow | undefined;
+  readonly #options: WitnessOptions;
   readonly #proofs = new Map<number, Map<string, ProofSeen>>();
   readonly #newestEpoch = new Map<number, number>();
   readonly #ended = new Set<string>();
-  readonly #openedAt = new Map<string, number>();
+  readonly openings: Openings;
   /** The latest logout time of each period that has ended. */
   readonly #due = new Map<string, number>();
   /** What the newest logout put an end to. */
@@ -68,40 +73,27 @@ export class Witness extends Troubles {
   /** When a node last heard of the user in any way. */
   readonly #shownAt = new Map<number, number>();
 
-  constructor(options: {
-    scheduler: Scheduler;
-    redis: () => SimulatedRedis;
-    trace: (text: () => string) => void;
-    isSettled: (userId: number, period: number) => boolean;
-    rowOf: (key: string) => PeriodRow | undefined;
-    policy: Rules['policy'];
-    nodes: () => readonly SimulatedNode[];
-  }) {
+  constructor(options: WitnessOptions) {
     super(options.scheduler);
-    this.#redis = options.redis;
-    this.#trace = options.trace;
-    this.#isSettled = options.isSettled;
-    this.#rowOf = options.rowOf;
-    this.#policy = options.policy;
-    this.#nodes = options.nodes;
+    this.#options = options;
+    this.openings = new Openings(this);
   }
 
   violated(text: string): void {
-    this.#trace(() => `VIOLATION ${text}`);
-    this.violations.push(`${Math.round(this.scheduler.now)} ms: ${text}`);
+    this.#options.trace(() => `VIOLATION ${text}`);
+    this.violations.push(`${Math.round(this.now)} ms: ${text}`);
   }
 
   accepted(node: SimulatedNode, { userId, epoch, period, loginTime }: AdmittedLogin): void {
-    const newest = this.#newestEpoch.get(userId) ?? 0;
-    this.#newestEpoch.set(userId, Math.max(newest, epoch));
+    this.#newestEpoch.set(userId, Math.max(this.#newestEpoch.get(userId) ?? 0, epoch));
     this.told.set(`${userId}:${period}`, { userId, period, loginTime });
     this.proved(node, { userId, period, kind: 'socket' });
   }
 
   /** An HTTP login or heartbeat that arrived at `at` was answered well. */
   loggedIn(node: SimulatedNode, userId: number, at: number): void {
-    this.#knocks(userId, this.scheduler.now + HTTP_TIMEOUT_MS);
-    const record = this.#redis().world.records.get(userId);
+    this.#knocks(userId, this.now + HTTP_TIMEOUT_MS);
+    const record = this.#options.redis().world.records.get(userId);
     if (record === undefined || !record.recorded) return;
     const { period, loginTime } = record;
     this.told.set(`${userId}:${period}`, { userId, period, loginTime });
@@ -111,21 +103,23 @@ export class Witness extends Troubles {
   /** The node heard of the user. What a socket says whose period has ended, and that its node no longer holds, is void. */
   proved(node: SimulatedNode, proof: { userId: number; period: number; kind: Kind; at?: number }): void {
     const { userId, period, kind } = proof;
-    this.#shownAt.set(userId, this.scheduler.now);
-    const record = this.#redis().world.records.get(userId);
+    this.#shownAt.set(userId, this.now);
+    const record = this.#options.redis().world.records.get(userId);
     const hasEnded = this.#ended.has(`${userId}:${period}`);
     const loss = this.#lossOf(userId, node.name);
     // The end of its period is yet to be told, and its node may hold the next one already.
     if (hasEnded && loss !== undefined && record !== undefined && record.period > period) return;
     const hold = record?.holds.get(node.name);
-    const held = kind === 'socket' ? isHeldBySocket(record, node.name, this.#policy) : hold !== undefined;
-    const isLost = this.scheduler.now - this.lostMemoryAt < 5000;
+    const held =
+      kind === 'socket' ? isHeldBySocket(record, node.name, this.#options.policy) : hold !== undefined;
+    // Until the node has stated it again Redis does not have it, but the node goes on by it.
+    const isLost = this.now - this.lostMemoryAt < 5000 || this.isLate(node, this.lostMemoryAt);
     // What is said to a node that has yet to hear of a loss is void as well; a take-over leaves proofs by HTTP alone.
     const isVoid = loss !== undefined && (kind === 'socket' || loss !== 'replaced');
     if (!held && (isVoid || !isLost || hasEnded)) return;
     const proofs = this.#proofs.get(userId) ?? new Map<string, ProofSeen>();
     this.#proofs.set(userId, proofs);
-    proofs.set(`${node.name} ${kind}`, { node, period, kind, at: proof.at ?? this.scheduler.now });
+    proofs.set(`${node.name} ${kind}`, { node, period, kind, at: proof.at ?? this.now });
   }
 
   minted(claim: Claim, answer: Extract<ClaimAnswer, { kind: 'opened' | 'joined' }>): void {
@@ -136,24 +130,26 @@ export class Witness extends Troubles {
     if (answer.epoch <= newest && isKnown)
       this.violated(`[PR3] user ${userId} got epoch ${answer.epoch} after ${newest}`);
     const key = `${userId}:${answer.period}`;
-    // A node that completes the opening of another one keeps its login time.
-    if (answer.kind === 'opened' && !this.#openedAt.has(key)) this.#openedAt.set(key, this.scheduler.now);
-    if (answer.kind !== 'opened' || this.#ended.has(key)) return;
-    this.#trace(() => `Redis opens ${userId}:${answer.period}`);
-    const askedAgo = this.scheduler.now - (this.#askedAt.get(userId) ?? Number.NEGATIVE_INFINITY);
+    if (answer.kind === 'opened') this.openings.note(key, this.now);
+    if (answer.kind !== 'opened') return;
+    // A failover brought the opening back, and SQL did not say that its period had ended (bound `old-opening`).
+    if (this.#ended.has(key) && this.rolledBack && this.openings.mayBeUnasked()) this.broughtBack.add(key);
+    if (this.#ended.has(key)) return;
+    this.#options.trace(() => `Redis opens ${userId}:${answer.period}`);
+    const askedAgo = this.now - (this.#askedAt.get(userId) ?? Number.NEGATIVE_INFINITY);
     const isAsked =
       claim.mode === 'socket'
         ? claim.epoch === 0
         : (this.#asking.get(userId) ?? 0) > 0 ||
           askedAgo < HTTP_TIMEOUT_MS ||
-          this.scheduler.now - this.disturbedUntil < 1000;
+          this.now - this.disturbedUntil < 1000;
     this.#judgeReturn(userId, isAsked);
     for (const { node, at, kind, period } of this.#proofs.get(userId)?.values() ?? []) {
       // A rollback had brought an ended period back, or one was reconciled while the node that had it was on its way
       // back and SQL slow; then a wipe took it: SQL knew that it had ended (bounds `rollback`, `silent-sql`).
-      const isSettled = (this.rolledBack || this.sqlFailed) && this.#isSettled(userId, period);
+      const isSettled = (this.rolledBack || this.sqlFailed) && this.#isSettled(`${userId}:${period}`);
       if (this.#ended.has(`${userId}:${period}`) || isSettled) continue;
-      const age = this.scheduler.now - at;
+      const age = this.now - at;
       if (age < TIMEOUT[kind] - 1000 && node.isUp && !this.isExcused(node, at))
         this.violated(`[PR2] user ${userId} opens a period ${age} ms after life on ${node.name}`);
     }
@@ -165,36 +161,36 @@ export class Witness extends Troubles {
         this.#takenFrom.get(claim.userId)?.delete(node);
       this.#forgetTaken(claim.userId, node);
     }
-    const key = `${claim.userId}:${claim.period}`;
-    if (claim.mode === 'restate' && answer.kind === 'joined') this.#restated(key, node);
+    if (claim.mode === 'restate' && answer.kind === 'joined')
+      this.#restated(`${claim.userId}:${claim.period}`, node);
     const knocks = answer.kind === 'joined' || answer.kind === 'opened';
-    if (knocks && claim.mode !== 'restate') this.#knocks(claim.userId, this.scheduler.now + claim.untilMs);
-    this.#trace(() => {
-      const { userId, mode, rev, sockets, socketMs, httpMs, untilMs, epoch } = claim;
-      const stated = `sockets ${sockets} for ${socketMs}, http ${httpMs}, until ${untilMs}, epoch ${epoch}`;
-      return `Redis: ${node} claims ${mode} of ${userId} rev ${rev} (${stated}): ${JSON.stringify(answer)}`;
-    });
+    if (knocks && claim.mode !== 'restate') this.#knocks(claim.userId, this.now + claim.untilMs);
+    this.#options.trace(() => `Redis: ${node} claims ${shownClaim(claim)}: ${JSON.stringify(answer)}`);
   }
 
   #restated(key: string, name: string): void {
-    const { now } = this.scheduler;
-    const [userId, period] = key.split(':').map(Number);
+    const { now } = this;
     const isSilent = this.sqlTroubles.touches(now - ASKED_WITHIN_MS, now);
-    const isOver = this.#ended.has(key) || (isSilent && this.#isSettled(userId ?? 0, period ?? 0));
-    if (isOver) this.broughtBack.add(key);
+    const isOver = this.#ended.has(key) || (isSilent && this.#isSettled(key));
+    if (isOver || this.openings.isFollowed(key, { isSilent, told: this.told.values() }))
+      this.broughtBack.add(key);
     // It could not restore in time, and meanwhile a login may have had the period reconciled (bound `early-logout`).
-    const node = this.#nodes().find((present) => present.name === name);
-    const lost = this.lostMemoryAt;
-    if (node !== undefined && this.isLate(node, lost)) this.restoredLate.add(key);
+    const node = this.#options.nodes().find((present) => present.name === name);
+    if (node !== undefined && this.isLate(node, this.lostMemoryAt)) this.restoredLate.add(key);
+  }
+
+  /** Whether SQL has closed the period. */
+  #isSettled(key: string): boolean {
+    return this.#options.rowOf(key)?.settledAt != null;
   }
 
   withdrawn(userId: number, { node }: { readonly node: string }): void {
-    this.#trace(() => `Redis: ${node} withdraws its opening of ${userId}`);
+    this.#options.trace(() => `Redis: ${node} withdraws its opening of ${userId}`);
   }
 
   ended(duty: Omit<Duty, 'id'>): void {
     const { userId, period, reason, logoutAt } = duty;
-    this.#trace(() => `Redis ends ${userId}:${period} for ${reason} at ${logoutAt} of ${duty.node}`);
+    this.#options.trace(() => `Redis ends ${userId}:${period} for ${reason} at ${logoutAt} of ${duty.node}`);
     // A rollback had brought an ended period back: SQL has its end, and nothing restores it a second time.
     const wasBroughtBack = this.#ended.has(`${userId}:${period}`);
     this.#ended.add(`${userId}:${period}`);
@@ -203,7 +199,7 @@ export class Witness extends Troubles {
     if (reason !== 'timeout' && reason !== 'node-lost') {
       this.#before = proofs;
       const isExcused = proofs.some(({ node, at }) => this.isExcused(node, at));
-      this.#logouts.set(userId, { at: this.scheduler.now, isExcused });
+      this.#logouts.set(userId, { at: this.now, isExcused });
     }
     this.#proofs.delete(userId);
     if (reason !== 'timeout' && reason !== 'node-lost') return;
@@ -219,7 +215,9 @@ export class Witness extends Troubles {
     if (answer.kind !== 'ended') return;
     const newest = this.#newestEpoch.get(request.userId) ?? 0;
     // What was accepted while Redis lost its memory is stated to it once it is no longer young (bound `restoring`).
-    if (this.isRestoring(this.scheduler.now)) return;
+    if (this.isRestoring(this.now)) return;
+    // Nor is what was heard in a period that SQL has as ended (bound `ended-once`).
+    if (this.#unrestored.has(`${request.userId}:${answer.end.period}`)) return;
     // It names the newest epoch that Redis knew, and ends that period all the same.
     const isOfPeriod = this.#before.every(({ period }) => period === answer.end.period);
     if (isOfPeriod && (this.#anyEnds.get(request.userId) ?? 0) > 0) return;
@@ -229,23 +227,21 @@ export class Witness extends Troubles {
 
   /** Redis is about to lose everything, or what is newer than a snapshot. */
   forgot(): void {
-    const { now } = this.scheduler;
+    const { now } = this;
     this.lostMemoryAt = now;
     this.disturbedUntil = Math.max(this.disturbedUntil, now + 4000);
     this.redisTroubles.add(now, now + 4000);
     this.#ranBefore = this.#running();
-    for (const key of this.told.keys()) if (this.#rowOf(key) === undefined) this.unwritten.add(key);
-    this.#unrestored = new Set([...this.told.keys()].filter((key) => this.#rowOf(key)?.settledAt != null));
+    for (const [userId, proofs] of this.#proofs)
+      for (const proof of proofs.values())
+        proof.isLetGo ||=
+          this.#options.redis().world.records.get(userId)?.holds.has(proof.node.name) !== true;
+    for (const key of this.told.keys()) if (this.#options.rowOf(key) === undefined) this.unwritten.add(key);
+    this.#unrestored = new Set([...this.told.keys()].filter((key) => this.#isSettled(key)));
     for (const [key, due] of this.#due) {
-      const row = this.#rowOf(key);
+      const row = this.#options.rowOf(key);
       if (row?.settledAt == null || (row.logoutAt ?? 0) < due) this.dutiesLost.add(key);
     }
-  }
-
-  /** Whether the clock of Redis was stepped since the period was opened, and before another one was. */
-  hasSteppedSince(key: string, next?: string): boolean {
-    const [from, until] = [this.#openedAt.get(key), this.#openedAt.get(next ?? '')];
-    return this.redisSteps.touches(from ?? Number.NEGATIVE_INFINITY, until ?? Number.POSITIVE_INFINITY);
   }
 
   /** Redis has the contents of a snapshot from now on. */
@@ -254,7 +250,7 @@ export class Witness extends Troubles {
   }
 
   #running(): ReadonlySet<string> {
-    const online = [...this.#redis().world.records.values()].filter(isOnline);
+    const online = [...this.#options.redis().world.records.values()].filter(isOnline);
     return new Set(online.map(({ userId, period }) => `${userId}:${period}`));
   }
 
@@ -267,8 +263,8 @@ export class Witness extends Troubles {
   asks(userId: number, change: 1 | -1): void {
     this.#asking.set(userId, (this.#asking.get(userId) ?? 0) + change);
     // It may do its work after its client was told that nobody knows.
-    this.#askedAt.set(userId, this.scheduler.now);
-    this.#knocks(userId, this.scheduler.now + HTTP_TIMEOUT_MS);
+    this.#askedAt.set(userId, this.now);
+    this.#knocks(userId, this.now + HTTP_TIMEOUT_MS);
   }
 
   /** A logout or kick that names no epoch is under way (+1), or done (-1): it ends whatever runs (rule PR7). */
@@ -278,17 +274,17 @@ export class Witness extends Troubles {
 
   /** A dial was refused: where no answer came from the store, the user lingers by having dialled. */
   turnedAway(userId: number): void {
-    this.#knocks(userId, this.scheduler.now + HEARTBEAT_TIMEOUT_MS);
+    this.#knocks(userId, this.now + HEARTBEAT_TIMEOUT_MS);
   }
 
   /** What sockets proved that were taken over counts no more: the newer connection's node answers for the user. */
   #forgetTaken(userId: number, by: string): void {
     const proofs = this.#proofs.get(userId);
     const taken = this.#takenFrom.get(userId) ?? new Map<string, Taken>();
-    for (const [name, losses] of this.#redis().world.losses) {
+    for (const [name, losses] of this.#options.redis().world.losses) {
       if (name === by || losses.get(userId)?.reason !== 'replaced') continue;
       const key = `${name} socket`;
-      taken.set(name, { name, proof: proofs?.get(key), at: this.scheduler.now });
+      taken.set(name, { name, proof: proofs?.get(key), at: this.now });
       this.#takenFrom.set(userId, taken);
       proofs?.delete(key);
     }
@@ -296,7 +292,7 @@ export class Witness extends Troubles {
 
   /** Why the node lost the user, which it has yet to hear. */
   #lossOf(userId: number, node: string): string | undefined {
-    return this.#redis().world.losses.get(node)?.get(userId)?.reason;
+    return this.#options.redis().world.losses.get(node)?.get(userId)?.reason;
   }
 
   /**
@@ -308,7 +304,7 @@ export class Witness extends Troubles {
       if (this.lostMemoryAt < at) continue;
       if (name === by.name || (proof !== undefined && this.isExcused(proof.node, at))) return true;
       const forgotAtOnce = this.lostMemoryAt - at < HEARD_WITHIN_MS;
-      if (forgotAtOnce && this.scheduler.now - this.lostMemoryAt < HTTP_TIMEOUT_MS) return true;
+      if (forgotAtOnce && this.now - this.lostMemoryAt < HTTP_TIMEOUT_MS) return true;
     }
     return false;
   }
@@ -321,7 +317,7 @@ export class Witness extends Troubles {
     return this.#before.some(
       ({ node }) =>
         node.isUp &&
-        !this.isExcused(node, this.scheduler.now) &&
+        !this.isExcused(node, this.now) &&
         node.manager.connectionsOf(userId).some(({ registration }) => registration.epoch === epoch),
     );
   }
@@ -332,19 +328,18 @@ export class Witness extends Troubles {
     // A node that looked dead has the user's sockets and proofs, of which nobody knew when they logged out elsewhere.
     // What Redis forgot of it, nobody knows (bounds `lost-duty`, `rollback`, `restoring`).
     const isForgotten =
-      this.isRestoring(at) ||
-      (this.lostMemoryAt >= at && this.scheduler.now < this.returnedAt + HTTP_TIMEOUT_MS);
+      this.isRestoring(at) || (this.lostMemoryAt >= at && this.now < this.returnedAt + HTTP_TIMEOUT_MS);
     if (isAsked || isExcused || (this.#shownAt.get(userId) ?? 0) > at || isForgotten) return;
-    this.violated(`[PR7] user ${userId} is online again ${this.scheduler.now - at} ms after a logout`);
+    this.violated(`[PR7] user ${userId} is online again ${this.now - at} ms after a logout`);
   }
 
   #judgeEarly({ userId, period, reason }: Omit<Duty, 'id'>, { node, kind, at }: ProofSeen): void {
-    const age = this.scheduler.now - at;
+    const age = this.now - at;
     if (kind === 'socket' && this.#mayComeBack(userId, node)) return;
     // Answered by what a node knew while Redis could tell it nothing (bound `unheard-logout`).
     if (kind === 'http' && this.disturbedUntil >= at) return;
     // A dead node's silence is Redis's to measure, whose clock takes each step for 2 s at most (bound `charged`).
-    const steps = reason === 'node-lost' ? this.redisSteps.countWithin(at, this.scheduler.now) : 0;
+    const steps = reason === 'node-lost' ? this.redisSteps.countWithin(at, this.now) : 0;
     const charged = MAX_CHARGED_MS * steps;
     const unrecorded = node.isUp
       ? charged
@@ -357,24 +352,24 @@ export class Witness extends Troubles {
 
   #judgeLogoutTime(duty: Omit<Duty, 'id'>, proofs: readonly ProofSeen[]): void {
     if (proofs.length === 0) return;
-    // A step since then has changed what a moment is called (bound `wall-clock`).
-    const oldest = Math.min(...proofs.map(({ at }) => at));
-    if (this.redisSteps.touches(oldest, this.scheduler.now)) return;
+    // A step since then has changed what a moment is called (bound `wall-clock`). Of a dead node an older proof may be the
+    // recorded one (bound `recorded-proof`).
+    const recordedAt = ({ node, at }: ProofSeen): number =>
+      node.isUp ? at : at - RECORDED_WITHIN_MS - this.unrecordable(node, at);
+    const oldest = Math.min(...proofs.map(recordedAt));
+    if (this.redisSteps.touches(oldest, this.now)) return;
     const { userId, period, reason, loginAt, logoutAt } = duty;
-    const { skewMs } = this.#redis();
-    const now = wallAt(this.scheduler.now, skewMs);
+    const { skewMs } = this.#options.redis();
+    const now = wallAt(this.now, skewMs);
     const knocked = this.#knocked.get(userId) ?? 0;
     const proven = wallAt(Math.max(knocked, ...proofs.map(({ at, kind }) => at + TIMEOUT[kind])), skewMs);
     // A deadline from before a step back is not reached: the end counts from when it is found (bound `wall-clock`).
-    const latest = this.hasSteppedSince(`${userId}:${period}`) ? now : proven;
+    const latest = this.openings.hasSteppedSince(`${userId}:${period}`) ? now : proven;
     // Whatever was told of the newest proof may have been long on its way, and a dead node cannot tell it again (bound
     // `late-statement`).
     const newest = Math.max(...proofs.map(({ at }) => at));
     const ofDead = proofs.filter(({ node }) => node.diedAt !== undefined).map(({ at }) => at);
-    const lastWord = Math.min(
-      this.scheduler.now,
-      ...proofs.map(({ node }) => node.diedAt ?? Number.POSITIVE_INFINITY),
-    );
+    const lastWord = Math.min(this.now, ...proofs.map(({ node }) => node.diedAt ?? Number.POSITIVE_INFINITY));
     const since = reason === 'node-lost' ? lastWord - 2 * HTTP_TIMEOUT_MS : Math.min(newest, ...ofDead);
     const wasSlow = Math.max(this.disturbedUntil, this.slowUntil) > since;
     const isAsking = (this.#asking.get(userId) ?? 0) > 0;
@@ -382,12 +377,15 @@ export class Witness extends Troubles {
       this.violated(
         `[ST5] ${userId}:${period} (${reason}) ends ${logoutAt - latest} ms after its last proof`,
       );
-    for (const { node, at, kind } of proofs) {
+    for (const { node, at, kind, isLetGo, period: heardIn } of proofs) {
+      // Redis lost what its node no longer held (bound `let-go`).
+      if (isLetGo === true) continue;
       // A socket that was taken over plays on where Redis has forgotten it (bound `restoring`).
       if (this.isExcused(node, at) || this.isRestoring(at)) continue;
-      if (at < this.lostMemoryAt && this.#unrestored.has(`${userId}:${period}`)) continue;
-      // A proof that had still to be recorded when its node died may be the first one for long.
-      if (node.diedAt !== undefined && at > node.diedAt - RECORDED_WITHIN_MS) continue;
+      if (at < this.lostMemoryAt && this.#unrestored.has(`${userId}:${heardIn}`)) continue;
+      // A proof that had still to be recorded when its node died may be the first one for long (bound `recorded-proof`).
+      if (node.diedAt !== undefined && at > this.recordableUntil(node, node.diedAt) - RECORDED_WITHIN_MS)
+        continue;
       const due = Math.min(now, wallAt(at + TIMEOUT[kind], skewMs));
       // What was recorded may be of a socket, what was not by HTTP, which lasts longer.
       const recorded = RECORDED_WITHIN_MS + TIMEOUT[kind] - HEARTBEAT_TIMEOUT_MS;

@@ -1,0 +1,185 @@
+import { describe, expect, it, vi } from 'vitest';
+import { checkHealed } from './checks.ts';
+import { callerOf, claimOf, dutyOf, found, playedOn } from './excuse-scenes.ts';
+import { nodesOf, stageOn } from './stage.ts';
+
+const played = playedOn(stageOn('the rules'));
+
+describe('a socket whose token is revoked while it opens', () => {
+  it(
+    '[ST5] proves life as it opens',
+    played((stage) => {
+      const [n1] = nodesOf(stage);
+      const device = stage.device(1, 'b');
+      const before = n1.tracker.newestEpochHere(1);
+      vi.spyOn(n1, 'refuses').mockReturnValueOnce(false).mockReturnValue(true);
+      device.connect(n1);
+      while (n1.tracker.newestEpochHere(1) === before) stage.advance(1);
+      n1.clock.freeze();
+      stage.advance(60);
+      n1.clock.thaw();
+      stage.advance(20_000);
+      expect(stage.ends).toHaveLength(1);
+      expect(found(stage)).toBe('');
+    }),
+  );
+});
+
+describe('a proof of life on a node that was cut off when Redis lost its memory', () => {
+  it.each([
+    ['counts until the node has stated it again', 8000, 6000, false],
+    ['counts for 1.9 s once the node can', 8000, 9900, false],
+    ['counts no more 2.1 s after that', 8000, 10_100, true],
+    ['does not count 6 s later where nothing hindered the node', 0, 6000, true],
+  ])('[ST5] %s', (_, cutMs, ms, isFound) =>
+    played((stage, period) => {
+      const [n1] = nodesOf(stage);
+      const { now } = stage.scheduler;
+      if (cutMs > 0) n1.troubles.add(now, now + cutMs);
+      stage.witness.forgot();
+      stage.redis.wipe();
+      stage.witness.disturbedUntil = Number.NEGATIVE_INFINITY;
+      stage.scheduler.suspend(ms);
+      stage.witness.proved(n1, { userId: 1, period, kind: 'socket' });
+      stage.scheduler.suspend(11_000);
+      const logoutAt = stage.redis.wall - 1000;
+      stage.witness.ended(dutyOf(stage, period, { reason: 'timeout', logoutAt }));
+      expect(found(stage).includes('after its last proof')).toBe(isFound);
+    })(),
+  );
+});
+
+describe('a user of a node that died in trouble', () => {
+  it.each([
+    ['that began 4.9 s after the last proof', 4900, false],
+    ['that began 5.1 s after it', 5100, true],
+  ])('[ST5] may be logged out by an older proof than its last one in a trouble %s', (_, ms, isFound) =>
+    played((stage, period) => {
+      const [n1] = nodesOf(stage);
+      const { now } = stage.scheduler;
+      stage.witness.proved(n1, { userId: 1, period, kind: 'socket' });
+      n1.troubles.add(now + ms, now + 12_000);
+      const logoutAt = stage.redis.wall - 60_000;
+      stage.scheduler.suspend(11_000);
+      n1.kill();
+      stage.scheduler.suspend(11_500);
+      stage.witness.ended(dutyOf(stage, period, { reason: 'node-lost', logoutAt }));
+      expect(found(stage).includes('ms too early')).toBe(isFound);
+    })(),
+  );
+});
+
+describe('a logout of a user whom one node no longer held when Redis lost its memory', () => {
+  it.each([
+    ['counts from the proofs of the other', true, false],
+    ['counts from the proofs of both while both hold the user', false, true],
+  ])('[ST5] %s', (_, hasLetGo, isFound) =>
+    played((stage, period) => {
+      const [n1, n2] = nodesOf(stage);
+      const logoutAt = stage.redis.wall + 15_000;
+      stage.loginByHttp(n2, 1);
+      stage.scheduler.suspend(6000);
+      stage.witness.proved(n1, { userId: 1, period, kind: 'socket' });
+      stage.scheduler.suspend(1);
+      if (hasLetGo) stage.redis.world.records.get(1)?.holds.delete(n1.name);
+      stage.witness.forgot();
+      stage.witness.disturbedUntil = Number.NEGATIVE_INFINITY;
+      stage.scheduler.suspend(11_000);
+      stage.witness.ended(dutyOf(stage, period, { reason: 'timeout', logoutAt }));
+      expect(found(stage).includes('ms too early')).toBe(isFound);
+    })(),
+  );
+});
+
+describe('a logout with an older epoch, once nodes have restored what they hold', () => {
+  it.each([
+    ['may end a period that SQL had as ended before that', true, false],
+    ['ends none that SQL had as open', false, true],
+  ])('[PR7] %s', (_, isSettled, isFound) =>
+    played((stage, period) => {
+      stage.connect(stage.device(1, 'b'), nodesOf(stage)[0]);
+      if (isSettled) stage.sql.settle([{ id: '1', ...dutyOf(stage, period, {}) }], 1);
+      stage.witness.forgot();
+      stage.scheduler.suspend(2100);
+      const end = { userId: 1, period, epoch: period, loginTime: period, logoutTime: stage.redis.wall };
+      stage.witness.ended(dutyOf(stage, period, {}));
+      stage.witness.endAsked(
+        { userId: 1, reason: 'logout', epoch: period, proofAgeMs: -1 },
+        { kind: 'ended', end: { ...end, reason: 'logout' } },
+      );
+      expect(found(stage).includes('[PR7]')).toBe(isFound);
+    })(),
+  );
+});
+
+describe('a period that its node claims again while a later one has followed it', () => {
+  it.each([
+    ['may overlap with it: SQL was silent 1.4 s before the claim', 20_000 - 1400, true, false],
+    ['may not: SQL was silent 1.6 s before the claim', 20_000 - 1600, true, true],
+    ['may: SQL was silent 4.9 s before the later one opened', -4900, true, false],
+    ['may not: SQL was silent 5.1 s before that', -5100, true, true],
+    ['may: SQL fell silent 1.4 s after the later one opened', 1400, true, false],
+    ['may not: SQL fell silent 1.6 s after that', 1600, true, true],
+    ['may not: SQL was silent, and nothing claimed it again', 20_000 - 1400, false, true],
+  ])('[ST2] %s', (_, silentAfterMs, isClaimed, isFound) =>
+    played((stage, period) => {
+      const { now } = stage.scheduler;
+      const next = stage.redis.wall;
+      stage.witness.openings.note(`1:${next}`, now);
+      stage.witness.told.set(`1:${next}`, { userId: 1, period: next, loginTime: next });
+      stage.witness.sqlTroubles.add(now + silentAfterMs, now + silentAfterMs);
+      stage.scheduler.suspend(20_000);
+      const claim = claimOf({ mode: 'restate', period });
+      const answer = { kind: 'joined', period, epoch: 1, loginTime: period } as const;
+      if (isClaimed) stage.witness.claimed(claim, answer, callerOf('n1'));
+      const row = { userId: 1, node: 'n1', lastSeenAt: null, settledAt: 1, reason: 'logout' } as const;
+      stage.sql.rows.set(`1:${period}`, { ...row, period, loginAt: period, logoutAt: next + 5000 });
+      stage.sql.rows.set(`1:${next}`, { ...row, period: next, loginAt: next, logoutAt: next + 1000 });
+      checkHealed(stage);
+      expect(found(stage).includes('ms after the next login')).toBe(isFound);
+    })(),
+  );
+});
+
+describe('an opening of a period that had ended', () => {
+  it.each([
+    ['may come back by a failover, 4.9 s after SQL was silent', true, 4900, false],
+    ['may not, 5.1 s after SQL was silent', true, 5100, true],
+    ['may not come back by itself', false, 4900, true],
+  ])('[ST4] %s', (_, isBack, ms, isFound) =>
+    played((stage, period) => {
+      stage.witness.ended(dutyOf(stage, period, {}));
+      stage.sql.settle([{ id: '1', ...dutyOf(stage, period, {}) }], 1);
+      stage.witness.rolledBack = isBack;
+      stage.witness.sqlTroubles.add(stage.scheduler.now, stage.scheduler.now);
+      stage.scheduler.suspend(ms);
+      const answer = { period, epoch: 2 * period, loginTime: period, unsettled: undefined };
+      stage.witness.minted(claimOf({}), { kind: 'opened', ...answer });
+      stage.strict.check();
+      expect(found(stage).includes('[ST4]')).toBe(isFound);
+    })(),
+  );
+});
+
+describe('the groups of a period that comes back', () => {
+  it.each([
+    ['may be older ones where the period had ended', true, false],
+    ['are the newest ones where it had not', false, true],
+  ])('[GR1] %s', (_, hasEnded, isFound) =>
+    played((stage, period) => {
+      const [n1] = nodesOf(stage);
+      const restore = stage.redis.snapshot();
+      stage.request(n1, () => n1.tracker.changeGroup({ group: 'g1', add: [1], remove: [] }));
+      stage.advance(200);
+      stage.groups.check();
+      if (hasEnded) stage.groups.ended({ userId: 1, period });
+      stage.witness.forgot();
+      stage.groups.forgot();
+      restore();
+      stage.witness.redisAway.add(stage.scheduler.now, stage.scheduler.now + 4500);
+      stage.scheduler.suspend(4500 + 2100);
+      stage.groups.check();
+      expect(found(stage).includes('[GR1]')).toBe(isFound);
+    })(),
+  );
+});
