@@ -11,7 +11,7 @@ const SECOND = 1000 / TICK_MS;
 const MORE = Number(process.env['LINGXI_TEST_PRESSES'] ?? 0);
 /** Many simulated minutes, on a busy machine. */
 const LONG_MS = Math.max(120_000, MORE * 2000);
-/** About one long history in 400 goes beyond what the witnesses know (docs/RELIABILITY.md), so these are always the same. */
+/** A rare long history may go beyond what the witnesses know (docs/RELIABILITY.md), so these are always the same. */
 const RUNS = MORE > 0 ? { numRuns: MORE } : { numRuns: 25, seed: 1 };
 
 const turn = (): Promise<void> =>
