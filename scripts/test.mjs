@@ -1,8 +1,9 @@
 // `npm test`: every suite. With arguments it is `vitest run` with these.
 //
-// The simulation needs both cores for minutes and measures no time. The other suites spend half their time on waiting. So
-// the simulation runs beside them with the lowest priority, in the time that they leave, and reports at the end.
+// The simulation needs a core for minutes and measures no time. The other suites spend half their time on waiting. So the
+// simulation runs beside them with the lowest priority, in the time that they leave, and reports at the end.
 import { spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
@@ -15,30 +16,57 @@ const given = process.argv.slice(2);
 const running = new Set();
 for (const signal of STOP_SIGNALS)
   process.on(signal, () => {
-    for (const child of running) child.kill(signal);
+    for (const stop of running) stop(signal);
   });
 
-if (given.length > 0) process.exitCode = (await vitest(given, 'inherit')).code;
+if (given.length > 0) process.exitCode = (await vitest(given)).code;
 else {
-  const beside = vitest(['--project', BESIDE], 'pipe');
-  const others = await vitest(['--project', `!${BESIDE}`], 'inherit');
+  const beside = vitest(['--project', BESIDE], { isBehind: true });
+  const others = await vitest(['--project', `!${BESIDE}`]);
   const { code, output } = await beside;
   process.stdout.write(output);
   process.exitCode = others.code || code;
 }
 
-/** How `vitest run` ended, and what it printed where that was not shown at once. */
-function vitest(args, stdio) {
-  const child = spawn(process.execPath, [VITEST, 'run', ...args], { stdio: ['inherit', stdio, stdio] });
-  running.add(child);
-  if (stdio === 'pipe') setPriority(child.pid, LOWEST_PRIORITY);
+/** How `vitest run` ended, and what it printed where that was not shown at once: of what runs behind the others. */
+function vitest(args, { isBehind = false } = {}) {
+  const child = spawn(process.execPath, [VITEST, 'run', ...args], {
+    stdio: isBehind ? ['ignore', 'pipe', 'pipe'] : 'inherit',
+    detached: isBehind,
+  });
+  if (isBehind) setLowestPriority(child.pid);
+  const stop = isBehind ? (signal) => stopGroup(child.pid, signal) : (signal) => child.kill(signal);
+  running.add(stop);
   const printed = [];
   for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk) => printed.push(chunk));
   return new Promise((resolve) => {
     child.on('error', (error) => resolve({ code: 1, output: `${error.stack}\n` }));
     child.on('close', (code) => {
-      running.delete(child);
+      running.delete(stop);
       resolve({ code: code ?? 1, output: Buffer.concat(printed) });
     });
   });
+}
+
+/** Nobody in a session of its own hears of the terminal. */
+function stopGroup(leader, signal) {
+  try {
+    process.kill(-leader, signal);
+  } catch (error) {
+    if (error.code !== 'ESRCH') throw error;
+  }
+}
+
+/**
+ * Of a process that leads a session. Where Linux groups processes by session ("autogroup"), a nice value counts within the
+ * session only, and each server of a test has a session of its own: it would share its core with the simulation half and
+ * half. So the whole session gets the priority too.
+ */
+function setLowestPriority(pid) {
+  setPriority(pid, LOWEST_PRIORITY);
+  try {
+    writeFileSync(`/proc/${pid}/autogroup`, String(LOWEST_PRIORITY));
+  } catch {
+    // Another system, or a Linux without such groups: the nice value counts everywhere.
+  }
 }

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
 
 /** How a process ended. */
 export interface Exit {
@@ -57,7 +58,10 @@ export function startChild(command: string, args: readonly string[], options: Ch
     });
   });
   const pid = child.pid ?? -1;
-  if (pid > 0) watch(child, pid, options.removeOnDeath);
+  if (pid > 0) {
+    passPriorityOn(pid);
+    watch(child, pid, options.removeOnDeath);
+  }
   return {
     pid,
     exited,
@@ -101,6 +105,29 @@ function watch(child: ChildProcess, pid: number, folder: string | undefined): vo
   watchdog.on('error', () => undefined);
   watchdog.stdin?.on('error', () => undefined);
   child.once('close', () => watchdog.stdin?.end('done\n'));
+}
+
+/** The nice value of this process's session: `npm test` gives that of the simulation a low one. */
+const sessionPriority = readSessionPriority();
+
+/** A child leads a session of its own. Linux weighs sessions against each other ("autogroup"), and a new one has the usual weight. */
+function passPriorityOn(pid: number): void {
+  if (sessionPriority === undefined) return;
+  try {
+    writeFileSync(`/proc/${pid}/autogroup`, sessionPriority);
+  } catch {
+    // It has ended already, or Linux takes no second change within 100 ms: it keeps the usual priority.
+  }
+}
+
+/** Undefined where it is the usual one, and where the system has none. */
+function readSessionPriority(): string | undefined {
+  try {
+    const nice = /nice (-?\d+)/.exec(readFileSync('/proc/self/autogroup', 'utf8'))?.[1];
+    return nice === '0' ? undefined : nice;
+  } catch {
+    return undefined;
+  }
 }
 
 function send(pid: number, signal: NodeJS.Signals): void {
