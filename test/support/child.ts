@@ -91,20 +91,40 @@ export async function run(
 }
 
 /**
- * A test run may be killed outright. The watchdog holds the other end of a pipe: when this process is gone it reads
- * the end of file and kills the group that would otherwise stay behind.
+ * A test run may be killed outright. The watchdog holds the other end of a pipe: when this process is gone it reads the end
+ * of file, kills the groups that would otherwise stay behind, and removes their folders. One serves all children: another
+ * process for each would cost as much as a short command itself.
  */
+const WATCHDOG = `
+while read -r what pid folder; do
+  case $what in
+    begun) eval "folder_$pid=\\$folder; is_up_$pid=1"; pids="$pids $pid" ;;
+    ended) unset "folder_$pid" "is_up_$pid" ;;
+  esac
+done
+for pid in $pids; do
+  eval "folder=\\$folder_$pid; is_up=\\$is_up_$pid"
+  [ -z "$is_up" ] && continue
+  kill -s KILL -- "-$pid"
+  [ -z "$folder" ] || rm -rf -- "$folder"
+done
+`;
+
+let watchdog: ChildProcess | undefined;
+
 function watch(child: ChildProcess, pid: number, folder: string | undefined): void {
-  const script =
-    'read -r done; [ "$done" = done ] && exit 0; kill -s KILL -- "-$1"; [ -z "$2" ] || rm -rf -- "$2"';
-  const watchdog = spawn('/bin/sh', ['-c', script, 'watchdog', String(pid), folder ?? ''], {
-    detached: true,
-    stdio: ['pipe', 'ignore', 'ignore'],
-  });
-  watchdog.unref();
-  watchdog.on('error', () => undefined);
-  watchdog.stdin?.on('error', () => undefined);
-  child.once('close', () => watchdog.stdin?.end('done\n'));
+  watchdog ??= startWatchdog();
+  const { stdin } = watchdog;
+  stdin?.write(`begun ${pid} ${folder ?? ''}\n`);
+  child.once('close', () => stdin?.write(`ended ${pid}\n`));
+}
+
+function startWatchdog(): ChildProcess {
+  const started = spawn('/bin/sh', ['-c', WATCHDOG], { detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
+  started.unref();
+  started.on('error', () => undefined);
+  started.stdin?.on('error', () => undefined);
+  return started;
 }
 
 /** The nice value of this process's session: `npm test` gives that of the simulation a low one. */
