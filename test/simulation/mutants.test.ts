@@ -1,18 +1,27 @@
-import { describe, expect, it } from 'vitest';
-import { killed, MUTANTS } from './mutants.ts';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { MUTANTS } from './mutants.ts';
+import { simulate } from './simulator-program.ts';
 
 const SEED = 1;
+const TIMEOUT_MS = 600_000;
 
 describe('the simulator finds what is broken on purpose', () => {
+  /** What the program says of each, by name. */
+  const said = new Map<string, string>();
+  // On Bun where it is installed: there they take half as long as in the process of a test.
+  beforeAll(async () => {
+    const { output } = await simulate('--mutants', '--seed', `${SEED}`, '--workers', '1');
+    for (const line of output.split('\n')) {
+      const mutant = MUTANTS.find(({ name }) => line.startsWith(`${name}: `));
+      if (mutant !== undefined) said.set(mutant.name, line.slice(mutant.name.length + 2));
+    }
+  }, TIMEOUT_MS);
+
   it('in thirty ways at the least', () => {
     expect(new Set(MUTANTS.map(({ name }) => name)).size).toBeGreaterThanOrEqual(30);
   });
 
-  it.each(MUTANTS.map((mutant) => [mutant.name, mutant] as const))(
-    '%s',
-    { timeout: 120_000 },
-    async (_, mutant) => {
-      expect(await killed(mutant, SEED)).toBeDefined();
-    },
-  );
+  it.each(MUTANTS.map(({ name }) => name))('%s', (name) => {
+    expect(said.get(name)).toMatch(/^killed after \d+: ./);
+  });
 });

@@ -1,15 +1,12 @@
-import { execFile } from 'node:child_process';
 import { randomInt } from 'node:crypto';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type RedisServer, startRedis } from '../support/services.ts';
 import { replaced, type ScriptMutation } from '../support/timed-scripts.ts';
 import type { Fault } from './faults.ts';
 import { History } from './history.ts';
 import { ScriptRunner } from './script-runner.ts';
+import { simulate } from './simulator-program.ts';
 
-const PROGRAM = fileURLToPath(new URL('../../scripts/simulate.mjs', import.meta.url));
 const HISTORIES = 200;
 /** Four of them would be ten times the rate that is known. */
 const MOST_KNOWN = 4;
@@ -18,7 +15,6 @@ const SEED = randomInt(2 ** 31);
 /** A history of many faults, whichever nodes and users it has. */
 const COMPARED = [2, 3];
 const COMPARED_SEED = 1;
-const LONGEST_TRACE_BYTES = 2 ** 26;
 /** A changed line of a script must be found within so many histories. */
 const ENOUGH_HISTORIES = 100;
 const CHANGED_SEED = 5;
@@ -90,18 +86,6 @@ const CHANGED: readonly Changed[] = [
   },
 ];
 
-/** Its output, and how it ended. */
-async function simulate(...args: readonly string[]): Promise<{ output: string; code: number }> {
-  const options = { maxBuffer: LONGEST_TRACE_BYTES };
-  return promisify(execFile)(process.execPath, [PROGRAM, '--real-scripts', ...args], options).then(
-    ({ stdout }) => ({ output: stdout, code: 0 }),
-    ({ stdout, stderr, code }: { stdout: string; stderr: string; code: number }) => ({
-      output: `${stdout}${stderr}`,
-      code,
-    }),
-  );
-}
-
 describe('the simulator on the real scripts', () => {
   let redis: RedisServer;
 
@@ -133,7 +117,7 @@ describe('the simulator on the real scripts', () => {
   it(`[PR13] [PR7] [ST2] ${HISTORIES} random histories go as the rules say`, async () => {
     process.stdout.write(`  npm run simulate -- --real-scripts --seed ${SEED} --histories ${HISTORIES}\n`);
     const { output } = await simulate(
-      ...['--histories', `${HISTORIES}`, '--seed', `${SEED}`],
+      ...['--real-scripts', '--histories', `${HISTORIES}`, '--seed', `${SEED}`],
       ...['--workers', '1', '--keep-going'],
     );
     expect(output).toContain(`${HISTORIES} histories of seed ${SEED} on the real scripts, `);
@@ -161,7 +145,13 @@ describe('the simulator on the real scripts', () => {
       const [first = '', second = ''] = traces;
       expect(first.length).toBeGreaterThan(1000);
       expect(second).toBe(first);
-      const { output } = await simulate('--seed', `${COMPARED_SEED}`, '--history', `${history}`);
+      const { output } = await simulate(
+        '--real-scripts',
+        '--seed',
+        `${COMPARED_SEED}`,
+        '--history',
+        `${history}`,
+      );
       expect(output.slice(0, first.length)).toBe(first);
     },
   );

@@ -1,27 +1,11 @@
-import { execFile } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { History } from './history.ts';
+import { simulate } from './simulator-program.ts';
 
-const PROGRAM = fileURLToPath(new URL('../../scripts/simulate.mjs', import.meta.url));
 const HISTORIES = 3000;
 const SEED = 1;
 /** Of any length, and so that something befell the deployment in them. */
 const COMPARED = [1, 2, 3, 5, 8];
-const LONGEST_TRACE_BYTES = 2 ** 26;
-
-/** Its output, and how it ended. */
-async function simulate(...args: readonly string[]): Promise<{ output: string; code: number }> {
-  const options = { maxBuffer: LONGEST_TRACE_BYTES };
-  return promisify(execFile)(process.execPath, [PROGRAM, ...args], options).then(
-    ({ stdout }) => ({ output: stdout, code: 0 }),
-    ({ stdout, stderr, code }: { stdout: string; stderr: string; code: number }) => ({
-      output: `${stdout}${stderr}`,
-      code,
-    }),
-  );
-}
 
 async function traceOf(history: number): Promise<string> {
   const trace: string[] = [];
