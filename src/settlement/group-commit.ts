@@ -4,7 +4,8 @@ import { err, ok, type Result } from '../lib/result.ts';
 import type { Opening, UserFacts } from '../protocol/periods.ts';
 import type { LoginFailures } from './login-failures.ts';
 import { splitOnPoison } from './split-on-poison.ts';
-import { type UserStore, UsersLocked } from './user-store.ts';
+import type { UserStore } from './user-store.ts';
+import { writeFree } from './write-free.ts';
 
 type Pace = Pick<BatcherOptions<unknown, unknown>, 'maxBatch' | 'spacingMs' | 'burst'>;
 
@@ -40,9 +41,6 @@ export function groupCommitPace(databaseUrl: string | undefined): Pace {
 
 /** How often a login looks again whether the row of its user is free. */
 const LOCKED_RETRY_MS = 50;
-/** Largest number of tries to write those of one batch whose rows are free: rows may be locked from one try to the next. */
-const MAX_TRIES = 4;
-
 /** Largest number of users in one lookup. It answers no client. */
 const MAX_LOOKUP = 500;
 
@@ -141,7 +139,7 @@ async function openEach(
   const outcomes = new Map<Opening, Result<Written, unknown>>();
   await splitOnPoison(openings, {
     async run(part) {
-      const { locked, cause } = await openFree(store, part);
+      const { locked, cause } = await writeFree(part, (free) => store.open(free));
       for (const opening of locked) outcomes.set(opening, ok({ locked: cause }));
     },
     poison: (opening, error) => {
@@ -151,28 +149,6 @@ async function openEach(
     },
   });
   return openings.map((opening) => outcomes.get(opening) ?? ok('written'));
-}
-
-/** Writes the openings of users whose rows are free, and returns the others with SQL's error. */
-async function openFree(
-  store: Pick<UserStore, 'open'>,
-  openings: readonly Opening[],
-): Promise<{ readonly locked: readonly Opening[]; readonly cause?: unknown }> {
-  const locked: Opening[] = [];
-  let free = openings;
-  let cause: unknown;
-  for (let attempt = 1; free.length > 0 && attempt <= MAX_TRIES; attempt += 1) {
-    try {
-      await store.open(free);
-      return { locked, cause };
-    } catch (error) {
-      if (!(error instanceof UsersLocked)) throw error;
-      cause = error.cause;
-      locked.push(...free.filter(({ userId }) => error.userIds.has(userId)));
-      free = free.filter(({ userId }) => !error.userIds.has(userId));
-    }
-  }
-  return { locked: [...locked, ...free], cause };
 }
 
 async function lookupEach(

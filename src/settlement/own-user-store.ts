@@ -4,6 +4,7 @@ import { keepPrivate, makePrivateFile } from '../config/make-folder.ts';
 import { err, ok, type Result } from '../lib/result.ts';
 import { createUserStore } from './create-user-store.ts';
 import type { StartFailure, UserStoreOptions } from './sql-dialect.ts';
+import { describeError, errorCode } from './sql-errors.ts';
 import type { UserStore } from './user-store.ts';
 
 const LOCK_FILE = 'lock.db';
@@ -16,13 +17,12 @@ export async function ownUserStore(options: UserStoreOptions): Promise<Result<Us
   const opened = await createUserStore(options);
   if (!opened.ok || options.databaseUrl !== undefined) return opened;
   const store = opened.value;
-  const lock = lockFolder(options.dataDir);
-  if (lock === undefined) {
+  const locked = lockFolder(options.dataDir);
+  if (!locked.ok) {
     await store.close();
-    return err({
-      message: `The data folder ${options.dataDir} is in use by another process: stop that one, or set LINGXI_DATA_DIR to another folder.`,
-    });
+    return locked;
   }
+  const lock = locked.value;
   const closeStore = store.close.bind(store);
   const close = async (): Promise<void> => {
     await closeStore();
@@ -32,17 +32,22 @@ export async function ownUserStore(options: UserStoreOptions): Promise<Result<Us
 }
 
 /** An uncommitted transaction holds the lock. The system frees it when this process ends in any way. */
-function lockFolder(dataDir: string): Database.Database | undefined {
+function lockFolder(dataDir: string): Result<Database.Database, StartFailure> {
   let database: Database.Database | undefined;
+  const file = join(dataDir, LOCK_FILE);
   try {
-    const file = join(dataDir, LOCK_FILE);
     makePrivateFile(file);
     keepPrivate(`${file}-journal`);
     database = new Database(file, { timeout: 0 });
     database.exec('begin exclusive');
-    return database;
-  } catch {
+    return ok(database);
+  } catch (error) {
     database?.close();
-    return undefined;
+    const isInUse = errorCode(error)?.startsWith('SQLITE_BUSY') === true;
+    return err({
+      message: isInUse
+        ? `The data folder ${dataDir} is in use by another process: stop that one, or set LINGXI_DATA_DIR to another folder.`
+        : `The data folder ${dataDir} cannot be locked (${describeError(error)}): make ${file} writable and the disk free, or set LINGXI_DATA_DIR to another folder.`,
+    });
   }
 }

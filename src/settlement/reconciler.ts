@@ -7,11 +7,18 @@ import { splitOnPoison } from './split-on-poison.ts';
 import { describeError } from './sql-errors.ts';
 import { Suspects } from './suspects.ts';
 import type { UserStore } from './user-store.ts';
+import { writeFree } from './write-free.ts';
 
 export interface ReconcilerOptions {
   readonly store: Pick<
     UserStore,
-    'openPeriods' | 'settle' | 'nodeLives' | 'noteNodeAlive' | 'withReconcilerLock' | 'prunePeriods'
+    | 'lookup'
+    | 'openPeriods'
+    | 'settle'
+    | 'nodeLives'
+    | 'noteNodeAlive'
+    | 'withReconcilerLock'
+    | 'prunePeriods'
   >;
   /**
    * For each row, whether presence has the period as running or a duty for it waits. Rejects while presence does not
@@ -178,14 +185,18 @@ export class Reconciler {
     }
   }
 
-  /** Returns the duty by which each row was settled. Rows that SQL rejects for good stay open and are reported at each try. */
+  /** Returns the duty by which each row was settled. Rows that SQL rejects for good stay open and are reported at each try; so do, unreported, rows of users that others lock. */
   async #settle(lost: readonly LostRow[]): Promise<readonly Result<Duty, Error>[]> {
     const { store, clock, log, onSettled } = this.#options;
     const lives = await store.nodeLives(lost.map(({ row }) => row.node));
     const duties = lost.map(({ row, notAfter }) => this.#dutyFor(row, lives.get(row.node), notAfter));
     const refused = new Set<Duty>();
     await splitOnPoison(duties, {
-      run: (part) => store.settle(part, clock.now()),
+      async run(part) {
+        // A later pass looks at these rows again.
+        const { locked } = await writeFree(part, (free) => store.settle(free, clock.now()));
+        for (const duty of locked) refused.add(duty);
+      },
       poison: (duty, error) => {
         refused.add(duty);
         log.error(
@@ -200,9 +211,10 @@ export class Reconciler {
         return Promise.resolve();
       },
     });
-    const done = duties.filter((duty) => !refused.has(duty));
+    const closed = duties.filter((duty) => !refused.has(duty));
+    const done = await this.#closedHere(closed);
+    for (const duty of closed) this.#suspects.clear(duty);
     for (const { userId, period, reason } of done) {
-      this.#suspects.clear({ userId, period });
       log.warn(
         { event: 'settled', userId, period, reason },
         'open period that presence had lost was settled',
@@ -210,8 +222,18 @@ export class Reconciler {
     }
     onSettled(done);
     return duties.map((duty) =>
-      refused.has(duty) ? err(new Error('the database refuses to settle the open period')) : ok(duty),
+      refused.has(duty) ? err(new Error('the database does not settle the open period')) : ok(duty),
     );
+  }
+
+  /** Without those that a logout closed between the look at the rows and this. If SQL does not say, all of them. */
+  async #closedHere(duties: readonly Duty[]): Promise<readonly Duty[]> {
+    const ids = duties.map(({ userId }) => userId);
+    const facts = await this.#options.store.lookup(ids).catch(() => []);
+    return duties.filter(({ period }, index) => {
+      const newest = facts[index]?.newest;
+      return newest?.period !== period || newest.reason === 'reconciled';
+    });
   }
 
   /** The last sign of life of the row's node takes the place of the proof of life (rule ST5). */

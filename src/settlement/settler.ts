@@ -6,6 +6,7 @@ import { Retrier } from './retrier.ts';
 import { splitOnPoison } from './split-on-poison.ts';
 import { describeError } from './sql-errors.ts';
 import type { UserStore } from './user-store.ts';
+import { writeFree } from './write-free.ts';
 
 /** The duties. The presence store keeps them, so that the end of a period and its duty are one step (rule ST1). */
 export interface DutySource {
@@ -38,6 +39,8 @@ interface Outcome {
   readonly done: readonly Duty[];
   /** Duties that SQL rejects for good, with the error. */
   readonly poisoned: ReadonlyMap<Duty, unknown>;
+  /** Duties of users whose rows another program locks. */
+  readonly locked: readonly Duty[];
 }
 
 /** Duties in one transaction (rule ST3). */
@@ -52,10 +55,14 @@ const GATHER_MS = 20;
 /** Interval of the poll for duties without a wake-up, from another node's death or another process. */
 const POLL_MS = 1000;
 const FLUSH_POLL_MS = 20;
+/** Largest number of duties of locked rows in memory. Beyond it all duties wait in the source. */
+const MAX_LOCKED = 10_000;
+const LOCKED_WAIT_MS = 100;
 
 /**
  * Settles duties in SQL, batch by batch. In a burst it runs several batches at a time, like the settlers of several nodes.
- * While SQL fails it retries the batch in progress, and all other duties wait in the source (rule ST7).
+ * While SQL fails it retries the batch in progress, and all other duties wait in the source (rule ST7). If another program
+ * locks rows of users, only the duties of these users wait.
  */
 export class Settler {
   readonly #options: SettlerOptions;
@@ -64,6 +71,9 @@ export class Settler {
   #gather: Timer | undefined;
   #draining: Promise<void> | undefined;
   #refreshing: Promise<void> | undefined;
+  /** Duties of users whose rows another program locks. */
+  readonly #locked: Duty[] = [];
+  #apart: Promise<void> | undefined;
   #workers = 0;
   #wokenMeanwhile = false;
   #stopped = false;
@@ -141,7 +151,7 @@ export class Settler {
     this.#poll?.cancel();
     this.#gather?.cancel();
     this.#retrier.stop();
-    await Promise.all([this.#draining, this.#refreshing]);
+    await Promise.all([this.#draining, this.#apart, this.#refreshing]);
   }
 
   #drainSoon(delayMs: number): void {
@@ -186,6 +196,7 @@ export class Settler {
     let settled = false;
     try {
       for (;;) {
+        while (this.#locked.length >= MAX_LOCKED && !this.#stopped) await sleep(clock, LOCKED_WAIT_MS);
         for (let waits = 0; source.hasBurst === true && waits < MAX_WAITS && !this.#stopped; waits += 1)
           await sleep(clock, WAIT_MS);
         const batch = this.#stopped ? [] : await source.takeDuties(SETTLE_BATCH);
@@ -193,7 +204,9 @@ export class Settler {
         settled = true;
         if (batch.length >= SETTLE_BATCH && this.#workers < WORKERS) beside.push(this.#work());
         const outcome = await this.#settle(batch);
-        if (outcome !== undefined) await this.#acknowledge(outcome);
+        if (outcome === undefined) continue;
+        await this.#acknowledge(outcome);
+        if (outcome.locked.length > 0) this.#tryApart(outcome.locked);
       }
     } catch (error) {
       // The presence store is away; the next poll looks again.
@@ -206,27 +219,70 @@ export class Settler {
 
   /** Undefined if it was given up. */
   async #settle(batch: readonly Duty[]): Promise<Outcome | undefined> {
+    let outcome: Outcome | undefined;
+    await this.#retrier.until(async () => {
+      outcome = await this.#write(batch);
+    });
+    return outcome;
+  }
+
+  /** One try. Rejects while SQL takes nothing. */
+  async #write(batch: readonly Duty[]): Promise<Outcome> {
     const { store, clock, log, onSettled } = this.#options;
     const poisoned = new Map<Duty, unknown>();
+    const locked = new Set<number>();
     const merged = mergeDuties(batch);
-    const settled = await this.#retrier.until(async () => {
-      poisoned.clear();
-      await splitOnPoison(merged, {
-        run: (part) => store.settle(part, clock.now()),
-        poison: (duty, error) => {
-          poisoned.set(duty, error);
-          return Promise.resolve();
-        },
-      });
+    await splitOnPoison(merged, {
+      async run(part) {
+        const left = await writeFree(part, (free) => store.settle(free, clock.now()));
+        for (const { userId } of left.locked) locked.add(userId);
+      },
+      poison: (duty, error) => {
+        poisoned.set(duty, error);
+        return Promise.resolve();
+      },
     });
-    if (!settled) return undefined;
-    const done = merged.filter((duty) => !poisoned.has(duty));
-    onSettled(done);
-    for (const { userId, period, reason } of done) {
+    const isDone = (duty: Duty): boolean => !poisoned.has(duty) && !locked.has(duty.userId);
+    const written = merged.filter(isDone);
+    onSettled(written);
+    for (const { userId, period, reason } of written) {
       log.info({ event: 'settled', userId, period, reason }, 'logout written');
     }
-    // The merge dropped duties that another duty of the same period outweighs: those are done too.
-    return { done: batch.filter((duty) => !poisoned.has(duty)), poisoned };
+    return {
+      // The merge dropped duties that another duty of the same period outweighs: those are done too.
+      done: batch.filter(isDone),
+      poisoned,
+      locked: batch.filter((duty) => locked.has(duty.userId) && !poisoned.has(duty)),
+    };
+  }
+
+  /** Tries the duties of locked rows again, apart from all others: these must not wait. */
+  #tryApart(duties: readonly Duty[]): void {
+    this.#locked.push(...duties);
+    this.#apart ??= this.#retrier
+      .until(() => this.#writeLocked())
+      .then((isDone) => {
+        this.#apart = undefined;
+        // Some came after the last look.
+        if (isDone && this.#locked.length > 0) this.#tryApart([]);
+      });
+  }
+
+  /** Rejects while a row is still locked. */
+  async #writeLocked(): Promise<void> {
+    const waiting = this.#locked.splice(0);
+    for (let start = 0; start < waiting.length; start += SETTLE_BATCH) {
+      try {
+        const outcome = await this.#write(waiting.slice(start, start + SETTLE_BATCH));
+        this.#locked.push(...outcome.locked);
+        await this.#acknowledge(outcome);
+      } catch (error) {
+        this.#locked.push(...waiting.slice(start));
+        throw error;
+      }
+    }
+    if (this.#locked.length > 0)
+      throw new Error(`another program locks rows of the users table, of ${this.#locked.length} logouts`);
   }
 
   async #acknowledge({ done, poisoned }: Outcome): Promise<void> {

@@ -93,14 +93,9 @@ export class SqlUserStore implements UserStore {
         from ${this.#dialect.batch([userIds, loginTimes])} group by batch.user_id)`;
       if (createsUsers) statements.push(this.#createUsers(users, logins));
       if (loginResetsTime)
-        statements.push(...this.#lockUsers(users, sorted, 'unless-locked'), this.#raiseTimes(users, logins));
+        statements.push(...this.#lockUsers(users, sorted), this.#raiseTimes(users, logins));
     }
-    try {
-      await this.#connection.together(statements);
-    } catch (error) {
-      if (users === undefined || !isLocked(error)) throw error;
-      throw new UsersLocked(await this.#lockedAmong(users, userIds.values), error);
-    }
+    await this.#writeUnlessLocked(sorted, statements);
   }
 
   async dropOpenings(openings: readonly PeriodKey[], node: string): Promise<void> {
@@ -122,9 +117,9 @@ export class SqlUserStore implements UserStore {
       // The row decides, not the duty: if an earlier or a `reconciled` logout lost, the user's time follows the winner.
       const logouts = sql`(select p.user_id, max(p.logout_at) as at from ${keys}
         join lingxi_periods p on p.user_id = batch.user_id and p.period = batch.period group by p.user_id)`;
-      statements.push(...this.#lockUsers(users, merged, 'wait'), this.#raiseTimes(users, logouts));
+      statements.push(...this.#lockUsers(users, merged), this.#raiseTimes(users, logouts));
     }
-    await this.#connection.together(statements);
+    await this.#writeUnlessLocked(merged, statements);
   }
 
   async openPeriods(page: {
@@ -257,17 +252,28 @@ export class SqlUserStore implements UserStore {
       order by l.user_id on conflict do nothing`;
   }
 
-  /** UPDATE locks rows in the order of its plan. To lock them in order of id first prevents deadlocks. */
-  #lockUsers(
-    users: UsersTable,
+  /** One transaction. If it met a row that others lock, it asks whose rows they are. */
+  async #writeUnlessLocked(
     rows: readonly { readonly userId: number }[],
-    how: 'wait' | 'unless-locked',
-  ): SqlExpression[] {
+    statements: readonly SqlExpression[],
+  ): Promise<void> {
+    const { users } = this.#options;
+    try {
+      await this.#connection.together(statements);
+    } catch (error) {
+      if (users === undefined || !isLocked(error)) throw error;
+      const userIds = rows.map(({ userId }) => userId);
+      throw new UsersLocked(await this.#lockedAmong(users, userIds), error);
+    }
+  }
+
+  /** Fails if others lock one of the rows: a wait would hold up all users of the batch, and the logins of those before it. */
+  #lockUsers(users: UsersTable, rows: readonly { readonly userId: number }[]): SqlExpression[] {
     const { rowLock } = this.#dialect;
     if (rowLock === undefined) return [];
     const ids = this.#ids(rows.map(({ userId }) => userId));
     const locked = sql`select 1 from ${users.table} u where u.${users.id} in (select batch.user_id from ${ids})
-      order by u.${users.id} ${rowLock} ${how === 'wait' ? sql`` : sql`nowait`}`;
+      order by u.${users.id} ${rowLock} nowait`;
     // A count, for nobody reads the rows.
     return [sql`select count(*) from (${locked}) as locked`];
   }

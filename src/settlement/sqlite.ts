@@ -1,4 +1,3 @@
-import { closeSync, constants, fstatSync, fsyncSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { Kysely, type SqliteDatabase, SqliteDialect, type SqliteStatement, sql } from 'kysely';
 import Database from 'libsql';
@@ -15,6 +14,7 @@ import type {
   UsersTable,
 } from './sql-dialect.ts';
 import { describeError, errorCode } from './sql-errors.ts';
+import { lengthenLog } from './sqlite-log.ts';
 import { NO_USERS_TABLE, parseTableName, tableExpression, usersTableFailures } from './users-table.ts';
 
 export const SQLITE_FILE = 'lingxi.db';
@@ -31,27 +31,6 @@ const STATEMENT_CACHE_SIZE = 64;
  */
 const EXCLUSIVE_WAIT_MS = 25;
 const EXCLUSIVE_ATTEMPTS = 400;
-
-/** SQLite empties its log into the database after 1,000 pages of 4,096 bytes. One commit may exceed this. */
-const LOG_BYTES = 4_600_000;
-const ZEROS = new Uint8Array(65_536);
-
-/**
- * Appends zeros to SQLite's write-ahead log. A commit that lengthens the file waits for the file system's own log as well,
- * and takes several times as long. SQLite writes over whatever follows its last valid frame, and a recovery ends there.
- */
-function lengthenLog(file: string): void {
-  let log: number | undefined;
-  try {
-    log = openSync(file, constants.O_WRONLY | constants.O_APPEND);
-    for (let size = fstatSync(log).size; size < LOG_BYTES; size += ZEROS.length) writeSync(log, ZEROS);
-    fsyncSync(log);
-  } catch {
-    // Without the room, on a full disk for example, the commits lengthen it.
-  } finally {
-    if (log !== undefined) closeSync(log);
-  }
-}
 
 /** Opens the embedded database `lingxi.db` in the data folder. Creates both if they are missing. */
 export function openSqlite(options: UserStoreOptions): Result<SqlConnection, StartFailure> {

@@ -30,7 +30,8 @@ export interface UserStore {
    * Settles ended periods in one transaction: the user's time becomes `max(itself, logoutAt)`, the period's row is
    * closed (inserted where missing), and of two logout times of one period the later counts (rule ST2). A duty
    * `reconciled` closes an open row alone, not later than the user's next login, and moves the user's time no
-   * further than the row says. A missing user row is no error: the period is closed all the same.
+   * further than the row says. A missing user row is no error: the period is closed all the same. Does not wait for the
+   * row of a user: rejects with {@link UsersLocked}, and nothing is written.
    */
   settle(duties: readonly Duty[], settledAt: number): Promise<void>;
   /** Open rows, oldest first, `afterKey` exclusive, for the reconciler and for the start on embedded stores. */

@@ -64,6 +64,33 @@ describe.each(['bun', 'node'] as const)('while another program locks rows of use
     expect(await periodsOf(41)).toEqual([{ logout_at: null, reason: null }]);
   });
 
+  it('[ST6] [ST7] holds up the logout of that user alone, and everybody else logs in again at once', async () => {
+    const [first, last, locked] = [81, 99, 99];
+    const users = Array.from({ length: last - first + 1 }, (_, index) => first + index);
+    const others = users.filter((user) => user !== locked);
+    const settled = async () =>
+      (
+        await postgres.query(
+          'SELECT user_id::int AS id FROM lingxi_periods WHERE user_id BETWEEN $1 AND $2 AND settled_at IS NOT NULL ORDER BY 1',
+          [first, last],
+        )
+      ).map(({ id }) => id);
+    await enterAll(first, last);
+    await postgres.rival(async (query) => {
+      await query('SELECT id FROM users WHERE id = $1 FOR UPDATE', [locked]);
+      for (const user of users) {
+        const path = `/api/users/${user}/disconnect`;
+        void gateway.service('POST', path);
+      }
+      await eventually(async () => expect(await settled()).toEqual(others));
+      await enterAll(first, last, locked);
+      expect(await settled()).toEqual(others);
+    });
+    await eventually(async () => expect(await settled()).toEqual(users));
+    const [row] = await periodsOf(locked);
+    expect(row).toMatchObject({ reason: 'kick' });
+  });
+
   it('[ST4] keeps no row of a login that was refused before its row was committed', async () => {
     const [early, late] = [71, 72];
     await postgres.rival(async (query) => {

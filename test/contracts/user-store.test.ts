@@ -336,17 +336,17 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     for (const id of ids) await database.putUser(id, null);
     const openings = ids.map((userId) => opening({ userId, period: T + 1, loginAt: T + 1 }));
     const duties = ids.map((userId) => duty({ userId, period: T, loginAt: T, logoutAt: T + 1 }));
-    // An opening waits for no row: it is told which ones the others hold.
-    const open = (batch: typeof openings) =>
-      store.open(batch).catch((error: unknown) => {
+    // Nobody waits for a row: each learns which ones the others hold.
+    const unlessLocked = (written: Promise<void>): Promise<void> =>
+      written.catch((error: unknown) => {
         if (!(error instanceof UsersLocked)) throw error;
       });
     for (let round = 0; round < 5; round += 1) {
       await Promise.all([
-        open(openings),
-        store.settle(duties, T + 2),
-        store.settle([...duties].reverse(), T + 2),
-        open([...openings].reverse()),
+        unlessLocked(store.open(openings)),
+        unlessLocked(store.settle(duties, T + 2)),
+        unlessLocked(store.settle([...duties].reverse(), T + 2)),
+        unlessLocked(store.open([...openings].reverse())),
       ]);
     }
     await store.open(openings);

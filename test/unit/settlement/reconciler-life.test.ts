@@ -3,6 +3,7 @@ import { FakeClock } from '../../../src/lib/fake-clock.ts';
 import { silentLog } from '../../../src/logging/log.ts';
 import type { Duty, PeriodRow } from '../../../src/protocol/periods.ts';
 import { Reconciler, type ReconcilerOptions } from '../../../src/settlement/reconciler.ts';
+import { UsersLocked } from '../../../src/settlement/user-store.ts';
 
 const ROW: PeriodRow = {
   ...{ userId: 1, period: 10, loginAt: 10, node: 'dead#1' },
@@ -15,6 +16,7 @@ function room(changed: Partial<ReconcilerOptions['store']> = {}) {
   const asked: string[] = [];
   const settled: number[] = [];
   const store: ReconcilerOptions['store'] = {
+    lookup: () => Promise.resolve([]),
     openPeriods: () => Promise.resolve([]),
     settle: () => Promise.resolve(),
     nodeLives: () => Promise.resolve(new Map()),
@@ -57,7 +59,7 @@ describe('Reconciler', () => {
     const { clock, reconciler, settled } = room({ settle: () => Promise.reject(refusal) });
     const refused = reconciler.reconcileNow(ROW, 20).catch(String);
     await clock.advanceAsync(1);
-    expect(await refused).toContain('refuses');
+    expect(await refused).toContain('does not settle');
     expect(settled).toEqual([]);
   });
 
@@ -73,6 +75,39 @@ describe('Reconciler', () => {
     const reconciled = reconciler.reconcileNow(ROW, 20);
     await clock.advanceAsync(1);
     expect(await reconciled).toMatchObject({ reason: 'reconciled', userId: 1 });
+    expect(settled).toEqual([1]);
+  });
+
+  test('[ST4] does not say that it settled a period whose logout came first', async () => {
+    const { clock, reconciler, settled } = room({
+      lookup: () =>
+        Promise.resolve([
+          {
+            ...{ userId: 1, exists: true, canExist: true },
+            newest: { ...ROW, logoutAt: 15, reason: 'logout', settledAt: 16 },
+          },
+        ]),
+    });
+    const reconciled = reconciler.reconcileNow(ROW, 20);
+    await clock.advanceAsync(1);
+    expect(await reconciled).toMatchObject({ userId: 1 });
+    expect(settled).toEqual([]);
+  });
+
+  test('[ST4] leaves the row of a user whom another program locks to a later pass', async () => {
+    let isLocked = true;
+    const { clock, reconciler, settled } = room({
+      settle: () =>
+        isLocked ? Promise.reject(new UsersLocked(new Set([1]), new Error('locked'))) : Promise.resolve(),
+    });
+    const refused = reconciler.reconcileNow(ROW, 20).catch(String);
+    await clock.advanceAsync(1);
+    expect(await refused).toContain('does not settle');
+    expect(settled).toEqual([]);
+    isLocked = false;
+    const reconciled = reconciler.reconcileNow(ROW, 20);
+    await clock.advanceAsync(1);
+    expect(await reconciled).toMatchObject({ userId: 1 });
     expect(settled).toEqual([1]);
   });
 

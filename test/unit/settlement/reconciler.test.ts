@@ -219,7 +219,7 @@ describe('Reconciler', () => {
     );
     known = new Set(ids.filter((id) => id % 100 !== 0));
     await reconciler.start();
-    await clock.advanceAsync(21_000, 100);
+    await clock.advanceAsync(23_000, 100);
     expect(settled.map(({ userId }) => userId)).toEqual([
       100, 200, 300, 400, 500, 600, 700, 800, 900, 1000, 1100, 1200,
     ]);

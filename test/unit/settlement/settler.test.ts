@@ -3,7 +3,7 @@ import { FakeClock } from '../../../src/lib/fake-clock.ts';
 import type { Log, LogFields } from '../../../src/logging/log.ts';
 import type { Duty } from '../../../src/protocol/periods.ts';
 import { Settler } from '../../../src/settlement/settler.ts';
-import type { UserStore } from '../../../src/settlement/user-store.ts';
+import { type UserStore, UsersLocked } from '../../../src/settlement/user-store.ts';
 import { DutyQueue } from '../../support/duty-queue.ts';
 import { duty, openStore, sqliteDatabase, type TestDatabase } from '../../support/user-stores.ts';
 
@@ -18,6 +18,8 @@ describe('Settler', () => {
   /** Thrown by every settle while set. */
   let broken: Error | undefined;
   let settles: number;
+  /** Users whose rows another program locks. */
+  let locked: Set<number>;
 
   beforeEach(async () => {
     clock = new FakeClock();
@@ -28,12 +30,15 @@ describe('Settler', () => {
     settled = [];
     broken = undefined;
     settles = 0;
+    locked = new Set();
     const note = (fields: LogFields): void => void logged.push(fields);
     const log: Log = { debug() {}, info: note, warn: note, error: note };
     settler = new Settler({
       store: {
         settle(duties, settledAt) {
           settles += 1;
+          const met = duties.filter(({ userId }) => locked.has(userId)).map(({ userId }) => userId);
+          if (met.length > 0) return Promise.reject(new UsersLocked(new Set(met), new Error('locked')));
           return broken === undefined ? store.settle(duties, settledAt) : Promise.reject(broken);
         },
       },
@@ -52,6 +57,38 @@ describe('Settler', () => {
 
   const events = (name: string): LogFields[] => logged.filter(({ event }) => event === name);
   const lost = (): Error => Object.assign(new Error('connection lost'), { code: '57P01' });
+
+  test('[ST7] only the logouts of users whose rows others lock wait, and are written once the rows are free', async () => {
+    locked = new Set([3, 7]);
+    settler.start();
+    queue.add(...[3, 5].map((userId) => duty({ userId })));
+    settler.wake();
+    await clock.advanceAsync(200);
+    queue.add(...[7, 9].map((userId) => duty({ userId })));
+    settler.wake();
+    await clock.advanceAsync(200);
+    expect(settled.map(({ userId }) => userId)).toEqual([5, 9]);
+    expect(events('settlement-failed').map(({ error }) => error)).toContainEqual(
+      expect.stringContaining('locks rows of the users table'),
+    );
+    locked.delete(3);
+    await clock.advanceAsync(10_000, 100);
+    expect(settled.map(({ userId }) => userId)).toEqual([5, 9, 3]);
+    expect((await queue.pendingDuties()).count).toBe(1);
+    locked.clear();
+    await clock.advanceAsync(10_000, 100);
+    expect(settled.map(({ userId }) => userId)).toEqual([5, 9, 3, 7]);
+    expect((await queue.pendingDuties()).count).toBe(0);
+  });
+
+  test('[DR1] a stop does not wait for locked rows: their logouts stay in the source', async () => {
+    locked = new Set([3]);
+    settler.start();
+    queue.add(duty({ userId: 3 }));
+    await clock.advanceAsync(2_000, 10);
+    await settler.stop();
+    expect((await queue.pendingDuties()).count).toBe(1);
+  });
 
   test('[ST3] simultaneous ends share a transaction, sorted by user, within 200 ms', async () => {
     settler.start();
