@@ -2,7 +2,9 @@ import { join } from 'node:path';
 import Database from 'libsql';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { errorCode, isPermanentError } from '../../src/settlement/sql-errors.ts';
 import { UsersLocked } from '../../src/settlement/user-store.ts';
+import { eventually } from '../support/ports.ts';
 import { type PostgresServer, startPostgres } from '../support/services.ts';
 import { duty, opening, openStore, postgresDatabase, sqliteDatabase } from '../support/user-stores.ts';
 
@@ -37,6 +39,44 @@ describe.each([
       expect(await database.rows('select * from lingxi_periods')).toHaveLength(5);
       expect(await database.userTime(2)).toBe(1_000_000);
     } finally {
+      await store.close();
+      await database.remove();
+    }
+  });
+});
+
+describe('PostgreSQL that ends a deadlock', () => {
+  it('[scenario 37] [ST7] refuses the settlement for now, and takes it the next time', async () => {
+    const database = await postgresDatabase(server);
+    const store = await openStore(database.options);
+    const rival = new pg.Client({ connectionString: database.options.databaseUrl });
+    const lockPeriod = (userId: number) =>
+      rival.query('select 1 from lingxi_periods where user_id = $1 for update', [userId]);
+    try {
+      await store.open([opening({ userId: 1 }), opening({ userId: 2 })]);
+      const duties = [duty({ userId: 1 }), duty({ userId: 2 })];
+      await rival.connect();
+      // The rival lasts longer.
+      await rival.query("begin; set local deadlock_timeout = '60s'");
+      await lockPeriod(2);
+      const refused = store.settle(duties, 2_000_000).catch((error: unknown) => error);
+      await eventually(async () =>
+        expect(
+          await database.rows(
+            "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%lingxi_periods%'",
+          ),
+        ).not.toEqual([]),
+      );
+      await lockPeriod(1);
+      const error = await refused;
+      expect([errorCode(error), isPermanentError(error)]).toEqual(['40P01', false]);
+      await rival.query('commit');
+      await store.settle(duties, 2_000_000);
+      expect(await database.rows('select 1 from lingxi_periods where settled_at is not null')).toHaveLength(
+        2,
+      );
+    } finally {
+      await rival.end();
       await store.close();
       await database.remove();
     }
