@@ -108,6 +108,36 @@ describe.each(STAGES)('what random histories have found about wipes, on %s', (wh
     }),
   );
 
+  it.each(['multi', 'replace'] as const)(
+    '[PR7] [PR9] a logout elsewhere, after the newest sign of life of a socket that Redis lost: it opens nothing, %s',
+    (policy) =>
+      onStage({ policy }, (stage) => {
+        const [n1, n2] = nodesOf(stage);
+        const device = stage.device(1, 'a');
+        stage.connect(device, n2);
+        const { socket } = device;
+        if (socket !== undefined) socket.pings = false;
+        stage.heartbeatByHttp(n1, 1);
+        n2.clock.freeze();
+        stage.advance(12_000);
+        n2.clock.thaw();
+        stage.advance(1500);
+        expect(stage.holders(1)).toEqual([n1.name]);
+        expect(socket?.isOpen).toBe(true);
+        socket?.say('{"type":"ping"}');
+        stage.advance(STEP_MS);
+        stage.request(n1, () => n1.tracker.logout({ userId: 1, reason: 'logout' }));
+        stage.advance(700);
+        expect(stage.ends.map(({ reason }) => reason)).toEqual(['logout']);
+        expect(stage.period(1)).toBe(0);
+        expect(stage.holders(1)).toEqual([]);
+        // What it shows after the logout counts.
+        socket?.say('{"type":"ping"}');
+        stage.advance(700);
+        expect(stage.holders(1)).toEqual([n2.name]);
+      })(),
+  );
+
   it(
     '[ST5] [PR4] an older socket that is restored takes the linger of no newer one',
     onStage({}, (stage) => {

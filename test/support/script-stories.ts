@@ -5,7 +5,7 @@ import { RedisPresenceStore } from '../../src/presence/store/redis/store.ts';
 import { playFrames } from './frames-story.ts';
 import { playGroupForeign, playGroupFrames } from './group-stories.ts';
 import type { NamedLink } from './model/two-sides.ts';
-import { claimOf, login, state, takeLease } from './presence-subject.ts';
+import { claimOf, login, nothingLeft, state, takeLease } from './presence-subject.ts';
 import { bringBack, dump, keepCopy, setTime, wipe } from './timed-scripts.ts';
 
 const BEGIN = 1_700_000_000_000;
@@ -73,6 +73,24 @@ export class Stage {
 
   async socket(node: string, rev: number, socketMs = LONG_MS): Promise<ClaimAnswer> {
     return state(this.store(node), claimOf(USER, { mode: 'socket', rev, socketMs }));
+  }
+
+  /** A period of the user ends on node b, 0.3 s ago. */
+  async endsBy(reason: 'logout' | 'kick' | 'timeout'): Promise<void> {
+    const b = this.store('b');
+    await login(b, claimOf(USER, { mode: 'http', rev: 1, httpMs: LONG_MS }));
+    if (reason === 'timeout') await state(b, nothingLeft(USER, 2));
+    else await b.end([{ userId: USER, reason, epoch: 0, proofAgeMs: -1 }]);
+    await this.pass(300);
+  }
+
+  /** Sockets come anew to node a; how that is answered. */
+  async comesAnew(said: { readonly rev: number; readonly proofAgeMs: number; readonly epoch: number }) {
+    const answer = await state(
+      this.store('a'),
+      claimOf(USER, { mode: 'socket', socketMs: LONG_MS, proofMark: 'p', ...said }),
+    );
+    return answer.kind;
   }
 }
 
@@ -223,6 +241,32 @@ const STORIES = {
     deepStrictEqual(await stage.store('a').unstated(1), [USER]);
     stage.link.connection = '2';
     deepStrictEqual(await stage.store('a').unstated(1), []);
+  },
+
+  /** Sockets that the store had lost come anew after a logout. */
+  async 'logged-out'(link: NamedLink) {
+    for (const reason of ['logout', 'kick'] as const) {
+      const stage = await begun(link, 'replace');
+      const { now } = stage;
+      await stage.endsBy(reason);
+      const came = (rev: number, proofAgeMs: number, epoch = now) =>
+        stage.comesAnew({ rev, proofAgeMs, epoch });
+      deepStrictEqual(await came(2, 300), 'gone');
+      deepStrictEqual(await came(3, 299), 'opened');
+      deepStrictEqual(await came(4, 300), 'opened');
+    }
+    for (const reason of ['logout', 'timeout'] as const) {
+      const stage = await begun(link, 'replace');
+      const { now } = stage;
+      await stage.endsBy(reason);
+      const epoch = reason === 'logout' ? 0 : now;
+      deepStrictEqual(await stage.comesAnew({ rev: 2, proofAgeMs: 300, epoch }), 'opened');
+    }
+    const stage = await begun(link, 'replace');
+    const epoch = stage.now;
+    await stage.endsBy('logout');
+    await setTime(link, epoch - 1000);
+    deepStrictEqual(await stage.comesAnew({ rev: 2, proofAgeMs: 300, epoch }), 'opened');
   },
 
   async 'http-just-over'(link: NamedLink) {

@@ -13,6 +13,7 @@ import {
   isBeingOpened,
   isHeldElsewhere,
   isHolding,
+  isLoggedOut,
   isOnline,
   isPast,
   type Moment,
@@ -213,6 +214,7 @@ export class PresenceWorld {
     if (isBeingOpened(record, node, moment)) return { kind: 'young' };
     if (claim.mode === 'socket') {
       if (isTaken(this.#rules, node, step)) return { kind: 'taken' };
+      if (isLoggedOut(record, claim, moment)) return { kind: 'gone' };
       const refusal = sessionRefusal({ rules: this.#rules, nodes: this.leases.nodes }, node, step);
       if (refusal !== undefined) return refusal;
     }

@@ -172,6 +172,17 @@ export function isPast(record: RecordState, { period }: Claim): boolean {
   return record.recorded && record.holds.size > 0 && record.period > period;
 }
 
+/**
+ * Whether sockets that come anew have shown no life since a logout: the store had lost them, so nobody told their node of it
+ * (rules PR7 and PR9). A logout in the future is of before a step back of the clock.
+ */
+export function isLoggedOut(record: RecordState, { epoch, proofAgeMs }: Claim, { wall }: Moment): boolean {
+  const { last, holds } = record;
+  if (epoch === 0 || holds.size > 0 || last === undefined) return false;
+  if (last.reason !== 'logout' && last.reason !== 'kick') return false;
+  return last.logoutTime <= wall && wall - proofAgeMs <= last.logoutTime;
+}
+
 /** Another node has begun to open the period, so lately that it may still be at it. */
 export function isBeingOpened(record: RecordState, node: string, { observed }: Moment): boolean {
   if (record.recorded || record.holds.size === 0 || record.holds.has(node)) return false;

@@ -78,6 +78,16 @@ local function is_taken(r, c)
   return false
 end
 
+-- Whether sockets that come anew have shown no life since a logout: the store had lost them, so nobody told their node of it
+-- (rules PR7 and PR9). A logout in the future is of before a step back of the clock.
+local function is_logged_out(r, c)
+  if c.epoch == '0' or r.held > 0 or not r.f.last then return false end
+  local last = split(r.f.last, '|')
+  if last[LAST.reason] ~= 'logout' and last[LAST.reason] ~= 'kick' then return false end
+  local at = tonumber(last[LAST.logout_time])
+  return at <= wall and wall - c.proof_age_ms <= at
+end
+
 local function version_of(groups) return tonumber(string.match(groups, '^%d+')) or 0 end
 
 -- What the node should hear: the groups that the service gave (0: none), where it knows another version; else empty.
@@ -145,6 +155,7 @@ local function login(r, c)
   if r.held > 0 and not r.recorded and not r.holds[node] and observed - r.opened_at < OPENING_MS then return 'young' end
   if c.mode == 'socket' then
     if is_taken(r, c) then return 'taken' end
+    if is_logged_out(r, c) then return 'gone' end
     local refused = refusal(r, c)
     if refused then return refused end
   end
