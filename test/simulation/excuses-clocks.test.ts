@@ -100,6 +100,28 @@ describe('a step of the clock of Redis', () => {
   );
 
   it.each([
+    ['while it could record nothing is charged with 2 s', true, 3000, false],
+    ['while it could record nothing is charged with no more', true, 2900, true],
+    ['before that is not charged', false, 4900, true],
+    ['before that takes nothing of what it could not record', false, 5000, false],
+  ])('[HB1] a proof that a dead node could not record for 5 s: a step %s', (_, isDuring, ms, isFound) =>
+    played((stage, period) => {
+      const [n1] = nodesOf(stage);
+      if (!isDuring) steps(stage, 5000);
+      stage.scheduler.suspend(1);
+      const { now } = stage.scheduler;
+      n1.troubles.add(now, now + 5000);
+      if (isDuring) steps(stage, 5000);
+      stage.scheduler.suspend(5000);
+      stage.witness.proved(n1, { userId: 1, period, kind: 'socket' });
+      n1.kill();
+      stage.scheduler.suspend(ms);
+      stage.witness.ended(dutyOf(stage, period, { reason: 'node-lost' }));
+      expect(found(stage).includes('[HB1]')).toBe(isFound);
+    })(),
+  );
+
+  it.each([
     ['makes a node look dead that stands still for 7.1 s', true, 7100, false],
     ['makes no node look dead that stands still for 6.9 s', true, 6900, true],
     ['that did not happen makes no node look dead after 7.1 s', false, 7100, true],

@@ -338,12 +338,13 @@ export class Witness extends Troubles {
     if (kind === 'socket' && this.#mayComeBack(userId, node)) return;
     // Answered by what a node knew while Redis could tell it nothing (bound `unheard-logout`).
     if (kind === 'http' && this.disturbedUntil >= at) return;
-    // A dead node's silence is Redis's to measure, whose clock takes each step for 2 s at most (bound `charged`).
-    const steps = reason === 'node-lost' ? this.redisSteps.countWithin(at, this.now) : 0;
+    const untold = node.isUp ? 0 : this.unrecordable(node, at);
+    // A dead node's silence is Redis's to measure, whose clock takes each step since the recorded proof for 2 s at most
+    // (bound `charged`).
+    const steps = reason === 'node-lost' ? this.redisSteps.countWithin(at - untold, this.now) : 0;
     const charged = MAX_CHARGED_MS * steps;
-    const unrecorded = node.isUp
-      ? charged
-      : charged + (kind === 'http' ? UNRECORDED_HTTP_MS : 0) + this.unrecordable(node, at);
+    const ofHttp = !node.isUp && kind === 'http' ? UNRECORDED_HTTP_MS : 0;
+    const unrecorded = charged + ofHttp + untold;
     if (age >= TIMEOUT[kind] - unrecorded - ROUNDING_MS) return;
     this.violated(
       `[HB1] ${userId}:${period} ended (${reason}) ${age} ms after a proof of life (${kind}) on ${node.name}`,
