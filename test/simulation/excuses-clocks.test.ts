@@ -122,6 +122,22 @@ describe('a step of the clock of Redis', () => {
   );
 
   it.each([
+    ['of a dead node is charged with 2 s', true, 8000, false],
+    ['of a dead node is charged with no more', true, 7900, true],
+    ['of a living node is not charged', false, 8000, true],
+  ])('[HB1] a proof %s, where the user times out on another node last', (_, isDead, ms, isFound) =>
+    played((stage, period) => {
+      const [n1] = nodesOf(stage);
+      stage.witness.proved(n1, { userId: 1, period, kind: 'socket' });
+      if (isDead) n1.kill();
+      steps(stage, 5000);
+      stage.scheduler.suspend(ms);
+      stage.witness.ended(dutyOf(stage, period, { reason: 'timeout' }));
+      expect(found(stage).includes('[HB1]')).toBe(isFound);
+    })(),
+  );
+
+  it.each([
     ['makes a node look dead that stands still for 7.1 s', true, 7100, false],
     ['makes no node look dead that stands still for 6.9 s', true, 6900, true],
     ['that did not happen makes no node look dead after 7.1 s', false, 7100, true],

@@ -341,7 +341,8 @@ export class Witness extends Troubles {
     const untold = node.isUp ? 0 : this.unrecordable(node, at);
     // A dead node's silence is Redis's to measure, whose clock takes each step since the recorded proof for 2 s at most
     // (bound `charged`).
-    const steps = reason === 'node-lost' ? this.redisSteps.countWithin(at - untold, this.now) : 0;
+    const isByRedis = reason === 'node-lost' || !node.isUp;
+    const steps = isByRedis ? this.redisSteps.countWithin(at - untold, this.now) : 0;
     const charged = MAX_CHARGED_MS * steps;
     const ofHttp = !node.isUp && kind === 'http' ? UNRECORDED_HTTP_MS : 0;
     const unrecorded = charged + ofHttp + untold;
