@@ -13,15 +13,11 @@ const FORWARDED = ['SIGTERM', 'SIGINT', 'SIGHUP'];
 /** Node opens its debugger at SIGUSR1, Bun ends at it, and both end at SIGUSR2: a server does nothing at either. */
 const IGNORED = ['SIGUSR1', 'SIGUSR2'];
 
-/** Options of the engine of Bun. */
-const ENGINE = {
-  // A storm of logins makes hundreds of functions hot, and the best compiler would take a core from those who log in. It
-  // waits for four times as many calls.
-  BUN_JSC_thresholdForFTLOptimizeAfterWarmUp: '400000',
-  // With 16 GB or more, the heap would grow to three times what is alive before it is collected. It doubles, as it does on
-  // smaller machines.
-  BUN_JSC_heapGrowthMaxIncrease: '1',
-};
+/**
+ * Options of the engine of Bun. A storm of logins makes hundreds of functions hot, and its best compiler would take a core from
+ * those who log in. It waits for four times as many calls.
+ */
+const ENGINE = { BUN_JSC_thresholdForFTLOptimizeAfterWarmUp: '400000' };
 
 const argv = process.argv.slice(2);
 
