@@ -12,7 +12,7 @@ const SCENARIOS = { globalSetup: build, testTimeout: 120_000, hookTimeout: 120_0
  * Of the files that wait most of the time: each uses a quarter of a core to a half. More would leave no free core to a test
  * that needs one for a moment. The simulation beside them counts for nothing: see scripts/test.mjs.
  */
-const WAITING_WORKERS = 5;
+const WAITING_WORKERS = 4;
 
 /** These keep both cores busy, or measure how long that takes. Another file beside them would change what they measure. */
 const CALM_SCENARIOS = scenarios('drain', 'nodes', 'races-storm', 'reconnect-storm');

@@ -95,11 +95,19 @@ function Search(): ComponentChild {
   const { search, sort, order } = useValue(route);
   const [text, setText] = useState(search);
   const input = useRef<HTMLInputElement>(null);
-  // The address may change by a link or by the back button.
-  useEffect(() => setText(search), [search]);
+  const sent = useRef(search);
+  // The address may change by a link or by the back button. What this box has sent is no news: more may be typed since.
+  useEffect(() => {
+    if (search === sent.current) return;
+    sent.current = search;
+    setText(search);
+  }, [search]);
   useEffect(() => {
     if (text === search) return;
-    const timer = setTimeout(() => replaceHash(usersHash({ search: text, sort, order })), TYPING_MS);
+    const timer = setTimeout(() => {
+      sent.current = text;
+      replaceHash(usersHash({ search: text, sort, order }));
+    }, TYPING_MS);
     return () => clearTimeout(timer);
   }, [text]);
   useEffect(() => {

@@ -53,6 +53,26 @@ describe.each(['node'] as const)('the dashboard in trouble, before a gateway on 
   const login = (user: number, more: object = {}) =>
     gateway.service('POST', '/api/online/login', { playerId: String(user), ...more });
 
+  it('keeps a letter that is typed at the moment at which the search takes effect', async () => {
+    const [wanted, other] = [10_432_100 + freshUser(), 10_432_900 + freshUser()];
+    await Promise.all([login(wanted), login(other)]);
+    const board = await open({ hash: '#/users' });
+    await untilRows(board, (rows) => rows.length >= 2);
+    await board.page.evaluate((last) => {
+      const replace = history.replaceState.bind(history);
+      history.replaceState = (...given) => {
+        history.replaceState = replace;
+        replace(...given);
+        const input = document.querySelector('input[type=search]') as HTMLInputElement;
+        input.value = last;
+        input.dispatchEvent(new Event('input', { bubbles: true }));
+      };
+    }, String(wanted));
+    await board.page.getByRole('searchbox').fill('10432');
+    await untilRows(board, (rows) => rows.join() === `Player ${wanted}`);
+    expect(await board.page.getByRole('searchbox').inputValue()).toBe(String(wanted));
+  });
+
   it('says that the server is gone, keeps the last figures, and recovers after its restart', async () => {
     const user = freshUser();
     await login(user);
