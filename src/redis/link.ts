@@ -35,6 +35,8 @@ export class RedisLink {
   readonly prefix: string;
   /** Number of the database. Pub/sub ignores it: channels of ours name it. */
   readonly database: number;
+  readonly #clock: Clock;
+  readonly #timeoutMs: number;
   readonly #made: RedisConnection;
   readonly #subscribers: Redis[] = [];
   #runId: string | undefined;
@@ -45,7 +47,9 @@ export class RedisLink {
   #lastError = 'not connected yet';
 
   constructor(options: RedisLinkOptions) {
-    this.#made = openRedisConnection({ clock: systemClock(), ...options });
+    this.#clock = options.clock ?? systemClock();
+    this.#timeoutMs = options.timeoutMs;
+    this.#made = openRedisConnection({ ...options, clock: this.#clock });
     this.client = this.#made.client;
     this.prefix = this.#made.prefix;
     this.database = this.#made.database;
@@ -106,6 +110,12 @@ export class RedisLink {
   subscriber(): Redis {
     const subscriber = this.#made.subscriber();
     subscriber.on('error', () => {});
+    // What it asks first has no time limit: a connection that says nothing would leave it waiting for ever.
+    subscriber.on('connect', () => {
+      this.#clock.after(this.#timeoutMs, () => {
+        if (subscriber.status === 'connect') reconnect(subscriber);
+      });
+    });
     this.#subscribers.push(subscriber);
     return subscriber;
   }
