@@ -48,7 +48,7 @@ function vitest(args, { isBehind = false } = {}) {
   });
 }
 
-/** Nobody in a session of its own hears of the terminal. */
+/** The terminal sends its signals to no other session, so this passes them on. */
 function stopGroup(leader, signal) {
   try {
     process.kill(-leader, signal);

@@ -1,6 +1,5 @@
 import type { Config } from '../config/config.ts';
 import type { LoadedConfig } from '../config/load.ts';
-
 import { createGateway } from '../create-gateway.ts';
 import { Game } from '../game/game.ts';
 import type { Gateway } from '../gateway-assembly.ts';

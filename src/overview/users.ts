@@ -23,7 +23,7 @@ export interface UsersOptions {
   readonly remote: RemoteUsers;
   /** Users of nodes that have died. */
   readonly ghosts: () => number;
-  /** The name of a user whom no node knows by name. */
+  /** The name of a user if no node knows one. */
   readonly defaultName: (userId: number) => string;
   readonly clock: Clock;
 }
@@ -115,7 +115,7 @@ export class Users {
     return { total, matched, rows: window.rows() };
   }
 
-  /** Each user once, whoever comes, goes or changes nodes between two steps. Undefined: a step without a user. */
+  /** Each user once, also if users come, go or change nodes between two steps. Undefined: a step without a user. */
   *#all(tables: readonly ReadonlyMap<number, UserRow>[]): Iterable<UserRow | undefined> {
     const seen = new Set<number>();
     const isNew = (userId: number): boolean => seen.size < seen.add(userId).size;

@@ -104,7 +104,7 @@ export class RedisLink {
   }
 
   /**
-   * A connection for subscriptions, or for a read that waits, to the same master as the link's. It connects with its first
+   * A connection to the same master as the link's, for subscriptions or blocking reads. It connects with its first
    * command and closes with the link. A command under way when the connection ends is never answered: listen to `close`.
    */
   subscriber(): Redis {

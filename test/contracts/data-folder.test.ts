@@ -109,7 +109,7 @@ describe.each(['bun', 'node'] as const)('the data folder on %s', (runtime) => {
       other.exec('rollback');
       await eventually(async () => expect(await readiness()).toEqual(ok), { timeoutMs: 10_000 });
       await gateway.waitForLog('settlement-restored');
-      // A write that waits for the lock blocks the loop, 0.5 s at most.
+      // A write waits for the lock and blocks the loop, 0.5 s at most.
       await witness.noticedNothing(2_000);
     } finally {
       other.close();

@@ -114,7 +114,7 @@ function checkUser({ sql, witness, rules }: Deployment, userId: number, rows: re
     // `lost-duty`). So may one that was reconciled while SQL did not know of the next login (bound `overlap`).
     const wasUnknown =
       row.reason === 'reconciled' && next !== undefined && sql.lateRows.has(`${userId}:${next.period}`);
-    // Nobody was told of the period between, which was given up (bound `given-up`).
+    // The period between was given up, and nobody knew of it (bound `given-up`).
     const isGivenUp = next !== undefined && !witness.told.has(`${userId}:${next.period}`);
     const mayOverlap =
       wasUnknown ||

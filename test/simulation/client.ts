@@ -142,7 +142,7 @@ export function issuedNow({ now }: Pick<Scheduler, 'now'>): number {
   return Math.floor(wallAt(now, 0) / 1000) * 1000;
 }
 
-/** A client that waits for an answer, until it has one or loses patience. */
+/** A client waits for an answer until it has one or loses patience. */
 class Attempt {
   open = true;
   finished: () => void = () => undefined;

@@ -25,7 +25,7 @@ import { Witness } from './witness.ts';
 
 /** Where Redis comes from that is more than the rules. */
 export interface RedisSource {
-  /** `differs` is told of what the scripts and the rules do differently. */
+  /** `differs` hears what the scripts and the rules do differently. */
   redis(options: SimulatedRedisOptions, differs: (text: string) => void): SimulatedRedis;
 }
 

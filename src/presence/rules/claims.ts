@@ -106,7 +106,7 @@ export class PresenceWorld {
     return true;
   }
 
-  /** `node` is who asks: it knows, and the others are told that they lost the user. */
+  /** `node` asks and so knows. The others hear that they lost the user. */
   end(node: string, request: EndRequest, moment: Moment): EndAnswer {
     if (this.leases.isYoung(moment)) return { kind: 'young' };
     const record = this.recordOf(request.userId, moment.wall) ?? newRecord(request.userId);
@@ -282,7 +282,7 @@ export class PresenceWorld {
     const { claim, record, moment } = step;
     const held = record.holds.get(node);
     if (isTaken(this.#rules, node, step)) return { kind: 'taken' };
-    // What is not recorded is being opened: nobody was told of it, except by a world that was lost.
+    // What is not recorded is being opened: nobody knows of it, except from a world that was lost.
     if (!record.recorded && isHolding(claim)) this.#giveUp(record, node, moment);
     if (held === undefined || !record.holds.has(node)) return { kind: 'gone' };
     applyClaim(held, claim, moment);
@@ -305,7 +305,7 @@ export class PresenceWorld {
   #restate(node: string, step: LoginStep): ClaimAnswer {
     const { claim, record, moment } = step;
     if (isPast(record, claim)) return { kind: 'gone' };
-    // Nobody was told of what is being opened in its place.
+    // Nobody knows yet of what is being opened in its place.
     if (record.period > claim.period) record.holds.clear();
     // What was proved of another period is no proof of this one.
     if (record.holds.size === 0) Object.assign(record, { proof: 0, until: 0 });
@@ -374,7 +374,7 @@ export class PresenceWorld {
     if (record.holds.delete(node) && record.holds.size === 0) this.#forgetOpening(record, moment);
   }
 
-  /** Nobody was told of a period that was not recorded: a row of it that is open in SQL is reconciled. */
+  /** Nobody knows of a period that was not recorded. If SQL has an open row of it, that row is reconciled. */
   #forgetOpening(record: RecordState, moment: Moment): void {
     this.leases.raiseEpoch(record.epoch);
     if (record.unsettled.length > 0) return;

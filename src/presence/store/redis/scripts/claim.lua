@@ -176,7 +176,7 @@ local function restate(r, c)
   local ended = c.period == 0 or (r.f.last and tonumber(split(r.f.last, '|')[LAST.period]) >= c.period)
   local newer = r.held > 0 and r.period > c.period
   if ended or (newer and r.recorded) then return 'gone' end
-  -- Nobody was told of what is being opened in its place.
+  -- Nobody knows yet of what is being opened in its place.
   if newer then
     for n in pairs(r.holds) do drop_hold(r, n) end
   end
@@ -255,7 +255,7 @@ local function take(c)
   -- Who waits for the young window to end by a login comes before the end of the linger behind it.
   if unrestored and c.mode ~= 'state' or is_young(c.mode == 'state' and not is_holding(c)) then return 'young' end
   if c.mode == 'state' then
-    -- What is not recorded is being opened: nobody was told of it, except by a world that was lost.
+    -- What is not recorded is being opened: nobody knows of it, except from a world that was lost.
     if is_taken(r, c) then return 'taken' end
     if h and not r.recorded and is_holding(c) then
       drop_hold(r, node)

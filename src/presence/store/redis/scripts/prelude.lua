@@ -373,7 +373,7 @@ local function expire_offline(r)
   call('PEXPIRE', user_key(r.id), num(math.max(1, last_seen_ttl, r.block - observed)))
 end
 
--- Nobody was told of a period that was not recorded: a row of it that is open in SQL is reconciled.
+-- Nobody knows of a period that was not recorded. If SQL has an open row of it, that row is reconciled.
 local function forget_opening(r)
   outlive(r)
   if not r.f.last and not r.f.un and r.block == 0 then
