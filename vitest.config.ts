@@ -3,64 +3,72 @@ import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-// These suites drive the built product as processes of their own.
-const build = ['test/support/build-product.ts'];
-
-const SCENARIOS = { globalSetup: build, testTimeout: 120_000, hookTimeout: 120_000 };
+// These suites run the built product and Redis as processes of their own.
+const prepared = ['test/support/build-product.ts', 'test/support/redis-ready.ts'];
 
 /**
- * Of the files that wait most of the time: each uses a quarter of a core to a half. More would leave no free core to a test
- * that needs one for a moment. The simulation beside them counts for nothing: see scripts/test.mjs.
+ * No file changes what another shares with it: its servers, stores and users are its own. A process for each file would cost
+ * 40 s of a core in all, most of it for the same modules again.
+ */
+const SHARED_PROCESSES = { isolate: false, setupFiles: ['test/support/new-file.ts'] };
+
+const SCENARIOS = { globalSetup: prepared, testTimeout: 120_000, hookTimeout: 120_000 };
+
+/**
+ * Number of files side by side that wait most of the time. Their own suites run side by side too, so each uses about half a core
+ * while it does not wait. So a test must not need a free core: each limit that is no rule leaves seconds for a process that stands
+ * still. The simulation beside them counts for nothing: see scripts/test.mjs.
  */
 const WAITING_WORKERS = 4;
 
 /** These keep both cores busy, or measure how long that takes. Another file beside them would change what they measure. */
-const CALM_SCENARIOS = scenarios('drain', 'nodes', 'races-storm', 'reconnect-storm');
+const CALM_SCENARIOS = scenarios('nodes', 'races-storm', 'reconnect-storm');
 
 /** These measure short times, and do nothing before but wait for ten seconds: they may wait together. */
-const QUIET_SCENARIOS = scenarios('races-ten-seconds', 'stall', 'ten-seconds');
+const QUIET_SCENARIOS = scenarios('drain-pace', 'races-ten-seconds', 'stall', 'ten-seconds');
 
 /**
- * Half a minute and more, about the longest first: one that began as the last would run alone. Those that keep a core busy
+ * Twenty seconds and more, about the longest first: one that began as the last would run alone. Those that keep a core busy
  * stand between those that wait.
  */
 const LONGEST = [
   'contracts/push-stream',
-  'contracts/demo-game',
-  'contracts/revocations',
-  'contracts/bad-input',
-  'contracts/client',
-  'contracts/bench',
-  'scenarios/restart',
-  'contracts/seed-profile',
-  'browser/dashboard',
-  'contracts/credentials',
-  'contracts/inbound',
-  'browser/demo',
-  'contracts/data-folder',
   'scenarios/nodes-stopped',
-  'contracts/groups-nodes',
-  'browser/dashboard-troubles',
-  'contracts/descriptors',
+  'contracts/bench',
   'browser/simulator',
-  'scenarios/redis',
-  'contracts/dashboard-data',
-  'contracts/tickets',
-  'browser/client',
-  'contracts/presence-store-redis',
-  'contracts/redis-cluster',
-  'contracts/hostile-frames',
-  'contracts/commands',
+  'scenarios/restart',
+  'browser/dashboard',
+  'contracts/demo-game',
+  'browser/demo',
   'scenarios/postgres-lost',
+  'contracts/revocations',
+  'browser/dashboard-troubles',
   'contracts/redis-sentinel',
   'scenarios/proxies',
+  'contracts/redis-cluster',
   'browser/docs-page',
-  'scenarios/drain-troubles',
-  'contracts/http-behind-proxies',
-  'browser/refusals',
-  'scenarios/races-policies',
+  'contracts/hostile-frames',
   'contracts/direct-pushes',
   'scenarios/postgres',
+  'contracts/client',
+  'contracts/hostile-http',
+  'scenarios/redis-lost',
+  'contracts/descriptors',
+  'contracts/operations',
+  'scenarios/drain',
+  'browser/client',
+  'browser/refusals',
+  'contracts/fuzz',
+  'contracts/nodes',
+  'contracts/presence-stores',
+  'contracts/commands',
+  'contracts/tickets',
+  'contracts/signals',
+  'contracts/push-queues',
+  'scenarios/redis',
+  'contracts/bad-input',
+  'contracts/groups-nodes',
+  'contracts/locked-users',
 ].map((name) => existing(`test/${name}.test.ts`));
 
 class LongestFirst extends BaseSequencer {
@@ -71,7 +79,12 @@ class LongestFirst extends BaseSequencer {
       return place < 0 ? LONGEST.length : place;
     };
     const sorted = await super.sort(files);
-    return sorted.sort((a, b) => groupOf(a) - groupOf(b) || placeOf(a) - placeOf(b));
+    // A process goes on with the next file only if that is of the same project.
+    const projectOf = ({ project }: TestSpecification): string => project.name;
+    return sorted.sort(
+      (a, b) =>
+        groupOf(a) - groupOf(b) || placeOf(a) - placeOf(b) || projectOf(a).localeCompare(projectOf(b), 'en'),
+    );
   }
 }
 
@@ -85,6 +98,7 @@ export default defineConfig({
           include: ['test/unit/**/*.test.ts'],
           // A busy machine makes them slow, but none of them measures time.
           testTimeout: 30_000,
+          hookTimeout: 120_000,
           // No test changes what another shares with it. A process for each file would cost three times the tests.
           isolate: false,
         },
@@ -95,15 +109,18 @@ export default defineConfig({
           include: ['test/simulation/**/*.test.ts'],
           // Simulated time alone: how long a history takes here proves nothing. `npm test` gives it the lowest priority.
           testTimeout: 900_000,
+          hookTimeout: 900_000,
+          globalSetup: ['test/support/redis-ready.ts'],
           sequence: { groupOrder: 1 },
         },
       },
       // Contracts, scenarios and pages share a group, so that none of them waits for the last file of another.
       {
         test: {
+          ...SHARED_PROCESSES,
           name: 'contracts',
           include: ['test/contracts/**/*.test.ts'],
-          globalSetup: build,
+          globalSetup: prepared,
           testTimeout: 30_000,
           hookTimeout: 120_000,
           // Tests of one file wait side by side for timeouts of their own users.
@@ -115,7 +132,10 @@ export default defineConfig({
       {
         test: {
           ...SCENARIOS,
+          ...SHARED_PROCESSES,
           name: 'scenarios',
+          // Each test has servers of its own, and waits for them most of the time.
+          maxConcurrency: 6,
           include: ['test/scenarios/**/*.test.ts'],
           // Real minutes: vitest.scenarios.config.ts runs them as well.
           exclude: ['test/scenarios/real-time/**', ...CALM_SCENARIOS, ...QUIET_SCENARIOS],
@@ -125,11 +145,13 @@ export default defineConfig({
       },
       {
         test: {
+          ...SHARED_PROCESSES,
           name: 'browser',
           include: ['test/browser/**/*.test.ts'],
           // Each file has a Chromium of its own.
-          globalSetup: [...build, 'test/support/chromium-ready.ts'],
-          testTimeout: 60_000,
+          globalSetup: [...prepared, 'test/support/chromium-ready.ts'],
+          // Windows of one file are played side by side: on a busy machine the first pages take long to load.
+          testTimeout: 120_000,
           hookTimeout: 120_000,
           maxWorkers: WAITING_WORKERS,
           sequence: { groupOrder: 2 },
@@ -147,6 +169,7 @@ export default defineConfig({
       {
         test: {
           ...SCENARIOS,
+          ...SHARED_PROCESSES,
           name: 'calm-scenarios',
           include: CALM_SCENARIOS,
           fileParallelism: false,

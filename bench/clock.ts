@@ -3,13 +3,13 @@ export function wallMicros(): number {
   return Math.round((performance.timeOrigin + performance.now()) * 1000);
 }
 
-/** CPU time of this process and how long it took, for the share of a core that it used. */
+/** CPU time of this process and the time that it took, for the share of a core. */
 export interface Spent {
   readonly ms: number;
   readonly cpuMs: number;
 }
 
-/** Begins to count; what is returned answers what was spent since. */
+/** Starts to count. The returned function returns what was used since then. */
 export function spending(): () => Spent {
   const start = performance.now();
   const before = process.cpuUsage();

@@ -1,14 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 
-/** What a helper process can do: each command takes one object of JSON and answers one. */
+/** The commands of a helper process. Each command takes one JSON object and returns one. */
 export type Commands = Readonly<Record<string, (args: never) => unknown>>;
 
-/** A process that does what it is asked over its standard input, one JSON a line. It ends with its parent. */
+/** A process that runs the commands from its standard input, one JSON object a line. It ends with its parent. */
 export interface Helper<C extends Commands> {
-  /** Rejects with the helper's sentence, or with how it ended. */
+  /** Rejects with the helper's error sentence, or with a sentence about its end. */
   call<K extends keyof C & string>(name: K, ...args: Parameters<C[K]>): Promise<Awaited<ReturnType<C[K]>>>;
-  /** How it ended, as a sentence; undefined while it runs. */
+  /** How the process ended, as a sentence; undefined while it runs. */
   end(): string | undefined;
   stop(): Promise<void>;
 }
@@ -19,7 +19,7 @@ interface Waiting {
 }
 
 const KEPT_CHARACTERS = 2_000;
-/** Longer than any command takes; a server that hangs makes it pass. */
+/** Longer than any command takes. Only a server that hangs exceeds it. */
 const LIMIT_MS = 180_000;
 
 export function startHelper<C extends Commands>(
@@ -81,7 +81,7 @@ export function startHelper<C extends Commands>(
   };
 }
 
-/** The other side: does what stands on standard input, and ends with it. `leave` is called before. */
+/** The helper's side: runs the commands from standard input, and ends with it. `leave` is called before. */
 export function serveCommands(commands: Commands, leave: () => void = () => undefined): void {
   const table = commands as Readonly<Record<string, (args: unknown) => unknown>>;
   const input = createInterface({ input: process.stdin });

@@ -1,15 +1,15 @@
 import type { Spent } from './clock.ts';
 import { plain, type Row } from './report/rows.ts';
 
-/** From this share of a core on, a process of one thread is what limits. */
+/** From this share of a core on, a process with one thread is the limit. */
 const FULL_SHARE = 0.9;
 
-/** How the load sends: as fast as it can, or at a fixed pace. */
+/** How the load sends: as fast as possible, or at a fixed pace. */
 export type Sending = 'fast' | 'pace';
 
 /**
- * Which process limited what was reached: the one that used a whole core. Where both had time left, it was the pace, or
- * neither where the load went as fast as it could.
+ * Which process limited the result: the one that used a whole core. If both had time left, the pace was the limit, or neither if
+ * the load went as fast as possible.
  */
 export function limitOf(sending: Sending, server: Spent, load: Spent): string {
   const [serverShare, loadShare] = [server, load].map(({ cpuMs, ms }) => cpuMs / ms) as [number, number];
@@ -30,7 +30,7 @@ export function limitRow(
   return plain(`${what}: the limit was`, limitOf(sending, server, load));
 }
 
-/** What was asked for and what was done; less than nearly all of it makes the other figures worthless. */
+/** The requested and the real number. If less than nearly all was done, the other figures are worthless. */
 export function doneRow(what: string, asked: number, done: number): Row {
   const share = done / asked;
   const measured = `${done} of ${asked}`;

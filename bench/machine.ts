@@ -7,7 +7,7 @@ import type { Peer } from './servers/peers.ts';
 import { withPeer } from './servers/peers.ts';
 import { withLoad } from './servers/processes.ts';
 
-/** Where and of what a run was made. */
+/** The place and the versions of a run. */
 export interface Machine {
   readonly date: string;
   readonly commit: string;
@@ -19,18 +19,18 @@ export interface Machine {
   readonly load: number;
 }
 
-/** What the machine could do beside its other work, at one moment. */
+/** The speed that the machine had beside its other work, at one time. */
 export interface Calm {
-  /** The share of a core that a process got which wanted all of it. */
+  /** The share of a core that a busy process got. */
   readonly coreShare: number;
-  /** Messages a second of the floor; undefined where there is none. */
+  /** Messages a second of the floor; undefined if there is none. */
   readonly floorPerSecond: number | undefined;
 }
 
 const SPIN_MS = 400;
 const FLOOR_CONNECTIONS = 200;
 const FLOOR_SECONDS = 0.4;
-/** Off by half: less than this share of what a calm machine gives. */
+/** With less than this share of a calm machine's speed, the machine counts as busy. */
 const CALM_SHARE = 2 / 3;
 const FLOOR_SHARE = 1 / 2;
 const GIGABYTE = 1_073_741_824;
@@ -57,7 +57,7 @@ export function machineLine({ cores, processor, memoryGb, system, versions }: Ma
   return `${cores} cores (${processor}), ${memoryGb} GB, ${system}; ${named.join(', ')}`;
 }
 
-/** Looks at how much of the machine is free. */
+/** Measures how much of the machine is free. */
 export async function lookAtCalm(peers: readonly Peer[]): Promise<Calm> {
   const start = performance.now();
   const before = process.cpuUsage();
@@ -80,7 +80,7 @@ export async function lookAtCalm(peers: readonly Peer[]): Promise<Calm> {
   return { coreShare, floorPerSecond };
 }
 
-/** Why the figures between two looks say little, in a sentence; undefined where the machine was calm. */
+/** Why the figures between two measurements are unreliable, in a sentence. Undefined if the machine was calm. */
 export function whyBusy(looks: readonly Calm[]): string | undefined {
   const shares = looks.map(({ coreShare }) => coreShare);
   const least = Math.min(...shares);

@@ -20,11 +20,11 @@ Runs the scenarios of docs/PERFORMANCE.md on servers of its own. Nothing else sh
 export interface Measured {
   readonly scenario: Pick<Scenario, 'names' | 'title'>;
   readonly outcome: Outcome;
-  /** Why it has no figures. */
+  /** Why the scenario has no figures. */
   readonly error?: string;
 }
 
-/** A run. `gaps` says what it lacks, each a sentence: without one, it is a whole run. */
+/** A run. `gaps` lists what is missing, each as a sentence. Without a gap the run is complete. */
 export interface Report {
   readonly machine: Machine;
   readonly gaps: readonly string[];
@@ -33,7 +33,7 @@ export interface Report {
   readonly measured: readonly Measured[];
 }
 
-/** Runs the scenarios, prints what they found, and answers the exit code. */
+/** Runs the scenarios, prints their results, and returns the exit code. */
 export async function bench(args: readonly string[]): Promise<number> {
   if (args.includes('--help')) {
     say(USAGE);
@@ -65,7 +65,7 @@ export async function bench(args: readonly string[]): Promise<number> {
   return exitCodeOf(report, settings);
 }
 
-/** What a run does to the machine: the first line, before anything starts. */
+/** The effect of a run on the machine: the first line, before anything starts. */
 export function announcement({ isQuick, only }: Pick<Arguments, 'isQuick' | 'only'>): string {
   const isAll = only.length === NAMES.length;
   const what = isAll ? 'all scenarios' : `the scenarios ${only.join(', ')}`;
@@ -86,7 +86,7 @@ async function measureAll(settings: Settings): Promise<readonly Measured[]> {
       const found = await scenario.run(settings);
       const outcome = settings.isQuick ? { ...found, rows: withoutSpeedGoals(found.rows) } : found;
       measured.push({ scenario: { names, title }, outcome });
-      // At once, so that a run that is interrupted has shown what it had.
+      // At once, so that an interrupted run has shown its results so far.
       if (!settings.json)
         for (const line of linesOf(outcome.rows, settings.isPart ? 'part: ' : '')) say(line);
     } catch (error) {
@@ -140,7 +140,7 @@ function summaryOf(
 function exitCodeOf({ gaps, busy, measured }: Report, settings: Arguments): number {
   const lacks = settings.isPart ? gaps.length > 1 : gaps.length > 0;
   if (lacks) return EXIT.notMeasured;
-  // Neither a busy machine nor a small number of users changes what a quick run checks.
+  // A busy machine and a small number of users do not affect the checks of a quick run.
   if (busy !== undefined && !settings.isQuick) return EXIT.busy;
   return goalsOf(measured).some((row) => row.met === false) ? EXIT.missed : EXIT.met;
 }
@@ -164,12 +164,12 @@ function sentenceOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** At once: Bun keeps what is written to a file by process.stdout until the end. */
+/** At once: Bun keeps the output of process.stdout to a file until the end. */
 function say(line: string): void {
   writeSync(1, `${line}\n`);
 }
 
-/** Progress and what went wrong; standard output has the figures alone. */
+/** Progress and faults. Standard output has only the figures. */
 function complain(line: string): void {
   writeSync(2, `${line}\n`);
 }

@@ -1,8 +1,8 @@
-// Measures what Lingxi costs and how fast it is, beside other servers, and says whether each goal is met:
+// Measures what Lingxi costs and how fast it is, beside other servers, and reports whether each goal is met:
 //   npm run build && npm run bench -- [--quick] [--only B3,B4] [--runtime bun|node] [--json] [--write-docs]
-// Starts the servers, Redis and PostgreSQL by itself, as the tests do, and the load in a process of its own. Runs on
-// Bun, which takes TypeScript as it is. Exit code 0: every goal is met; 1: a goal is missed; 2: something was not
-// measured; 3: the machine was busy. docs/PERFORMANCE.md says what the figures mean.
+// Starts the servers, Redis and PostgreSQL by itself, as the tests do. The load is a separate process. Runs on Bun, which reads
+// TypeScript directly. Exit code 0: every goal is met; 1: a goal is missed; 2: something was not measured; 3: the machine was
+// busy. docs/PERFORMANCE.md explains the figures.
 import { spawn } from 'node:child_process';
 import { existsSync, writeSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -15,15 +15,15 @@ if (!existsSync(new URL('../dist/program/main.js', import.meta.url)))
   end('Lingxi is not built yet: run "npm run build" first.');
 else if (process.versions.bun === undefined) runOnBun();
 else {
-  // Nothing is left behind if the process that was started is killed: each helper ends with its standard input, and a
-  // watchdog ends each server.
+  // If the started process is killed, nothing is left behind: each helper ends with its standard input, and a watchdog ends each
+  // server.
   process.on('disconnect', () => process.exit(NOT_MEASURED));
   for (const signal of FORWARDED)
     process.on(signal, () => {
       writeSync(2, '\nInterrupted. What was printed is not a whole run.\n');
       process.exit(NOT_MEASURED);
     });
-  // The command is to start in Node, as it does for a user, and to choose its runtime itself.
+  // The command must start in Node, as it does for a user, and choose its runtime itself.
   process.execPath = process.env.BENCH_NODE ?? process.execPath;
   const { bench } = await import('./main.ts');
   process.exit(await bench(process.argv.slice(2)));

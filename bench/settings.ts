@@ -3,24 +3,24 @@ import type { Runtime } from '../test/support/gateway-process.ts';
 import { KNOWN_USERS } from '../test/support/stores.ts';
 import type { Peer } from './servers/peers.ts';
 
-/** What the command line asks for. */
+/** The options of the command line. */
 export interface Arguments {
   readonly only: readonly string[];
-  /** The runtime of the server where one is measured. */
+  /** The runtime of the server in scenarios with one runtime. */
   readonly runtime: Runtime;
-  /** The runtimes of a scenario with a goal for each. */
+  /** The runtimes of a scenario that has a goal for each. */
   readonly runtimes: readonly Runtime[];
-  /** So many users, or the most that the command allows. */
+  /** Number of users, or the largest number that the command allows. */
   readonly users: (full: number) => number;
   /** Users who ping each second while the commands to Redis are counted. */
   readonly pinging: number;
-  /** For so long these commands are counted. */
+  /** The commands are counted for this time. */
   readonly seconds: number;
-  /** For so long messages are sent, in each part of a scenario. */
+  /** Messages are sent for this time, in each part of a scenario. */
   readonly sendingSeconds: number;
-  /** For so long connections ping in B1. */
+  /** Connections ping for this time in B1. */
   readonly holdSeconds: number;
-  /** In B7 users fall silent over this time. */
+  /** In B7 users become silent over this time. */
   readonly silenceSeconds: number;
   /** The heartbeat timeout of the scenarios that wait for it, and the variables that set it. */
   readonly timeoutMs: number;
@@ -30,7 +30,7 @@ export interface Arguments {
   /** Number of users that B11 holds in Redis. */
   readonly heldUsers: number;
   readonly isQuick: boolean;
-  /** Whether anything is smaller than the goals assume, or left out. */
+  /** Whether anything is smaller than the goals assume, or omitted. */
   readonly isPart: boolean;
   readonly json: boolean;
   readonly writeDocs: boolean;
@@ -43,10 +43,10 @@ export interface Settings extends Arguments {
 
 const FULL = { users: 10_000, pinging: 1_000, seconds: 12 };
 const QUICK = { users: 1_000, pinging: 200, seconds: 3 };
-/** Shares of the time in which commands are counted. */
+/** Parts of the time in which commands are counted. */
 const SENDING_SHARE = 1 / 3;
 
-/** Reads the arguments; throws a sentence where one is wrong. `names` are the scenarios there are. */
+/** Reads the arguments; throws a sentence if one is wrong. `names` are the existing scenarios. */
 export function readSettings(args: readonly string[], names: readonly string[]): Arguments {
   const { values } = parseArgs({
     args: [...args],

@@ -3,10 +3,10 @@ import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { delimiter, dirname, join } from 'node:path';
 
-/** Without install scripts the npm package `bun` holds a note of a few hundred bytes in place of the binary. */
+/** If npm runs no install scripts, the package `bun` contains a note of a few hundred bytes instead of the binary. */
 const SMALLEST_BUN_BYTES = 1_000_000;
 
-/** The binary itself: the one of its platform package, of the package `bun`, or on PATH. */
+/** The binary itself: from its platform package, from the package `bun`, or on PATH. */
 export function findBun() {
   return [...packagedBuns(), ...bunsOnPath()].find(isBun);
 }
@@ -42,7 +42,7 @@ function isBun(file) {
   try {
     accessSync(file, constants.X_OK);
     const stats = statSync(file);
-    // A version manager's shim on PATH is small, and good.
+    // A version manager's shim on PATH is small, but valid.
     const isPackaged = file.includes('node_modules');
     return stats.isFile() && (!isPackaged || stats.size >= SMALLEST_BUN_BYTES);
   } catch {

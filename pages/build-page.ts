@@ -7,12 +7,12 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 export function buildPage(name: string, out: string): UserConfig {
   return {
     root: `${root}pages/${name}`,
-    // The page works below any path: behind a proxy, or from a folder.
+    // The page works under any path: behind a proxy, or from a folder.
     base: './',
     envDir: false,
     publicDir: false,
     logLevel: 'warn',
-    // Otherwise Vite would write the place in the source beside each element where NODE_ENV is not `production`.
+    // Otherwise, if NODE_ENV is not `production`, Vite would add each element's place in the source.
     oxc: { jsx: { runtime: 'automatic', importSource: 'preact', development: false } },
     build: {
       outDir: `${root}${out}`,

@@ -1,6 +1,6 @@
-// Compiles src/ into dist/, copies what the compiler leaves behind (the Lua scripts), bundles the program, and builds the
-// pages. npm runs it with --if-needed after each install: there a build that is up to date stays, and a missing compiler is
-// no fault, for `npm ci --omit=dev` leaves it out on purpose.
+// Compiles src/ into dist/, copies the files that the compiler ignores (the Lua scripts), bundles the program, and builds the
+// pages. npm runs it with --if-needed after each install, and so do the tests. With this option a build that is up to date stays.
+// A missing compiler is then no fault, because `npm ci --omit=dev` omits it on purpose.
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,7 +10,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const compiler = join(root, 'node_modules/typescript/bin/tsc');
 const dist = join(root, 'dist');
 const pages = join(root, 'pages');
-/** Copied last: where it stands, everything before it went well. */
+/** Copied last: if it exists, everything before it succeeded. */
 const lastStep = join(dist, 'presence/store/redis/scripts');
 const ifNeeded = process.argv.includes('--if-needed');
 
@@ -30,13 +30,13 @@ async function build() {
     stdio: 'inherit',
   });
   if (compiled.status !== 0) process.exit(compiled.status ?? 1);
-  // Only now: what `npm ci --omit=dev` leaves out is not there before.
+  // Not earlier: `npm ci --omit=dev` omits these packages.
   const { bundleProgram } = await import('./bundle.mjs');
   await Promise.all([bundleProgram(), buildPages()]);
   cpSync(join(root, 'src/presence/store/redis/scripts'), lastStep, { recursive: true });
 }
 
-/** Each page has a vite.config.ts that says where it goes. */
+/** Each page has a vite.config.ts with its target folder. */
 async function buildPages() {
   const { build: buildPage, loadConfigFromFile } = await import('vite');
   const environment = { command: 'build', mode: 'production' };
@@ -50,7 +50,8 @@ async function buildPages() {
 
 function isUpToDate() {
   if (!existsSync(lastStep)) return false;
-  const inputs = ['src', 'pages', 'test/simulation', 'package.json', 'tsconfig.json', 'tsconfig.build.json'];
+  const folders = ['src', 'pages', 'scripts', 'test/simulation'];
+  const inputs = [...folders, 'package.json', 'tsconfig.json', 'tsconfig.build.json'];
   return statSync(lastStep).mtimeMs > Math.max(...inputs.map((input) => newest(join(root, input))));
 }
 

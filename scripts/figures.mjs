@@ -1,7 +1,7 @@
 // Keeps the figures that tests and measurements print, and writes them into docs/FIGURES.md:
 //   npm run figures -- <log file>…          logs of npm test, npm run scenarios, bench, simulate, abuse
-//   [--commit HASH] [--machine TEXT]        where a log comes from another branch or another machine
-// docs/figures.json holds the data. The newest lines of each figure replace the older ones; the others stay.
+//   [--commit HASH] [--machine TEXT]        for a log from another branch or another machine
+// docs/figures.json has the data. The newest lines of each figure replace the older ones; the others stay.
 import { execFileSync } from 'node:child_process';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -42,7 +42,7 @@ function main({ paths, commit, machine }) {
     process.stdout.write(`scripts/figures/known.mjs knows no figure of this kind: ${text}\n`);
 }
 
-/** The figures of a log, and when it was written. */
+/** The figures of a log, and the time at which it was written. */
 function readLog(path) {
   let text;
   let modified;

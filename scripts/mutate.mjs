@@ -3,8 +3,8 @@
 //   npm run mutate -- src/presence/rules --limit 50 --seed 7     a random sample
 //   npm run mutate -- src/lib --list                        the mutants alone
 //   [--wide] [--tests test/simulation/traps.test.ts] [--workers K] [--time-limit MS]
-// The unit tests in the folder of the same name judge a source where they import it; with --wide, what survives them is
-// judged by all unit tests that do. The model test judges the Lua scripts and the rules that they follow.
+// The unit tests in the folder of the same name judge a source if they import it. With --wide, all unit tests that import a
+// source judge the mutants that survive. The model test judges the Lua scripts and the rules that they follow.
 // The mutated text is never written to a file. A mutant whose tests do not end in time counts as killed.
 // test/mutants/equivalent.json excuses mutants that change nothing. Exit code 1: some survived. 2: nothing was judged.
 import { existsSync } from 'node:fs';
@@ -16,7 +16,7 @@ import { excuse } from './mutate/excuses.mjs';
 import { findSources, mutantsOf, sample } from './mutate/mutants.mjs';
 import { Pool } from './mutate/pool.mjs';
 
-/** Plays the same commands on the rules and on the scripts in a real Redis: each judges the other. */
+/** Plays the same commands on the rules and on the scripts in a real Redis: each checks the other. */
 const MODEL_TEST = 'test/simulation/presence-store-model.test.ts';
 const RULES = 'src/presence/rules/';
 const UNIT_TESTS = 'test/unit/';
@@ -48,7 +48,7 @@ async function main({ targets, limit, seed, list, ...options }) {
   process.exit(survivors.length === 0 ? 0 : 1);
 }
 
-/** Answers those that no test notices. */
+/** Returns the mutants that no test notices. */
 async function judge(chosen, { tests, wide, workers, timeLimitMs }) {
   const pool = new Pool({ root, timeLimitMs });
   const groupsOf = (file) => (tests.length > 0 ? [tests] : nearTests(file));
@@ -90,7 +90,7 @@ async function play(pool, { chosen, groupsOf, workers }) {
   return { alive: chosen.filter((mutant) => !killed.has(mutant)), unjudged };
 }
 
-/** Where the tests of a source may lie, the nearest first. */
+/** The folders that may contain the tests of a source, the nearest first. */
 function nearTests(file) {
   if (file.endsWith('.lua') || file.startsWith(RULES)) return [[MODEL_TEST]];
   const folders = dirname(file).split('/').slice(1);

@@ -1,4 +1,4 @@
-// Plays random histories of a whole deployment, on Bun where it is installed, which is twice as fast:
+// Plays random histories of a whole deployment. Uses Bun if it is installed, because it is twice as fast:
 //   npm run simulate -- --histories N --seed S [--workers K] [--keep-going]
 //   npm run simulate -- --seed S --history H      that one alone, with its trace
 //   npm run simulate -- --real-scripts …          the same on the shipped scripts, in a Redis of each worker's own
@@ -14,9 +14,9 @@ import { findBun } from '../bin/find-bun.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const compiled = join(root, 'node_modules', '.cache', 'lingxi-simulator');
-/** Enough to see a pattern; the rest is let go. */
+/** Enough to see a pattern; the rest is dropped. */
 const MAX_FAILURES = 5;
-/** What is shown of a trace around its first violation. */
+/** The shown part of a trace around its first violation. */
 const LINES_BEFORE = 120;
 const LINES_AFTER = 5;
 
@@ -38,14 +38,14 @@ const { values } = parseArgs({
     help: { type: 'boolean', short: 'h', default: false },
     histories: { type: 'string', default: '1000' },
     seed: { type: 'string', default: '1' },
-    /** This one alone, with its whole trace. */
+    /** Plays only this history, with its whole trace. */
     history: { type: 'string' },
     workers: { type: 'string', default: String(availableParallelism()) },
     runtime: { type: 'string', default: 'auto' },
     mutants: { type: 'boolean', default: false },
     /** Redis is a real one. */
     'real-scripts': { type: 'boolean', default: false },
-    /** Does not end at the first few failures. */
+    /** Does not stop at the first few failures. */
     'keep-going': { type: 'boolean', default: false },
   },
 });
@@ -115,7 +115,8 @@ async function playMutants() {
   let alive = 0;
   await share((first) => ({ kind: 'mutants', seed, first, stride: workers })).run(({ name, kill }) => {
     if (kill === undefined) alive += 1;
-    say([kill === undefined ? `ALIVE ${name}` : `${name}: killed after ${kill.after}: ${kill.violation}`]);
+    if (kill === undefined) say([`ALIVE ${name}`]);
+    else say([`${name}: killed after ${kill.after} by history ${kill.history}: ${kill.violation}`]);
   });
   say([alive === 0 ? 'every mutant was killed' : `${alive} mutants are alive`]);
   process.exitCode = alive === 0 ? 0 : 1;

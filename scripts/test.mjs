@@ -1,7 +1,7 @@
-// `npm test`: every suite. With arguments it is `vitest run` with these.
+// `npm test`: every suite. With arguments it is `vitest run` with these arguments.
 //
-// The simulation needs a core for minutes and measures no time. The other suites spend half their time on waiting. So the
-// simulation runs beside them with the lowest priority, in the time that they leave, and reports at the end.
+// The simulation needs a core for minutes and measures no time. The other suites spend half their time waiting. So the simulation
+// runs beside them with the lowest priority, and reports at the end.
 import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
@@ -28,7 +28,7 @@ else {
   process.exitCode = others.code || code;
 }
 
-/** How `vitest run` ended, and what it printed where that was not shown at once: of what runs behind the others. */
+/** The result of `vitest run`. For a run in the background, it also has the output, which is shown later. */
 function vitest(args, { isBehind = false } = {}) {
   const child = spawn(process.execPath, [VITEST, 'run', ...args], {
     stdio: isBehind ? ['ignore', 'pipe', 'pipe'] : 'inherit',
@@ -48,7 +48,7 @@ function vitest(args, { isBehind = false } = {}) {
   });
 }
 
-/** The terminal sends its signals to no other session, so this passes them on. */
+/** The terminal sends its signals only to its own session, so this forwards them. */
 function stopGroup(leader, signal) {
   try {
     process.kill(-leader, signal);
@@ -58,15 +58,15 @@ function stopGroup(leader, signal) {
 }
 
 /**
- * Of a process that leads a session. Where Linux groups processes by session ("autogroup"), a nice value counts within the
- * session only, and each server of a test has a session of its own: it would share its core with the simulation half and
- * half. So the whole session gets the priority too.
+ * Lowers the priority of a process that leads a session. If Linux groups processes by session ("autogroup"), a nice value counts
+ * only within the session. Each server of a test has its own session, so it would share its core equally with the simulation. So
+ * the whole session gets the low priority too.
  */
 function setLowestPriority(pid) {
   setPriority(pid, LOWEST_PRIORITY);
   try {
     writeFileSync(`/proc/${pid}/autogroup`, String(LOWEST_PRIORITY));
   } catch {
-    // Another system, or a Linux without such groups: the nice value counts everywhere.
+    // On another system, or a Linux without such groups, the nice value counts everywhere.
   }
 }

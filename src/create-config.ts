@@ -12,21 +12,21 @@ import type { Log } from './logging/log.ts';
 import { createLog } from './logging/pino-log.ts';
 import { redisUrlFault } from './redis/url.ts';
 
-/** The configuration from a program. */
+/** The configuration that a program passes. */
 export type GatewayConfig = Partial<Config> | LoadedConfig | Result<LoadedConfig, ConfigError>;
 
 export interface GatewayOptions {
   /**
-   * The result of {@link loadConfig}, failed or not; or some fields, which the defaults complete. With fields, only `NODE_ENV`
-   * of the environment counts, so that a program in production does not run a gateway in development.
+   * The result of {@link loadConfig}, failed or not; or some fields, which the defaults complete. With fields, `NODE_ENV` is the
+   * only variable that counts, so that a program in production does not run a gateway in development.
    */
   readonly config: GatewayConfig;
   /** Default: JSON lines on standard output, as `lingxi serve` writes them. */
   readonly log?: Log;
   readonly clock?: Clock;
   /**
-   * Ends the process at once, for `POST /dev/kill` of the demo page. Without it, and outside development, there is no such
-   * route.
+   * Ends the process at once, for `POST /dev/kill` of the demo page. Without this function, and outside development, that route
+   * does not exist.
    */
   readonly kill?: () => void;
 }
@@ -39,8 +39,8 @@ export interface LoadConfigOptions {
 }
 
 /**
- * Reads the configuration as `lingxi serve` does: environment, `.env`, and the file that `LINGXI_CONFIG` names. In
- * development it makes missing secrets and keeps them in the data folder.
+ * Reads the configuration as `lingxi serve` does: environment, `.env`, and the file that `LINGXI_CONFIG` names. In development it
+ * creates missing secrets and keeps them in the data folder.
  */
 export function loadConfig(options: LoadConfigOptions = {}): Result<LoadedConfig, ConfigError> {
   return loadFrom({
@@ -55,14 +55,14 @@ export function loadConfig(options: LoadConfigOptions = {}): Result<LoadedConfig
 
 export interface GatewayCall {
   readonly config: Config;
-  /** Where each value came from, as the loader says it. */
+  /** The source of each value, as the loader reports it. */
   readonly origins: ReadonlyMap<keyof Config, string>;
   readonly log: Log;
   readonly clock: Clock;
   readonly kill: (() => void) | undefined;
 }
 
-/** Reads the options of a program that may not be type-checked. A fault gives one sentence. */
+/** Reads the options of a program, which may lack type checks. A fault gives one sentence. */
 export function readGatewayOptions(options: GatewayOptions | undefined): Result<GatewayCall, ConfigError> {
   if (!isObject(options) || !isObject(options.config)) {
     return err({
@@ -99,7 +99,7 @@ function readConfig(given: GatewayConfig): Result<Pick<LoadedConfig, 'config' | 
   if (!fields.ok) return fields;
   const { variables, asIs } = fields.value;
   const env = { NODE_ENV: process.env['NODE_ENV'], ...variables };
-  // This reads no file: a .env beside the program may belong to something else.
+  // Reads no file: a .env beside the program may belong to other software.
   const completed = loadFrom({
     env,
     cwd: process.cwd(),
@@ -115,7 +115,7 @@ function readConfig(given: GatewayConfig): Result<Pick<LoadedConfig, 'config' | 
   });
 }
 
-/** What the program set, it set as if by variables. */
+/** The fields that the program set count as if they were variables. */
 function originsOf({ origins }: LoadedConfig, asIs: readonly string[]): ReadonlyMap<keyof Config, string> {
   const byProgram = new Set(asIs);
   return new Map(

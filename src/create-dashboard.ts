@@ -23,7 +23,7 @@ interface DashboardParts {
   readonly isDraining: () => boolean;
 }
 
-/** Joins what the dashboard shows: counters, nodes, and the users and connections of this node. */
+/** Joins the sources of the dashboard: counters, nodes, and the users and connections of this node. */
 export function createDashboard(parts: DashboardParts): DashboardData {
   const { config, tracker, manager, messaging, operations } = parts;
   return new DashboardData({

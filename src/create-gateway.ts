@@ -16,7 +16,7 @@ import { describeError } from './settlement/sql-errors.ts';
 import { StopList } from './stop-list.ts';
 
 /**
- * Joins all modules to a gateway and starts it on the present runtime. It never throws: a wrong call, a port in use or an
+ * Joins all modules to a gateway and starts it on the present runtime. It never throws. A wrong call, a port in use or an
  * unreachable store gives one sentence that says what to do.
  */
 export async function createGateway(options: GatewayOptions): Promise<Result<Gateway, { message: string }>> {
@@ -69,7 +69,7 @@ async function openGateway(call: GatewayCall): Promise<Result<Gateway, { message
   }
 }
 
-/** Loads the server of the present runtime alone: that of Node brings packages that Bun does not use. */
+/** Loads only the server for the present runtime: the one for Node brings packages that Bun does not use. */
 async function serverOfRuntime(): Promise<Parts['createServer']> {
   if (bunRuntime() !== undefined) return (await import('./gateway/bun-server.ts')).createBunServer;
   return (await import('./gateway/node-server.ts')).createNodeServer;

@@ -22,12 +22,12 @@ export interface Identification {
   readonly failedCredentials: FailedCredentials;
   readonly clientAddress: ClientAddress;
   readonly renewToken: PresenceOptions['renewToken'];
-  /** Closes a connection whose token was revoked after it was verified. Returns the connection. */
+  /** If the token of a new connection was revoked after its verification, closes the connection. Returns the connection. */
   checkAgain(connection: ClientConnection): ClientConnection;
   stop(): void;
 }
 
-/** Revocations of a deployment of one node, in the data folder. */
+/** Stores revocations in the data folder, for a deployment with one node. */
 const REVOCATIONS_FILE = 'revocations.json';
 const DAY_MS = 86_400_000;
 
@@ -53,7 +53,7 @@ export function createIdentification(parts: {
   });
   const faultOf = (identity: UserIdentity): TokenFault | undefined => {
     if (!revocations.isLoaded) return 'credentials-unavailable';
-    return revocations.isRevoked(identity) ? 'invalid-claims' : undefined;
+    return revocations.isRevoked(identity) ? 'token-revoked' : undefined;
   };
   const credentials = createCredentials({ config, clock, log, faultOf });
   credentials.start();

@@ -20,14 +20,14 @@ import type { Counters } from './metrics/counters.ts';
 import type { PresenceTracker } from './presence/node/tracker.ts';
 import type { StopList } from './stop-list.ts';
 
-/** What carries messages to users, and frames between nodes. */
+/** The parts that carry messages to users, and frames between nodes. */
 export interface Messaging {
   readonly router: PushRouter;
-  /** What takes the pushes of back ends. */
+  /** The parts that accept the pushes of back ends. */
   readonly pushes: Pushes;
-  /** Questions to other nodes; absent where there are none. */
+  /** Calls to other nodes; absent if there are none. */
   readonly calls: NodeCalls | undefined;
-  /** Takes what other programs add to the push stream; absent where there is no Redis, or it is off. */
+  /** Reads what other programs add to the push stream; absent without Redis, or if it is off. */
   readonly stream: PushStream | undefined;
   /** Resolves once other nodes can reach this one. */
   start(): Promise<void>;
@@ -39,9 +39,9 @@ interface MessagingParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly counters: Counters;
-  /** Fresh ids for calls and parcels. */
+  /** New ids for calls and parcels. */
   readonly newId: () => string;
-  /** A short text that stands for a long one. */
+  /** A short text that represents a long one. */
   readonly digest: (text: string) => string;
   readonly opened: OpenedPresenceStore;
   readonly manager: ConnectionManager;
@@ -73,7 +73,7 @@ export function createMessaging(parts: MessagingParts): Messaging {
   const { bus, post } = opened.peers;
   const inbox = new Inbox({ ...parts, bus });
   const ways = { ...parts, post, inbox };
-  // It answers by itself whatever arrives for it.
+  // It handles everything that arrives for it by itself.
   new ParcelReceiver({ ...ways, delivery, sockets: tracker });
   listenToGroups(inbox, (notice) => tracker.groupChanged(notice));
   const router = new PushRouter({ ...local, remote: new RemoteDelivery(ways) });
@@ -104,7 +104,7 @@ function createPushStream(parts: MessagingParts, router: PushRouter): PushStream
   });
 }
 
-/** Writes client messages to Redis; undefined where there is none, or where that is off. */
+/** Writes client messages to Redis. Undefined without Redis, or if that is off. */
 export function createInboundWriter(
   parts: Pick<MessagingParts, 'config' | 'clock' | 'log' | 'counters' | 'node' | 'opened'> & {
     readonly running: StopList;

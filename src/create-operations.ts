@@ -11,11 +11,11 @@ import type { Gauges } from './metrics/counters.ts';
 import type { PresenceTracker } from './presence/node/tracker.ts';
 import type { Settler } from './settlement/settler.ts';
 
-/** The operator's view of this node, and what it hears from outside: pushes, drains. */
+/** The operator's view of this node, and its external inputs: pushes and drains. */
 export interface Operations {
   readonly nodes: Nodes;
   readonly gauges: Gauges;
-  /** Waits for nothing: a deployment works without all of this. */
+  /** Waits for nothing, because a deployment works without these parts. */
   start(): void;
   stop(): void;
 }
@@ -26,7 +26,7 @@ interface OperationsParts {
   readonly log: Log;
   readonly messaging: Pick<Messaging, 'calls' | 'stream'>;
   readonly opened: OpenedPresenceStore;
-  /** Delivers here what every node hears; one of them answers for users who are connected nowhere. */
+  /** Delivers pushes that every node receives. One of the nodes answers for users without a connection. */
   readonly pushHere: PushRouter['pushHere'];
   readonly tracker: PresenceTracker;
   readonly manager: ConnectionManager;
@@ -54,7 +54,7 @@ export function createOperations(parts: OperationsParts): Operations {
   });
   let isStopped = false;
   const deaf = (error: unknown): void => {
-    // When the node stops, it gives up calls that still wait for Redis.
+    // When the node stops, it ends calls that still wait for Redis.
     if (!isStopped)
       log.error({ event: 'internal-error', error }, 'this node cannot listen to the push channel');
   };
@@ -75,7 +75,7 @@ export function createOperations(parts: OperationsParts): Operations {
   };
 }
 
-/** Embedded stores have one node, and it is alive when it answers. */
+/** With embedded stores there is one node. If it can answer, it is alive. */
 function directoryOfOne(node: string, users: () => number): NodeDirectory {
   return {
     announce: () => Promise.resolve(),
@@ -99,6 +99,6 @@ function gaugesOf(parts: OperationsParts): Gauges {
     settlementOldestAgeMs: () => settler.oldestAgeMs,
     settlementsSetAside: () => settler.setAsideCount,
     settlementAvailable,
-    ghosts: () => tracker.orphans,
+    orphans: () => tracker.orphans,
   };
 }

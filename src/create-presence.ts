@@ -17,6 +17,8 @@ import { MemoryPresenceStore } from './presence/store/memory/store.ts';
 import type { PresenceStore } from './presence/store/port.ts';
 import type { PeriodRow } from './protocol/periods.ts';
 import type { RedisLink } from './redis/link.ts';
+import { keepLeftLogouts, settleLeftLogouts } from './settlement/left-logouts.ts';
+import { describeError } from './settlement/sql-errors.ts';
 import type { UserStore } from './settlement/user-store.ts';
 
 export interface PresenceStoreOptions {
@@ -27,17 +29,19 @@ export interface PresenceStoreOptions {
   readonly log: Log;
   readonly counters: Counters;
   readonly users: UserStore;
-  /** Fresh ids. */
+  /** New ids. */
   readonly newId: () => string;
 }
 
 export interface OpenedPresenceStore {
   readonly store: PresenceStore;
-  /** Hears what foreign programs push (`LINGXI_PUSH_CHANNEL`); absent in-process. */
+  /** Receives the pushes of other programs (`LINGXI_PUSH_CHANNEL`); absent in-process. */
   readonly listen?: (push: PushChannelOptions['push']) => Promise<void>;
-  /** The answers that are kept by idempotency key. */
+  /** Keeps the logouts that SQL has not accepted for the next start. Absent if the store survives the process. Never throws. */
+  readonly keepUnsettled?: () => void;
+  /** The stored answers by idempotency key. */
   readonly answers: KeptAnswers;
-  /** What only several nodes need: the ways between them, and the list of them. */
+  /** The parts that only several nodes need: the links between them, and the list of nodes. */
   readonly peers?: {
     readonly bus: RedisBus;
     readonly post: Post;
@@ -45,20 +49,20 @@ export interface OpenedPresenceStore {
     readonly notices: LossNotices;
     readonly link: RedisLink;
   };
-  /** What all nodes must know of credentials; absent in-process. */
+  /** Data about credentials that all nodes share; absent in-process. */
   readonly credentialStores?: { readonly revocations: RevocationStore; readonly tickets: TicketStore };
 }
 
 const ADOPTION_PAGE = 500;
 
-/** The in-process store, or Redis where `REDIS_URL` is set. A failure is one sentence that says what to do. */
+/** The in-process store; or Redis if `REDIS_URL` is set. A failure is one sentence that says what to do. */
 export async function createPresenceStore(
   options: PresenceStoreOptions,
 ): Promise<Result<OpenedPresenceStore, { message: string }>> {
   const { redisUrl } = options.config;
   const rules = rulesOf(options.config);
   if (redisUrl !== undefined) {
-    // Embedded stores do not load the client of Redis: it would take 3 MB.
+    // With embedded stores, the client of Redis is not loaded: it would take 3 MB.
     const { openRedisPresence } = await import('./create-redis-presence.ts');
     return openRedisPresence(options, redisUrl, rules);
   }
@@ -69,8 +73,23 @@ export async function createPresenceStore(
     ...rules,
     feedLength: options.config.feedLength,
   });
+  const { config, clock, node, users, log } = options;
+  store.queueAgain(await settleLeftLogouts(config.dataDir, { users, now: () => clock.now(), log }));
   await adoptOpenPeriods(store, options);
-  return ok({ store, answers: new MemoryKeptAnswers(options.clock) });
+  return ok({
+    store,
+    answers: new MemoryKeptAnswers(clock),
+    keepUnsettled: () => {
+      try {
+        keepLeftLogouts(config.dataDir, { node, aliveAt: clock.now(), duties: store.unsettled });
+      } catch (error) {
+        log.error(
+          { event: 'settlement-failed', error: describeError(error) },
+          'what the database did not take could not be kept: the next start ends these periods as lost',
+        );
+      }
+    },
+  });
 }
 
 function rulesOf(config: Config): WorldRules {
@@ -83,7 +102,7 @@ function rulesOf(config: Config): WorldRules {
   };
 }
 
-/** What a process that died left open lingers on in this one (rule ST8). */
+/** Users that a dead process left online linger in this process (rule ST8). */
 async function adoptOpenPeriods(store: MemoryPresenceStore, options: PresenceStoreOptions): Promise<void> {
   const { users, config } = options;
   let after: { readonly userId: number; readonly period: number } | undefined;

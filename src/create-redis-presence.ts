@@ -67,7 +67,7 @@ export async function openRedisPresence(
   return ok({ store: redis, listen, peers, answers, credentialStores });
 }
 
-/** XAUTOCLAIM and more need Redis 6.2. */
+/** XAUTOCLAIM and other commands need Redis 6.2. */
 async function versionFault(link: RedisLink): Promise<string | undefined> {
   const version = (await link.info('server', 'redis_version')) ?? '0';
   const [major = 0, minor = 0] = version.split('.').map(Number);

@@ -30,7 +30,7 @@ interface SettlementParts {
   readonly duties: DutyStore;
 }
 
-/** Joins the SQL store to the presence store, whose duties it settles. */
+/** Joins the SQL store to the presence store, and settles the duties of the presence store. */
 export function createSettlement(parts: SettlementParts): Settlement {
   const { config, clock, store } = parts;
   const health = new SqlHealth({ store, clock, log: parts.log });

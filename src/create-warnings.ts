@@ -4,7 +4,7 @@ import { openToOthers } from './config/make-folder.ts';
 import { sayDescriptorLimit } from './gateway/descriptor-limit.ts';
 import type { Log } from './logging/log.ts';
 
-/** Reports what on this machine does not fit the configuration. Called once the data folder exists. */
+/** Logs where this machine does not fit the configuration. Called once the data folder exists. */
 export function warnOfSurroundings(config: Config, log: Log): void {
   const isReliedOn = config.environment === 'production' || config.maxConnections !== DEFAULT_MAX_CONNECTIONS;
   sayDescriptorLimit(log, config.maxConnections, { isReliedOn });

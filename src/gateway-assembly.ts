@@ -36,15 +36,15 @@ import type { StopList } from './stop-list.ts';
 const digest = (text: string): string => createHash('sha256').update(text).digest('base64url');
 
 /**
- * Closed clients reconnect spread over this share of the heartbeat timeout. The drain closes them at an even pace, so a
- * small spread is enough. A client with a longer delay may be logged out meanwhile.
+ * The reconnects of closed clients are spread over this share of the heartbeat timeout. The drain closes them at an even pace, so
+ * a small spread is enough. With a longer delay, a client might be logged out meanwhile.
  */
 const RECONNECT_SPREAD_SHARE = 0.1;
-/** The share of the time after the last close in which the settlements are written. The rest is for stopping the modules. */
+/** The settlements must be written within this share of the time after the last close. The rest is for stopping the modules. */
 const FLUSH_SHARE = 0.5;
-/** The modules have this time to stop also if the drain timeout is shorter. */
+/** The modules get this time to stop, even if the drain timeout is shorter. */
 const MIN_STOP_MS = 1_000;
-/** Sockets have this time to take their close frames. */
+/** Sockets get this time to send their close frames. */
 const CLOSE_GRACE_MS = 300;
 const VERSION = (
   JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
@@ -65,13 +65,13 @@ export interface Gateway {
   /** Logs and counts an unhandled rejection. It is a bug, but ends nothing (ADR 0011). */
   rejected(error: unknown): void;
   /**
-   * Drains and ends (rule DR1). It serves on for the shutdown delay, then accepts no new connections, sends `goodbye` and
-   * 1012 to the others at an even pace, and flushes settlements.
+   * Drains and stops (rule DR1). It continues to serve for the shutdown delay. Then it accepts no new connections, closes the
+   * others with `goodbye` and 1012 at an even pace, and writes the settlements.
    */
   stop(): Promise<void>;
 }
 
-/** What is open before the modules are joined. */
+/** Everything that is open before the modules are joined. */
 export interface Parts {
   readonly config: Config;
   readonly origins: GatewayCall['origins'];
@@ -88,7 +88,7 @@ export interface Parts {
   readonly kill: (() => void) | undefined;
 }
 
-/** The modules of one gateway, joined; {@link StopList} has the order in which they stop. */
+/** The joined modules of one gateway. {@link StopList} has the order in which they stop. */
 export class Assembly {
   readonly #parts: Parts;
   readonly #settlement: Settlement;
@@ -104,6 +104,8 @@ export class Assembly {
   #createdApp: HttpApp | undefined;
   readonly #drain: Drain;
   #stopped: Promise<void> | undefined;
+  /** Whether SQL has the last sign of life of this node. */
+  #isLifeNoted = true;
 
   constructor(parts: Parts) {
     const { config, clock, log, counters, users, presence } = parts;
@@ -161,7 +163,7 @@ export class Assembly {
     this.#dashboard = this.#createDashboard();
   }
 
-  /** Rejects where the gateway cannot start, with a `ListenError` where it has no address. */
+  /** Rejects if the gateway cannot start: with a `ListenError` if it cannot listen at the address. */
   async start(): Promise<Result<Gateway, { message: string }>> {
     const { running, log, node, config, users, clock } = this.#parts;
     const { reconciler, settler, health, ledger } = this.#settlement;
@@ -169,8 +171,12 @@ export class Assembly {
     await reconciler.start();
     running.started('presence', () => this.#tracker.stop());
     running.started('ledger', () => ledger.stop());
-    // Whoever does not come back is settled by this moment, not by one up to 5 s older (rule ST5).
-    running.started('last sign of life', () => users.noteNodeAlive(node, clock.now()).catch(() => {}));
+    // If a user does not come back, the settled logout has this time, not one up to 5 s older (rule ST5).
+    running.started('last sign of life', () => {
+      this.#isLifeNoted = false;
+      const noted = (): void => void (this.#isLifeNoted = true);
+      return users.noteNodeAlive(node, clock.now()).then(noted, () => {});
+    });
     await this.#tracker.start();
     running.started('settler', () => settler.stop());
     settler.start();
@@ -183,7 +189,7 @@ export class Assembly {
     await this.#identification.revocations.start();
     this.#listenToNodes();
     running.started('push stream', () => this.#messaging.stream?.stop());
-    // Makes the routes: the first request should not wait for that.
+    // Creates the routes now, so that the first request need not wait for it.
     this.#app();
     const { port, addresses } = await this.#server.listen();
     running.started('server', () => this.#server.close());
@@ -202,7 +208,7 @@ export class Assembly {
     });
   }
 
-  /** The node works without it: what others ask of it is then unknown to them. */
+  /** The node works without it, but then other nodes get no answers from this one. */
   #listenToNodes(): void {
     const { log } = this.#parts;
     this.#messaging.start().catch((error: unknown) => {
@@ -212,9 +218,9 @@ export class Assembly {
   }
 
   async #stop(): Promise<void> {
-    const { log, clock, config, running } = this.#parts;
+    const { log, clock, config, running, presence } = this.#parts;
     const endAt = clock.monotonic() + config.shutdownDelayMs + config.drainTimeoutMs;
-    // The node answers until its sockets are gone: not ready, and after the delay 503 to new connections.
+    // The node answers until its sockets are gone: it is not ready, and after the delay new connections get 503.
     await this.#setDraining(true);
     this.#manager.close();
     await sleep(clock, CLOSE_GRACE_MS);
@@ -222,14 +228,15 @@ export class Assembly {
     const isSettled = await this.#settlement.settler.flush(leftMs() * FLUSH_SHARE);
     if (!isSettled)
       log.warn({ event: 'stopped' }, 'some settlements are left to the next start or to another node');
-    // A store that hangs must not keep the process beyond the drain timeout.
+    // A store that does not answer must not keep the process alive beyond the drain timeout.
     const hasStopped = await running.stopWithin(clock, Math.max(MIN_STOP_MS, leftMs()));
+    if (!isSettled || !this.#isLifeNoted) presence.keepUnsettled?.();
     log.info({ event: 'stopped' }, hasStopped ? 'stopped' : 'stopped, without an answer from the stores');
   }
 
   /** Resolves once the node is empty. */
   async #setDraining(draining: boolean, by?: string): Promise<void> {
-    // A node that is being stopped stays draining.
+    // A node that is stopping stays in the draining state.
     if (this.#stopped !== undefined && !draining) return;
     const wasDraining = this.#drain.isDraining;
     const connections = this.#manager.connectionCount;
@@ -258,7 +265,7 @@ export class Assembly {
       loginsPerMinute: config.loginsPerMinute,
       clock,
       time,
-      // The manager has the ticker of all deadlines, and is made after its observer.
+      // The manager has the ticker of all deadlines, and is created after its observer.
       monitor: {
         watch: (hold) => this.#manager.monitor.watch(hold),
         unwatch: (hold) => this.#manager.monitor.unwatch(hold),
@@ -348,6 +355,7 @@ export class Assembly {
       opened: (registration, socket) =>
         this.#identification.checkAgain(this.#manager.register(registration, socket)),
       abandoned: (registration) => this.#tracker.abandon(registration),
+      clock,
       log,
     });
   }

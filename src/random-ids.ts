@@ -12,7 +12,7 @@ export function newTicket(): string {
   return randomBytes(TICKET_BYTES).toString('base64url');
 }
 
-/** Ids come from one draw for many: a draw costs more than all else about an id. */
+/** One call to the random generator provides bytes for many ids: the call is the most expensive part of an id. */
 function idSource(): () => string {
   const bytes = Buffer.alloc(ID_BYTES * IDS_PER_DRAW);
   let end = bytes.length;

@@ -3,8 +3,8 @@ import { logInternalError } from './logging/internal-error.ts';
 import type { Log } from './logging/log.ts';
 
 /**
- * What a gateway stops, in this order. First what brings new work in, then what works, then what the work is written to;
- * SQL comes last, for presence writes to it until the end.
+ * The parts that a gateway stops, in this order: first the sources of new work, then the workers, then the stores that they write
+ * to. SQL comes last, because presence writes to it until the end.
  */
 const STOP_ORDER = [
   'descriptor watch',
@@ -27,7 +27,7 @@ const STOP_ORDER = [
 
 export type Stoppable = (typeof STOP_ORDER)[number];
 
-/** Everything of one gateway that runs and must be stopped. What was not started is not stopped. */
+/** Everything in one gateway that runs and must be stopped. A part that was not started is not stopped. */
 export class StopList {
   readonly #log: Log;
   readonly #stops = new Map<Stoppable, () => void | Promise<void>>();
@@ -36,12 +36,12 @@ export class StopList {
     this.#log = log;
   }
 
-  /** To be called as soon as `name` runs. */
+  /** Call this as soon as `name` runs. */
   started(name: Stoppable, stop: () => void | Promise<void>): void {
     this.#stops.set(name, stop);
   }
 
-  /** Stops each, one after the other. One that fails does not keep the others running. */
+  /** Stops all parts, one after the other. If one fails, the others are still stopped. */
   async stop(): Promise<void> {
     for (const name of STOP_ORDER) {
       const stop = this.#stops.get(name);

@@ -1,7 +1,7 @@
 /** The part of Bun's TCP client that the load uses: on a bare socket a frame costs little more than the system call. */
 export interface TcpSocket<State> {
   data: State;
-  /** How many bytes the system took. */
+  /** Number of bytes that the system accepted. */
   write(bytes: Uint8Array): number;
   end(): void;
 }
@@ -22,7 +22,7 @@ interface BunTcp {
   }): Promise<TcpSocket<State>>;
 }
 
-/** Connects to a port of this machine; rejects with a sentence where nothing listens. */
+/** Connects to a port of this machine; rejects with a sentence if nothing listens there. */
 export async function connectTcp<State>(
   port: number,
   data: State,
@@ -38,12 +38,12 @@ export async function connectTcp<State>(
   }
 }
 
-/** What the system has not taken yet; a socket's `drain` writes it. */
+/** Bytes that the system has not accepted yet. The socket's `drain` writes them. */
 export interface Unwritten {
   rest: Uint8Array | undefined;
 }
 
-/** Writes `bytes`, now or as soon as the system takes them. The caller may write over them afterwards. */
+/** Writes `bytes`, now or as soon as the system accepts them. The caller may overwrite them afterwards. */
 export function writeAll(socket: TcpSocket<Unwritten>, bytes: Uint8Array): void {
   if (socket.data.rest !== undefined) {
     socket.data.rest = Buffer.concat([socket.data.rest, bytes]);

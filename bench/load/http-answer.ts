@@ -7,7 +7,7 @@ export interface HttpAnswer {
 const HEAD_END = '\r\n\r\n';
 const SHOWN_CHARACTERS = 300;
 
-/** The one whole answer in `bytes`; undefined where a part is missing, an error where its end cannot be known. */
+/** The one complete answer in `bytes`. Undefined if a part is missing, an error if its end cannot be found. */
 export function readAnswer(bytes: Buffer): HttpAnswer | Error | undefined {
   const end = bytes.indexOf(HEAD_END);
   if (end < 0) return undefined;
@@ -19,6 +19,6 @@ export function readAnswer(bytes: Buffer): HttpAnswer | Error | undefined {
   if (length !== undefined) return bytes.length < start + Number(length) ? undefined : { status, text };
   if (!/\r\ntransfer-encoding: *chunked/i.test(head))
     return new Error(`an answer ${status} of the server has no length`);
-  // The only chunked body that ends otherwise has trailers, which the server does not send.
+  // The only other end of a chunked body has trailers, which the server does not send.
   return bytes.subarray(start).toString('latin1').endsWith('0\r\n\r\n') ? { status, text } : undefined;
 }

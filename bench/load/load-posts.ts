@@ -14,7 +14,7 @@ import { type StampedRequest, stamp, stampedRequest } from './stamped-request.ts
 export interface Posting {
   readonly port: number;
   readonly apiKey: string;
-  /** Messages of a request; 1 posts an object, not an array. */
+  /** Messages per request. With 1, the request has an object, not an array. */
   readonly batch: number;
   /** Keep-alive connections, each with one request in progress. */
   readonly connections: number;
@@ -27,9 +27,9 @@ export interface Posting {
 }
 
 export interface Posted extends Spent {
-  /** Messages that were to be sent. */
+  /** Number of messages to send. */
   readonly asked: number;
-  /** Messages of the requests that were answered 200. */
+  /** Number of messages in requests that were answered with 200. */
   readonly answered: number;
 }
 
@@ -39,12 +39,12 @@ interface Caller extends Unwritten {
   failed: ((error: Error) => void) | undefined;
 }
 
-/** Different requests are made before; then they go round. */
+/** Number of different prepared requests, which are sent in rotation. */
 const PREPARED = 64;
 const OK = 200;
 const MAX_QUEUED = 100_000;
 
-/** Posts messages on bare sockets, with requests made before. */
+/** Posts messages on bare sockets, with prepared requests. */
 export async function post(posting: Posting): Promise<Posted> {
   const requests = Array.from({ length: PREPARED }, () => stampedRequest(posting));
   const callers = await Promise.all(
@@ -85,7 +85,7 @@ async function postAsFastAsAnswered(
   return { ...spent(), asked: sent * batch, answered: sent * batch };
 }
 
-/** What finds no free connection queues; its latency counts from when it was to be sent all the same. */
+/** A request without a free connection waits in a queue. Its latency still counts from its due time. */
 async function postAtPace(
   { seconds, batch }: Posting,
   callers: readonly TcpSocket<Caller>[],
@@ -122,7 +122,7 @@ async function postAtPace(
   return { ...spent(), asked: asked * batch, answered };
 }
 
-/** Resolves with the answer 200; anything else is an error with its first line. */
+/** Resolves with the answer 200. Any other answer is an error with its first line. */
 function send(caller: TcpSocket<Caller>, bytes: Buffer): Promise<void> {
   return new Promise((resolve, reject) => {
     caller.data.failed = reject;

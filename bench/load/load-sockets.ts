@@ -19,35 +19,35 @@ export interface Opening {
   /** Users `first` to `first + count - 1`. */
   readonly first: number;
   readonly count: number;
-  /** Handshakes in progress at most. */
+  /** Largest number of handshakes in progress. */
   readonly atOnce: number;
   readonly protocol?: string;
-  /** `socket.io` speaks its own protocol on its own path. Default: `lingxi`, which every bare server takes as well. */
+  /** `socket.io` uses its own protocol on its own path. Default: `lingxi`, which every bare server accepts as well. */
   readonly engine?: 'lingxi' | 'socket.io';
-  /** Those who are in ping once a second while the others connect: a slow machine must not time them out. */
+  /** Connected users ping once a second while the others connect, because on a slow machine they must not time out. */
   readonly pings?: boolean;
 }
 
 export interface Opened extends Spent {
-  /** Handshakes that got 503 and were tried again. */
+  /** Handshakes that got 503 and were repeated. */
   readonly refused: number;
 }
 
 export interface Received {
   readonly frames: number;
-  /** Of the messages that carry the time at which they were to be sent. */
+  /** Latencies of the messages that contain their due time. */
   readonly latency: Summary;
 }
 
-/** How those came back whose connection the server ended. */
+/** How the users returned whose connections the server ended. */
 export interface Returned {
   readonly ended: number;
   readonly back: number;
-  /** Answers 503, after which the load came again. */
+  /** Number of answers 503, after which the load tried again. */
   readonly refused: number;
   /** From the end of a connection to the answer 101 of the next one. */
   readonly latency: Summary;
-  /** Most users who came back within one second. */
+  /** Largest number of users who returned within one second. */
   readonly peakPerSecond: number;
 }
 
@@ -62,9 +62,9 @@ interface Return {
 interface Member extends Unwritten {
   readonly user: number;
   isOpen: boolean;
-  /** Bytes of a head or a frame that is not complete. */
+  /** Bytes of an incomplete head or frame. */
   part: Buffer | undefined;
-  /** When the pings without an answer were to be sent, oldest first, by `performance.now()`. */
+  /** Due times of the pings without an answer, oldest first, by `performance.now()`. */
   readonly pings: number[];
   headCame: (head: string) => void;
 }
@@ -78,11 +78,11 @@ const PING_FRAMES = {
   lingxi: encodeFrame({ opcode: TEXT, payload: '{"type":"ping"}' }),
   'socket.io': encodeFrame({ opcode: TEXT, payload: '42["ping"]' }),
 };
-/** Socket.IO counts a client as connected once it has asked for the namespace. */
+/** Socket.IO counts a client as connected after it has requested the namespace. */
 const JOIN_FRAME = encodeFrame({ opcode: TEXT, payload: '40' });
 const PONG_FRAME = encodeFrame({ opcode: 10 });
 const PONG_START = Buffer.from('{"type":"pong"');
-/** The ends that the load asked for itself have come within it. */
+/** The connections that the load itself ends are closed within this time. */
 const LAST_ENDS_MS = 100;
 const SHORTEST_BACKOFF_MS = 200;
 /** Longest wait for pongs after the last ping. */
@@ -97,16 +97,16 @@ export class LoadSockets {
   #lost: string | undefined;
   #isClosing = false;
   #engine: keyof typeof TARGETS = 'lingxi';
-  /** Whether the server may end connections without it being an error. */
+  /** Whether the server may end connections without an error. */
   #mayEnd = false;
   #return: Return | undefined;
 
-  /** Throws where the server closed a connection that the load did not close. */
+  /** Throws if the server closed a connection that the load did not close. */
   check(): void {
     if (this.#lost !== undefined) throw new Error(this.#lost);
   }
 
-  /** Connects all users; the time counts from the first handshake to the last answer. */
+  /** Connects all users. The time counts from the first handshake to the last answer. */
   async open(opening: Opening): Promise<Opened> {
     const { count, first } = opening;
     this.#engine = opening.engine ?? 'lingxi';
@@ -131,7 +131,7 @@ export class LoadSockets {
     return { ...spent(), refused };
   }
 
-  /** Forgets what was received. */
+  /** Forgets the received messages. */
   forget(): void {
     this.#frames = 0;
     this.#latencies.length = 0;
@@ -143,7 +143,7 @@ export class LoadSockets {
     return { frames: this.#frames, latency: summarize(this.#latencies) };
   }
 
-  /** Pings at a steady rate, the clients in turn, without waiting for answers; how many were sent. */
+  /** Sends pings at a steady rate, from each client in turn, without waiting for answers. Returns their number. */
   async beat(perSecond: number, seconds: number): Promise<number> {
     let sent = 0;
     await atPace(perSecond, seconds, (_, index) => {
@@ -156,7 +156,7 @@ export class LoadSockets {
     return sent;
   }
 
-  /** Each client pings once a second until a moment of its own within `overSeconds`, at random, and never again. */
+  /** Each client pings once a second until a random time of its own within `overSeconds`, and never again. */
   async fallSilent(overSeconds: number): Promise<void> {
     this.#mayEnd = true;
     const start = performance.now();
@@ -169,7 +169,7 @@ export class LoadSockets {
     });
   }
 
-  /** Everybody pings at this moment, and never again. */
+  /** All users ping now, and never again. */
   pingOnce(): number {
     this.#mayEnd = true;
     this.#pingAll();
@@ -185,7 +185,7 @@ export class LoadSockets {
     this.#mayEnd = true;
   }
 
-  /** From now on a user who loses the connection connects again as `opening` says, as a client does. */
+  /** From now on, a user who loses the connection reconnects as `opening` says. */
   comeBack(opening: Opening): void {
     this.#mayEnd = true;
     this.#return = { opening, latencies: [], seconds: new Map(), ended: 0, refused: 0 };
@@ -203,7 +203,7 @@ export class LoadSockets {
     return { ended, back: latencies.length, refused, latency: summarize(latencies), peakPerSecond };
   }
 
-  /** Pings at a steady rate, the clients in turn; how late the answers are after the pings were to be sent. */
+  /** Sends pings at a steady rate, from each client in turn. Returns how late the answers are, measured from the due times. */
   async ping(perSecond: number, seconds: number): Promise<Summary> {
     this.#pongs.length = 0;
     const asked = await atPace(perSecond, seconds, (intendedAt, index) => {
@@ -234,7 +234,7 @@ export class LoadSockets {
     this.#mayEnd = false;
   }
 
-  /** Comes again after a 503, as a client does; answers how often it had to. */
+  /** Retries after a 503, as a client does. Returns the number of retries. */
   async #connect(port: number, user: number, request: Buffer): Promise<number> {
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
       const head = await this.#handshake(port, user, request);
@@ -264,7 +264,7 @@ export class LoadSockets {
     return answer;
   }
 
-  /** A client waits for a random part of its shortest backoff before it connects again. */
+  /** A client waits a random part of its shortest backoff before it reconnects. */
   async #connectAgain(user: number, how: Return): Promise<void> {
     const endedAt = performance.now();
     how.ended += 1;
@@ -308,7 +308,7 @@ export class LoadSockets {
       else if (opcode === PING) writeAll(socket, PONG_FRAME);
       else if (opcode === CLOSE) this.#ended(member, 'a close frame came');
     });
-    // A copy: the bytes are Bun's only during this call.
+    // A copy: the bytes are valid only during this call.
     member.part = rest < all.length ? Buffer.from(all.subarray(rest)) : undefined;
   }
 

@@ -1,4 +1,4 @@
-// The load: a process of its own, on Bun.
+// The load: a separate process, on Bun.
 
 import { spending } from '../clock.ts';
 import { serveCommands } from '../commands.ts';
@@ -10,7 +10,7 @@ let spent = spending();
 
 const commands = {
   open: (opening: Opening) => sockets.open(opening),
-  /** Forgets what was received and spent so far. */
+  /** Forgets what was received and used so far. */
   forget() {
     sockets.forget();
     spent = spending();

@@ -1,11 +1,11 @@
-/** A request whose messages carry the time at which they are to be sent, which is written over in place. */
+/** A request whose messages contain their due time, which is overwritten in place. */
 export interface StampedRequest {
   readonly bytes: Buffer;
-  /** Where each time stands. */
+  /** The place of each time. */
   readonly places: readonly number[];
 }
 
-/** As long as a wall time in µs, and read as none. */
+/** As long as a wall time in µs, and counts as no time. */
 const NO_TIME = '0.00000000000000';
 
 export function stampedRequest(options: {

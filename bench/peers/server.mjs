@@ -1,6 +1,6 @@
-// A minimal server on one of the engines that the bench compares Lingxi with: node server.mjs ws|socket.io, or on Bun:
-// bun server.mjs bun. It checks no credential and keeps no presence. It does one command a line of its standard input, as
-// the other helpers of the bench do.
+// A minimal server on one of the engines that the bench compares with Lingxi: node server.mjs ws|socket.io, or on Bun: bun
+// server.mjs bun. It checks no credential and keeps no presence. It runs one command per line of its standard input, as the other
+// helpers of the bench do.
 import { createInterface } from 'node:readline';
 
 const PAYLOAD = 'x'.repeat(100);
@@ -91,7 +91,7 @@ async function startSocketIo() {
   const { createServer } = await import('node:http');
   const { Server } = await import('socket.io');
   const http = createServer();
-  // The bench's pings are what is measured: those of the engine stay away meanwhile.
+  // Only the bench's pings are measured, so the pings of the engine are off.
   const server = new Server(http, {
     transports: ['websocket'],
     pingInterval: 600_000,

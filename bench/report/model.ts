@@ -1,11 +1,11 @@
 import type { Cell, Subject } from './rows.ts';
 
 const SIZES = [10_000, 100_000, 1_000_000];
-/** A session of a user lasts so long on average. */
+/** Average length of a user's session. */
 const SESSION_S = 600;
 const GIGABYTE = 1_073_741_824;
 
-/** What one user costs, from the cells of a run. NaN where a figure is missing. */
+/** The cost of one user, from the cells of a run. NaN if a figure is missing. */
 export interface Costs {
   /** CPU of a user who pings once a second, in µs a second. */
   readonly ping: number;
@@ -15,7 +15,7 @@ export interface Costs {
   readonly connection: number;
   /** CPU of one login with Redis and PostgreSQL, in µs. */
   readonly login: number;
-  /** Share of a core of Redis that one user needs who is held. */
+  /** Share of a Redis core that one held user needs. */
   readonly redisShare: number;
   readonly redisBytes: number;
 }
@@ -28,7 +28,7 @@ export function costsOf(cells: readonly Cell[], subject: Subject): Costs {
   const [, users = 'NaN'] = / (\d+) connections/.exec(opens?.line ?? '') ?? [];
   const held = find(/^B11 .* share of a core/, 'lingxi-bun-redis');
   const [, heldUsers = 'NaN'] = /, (\d+) users/.exec(held?.line ?? '') ?? [];
-  /** CPU a user and second: with Redis where that was measured. */
+  /** CPU per user and second: with Redis if that was measured. */
   const perUser = (pattern: RegExp): number => {
     const cell = find(pattern, `${subject}-redis` as Subject) ?? find(pattern, subject);
     const [, seconds = 'NaN'] = /for (\d+) s/.exec(cell?.line ?? '') ?? [];
@@ -44,7 +44,7 @@ export function costsOf(cells: readonly Cell[], subject: Subject): Costs {
   };
 }
 
-/** A table of what so many users need, as lines of a page. */
+/** A table of what this many users need, as lines of a page. */
 export function modelTable(costs: Costs): readonly string[] {
   const line = (texts: readonly string[]): string => `| ${texts.join(' | ')} |`;
   const rows: readonly (readonly [string, (users: number) => string])[] = [

@@ -11,7 +11,7 @@ const PAGE = 'docs/PERFORMANCE.md';
 const DATA = 'docs/performance.json';
 const PICTURES = 'docs/performance';
 
-/** Writes a whole run into the pages; answers the paths. */
+/** Writes a complete run into the pages; returns the paths. */
 export function writePages(report: Report): readonly string[] {
   const curves = report.measured.flatMap(({ outcome }) => outcome.curves ?? []);
   const folder = join(REPOSITORY, PICTURES);
@@ -25,7 +25,7 @@ export function writePages(report: Report): readonly string[] {
   return [PAGE, DATA, PICTURES];
 }
 
-/** The page with what the run found between its marks. */
+/** The page with the results of the run between its marks. */
 export function pageWith(page: string, report: Report): string {
   const parts = { table: tablePart(report), histograms: histogramPart(report), model: modelPart(report) };
   return Object.entries(parts).reduce((text, [name, lines]) => replaced(text, name, lines), page);

@@ -6,9 +6,9 @@ export interface Row {
   readonly measured: string | number;
   readonly goal?: string;
   readonly met?: boolean;
-  /** The goal is on speed or cost, and needs a whole run; other goals are checks that every run must meet. */
+  /** The goal is about speed or cost, and needs a complete run. Other goals are checks that every run must meet. */
   readonly isSpeed?: boolean;
-  /** The figure as a number, where it is one. */
+  /** The figure as a number, if it is one. */
   readonly value?: number;
   readonly unit?: string;
 }
@@ -37,9 +37,9 @@ export const SUBJECT_NAMES: Readonly<Record<Subject, string>> = {
   'lingxi-node-redis': 'Lingxi, Node, Redis + PG',
 };
 
-/** One figure of the table that stands side by side. */
+/** One figure of the comparison table. */
 export interface Cell {
-  /** What stands at the head of the line, as in `B1: CPU for 8 s of pings`. */
+  /** The head of the line, for example `B1: CPU for 8 s of pings`. */
   readonly line: string;
   readonly subject: Subject;
   readonly value: number;
@@ -49,13 +49,13 @@ export interface Cell {
 
 /** A histogram of latencies. */
 export interface Curve {
-  /** Names its picture in docs/performance/. */
+  /** Name of its picture in docs/performance/. */
   readonly id: string;
   readonly title: string;
   readonly summary: Summary;
 }
 
-/** What a scenario found. */
+/** The result of a scenario. */
 export interface Outcome {
   readonly rows: readonly Row[];
   readonly cells?: readonly Cell[];
@@ -67,7 +67,7 @@ export function none(what: string, value: number): Row {
   return { what, measured: value, value, goal: '0', met: value === 0 };
 }
 
-/** The figures without verdicts on speed, for a run that is too small for them. */
+/** The figures without verdicts on speed, for a run that is too small for verdicts. */
 export function withoutSpeedGoals(rows: readonly Row[]): readonly Row[] {
   return rows.map((row) => {
     if (row.isSpeed !== true) return row;
@@ -76,7 +76,7 @@ export function withoutSpeedGoals(rows: readonly Row[]): readonly Row[] {
   });
 }
 
-/** A figure and its bound, as in `<= 5 ms`. A figure that is not a number misses every bound. */
+/** A figure and its bound, for example `<= 5 ms`. A figure that is not a number misses every bound. */
 export function bounded(
   what: string,
   value: number,
@@ -102,7 +102,7 @@ export function plain(what: string, measured: string | number): Row {
   return typeof measured === 'number' ? { what, measured, value: measured } : { what, measured };
 }
 
-/** A goal that could not be looked at: the run is not whole. */
+/** A goal that could not be measured: the run is incomplete. */
 export function unmeasured(what: string, why: string): Row {
   return { what, measured: `not measured: ${why}`, goal: 'measured', met: false, isSpeed: true };
 }
@@ -112,7 +112,7 @@ export function shown({ half, p99, max }: Summary): string {
   return `half ${half.toFixed(1)} ms, 99 % ${p99.toFixed(1)} ms, worst ${max.toFixed(1)} ms`;
 }
 
-/** Lines of a table. `mark` stands before each, so that a small run is not taken for a full one. */
+/** Lines of a table. Each begins with `mark`, so that a small run does not look like a full one. */
 export function linesOf(rows: readonly Row[], mark = ''): readonly string[] {
   const width = Math.max(...rows.map(({ what }) => what.length));
   return rows.map(({ what, measured, goal, met }) => {

@@ -1,6 +1,6 @@
 import { type Cell, SUBJECT_NAMES, SUBJECTS, type Subject } from './rows.ts';
 
-/** The table that stands side by side, as rows of texts; the first row is the head. */
+/** The comparison table as rows of texts. The first row is the head. */
 export function tableOf(cells: readonly Cell[]): readonly (readonly string[])[] {
   const subjects = SUBJECTS.filter((subject) => cells.some((cell) => cell.subject === subject));
   const lines = [...new Set(cells.map(({ line }) => line))];

@@ -17,7 +17,7 @@ import { measureAfterLoss } from './b14-after-loss.ts';
 import { measureDashboard } from './b15-dashboard.ts';
 
 export interface Scenario {
-  /** What it measures; one of these names in `--only` runs it. */
+  /** The measurements of the scenario. Each of these names in `--only` runs it. */
   readonly names: readonly string[];
   readonly title: string;
   readonly run: (settings: Settings) => Promise<Outcome>;

@@ -25,14 +25,14 @@ import {
 } from '../servers/processes.ts';
 import type { Settings } from '../settings.ts';
 
-/** How others publish their figures: each client sends something every 25 s. */
+/** The interval in the published figures of other servers: each client sends something every 25 s. */
 const SELDOM_S = 25;
 const SELDOM_ENV = { LINGXI_HEARTBEAT_TIMEOUT_MS: '60000', LINGXI_PING_INTERVAL_MS: '25000' };
 const AT_ONCE = 500;
 const REST_MS = 500;
-/** An engine still gives back what the start used. */
+/** After this, an engine has returned the memory of its start. */
 const SETTLED_AFTER_MS = 1_000;
-/** By then each engine has collected what the opening left behind: Bun does so about ten seconds after it. */
+/** By then each engine has collected the garbage of the storm: Bun does so about ten seconds after it. */
 const IDLE_MS = 3_000;
 const MEGABYTE = 1_048_576;
 const KILOBYTE = 1_024;
@@ -58,7 +58,7 @@ interface Held {
 
 type Everybody = ReadonlyMap<Subject, { readonly often: Held; readonly seldom: Held | undefined }>;
 
-/** B1, B1r and B2: connections that are open and ping, on every server; what they cost and how much memory they take. */
+/** B1, B1r and B2: open connections that ping, on every server. Measures their cost and their memory. */
 export async function measureHold(settings: Settings): Promise<Outcome> {
   const users = settings.users(10_000);
   requireDescriptors(users);
@@ -102,7 +102,7 @@ async function holdLingxi(settings: Settings, runtime: Runtime, stores: Stores) 
     withGateway({ runtime, stores, env }, (gateway) =>
       withLoad(async (load) => {
         const server = serverOf(gateway);
-        // A Redis that has just started lets nobody in for 2 s.
+        // A Redis that has just started accepts no logins for 2 s.
         if (stores !== 'embedded') await firstLogin(load, gateway, settings.users(10_000) + 1);
         const opened = await open(settings, server, load);
         return ping(settings, server, { load, everySeconds, opened });

@@ -9,7 +9,7 @@ const AT_ONCE = 500;
 const OFFLINE_MS = 12_000;
 const BEAT_SECONDS = 2;
 
-/** B10: `kill -9` of a node with all users; how long they stay online, and whether the ledger is exact. */
+/** B10: `kill -9` of a node with all users. Measures how long they stay online, and whether the ledger is exact. */
 export function measureDeadNode(settings: Settings): Promise<Outcome> {
   const { runtime } = settings;
   const users = settings.users(10_000);
@@ -28,7 +28,7 @@ export function measureDeadNode(settings: Settings): Promise<Outcome> {
           await victim.kill();
           await sleep(settings.timeoutMs);
           const ends = await whenAllEnded(survivor, postgres, { cursor, users });
-          // The goal is for the default timeout of 10 s; a shorter one moves it.
+          // The goal applies to the default timeout of 10 s. A shorter timeout changes it.
           const atMost = OFFLINE_MS - 10_000 + settings.timeoutMs;
           const offline = ends.lastOffline - killedAt;
           const subject: Subject = `lingxi-${runtime}-redis`;

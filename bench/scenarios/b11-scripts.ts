@@ -8,7 +8,7 @@ import { spending } from '../clock.ts';
 import { bounded, type Cell, type Outcome, plain, type Row } from '../report/rows.ts';
 import type { Settings } from '../settings.ts';
 
-/** A node claims a user with a newer proof once its claim in Redis is 3 s old, and looks every 0.5 s. */
+/** A node claims a user with a newer proof when its claim in Redis is 3 s old, and checks every 0.5 s. */
 const RENEWAL_MS = 3_250;
 const NODES = 10;
 const IN_PROGRESS = 3;
@@ -22,7 +22,7 @@ interface Redis {
   cli(...args: string[]): Promise<string>;
 }
 
-/** B11: users held in Redis by the product's own scripts, without connections. A tenth of them first, then all. */
+/** B11: users held in Redis by the product's own scripts, without connections. First a tenth of them, then all. */
 export async function measureScripts(settings: Settings): Promise<Outcome> {
   const redis = await startRedis();
   const nodes: PresenceStore[] = [];
@@ -70,7 +70,7 @@ export async function measureScripts(settings: Settings): Promise<Outcome> {
   }
 }
 
-/** Batch number `index` belongs to the node of the same number, in turn. */
+/** Batches belong to the nodes in turn. */
 function batchOf(index: number, last: number, how: { readonly mode: Claim['mode']; readonly rev: number }) {
   const from = index * MAX_BATCH + 1;
   return Array.from({ length: Math.min(MAX_BATCH, last - from + 1) }, (_, place) =>
@@ -97,14 +97,14 @@ async function login(nodes: readonly PresenceStore[], first: number, last: numbe
     );
 }
 
-/** Renews everybody as a node does, at an even pace, and answers what Redis used of a core. */
+/** Renews all users as a node does, at an even pace, and returns the share of a core that Redis used. */
 async function renew(
   redis: Redis,
   nodes: readonly PresenceStore[],
   plan: { readonly users: number; readonly seconds: number },
 ): Promise<{ readonly redis: number; readonly load: number; readonly asked: number; readonly done: number }> {
   const { users, seconds } = plan;
-  // As they logged in: batches of 500, the nodes in turn.
+  // In the order of the logins: batches of 500, from the nodes in turn.
   const batches = Math.ceil(users / MAX_BATCH);
   const revs = users;
   const perSecond = batches / (RENEWAL_MS / 1000);
@@ -134,7 +134,7 @@ async function renew(
       failure = error;
     });
   });
-  // What is late is not waited for: it is missing from what was done.
+  // Late calls are not awaited: they are missing from the number of finished calls.
   const until = performance.now() + LAST_ANSWERS_MS;
   while (failure === undefined && inProgress > 0 && performance.now() < until) await sleep(STEP_MS);
   if (failure !== undefined) throw failure;

@@ -6,16 +6,16 @@ import { withGateway, withLoad, withStores } from '../servers/processes.ts';
 import type { Settings } from '../settings.ts';
 
 const AT_ONCE = 500;
-/** Longer than the drain: who is left behind would time out meanwhile. */
+/** Longer than the drain: otherwise users who did not move would time out meanwhile. */
 const REST_MS = 1_000;
-/** Users who are not back by then do not come. */
+/** Users who have not returned by then will not return. */
 const LAST_RETURNS_MS = 30_000;
 
-/** B12: one of two nodes with all users is drained and replaced; its users connect to the other. Nobody is logged out. */
+/** B12: one of two nodes, with all users, is drained and replaced. Its users connect to the other one. Nobody is logged out. */
 export function measureRollingDeploy(settings: Settings): Promise<Outcome> {
   const { runtime, drainMs } = settings;
   const users = settings.users(10_000);
-  // While they move, a user may have a socket that ends and one that begins.
+  // While users move, a user may have an ending and a new socket.
   requireDescriptors(users, users / 2);
   const env = (name: string) => ({ LINGXI_NODE_NAME: name, LINGXI_DRAIN_TIMEOUT_MS: String(drainMs) });
   return withStores((stores, { postgres }) =>

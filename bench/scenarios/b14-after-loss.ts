@@ -16,7 +16,7 @@ const AT_ONCE = 1_000;
 const SHARE = 0.5;
 const READY_TIMEOUT_MS = 30_000;
 
-/** B14: users with open rows log in after `kill -9` of the only node and the loss of all that Redis had. */
+/** B14: users with open rows log in after `kill -9` of the only node and the loss of all data in Redis. */
 export function measureAfterLoss(settings: Settings): Promise<Outcome> {
   const { runtime } = settings;
   const users = settings.users(10_000);

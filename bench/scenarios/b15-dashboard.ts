@@ -7,16 +7,16 @@ import type { Settings } from '../settings.ts';
 
 const AT_ONCE = 500;
 const LOGINS_PER_SECOND = 500;
-/** Users who come by HTTP stay for this time. */
+/** Users who log in by HTTP stay for this time. */
 const STAY_MS = 2_000;
-/** As an open page asks: the live stream, and the next window when the last is drawn. */
+/** The requests of an open page: the live stream, and the next window after the last one is drawn. */
 const WINDOW_MS = 500;
-/** Stretches without and with a dashboard by turns, so that what else happens on the machine meets both alike. */
+/** Times without and with a dashboard alternate, so that other work on the machine affects both equally. */
 const TURNS = 2;
 const GOAL_PERCENT = 2;
 const PINGS_EACH_S = 3;
 
-/** B15: what one open dashboard costs the server, at 10,000 pinging users and 500 logins a second. */
+/** B15: the cost of one open dashboard for the server, with 10,000 pinging users and 500 logins a second. */
 export async function measureDashboard({
   users,
   runtime,
@@ -34,7 +34,9 @@ export async function measureDashboard({
   return { rows };
 }
 
-/** On a busy machine 10,000 connections take longer than ten seconds, and the first of them must not time out meanwhile. */
+/**
+ * On a busy machine, connecting 10,000 users takes longer than ten seconds, and the first of them must not time out meanwhile.
+ */
 const ENV = {
   LINGXI_LOGINS_PER_MINUTE: '0',
   LINGXI_HEARTBEAT_TIMEOUT_MS: '120000',
@@ -103,7 +105,7 @@ async function cpuOf(
   return (await cpuMsOf(gateway)) - before;
 }
 
-/** By HTTP, at an even pace. */
+/** Logs in by HTTP, at an even pace. */
 async function logInAndOut(
   gateway: Gateway,
   { first, seconds }: { readonly first: number; readonly seconds: number },
@@ -133,7 +135,7 @@ function openDashboard(gateway: Gateway): { readonly close: () => Promise<number
     fetch(`${gateway.url}/api/dashboard/${path}`, { headers, signal: abort.signal });
   const follow = async (): Promise<void> => {
     const { body } = await get('live');
-    // What the page does with it is not measured.
+    // The work of the page itself is not measured.
     for await (const _chunk of body as unknown as AsyncIterable<Uint8Array>) if (abort.signal.aborted) return;
   };
   let windows = 0;

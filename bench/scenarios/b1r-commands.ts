@@ -13,10 +13,10 @@ interface Bench {
 }
 
 const AT_ONCE = 200;
-/** Claims of the logins are through. */
+/** After this time, the claims of the logins are finished. */
 const WARM_UP_SECONDS = 4;
 
-/** B1r: what heartbeats cost Redis. */
+/** B1r: the cost of heartbeats for Redis. */
 export const measureRedisCommands = ({ runtime, pinging, seconds }: Settings): Promise<Outcome> =>
   withStores((stores, { redis }) =>
     withGateway({ runtime, stores }, (gateway) =>
@@ -24,7 +24,7 @@ export const measureRedisCommands = ({ runtime, pinging, seconds }: Settings): P
     ),
   );
 
-/** Commands that Redis is sent, those within scripts apart, while users do nothing but ping each second. */
+/** Commands to Redis, without those inside scripts, while users only ping each second. */
 async function measure({ gateway, redis, load }: Bench, users: number, seconds: number): Promise<Outcome> {
   const open = { port: gateway.port(), secret: gateway.jwtSecret, first: 1, count: users, pings: true };
   await load.call('open', { ...open, atOnce: AT_ONCE });
@@ -47,7 +47,7 @@ async function measure({ gateway, redis, load }: Bench, users: number, seconds: 
   };
 }
 
-/** Counts commands by MONITOR, which marks what a script does as `lua`. The answer ends it. */
+/** Counts commands by MONITOR, which marks the commands of scripts as `lua`. The returned function stops it. */
 async function watchCommands(redis: RedisServer): Promise<() => ReadonlyMap<string, number>> {
   const commands = new Map<string, number>();
   const socket = connectTcp(redis.port, '127.0.0.1');

@@ -22,11 +22,11 @@ const USERS = 5_000;
 const FLOOR_RATIO = 1.5;
 const LATENCY_MS = 5;
 const SHARE_OF_CAPACITY = 0.1;
-/** Not counted: the runtime compiles meanwhile what runs often. */
+/** Not counted: in this time the runtime compiles hot code. */
 const WARM_UP_SECONDS = 1;
-/** What is on its way arrives within it. */
+/** Messages in transit arrive within this time. */
 const ARRIVAL_MS = 500;
-/** Clocks of two processes on one machine differ by less. */
+/** The clocks of two processes on one machine differ by less than this. */
 const CLOCK_SLACK_MS = 0.5;
 
 const LINE = 'B4 CPU of a message to a random user';
@@ -98,7 +98,7 @@ function measureLibrary(settings: Settings, runtime: Runtime, floor: number | un
   );
 }
 
-/** CPU of a delivery, beside the program that makes the system calls alone. Without a `ratio` there is no goal. */
+/** CPU of a delivery, beside a program that only makes the system calls. Without a `ratio` there is no goal. */
 export function floorRows(
   name: string,
   micros: number,

@@ -10,7 +10,7 @@ import { measurePeerDeliveries } from './peer-deliveries.ts';
 
 const AT_ONCE = 500;
 const CONNECTIONS = 10_000;
-/** Users in a load process of their own, which the broadcast hardly keeps busy: their heartbeats and messages are timed. */
+/** Users in a separate load process, which is hardly busy with the broadcast: their heartbeats and messages are timed. */
 const OTHERS = 50;
 const OTHERS_PER_SECOND = 200;
 const EVERY_MS = 500;
@@ -20,7 +20,7 @@ const ARRIVAL_MS = 1_000;
 
 const LINE = 'B5 CPU of a message to everybody, each receiver';
 
-/** B5: broadcasts, and what waits for them meanwhile; beside the bare servers. */
+/** B5: broadcasts, and the delay of other work during them; beside the bare servers. */
 export async function measureBroadcast(settings: Settings): Promise<Outcome> {
   const users = settings.users(CONNECTIONS);
   requireDescriptors(users, OTHERS);
@@ -52,7 +52,7 @@ function measureLibrary(settings: Settings, runtime: Runtime, floor: number | un
           const [many, few] = await Promise.all([receivers.call('received'), timed.call('received')]);
           return { sent, pongs, arrived: many.frames, load: many, sends: few.latency };
         };
-        // Not counted: the runtime compiles meanwhile what runs often.
+        // Not counted: in this time the runtime compiles hot code.
         await run(2, 1);
         const without = await run(0);
         const during = await run(times);

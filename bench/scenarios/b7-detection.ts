@@ -7,12 +7,12 @@ import { feedEnd, whenAllEnded } from './ends.ts';
 const AT_ONCE = 500;
 const LATE_MS = 100;
 
-/** B7: how long after the deadline a silent user is offline. Each falls silent at a random moment. */
+/** B7: how long after the deadline a silent user is offline. Each user becomes silent at a random time. */
 export function measureDetection(settings: Settings): Promise<Outcome> {
   const { runtime } = settings;
   const users = settings.users(10_000);
   requireDescriptors(users);
-  // All of them fall silent within seconds, which the breaker would take for a fault of the network.
+  // All of them become silent within seconds, which the breaker would count as a network fault.
   const env = { LINGXI_MASS_TIMEOUT_SHARE: '0', ...settings.timeoutEnv };
   return withStores((stores, { postgres }) =>
     withGateway({ runtime, stores, env }, (gateway) =>

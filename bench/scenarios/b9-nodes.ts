@@ -18,7 +18,7 @@ import type { Settings } from '../settings.ts';
 const AT_ONCE = 500;
 const USERS = 5_000;
 const PER_SECOND = 5_000;
-/** Messages of a request, so that requests are not what is measured. */
+/** Messages per request, so that the requests themselves cost little. */
 const BATCH = 10;
 const CONNECTIONS = 32;
 const LATENCY_MS = 3;
@@ -36,7 +36,7 @@ interface Journey {
   readonly load: Spent;
 }
 
-/** B9: messages from one node to users on the other, beside the same messages to users of the node that is asked. */
+/** B9: messages from one node to users on the other, beside the same messages to users on the called node. */
 export async function measureNodes(settings: Settings): Promise<Outcome> {
   const { runtime, sendingSeconds: seconds } = settings;
   const users = settings.users(USERS);

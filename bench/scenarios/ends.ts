@@ -14,10 +14,10 @@ interface PresenceEvent {
   readonly at: number;
 }
 
-/** How users went offline, and how their logouts reached SQL. Times are of the clocks of Redis and PostgreSQL. */
+/** How users went offline, and how their logouts reached SQL. The times are from the clocks of Redis and PostgreSQL. */
 export interface Ends {
   readonly users: number;
-  /** The declared logouts: the deadlines of the users. */
+  /** The expected logouts: the deadlines of the users. */
   readonly firstDeadline: number;
   readonly lastDeadline: number;
   /** The last user went offline in Redis. */
@@ -28,18 +28,18 @@ export interface Ends {
   readonly detection: Summary;
   /** From the deadline until the row was committed. */
   readonly settlement: Summary;
-  /** Rows that are settled. */
+  /** Number of settled rows. */
   readonly rows: number;
-  /** Users whose time in the users table is not that of their row, or who have more than one row. */
+  /** Users whose time in the users table differs from that of their row, or who have more than one row. */
   readonly wrong: number;
 }
 
-/** The end of the feed at this moment. */
+/** The present end of the feed. */
 export async function feedEnd(gateway: Gateway): Promise<string> {
   return (await eventsAfter(gateway, '0-0')).at(-1)?.cursor ?? '0-0';
 }
 
-/** Waits until every period is settled, and answers how the users went offline. Asked seldom: asking costs CPU. */
+/** Waits until every period is settled, and returns how the users went offline. Checks rarely, because each check costs CPU. */
 export async function whenAllEnded(
   gateway: Gateway,
   postgres: PostgresServer,
@@ -53,7 +53,7 @@ export async function whenAllEnded(
     { timeoutMs: GIVE_UP_MS, intervalMs: INTERVAL_MS },
   );
   const ends = (await eventsAfter(gateway, since.cursor)).filter(({ type }) => type === 'offline');
-  // The cursor is the id of the entry in its stream: Redis's clock as the user went offline.
+  // The cursor is the id of the entry in its stream: the clock of Redis when the user went offline.
   const offlineAt = ends.map(({ cursor }) => Number(cursor.split('-')[0]));
   const deadlines = ends.map(({ at }) => at);
   const rows = await postgres.query(

@@ -12,11 +12,11 @@ const ARRIVAL_MS = 500;
 export interface PeerDeliveries {
   readonly cells: readonly Cell[];
   readonly rows: readonly Row[];
-  /** CPU in µs of a delivery. */
+  /** CPU in µs per delivery. */
   readonly micros: ReadonlyMap<Subject, number>;
 }
 
-/** What a delivery costs the bare servers: to random users, or as broadcasts at a distance of `everyMs`. */
+/** The cost of a delivery on the bare servers: to random users, or as broadcasts every `everyMs`. */
 export async function measurePeerDeliveries(
   settings: Settings,
   plan: { readonly name: string; readonly line: string; readonly users: number; readonly everyMs?: number },

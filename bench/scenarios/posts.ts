@@ -18,7 +18,7 @@ export interface PostPlan {
 
 const AT_ONCE = 500;
 const ARRIVAL_MS = 500;
-/** The first requests, while the server compiles what it runs often, do not count. */
+/** The first requests do not count, because the server then compiles hot code. */
 const WARM_UP_SECONDS = 1;
 
 /** Posts to random users as fast as the server answers. */

@@ -1,4 +1,4 @@
-// A program that embeds the gateway and sends through the library: the process under measurement. On either runtime.
+// The measured process: a program that embeds the gateway and sends through the library. It runs on either runtime.
 import { rmSync } from 'node:fs';
 import { atPace } from '../../src/cli/bench/pace.ts';
 import type * as Lingxi from '../../src/index.ts';
@@ -6,9 +6,9 @@ import { type Spent, spending, wallMicros } from '../clock.ts';
 import { serveCommands } from '../commands.ts';
 
 export interface Sent extends Spent {
-  /** Messages that were to be sent, one a receiver. */
+  /** Number of messages to send, one per receiver. */
   readonly asked: number;
-  /** Messages that a socket or its queue took. */
+  /** Number of messages that a socket or its queue accepted. */
   readonly taken: number;
 }
 
@@ -16,7 +16,7 @@ export interface Broadcasting {
   readonly times: number;
   readonly everyMs: number;
   readonly seconds: number;
-  /** Users who get messages of their own meanwhile, at this rate. */
+  /** Users who get separate messages in the same time, at this rate. */
   readonly others: { readonly first: number; readonly users: number; readonly perSecond: number };
 }
 
@@ -33,7 +33,7 @@ if (!started.ok) {
 }
 const { manager, port } = started.value;
 
-/** Sends one message to one user; answers how many took it. */
+/** Sends one message to one user; returns how many connections accepted it. */
 function sendTo(userId: number, at: number): number {
   const { status } = manager.sendToUser(userId, 'note', { at, text: 'hello' });
   return status === 'written' || status === 'queued' ? 1 : 0;
@@ -56,7 +56,7 @@ const commands = {
     }
     return { asked, taken, ...spent() };
   },
-  /** At a steady rate; each message carries when it was to be sent. */
+  /** At a steady rate. Each message contains its due time. */
   async steady(plan: {
     readonly users: number;
     readonly seconds: number;
@@ -69,7 +69,7 @@ const commands = {
     });
     return { asked, taken, ...spent() };
   },
-  /** Broadcasts to everybody, and sends to a few users meanwhile. What these few got is not counted. */
+  /** Broadcasts to all users, and sends to a few users at the same time. The messages to these few are not counted. */
   async broadcast({ times, everyMs, seconds, others }: Broadcasting): Promise<Sent> {
     const spent = spending();
     let asked = 0;

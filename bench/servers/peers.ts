@@ -8,7 +8,7 @@ import { type Helper, startHelper } from '../commands.ts';
 import type { Subject } from '../report/rows.ts';
 import { BUN } from './processes.ts';
 
-/** What Lingxi is compared with in the same run. */
+/** The servers that Lingxi is compared with in the same run. */
 export type Peer = Extract<Subject, 'floor' | 'bun' | 'ws' | 'socket.io'>;
 
 export interface PeerAnswer {
@@ -24,7 +24,7 @@ export interface PeerAnswer {
   readonly rssBytes: number;
 }
 
-/** What floor.c and peers/server.mjs do. */
+/** The commands of floor.c and peers/server.mjs. */
 export interface PeerCommands extends Readonly<Record<string, (args: never) => unknown>> {
   port: (args: object) => PeerAnswer;
   random: (args: { readonly seconds: number }) => PeerAnswer;
@@ -36,13 +36,13 @@ const FLOOR = fileURLToPath(new URL('floor.c', import.meta.url));
 
 export interface PreparedPeers {
   readonly peers: readonly Peer[];
-  /** Why others are missing, each a sentence. */
+  /** Why others are missing, each as a sentence. */
   readonly missing: readonly string[];
 }
 
 /**
- * Finds which peers can run here; fetches those of npm into bench/peers once, and says so by `announce`. A quick run has
- * the floor alone.
+ * Finds which peers can run here. Fetches the npm packages into bench/peers once, and reports that by `announce`. A quick run has
+ * only the floor.
  */
 export function preparePeers(isQuick: boolean, announce: (line: string) => void): PreparedPeers {
   const peers: Peer[] = [];
@@ -61,7 +61,7 @@ export function preparePeers(isQuick: boolean, announce: (line: string) => void)
   return { peers, missing };
 }
 
-/** Runs `work` with a server of its own. */
+/** Runs `work` with a new server. */
 export async function withPeer<T>(
   peer: Peer,
   work: (server: Helper<PeerCommands>) => Promise<T>,
@@ -90,7 +90,7 @@ function startFloor(): Helper<PeerCommands> {
       encoding: 'utf8',
     });
     if (status !== 0) throw new Error(`the floor does not compile: ${stderr}`);
-    // Bash starts it and removes its file: nothing stays if this program is killed.
+    // Bash starts the program and removes its file, so that nothing stays if the bench is killed.
     return startHelper<PeerCommands>('the floor', [
       ...['/bin/sh', '-c', 'exec 3<"$0"; rm -rf -- "$1"; exec /proc/self/fd/3', program, folder],
     ]);
@@ -106,7 +106,7 @@ function compiler(): string | undefined {
   return findExecutable(named) ?? (existsSync(named) ? named : undefined);
 }
 
-/** Answers why they could not be fetched. */
+/** Returns why they could not be fetched. */
 function fetchPackages(announce: (line: string) => void): string | undefined {
   const isThere = ['ws', 'socket.io'].every((name) =>
     existsSync(join(FOLDER, 'node_modules', name, 'package.json')),

@@ -20,7 +20,7 @@ import type { LibraryCommands } from './library.ts';
 
 export type Load = Helper<LoadCommands>;
 
-/** Heartbeats so seldom that only messages cost something. Presence, credentials and metrics work as always. */
+/** With so few heartbeats, only messages cost something. Presence, credentials and metrics work as usual. */
 export const SELDOM_HEARTBEATS = {
   LINGXI_HEARTBEAT_TIMEOUT_MS: '600000',
   LINGXI_HTTP_TIMEOUT_MS: '600000',
@@ -28,12 +28,12 @@ export const SELDOM_HEARTBEATS = {
   LINGXI_READ_TIMEOUT_MS: '3600000',
 };
 
-/** Users of a storm do not ping: the first must not time out before the last is there. */
+/** Users of a storm do not ping, and the first must not time out before the last is connected. */
 export const LONG_TIMEOUT = { LINGXI_HEARTBEAT_TIMEOUT_MS: '60000' };
 
-/** A server that is alive answers within it. */
+/** A living server answers within this time. */
 const ANSWER_MS = 3_000;
-/** The end of a process is known within it. */
+/** The end of a process is known within this time. */
 const NOTICE_MS = 200;
 
 const LOAD = fileURLToPath(new URL('../load/load.ts', import.meta.url));
@@ -41,7 +41,7 @@ const LIBRARY = fileURLToPath(new URL('library.ts', import.meta.url));
 /** This program runs on Bun; `execPath` names the Node that starts the servers. */
 export const BUN = process.argv[0] ?? 'bun';
 
-/** Runs `work` beside a load process, which ends with it. */
+/** Runs `work` with a load process, which ends with it. */
 export async function withLoad<T>(work: (load: Load) => Promise<T>): Promise<T> {
   const load = startHelper<LoadCommands>('the load process', [BUN, '--no-env-file', LOAD]);
   try {
@@ -52,8 +52,8 @@ export async function withLoad<T>(work: (load: Load) => Promise<T>): Promise<T> 
 }
 
 /**
- * Lets one user in. The first login on a Redis that has just started waits for up to 2 s, because other nodes may have users
- * to restore (rule PR11): logins that are measured come after it.
+ * Logs in one user. The first login on a Redis that has just started waits for up to 2 s, because other nodes may have users to
+ * restore (rule PR11). So measured logins come after it.
  */
 export async function firstLogin(load: Load, gateway: Gateway, userId: number): Promise<void> {
   await load.call('open', {
@@ -61,7 +61,7 @@ export async function firstLogin(load: Load, gateway: Gateway, userId: number): 
   });
 }
 
-/** Runs `work` with a gateway of its own. If it fails because the gateway ended, the error says so. */
+/** Runs `work` with a new gateway. If it fails because the gateway ended, the error says so. */
 export async function withGateway<T>(
   options: {
     readonly runtime: Runtime;
@@ -82,7 +82,7 @@ export async function withGateway<T>(
   }
 }
 
-/** Runs `work` with a Redis and a PostgreSQL that knows the users, and whose commits wait for the disk as in production. */
+/** Runs `work` with a Redis, and a PostgreSQL that knows the users. Its commits wait for the disk, as in production. */
 export async function withStores<T>(
   work: (stores: Exclude<Stores, 'embedded'>, servers: Servers) => Promise<T>,
 ): Promise<T> {
@@ -115,7 +115,7 @@ export async function withLibrary<T>(
 ): Promise<T> {
   const dataDir = mkdtempSync(join(tmpdir(), 'lingxi-bench-'));
   const env = gatewayEnvironment({ runtime, stores: 'embedded', env: SELDOM_HEARTBEATS }, dataDir);
-  // Node reads no TypeScript by itself.
+  // Node cannot read TypeScript.
   const command =
     runtime === 'bun' ? [BUN, '--no-env-file', LIBRARY] : [process.execPath, '--import', 'tsx', LIBRARY];
   const library = startHelper<LibraryCommands>('the server', [...command, dataDir], {
@@ -126,7 +126,7 @@ export async function withLibrary<T>(
     const { port } = await library.call('port');
     return await work(library, { port, secret: env['JWT_SECRET'] ?? '' });
   } catch (error) {
-    // The load may notice first that it is gone.
+    // The load may notice first that the server is gone.
     await sleep(NOTICE_MS);
     const end = library.end();
     throw end === undefined ? error : new Error(`${end}, during the measurement`, { cause: error });
@@ -136,11 +136,11 @@ export async function withLibrary<T>(
   }
 }
 
-/** What a server has used and done since its start, by its own count. */
+/** The resources and the work of a server since its start, by its own count. */
 export interface Usage {
   readonly cpuMs: number;
   readonly rssBytes: number;
-  /** Heartbeats, or frames of clients where a peer knows no heartbeat. */
+  /** Heartbeats, or frames of clients if the peer has no heartbeat. */
   readonly received: number;
 }
 
@@ -158,7 +158,7 @@ export async function usageOf(gateway: Gateway): Promise<Usage> {
   };
 }
 
-/** CPU time that the gateway's process has used, user and system, in ms: its own count. */
+/** CPU time of the gateway's process, user and system, in ms, by its own count. */
 export async function cpuMsOf(gateway: Gateway): Promise<number> {
   const { cpuMs } = await usageOf(gateway);
   return cpuMs;

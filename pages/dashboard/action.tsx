@@ -6,21 +6,21 @@ import type { Say } from './texts.ts';
 
 export interface ActionProps {
   readonly userId: string;
-  /** The name of the user as it may stand in a sentence. */
+  /** The name of the user in a form for a sentence. */
   readonly name: string;
   readonly isDisabled: boolean;
-  /** Of this action, while it is the last one and still true. */
+  /** The result of this action, while it is the last one and still true. */
   readonly result: Result | undefined;
   readonly onResult: (result: Result) => void;
 }
 
-/** Posts an action for a user with the key in use. */
+/** Posts an action for a user with the present key. */
 export function post(path: string, body?: string): Promise<Reply> {
   const key = session.now?.key ?? '';
   return ask(path, { key, method: 'POST', ...(body === undefined ? {} : { body }) });
 }
 
-/** The result of a reply: what went well in the words of `done`. */
+/** The result of a reply. `done` words a success. */
 export function resultOf(reply: Reply, say: Say, done: (body: unknown) => Omit<Result, 'isBad'>): Result {
   return reply.ok
     ? { ...done(reply.body), isBad: false }

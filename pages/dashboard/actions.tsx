@@ -49,12 +49,12 @@ interface Last {
   readonly result: Result;
 }
 
-/** The result of the last action alone, until it was true and is so no longer. */
+/** Only the result of the last action, until it is no longer true. */
 function useLastResult(
   details: UserDetails | undefined,
 ): readonly [last: Last | undefined, setLast: (last: Last) => void] {
   const [last, setLast] = useState<Last>();
-  // The page may hear of what the action did only a moment later.
+  // The page may receive the effect of the action a moment later.
   const wasSo = useRef<Last>(undefined);
   useEffect(() => {
     const what = last?.result.holdsWhile;

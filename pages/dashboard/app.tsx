@@ -39,7 +39,7 @@ function SignedIn({ session: { key, access } }: { readonly session: Session }): 
   );
 }
 
-/** The address behind `#` belongs to the views. */
+/** The address after `#` belongs to the views. */
 function skip(event: Event): void {
   event.preventDefault();
   document.querySelector<HTMLElement>('#content')?.focus();
@@ -67,7 +67,7 @@ function View({ keyInUse }: { readonly keyInUse: string }): ComponentChild {
   }
 }
 
-/** The title of the tab shows from afar how many are online, and that something is wrong. */
+/** The title of the tab shows the number of online users, and that something is wrong. */
 function Title(): ComponentChild {
   const { say } = useSay();
   const online = useValue(counts)?.online;
@@ -79,7 +79,7 @@ function Title(): ComponentChild {
   return null;
 }
 
-/** Finds out what the key may do. */
+/** Asks the server for the rights of the key. */
 function useAccess(key: string, isUnknown: boolean): void {
   useEffect(() => {
     if (!isUnknown) return;

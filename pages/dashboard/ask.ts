@@ -4,23 +4,23 @@ import { objectOf, textOf } from './reading.ts';
 import { refuseKey } from './session.ts';
 import type { Say } from './texts.ts';
 
-/** Why there is no answer that can be used. */
+/** Why there is no usable answer. */
 export type Problem =
-  /** No connection: the server is gone, or the network. */
+  /** No connection: the server or the network is down. */
   | { readonly kind: 'unreachable' }
-  /** Nothing came for too long. */
+  /** Nothing arrived for too long. */
   | { readonly kind: 'slow' }
   /** A stream ended: the server stops or restarts. */
   | { readonly kind: 'ended' }
-  /** 401: the key is wrong, or is no longer valid. */
+  /** 401: the key is wrong or no longer valid. */
   | { readonly kind: 'key' }
-  /** A proxy answers in the place of the gateway. */
+  /** A proxy answers instead of the gateway. */
   | { readonly kind: 'gateway'; readonly status: number; readonly retryMs: number | undefined }
-  /** 429 and 503: not now. */
+  /** 429 and 503: a temporary refusal. */
   | { readonly kind: 'busy'; readonly sentence: string; readonly retryMs: number | undefined }
-  /** Any other refusal, in the server's own words. */
+  /** Any other refusal, with the server's own sentence. */
   | { readonly kind: 'refused'; readonly status: number; readonly code: string; readonly sentence: string }
-  /** The answer is not what this page knows: a proxy in between, or a server of another version. */
+  /** This page does not know the form of the answer: it comes from a proxy, or from a server of another version. */
   | { readonly kind: 'strange' };
 
 export type Reply =
@@ -36,11 +36,11 @@ export interface Request {
 }
 
 const TIMEOUT_MS = 10_000;
-/** A server may not keep the page away for longer. */
+/** Longest time for which a server may keep the page waiting. */
 const LONGEST_RETRY_MS = 60_000;
 const SENTENCE_CHARACTERS = 400;
 
-/** Asks the API. It never throws. A key that the server refuses ends the session. */
+/** Sends a request to the API. It never throws. If the server refuses the key, the session ends. */
 export async function ask(path: string, request: Request): Promise<Reply> {
   const timeout = AbortSignal.timeout(TIMEOUT_MS);
   const signal = request.signal === undefined ? timeout : AbortSignal.any([timeout, request.signal]);
@@ -56,9 +56,9 @@ export async function ask(path: string, request: Request): Promise<Reply> {
 
 export async function call(path: string, request: Request, signal: AbortSignal): Promise<Response> {
   const headers = new Headers({ 'accept-language': language.now === 'zh' ? 'zh-CN' : 'en' });
-  // A key that no header can carry is simply wrong.
+  // A key that a header cannot carry is wrong.
   if (isHeaderText(request.key)) headers.set('authorization', `Bearer ${request.key}`);
-  // The page is one folder below the API, also behind a proxy that serves both below another path.
+  // The page is one folder below the API, even if a proxy serves both under another path.
   return fetch(new URL(`../api/${path}`, location.href), {
     method: request.method ?? 'GET',
     headers,
@@ -94,7 +94,7 @@ export function askedWaitMs(problem: Problem | undefined): number {
   return problem?.kind === 'busy' || problem?.kind === 'gateway' ? (problem.retryMs ?? 0) : 0;
 }
 
-/** What happened, as a sentence for people. */
+/** The fault as a sentence for the reader. */
 export function sentenceOfProblem(problem: Problem, say: Say): string {
   switch (problem.kind) {
     case 'busy':

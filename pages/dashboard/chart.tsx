@@ -10,7 +10,7 @@ import { history, samples } from './live.ts';
 import { useSay } from './use-say.ts';
 
 export interface Series {
-  /** Of the values of a sample. */
+  /** Name of the value in a sample. */
   readonly key: string;
   readonly label: string;
 }
@@ -24,7 +24,7 @@ interface ChartProps {
 const HEIGHT = 150;
 const AXIS_WIDTH = 52;
 
-/** Lines over time. Below it stand the values of the moment under the pointer, or the newest ones. */
+/** Lines over time. The values under the pointer, or the newest ones, are shown below. */
 export function Chart({ title, series, spanS }: ChartProps): ComponentChild {
   const { say, spoken } = useSay();
   const colours = useColours();
@@ -54,7 +54,7 @@ export function Chart({ title, series, spanS }: ChartProps): ComponentChild {
     };
   }, [series, colours, spoken, spanS]);
   useEffect(() => {
-    // A hidden tab draws when it is seen again.
+    // A hidden tab draws when it becomes visible again.
     if (document.visibilityState === 'visible') plot.current?.setData(data);
   }, [data]);
   return (
@@ -100,7 +100,7 @@ interface Colours {
   readonly grid: string;
 }
 
-/** A canvas knows no variables of CSS. */
+/** A canvas cannot use CSS variables. */
 function useColours(): Colours {
   const present = useValue(theme);
   return useMemo(() => {
@@ -135,7 +135,7 @@ function optionsOf({ series, colours, spoken, spanS, width, onPoint }: Look): uP
     legend: { show: false },
     cursor: { drag: { x: false, y: false }, y: false, points: { size: 5 }, sync: { key: 'lingxi' } },
     scales: {
-      // The whole span from the beginning: the lines come in from the right, and the axis stays.
+      // The whole span from the start: the lines enter from the right, and the axis does not move.
       x: {
         time: true,
         range: (_, __, last) => [(last ?? Date.now() / 1_000) - spanS, last ?? Date.now() / 1_000],

@@ -11,7 +11,7 @@ const SPANS_S = [120, 600, 3_600] as const;
 /** As many as there are colours. */
 const MOST_SERIES = 8;
 
-/** Series below one name. What the server names beyond these is added when it comes. */
+/** Series with one name as a prefix. If the server sends further names, their series are added. */
 interface Kind {
   readonly kind: string;
   readonly label: string;
@@ -38,7 +38,7 @@ const QUEUES: Kind = {
   label: 'queue',
   known: ['dispatch', 'send', 'loginsWaiting', 'settlementsPending', 'pushStream'],
 };
-/** They come with the queues and are none. */
+/** These names come with the queues, but are not queues. */
 const CAPACITIES = /Capacity$/;
 
 export function Charts(): ComponentChild {
@@ -77,7 +77,7 @@ export function Charts(): ComponentChild {
   );
 }
 
-/** The same objects until a new name comes or the language changes: a chart is made anew for each new list. */
+/** The same objects until a new name comes or the language changes, because each new list creates a new chart. */
 function useSeries(say: Say) {
   const totals = useValue(counts)?.totals ?? {};
   const queues = Object.keys(useValue(counts)?.queues ?? {})

@@ -9,7 +9,7 @@ import { labelOf } from './texts.ts';
 import { usePoller } from './use-poller.ts';
 import { useSay } from './use-say.ts';
 
-/** It changes with a restart only. */
+/** It changes only with a restart. */
 const EVERY_MS = 10_000;
 const MEANING_CHARACTERS = 2_000;
 
@@ -93,7 +93,7 @@ function KeyInForce({ given }: { readonly given: ConfigKey }): ComponentChild {
   );
 }
 
-/** Markdown of one line: code and no more. */
+/** Markdown of one line: only code. */
 function Meaning({ text }: { readonly text: string }): ComponentChild {
   return text.split('`').map((part, place) => (place % 2 === 1 ? <code>{part}</code> : part));
 }

@@ -6,14 +6,14 @@ interface ConfirmProps {
   readonly title: string;
   readonly children: ComponentChildren;
   readonly confirm: string;
-  /** What must be typed first, and how that is asked for. */
+  /** The text that the user must type first, and the label for it. */
   readonly typed?: { readonly text: string; readonly label: string };
-  /** Resolves when it is done, well or not. */
+  /** Resolves when the action has ended, with or without success. */
   readonly onConfirm: () => Promise<void>;
   readonly onClose: () => void;
 }
 
-/** Asks before something that hurts. It closes when that is done; the result is shown where the question came from. */
+/** Asks before an action that affects users. It closes when the action has ended; the result appears where the action started. */
 export function Confirm({
   title,
   children,
@@ -41,7 +41,7 @@ export function Confirm({
       aria-labelledby={`${id}-title`}
       onClose={onClose}
       onCancel={(event) => {
-        // What has begun cannot be called off.
+        // An action that has begun cannot be cancelled.
         if (isWorking) event.preventDefault();
       }}
     >
@@ -73,7 +73,7 @@ export function Confirm({
   );
 }
 
-/** What is copied from this page may bring the marks of direction that isolate a foreign text. */
+/** A text copied from this page may contain the direction marks that isolate foreign text. */
 function withoutMarks(text: string): string {
   return text.replaceAll(/[\u2066-\u2069]/g, '').trim();
 }

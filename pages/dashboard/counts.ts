@@ -6,7 +6,7 @@ export interface Counts {
   readonly node: string;
   readonly version: string;
   readonly runtime: string;
-  /** Where it changes, the totals begin anew. */
+  /** If it changes, the totals begin again. */
   readonly basis: string;
   readonly presenceAvailable: boolean;
   readonly online: number;
@@ -16,6 +16,8 @@ export interface Counts {
   readonly totals: Readonly<Record<string, number>>;
   readonly queues: Readonly<Record<string, number>>;
   readonly lag: {
+    /** The figures cover this time. 0: the node does not report it. */
+    readonly overMs: number;
     readonly count: number;
     readonly p50: number | null;
     readonly p99: number | null;
@@ -41,10 +43,10 @@ export interface NodeState {
 }
 
 const MOST_NODES = 500;
-/** Totals that have names below them. */
+/** Totals with names below them. */
 const NAMED_TOTALS = ['logouts', 'messages', 'drops'];
 
-/** Undefined where this is no event `counts`. */
+/** Undefined if the value is not an event `counts`. */
 export function readCounts(value: unknown): Counts | undefined {
   const given = objectOf(value);
   const users = objectOf(given['users']);
@@ -64,6 +66,7 @@ export function readCounts(value: unknown): Counts | undefined {
     totals: readTotals(objectOf(given['totals'])),
     queues: numbersOf(given['queues']),
     lag: {
+      overMs: numberOf(lag['overMs']),
       count: numberOf(lag['count']),
       p50: numberOrNull(lag['p50']),
       p99: numberOrNull(lag['p99']),

@@ -4,17 +4,17 @@ export interface StreamEvent {
   readonly data: string;
 }
 
-/** Characters of one event; a longer one is no event of ours. */
+/** Largest number of characters in one event. A longer event is not from our server. */
 const MAX_EVENT_LENGTH = 4_000_000;
 
-/** Reads server-sent events from pieces of text. Comments are left out. */
+/** Reads server-sent events from pieces of text. Ignores comments. */
 export class EventStreamReader {
   #rest = '';
   #event = '';
   #data: string[] = [];
   #length = 0;
 
-  /** The events that this piece completes. Throws a RangeError where an event has no end. */
+  /** The events that this piece completes. Throws a RangeError if an event does not end. */
   push(piece: string): readonly StreamEvent[] {
     const events: StreamEvent[] = [];
     const lines = (this.#rest + piece).split('\n');

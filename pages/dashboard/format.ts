@@ -2,7 +2,7 @@ import type { Language } from '../shared/language.ts';
 
 const LOCALES: Readonly<Record<Language, string>> = { en: 'en-GB', zh: 'zh-CN' };
 
-/** Units from the smallest, each with how many make the next one. */
+/** Units from the smallest, each with its number in the next one. */
 const UNITS = [
   { size: 1_000, en: 's', zh: '秒', per: 60 },
   { size: 60_000, en: 'min', zh: '分', per: 60 },
@@ -12,7 +12,7 @@ const UNITS = [
 
 const formats = new Map<string, Intl.NumberFormat | Intl.DateTimeFormat>();
 
-/** To make a format takes a thousand times as long as to use it. */
+/** Creating a format takes a thousand times as long as using it. */
 function kept<Format extends Intl.NumberFormat | Intl.DateTimeFormat>(
   name: string,
   make: () => Format,
@@ -29,7 +29,7 @@ export function wholeNumber(number: number, language: Language): string {
   ).format(number);
 }
 
-/** A rate or another measured number: small ones with a decimal. */
+/** A rate or another measured number. Small ones have a decimal. */
 export function measured(number: number, language: Language): string {
   if (number >= 100 || number === 0) return wholeNumber(number, language);
   const digits = number < 1 ? 2 : 1;
@@ -76,7 +76,7 @@ export function dayAndTime(at: number, language: Language): string {
   return onDay(at, () => kept(`day ${language}`, () => new Intl.DateTimeFormat(LOCALES[language], options)));
 }
 
-/** The server may say a time that no calendar has. */
+/** The server may send a time that no calendar has. */
 function onDay(at: number, format: () => Intl.DateTimeFormat): string {
   return Number.isNaN(new Date(at).getTime()) ? '–' : format().format(at);
 }

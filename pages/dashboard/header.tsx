@@ -53,7 +53,7 @@ function Links(): ComponentChild {
   );
 }
 
-/** Whether the figures are of now. */
+/** Whether the figures are up to date. */
 function Pill(): ComponentChild {
   const { say } = useSay();
   const { status } = useValue(liveState);

@@ -1,20 +1,20 @@
 import type { Counts } from './counts.ts';
 
-/** What the charts show of one moment. `null` where nothing is known. */
+/** The values of the charts at one time. `null` if a value is not known. */
 export interface Sample {
   /** By the clock of this page, in ms. */
   readonly at: number;
   readonly values: Readonly<Record<string, number | null>>;
 }
 
-/** One sample a second is kept. */
+/** One sample a second is stored. */
 const STEP_MS = 1_000;
-/** An event may come a little early. */
+/** An event may come slightly early. */
 const EARLY_MS = 100;
-/** After a longer silence the lines of the charts break. */
+/** After a longer silence, the lines of the charts have a gap. */
 const GAP_MS = 4_000;
 const KEPT_SAMPLES = 3_600;
-/** The rates on the tiles are means of this time. */
+/** The rates on the tiles are means over this time. */
 const RATE_SPAN_MS = 5_000;
 
 interface Totals {
@@ -24,12 +24,12 @@ interface Totals {
   readonly totals: Readonly<Record<string, number>>;
 }
 
-/** Makes rates of totals, and keeps an hour of both for the charts. */
+/** Computes rates from totals, and keeps an hour of both for the charts. */
 export class History {
   readonly samples: Sample[] = [];
   /** Rates of the last seconds by the name of their total; empty until there are two events to compare. */
   rates: Readonly<Record<string, number>> = {};
-  /** What the legends show: gauges of the last event, as the tiles have them, and rates of the last sample. */
+  /** The values of the legends: gauges of the last event, as on the tiles, and rates of the last sample. */
   newest: Sample['values'] = {};
   #recent: Totals[] = [];
   #sampled: Totals | undefined;
@@ -40,7 +40,7 @@ export class History {
     this.newest = { ...this.newest, ...gauges(counts) };
     const last = this.samples.at(-1);
     if (last !== undefined && now < last.at) {
-      // The clock of this computer was set back: a chart cannot go back.
+      // The clock of this computer was set back, but a chart cannot go back.
       this.samples.length = 0;
     } else if (last !== undefined && now - last.at < STEP_MS - EARLY_MS) return;
     else if (last !== undefined && now - last.at > GAP_MS)
@@ -64,7 +64,7 @@ export class History {
 }
 
 /**
- * Units a second. No rate where the totals began anew, or went back, or come from before a silence: that one would be a mean over
+ * Units a second. There is no rate if the totals began again, fell, or come from before a silence: that rate would be a mean over
  * a time that the chart does not show.
  */
 export function ratesBetween(earlier: Totals, later: Totals): Readonly<Record<string, number>> {
@@ -92,7 +92,7 @@ function gauges(counts: Counts): Readonly<Record<string, number | null>> {
   return values;
 }
 
-/** Names below `kind` that any of these records has, known ones first, at most `most`. */
+/** Names with the prefix `kind` in any of these records, known ones first, at most `most`. */
 export function namesBelow(
   records: readonly Readonly<Record<string, unknown>>[],
   { kind, known, most }: { readonly kind: string; readonly known: readonly string[]; readonly most: number },

@@ -6,7 +6,7 @@ import { dayAndTime, duration } from './format.ts';
 import { numberOrNull, objectOf } from './reading.ts';
 import { useSay } from './use-say.ts';
 
-/** As the API has it. */
+/** The same values as in the API. */
 const REASON_LENGTH = 128;
 const BLOCKS_MS = [0, 60_000, 600_000, 3_600_000, 86_400_000, 2_592_000_000] as const;
 

@@ -5,11 +5,11 @@ import { EventStreamReader, type StreamEvent } from './event-stream.ts';
 import { History } from './history.ts';
 import { session } from './session.ts';
 
-/** How the stream of counts is doing. */
+/** The state of the stream of counts. */
 export type LiveState =
   | { readonly status: 'connecting'; readonly problem?: Problem }
   | { readonly status: 'live' }
-  /** Open, but nothing has come for a while. */
+  /** Open, but nothing has arrived for a while. */
   | { readonly status: 'quiet'; readonly since: number }
   /** The next attempt is at `retryAt`, by the clock of this page. */
   | { readonly status: 'waiting'; readonly problem: Problem; readonly retryAt: number };
@@ -18,13 +18,13 @@ export const liveState = new Value<LiveState>({ status: 'connecting' });
 export const counts = new Value<Counts | undefined>(undefined);
 /** When the last counts came, by the clock of this page. */
 export const countedAt = new Value(0);
-/** Grows with each sample of {@link history}. */
+/** Changes with each sample of {@link history}. */
 export const samples = new Value(0);
 export let history: History = new History();
 
-/** Counts come every 500 ms. */
+/** The counts arrive every 500 ms. */
 const QUIET_AFTER_MS = 2_500;
-/** Then the stream counts as dead, though nothing has ended it. */
+/** After this silence the stream counts as dead, even if it has not ended. */
 const DEAD_AFTER_MS = 8_000;
 const WATCH_MS = 500;
 const FIRST_BACKOFF_MS = 500;
@@ -35,7 +35,7 @@ let wake: (() => void) | undefined;
 let mayHurry = true;
 let isHurried = false;
 
-/** Time of the server: what is shown as "12 s ago" must not depend on the clock of this computer. */
+/** The server's clock. A text such as "12 s ago" must not depend on the clock of this computer. */
 export function serverNow(): number {
   const last = counts.now;
   return last === undefined ? Date.now() : last.at + (Date.now() - countedAt.now);
@@ -47,8 +47,8 @@ export function retryNow(): void {
 }
 
 /**
- * Any other question of the page had an answer, or none. The first answer after a silence tries the stream at once: fresh rows must
- * not stand beside a bar that says that the figures are old. A stream that alone fails keeps its own pace.
+ * Another request of the page got an answer, or none. The first answer after a silence tries the stream at once: otherwise fresh
+ * rows would be shown beside a bar that calls the figures old. If only the stream fails, it keeps its own interval.
  */
 export function noteReply(problem: Problem | undefined): void {
   if (problem !== undefined) {
@@ -62,12 +62,12 @@ export function noteReply(problem: Problem | undefined): void {
   wake?.();
 }
 
-/** Nobody answered. A refusal is an answer: it says how long to wait. */
+/** Nothing answered. A refusal is an answer, and has a time to wait. */
 function isAbsence({ kind }: Problem): boolean {
   return kind === 'unreachable' || kind === 'slow' || kind === 'ended' || kind === 'gateway';
 }
 
-/** Keeps the stream open for as long as there is a key. Returns the function that ends it. */
+/** Keeps the stream open as long as there is a key. Returns a function that ends it. */
 export function follow(key: string): () => void {
   const stop = new AbortController();
   history = new History();
@@ -81,7 +81,7 @@ export function follow(key: string): () => void {
       const problem = await attempt(key);
       if (stop.signal.aborted || session.now?.key !== key) return;
       if (countedAt.now !== before) backoffMs = FIRST_BACKOFF_MS;
-      // Spread, so that a hundred pages do not come back at once.
+      // Random, so that a hundred pages do not return at the same time.
       const waitMs = Math.max(askedWaitMs(problem), backoffMs * (0.5 + Math.random()));
       backoffMs = Math.min(2 * backoffMs, LONGEST_BACKOFF_MS);
       liveState.set({ status: 'waiting', problem, retryAt: Date.now() + waitMs });
@@ -94,7 +94,7 @@ export function follow(key: string): () => void {
   void run();
   const onReturn = (): void => {
     if (document.visibilityState !== 'visible') return;
-    // A computer that slept, or a tab that was frozen, has an open stream that says nothing any more.
+    // After a computer slept, or a tab was frozen, its open stream sends nothing any more.
     if (liveState.now.status !== 'connecting' && Date.now() - countedAt.now > QUIET_AFTER_MS) {
       stopAttempt?.();
       wake?.();
@@ -114,7 +114,7 @@ export function follow(key: string): () => void {
   };
 }
 
-/** One stream, until it ends for whatever reason. */
+/** One stream, until it ends for any reason. */
 async function attempt(key: string): Promise<Problem> {
   const controller = new AbortController();
   let lastNewsAt = Date.now();
@@ -145,12 +145,12 @@ async function attempt(key: string): Promise<Problem> {
     return { kind: error instanceof RangeError ? 'strange' : 'unreachable' };
   } finally {
     clearInterval(watchdog);
-    // The body of a refusal, or of a stream that makes no sense, has no reader.
+    // Nobody reads the body of a refusal or of an invalid stream.
     controller.abort();
   }
 }
 
-/** Whether the event had counts. */
+/** Whether the event contained counts. */
 function take({ event, data }: StreamEvent): boolean {
   if (event !== 'counts') return false;
   let next: Counts | undefined;

@@ -14,7 +14,7 @@ import { useSay } from './use-say.ts';
 
 interface NodesProps {
   readonly nodes: readonly NodeState[];
-  /** The node that answers this page. */
+  /** The node that serves this page. */
   readonly asked: string;
 }
 

@@ -7,7 +7,7 @@ import { countedAt, counts, type LiveState, liveState, retryNow } from './live.t
 import type { Say } from './texts.ts';
 import { useSay } from './use-say.ts';
 
-/** What is wrong, at the foot of the window: over the page, so that nothing moves when it comes and goes. */
+/** The faults, at the bottom of the window. They cover the page, so that nothing moves when they come and go. */
 export function Notices(): ComponentChild {
   const { say, spoken } = useSay();
   const state = useValue(liveState);
@@ -61,7 +61,7 @@ function sentenceOf(state: LiveState, say: Say): string | undefined {
   }
 }
 
-/** The time of this page, again each second while it is needed. */
+/** The time of this page, updated each second while it is needed. */
 export function useSecond(isNeeded: boolean): number {
   const [now, setNow] = useState(Date.now());
   useEffect(() => {

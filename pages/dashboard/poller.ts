@@ -3,24 +3,24 @@ import { ask, askedWaitMs, type Problem } from './ask.ts';
 import { noteReply } from './live.ts';
 
 export interface Polled<T> {
-  /** The last good answer, and the path that it answers. */
+  /** The last good answer, and its path. */
   readonly answer: { readonly path: string; readonly body: T; readonly at: number } | undefined;
-  /** Why the newest question has no answer; undefined if it has one. */
+  /** Why the newest request has no answer; undefined if it has one. */
   readonly problem: Problem | undefined;
 }
 
 export interface PollerOptions<T> {
   readonly key: string;
   readonly everyMs: number;
-  /** Undefined where the answer makes no sense. */
+  /** Undefined if the answer is invalid. */
   readonly read: (body: unknown) => T | undefined;
 }
 
 const LONGEST_BACKOFF_MS = 8_000;
 
 /**
- * Asks for one path again and again: not before the last answer is drawn, not more often than every `everyMs`, and not
- * while nobody looks.
+ * Requests one path again and again: only after the last answer is drawn, at most once per `everyMs`, and not while the page is
+ * hidden.
  */
 export class Poller<T> {
   readonly state = new Value<Polled<T>>({ answer: undefined, problem: undefined });
@@ -28,7 +28,7 @@ export class Poller<T> {
   readonly #controller = new AbortController();
   #path: string | undefined;
   #isPaused = false;
-  /** The next question, if only its time has not come yet. */
+  /** The next request, if it only waits for its time. */
   #wake: (() => void) | undefined;
 
   constructor(options: PollerOptions<T>) {
@@ -36,7 +36,7 @@ export class Poller<T> {
     void this.#run();
   }
 
-  /** From now on asks for this path. While paused, it asks once and then waits. */
+  /** From now on requests this path. While paused, it sends one request and then waits. */
   follow(path: string, isPaused = false): void {
     if (path === this.#path && isPaused === this.#isPaused) return;
     this.#path = path;
@@ -44,7 +44,7 @@ export class Poller<T> {
     this.#wake?.();
   }
 
-  /** Asks at once. */
+  /** Sends a request at once. */
   refresh(): void {
     this.#wake?.();
   }
@@ -73,7 +73,7 @@ export class Poller<T> {
       const asked = askedWaitMs(problem);
       const backoffMs = failures === 0 ? 0 : Math.min(everyMs * 2 ** failures, LONGEST_BACKOFF_MS);
       const leastMs = Math.max(everyMs - (performance.now() - startedAt), asked, 0);
-      // A new path waits for its time too.
+      // A new path also waits for its time.
       const isDone = problem === undefined && path === this.#path && this.#isPaused;
       await this.#pause(isDone ? undefined : Math.max(leastMs, backoffMs), leastMs);
     }
@@ -95,7 +95,7 @@ export class Poller<T> {
     return problem;
   }
 
-  /** Waits `ms`, or for ever. Somebody may wake it, but not before `leastMs`. */
+  /** Waits `ms`, or without end. Another call may end the wait, but not before `leastMs`. */
   async #pause(ms: number | undefined, leastMs = 0): Promise<void> {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const since = performance.now();
@@ -125,7 +125,7 @@ function whenVisible(signal: AbortSignal): Promise<void> {
   });
 }
 
-/** The next frame is on the screen. A tab that is hidden meanwhile draws none. */
+/** Resolves when the next frame is on the screen. A hidden tab draws none. */
 function drawn(): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {

@@ -1,6 +1,6 @@
 import { listOf, numberOf, numberOrNull, objectOf, textOf, textsOf } from './reading.ts';
 
-/** Readers of what the API answers. Each returns undefined where the answer is something else. */
+/** Readers of the API's answers. Each returns undefined if the answer has another form. */
 
 export interface OnlineUser {
   readonly userId: number;
@@ -79,7 +79,7 @@ export interface UserDetails {
   readonly player: Player | undefined;
   readonly connections: readonly Connection[];
   readonly groups: readonly string[];
-  /** Empty where no node that answered holds the user. */
+  /** Empty if no node that answered holds the user. */
   readonly state: string;
   readonly blockedUntil: number | null;
   /** Nodes that did not answer. */
@@ -109,7 +109,7 @@ export function readUser(value: unknown): UserDetails | undefined {
   };
 }
 
-/** The state of a user in the words of the list of users. Where a node did not answer, only that the user is online. */
+/** The state of a user in the words of the list of users. If a node did not answer, it only says that the user is online. */
 export function stateOf(player: Player, details: UserDetails | undefined): string {
   if (player.status !== 'online' || details === undefined) return player.status;
   const { state, partial } = details;
@@ -141,7 +141,7 @@ export interface Entry {
 
 export interface Timeline {
   readonly entries: readonly Entry[];
-  /** There while older entries may follow. */
+  /** Present while there may be older entries. */
   readonly cursor: string;
 }
 

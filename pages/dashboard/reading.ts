@@ -1,7 +1,7 @@
-/** Readers of JSON that came from elsewhere. What is missing or of another kind becomes something harmless. */
+/** Readers of JSON from elsewhere. A missing or wrong value becomes a harmless one. */
 export type Json = Readonly<Record<string, unknown>>;
 
-/** A newer server may say more than this page can show. */
+/** A newer server may send more than this page can show. */
 const MOST_NAMES = 60;
 
 export function objectOf(value: unknown): Json {
@@ -30,7 +30,7 @@ export function numberOrNull(value: unknown): number | null {
   return typeof value === 'number' && Number.isFinite(value) ? value : null;
 }
 
-/** Numbers by name: the names are the server's. */
+/** Numbers by name. The names come from the server. */
 export function numbersOf(value: unknown): Readonly<Record<string, number>> {
   const numbers: Record<string, number> = {};
   for (const [name, number] of Object.entries(objectOf(value)).slice(0, MOST_NAMES))

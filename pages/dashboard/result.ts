@@ -1,17 +1,17 @@
 import type { UserDetails } from './readers.ts';
 
-/** For how long a result is true. */
+/** How long a result stays true. */
 export type While = 'blocked' | 'unblocked' | 'connected' | 'unconnected';
 
-/** What came of an action. */
+/** The outcome of an action. */
 export interface Result {
   readonly text: string;
   readonly isBad: boolean;
-  /** A result without it stays until the next action. */
+  /** Without it, a result stays until the next action. */
   readonly holdsWhile?: While | undefined;
 }
 
-/** Whether it is so. Undefined: nobody knows now. */
+/** Whether the result is true. Undefined: not known now. */
 export function isSo(what: While, details: UserDetails | undefined): boolean | undefined {
   if (details === undefined) return undefined;
   if (what === 'blocked' || what === 'unblocked')

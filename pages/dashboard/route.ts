@@ -1,7 +1,7 @@
-/** What the part of the address behind `#` asks for. */
+/** The target of the part of the address after `#`. */
 export interface Route {
   readonly view: 'overview' | 'users' | 'user' | 'config';
-  /** Digits; for `user` only. */
+  /** Digits; only for `user`. */
   readonly userId: string;
   readonly search: string;
   readonly sort: Sort;
@@ -15,7 +15,7 @@ export type Order = 'asc' | 'desc';
 
 const LONGEST_SEARCH = 200;
 
-/** What makes no sense leads to the overview. */
+/** An invalid address leads to the overview. */
 export function parseRoute(hash: string): Route {
   const [path = '', query = ''] = hash.replace(/^#\/?/, '').split('?', 2);
   const parameters = new URLSearchParams(query);
@@ -46,7 +46,7 @@ export function turned(order: Order): Order {
   return order === 'asc' ? 'desc' : 'asc';
 }
 
-/** The server sorts by times, and the list shows how long ago they were. */
+/** The server sorts by times, and the list shows ages. */
 function isTime(sort: Sort): boolean {
   return sort === 'since' || sort === 'heartbeat';
 }
@@ -56,7 +56,7 @@ export function firstOrder(sort: Sort): Order {
   return isTime(sort) ? 'desc' : 'asc';
 }
 
-/** What the values on the screen do from the top: the newest login has been online for the shortest time. */
+/** The order of the shown values from the top: the newest login has the shortest time online. */
 export function shownOrder(sort: Sort, order: Order): Order {
   return isTime(sort) ? turned(order) : order;
 }

@@ -59,7 +59,7 @@ export function SendForm({ userId, isDisabled, result, onResult }: ActionProps):
   );
 }
 
-/** The body of the push, or why there is none. */
+/** The body of the push, or the reason why there is none. */
 function pushOf(
   { userId, type, data }: { readonly userId: string; readonly type: string; readonly data: string },
   say: Say,
@@ -72,7 +72,7 @@ function pushOf(
     const why = isolated(error instanceof Error ? error.message : '', 120);
     return { text: say('send.noJson', { error: why }), isBad: true };
   }
-  // The data goes as it was written: parsed and written again, a large number would change.
+  // The data leaves unchanged: if it were parsed and written again, a large number would change.
   return `{"to":{"userId":${userId}},"type":${JSON.stringify(type)},"data":${dataText}}`;
 }
 

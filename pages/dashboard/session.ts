@@ -1,7 +1,7 @@
 import { tabStorage } from '../shared/storage.ts';
 import { Value } from '../shared/value.ts';
 
-/** What the key in use may do; undefined until the server has said so. */
+/** The rights of the present key; undefined until the server has answered. */
 export type Access = 'service' | 'view' | undefined;
 
 export interface Session {
@@ -11,10 +11,10 @@ export interface Session {
 
 const NAME = 'lingxi-key';
 
-/** The key in use. It is kept for this tab only, and goes with it. */
+/** The present key. It is stored only for this tab, and ends with it. */
 export const session = new Value<Session | undefined>(stored());
 
-/** The server refused the key that was in use. */
+/** The server refused the present key. */
 export const wasRefused = new Value(false);
 
 export function signIn(key: string, access: Access): void {
@@ -28,7 +28,7 @@ export function signOut(): void {
   session.set(undefined);
 }
 
-/** An answer to an older key says nothing about the one in use. */
+/** An answer to an older key says nothing about the present one. */
 export function refuseKey(key: string): void {
   if (session.now?.key !== key) return;
   signOut();

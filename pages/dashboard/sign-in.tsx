@@ -13,7 +13,7 @@ type State =
   | { readonly step: 'empty' }
   | { readonly step: 'checking'; readonly problem?: Problem }
   | { readonly step: 'failed'; readonly problem: Problem }
-  /** The server could not say whether the key is right; the page asks again. */
+  /** The server could not check the key; the page asks again. */
   | { readonly step: 'again'; readonly problem: Problem; readonly key: string; readonly waitMs: number };
 
 const AGAIN_MS = 2_000;
@@ -29,7 +29,7 @@ export function SignIn(): ComponentChild {
   const check = async (key: string, earlier?: Problem): Promise<void> => {
     setState({ step: 'checking', ...(earlier === undefined ? {} : { problem: earlier }) });
     const reply = await ask('dashboard/config', { key });
-    // Somebody has written another key meanwhile.
+    // The user has typed another key meanwhile.
     if (input.current?.value.trim() !== key) return setState({ step: 'idle' });
     const config = reply.ok ? readConfig(reply.body) : undefined;
     if (config !== undefined) return signIn(key, config.access);
@@ -120,7 +120,7 @@ function stateAfter(problem: Problem, key: string): State {
       return { step: 'again', problem, key, waitMs: Math.max(askedWaitMs(problem), AGAIN_MS) };
     }
     case 'refused':
-      // A fault of the server may pass.
+      // A fault of the server may be temporary.
       return problem.status >= 500
         ? { step: 'again', problem, key, waitMs: AGAIN_MS }
         : { step: 'failed', problem };

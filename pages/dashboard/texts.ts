@@ -97,7 +97,7 @@ export const TEXTS = {
   'tile.total': ['{count} since start', '启动以来 {count}'],
   'tile.none': ['none', '无'],
   'tile.max': ['at most {time}', '最大 {time}'],
-  'tile.noTimeouts': ['no open socket timed out in 10 s', '10 秒内没有打开的连接超时'],
+  'tile.noTimeouts': ['no open socket timed out in {time}', '{time}内没有打开的连接超时'],
   'tile.pending': ['{count} waiting', '等待 {count}'],
 
   'charts.title': ['Over time', '趋势'],
@@ -333,7 +333,7 @@ export type TextKey = keyof typeof TEXTS;
 
 export type Values = Readonly<Record<string, string | number>>;
 
-/** Says a text in one language. */
+/** Returns the text in one language. */
 export type Say = (key: TextKey, values?: Values) => string;
 
 export function sayer(language: Language): Say {
@@ -342,7 +342,7 @@ export function sayer(language: Language): Say {
     TEXTS[key][place].replaceAll(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
 }
 
-/** The text of a name that the server gave (a cause, a state). One that this page does not know is shown as it is. */
+/** The text for a name from the server (a cause, a state). An unknown name is shown unchanged. */
 export function labelOf(kind: string, name: string, say: Say): string {
   const key = `${kind}.${name}`;
   return Object.hasOwn(TEXTS, key) ? say(key as TextKey) : visibleText(name, 32);

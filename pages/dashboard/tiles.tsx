@@ -1,8 +1,6 @@
 import type { ComponentChild } from 'preact';
-import type { Language } from '../shared/language.ts';
-import type { Counts } from './counts.ts';
 import { duration, measured, wholeNumber } from './format.ts';
-import { labelOf, type Say } from './texts.ts';
+import { lagNote, sumOf, type Telling, UNKNOWN } from './tile-figures.ts';
 import { useSay } from './use-say.ts';
 
 interface Tile {
@@ -12,17 +10,8 @@ interface Tile {
   readonly tone?: 'bad' | 'warn';
 }
 
-interface Figures {
-  readonly last: Counts | undefined;
-  readonly rates: Readonly<Record<string, number>>;
-}
+type Figures = Pick<Telling, 'last' | 'rates'>;
 
-interface Telling extends Figures {
-  readonly say: Say;
-  readonly spoken: Language;
-}
-
-const NONE = '–';
 const SLOW_LAG_MS = 100;
 const OLD_SETTLEMENT_MS = 30_000;
 
@@ -46,7 +35,7 @@ export function Tiles(figures: Figures): ComponentChild {
 
 function userTiles({ last, say, spoken }: Telling): readonly Tile[] {
   const whole = (number: number | undefined): string =>
-    number === undefined ? NONE : wholeNumber(number, spoken);
+    number === undefined ? UNKNOWN : wholeNumber(number, spoken);
   const share = last === undefined || last.online === 0 ? 0 : (100 * last.lingering) / last.online;
   return [
     {
@@ -74,8 +63,8 @@ function rateTiles(telling: Telling): readonly Tile[] {
     const total = last?.totals[name];
     return {
       label: say(`tile.${name}`),
-      figure: rates[name] === undefined ? NONE : measured(rates[name], spoken),
-      note: say('tile.total', { count: total === undefined ? NONE : wholeNumber(total, spoken) }),
+      figure: rates[name] === undefined ? UNKNOWN : measured(rates[name], spoken),
+      note: say('tile.total', { count: total === undefined ? UNKNOWN : wholeNumber(total, spoken) }),
     };
   };
   return [
@@ -87,42 +76,35 @@ function rateTiles(telling: Telling): readonly Tile[] {
   ];
 }
 
-/** All rates below a name, and in the note what they are made of, the largest first. */
 function sumTile(
-  { last, rates, say, spoken }: Telling,
+  telling: Telling,
   name: 'logouts' | 'messages' | 'drops',
   kind: 'cause' | 'status' | 'drop',
 ): Tile {
-  const parts = Object.entries(rates)
-    .filter(([key, rate]) => key.startsWith(`${name}.`) && rate > 0)
-    .sort(([, left], [, right]) => right - left);
-  const sum = parts.reduce((total, [, rate]) => total + rate, 0);
-  const note = parts
-    .map(([key, rate]) => `${labelOf(kind, key.slice(name.length + 1), say)} ${measured(rate, spoken)}`)
-    .join(' · ');
-  const isKnown = last !== undefined && Object.keys(rates).length > 0;
+  const { sum, figure, note } = sumOf(telling, name, kind);
   return {
-    label: say(`tile.${name}`),
-    figure: isKnown ? measured(sum, spoken) : NONE,
-    note: note === '' ? say('tile.none') : note,
+    label: telling.say(`tile.${name}`),
+    figure,
+    note,
     ...(name === 'drops' && sum > 1 ? { tone: 'warn' } : {}),
   };
 }
 
-function delayTiles({ last, say, spoken }: Telling): readonly Tile[] {
+function delayTiles(telling: Telling): readonly Tile[] {
+  const { last, say, spoken } = telling;
   const lag = last?.lag;
   const age = last?.settlement.oldestAgeMs;
   const pending = last?.queues['settlementsPending'] ?? 0;
   return [
     {
       label: say('tile.lag'),
-      figure: lag?.p99 == null ? NONE : duration(lag.p99, spoken),
-      note: lag?.max == null ? say('tile.noTimeouts') : say('tile.max', { time: duration(lag.max, spoken) }),
+      figure: lag?.p99 == null ? UNKNOWN : duration(lag.p99, spoken),
+      note: lagNote(telling),
       ...((lag?.p99 ?? 0) > SLOW_LAG_MS ? { tone: 'warn' } : {}),
     },
     {
       label: say('tile.settlement'),
-      figure: age === undefined ? NONE : duration(age, spoken),
+      figure: age === undefined ? UNKNOWN : duration(age, spoken),
       note: say('tile.pending', { count: wholeNumber(pending, spoken) }),
       ...((age ?? 0) > OLD_SETTLEMENT_MS || last?.settlement.available === false ? { tone: 'bad' } : {}),
     },

@@ -14,7 +14,7 @@ const PAGE = 50;
 const MOST = 1_000;
 const REASON_CHARACTERS = 300;
 
-/** What happened to a user, newest first, as sentences. */
+/** The events of a user as sentences, the newest first. */
 export function TimelineOf({
   keyInUse,
   userId,
@@ -54,7 +54,7 @@ function EntryLine({ entry }: { readonly entry: Entry }): ComponentChild {
   const { say, spoken } = useSay();
   const sentence = sentenceOf(
     {
-      // A newer server may know events and causes that this page does not.
+      // A newer server may know events and causes that this page does not know.
       event: visibleText(entry.event, 40),
       cause: visibleText(entry.cause, 40),
       reason: entry.reason === undefined ? undefined : isolated(entry.reason, REASON_CHARACTERS),

@@ -52,7 +52,7 @@ export function UserPage({ keyInUse, userId }: UserPageProps): ComponentChild {
   );
 }
 
-/** One line that is always there: what is wrong, or nothing. */
+/** One line that is always there: the fault, or nothing. */
 function Remark({
   problem,
   details,

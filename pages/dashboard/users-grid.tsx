@@ -8,7 +8,7 @@ import { type Order, type Sort, shownOrder } from './route.ts';
 import { labelOf, type TextKey } from './texts.ts';
 import { useSay } from './use-say.ts';
 
-/** Which rows are on the screen, and some before and after them. */
+/** The rows on the screen, and some before and after them. */
 export interface Shown {
   readonly first: number;
   readonly count: number;
@@ -16,9 +16,9 @@ export interface Shown {
 
 interface GridProps {
   readonly query: string;
-  /** Undefined until the first window of this query is there. */
+  /** Undefined until the first window of this query has arrived. */
   readonly found: UsersWindow | undefined;
-  /** Rows that the list has. */
+  /** Number of rows in the list. */
   readonly listed: number;
   readonly empty: string;
   readonly sort: Sort;
@@ -47,14 +47,14 @@ const COLUMNS: readonly Column[] = [
 const WIDE_ROW = 34;
 const NARROW_ROW = 58;
 const HEAD = 34;
-/** Rows before and after the screen: a small scroll needs no answer of the server. */
+/** Rows before and after the screen, so that a small scroll needs no answer from the server. */
 const BEYOND = 25;
 const narrow = matchMedia('(max-width: 760px)');
 
-/** Where each list was scrolled to, so that one who comes back from a user finds it again. */
+/** The scroll position of each list, so that a user who returns from another view finds it again. */
 let left: { readonly query: string; readonly top: number; readonly active: number } | undefined;
 
-/** A list of any length. Only its visible rows exist. */
+/** A list of any length. Only its visible rows exist in the document. */
 export function UsersGrid(props: GridProps): ComponentChild {
   const { query, found, listed, empty, onShow } = props;
   const { say } = useSay();
@@ -67,7 +67,7 @@ export function UsersGrid(props: GridProps): ComponentChild {
     if (element === null) return;
     const first = Math.floor(element.scrollTop / rowHeight);
     const count = Math.ceil(element.clientHeight / rowHeight);
-    // In steps, so that not each pixel asks the server for another window.
+    // In steps, so that not every pixel requests another window from the server.
     const start = Math.max(0, Math.floor((first - BEYOND) / 5) * 5);
     onShow({ first: start, count: count + 2 * BEYOND });
     left = { query, top: element.scrollTop, active };
@@ -241,7 +241,7 @@ function Row({ user, index, top, isActive }: RowProps): ComponentChild {
   );
 }
 
-/** Milliseconds that change twice a second cannot be read. */
+/** Nobody can read milliseconds that change twice a second. */
 function roundedAge(ms: number): number {
   return ms < 1_000 ? 1_000 : ms;
 }

@@ -15,7 +15,7 @@ import { type Shown, UsersGrid } from './users-grid.tsx';
 const EVERY_MS = 500;
 const TYPING_MS = 250;
 const MOST_ROWS = 200;
-/** Browsers end the height of an element somewhere above this. */
+/** Browsers limit the height of an element to somewhat more than this. */
 const MOST_LISTED = 200_000;
 
 export function UsersPage({ keyInUse }: { readonly keyInUse: string }): ComponentChild {
@@ -31,7 +31,7 @@ export function UsersPage({ keyInUse }: { readonly keyInUse: string }): Componen
     const limit = Math.min(MOST_ROWS, Math.max(1, shown.count));
     poller.follow(`dashboard/users?${query}&offset=${offset}&limit=${limit}`, isPaused);
   }, [poller, query, shown.first, shown.count, isPaused]);
-  // The rows of another search are not the rows of this one.
+  // The rows of another search do not belong to this one.
   const isOfQuery = answer?.path.startsWith(`dashboard/users?${query}&`) === true;
   const found = isOfQuery ? answer.body : undefined;
   const onSort = (next: Sort): void =>
@@ -89,14 +89,15 @@ function hintOf(found: UsersWindow | undefined, say: ReturnType<typeof useSay>['
   return say('users.hint');
 }
 
-/** `/` goes to it from anywhere on the page. */
+/** The key `/` focuses it from anywhere on the page. */
 function Search(): ComponentChild {
   const { say } = useSay();
   const { search, sort, order } = useValue(route);
   const [text, setText] = useState(search);
   const input = useRef<HTMLInputElement>(null);
   const sent = useRef(search);
-  // The address may change by a link or by the back button. What this box has sent is no news: more may be typed since.
+  // A link or the back button may change the address. The text that this box sent itself is ignored: the user may have typed more
+  // since.
   useEffect(() => {
     if (search === sent.current) return;
     sent.current = search;
@@ -145,7 +146,7 @@ interface SortProps {
   readonly onSort: (sort: Sort) => void;
 }
 
-/** On a narrow screen, which has no headings of columns. */
+/** For a narrow screen, which has no column headings. */
 function SortChoice({ sort, order, onSort }: SortProps): ComponentChild {
   const { say } = useSay();
   const shown = shownOrder(sort, order);

@@ -4,7 +4,7 @@ type Check = (value: unknown) => boolean;
 type Shape<T> = { readonly [Field in keyof T]-?: Check };
 type Guards = { readonly [Type in keyof GameEvents]: (data: unknown) => data is GameEvents[Type] };
 
-// JSON may hold 1e999, which is read as infinity.
+// JSON may contain 1e999, which is read as infinity.
 const number: Check = (value) => Number.isFinite(value);
 const text: Check = (value) => typeof value === 'string';
 const optional =
@@ -33,7 +33,7 @@ const ranked = record<Ranked>({
   avatarUrl: text,
 });
 
-/** Whether a message has the fields of its type. Whoever has the service key may push anything to this page. */
+/** Whether a message has the fields of its type. A holder of the service key may push anything to this page. */
 export const ARRIVALS: Guards = {
   'spirit:grow': record<GameEvents['spirit:grow']>({
     userId: number,

@@ -4,12 +4,12 @@ const LIMIT_MS = 4_000;
 /** An answer of the server, or why there is none. */
 export type Answer =
   | { readonly kind: 'ok'; readonly body: Readonly<Record<string, unknown>> }
-  /** The server said no: its own sentence, and its code. */
+  /** The server refused: its own sentence, and its code. */
   | { readonly kind: 'refused'; readonly status: number; readonly code: string; readonly sentence: string }
-  /** It is gone, or does not answer in time. */
+  /** The server is gone, or does not answer in time. */
   | { readonly kind: 'silent' };
 
-/** Asks the server that this page came from; never rejects. */
+/** Sends a request to the server of this page; never rejects. */
 export async function ask(
   path: string,
   {

@@ -40,7 +40,7 @@ const EXPERIMENTS = {
   },
 } as const;
 
-/** The four ways to lose a connection, each with what it shows. */
+/** The four ways to lose a connection, each with its effect. */
 export function Experiments({ session, view }: Props): ComponentChild {
   const t = useText();
   const isPlaying = view.connection.status === 'open' && view.scene.name === 'playing';
@@ -104,12 +104,12 @@ const NOWHERE = text(
 function reasonNow({ connection, scene }: View): Text {
   if (connection.status === 'open' && scene.name === 'silent') return SILENT;
   const before = livingScene(scene);
-  // The page closes its client after the server has closed the socket: the reader wants to know what the server did.
+  // The page closes its client after the server has closed the socket. The reader wants to see what the server did.
   const isLoggedOut = connection.status === 'closed' && before.name === 'closed' && before.isLoggedOut;
   return isLoggedOut ? LOGGED_OUT : reasonText(connection.reason);
 }
 
-/** The state of the connection in a sentence, and the clocks that run now. */
+/** The state of the connection in a sentence, and the running clocks. */
 function Situation({ session, view }: Props): ComponentChild {
   const t = useText();
   const now = useNow();
@@ -118,7 +118,7 @@ function Situation({ session, view }: Props): ComponentChild {
   const isReplaced = !isOpen && connection.code === 4001;
   const tone = scene.name === 'silent' ? 'warn' : isOpen ? 'good' : isReplaced ? 'warn' : 'bad';
   const isOnline = known?.status === 'online';
-  // A dead node logs nobody out, and a page that was replaced does not know the heartbeats of the other one.
+  // A dead node logs nobody out, and a replaced page does not know the heartbeats of the other page.
   const isAway = scene.name === 'silent' || (!isOpen && isOnline && !isReplaced && scene.name !== 'killed');
   const reason = reasonNow(view);
   const retry = connection.retryAt === undefined ? 0 : seconds(connection.retryAt - now);

@@ -51,7 +51,7 @@ export function Spirit(props: {
   );
 }
 
-/** Why the number stands still. */
+/** Why the number does not change. */
 function stillness({ connection, known, spirit, state }: View): Text {
   if (spirit === undefined && state === undefined)
     return text('The server has sent no value yet.', '服务器还没有发来数值。');
@@ -217,7 +217,7 @@ export function Leaderboard({ view, own }: { readonly view: View; readonly own: 
   );
 }
 
-/** Also a click is a sign of life: with a silent heart there is nothing to click. */
+/** A click is a proof of life too. So with a silent heartbeat, there is nothing to click. */
 function isPlaying({ connection, scene }: View): boolean {
   return connection.status === 'open' && scene.name === 'playing';
 }

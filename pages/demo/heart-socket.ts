@@ -1,6 +1,6 @@
 import type { WebSocketClass } from '../../src/client/environment.ts';
 
-/** A WebSocket that shows each heartbeat of the client, and drops it while `isMuted` says so. */
+/** A WebSocket that reports each heartbeat of the client, and drops it while `isMuted` returns true. */
 export function heartSocket(beat: () => void, isMuted: () => boolean): WebSocketClass {
   class HeartSocket extends WebSocket {
     override send(data: string): void {

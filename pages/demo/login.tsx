@@ -6,7 +6,7 @@ import { text } from './words.ts';
 
 const FIRST_IDS = 1_000;
 
-/** Who plays? In development the server gives a token for any user. */
+/** Asks for the user. In development the server gives a token for any user. */
 export function Login({ start }: { readonly start: (user: User) => void }): ComponentChild {
   const t = useText();
   const [id, setId] = useState(() => String(1 + Math.floor(Math.random() * FIRST_IDS)));

@@ -5,7 +5,7 @@ import { reasonText, seconds, type Text, text } from './words.ts';
 
 type Said = readonly [said: Text, tone?: Line['tone']];
 
-/** What a new connection means to the reader. */
+/** The meaning of a new connection for the reader. */
 export function openSentence(
   { reason }: State,
   {

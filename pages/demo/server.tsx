@@ -93,7 +93,7 @@ function timeOf(at: number | undefined): string {
   return at === undefined ? '–' : clock(at);
 }
 
-/** What happened, in plain sentences, the newest first. */
+/** The events in plain sentences, the newest first. */
 export function News({ view }: { readonly view: View }): ComponentChild {
   const t = useText();
   return (

@@ -12,6 +12,7 @@ import {
   FIRST,
   hasSocket,
   type Known,
+  knownOf,
   type Line,
   type LivingScene,
   livingScene,
@@ -20,18 +21,18 @@ import {
 } from './view.ts';
 import { clock, logoutText, reasonText, seconds, type Text, text } from './words.ts';
 
-/** Entries that each list of the page shows. */
+/** Largest number of entries in each list of the page. */
 const LINES = 40;
 const POLL_MS = 1_000;
-/** The page comes back by itself after this, so that everybody sees the return. */
+/** The page reconnects by itself after this time, so that every reader sees the return. */
 const CLOSED_FOR_MS = 5_000;
 const LOGGED_OUT_FOR_MS = 6_000;
-/** Growth comes each second: after a longer silence the page says what it missed. */
+/** Growth arrives each second. After a longer silence the page shows how much it missed. */
 const UNSEEN_MS = 2_500;
-/** Seconds of the strip that shows where the user was. */
+/** Length in seconds of the strip with the user's states. */
 const STRIP = 60;
 
-/** One user who plays on this page: the connection, what came over it, and what the server knows. */
+/** One user who plays on this page: the connection, its messages, and the server's data. */
 export class Session {
   readonly view = new Value<View>(FIRST);
   readonly user: User;
@@ -44,7 +45,7 @@ export class Session {
   #isOutside = true;
   /** Another connection of the user was open when this page asked for its own. */
   #takesOver = false;
-  /** When the page last heard that spirit grew. */
+  /** Time of the last message about spirit growth. */
   #grownAt = 0;
   #lines = 0;
   readonly #timer: ReturnType<typeof setInterval>;
@@ -64,7 +65,7 @@ export class Session {
 
   readonly act = (type: GameAction): void => void this.#client?.send(type, { language: language.now });
 
-  /** A page cannot keep its browser from answering pings, but a page of the Go game sends its own heartbeat. */
+  /** A page cannot stop its browser from answering pings. But a page of the Go game sends its own heartbeat. */
   readonly stopHeart = (): void => {
     this.#set({ scene: { name: 'silent' } });
     this.#say(
@@ -109,7 +110,7 @@ export class Session {
     const answer = await ask('dev/kill', { method: 'POST', language: language.now });
     if (answer.kind === 'ok') {
       const { scene } = this.view.now;
-      // A page that stays away does not come back to a node that is dead: the reader says when.
+      // A page that stays away does not reconnect to a dead node: the reader decides when.
       const before =
         scene.name === 'closed'
           ? ({ name: 'closed', isLoggedOut: scene.isLoggedOut } as const)
@@ -186,7 +187,7 @@ export class Session {
     this.#token = String(answer.body['token']);
     if (this.#isOutside) {
       const player = await ask(`api/online/player/${id}`, { token: this.#token, language: language.now });
-      this.#takesOver = player.kind === 'ok' && hasSocket(player.body as unknown as Known);
+      this.#takesOver = hasSocket(knownOf(player));
     }
     return this.#token;
   }
@@ -230,7 +231,7 @@ export class Session {
     }
   }
 
-  /** The server gave up on the silent page. It stays away for a while, so that the gap can be seen. */
+  /** The server closed the silent page's connection. The page stays away for a while, so that the gap is visible. */
   #loggedOut(): void {
     this.#client?.close();
     this.#set({ scene: { name: 'closed', returnAt: Date.now() + LOGGED_OUT_FOR_MS, isLoggedOut: true } });
@@ -276,7 +277,7 @@ export class Session {
     }, 3_000);
   }
 
-  /** Once a second: what does the server know? */
+  /** Asks the server once a second for its data. */
   async #poll(): Promise<void> {
     this.#returnInTime();
     if (this.#isPolling || document.hidden) return;
@@ -298,12 +299,12 @@ export class Session {
 
   #learn(player: Answer): void {
     const { known: before, strip, connection } = this.view.now;
-    const known = player.kind === 'ok' ? (player.body as unknown as Known) : undefined;
-    const problem = player.kind === 'ok' ? undefined : problemText(player);
+    const known = knownOf(player);
+    const problem = known === undefined ? problemText(player) : undefined;
     const place = known === undefined ? 'unknown' : placeOf(known);
     this.#set({ known: known ?? before, problem, strip: [...strip, place].slice(-STRIP) });
     const isGone = player.kind === 'silent';
-    // The client would find out by itself, at the latest after 30 s.
+    // The client would notice by itself, but only after up to 30 s.
     if (this.#isServerGone && !isGone && connection.status === 'waiting') this.#client?.connect();
     this.#isServerGone = isGone;
     const { scene } = this.view.now;
@@ -354,7 +355,7 @@ export class Session {
   }
 }
 
-/** Passes on the messages that have the shape of their type, and passes over the others. */
+/** Forwards the messages that have the shape of their type, and ignores the others. */
 function hear<Type extends keyof GameEvents>(
   client: Client<GameEvents>,
   type: Type,

@@ -7,12 +7,12 @@ export interface User {
 
 const PLAYED_AS = 'lingxi-demo-user';
 
-/** A page that is loaded again goes on as this user. */
+/** After a reload, a page continues as this user. */
 export function rememberUser(user: User | undefined): void {
   tabStorage.set(PLAYED_AS, user === undefined ? undefined : JSON.stringify(user));
 }
 
-/** `?user=7&name=Ann`, or the user of this tab before it was loaded again. */
+/** `?user=7&name=Ann`, or the user of this tab before the reload. */
 export function firstUser(): User | undefined {
   const query = new URLSearchParams(location.search);
   const asked = userOf({ id: query.get('user') ?? '', name: query.get('name') ?? '' });
@@ -25,10 +25,10 @@ export function firstUser(): User | undefined {
   }
 }
 
-/** Undefined where the id is none. */
+/** Undefined if the id is invalid. */
 export function userOf({ id, name }: { readonly id: string; readonly name: string }): User | undefined {
   const number = Number(id);
   if (!/^[1-9]\d{0,15}$/.test(id) || !Number.isSafeInteger(number)) return undefined;
-  // What the server would refuse in a name is left out.
+  // Removes the characters that the server would refuse in a name.
   return { id: number, name: name.replaceAll(/\p{Cc}/gu, '').slice(0, 64) };
 }

@@ -1,5 +1,6 @@
 import type { State } from '../../src/client/types.ts';
 import type { GameEvents } from '../../src/game/events.ts';
+import type { Answer } from './ask.ts';
 import type { Text } from './words.ts';
 
 export interface Line {
@@ -9,22 +10,22 @@ export interface Line {
   readonly tone?: 'good' | 'warn' | 'bad';
 }
 
-/** Where the user was in one second. */
+/** The state of the user in one second. */
 export type Place = 'online' | 'lingering' | 'offline' | 'unknown';
 
-/** What the reader tries out now. */
+/** The present experiment of the reader. */
 export type Scene =
   | { readonly name: 'playing' }
-  /** The heart is silent: the page speaks as the pages of the Go game. */
+  /** The heartbeat is off: the page uses the protocol of the Go game's pages. */
   | { readonly name: 'silent' }
-  /** The socket is closed, and the page comes back at `returnAt`; absent: when the reader wants. */
+  /** The socket is closed, and the page reconnects at `returnAt`. Absent: when the reader chooses. */
   | { readonly name: 'closed'; readonly returnAt?: number; readonly isLoggedOut: boolean }
-  /** The node is dead. When it is back, the page goes on with what it did before. */
+  /** The node is dead. When it is back, the page continues with its previous state. */
   | { readonly name: 'killed'; readonly before: LivingScene };
 
 export type LivingScene = Exclude<Scene, { readonly name: 'killed' }>;
 
-/** What the server says of the user. */
+/** The server's data about the user. */
 export interface Known {
   readonly status: string;
   readonly loginTime?: number;
@@ -35,6 +36,15 @@ export interface Known {
 
 export function livingScene(scene: Scene): LivingScene {
   return scene.name === 'killed' ? scene.before : scene;
+}
+
+/** What an answer says of the user. Undefined: the server did not tell. */
+export function knownOf(player: Answer): Known | undefined {
+  if (player.kind === 'ok') return player.body as unknown as Known;
+  // LINGXI_LAST_SEEN_TTL_S=0: the server tells nothing about a user who is offline.
+  if (player.kind === 'refused' && player.code === 'unknown-user')
+    return { status: 'offline', connections: 0 };
+  return undefined;
 }
 
 export function hasSocket(known: Known | undefined): boolean {
@@ -55,7 +65,7 @@ export interface View {
   readonly exploration: GameEvents['exploration:event'] | undefined;
   readonly finds: readonly GameEvents['exploration:event'][];
   readonly known: Known | undefined;
-  /** Why the server could not be asked. */
+  /** Why the server gave no answer. */
   readonly problem: Text | undefined;
   readonly timeline: readonly { readonly at: number; readonly event: string; readonly cause: string }[];
   readonly settlementsPending: number;
@@ -63,7 +73,7 @@ export interface View {
   readonly news: readonly Line[];
 }
 
-/** Before anything has happened. */
+/** The state at the start. */
 export const FIRST: View = {
   connection: { status: 'closed', reason: 'new' },
   scene: { name: 'playing' },

@@ -11,7 +11,7 @@ export function text(en: string, zh: string): Text {
   return { en, zh };
 }
 
-/** What a reason of the connection state means. The server's own refusals have their sentences in the protocol. */
+/** The meaning of a reason in the connection state. The server's own refusals have their sentences in the protocol. */
 const REASONS: Readonly<Record<string, Text>> = {
   new: text('nothing has happened yet', '尚未开始'),
   start: text('the first attempt', '第一次尝试'),

@@ -1,8 +1,8 @@
 const LIMIT_MS = 30_000;
-/** Characters of a body that are shown. */
+/** Largest number of shown characters of a body. */
 const MAX_SHOWN = 200_000;
 
-/** Makes the form of each operation send its call, and show the answer. */
+/** Makes the form of each operation send its call, and shows the answer. */
 export function prepareCalls(credential: () => string): void {
   for (const form of document.querySelectorAll<HTMLFormElement>('form.try')) {
     form.addEventListener('submit', (event) => {
@@ -44,7 +44,7 @@ async function send(form: HTMLFormElement, credential: string): Promise<void> {
   }
 }
 
-/** Relative to the page: a proxy may serve both below another path. */
+/** Relative to the page, because a proxy may serve both under another path. */
 function addressOf(form: HTMLFormElement): URL {
   let path = form.dataset['path'] ?? '/';
   const query = new URLSearchParams();

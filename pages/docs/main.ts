@@ -1,7 +1,7 @@
 import { prepareCalls } from './calls.ts';
 import { prepareSocket } from './socket.ts';
 
-/** The service key or a token, in memory only: it ends with the page. */
+/** The service key or a token. It stays only in memory, and ends with the page. */
 const credential = document.querySelector<HTMLInputElement>('#credential');
 const value = (): string => credential?.value.trim() ?? '';
 

@@ -1,8 +1,8 @@
-/** Frames that are shown, the newest first. */
+/** Largest number of shown frames, the newest first. */
 const MAX_FRAMES = 200;
 const MAX_FRAME = 4_000;
 
-/** A socket by hand: opens with the credential, shows each frame, sends what is typed. */
+/** A form for a socket: opens it with the credential, shows each frame, sends the typed text. */
 export function prepareSocket(credential: () => string): void {
   const form = document.querySelector<HTMLFormElement>('#socket');
   const sending = document.querySelector<HTMLFormElement>('#frame');

@@ -2,7 +2,7 @@ import { buildPage } from '../build-page.ts';
 
 const page = buildPage('docs', 'dist/docs');
 
-/** The server renders the document; this is its script alone, under a name that the document knows. */
+/** The server renders the document. This builds only its script, under a name that the document knows. */
 export default {
   ...page,
   build: {

@@ -5,7 +5,7 @@ export type Language = 'en' | 'zh';
 
 const NAME = 'lingxi-language';
 
-/** The language in force. It follows the browser until somebody chooses one. `<html lang>` carries it. */
+/** The present language. It follows the browser until the user chooses one. `<html lang>` has it. */
 export const language = new Value<Language>(chosen() ?? ofBrowser());
 
 addEventListener('languagechange', () => language.set(chosen() ?? ofBrowser()));
@@ -22,7 +22,7 @@ function chosen(): Language | undefined {
   return stored === 'en' || stored === 'zh' ? stored : undefined;
 }
 
-/** The first language of the browser that the pages have. */
+/** The first of the browser's languages that the pages support. */
 function ofBrowser(): Language {
   for (const tag of navigator.languages) {
     if (/^zh\b/i.test(tag)) return 'zh';

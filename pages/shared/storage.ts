@@ -1,24 +1,24 @@
-/** Storage of the browser that never fails: where it is forbidden or full, a value lives as long as the page. */
+/** Browser storage that never fails. If it is forbidden or full, a value lives as long as the page. */
 export interface SafeStorage {
   get(name: string): string | undefined;
   /** `undefined` removes it. */
   set(name: string, value: string | undefined): void;
 }
 
-/** Ends with the tab. */
+/** Ends when the tab closes. */
 export const tabStorage: SafeStorage = safely(() => sessionStorage);
 
 /** Stays on this computer. */
 export const lastingStorage: SafeStorage = safely(() => localStorage);
 
 function safely(storage: () => Storage): SafeStorage {
-  /** What this page has set itself; it wins, because the storage may have refused it. */
+  /** The values that this page has set. They have priority, because the storage may have refused them. */
   const own = new Map<string, string | undefined>();
   return {
     get(name) {
       if (own.has(name)) return own.get(name);
       try {
-        // To name the storage throws where it is forbidden.
+        // If the storage is forbidden, even the access to its name throws.
         return storage().getItem(name) ?? undefined;
       } catch {
         return undefined;
@@ -30,7 +30,7 @@ function safely(storage: () => Storage): SafeStorage {
         if (value === undefined) storage().removeItem(name);
         else storage().setItem(name, value);
       } catch {
-        // It lives in `own`.
+        // Then the value is only in `own`.
       }
     },
   };

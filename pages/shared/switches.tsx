@@ -3,7 +3,7 @@ import { chooseLanguage, language } from './language.ts';
 import { chooseTheme, theme } from './theme.ts';
 import { useValue } from './value.ts';
 
-/** Each says what it leads to, in the language that it leads to or that is in force. */
+/** Each label names the result of the switch, in the language that the page then has. */
 export function LanguageSwitch(): ComponentChild {
   const isZh = useValue(language) === 'zh';
   return (

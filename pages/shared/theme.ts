@@ -6,7 +6,7 @@ export type Theme = 'light' | 'dark';
 const NAME = 'lingxi-theme';
 const system = matchMedia('(prefers-color-scheme: dark)');
 
-/** The theme in force. It follows the system until somebody chooses one. `:root` carries it as `data-theme`. */
+/** The present theme. It follows the system until the user chooses one. `:root` has it as `data-theme`. */
 export const theme = new Value<Theme>(chosen() ?? ofSystem());
 
 system.addEventListener('change', () => theme.set(chosen() ?? ofSystem()));
@@ -14,7 +14,7 @@ theme.subscribe(show);
 show();
 
 export function chooseTheme(next: Theme): void {
-  // What the system wants needs no memory: so the page follows the system again.
+  // If the choice equals that of the system, nothing is stored. So the page follows the system again.
   lastingStorage.set(NAME, next === ofSystem() ? undefined : next);
   theme.set(next);
 }

@@ -1,6 +1,6 @@
 import { useLayoutEffect, useState } from 'preact/hooks';
 
-/** A value that changes, and those who want to know. */
+/** A value that changes, with its subscribers. */
 export class Value<T> {
   #now: T;
   readonly #listeners = new Set<() => void>();
@@ -19,19 +19,19 @@ export class Value<T> {
     for (const listener of [...this.#listeners]) listener();
   }
 
-  /** Returns the function that ends the subscription. */
+  /** Returns a function that ends the subscription. */
   subscribe(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 }
 
-/** The value, in a component that is drawn again when it changes. */
+/** The value in a component, which renders again when the value changes. */
 export function useValue<T>(value: Value<T>): T {
   const [, redraw] = useState({});
   const drawn = value.now;
   useLayoutEffect(() => {
-    // It may have changed between the drawing and this subscription.
+    // The value may have changed between the rendering and this subscription.
     if (!Object.is(drawn, value.now)) redraw({});
     return value.subscribe(() => redraw({}));
   }, [value]);

@@ -14,7 +14,7 @@ function open(page: Element): void {
   const plan = link ?? { seed: DEFAULT_SEED, rule: 'none' as const, presses: [] };
   const driver = new Driver(plan);
   const isStill = matchMedia('(prefers-reduced-motion: reduce)').matches;
-  // A link that was copied shows the moment at which it was copied.
+  // A copied link shows the moment at which it was copied.
   const until = link?.at ?? 0;
   void driver.load(
     { seed: plan.seed, rule: plan.rule, presses: plan.presses },

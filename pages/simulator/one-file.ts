@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Plugin } from 'vite';
 
-/** Puts script and style into the document, with a policy that allows these two and nothing else. */
+/** Puts script and style into the document, with a policy that allows only these two. */
 export function oneFile(): Plugin {
   return {
     name: 'one-file',
@@ -15,7 +15,7 @@ export function oneFile(): Plugin {
         if (file === document) continue;
         const element = name.endsWith('.css') ? 'style' : 'script';
         const text = file.type === 'chunk' ? file.code : String(file.source);
-        // Nothing in the text may end its element.
+        // No text may end its element.
         const inline = text.replaceAll(/<\/(?=script|style)/gi, String.raw`<\/`).trim();
         hashes[element].push(`'sha256-${createHash('sha256').update(inline).digest('base64')}'`);
         html = withInline(
@@ -30,7 +30,7 @@ export function oneFile(): Plugin {
   };
 }
 
-/** Puts `element` where the document names the file. */
+/** Puts `element` in the place where the document names the file. */
 function withInline(html: string, name: string, element: string): string {
   const tag = new RegExp(
     `<(?:script|link)[^>]*(?:src|href)="[^"]*${name.split('/').at(-1)}"[^>]*>(?:</script>)?`,

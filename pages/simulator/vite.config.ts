@@ -8,7 +8,7 @@ export default {
   plugins: [oneFile()],
   build: {
     ...page.build,
-    // `light-dark()` stays as it is.
+    // `light-dark()` stays unchanged.
     cssTarget: ['chrome123', 'firefox120', 'safari17.5'],
   },
 };

@@ -45,6 +45,7 @@ const QUICK = [
   figure('22', 'Scenario 22: a node breaks down', /^\[scenario 22\] /),
   figure('23', 'Scenario 23: a drain', /^\[scenario 23\] .*, timeout \d{1,4} ms: /),
   figure('24', 'Scenario 24: a storm of reconnects', /^\[scenario 24\] \d{1,4} reconnects /),
+  figure('44', 'Scenario 44: messages to users who move', /^\[scenario 44\] outcomes /),
   figure(
     'rolling',
     'A rolling restart behind load balancers',
@@ -80,7 +81,7 @@ const QUICK = [
   figure(
     '40',
     'Scenario 40: PostgreSQL rejects one row of 500',
-    /^figure: \d+ of \d+ settled and one set aside /,
+    /^figure: \d+ of \d+ settled and one (set aside|left for later) /,
   ),
   figure('41', 'Scenario 41: PostgreSQL read-only', /^figure: \d+ failed tries of two nodes /),
   figure('failover', 'Failover by Sentinels and by a Cluster', /^restored \d+ ms after the promotion$/),

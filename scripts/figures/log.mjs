@@ -1,11 +1,11 @@
 import { KNOWN } from './known.mjs';
 
-// Colours of a terminal; the character itself may not stand in a pattern.
+// The colour codes of a terminal. The pattern must not contain the control character itself.
 const COLOUR = new RegExp(`${String.fromCharCode(27)}\\[[\\d;]*[A-Za-z]`, 'g');
-/** How a test prints a figure: such a line that no known figure takes is a gap in known.mjs. */
+/** The form in which a test prints a figure. If no known figure matches such a line, known.mjs has a gap. */
 const PRINTED = /^(figure: |\[scenario \d+\] \S)/;
 
-/** What a log holds: the lines of each known figure by its id, and printed figures that are not known. */
+/** The contents of a log: the lines of each known figure by its id, and the printed figures that are not known. */
 export function figuresIn(log) {
   const found = new Map();
   const unknown = [];

@@ -1,10 +1,10 @@
-// Mutants that change nothing which a test could see, each with the reason.
+// Mutants that no test could notice, each with the reason.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const FILE = 'test/mutants/equivalent.json';
 
-/** Parts the mutants into those to play and those that are excused. Throws where an excuse has no mutant any more. */
+/** Separates the mutants to play from the excused ones. Throws if an excuse no longer matches a mutant. */
 export function excuse(root, mutants) {
   const excuses = readExcuses(root);
   const keyOf = ({ file, from, to }) => JSON.stringify([file, from, to]);

@@ -1,6 +1,6 @@
 // The one-line mutants of a Lua script. Each is one edit: the text from `start` to `end` becomes `text`.
 
-/** Comments and texts first, so that nothing inside them is taken for code. */
+/** Comments and texts come first, so that nothing inside them counts as code. */
 const TOKEN =
   /--[^\n]*|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|[A-Za-z_][\w.]*|\d+(?:\.\d+)?|[<>=~]=|\.\.\.?|[-+*/%<>=#^(){}[\],;:.]/g;
 
@@ -19,7 +19,7 @@ const SWAPS = new Map([
   ['math.max', 'math.min'],
 ]);
 const CONSTANT = /^[A-Z][A-Z0-9]*_MS$/;
-/** A line that is a whole statement, and neither declares a name that later lines use nor opens or ends a block. */
+/** A line that is a whole statement. It declares no name for later lines, and opens or ends no block. */
 const STATEMENT =
   /^\s*(?:[\w.]+(?:\[[^\]]+\])?(?:, [\w.]+)* = .+|[\w.]+\(.*\)|if .* then .* end|return\b.*)$/;
 
@@ -40,7 +40,7 @@ function otherTokens(text, before, after) {
   const swap = SWAPS.get(text);
   if (swap !== undefined) return [swap];
   if (text === 'not') return [''];
-  // Behind an operand it is an operator, else a sign.
+  // After an operand it is an operator, otherwise a sign.
   if (text === '+') return ['-'];
   if (text === '-') return /[\w)\]]$/.test(before) && before !== 'return' ? ['+'] : [];
   if (/^\d/.test(text)) return otherNumbers(Number(text)).map(String);
@@ -48,7 +48,7 @@ function otherTokens(text, before, after) {
   return [];
 }
 
-/** Small numbers count things: one more or less. Larger ones measure: twice and half as much. */
+/** Small numbers count things: one more or less. Larger numbers measure: twice and half as much. */
 function otherNumbers(value) {
   if (value === 0) return [1];
   if (value === 1) return [0, 2];
@@ -66,7 +66,7 @@ function lineEdits(source) {
   return edits;
 }
 
-/** Whether each bracket that the line opens is closed in it: else it is a part of a statement. */
+/** Whether the line closes each bracket that it opens. Otherwise it is only a part of a statement. */
 function isBalanced(line) {
   const bare = line.replace(/'(?:\\.|[^'\\])*'/g, '');
   return ['()', '{}', '[]'].every(([open, close]) => bare.split(open).length === bare.split(close).length);

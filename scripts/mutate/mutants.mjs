@@ -1,4 +1,4 @@
-// The mutants of source files, with what a reader needs to find each: file, line, the line before and after.
+// The mutants of source files, with the data to find each one: file, line, the line before and after.
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { mutateLua } from './lua.mjs';
@@ -35,7 +35,7 @@ export function mutantsOf(root, file) {
   return mutants;
 }
 
-/** The lines that the edit touches, before and after it, each as one. */
+/** The lines that the edit changes, before and after it, each as one line. */
 function shownLines(source, { start, end, text }) {
   const from = source.lastIndexOf('\n', start - 1) + 1;
   const lineEnd = source.indexOf('\n', end);
@@ -51,7 +51,7 @@ function lineNumber(source, offset) {
   return source.slice(0, offset).split('\n').length;
 }
 
-/** A random sample, the same for the same seed; in the order of the sources. */
+/** A random sample in the order of the sources. The same seed gives the same sample. */
 export function sample(mutants, { limit, seed }) {
   if (limit >= mutants.length) return mutants;
   const random = randomOf(seed);

@@ -1,5 +1,5 @@
-// Plays mutants on worker processes. A worker that needs too long is ended with all that it started; so is every worker
-// that is left when this process ends.
+// Plays mutants on worker processes. A worker that takes too long is ended together with all its child processes. The same
+// happens to every remaining worker when this process ends.
 import { fork } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,14 +7,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const WORKER = fileURLToPath(new URL('./worker.mjs', import.meta.url));
-/** For the first run, which also reads and compiles the tests. */
+/** Longer, because the first run also reads and compiles the tests. */
 const START_LIMIT_MS = 120_000;
 
 export class Pool {
   #root;
   #timeLimitMs;
   #workers = new Set();
-  /** Workers that are ended cannot clear up: their temporary files go with this folder. */
+  /** A killed worker cannot clean up. Its temporary files are in this folder, which is removed. */
   #scratch = mkdtempSync(join(tmpdir(), 'lingxi-mutate-'));
 
   constructor({ root, timeLimitMs }) {
@@ -26,11 +26,11 @@ export class Pool {
   }
 
   /**
-   * Plays the jobs, each `{ file, groups, mutants }`, on `count` workers; `hear` gets each verdict. Answers why some of
-   * them could not be judged.
+   * Plays the jobs, each `{ file, groups, mutants }`, on `count` workers; `hear` gets each verdict. Returns why some of them
+   * could not be judged.
    */
   async play(jobs, { count, hear }) {
-    // Long files first and in parts, so that no worker is left alone with one at the end.
+    // Long files come first and in parts, so that at the end no worker runs alone.
     const waiting = jobs.flatMap((job) => parts(job, count));
     const unjudged = new Set();
     const playWaiting = async () => {
@@ -123,7 +123,7 @@ export class Pool {
   }
 }
 
-/** Why tests judge nothing, or undefined: without a mutant they must end, and pass. */
+/** Why the tests cannot judge; undefined if they can. Without a mutant they must end, and pass. */
 function brokenBy(file, { kind, failure }) {
   if (kind === 'late') return `the tests of ${file} do not end without any mutant.`;
   return failure === undefined ? undefined : `the tests of ${file} fail without any mutant: ${failure}.`;

@@ -24,7 +24,7 @@ const ASSIGNMENTS = new Map([
   ['??=', '='],
 ]);
 const CONSTANT = /^[A-Z][A-Z0-9]*(_[A-Z0-9]+)*$/;
-/** Programming errors alone break an assertion: a test of the product cannot tell that one is missing. */
+/** Only programming errors break an assertion, so a test of the product cannot notice a missing one. */
 const ASSERTION = 'assert';
 
 export function mutateTypescript(source) {
@@ -38,7 +38,7 @@ export function mutateTypescript(source) {
   return edits;
 }
 
-/** Answers `{ start, end, text }`; where a place is left out, it is that of the node. */
+/** Returns `{ start, end, text }`. The default place is that of the node. */
 const MUTATIONS = {
   BinaryExpression(node, { source }) {
     const place = operatorPlace(node, source);
@@ -53,7 +53,7 @@ const MUTATIONS = {
       return [{ ...operatorPlace(node, source), text: node.operator === '&&' ? '||' : '&&' }];
     }
     const alwaysRight = { end: node.right.start, text: '' };
-    // What the compiler asks for alone, as behind an index of an array, is a literal.
+    // A literal default is often there only for the compiler, as after an index of an array.
     return node.right.type === 'Literal' ? [alwaysRight] : [{ start: node.left.end, text: '' }, alwaysRight];
   },
   UnaryExpression(node, { source }) {
@@ -77,7 +77,7 @@ const MUTATIONS = {
   Identifier(node, { parents, program }) {
     const parent = parents.at(-1);
     const isOperand = parent?.type === 'BinaryExpression' || isMathCall(parent);
-    // What is declared here and used once, the mutants of its declaration cover.
+    // A name that is declared here and used once: the mutants of the declaration cover it.
     if (!CONSTANT.test(node.name) || !isOperand || isDeclaredForOneUse(program, node.name)) return [];
     return [{ text: `(${node.name} * 2)` }];
   },
@@ -117,13 +117,13 @@ function visit(node, enter, parents = []) {
   enter(node, parents);
   const inside = [...parents, node];
   for (const [name, child] of Object.entries(node)) {
-    // An assertion that holds says nothing about the product.
+    // An assertion that holds has no effect on the product.
     if (name !== 'parent' && !(node.type === 'CallExpression' && node.callee.name === ASSERTION))
       visit(child, enter, inside);
   }
 }
 
-/** Types leave no trace at run time. Casts do: what they cast. */
+/** Types do not exist at run time. A cast does, because it contains an expression. */
 function isErased({ type, importKind, exportKind, declare }) {
   if (importKind === 'type' || exportKind === 'type' || declare === true) return true;
   const isExpression = ['TSAsExpression', 'TSNonNullExpression', 'TSSatisfiesExpression', 'TSTypeAssertion'];
@@ -137,7 +137,7 @@ function operatorPlace({ left, right, operator }, source) {
   return { start, end: start + operator.length };
 }
 
-/** Small numbers count things: one more or less. Larger ones measure: twice and half as much. */
+/** Small numbers count things: one more or less. Larger numbers measure: twice and half as much. */
 function otherNumbers(value) {
   if (value === 0) return [1];
   if (value === 1) return [0, 2];

@@ -1,12 +1,12 @@
-// Runs the tests of one mutant after the other in a Vitest of its own. The mutated text exists in memory alone: a plugin
-// answers it in place of the file. Whoever started this process ends its whole group where a mutant takes too long.
+// Runs the tests of the mutants in its own Vitest, one mutant after the other. The mutated text exists only in memory: a plugin
+// returns it instead of the file. If a mutant takes too long, the parent process ends this process and its whole group.
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { createVitest } from 'vitest/node';
 
-/** Long enough for a busy machine: without a mutant no test may fail by its time. */
+/** Long enough for a busy machine: without a mutant no test may fail by its time limit. */
 const TEST_TIMEOUT_MS = 15_000;
-/** A mutant that gathers without end fails before it takes the memory of others. */
+/** A mutant that fills memory without end fails before it affects other processes. */
 const NODE_ARGUMENTS = ['--max-old-space-size=512'];
 /** It reads the Lua scripts from files. */
 const SCRIPT_LOADER = 'src/presence/store/redis/scripts.ts';
@@ -35,7 +35,7 @@ function work(message) {
   }
 }
 
-/** Takes the first of the groups in which a test reaches the file, and answers how it fares without a mutant. */
+/** Finds the first group with a test that reaches the file, and returns the result without a mutant. */
 async function chooseTests({ root, file, groups, isKnown }) {
   vitest = await open(root, file);
   for (const paths of groups) {
@@ -95,7 +95,7 @@ function sourcePlugin() {
   };
 }
 
-/** The loader of the scripts reads the mutated text in place of the file. */
+/** The loader of the scripts reads the mutated text instead of the file. */
 function scriptPlugin(root) {
   return {
     name: 'mutated-script',

@@ -4,8 +4,8 @@ import type { LoadedConfig } from '../config/load.ts';
 import { placeOf } from '../config/shown-url.ts';
 
 /**
- * The text for a developer once the server listens: the address, and commands to paste. It shows a new key only with
- * `mayShowKey`: on a terminal, once.
+ * The start text for a developer: the address, and commands to paste. It shows a new key only with `mayShowKey`: on a terminal,
+ * once.
  */
 export function bannerLines(
   loaded: LoadedConfig,
@@ -66,7 +66,7 @@ export function runtimeName(): string {
   return bun === undefined ? `Node ${node}` : `Bun ${bun}`;
 }
 
-/** The places of presence and settlements, without a user or a password. */
+/** The addresses of presence and settlements, without user and password. */
 export function storeNames(config: Pick<Config, 'redisUrl' | 'databaseUrl' | 'dataDir'>): {
   readonly presence: string;
   readonly settlement: string;

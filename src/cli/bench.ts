@@ -5,9 +5,10 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { type BenchOptions, EXIT_NOT_MEASURED, type SoakOptions } from './bench/options.ts';
 import { runSoak, runTarget } from './bench/run.ts';
 import type { Cli } from './cli.ts';
+import { withRequiredOption } from './required-option.ts';
 import { userIdArgument } from './token.ts';
 
-/** What the bench of the repository takes; it checks the values itself. */
+/** The arguments of the repository's bench, which checks the values itself. */
 const REPOSITORY_FLAGS = ['quick'] as const;
 const REPOSITORY_VALUES = ['only', 'runtime', 'users'] as const;
 type RepositoryOptions = Readonly<
@@ -16,7 +17,7 @@ type RepositoryOptions = Readonly<
   >
 >;
 
-/** The bench of the repository: it needs the tools of its tests, which the package does not have. */
+/** The bench of the repository. It needs test tools that the package does not contain. */
 const REPOSITORY_BENCH = fileURLToPath(new URL('../../bench/run.mjs', import.meta.url));
 
 const FORMS = `Say how fast a server is. The command has three forms:
@@ -60,10 +61,14 @@ export function benchCommand(cli: Cli): Command {
 }
 
 function soakCommand(cli: Cli): Command {
-  const command = new Command('soak')
-    .description('Hold users for a long time, replace a few each second, and say whether anything grows.')
-    .requiredOption('--minutes <n>', 'for so long, as in 60 or 0.5', minutesArgument)
-    .option('--users <n>', 'users who are connected at a time, at most 1000', countArgument, 200);
+  const command = new Command('soak').description(
+    'Hold users for a long time, replace a few each second, and say whether anything grows.',
+  );
+  withRequiredOption(command, {
+    flags: '--minutes <n>',
+    description: 'for so long, as in 60 or 0.5',
+    parse: minutesArgument,
+  }).option('--users <n>', 'users who are connected at a time, at most 1000', countArgument, 200);
   withLoadOptions(command);
   return command
     .addHelpText('after', '\nWithout --target it starts a server of its own, on embedded stores.')
@@ -81,7 +86,7 @@ function withLoadOptions(command: Command): void {
     .option('--json', 'print the result as JSON');
 }
 
-/** The scenarios of docs/PERFORMANCE.md, on servers that the bench starts itself. */
+/** Runs the scenarios of docs/PERFORMANCE.md, on servers that the bench starts itself. */
 function runHere(cli: Cli, options: RepositoryOptions): void {
   if (!existsSync(REPOSITORY_BENCH)) {
     cli.error(
@@ -103,12 +108,16 @@ function runHere(cli: Cli, options: RepositoryOptions): void {
 }
 
 function countArgument(text: string): number {
-  if (!/^[1-9]\d{0,5}$/.test(text)) throw new InvalidArgumentError('It must be a whole number from 1 on.');
+  if (!/^[1-9]\d{0,5}$/.test(text))
+    throw new InvalidArgumentError('It must be a whole number from 1 to 999999.');
   return Number(text);
 }
 
 function minutesArgument(text: string): number {
   const minutes = /^\d{1,5}(\.\d{1,3})?$/.test(text) ? Number(text) : 0;
-  if (minutes <= 0) throw new InvalidArgumentError('It must be a number of minutes, as in 60 or 0.5.');
+  if (minutes <= 0)
+    throw new InvalidArgumentError(
+      'It must be a number of minutes above 0 and below 100000, as in 60 or 0.5.',
+    );
   return minutes;
 }

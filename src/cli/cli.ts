@@ -22,9 +22,9 @@ export interface Cli {
   error(line: string): void;
   /** All of standard input as UTF-8, or undefined if it has more than `maxBytes`. */
   readInput(maxBytes: number): Promise<string | undefined>;
-  /** Asks a person. False also if the person cancels. */
+  /** Asks a person. Returns false also if the person cancels. */
   confirm(question: string): Promise<boolean>;
-  /** The exit code of the process once nothing is left to do. */
+  /** The exit code that the process has when nothing is left to do. */
   setExitCode(code: number): void;
 }
 
@@ -77,7 +77,7 @@ export function readConfig(
   });
 }
 
-/** As {@link readConfig}. A bad configuration is printed and ends the command with code 1. */
+/** As {@link readConfig}. If the configuration is invalid, prints the faults and ends the command with code 1. */
 export function configOrFail(cli: Cli, make: readonly SecretName[] = []): LoadedConfig | undefined {
   const loaded = readConfig(cli, { make });
   if (loaded.ok) return loaded.value;
@@ -101,7 +101,7 @@ async function readInput(maxBytes: number): Promise<string | undefined> {
   return Buffer.concat(chunks).toString('utf8');
 }
 
-/** The clock of the system, but its timers keep the process alive: a command with a pending timer is not done. */
+/** The system clock, but its timers keep the process alive: a command with a pending timer is not done. */
 function waitingClock(): Clock {
   const timer = (handle: NodeJS.Timeout): Timer => ({ cancel: () => clearTimeout(handle) });
   return {

@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { parseUserId } from '../protocol/user-id.ts';
 import { type Cli, configOrFail, fail } from './cli.ts';
-import { baseUrl } from './server-url.ts';
+import { badUrl, baseUrl, URL_OPTION } from './server-url.ts';
 
 interface DoctorOptions {
   readonly url?: string;
@@ -28,7 +28,7 @@ async function doctor(cli: Cli, options: DoctorOptions): Promise<void> {
   if (loaded === undefined) return;
   const { config } = loaded;
   const base = baseUrl(options.url, config.port);
-  if (base === undefined) return fail(cli, '--url must be an address such as http://localhost:3000.');
+  if (base === undefined) return fail(cli, badUrl(URL_OPTION, options.url));
   const serviceKey = options.apiKey ?? config.apiKeys[0];
   if (serviceKey === undefined) {
     return fail(

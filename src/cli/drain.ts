@@ -38,7 +38,7 @@ async function drain(cli: Cli, asked: string | undefined, options: DrainOptions)
   const isUndo = options.undo === true || options.revert === true;
   const service = openService(cli, options);
   if (service === undefined) return;
-  // Behind a load balancer an unnamed drain would meet a random node.
+  // Behind a load balancer, a drain without a name would reach a random node.
   const node = asked ?? (await onlyNode(cli, service));
   if (node === undefined) return;
   if (!isUndo && options.yes !== true && !(await mayDrain(cli, node))) return;
@@ -65,7 +65,7 @@ async function mayDrain(cli: Cli, node: string): Promise<boolean> {
   return false;
 }
 
-/** The living node if there is one alone. */
+/** The living node, if there is only one. */
 async function onlyNode(cli: Cli, service: ServiceApi): Promise<string | undefined> {
   const answer = await service.call({ method: 'GET', path: '/api/nodes' });
   if (!answer.ok) {

@@ -35,7 +35,7 @@ export function buildProgram(cli: Cli): Command {
     new Command('lingxi')
       .description('WebSocket connection manager and presence gateway.')
       .version(VERSION)
-      // An option behind `bench soak` is of soak, though bench has one of the same name.
+      // An option after `bench soak` belongs to soak, even if bench has an option with the same name.
       .enablePositionalOptions()
       .addCommand(serveCommand(cli))
       .addCommand(tokenCommand(cli))

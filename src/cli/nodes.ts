@@ -43,7 +43,7 @@ function row(node: JsonObject): readonly string[] {
   ];
 }
 
-/** Rows with columns of even width. */
+/** Rows with aligned columns. */
 function table(rows: readonly (readonly string[])[]): readonly string[] {
   const widths = HEADINGS.map((_, column) => Math.max(...rows.map((cells) => cells[column]?.length ?? 0)));
   return rows.map((cells) =>

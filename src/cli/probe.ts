@@ -3,9 +3,9 @@ import { CloseCode } from '../protocol/close-codes.ts';
 import { mayReconnect } from '../protocol/may-reconnect.ts';
 import { type Cli, configOrFail, fail } from './cli.ts';
 import { printable } from './printable.ts';
-import { baseUrl, webSocketUrl } from './server-url.ts';
-import { type ServerRefusal, SocketClient } from './socket-client.ts';
-import { NO_SECRET, secondsArgument, signToken, userIdArgument } from './token.ts';
+import { badUrl, baseUrl, URL_OPTION, webSocketUrl } from './server-url.ts';
+import type { ServerRefusal } from './socket-client.ts';
+import { NO_SECRET, secondsArgument, tokenSigner, userIdArgument } from './token.ts';
 
 interface ProbeOptions {
   readonly url?: string;
@@ -34,8 +34,10 @@ export function probeCommand(cli: Cli): Command {
 }
 
 async function probe(cli: Cli, options: ProbeOptions): Promise<void> {
-  const target = chooseTarget(cli, options);
+  const target = await chooseTarget(cli, options);
   if (target === undefined) return;
+  // Only this command needs `ws`.
+  const { SocketClient } = await import('./socket-client.ts');
   const say = (text: string): void => cli.out(`${clockTime(cli)} ${text}`);
   const opened = await SocketClient.open({
     ...target,
@@ -45,7 +47,7 @@ async function probe(cli: Cli, options: ProbeOptions): Promise<void> {
     answersPings: options.silentAfter === undefined,
     onText: (text) => say(`<- ${printable(text)}`),
   });
-  if (!opened.ok) return fail(cli, refusalSentence(target.url, opened.error));
+  if (!opened.ok) return fail(cli, refusalSentence(target.url, opened.error, options));
   const client = opened.value;
   say(`connected to ${target.url}`);
   const beat = (): void => void client.ping(cli.clock.now());
@@ -69,16 +71,16 @@ async function probe(cli: Cli, options: ProbeOptions): Promise<void> {
   );
 }
 
-function chooseTarget(
+async function chooseTarget(
   cli: Cli,
   options: ProbeOptions,
-): { readonly url: string; readonly token: string } | undefined {
+): Promise<{ readonly url: string; readonly token: string } | undefined> {
   const needsConfig = options.url === undefined || options.token === undefined;
   const loaded = needsConfig ? configOrFail(cli) : undefined;
   if (needsConfig && loaded === undefined) return undefined;
   const base = baseUrl(options.url, loaded?.config.port);
   if (base === undefined) {
-    fail(cli, '--url must be an address such as http://localhost:3000.');
+    fail(cli, badUrl(URL_OPTION, options.url));
     return undefined;
   }
   if (options.token !== undefined) {
@@ -89,17 +91,32 @@ function chooseTarget(
     fail(cli, 'Say who to connect as: --user <id> or --token <token>.');
     return undefined;
   }
-  const token = signToken(cli, loaded.config, { user: options.user });
-  if (token === undefined) {
+  const sign = await tokenSigner(cli, loaded.config);
+  if (sign === undefined) {
     fail(cli, NO_SECRET);
     return undefined;
   }
-  return { url: webSocketUrl(base), token };
+  return { url: webSocketUrl(base), token: sign({ user: options.user }) };
 }
 
-function refusalSentence(url: string, refusal: ServerRefusal): string {
-  if (refusal.status === 0) return `No connection to ${url}: ${refusal.code}.`;
-  return `${url} refused the connection: ${refusal.status} ${refusal.code}.`;
+function refusalSentence(url: string, refusal: ServerRefusal, options: ProbeOptions): string {
+  const { status, code, sentence, retryAfter } = refusal;
+  if (status === 0) return `No connection to ${url}: ${code}.`;
+  const what = `${url} refused the connection: ${status} ${code}`;
+  const why = sentence === undefined ? `${what}.` : `${what}: ${sentence}`;
+  const advice = adviceOf(refusal, options.token !== undefined);
+  const wait = retryAfter === undefined ? '' : ` It asks to wait ${printable(retryAfter)} s.`;
+  return `${why}${wait}${advice === undefined ? '' : ` ${advice}`}`;
+}
+
+/** What an operator can do. */
+function adviceOf({ status, code }: ServerRefusal, hasToken: boolean): string | undefined {
+  if (code === '(no code)') return 'Is --url the address of a Lingxi server?';
+  if (status === 401)
+    return hasToken
+      ? 'Pass a fresh --token that an issuer of this server has signed.'
+      : 'The token was signed with the secret, issuer and audience of this folder: run this command in the folder of the server, set its JWT_SECRET here, or pass --token.';
+  return code === 'unknown-user' ? 'Name a user of the users table.' : undefined;
 }
 
 function closeName(code: number): string {

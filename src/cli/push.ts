@@ -1,5 +1,4 @@
 import { Command, InvalidArgumentError } from 'commander';
-import { MAX_ACK_TIMEOUT_MS } from '../cluster/push-request.ts';
 import { err, ok, type Result } from '../lib/result.ts';
 import { DELIVERY_STATUSES } from '../protocol/delivery.ts';
 import { parseUserId } from '../protocol/user-id.ts';
@@ -24,9 +23,11 @@ interface PushOptions extends ServiceOptions {
   readonly json?: true;
 }
 
+/** The same value as in the server. It is repeated here, because that module loads all the code that checks a push. */
+const MAX_ACK_TIMEOUT_MS = 10_000;
 /** Nobody got the message. */
 const EXIT_NOBODY = 2;
-/** Largest number of bytes that are read from standard input. The server has its own limit, LINGXI_MAX_BODY_BYTES. */
+/** Largest number of bytes that the command reads from standard input. The server has its own limit, LINGXI_MAX_BODY_BYTES. */
 const MAX_INPUT_BYTES = 16_777_216;
 /** With more results than this, only the counts are printed. */
 const MAX_SHOWN = 50;
@@ -69,7 +70,7 @@ async function push(
   if (!data.ok) return fail(cli, data.error);
   const service = openService(cli, options);
   if (service === undefined) return;
-  // The text of the data is passed on as it is: a number beyond 2^53 would change otherwise.
+  // Sends the text of the data unchanged. Otherwise a number beyond 2^53 would change.
   const fields = [
     `"to":${JSON.stringify(to.value)}`,
     `"type":${JSON.stringify(message.type)}`,

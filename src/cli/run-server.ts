@@ -41,7 +41,7 @@ export async function runServer(cli: Cli, loaded: LoadedConfig): Promise<void> {
   announce(cli, { loaded, log, gateway: started.value });
 }
 
-/** The back end of the demo game. It uses the gateway like any program that embeds one. */
+/** The back end of the demo game. It uses the gateway like any program that embeds it. */
 function startGame(running: { loaded: LoadedConfig; log: Log; gateway: Gateway; stopper: Stopper }): void {
   const { loaded, log, gateway, stopper } = running;
   const { dataDir } = loaded.config;
@@ -51,7 +51,7 @@ function startGame(running: { loaded: LoadedConfig; log: Log; gateway: Gateway; 
   stopper.before(() => game.stop());
 }
 
-/** Ends the process as a crash does. Nobody is left to say how to go on, so this is said before. */
+/** Ends the process as a crash does. It first prints how to go on, because nothing can print that afterwards. */
 function killed(cli: Cli): void {
   cli.error(
     '\n  The demo page killed this node, as `kill -9` would. Start it again as you started it (npm start)\n',
@@ -80,7 +80,7 @@ function announce(cli: Cli, running: { loaded: LoadedConfig; log: Log; gateway: 
   );
 }
 
-/** Everything that ends the process. */
+/** All events that end the process. */
 class Stopper {
   readonly #cli: Cli;
   readonly #log: ProcessLog;
@@ -99,22 +99,23 @@ class Stopper {
   listen(): void {
     for (const signal of STOP_SIGNALS) process.on(signal, () => this.#onSignal());
     process.on('uncaughtException', (error) => this.#crash(error, 'uncaught exception'));
-    // The function that rejected has ended in an orderly way, like a guarded one that threw. So the server goes on.
+    // The function that rejected ended in an orderly way, like a guarded function that threw. So the server continues.
     process.on('unhandledRejection', (error) => {
       if (this.#gateway === undefined) this.#crash(error, 'unhandled rejection');
       else this.#gateway.rejected(error);
     });
-    // The launcher of this process has the other end. If the launcher is killed, nothing else would stop this process.
+    // The launcher of this process has the other end of this channel. If the launcher is killed, nothing else would stop this
+    // process.
     process.on('disconnect', () => process.exit(1));
   }
 
-  /** Gets the running gateway. A signal may have come while it started. */
+  /** Receives the running gateway. A signal may have come while it started. */
   async hold(gateway: Gateway): Promise<void> {
     this.#gateway = gateway;
     if (this.#stoppingSince !== undefined) await this.#stop(gateway);
   }
 
-  /** What is to be done before the gateway stops. */
+  /** Work to do before the gateway stops. */
   before(work: () => Promise<void>): void {
     this.#before = work;
   }

@@ -6,7 +6,7 @@ import type { Language } from '../protocol/error-codes.ts';
 import { type Cli, fail, readConfig } from './cli.ts';
 import { networkReason } from './doctor/api.ts';
 import { shown } from './printable.ts';
-import { baseUrl } from './server-url.ts';
+import { badUrl, baseUrl, pathAdvice, URL_OPTION } from './server-url.ts';
 
 /** The options of every command that acts for the service. */
 export interface ServiceOptions {
@@ -15,25 +15,25 @@ export interface ServiceOptions {
   readonly key?: string;
 }
 
-/** A JSON object that the server answered. */
+/** A JSON object in an answer of the server. */
 export type JsonObject = Readonly<Record<string, unknown>>;
 
 export interface ServiceRequest {
   readonly method: 'GET' | 'POST' | 'DELETE';
   readonly path: string;
-  /** JSON text. It is sent as it is. */
+  /** JSON text, which is sent unchanged. */
   readonly body?: string;
 }
 
-/** Why a request has no answer to show. */
+/** Why a request has no result to show. */
 export interface ServiceFailure {
-  /** 0: no answer came. */
+  /** 0: no answer arrived. */
   readonly status: number;
-  /** One sentence that says what was wrong and what to do. */
+  /** One sentence: what was wrong and what to do. */
   readonly sentence: string;
 }
 
-/** Beyond the longest time that a push may wait for acknowledgements (10 s). */
+/** Longer than the longest time that a push may wait for acknowledgements (10 s). */
 const TIMEOUT_MS = 15_000;
 
 export function withServiceOptions(command: Command): Command {
@@ -43,11 +43,11 @@ export function withServiceOptions(command: Command): Command {
     .addOption(new Option('--key <key>', 'the same as --api-key').hideHelp());
 }
 
-/** The server that the options name, or undefined after a sentence that says what is missing. */
+/** The server in the options. If one is missing, prints a sentence about it and returns undefined. */
 export function openService(cli: Cli, options: ServiceOptions): ServiceApi | undefined {
   const given = options.apiKey ?? options.key;
   const loaded = readConfig(cli, {});
-  // With both options nothing else is needed: an operator's own machine has no configuration.
+  // With both options no configuration is needed: an operator's own machine has none.
   if (!loaded.ok && (options.url === undefined || given === undefined)) {
     fail(cli, loaded.error.message);
     return undefined;
@@ -55,7 +55,7 @@ export function openService(cli: Cli, options: ServiceOptions): ServiceApi | und
   const config = loaded.ok ? loaded.value.config : undefined;
   const base = baseUrl(options.url, config?.port);
   if (base === undefined) {
-    fail(cli, '--url must be an address such as http://localhost:3000.');
+    fail(cli, badUrl(URL_OPTION, options.url));
     return undefined;
   }
   const key = given ?? config?.apiKeys[0];
@@ -66,7 +66,7 @@ export function openService(cli: Cli, options: ServiceOptions): ServiceApi | und
     );
     return undefined;
   }
-  // No other can stand in a header, and no server has one.
+  // A header can carry no other characters, and no server has a key with others.
   if (!/^[\x21-\x7e]+$/.test(key)) {
     fail(cli, 'The service key must have visible ASCII characters only.');
     return undefined;
@@ -103,9 +103,9 @@ export class ServiceApi {
     if (answer === undefined)
       return err({
         status: response.status,
-        sentence: `${this.base} answered ${response.status} without a JSON object: is --url the address of a Lingxi server?`,
+        sentence: `${this.base} answered ${response.status} without a JSON object: ${pathAdvice(this.base) ?? 'is --url the address of a Lingxi server?'}`,
       });
-    return response.ok ? ok(answer) : err(this.#refusal(response.status, answer));
+    return response.ok ? ok(answer) : err(this.#refusal(request, response.status, answer));
   }
 
   async #ask(
@@ -126,17 +126,18 @@ export class ServiceApi {
     return [response, await response.text()];
   }
 
-  #refusal(status: number, answer: JsonObject): ServiceFailure {
+  #refusal(request: ServiceRequest, status: number, answer: JsonObject): ServiceFailure {
     const code = shown(answer['code']);
     if (status === 401 || status === 403)
       return {
         status,
         sentence: `${this.base} does not take this service key (${status} ${code}): pass the LINGXI_API_KEY of that server as --api-key.`,
       };
-    return {
-      status,
-      sentence: `${this.base} answered ${status} ${code}: ${shown(answer['error'])}`,
-    };
+    const sentence = `${this.base} answered ${status} ${code}: ${shown(answer['error'])}`;
+    // The answer to a drain may also mean that no node has this name.
+    const isNoAddress = code === 'not-found' && request.path !== '/api/drain';
+    const advice = isNoAddress ? pathAdvice(this.base) : undefined;
+    return { status, sentence: advice === undefined ? sentence : `${sentence} ${advice}.` };
   }
 }
 
@@ -151,7 +152,7 @@ function objectOf(text: string): JsonObject | undefined {
   }
 }
 
-/** The objects of an array in an answer. */
+/** The objects in an array of an answer. */
 export function objectsOf(value: unknown): readonly JsonObject[] {
   if (!Array.isArray(value)) return [];
   return value.filter((item): item is JsonObject => typeof item === 'object' && item !== null);

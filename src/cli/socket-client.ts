@@ -2,12 +2,15 @@ import WebSocket from 'ws';
 import type { Clock } from '../lib/clock.ts';
 import { err, ok, type Result } from '../lib/result.ts';
 import { SUBPROTOCOL } from '../protocol/envelope.ts';
+import { printable } from './printable.ts';
 
 /** A handshake that got an HTTP error, or no answer (`status` 0). */
 export interface ServerRefusal {
   readonly status: number;
   /** The stable code of the body, else the network error. */
   readonly code: string;
+  /** The sentence of the body. */
+  readonly sentence: string | undefined;
   readonly retryAfter: string | undefined;
 }
 
@@ -31,7 +34,7 @@ export interface OpenOptions {
   readonly token?: string;
   /** `seed` offers no subprotocol. */
   readonly protocol: 'lingxi.v1' | 'seed';
-  /** Default: true. The client answers protocol pings, as browsers do. */
+  /** Whether the client answers protocol pings, as browsers do. Default: true. */
   readonly answersPings?: boolean;
   /** Called for each text that arrives. */
   onText?(text: string): void;
@@ -89,19 +92,24 @@ export class SocketClient {
         });
         response.on('end', () => {
           const { statusCode = 0, headers } = response;
-          resolve(err({ status: statusCode, code: stableCode(body), retryAfter: headers['retry-after'] }));
+          const retryAfter = headers['retry-after'];
+          resolve(err({ status: statusCode, ...readBody(body), retryAfter }));
           socket.terminate();
         });
       });
-      socket.on('error', (error) => resolve(err({ status: 0, code: error.message, retryAfter: undefined })));
+      socket.on('error', (error) =>
+        resolve(err({ status: 0, code: error.message, sentence: undefined, retryAfter: undefined })),
+      );
       socket.on('open', () => resolve(ok(client)));
     });
   }
 
   /** Monotonic ms of the write to the socket. */
   ping(timestamp: number): number {
+    // The time after the call may be later than the sending: a busy machine can stop this process in between.
+    const at = this.#clock.monotonic();
     this.send(JSON.stringify({ type: 'ping', timestamp }));
-    return this.#clock.monotonic();
+    return at;
   }
 
   send(text: string): void {
@@ -113,7 +121,7 @@ export class SocketClient {
     return this.closed;
   }
 
-  /** The first unread message that matches, or `undefined` if none comes in `timeoutMs`. */
+  /** The first unread message that matches; `undefined` if none comes within `timeoutMs`. */
   next(matches: (message: Message) => boolean, timeoutMs: number): Promise<Message | undefined> {
     const index = this.#unread.findIndex(matches);
     if (index >= 0) return Promise.resolve(this.#unread.splice(index, 1)[0]);
@@ -131,12 +139,12 @@ export class SocketClient {
     });
   }
 
-  /** Messages that arrived and were not read. */
+  /** Messages that arrived and are still unread. */
   get unread(): readonly Message[] {
     return this.#unread;
   }
 
-  /** The close, or `undefined` if it does not come in `timeoutMs`. */
+  /** The close; `undefined` if it does not come within `timeoutMs`. */
   closedWithin(timeoutMs: number): Promise<Closed | undefined> {
     return new Promise((resolve) => {
       const timer = this.#clock.after(timeoutMs, () => resolve(undefined));
@@ -168,9 +176,12 @@ function parseMessage(text: string): Message {
   };
 }
 
-function stableCode(body: string): string {
-  const { code } = parseObject(body);
-  return typeof code === 'string' ? code : '(no code)';
+function readBody(body: string): Pick<ServerRefusal, 'code' | 'sentence'> {
+  const { code, error } = parseObject(body);
+  return {
+    code: typeof code === 'string' ? printable(code) : '(no code)',
+    sentence: typeof error === 'string' ? printable(error) : undefined,
+  };
 }
 
 function parseObject(text: string): Readonly<Record<string, unknown>> {

@@ -1,9 +1,8 @@
 import { Command, InvalidArgumentError } from 'commander';
 import type { Config } from '../config/config.ts';
-import { createCredentials } from '../gateway/token-credentials.ts';
-import { silentLog } from '../logging/log.ts';
 import { parseUserId } from '../protocol/user-id.ts';
 import { type Cli, configOrFail, fail } from './cli.ts';
+import { withRequiredOption } from './required-option.ts';
 
 interface TokenOptions {
   readonly user: number;
@@ -14,31 +13,47 @@ interface TokenOptions {
 const DEFAULT_LIFE_S = 86_400;
 
 export function tokenCommand(cli: Cli): Command {
-  return new Command('token')
-    .description('Sign a user token with the configured (or the development) secret.')
-    .requiredOption('--user <id>', 'user id', userIdArgument)
+  const command = new Command('token').description(
+    'Sign a user token with the configured (or the development) secret.',
+  );
+  return withRequiredOption(command, { flags: '--user <id>', description: 'user id', parse: userIdArgument })
     .option('--name <name>', 'user name that the token carries')
     .option('--expires-in <seconds>', `life of the token, default ${DEFAULT_LIFE_S}`, secondsArgument)
     .addHelpText('after', '\nExample:\n  lingxi token --user 42 --name 云中子 --expires-in 3600')
-    .action((options: TokenOptions) => {
+    .action(async (options: TokenOptions) => {
       const loaded = configOrFail(cli, ['jwt-secret']);
       if (loaded === undefined) return;
-      const token = signToken(cli, loaded.config, options);
-      if (token === undefined) fail(cli, NO_SECRET);
-      else cli.out(token);
+      const sign = await tokenSigner(cli, loaded.config);
+      if (sign === undefined) return fail(cli, NO_SECRET);
+      for (const { variable, path } of loaded.newSecrets) cli.error(madeSecret(variable, path));
+      cli.out(sign(options));
     });
+}
+
+function madeSecret(variable: string, path: string): string {
+  return `${variable} is not set, so this command made a development secret and kept it in ${path}. Only a server with this data folder accepts the token.`;
 }
 
 export const NO_SECRET = 'JWT_SECRET is not set here, so no token can be signed: set it, or pass a token.';
 
-/** A token signed with the first secret of `config`, or `undefined` without a secret. */
-export function signToken(cli: Cli, config: Config, options: TokenOptions): string | undefined {
+/** Signs tokens with the first secret of `config`; `undefined` without a secret. */
+export async function tokenSigner(
+  cli: Cli,
+  config: Config,
+): Promise<((options: TokenOptions) => string) | undefined> {
   if (config.jwtSecrets.length === 0) return undefined;
-  return createCredentials({ config, clock: cli.clock, log: silentLog }).signUser({
-    userId: options.user,
-    expiresInS: options.expiresIn ?? DEFAULT_LIFE_S,
-    ...(options.name === undefined ? {} : { name: options.name }),
-  });
+  // Only commands that sign need the cryptography.
+  const [{ createCredentials }, { silentLog }] = await Promise.all([
+    import('../gateway/token-credentials.ts'),
+    import('../logging/log.ts'),
+  ]);
+  const credentials = createCredentials({ config, clock: cli.clock, log: silentLog });
+  return ({ user, name, expiresIn = DEFAULT_LIFE_S }) =>
+    credentials.signUser({
+      userId: user,
+      expiresInS: expiresIn,
+      ...(name === undefined ? {} : { name }),
+    });
 }
 
 /** Parses a user id given on the command line. */
@@ -50,6 +65,7 @@ export function userIdArgument(text: string): number {
 
 /** Parses a positive number of seconds given on the command line. */
 export function secondsArgument(text: string): number {
-  if (!/^[1-9]\d{0,9}$/.test(text)) throw new InvalidArgumentError('It must be a whole number of seconds.');
+  if (!/^[1-9]\d{0,9}$/.test(text))
+    throw new InvalidArgumentError('It must be a whole number of seconds from 1 to 9999999999.');
   return Number(text);
 }

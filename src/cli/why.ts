@@ -41,7 +41,7 @@ async function why(cli: Cli, userId: number, options: WhyOptions): Promise<void>
   if (!timeline.ok) return fail(cli, timeline.error.sentence);
   const found = await service.call({ method: 'GET', path: `/api/online/player/${userId}` });
   const entries = objectsOf(timeline.value['entries']);
-  // The timeline may know a user whose record has run out.
+  // The timeline may have the user although the record has expired.
   if (!found.ok && (found.error.status !== 404 || entries.length === 0))
     return fail(cli, found.error.sentence);
   const player = found.ok ? found.value : undefined;
@@ -53,7 +53,7 @@ async function why(cli: Cli, userId: number, options: WhyOptions): Promise<void>
 
 interface Known {
   readonly userId: number;
-  /** Absent: the record has run out. */
+  /** Absent: the record has expired. */
   readonly player: JsonObject | undefined;
   readonly entries: readonly JsonObject[];
   readonly language: Language;

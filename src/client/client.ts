@@ -15,26 +15,26 @@ import type {
   TokenReason,
 } from './types.ts';
 
-/** Full jitter: the nth attempt in a row comes after a random part of this, doubled n times. */
+/** Full jitter: the nth attempt in a row waits a random part of this time, doubled n times. */
 const BACKOFF_MS = 1_000;
 const MAX_BACKOFF_MS = 30_000;
 /** A connection that lived this long ends the row of failures. */
 const STABLE_MS = 5_000;
-/** Nothing, not even the return of the network, starts two attempts within this time. */
+/** Shortest time between the starts of two attempts, even if the network returns. */
 const MIN_BETWEEN_ATTEMPTS_MS = 1_000;
-/** The server may ask for a longer wait than the backoff, but not for any. */
+/** The server may ask for a longer wait than the backoff, up to this time. */
 const MAX_GOODBYE_MS = 300_000;
 const TOKEN_MS = 10_000;
-/** A token is renewed this long before it expires, or after three quarters of a short life. */
+/** A token is renewed this long before it expires, or after three quarters of a short lifetime. */
 const RENEW_BEFORE_MS = 120_000;
 const RENEW_AGAIN_MS = 5_000;
 const MAX_TIMER_MS = 2_147_483_647;
 const SEED_BEAT_MS = 1_000;
 const DEFAULT_QUEUE = 64;
-/** Characters of all messages that wait. */
+/** Largest number of characters of all waiting messages. */
 const MAX_QUEUED_TEXT = 1_048_576;
 const EXPIRED = 4003;
-/** The server refused in band, and not because of the token. */
+/** The server refused in band, for a reason other than the token. */
 const REFUSED_FOR_NOW = 4110;
 
 interface Waiting {
@@ -42,10 +42,10 @@ interface Waiting {
   readonly settle: (outcome: SendOutcome) => void;
 }
 
-/** How `ws` and Bun end the text of an error where the server refused a handshake for good. Others hide its status. */
+/** `ws` and Bun end the text of an error like this if the server refused a handshake permanently. Others hide its status. */
 const HTTP_REFUSAL = /: (40[139])$/;
 
-/** A client whose every contact with the world is `env`. It starts closed. */
+/** A client that uses its platform only through `env`. It starts closed. */
 export class Connection<E extends object = AnyEvents> implements Client<E> {
   state: State = { status: 'closed', reason: 'new' };
   readonly #env: Environment;
@@ -66,7 +66,7 @@ export class Connection<E extends object = AnyEvents> implements Client<E> {
   #failures = 0;
   #attemptedAt = Number.NEGATIVE_INFINITY;
   #openedAt = 0;
-  /** The server asked the client to stay away until then. */
+  /** The server asked the client to stay away until this time. */
   #notBefore = 0;
   #goodbyeMs = 0;
   #token: string | undefined;
@@ -74,16 +74,16 @@ export class Connection<E extends object = AnyEvents> implements Client<E> {
   /** The server's clock minus ours. */
   #clockOffset = 0;
 
-  /** Throws where the options cannot work at all: no token, no WebSocket class, an address that is none. */
+  /** Throws if the options cannot work at all: no token, no WebSocket class, or an invalid address. */
   constructor(options: ClientOptions, env: Environment) {
     const { token, getToken, signal, onError } = options;
     const socketClass = options.WebSocket ?? env.WebSocket;
     if (!socketClass) throw new TypeError('This platform has no WebSocket: pass one, as that of "ws".');
     if (!token && !getToken) throw new TypeError('Pass a token or getToken.');
     const url = new URL(options.url ?? '/ws', env.address);
-    // A `http` address becomes `ws`, `https` becomes `wss`.
+    // An `http` address becomes `ws`, `https` becomes `wss`.
     url.protocol = url.protocol.replace('http', 'ws');
-    // A WebSocket takes no fragment.
+    // A WebSocket address must not have a fragment.
     url.hash = '';
     if (!/^wss?:$/.test(url.protocol)) throw new TypeError(`Not the address of a WebSocket: ${url.href}`);
     this.#url = url.href;
@@ -165,9 +165,9 @@ export class Connection<E extends object = AnyEvents> implements Client<E> {
     return this.#env.now() + this.#clockOffset;
   }
 
-  /** Gets a token and opens the link with it, or renews that of the open link. */
+  /** Gets a token and opens the link with it, or renews the token of the open link. */
   #fetchToken(link: Link, reason: TokenReason, failed: (error: unknown) => void): void {
-    // Within the chain, so that an exception of getToken is a rejection too.
+    // Inside the chain, so that an exception of getToken becomes a rejection too.
     Promise.resolve()
       .then(() => this.#options.getToken?.({ reason }))
       .then(
@@ -175,7 +175,7 @@ export class Connection<E extends object = AnyEvents> implements Client<E> {
           link.guard(() => {
             if (typeof token !== 'string' || !token) return failed('getToken gave no token');
             this.#token = token;
-            // A ticket serves once.
+            // A ticket can be used only once.
             this.#tokenReason = this.#options.auth === 'ticket' ? 'start' : undefined;
             if (reason === 'renewal') link.sendNow(JSON.stringify({ type: 'token', data: { token } }));
             else this.#open(link);
@@ -222,11 +222,11 @@ export class Connection<E extends object = AnyEvents> implements Client<E> {
     if (typeof id === 'string' && !this.#isSeed) link.acknowledge(id);
   }
 
-  /** What the protocol itself says. Its frames may come from a newer server: every field is checked. */
+  /** Handles the frames of the protocol itself. They may come from a newer server, so every field is checked. */
   #obey(link: Link, { type, data, timestamp }: Frame): void {
     const field = (name: string): unknown => (data as Record<string, unknown> | null | undefined)?.[name];
     if (type === 'welcome' && !link.isReady) {
-      // The server cuts its time to seconds: in doubt a token expires sooner.
+      // The server cuts its time to seconds. So in doubt a token expires sooner.
       if (typeof timestamp === 'number') this.#clockOffset = (timestamp + 1) * 1000 - this.#env.now();
       this.#opened(
         link,
@@ -244,7 +244,7 @@ export class Connection<E extends object = AnyEvents> implements Client<E> {
 
   #renewBefore(link: Link, expiresAt: number): void {
     const left = expiresAt - this.#serverNow();
-    // Also the watch over a renewal that has just succeeded.
+    // This also stops the timer for a renewal that has just succeeded.
     link.cancel('renewal');
     if (Number.isFinite(left)) this.#renewAfter(link, left - Math.min(RENEW_BEFORE_MS, left / 4));
   }
@@ -256,7 +256,7 @@ export class Connection<E extends object = AnyEvents> implements Client<E> {
   #renewAfter(link: Link, ms: number): void {
     if (!this.#options.getToken || !link.isReady) return;
     link.after('renewal', Math.min(Math.max(ms, BACKOFF_MS), MAX_TIMER_MS), () => {
-      // If getToken never answers, the next try comes all the same.
+      // If getToken never answers, the next attempt still comes.
       link.after('renewal', TOKEN_MS, () => this.#renewAgain(link));
       this.#fetchToken(link, 'renewal', () => this.#renewAgain(link));
     });
@@ -343,7 +343,7 @@ export class Connection<E extends object = AnyEvents> implements Client<E> {
     };
   }
 
-  /** Shows the service whether the user looks at the page. */
+  /** Tells the service whether the page is visible. */
   #showState(): void {
     const value = this.#env.isHidden() ? 'background' : 'active';
     if (!this.#isSeed) this.#link?.sendNow(JSON.stringify({ type: 'state', data: { value } }));
@@ -353,19 +353,19 @@ export class Connection<E extends object = AnyEvents> implements Client<E> {
   #wake(isNewNetwork: boolean): void {
     const { status, retryAt = 0 } = this.state;
     const next = this.#attemptedAt + MIN_BETWEEN_ATTEMPTS_MS;
-    // A network that flickers does not undo the backoff.
+    // An unstable network does not bypass the backoff.
     if (status === 'paused' || (isNewNetwork && next < this.#env.now())) this.#failures = 0;
     if (status === 'paused') this.#attempt('page-shown');
     else if (status === 'waiting') {
       const longest = Math.max(MIN_BETWEEN_ATTEMPTS_MS, this.#goodbyeMs);
-      // The clock may have gone back since those moments were noted.
+      // The clock may have gone back since these times were set.
       const soonest = Math.min(Math.max(next, this.#notBefore), this.#env.now() + longest);
       if (soonest < retryAt) this.#retryAt(soonest, this.state);
     } else this.#link?.check(isNewNetwork);
   }
 }
 
-/** How often to ping: as the server does, within reason. */
+/** The interval between pings: that of the server, within limits. */
 function beatOf(pingIntervalMs: unknown): number {
   return typeof pingIntervalMs === 'number' ? Math.min(Math.max(pingIntervalMs, 500), 60_000) : 3_000;
 }

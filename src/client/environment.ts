@@ -28,7 +28,7 @@ export interface Locks {
   ): Promise<void>;
 }
 
-/** Everything that the client takes from the world around it. Tests pass in their own. */
+/** Everything that the client uses of its platform. Tests pass their own. */
 export interface Environment {
   /** Wall clock in ms. */
   readonly now: () => number;
@@ -42,17 +42,17 @@ export interface Environment {
   readonly address: string | undefined;
   /** Whether the page is hidden; false outside a browser. */
   readonly isHidden: () => boolean;
-  /** Listens to an event of the window or of the document; returns the function that stops it. */
+  /** Listens to an event of the window or of the document; returns a function that stops listening. */
   readonly listen: (target: 'window' | 'document', type: string, listener: () => void) => () => void;
-  /** Undefined where the platform has no Web Locks or no BroadcastChannel. */
+  /** Undefined if the platform has no Web Locks or no BroadcastChannel. */
   readonly tabs: { readonly locks: Locks; channel(name: string): Channel } | undefined;
-  /** Shows an error of a listener to the developer. */
+  /** Shows the error of a listener to the developer. */
   readonly report: (error: unknown) => void;
   /** Warns the developer. */
   readonly warn: (sentence: string) => void;
 }
 
-/** What a page has and a program on Node or Bun may lack. */
+/** Globals of a page that a program on Node or Bun may lack. */
 interface Globals {
   readonly WebSocket?: WebSocketClass;
   readonly BroadcastChannel?: new (name: string) => Channel;
@@ -68,7 +68,7 @@ interface Target {
   removeEventListener(type: string, listener: () => void): void;
 }
 
-/** The real world. It reads the globals when they are needed, so importing the client does nothing on a server. */
+/** The real environment. It reads the globals when they are needed, so importing the client has no effect on a server. */
 export function realEnvironment(): Environment {
   const world = globalThis as unknown as Globals;
   return {

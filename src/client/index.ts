@@ -19,8 +19,8 @@ export type {
 /**
  * Connects to a gateway and stays connected. `E` maps each type of message to its data.
  *
- * Throws a TypeError if the options cannot work at all: no token, no WebSocket class on this platform, a bad address.
- * Whatever happens later is in `state`.
+ * Throws a TypeError if the options cannot work at all: no token, no WebSocket class on this platform, or an invalid address.
+ * Everything that happens later is in `state`.
  */
 export function createClient<E extends object = AnyEvents>(options: ClientOptions): Client<E> {
   const client = new Connection<E>(options, realEnvironment());

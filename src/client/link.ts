@@ -1,42 +1,45 @@
 import type { Environment, WebSocketClass, WebSocketLike } from './environment.ts';
 
-/** Longest time from the first byte of an attempt to `welcome`: iOS may stay in CONNECTING for ever. */
+/** Longest time from the start of an attempt to `welcome`. Needed because iOS may stay in CONNECTING forever. */
 const CONNECT_MS = 5_000;
-/** Longest wait for the answer to a ping that must be answered. */
+/** Longest wait for the answer to a ping that requires one. */
 const ANSWER_MS = 2_000;
-/** A timer that is later than this means that the machine slept or the page was frozen. */
+/** If a timer is later than this, the machine slept or the page was frozen. */
 const LATE_MS = 1_000;
-/** Silence after which a server has surely given up a client that gets no answers to its pings. */
+/** If the client was silent this long, the server has surely closed the connection. Used if the server answers no pings. */
 const SILENT_MS = 10_000;
-/** Bytes that may wait in the socket; further messages wait in the queue. */
+/** Largest number of bytes that may wait in the socket. Further messages wait in the queue. */
 const MAX_BUFFERED = 1_048_576;
-/** Messages a second that a link sends, and at once after a pause. The server's default limit is 50. */
+/** Largest number of messages that a link sends a second, and at once after a pause. The server's default limit is 50. */
 const MESSAGES_PER_SECOND = 30;
-/** When messages that had to wait get their next chance. */
+/** Messages that had to wait are tried again after this time. */
 const DRAIN_MS = 100;
-/** Acknowledgements that wait; further ones are lost, and their senders learn that nobody acknowledged. */
+/**
+ * Largest number of acknowledgements that wait. Further ones are lost, and their senders count these messages as not
+ * acknowledged.
+ */
 const MAX_ACKS = 256;
 
-/** How a link ended: by a close frame or by the network (`code`), or because the client gave it up (`reason`). */
+/** How a link ended: by a close frame or by the network (`code`), or by the client's own decision (`reason`). */
 export interface LinkEnd {
   readonly code?: number;
   readonly reason: string;
   readonly detail?: string | undefined;
 }
 
-/** What a link tells the client. Nothing of it is called after the end. */
+/** The events of a link. The link calls none of them after its end. */
 export interface LinkOwner {
   opened(): void;
   text(text: string): void;
-  /** The link may take messages again that had to wait. */
+  /** The link may accept waiting messages again. */
   drain(): void;
   ended(end: LinkEnd): void;
   failed(error: unknown): void;
 }
 
 /**
- * One attempt to connect and the connection that comes of it. It owns its socket and its timers: once it has ended, none
- * of them does anything.
+ * One attempt to connect, and the connection that it opens. It owns its socket and its timers. Once it has ended, none of them
+ * does anything.
  */
 export class Link {
   /** Whether the server has accepted the connection. */
@@ -51,7 +54,7 @@ export class Link {
   readonly #owner: LinkOwner;
   readonly #timers = new Map<string, () => void>();
   readonly #acks: string[] = [];
-  /** Messages that may go out now. */
+  /** Number of messages that the link may send now. */
   #credit = MESSAGES_PER_SECOND;
   #creditAt: number;
 
@@ -61,7 +64,7 @@ export class Link {
     this.#creditAt = env.now();
   }
 
-  /** Runs `work` after `ms` unless the link ends first. A second timer of the same name replaces the first. */
+  /** Runs `work` after `ms`, unless the link ends first. A second timer with the same name replaces the first. */
   after(name: string, ms: number, work: () => void): void {
     this.cancel(name);
     if (this.#isDone) return;
@@ -92,7 +95,7 @@ export class Link {
     } catch (error) {
       return this.fail('connect-failed', error);
     }
-    // Handlers stay after the end and do nothing then: `ws` throws if nobody listens to its errors.
+    // The handlers stay after the end and do nothing then: `ws` throws if its errors have no listener.
     const socket = this.#socket;
     socket.onopen = () => this.guard(() => this.#owner.opened());
     socket.onmessage = ({ data }: { data: unknown }) =>
@@ -123,7 +126,7 @@ export class Link {
     this.#timers.delete(name);
   }
 
-  /** False where the message must wait for its turn; `drain` then says when to try again. */
+  /** Returns false if the message must wait. `drain` then reports when to try again. */
   send(text: string): boolean {
     const now = this.#env.now();
     const earned = Math.max(0, now - this.#creditAt) * (MESSAGES_PER_SECOND / 1000);
@@ -139,7 +142,7 @@ export class Link {
     return isSent;
   }
 
-  /** Sends a frame of the protocol at once. There are few of them. */
+  /** Sends a frame of the protocol at once. These frames are few, so the rate does not count them. */
   sendNow(text: string): boolean {
     const socket = this.#socket;
     if (!this.isReady || this.#isDone || !socket || socket.bufferedAmount > MAX_BUFFERED) return false;
@@ -157,7 +160,7 @@ export class Link {
     this.#sendAcks();
   }
 
-  /** Finds out whether the connection still works, whatever the socket says of itself. */
+  /** Checks whether the connection still works, whatever state the socket shows. */
   check(isNewNetwork: boolean): void {
     if (!this.isReady || this.#isDone || this.#timers.has('answer')) return;
     if (this.#answers) this.#demandAnswer(true);
@@ -165,7 +168,7 @@ export class Link {
     else this.#ping();
   }
 
-  /** Gives the connection up, and says so. */
+  /** Ends the connection and reports that. */
   fail(reason: string, error?: unknown): void {
     const detail = error === undefined ? this.#detail : textOf(error);
     this.guard(() => {
@@ -175,7 +178,7 @@ export class Link {
     });
   }
 
-  /** Ends silently. */
+  /** Ends without an event. */
   stop(): void {
     this.#isDone = true;
     for (const cancel of this.#timers.values()) cancel();
@@ -183,7 +186,7 @@ export class Link {
     try {
       this.#socket?.close(1000);
     } catch {
-      // It was never open.
+      // The socket was never open.
     }
   }
 
@@ -200,7 +203,7 @@ export class Link {
       if (!this.#answers && late > SILENT_MS) return this.fail('slept');
       const isHeard = this.#isHeard;
       this.#isHeard = false;
-      // Silence for a whole interval, or a jump of the clock: from now on the answer has a deadline.
+      // Nothing arrived for a whole interval, or the clock jumped: from now on the answer has a deadline.
       if (this.#answers && (!isHeard || late > LATE_MS)) this.check(false);
       else this.#ping();
     });
@@ -213,7 +216,7 @@ export class Link {
   #demandAnswer(mayBeLate: boolean): void {
     const due = this.#env.now() + ANSWER_MS;
     this.after('answer', ANSWER_MS, () => {
-      // The page slept meanwhile, and the answer may wait to be read: once, a late timer judges nobody.
+      // The page slept meanwhile, and the answer may wait unread. So the first late timer does not count.
       if (mayBeLate && this.#env.now() - due > LATE_MS) this.#demandAnswer(false);
       else this.fail('no-answer');
     });

@@ -1,6 +1,6 @@
 type Listener = (...values: never[]) => unknown;
 
-/** Listeners by type. What one throws or rejects with goes to `failed`, and the others still run. */
+/** Listeners by type. If one throws or rejects, `failed` gets the error, and the others still run. */
 export class Listeners {
   readonly #failed: (error: unknown) => void;
   readonly #entries = new Map<string, Set<{ readonly call: Listener }>>();
@@ -27,7 +27,7 @@ export class Listeners {
     for (const { call } of [...(this.#entries.get(type) ?? [])]) {
       try {
         const result = call(...(values as never[])) as { then?: (done: undefined, failed: unknown) => void };
-        // An async listener: nobody else sees its rejection.
+        // For an async listener: otherwise nobody would see its rejection.
         result?.then?.(undefined, this.#failed);
       } catch (error) {
         this.#failed(error);
@@ -36,7 +36,7 @@ export class Listeners {
   }
 }
 
-/** A reporter of errors that never throws itself, nor rejects. */
+/** An error reporter that itself never throws or rejects. */
 export function safely(report: (error: unknown) => unknown): (error: unknown) => void {
   // Nothing can report an error of the reporter itself.
   const reporters = new Listeners(() => undefined);

@@ -5,8 +5,8 @@ const NO_CLIENT: State = { status: 'closed', reason: 'new' };
 const nothing = (): void => undefined;
 
 /**
- * A client for as long as the component is mounted: `create` runs after the first render and again when one of `deps`
- * changes, and the client before is closed. Undefined in the first render and on a server.
+ * A client for as long as the component is mounted. `create` runs after the first render, and again when one of `deps` changes;
+ * the previous client is then closed. Undefined in the first render and on a server.
  */
 export function useLingxiClient<E extends object = AnyEvents>(
   create: () => Client<E>,

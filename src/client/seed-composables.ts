@@ -80,7 +80,7 @@ export function useWebSocket() {
   };
 }
 
-/** Subscribes, and keeps the newest data in `newest`. */
+/** Subscribes, and writes the newest data to `newest`. */
 function keepNewest<T>(
   subscribe: (callback: (data: T) => unknown) => () => void,
   newest: Ref<T | null>,

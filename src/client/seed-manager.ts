@@ -16,7 +16,7 @@ const BEAT_MS = 1_000;
 const MESSAGES = ['spirit:grow', 'dungeon:event', 'leaderboard:update', 'exploration:event'];
 const LOCAL = ['connection:open', 'connection:close', 'connection:error'];
 
-/** The `WebSocketManager` of the Go game's pages: the same names, the same behaviour. */
+/** The `WebSocketManager` of the Go game's pages: the same names and the same behaviour. */
 export class WebSocketManager {
   ws: WebSocketLike | null = null;
   url: string | null = null;
@@ -36,7 +36,7 @@ export class WebSocketManager {
     this.#env = env;
   }
 
-  /** Resolves at `open`, rejects with the error event. Without `serverUrl` it is port 3000 of the page's host. */
+  /** Resolves at `open`, rejects with the error event. Without `serverUrl`, it connects to port 3000 of the page's host. */
   connect(token: string, userId: string | number, serverUrl?: string): Promise<void> {
     if (this.isConnected) {
       this.#env.warn('The WebSocket is connected already.');
@@ -50,7 +50,7 @@ export class WebSocketManager {
       if (!WebSocket) throw new TypeError('This platform has no WebSocket.');
       const socket = new WebSocket(this.url, []);
       this.ws = socket;
-      // What a socket says after another has taken its place concerns nobody.
+      // Once another socket has replaced this one, its events are ignored.
       const present = (work: () => void): void => {
         if (this.ws === socket) work();
       };
@@ -80,7 +80,7 @@ export class WebSocketManager {
     });
   }
 
-  /** Tries again after 3 s × attempt, five times at most. */
+  /** Tries again after 3 s × attempt, at most five times. */
   attemptReconnect(token: string, userId: string | number, serverUrl?: string): void {
     if (this.reconnectAttempts >= this.maxReconnectAttempts) {
       this.#env.warn(`Gave up after ${this.maxReconnectAttempts} attempts to reconnect.`);
@@ -90,7 +90,7 @@ export class WebSocketManager {
     this.#cancelRetry?.();
     this.#cancelRetry = this.#env.after(this.reconnectDelay * this.reconnectAttempts, () => {
       if (!this.isIntentionallyClosed && !this.isConnected)
-        // The close that follows an error starts the next attempt.
+        // The close event after an error starts the next attempt.
         this.connect(token, userId, serverUrl).catch(() => undefined);
     });
   }
@@ -119,7 +119,7 @@ export class WebSocketManager {
     this.#call(type, data);
   }
 
-  /** False if it is not connected; never throws. */
+  /** Returns false if it is not connected; never throws. */
   send(message: unknown): boolean {
     if (!this.isConnected || !this.ws) return false;
     try {
@@ -162,7 +162,7 @@ export class WebSocketManager {
     return `${scheme}://${page.hostname}:3000/ws?userId=${encodeURIComponent(userId)}&token=${encodeURIComponent(token)}`;
   }
 
-  /** Leaves a socket that is still on its way: this manager has one socket. */
+  /** Drops a socket that is still connecting: this manager has one socket. */
   #drop(): void {
     this.#cancelRetry?.();
     const socket = this.ws;
@@ -193,7 +193,7 @@ export class WebSocketManager {
   }
 }
 
-/** The one object of the page. */
+/** The only manager of the page. */
 export const wsManager: WebSocketManager = new WebSocketManager(realEnvironment());
 
 type Subscribe<T> = (

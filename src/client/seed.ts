@@ -1,4 +1,4 @@
-// What the Go game's pages import from their own `services/websocket.js` and `composables/useWebSocket.js`.
+// The exports that the Go game's pages import from their own `services/websocket.js` and `composables/useWebSocket.js`.
 export {
   useDungeonCombat,
   useExploration,

@@ -4,15 +4,15 @@ import { Listeners, safely } from './listeners.ts';
 import type { AnyEvents, Client, ClientOptions, MessageInfo, SendOutcome, State } from './types.ts';
 
 export interface SharedClientOptions extends ClientOptions {
-  /** The user of the token. Only tabs that name the same user and the same address share a connection. */
+  /** The user of the token. Only tabs with the same user and the same address share a connection. */
   readonly user: string | number;
 }
 
 /**
- * As `createClient`, but all tabs of a browser that name the same user share one connection. The tab that holds a Web
- * Lock owns the socket; when it is closed or killed, another tab takes over.
+ * As `createClient`, but all tabs of a browser with the same user share one connection. The tab that holds a Web Lock owns the
+ * socket. When that tab is closed or killed, another tab takes over.
  *
- * A platform without Web Locks or BroadcastChannel, or a page that may not use them, gets a connection of its own.
+ * Without Web Locks or BroadcastChannel, or if the page may not use them, each tab has its own connection.
  */
 export function createSharedClient<E extends object = AnyEvents>(options: SharedClientOptions): Client<E> {
   const client = new SharedConnection<E>(options, realEnvironment());
@@ -22,11 +22,11 @@ export function createSharedClient<E extends object = AnyEvents>(options: Shared
 
 const DEFAULT_QUEUE = 64;
 
-/** What tabs say to each other. Ids are unique in the channel. */
+/** The notes that tabs send to each other. Ids are unique in the channel. */
 type Note =
   /** A tab is back: the owner answers with its state. */
   | { readonly kind: 'hello' }
-  /** The user opened a tab, or asks to connect again: the owner does so, and answers with its state. */
+  /** The user opened a tab, or asks to connect again. The owner connects, and answers with its state. */
   | { readonly kind: 'connect' }
   /** This tab owns the connection from now on. */
   | { readonly kind: 'owner' }
@@ -38,11 +38,11 @@ type Note =
 interface Asked {
   readonly note: Extract<Note, { readonly kind: 'send' }>;
   readonly settle: (outcome: SendOutcome) => void;
-  /** Whether an owner may have got it. */
+  /** Whether an owner may have received it. */
   isPosted: boolean;
 }
 
-/** One tab of those that share a connection. */
+/** One of the tabs that share a connection. */
 export class SharedConnection<E extends object = AnyEvents> implements Client<E> {
   state: State = { status: 'closed', reason: 'new' };
   readonly #env: Environment;
@@ -54,7 +54,7 @@ export class SharedConnection<E extends object = AnyEvents> implements Client<E>
   readonly #tab: number;
   #count = 0;
   readonly #asked = new Map<string, Asked>();
-  /** The socket's client, where this tab is the owner. */
+  /** The socket's client, if this tab is the owner. */
   #own: Connection<E> | undefined;
   #channel: Channel | undefined;
   #isOwnerKnown = false;
@@ -69,7 +69,7 @@ export class SharedConnection<E extends object = AnyEvents> implements Client<E>
     this.#failed = safely(options.onError ?? env.report);
     this.#listeners = new Listeners(this.#failed);
     this.#watchers = new Listeners(this.#failed);
-    // Options that cannot work are found now, and not when this tab becomes the owner.
+    // Finds invalid options now, not only when this tab becomes the owner.
     this.#create();
     options.signal?.addEventListener('abort', () => this.#end({ status: 'closed', reason: 'aborted' }));
   }
@@ -85,7 +85,7 @@ export class SharedConnection<E extends object = AnyEvents> implements Client<E>
       if (this.state.status === 'closed') return settle('closed');
       if (this.#asked.size >= (this.#options.queueLimit ?? DEFAULT_QUEUE)) return settle('queue-full');
       try {
-        // As it will be on the wire: the channel itself would take more than JSON can say.
+        // As JSON, as on the wire: the channel itself would accept more than JSON can express.
         const plain: unknown = data === undefined ? undefined : JSON.parse(JSON.stringify(data) ?? 'null');
         this.#count += 1;
         const id = `${this.#tab}-${this.#count}`;
@@ -114,7 +114,7 @@ export class SharedConnection<E extends object = AnyEvents> implements Client<E>
     return new Connection<E>(options, this.#env);
   }
 
-  /** Joins the other tabs, or connects alone where tabs cannot share. */
+  /** Joins the other tabs, or connects alone if tabs cannot share. */
   #join(reason?: string): void {
     const abort = new AbortController();
     this.#leave = () => abort.abort();
@@ -137,7 +137,7 @@ export class SharedConnection<E extends object = AnyEvents> implements Client<E>
       tabs.locks
         .request(this.#name, { signal: abort.signal }, () => this.#hold(abort.signal))
         .catch(() => {
-          // Locks may be forbidden here, and the request says so only now.
+          // Locks may be forbidden here, and only the request reports that.
           if (!abort.signal.aborted && !this.#own) this.#stayAlone();
         });
     } catch {
@@ -175,7 +175,7 @@ export class SharedConnection<E extends object = AnyEvents> implements Client<E>
       this.#post({ kind: 'state', state: next });
     });
     this.#post({ kind: 'owner' });
-    // What the former owner was to stay away from, its heir stays away from too.
+    // If the server asked the previous owner to stay away for a time, the new owner waits too.
     if (state.status === 'closed') this.#post({ kind: 'state', state });
     else own.connect();
     for (const { note, settle, isPosted } of this.#takeAsked())
@@ -189,7 +189,7 @@ export class SharedConnection<E extends object = AnyEvents> implements Client<E>
     return asked;
   }
 
-  /** A note of another tab. Other versions of the page may be among them. */
+  /** Handles a note of another tab, which may run another version of the page. */
   #hear(note: Note): void {
     if (this.#own) {
       if (note.kind === 'connect') this.#own.connect();
@@ -214,7 +214,7 @@ export class SharedConnection<E extends object = AnyEvents> implements Client<E>
     }
   }
 
-  /** Hands the owner what it has not got yet. */
+  /** Sends the owner the messages that it does not have yet. */
   #ask(): void {
     this.#isOwnerKnown = true;
     for (const asked of this.#asked.values()) {
@@ -246,7 +246,7 @@ export class SharedConnection<E extends object = AnyEvents> implements Client<E>
     const own = this.#own;
     this.#own = undefined;
     this.#isOwnerKnown = false;
-    // Before the channel closes: the other tabs must not see that this one closes its socket.
+    // Do this before the channel closes: the other tabs must not see that this one closes its socket.
     this.#channel?.close();
     this.#channel = undefined;
     own?.close();
@@ -262,7 +262,7 @@ export class SharedConnection<E extends object = AnyEvents> implements Client<E>
     this.#set(state);
   }
 
-  /** Registered before the owner's own listeners, so it runs first. */
+  /** Registered before the listeners of the owner's application, so it runs first. */
   #watchPage(): () => void {
     const { listen } = this.#env;
     const stops = [

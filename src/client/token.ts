@@ -1,4 +1,4 @@
-/** When a token expires, in ms by the issuer's clock; infinity where it does not say. */
+/** When a token expires, in ms by the issuer's clock; infinity if it has no `exp`. */
 export function expiryOf(token: string): number {
   try {
     const payload = (token.split('.')[1] ?? '').replaceAll('-', '+').replaceAll('_', '/');

@@ -26,8 +26,8 @@ export interface VueClient<E extends object> {
 /**
  * A connection for a component, or for any effect scope of Vue 3.
  *
- * @param source a client that others use too, which stays open; or options, and then the client is made here and is
- * closed with the component. On a server that renders pages, call it in `onMounted`.
+ * @param source a client that others use too, which stays open; or options, and then this function makes a client that closes
+ * with the component. On a server that renders pages, call it in `onMounted`.
  */
 export function useLingxi<E extends object = AnyEvents>(source: Client<E> | ClientOptions): VueClient<E> {
   const isShared = 'subscribe' in source;

@@ -1,10 +1,10 @@
 /**
- * Texts between nodes: at most once, to the nodes that listen at that moment. What a node sends here must also come true
- * without it, or be answered.
+ * Sends texts between nodes: at most once, to the nodes that listen at that moment. So a text must ask for an answer, or its
+ * effect must also come without it.
  */
 export interface Bus {
-  /** Rejects where the way is cut; resolving says nothing of who heard it. */
+  /** Rejects if the text could not be sent. If it resolves, it is not known who received the text. */
   publish(topic: string, text: string): Promise<void>;
-  /** Resolves once the topic is heard, from then on over every reconnection. One handler a topic. */
+  /** Resolves once this node listens to the topic. It listens again after every reconnection. One handler per topic. */
   subscribe(topic: string, handler: (text: string) => void): Promise<void>;
 }

@@ -7,25 +7,25 @@ const STEP_MS = 20;
 
 export interface DrainOptions {
   readonly clock: Clock;
-  /** How long the node serves on as if nothing were, so that load balancers notice. */
+  /** How long the node still serves everything, so that load balancers notice the drain. */
   readonly shutdownDelayMs: number;
-  /** From the end of that delay on. */
+  /** Counts from the end of that delay. */
   readonly drainTimeoutMs: number;
-  /** Connections that are open now. */
+  /** Number of open connections. */
   readonly connections: () => number;
   /** Closes one of them. */
   readonly closeOne: () => void;
-  /** Told when new connections must be refused from now on, and when they may come again. */
+  /** Called when the node must begin to refuse new connections, and when it may accept them again. */
   readonly refuse: (refusing: boolean) => void;
 }
 
-/** `leaving`: not ready, but everything is served. `closing`: nobody new comes in, and the others are sent away. */
+/** `leaving`: the node is not ready, but serves everything. `closing`: it refuses new connections and closes the others. */
 type Phase =
   | { readonly kind: 'serving' }
   | { readonly kind: 'leaving'; readonly timer: Timer; readonly run: Run }
   | { readonly kind: 'closing'; readonly timer: Timer | undefined; readonly run: Run };
 
-/** Monotonic times: when the next connection is closed, and when the last one. */
+/** Monotonic times at which the next connection and the last connection are closed. */
 interface Pace {
   readonly nextAt: number;
   readonly until: number;
@@ -37,8 +37,8 @@ interface Run {
 }
 
 /**
- * Takes one node out of service (rule DR1): first it only says so, then it closes its connections at an even pace. Who
- * still has a connection is still online, so a slow drain logs nobody out, and the other nodes meet no burst.
+ * Takes one node out of service (rule DR1). First the node reports that it is not ready. Then it closes its connections at an
+ * even pace. A user with an open connection is online, so a slow drain logs nobody out, and the other nodes get no burst.
  */
 export class Drain {
   readonly #options: DrainOptions;
@@ -52,7 +52,7 @@ export class Drain {
     return this.#phase.kind !== 'serving';
   }
 
-  /** Begins, or joins what has begun. Resolves once no connection is left; never where it is cancelled before. */
+  /** Starts a drain, or joins the running one. Resolves once no connection is left; never resolves if it is cancelled. */
   start(): Promise<void> {
     if (this.#phase.kind !== 'serving') return this.#phase.run.emptied;
     const { clock, shutdownDelayMs } = this.#options;
@@ -78,7 +78,7 @@ export class Drain {
     this.#step(run, { nextAt: now, until: now + drainTimeoutMs * CLOSING_SHARE });
   }
 
-  /** Closes who is due: the first at once, the last at the end. */
+  /** Closes the connections whose time has come: the first one at once, the last one at the end. */
   #step(run: Run, pace: Pace): void {
     const { clock, connections, closeOne } = this.#options;
     const now = clock.monotonic();

@@ -1,17 +1,17 @@
 import type { RedisLink } from '../redis/link.ts';
 
-/** The newest of the list of foreign keys, which the next renewal of a node empties and logs. */
+/** Length of the list of foreign keys. The next renewal of a node logs and empties it. */
 const MAX_NOTED = 100;
 
-/** Whether Redis said that the key holds another type. */
+/** Whether Redis reported that the key has another type. */
 export function isForeignValue(error: unknown): boolean {
   return error instanceof Error && error.message.includes('WRONGTYPE');
 }
 
 /**
- * Removes what a foreign program has put in the place of one of our streams, and notes the key for the log. Another node may
- * do the same, and somebody may write a stream in between: the key is watched, so that nothing but the foreign value is
- * removed. Rejects where Redis is unreachable.
+ * Removes a value of another program under the key of one of our streams, and notes the key for the log. Another node may do
+ * the same, or write the stream meanwhile. So it watches the key and removes nothing but the foreign value. Rejects if Redis is
+ * unreachable.
  */
 export async function removeUnlessStream(link: RedisLink, key: string): Promise<void> {
   await link.apart(async (client) => {

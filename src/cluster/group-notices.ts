@@ -1,18 +1,10 @@
-import { isGroupName } from '../protocol/groups.ts';
+import { type GroupNotice, isGroupName } from '../protocol/groups.ts';
 import type { Inbox, NodeFrame } from './inbox.ts';
 
 /** Users that one frame may name. */
 const MAX_USERS = 1000;
 
-/** The service changed the groups of a user from one version to the next. This node may hold the user. */
-export interface GroupNotice {
-  readonly userId: number;
-  readonly group: string;
-  readonly isAdded: boolean;
-  readonly step: { readonly period: number; readonly before: number; readonly version: number };
-}
-
-/** Passes on what other nodes tell of groups. A frame that is lost is made good by the next claim of the user (rule DL7). */
+/** Receives notices of changed groups from other nodes. If one is lost, the answer to the next claim has the groups (rule DL7). */
 export function listenToGroups(inbox: Pick<Inbox, 'on'>, changed: (notice: GroupNotice) => void): void {
   inbox.on('group', ({ members }) => {
     const notices = parseNotices(members);

@@ -8,11 +8,11 @@ import {
 } from '../protocol/delivery.ts';
 import type { HandedToGroups, LocalDelivery } from './local-delivery.ts';
 import type { GroupOutcome, RemoteDelivery, RemotePush } from './remote-delivery.ts';
-import type { Whereabouts } from './whereabouts.ts';
+import type { UserLocator } from './user-locator.ts';
 
-/** Users of one look at presence. */
+/** Users in one call to presence. */
 const LOOK_UP_BATCH = 500;
-/** Users that all pushes together look up at a time. A push with further ones counts its members as offline, without a look. */
+/** Users that all pushes together may look up at the same time. Beyond it a push counts its members as offline without asking. */
 const MAX_LOOKED_UP = 10_000;
 const NO_OTHER_NODE: GroupOutcome = { counts: {}, quiet: [], silent: 0 };
 
@@ -24,7 +24,7 @@ export interface GroupPush extends RemotePush {
 interface GroupPushOptions {
   readonly manager: ConnectionManager;
   readonly delivery: LocalDelivery;
-  readonly presence: Pick<Whereabouts, 'onlineCount' | 'locate' | 'groupSize'>;
+  readonly presence: Pick<UserLocator, 'onlineCount' | 'locate' | 'groupSize'>;
   readonly remote?: Pick<RemoteDelivery, 'deliverToGroups'> | undefined;
 }
 
@@ -37,7 +37,7 @@ export class GroupPushes {
     this.#options = options;
   }
 
-  /** Each node counts the members that it delivers to; this one also those that have no socket, and those of silent nodes. */
+  /** Each node counts its own deliveries. This node also counts those without a socket and those of silent nodes. */
   async push(request: GroupPush): Promise<PushReport> {
     const { remote } = this.#options;
     const { to } = request;
@@ -51,7 +51,7 @@ export class GroupPushes {
     return { counts: sumOf(located, await this.#unheard(to, told, located)) };
   }
 
-  /** Delivers to the members of this node alone, for what every node hears. */
+  /** Delivers to the members on this node only. For pushes that every node receives. */
   async pushHere(request: GroupPush): Promise<void> {
     await this.#begin(request).final;
   }
@@ -66,7 +66,7 @@ export class GroupPushes {
   /** A member that one node holds without a socket may have sockets on another, which counts that member. */
   async #withoutSocket(userIds: ReadonlySet<number>): Promise<DeliveryCounts> {
     const { presence, manager, remote } = this.#options;
-    // Without other nodes nobody else has a socket of theirs.
+    // Without other nodes these members have no socket at all.
     const asks = remote !== undefined && this.#lookedUp + userIds.size <= MAX_LOOKED_UP;
     const counts = { offline: asks ? 0 : userIds.size, unknown: 0 };
     const all = asks ? [...userIds] : [];
@@ -84,7 +84,7 @@ export class GroupPushes {
     return withoutZeros(counts);
   }
 
-  /** Members of whose node nothing was heard: as many as there may be at most. */
+  /** Upper bound of the members on nodes that did not answer. */
   async #unheard(
     to: ToGroups,
     told: GroupOutcome | DropReason | 'unknown',

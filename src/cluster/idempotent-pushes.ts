@@ -7,16 +7,16 @@ import { KEEP_MS, type KeptAnswers, type KeyedCall, type KeyState } from './kept
 import { decodeReport, encodeReport, unknownReport } from './kept-report.ts';
 import type { PushAnswer, Pushes, PushRefusal, Router } from './router.ts';
 
-/** A call takes no longer: acknowledgements of 10 s, the ways to other nodes and to the store. */
+/** Longest time of a call: 10 s for acknowledgements, the rest for other nodes and the store. */
 const MAX_CALL_MS = 15_000;
 /** How often the store is asked about a call that another node carries out. */
 const POLL_MS = 100;
 /** Calls that wait for other nodes at a time. Further ones get `unknown` at once. */
 const MAX_POLLING = 1000;
-/** Calls to the store in one round trip, and such that wait for one. */
-const MAX_BATCH = 1000;
+/** Largest number of keys in one call to the store, and of keys that wait for a call. */
+const MAX_KEYS_PER_TRIP = 1000;
 const MAX_WAITING = 10_000;
-/** What one node may keep at a time: keys, and characters of answers. Beyond, a push with a key is refused. */
+/** Largest number of keys, and of characters of answers, of one node. Beyond it, the node refuses a push with a key. */
 const MAX_KEYS = 300_000;
 const MAX_TEXT = 67_108_864;
 
@@ -32,38 +32,41 @@ export interface IdempotentPushesOptions {
   readonly maxKeys?: number;
 }
 
-/** A keyed push that this node is carrying out, or asks about. */
+/** A push with a key that this node carries out, or whose answer it waits for. */
 interface UnderWay {
   readonly call: KeyedCall;
   readonly answer: Promise<PushAnswer>;
   readonly settle: (answer: PushAnswer) => void;
 }
 
-/** What is to be done with one push. */
+/** How to handle one push. */
 type Turn =
   | { readonly kind: 'plain' }
   | { readonly kind: 'repeat'; readonly first: UnderWay }
   | { readonly kind: 'keyed'; readonly own: UnderWay; readonly state: Result<KeyState, PushRefusal> };
 
 /**
- * Carries out a push with an idempotency key once in the whole deployment, and gives the first answer to those that repeat
- * it. Rather than to deliver twice it says `unknown`, or refuses. It counts no outcome: the router does, for the first call.
+ * Carries out a push with an idempotency key once in the whole deployment. A repeated push gets the first answer. If delivery
+ * could happen twice, the answer is `unknown` or a refusal. It counts no outcomes: the router counts those of the first call.
  */
 export class IdempotentPushes implements Pushes {
   readonly #options: IdempotentPushesOptions;
   /** By key and content. */
   readonly #underWay = new Map<string, UnderWay>();
   readonly #budget: Budget;
-  readonly #claims: Batcher<KeyedCall, KeyState>;
+  readonly #reservations: Batcher<KeyedCall, KeyState>;
   readonly #keeping: Batcher<KeyedCall & { readonly answer: string }, undefined>;
   #polling = 0;
 
   constructor(options: IdempotentPushesOptions) {
     const { answers, clock } = options;
-    const bounds = { clock, maxBatch: MAX_BATCH, maxWaiting: MAX_WAITING };
+    const bounds = { clock, maxBatch: MAX_KEYS_PER_TRIP, maxWaiting: MAX_WAITING };
     this.#options = options;
     this.#budget = new Budget(clock, options.maxKeys ?? MAX_KEYS);
-    this.#claims = new Batcher({ ...bounds, run: async (calls) => (await answers.claim(calls)).map(ok) });
+    this.#reservations = new Batcher({
+      ...bounds,
+      run: async (calls) => (await answers.reserve(calls)).map(ok),
+    });
     this.#keeping = new Batcher({
       ...bounds,
       run: async (kept) => {
@@ -77,7 +80,7 @@ export class IdempotentPushes implements Pushes {
     if (!requests.some(({ idempotencyKey }) => idempotencyKey !== undefined))
       return Promise.all(requests.map((request) => this.#deliver(request)));
     const since = this.#options.clock.monotonic();
-    // All keys are asked for in one turn. Then the messages leave in one turn, in order (rule DL4).
+    // First it reserves all keys in one turn. Then all messages leave in one turn, in order (rule DL4).
     const turns = await Promise.all(requests.map((request) => this.#turnOf(request)));
     return Promise.all(
       requests.map((request, index) => this.#take(request, turns[index] ?? { kind: 'plain' }, since)),
@@ -92,8 +95,8 @@ export class IdempotentPushes implements Pushes {
     if (first !== undefined) return { kind: 'repeat', first };
     const own = this.#begin(call);
     if (!this.#budget.hasRoom()) return { kind: 'keyed', own, state: err('overloaded') };
-    const claimed = await this.#claims.submit(call);
-    return { kind: 'keyed', own, state: claimed.ok ? claimed : err(refusalOf(claimed.error)) };
+    const reserved = await this.#reservations.submit(call);
+    return { kind: 'keyed', own, state: reserved.ok ? reserved : err(refusalOf(reserved.error)) };
   }
 
   #begin(call: KeyedCall): UnderWay {
@@ -119,7 +122,7 @@ export class IdempotentPushes implements Pushes {
       answer = state.ok ? await this.#answerFor(request, { own, state: state.value, since }) : state;
       return answer;
     } finally {
-      // Also after an exception: a sender that repeats the push must not wait for ever.
+      // Also after an exception: a sender that repeats the push must not wait forever.
       this.#underWay.delete(nameOf(own.call));
       own.settle(answer);
     }
@@ -129,7 +132,7 @@ export class IdempotentPushes implements Pushes {
     request: PushRequest,
     { own, state, since }: { readonly own: UnderWay; readonly state: KeyState; readonly since: number },
   ): Promise<PushAnswer> {
-    // One whose turn it is leaves in this turn of the loop.
+    // A push that need not wait leaves in this turn of the loop.
     const known = state.kind === 'pending' ? await this.#awaitFirst(own.call, state) : state;
     switch (known.kind) {
       case 'mine':
@@ -150,13 +153,13 @@ export class IdempotentPushes implements Pushes {
     const report = await this.#options.router.push(request, since);
     const answer = encodeReport(report);
     this.#budget.add({ keys: 0, text: answer.length });
-    // If it cannot be kept, the key stays taken: a sender that repeats the push gets `unknown`.
+    // If the answer cannot be kept, the key stays reserved, and a repeated push gets `unknown`.
     await this.#keeping.submit({ ...call, answer });
     return ok(report);
   }
 
   /**
-   * Waits for a call that another node carries out. If that node gave the key back, because it got no reply to its claim, it
+   * Waits for a call that another node carries out. If that node gave the key back, because it got no reply to its reservation, it
    * may become this one's.
    */
   async #awaitFirst(call: KeyedCall, pending: KeyState & { readonly kind: 'pending' }): Promise<KeyState> {
@@ -167,8 +170,8 @@ export class IdempotentPushes implements Pushes {
     this.#polling += 1;
     while (state.kind === 'pending' && clock.monotonic() < until) {
       await sleep(clock, POLL_MS);
-      const claimed = await this.#claims.submit(call);
-      if (claimed.ok) state = claimed.value;
+      const reserved = await this.#reservations.submit(call);
+      if (reserved.ok) state = reserved.value;
     }
     this.#polling -= 1;
     return state;
@@ -219,7 +222,7 @@ class Budget {
 
 const STEPS = 10;
 
-/** Everything that makes two pushes the same: not the spelling of an id, but the text of the data. */
+/** The content of a push, for comparison. The text of the data counts; the spelling of an id does not. */
 function contentOf({ dataText, ...rest }: PushRequest): string {
   const { to, type, ack, timeoutMs, key, priority, ttlMs } = rest;
   return `${JSON.stringify([to, type, ack, timeoutMs, key, priority, ttlMs])}${dataText}`;

@@ -1,12 +1,12 @@
 import type { RedisLink } from '../redis/link.ts';
 import { isForeignValue, removeUnlessStream } from './foreign-keys.ts';
 
-/** Bytes that the stream of messages from clients keeps. A length that asks for more entries asks for more bytes too. */
+/** The stream keeps at least this many bytes, and more if `LINGXI_INBOUND_LENGTH` allows many entries. */
 const MIN_BYTES = 67_108_864;
 const BYTES_PER_ENTRY = 640;
-/** What an entry takes in Redis beside its type and its data, about. */
+/** Approximate size of an entry in Redis, without its type and data. */
 const ENTRY_BYTES = 300;
-/** Marks that stand in the stream at once. Between two of them lies what one node wrote. */
+/** Number of marks in the stream of marks. */
 const MARKS = 16;
 
 export interface InboundBytesOptions {
@@ -18,9 +18,9 @@ export interface InboundBytesOptions {
 }
 
 /**
- * Bounds the bytes of `lingxi:inbound`, also those of nodes that have ended. Whenever a node has written a
- * sixteenth of what is allowed, it leaves a mark, the id of its last entry, in the stream `lingxi:inbound:marks`. All
- * before the oldest of sixteen marks is deleted.
+ * Bounds the bytes of `lingxi:inbound`, also those that nodes wrote before they ended. When a node has written a sixteenth of
+ * the allowed bytes, it adds a mark to the stream `lingxi:inbound:marks`: the id of its last entry. The node deletes all entries
+ * before the oldest of sixteen marks.
  */
 export class InboundBytes {
   readonly #options: InboundBytesOptions;
@@ -35,13 +35,13 @@ export class InboundBytes {
     this.#bytesPerMark = Math.max(MIN_BYTES, options.length * BYTES_PER_ENTRY) / MARKS;
   }
 
-  /** An entry that Redis has taken under this id; without one, if Redis may have taken it. */
+  /** Counts an entry that Redis has under this id. Without an id: Redis may have it. */
   count({ type, data }: { readonly type: string; readonly data: string }, id = this.#lastId): void {
     this.#bytes += ENTRY_BYTES + Buffer.byteLength(type) + Buffer.byteLength(data);
     this.#lastId = id;
   }
 
-  /** Deletes what is too much. Never rejects: what Redis does not do now is done after the next entry. */
+  /** Deletes entries beyond the bound. Never rejects: if it fails, it runs again after the next entry. */
   async keep(): Promise<void> {
     if (this.#bytes < this.#bytesPerMark || this.#lastId === '') return;
     const { link } = this.#options;

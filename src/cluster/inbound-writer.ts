@@ -16,10 +16,10 @@ import { InboundBytes } from './inbound-bytes.ts';
 /** Messages that wait for Redis, and the characters of all of them. Further ones are dropped. */
 const MAX_WAITING = 10_000;
 const MAX_WAITING_CHARACTERS = 16_777_216;
-/** Messages of one trip to Redis, and their characters, beside one message that is longer by itself. */
-const MAX_BATCH = 500;
-const MAX_BATCH_CHARACTERS = 1_048_576;
-/** How long a stop waits for what is under way. */
+/** Largest number of messages, and of their characters, in one call to Redis. A single longer message gets its own call. */
+const MAX_MESSAGES_PER_TRIP = 500;
+const MAX_CHARACTERS_PER_TRIP = 1_048_576;
+/** How long a stop waits for writes in progress. */
 const STOP_WAIT_MS = 1000;
 
 export interface InboundWriterOptions {
@@ -43,8 +43,8 @@ interface Waiting {
 }
 
 /**
- * Writes client messages to the stream `lingxi:inbound`, those of one turn of the loop in one trip, in order. While Redis
- * does not take them they are dropped and counted, and their clients get an `error` frame.
+ * Writes client messages to the stream `lingxi:inbound`. The messages of one turn of the loop leave in one call, in order. A
+ * message that Redis does not accept is dropped and counted, and its client gets an `error` frame.
  */
 export class InboundWriter implements InboundStore {
   readonly #options: InboundWriterOptions;
@@ -75,7 +75,7 @@ export class InboundWriter implements InboundStore {
     return undefined;
   }
 
-  /** Waits a little for what has been taken. */
+  /** Waits a short time for the messages that wait. */
   async stop(): Promise<void> {
     const { clock } = this.#options;
     const until = clock.monotonic() + STOP_WAIT_MS;
@@ -105,7 +105,7 @@ export class InboundWriter implements InboundStore {
     let count = 0;
     for (const waiting of this.#waiting) {
       characters += charactersOf(waiting);
-      if (count === MAX_BATCH || (count > 0 && characters > MAX_BATCH_CHARACTERS)) break;
+      if (count === MAX_MESSAGES_PER_TRIP || (count > 0 && characters > MAX_CHARACTERS_PER_TRIP)) break;
       count += 1;
     }
     const batch = this.#waiting.splice(0, count);
@@ -126,7 +126,7 @@ export class InboundWriter implements InboundStore {
     for (const { message } of left) message.connection.refuse('message', 'inbound-unavailable', message.type);
   }
 
-  /** Answers those that Redis did not take, in order, with what it said. */
+  /** Returns the messages that Redis did not accept, in order, each with its error. */
   async #add(
     batch: readonly Waiting[],
   ): Promise<readonly { readonly message: Waiting; readonly error: unknown }[]> {

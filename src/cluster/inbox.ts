@@ -4,7 +4,7 @@ import type { Counters } from '../metrics/counters.ts';
 import { parseJson } from '../protocol/json-text.ts';
 import type { Bus } from './bus.ts';
 
-/** One frame from another node, as {@link Post} sends it. Nobody has looked at its members but `from` and `kind`. */
+/** One frame from another node, as {@link Post} sends it. Only `from` and `kind` of its members are validated. */
 export interface NodeFrame {
   /** Incarnation of the sender. */
   readonly from: string;
@@ -13,7 +13,7 @@ export interface NodeFrame {
   readonly text: string;
 }
 
-/** Takes a frame of one kind; false where its members have the wrong shape. */
+/** Handles a frame of one kind. Returns false if its members have the wrong shape. */
 export type FrameHandler = (frame: NodeFrame) => boolean;
 
 export interface InboxOptions {
@@ -24,14 +24,14 @@ export interface InboxOptions {
   readonly counters: Pick<Counters, 'nodeFramesMissed'>;
 }
 
-/** No frame is longer (rule DL7); what is came from elsewhere. */
+/** This program sends no longer frame (rule DL7). A longer one is from another program. */
 const MAX_FRAME_LENGTH = 1_048_576;
 /** Longest name of a node: a host name, and the incarnation behind it. */
 const MAX_NODE_LENGTH = 300;
-/** Senders whose numbers are remembered; an incarnation that is gone never writes again. */
+/** Largest number of senders whose numbers are remembered. A dead incarnation sends no more. */
 const MAX_SENDERS = 1000;
 
-/** What other nodes send to this one: checks the numbers (rule DL7), and gives each frame to the handler of its kind. */
+/** Receives the frames of other nodes: checks their numbers (rule DL7), and calls the handler of each kind. */
 export class Inbox {
   readonly #options: InboxOptions;
   readonly #handlers = new Map<string, FrameHandler>();
@@ -46,7 +46,7 @@ export class Inbox {
     this.#handlers.set(kind, handler);
   }
 
-  /** Resolves once this node is heard from; frames arrive from then on, over every reconnection. */
+  /** Resolves once this node receives frames. It receives them after every reconnection too. */
   listen(): Promise<void> {
     const { bus, node } = this.#options;
     return bus.subscribe(nodeTopic(node), (text) => this.#take(text));
@@ -69,7 +69,7 @@ export class Inbox {
     );
   }
 
-  /** A lower number than before: Redis forgot the numbers, and they begin anew. */
+  /** If a number is lower than before, Redis lost the numbers, and they begin again. */
   #checkNumber(from: string, number: number): void {
     const { log, counters } = this.#options;
     const expected = (this.#newest.get(from) ?? 0) + 1;

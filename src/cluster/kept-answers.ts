@@ -6,13 +6,13 @@ export const KEEP_MS = 300_000;
 /** A push that names an idempotency key. */
 export interface KeyedCall {
   readonly key: string;
-  /** Stands for the content: another content has another one. */
+  /** A digest of the content. */
   readonly fingerprint: string;
 }
 
 /**
- * What is known of a key. `mine`: this call is the first one, and has to be carried out. `pending`: the first one began
- * `ageMs` ago and has not been answered. `other`: the key was used for another content.
+ * The state of a key. `mine`: this call is the first one and must be carried out. `pending`: the first one began `ageMs` ago and
+ * has no answer yet. `other`: the key was used for other content.
  */
 export type KeyState =
   | { readonly kind: 'mine' }
@@ -23,11 +23,11 @@ export type KeyState =
 /** The answers that are kept by idempotency key, for the whole deployment. Every call rejects while the store is unreachable. */
 export interface KeptAnswers {
   /**
-   * Takes the keys that nobody has used, and says of each what is known. Of two calls with one key exactly one gets it. If it
-   * rejects, none of the calls has got its key for good.
+   * Reserves the unused keys, and returns the state of each key. Of two calls with the same key exactly one gets it. If this
+   * rejects, no call keeps its key for good.
    */
-  claim(calls: readonly KeyedCall[]): Promise<readonly KeyState[]>;
-  /** Keeps the answers of claimed keys, from now on for {@link KEEP_MS}. */
+  reserve(calls: readonly KeyedCall[]): Promise<readonly KeyState[]>;
+  /** Keeps the answers of reserved keys, from now on for {@link KEEP_MS}. */
   keep(answers: readonly (KeyedCall & { readonly answer: string })[]): Promise<void>;
 }
 
@@ -38,7 +38,7 @@ interface Kept {
   readonly since: number;
 }
 
-/** The answers of one process, in its memory. The number of claims bounds it. */
+/** The answers of one process, in its memory. The number of reservations bounds it. */
 export class MemoryKeptAnswers implements KeptAnswers {
   readonly #clock: Pick<Clock, 'monotonic'>;
   /** The oldest first. */
@@ -48,7 +48,7 @@ export class MemoryKeptAnswers implements KeptAnswers {
     this.#clock = clock;
   }
 
-  claim(calls: readonly KeyedCall[]): Promise<readonly KeyState[]> {
+  reserve(calls: readonly KeyedCall[]): Promise<readonly KeyState[]> {
     this.#forgetOld();
     const states = calls.map((call): KeyState => {
       const state = this.#stateOf(call);

@@ -15,8 +15,8 @@ const REASONS = [...DROP_REASONS, 'no-connection'] as const;
 const RUN = /^(\d)(\d|-)(\d+)(?:x(\d+))?$/;
 
 /**
- * A report as short text. Whoever repeats a push names its users again, so only their outcomes are kept, and users in a row
- * with the same outcome as one: a list of 10,000 takes 50 KB at most, and a few bytes if all of them got the message.
+ * A report as short text. A repeated push names its users again, so the text has only their outcomes. Users in a row with the
+ * same outcome take one entry. A list of 10,000 users takes 50 KB at most, and a few bytes if all got the message.
  */
 export function encodeReport({ results, counts }: PushReport): string {
   if (results === undefined) return JSON.stringify(counts);
@@ -37,7 +37,7 @@ export function encodeReport({ results, counts }: PushReport): string {
   return runs.join(',');
 }
 
-/** The report that {@link encodeReport} wrote for this push; undefined where the text is another one. */
+/** The report that {@link encodeReport} wrote for this push; undefined if the text does not fit the push. */
 export function decodeReport(text: string, request: PushRequest): PushReport | undefined {
   const userIds = userIdsOf(request);
   if (userIds === undefined) {
@@ -55,7 +55,7 @@ export function decodeReport(text: string, request: PushRequest): PushReport | u
   return results.length === userIds.length ? { results, counts: countsOf(results) } : undefined;
 }
 
-/** Nobody knows what became of this push. `online` users may have got one that names none. */
+/** The report of a push with unknown outcome. If the push names no users, `online` users may have got it. */
 export function unknownReport(request: PushRequest, online: number): PushReport {
   const userIds = userIdsOf(request);
   if (userIds === undefined) return { counts: online === 0 ? {} : { unknown: online } };
@@ -63,7 +63,7 @@ export function unknownReport(request: PushRequest, online: number): PushReport 
   return { results, counts: countsOf(results) };
 }
 
-/** The users of a push, each once; undefined where it names none. */
+/** The users of a push, each once; undefined if it names none. */
 function userIdsOf({ to }: PushRequest): readonly number[] | undefined {
   if ('userId' in to) return [to.userId];
   return 'userIds' in to ? [...new Set(to.userIds)] : undefined;

@@ -6,39 +6,39 @@ import { countsOf, type Delivery, type DeliveryCounts, sumOf, type ToGroups } fr
 import type { PushRate } from './push-rate.ts';
 
 const DEFAULT_ACK_TIMEOUT_MS = 5000;
-/** Lists up to this long are handed over at once; longer ones go through the dispatch queue, in slices. */
+/** Messages to this many users go out at once. Longer lists go through the dispatch queue, in slices. */
 const INLINE_USERS = 64;
 /** Largest number of members on one node whose acknowledgements a push to groups waits for. */
 const MAX_ASKED_MEMBERS = 10_000;
 
 /**
- * Members without a connection here that one push names, so that a look at presence tells whether another node has a
- * connection of theirs. Further ones count as offline without a look.
+ * Largest number of members without a connection on this node that one push reports. For these the sender asks presence whether
+ * another node has a connection. Further ones count as offline.
  */
 const MAX_QUIET = 2_000;
 
-/** What a push says of acknowledgements. */
+/** The part of a push about acknowledgements. */
 export interface AckWish {
   readonly ack?: boolean;
   readonly timeoutMs?: number;
 }
 
-/** Who of the users that this node holds is in groups. */
+/** Finds the members of groups among the users that this node holds. */
 export interface Members {
   /** Members of any of the groups, each once, without those of `except`. */
   membersHere(groups: readonly string[], except: ReadonlySet<number>): LiveTargets;
 }
 
-/** What became of a message to groups on this node. */
+/** The outcome of a message to groups on this node. */
 export interface GroupDelivery {
   readonly counts: DeliveryCounts;
-  /** Members that this node holds, that have no connection here, and that are not among the counts. */
+  /** Members that this node holds without a connection. They are not in `counts`. */
   readonly quiet: readonly number[];
 }
 
-/** A message to groups that was handed to connections of this node, or is being so. */
+/** A message to groups on its way to connections of this node. */
 export interface HandedToGroups {
-  /** Once it has been handed over to all. */
+  /** Resolves once all connections have it. */
   readonly first: Promise<GroupDelivery>;
   /** Whether somebody is asked to acknowledge. */
   readonly awaitsAcks: boolean;
@@ -56,7 +56,10 @@ export interface HandedOver {
   acknowledged(deliveries: readonly Delivery[]): Promise<readonly Delivery[]>;
 }
 
-/** Hands messages to the connections of this node. It counts nothing: the node that answers the sender counts the outcome. */
+/**
+ * Delivers messages to the connections of this node. The node that answers the sender counts the outcomes. Only the outcomes of
+ * a message to groups are counted here, because no other node knows the members.
+ */
 export class LocalDelivery {
   readonly #manager: ConnectionManager;
   readonly #rate: PushRate;
@@ -69,8 +72,8 @@ export class LocalDelivery {
   }
 
   /**
-   * As {@link begin}, to members of groups. This node counts the outcomes: nobody else names its members. Many members are
-   * neither copied nor remembered one by one, so a batch of such messages costs slices of time, and little memory.
+   * As {@link begin}, to members of groups. This node counts the outcomes, because only it knows its members. It makes no list
+   * of many members, so a batch of such messages needs little memory.
    */
   beginToGroups(message: Outgoing, { groups, except = [] }: ToGroups, wish: AckWish): HandedToGroups {
     const members = this.#members.membersHere(groups, new Set(except));
@@ -119,7 +122,7 @@ export class LocalDelivery {
     return absent.with(counts);
   }
 
-  /** Hands over, or puts into the dispatch queue, before it returns: pushes keep their order (rule DL4). */
+  /** Delivers the message, or queues it, before it returns. So pushes keep their order (rule DL4). */
   begin(message: Outgoing, userIds: readonly number[], wish: AckWish): HandedOver {
     const deliveries =
       userIds.length <= INLINE_USERS
@@ -150,12 +153,12 @@ export class LocalDelivery {
     return userIds.map((userId) => results?.get(userId) ?? dropped(userId, 'rate'));
   }
 
-  /** The rate counts where a message is delivered: a user without a connection here uses none of it. */
+  /** The node that delivers a message counts the rate. A user without a connection here does not count. */
   #admits(userId: number): boolean {
     return !this.#manager.isUserOnline(userId) || this.#rate.admit(userId);
   }
 
-  /** The wait begins in the turn in which the frames leave: no answer can come earlier. */
+  /** The wait begins in the same turn as the frames leave, so it misses no answer. */
   #acknowledgements(
     userIds: readonly number[],
     message: Outgoing,
@@ -171,7 +174,7 @@ export class LocalDelivery {
 /** Members without a connection here. */
 class Absent {
   readonly #named: number[] = [];
-  /** Those beyond {@link MAX_QUIET}. */
+  /** Number of members beyond {@link MAX_QUIET}. */
   unnamed = 0;
 
   add(userId: number): void {

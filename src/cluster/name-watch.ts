@@ -1,12 +1,12 @@
 import type { NodeSighting } from './node-directory.ts';
 import { nameOf } from './node-name.ts';
 
-/** Other incarnations of one's own name that are remembered as told. */
+/** Largest number of reported incarnations that are remembered. */
 const MAX_TOLD = 1000;
 
 /**
- * Finds living nodes that bear this node's name. An earlier incarnation that was killed stands in the list for a
- * while as well: only who gives a new sign of life between two looks is alive.
+ * Finds living nodes with the name of this node. A killed earlier incarnation stays in the list for a while. So a node counts as
+ * alive only if it gives a new sign of life between two looks.
  */
 export class NameWatch {
   readonly #node: string;
@@ -17,7 +17,7 @@ export class NameWatch {
     this.#node = node;
   }
 
-  /** Incarnations that were found alive by this look, each once. */
+  /** Returns the incarnations that this look found alive, each only once. */
   look(nodes: readonly NodeSighting[]): readonly string[] {
     const namesakes = nodes.filter(({ node }) => node !== this.#node && nameOf(node) === nameOf(this.#node));
     const found = namesakes

@@ -3,7 +3,7 @@ import { err, ok, type Result } from '../lib/result.ts';
 import type { Inbox, NodeFrame } from './inbox.ts';
 import type { Post } from './post.ts';
 
-/** Calls that wait for their answers at one moment; beyond, a call is not made. */
+/** Largest number of calls that wait for an answer. Beyond it, a call fails at once. */
 const MAX_WAITING = 1000;
 
 export interface NodeCallsOptions {
@@ -16,7 +16,7 @@ export interface NodeCallsOptions {
 
 type AnswerCall = (call: unknown, from: string) => unknown;
 
-/** Questions from node to node, each answered once, or given up after its time. */
+/** Calls from node to node. Each gets one answer, or none within its time. */
 export class NodeCalls {
   readonly #options: NodeCallsOptions;
   readonly #answers: AnswerCall[] = [];
@@ -36,14 +36,14 @@ export class NodeCalls {
   }
 
   /**
-   * Answers calls of other nodes by `answer`; undefined: a call that it does not know. The first that knows a call answers
-   * it. A call that nobody knows gets no answer.
+   * Answers calls of other nodes by `answer`, which returns undefined for a call that it does not know. The first handler that
+   * knows a call answers it. An unknown call gets no answer.
    */
   serve(answer: AnswerCall): void {
     this.#answers.push(answer);
   }
 
-  /** Asks another node. `no-answer` says nothing of whether it was done. */
+  /** Calls another node. After `no-answer` it is unknown whether the node did it. */
   async ask(node: string, call: unknown, timeoutMs: number): Promise<Result<unknown, 'no-answer'>> {
     const { post, clock, newId } = this.#options;
     if (this.#waiting.size >= MAX_WAITING) return err('no-answer');
@@ -68,7 +68,7 @@ export class NodeCalls {
       told = answer(call, from);
       if (told !== undefined) break;
     }
-    // Who asks gives up after its time where the answer finds no way.
+    // If the answer is lost, the caller gives up after its time.
     if (told !== undefined)
       this.#options.post.tell(from, members({ kind: 'answer', id, answer: told })).catch(() => undefined);
     return true;

@@ -4,13 +4,13 @@ export interface NodeState {
   readonly draining: boolean;
 }
 
-/** One node as the store of presence knows it. What it has not announced, or long ago, is absent. */
+/** One node as the presence store knows it. Fields that the node has not announced lately are absent. */
 export interface NodeSighting extends Partial<NodeState> {
   /** `<name>:<incarnation>` */
   readonly node: string;
-  /** Age of its last sign of life; undefined: it lost its lease for good, and its users are being ended. */
+  /** Age of its last sign of life. Undefined: the node is dead, and its users are being logged out. */
   readonly silentMs: number | undefined;
-  /** Differs after each sign of life; undefined where there was none since the store began anew. */
+  /** Differs after each sign of life. Undefined: the node has not renewed in this world. */
   readonly sign: string | undefined;
   /** Users that it holds, lingering included. */
   readonly users: number;

@@ -8,9 +8,9 @@ import type { NodeCalls } from './node-calls.ts';
 import type { NodeDirectory, NodeSighting, NodeState } from './node-directory.ts';
 import { incarnationOf, nameOf } from './node-name.ts';
 
-/** How often a node says what it has; what others show of it is at most this old. */
+/** Interval of a node's announcements. What other nodes show of it is at most this old. */
 const ANNOUNCE_MS = 2000;
-/** From the first look for namesakes to the second: a living node renews twice meanwhile. */
+/** Time between the first two looks for nodes of the same name. A living node renews twice in this time. */
 const FIRST_LOOK_MS = 1000;
 const LOOK_MS = 4000;
 /** How long another node has to say that it drains. */
@@ -25,13 +25,13 @@ export interface NodeInfo {
   readonly node: string;
   readonly name: string;
   readonly incarnation: string;
-  /** `silent`: no sign of life for 3 s. `dead`: it lost its lease for good, and its users are being ended. */
+  /** `silent`: no sign of life for 3 s. `dead`: it lost its lease for good, and its users are being logged out. */
   readonly state: 'live' | 'silent' | 'dead';
   /** Age of its last sign of life in ms; null for the dead. */
   readonly leaseAgeMs: number | null;
-  /** Users that it holds, lingering included; of a dead node the users that are still to be logged out. */
+  /** Users that it holds, lingering ones included. Of a dead node: users that are not logged out yet. */
   readonly users: number;
-  /** Open sockets, at most 2 s old; null where the node has not said so for long. */
+  /** Number of open sockets, at most 2 s old; null if the node has not announced it lately. */
   readonly connections: number | null;
   readonly draining: boolean;
 }
@@ -40,16 +40,16 @@ export interface NodesOptions {
   /** This incarnation. */
   readonly node: string;
   readonly directory: NodeDirectory;
-  /** Absent where there is no other node. */
+  /** Absent if there is no other node. */
   readonly calls?: NodeCalls | undefined;
   readonly state: () => NodeState;
-  /** Takes this node out of service, or back; `by` is the node that was asked to see to it. */
+  /** Takes this node out of service, or back. `by` is the node that got the request. */
   readonly drain: (draining: boolean, by: string) => void;
   readonly clock: Clock;
   readonly log: Log;
 }
 
-/** The nodes of the deployment, for the operator: who they are, and draining one by way of another. */
+/** The nodes of the deployment, for the operator: lists them, and drains any of them from any other. */
 export class Nodes {
   readonly #options: NodesOptions;
   readonly #names: NameWatch;
@@ -61,7 +61,7 @@ export class Nodes {
     this.#names = new NameWatch(options.node);
   }
 
-  /** Begins to announce this node, to listen, and to look for namesakes. Waits for nothing. */
+  /** Starts to announce this node, to answer calls, and to look for nodes of the same name. Does not wait. */
   start(): void {
     const { clock, calls, log } = this.#options;
     if (calls === undefined) return;
@@ -81,17 +81,17 @@ export class Nodes {
   }
 
   /**
-   * Whether this node does what one node of the deployment has to do: the first by name of those that showed life lately.
-   * For a few seconds around the start or the death of a node, two nodes may say so, or none.
+   * Whether this node does the work that only one node of the deployment must do. That is the first by name of the living nodes.
+   * For a few seconds around the start or the death of a node, two nodes may do it, or none.
    */
   get isFirst(): boolean {
     return this.#options.calls === undefined || this.#responsive[0] === this.#options.node;
   }
 
-  /** Says now what has changed of this node. */
+  /** Announces the present state of this node. */
   announce(): void {
     const { directory, state } = this.#options;
-    // Presence says loudly enough that its store is unreachable.
+    // Presence logs that its store is unreachable.
     directory.announce(state()).catch(() => {});
   }
 
@@ -105,8 +105,8 @@ export class Nodes {
   }
 
   /**
-   * Takes a node out of service, or back, and answers once it has said so. It is named whole, by its name, or by its
-   * incarnation; absent: this one. Rejects where another is named and the store is unreachable.
+   * Takes a node out of service, or back. Resolves once that node has confirmed it. `asked` is a name, an incarnation or both;
+   * absent: this node. Rejects if `asked` is another node and the store is unreachable.
    */
   async drain(
     asked: string | undefined,

@@ -7,16 +7,16 @@ import {
   type DropReason,
 } from '../protocol/delivery.ts';
 
-/** What one node says became of one parcel. */
+/** The answer of one node to one parcel. */
 export interface ParcelOutcome {
   readonly id: string;
   /** Absent for a parcel to all or to groups. */
   readonly deliveries?: readonly Delivery[];
-  /** Of a parcel to all or to groups. */
+  /** For a parcel to all or to groups. */
   readonly counts?: DeliveryCounts;
-  /** Of a parcel to groups: members that the node holds without a socket. */
+  /** For a parcel to groups: members that the node holds without a socket. */
   readonly quiet?: readonly number[];
-  /** Another outcome of the same parcel follows, with the acknowledgements. */
+  /** A second answer to the same parcel follows, with the acknowledgements. */
   readonly awaitsAcks: boolean;
 }
 
@@ -40,7 +40,7 @@ function deliveryText({ userId, status, connections, reason }: Delivery): string
   return `[${userId},"${status}",${connections}${reason === undefined ? '' : `,"${reason}"`}]`;
 }
 
-/** Undefined where the shape is another one. */
+/** Undefined if the value has the wrong shape. */
 export function parseOutcome(value: unknown): ParcelOutcome | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
   const { id, out, counts, quiet = [], acks } = value as Readonly<Record<string, unknown>>;

@@ -25,7 +25,7 @@ import {
   MAX_TYPE_LENGTH,
 } from './push-request.ts';
 
-/** Outcomes on their way to other nodes at a time. The senders of further ones get no answer. */
+/** Largest number of answers on their way to other nodes. The senders of further parcels get no answer. */
 const MAX_ANSWERING = 1000;
 /** Outcomes for one node leave together at the end of a turn, or at this many characters. */
 const MAX_OUTCOMES_TEXT = 500_000;
@@ -40,7 +40,7 @@ export interface ParcelReceiverOptions {
   readonly sockets: HeldSockets;
 }
 
-/** What presence says of the sockets of this node. */
+/** What presence knows of the sockets of this node. */
 export interface HeldSockets {
   /** Epoch of the newest socket that this node holds for the user, 0 without one. */
   newestEpochHere(userId: number): number;
@@ -60,7 +60,7 @@ interface ReceivedParcel extends AckWish, DeliveryOptions {
   readonly dataText: string;
 }
 
-/** Delivers what other nodes hand to this one, and answers them. It never routes on (rule DL6). */
+/** Delivers parcels of other nodes and answers them. It never routes a parcel on (rule DL6). */
 export class ParcelReceiver {
   readonly #options: ParcelReceiverOptions;
   /** Texts of outcomes, by the node that sent the parcels. */
@@ -126,7 +126,7 @@ export class ParcelReceiver {
     this.#answer(from, { id, deliveries: await handed.acknowledged(deliveries), awaitsAcks: false });
   }
 
-  /** While this process stood still, the frame may have waited before it: all of that time is charged. */
+  /** If this process has just stalled, the frame may have waited that long. So the whole stall is charged. */
   #expiryOf({ ttlMs }: DeliveryOptions): number {
     if (ttlMs === undefined) return Number.POSITIVE_INFINITY;
     const { clock, manager } = this.#options;
@@ -148,7 +148,7 @@ export class ParcelReceiver {
     for (const [node, texts] of this.#outcomes) {
       if (this.#answering >= MAX_ANSWERING) break;
       this.#answering += 1;
-      // If the answer does not arrive, the sender gives up after its time.
+      // If the answer is lost, the sender gives up after its time.
       void post
         .tell(node, `"kind":"outcomes","of":[${texts.join(',')}]`)
         .catch(() => undefined)

@@ -14,19 +14,19 @@ export interface Parcel {
   readonly fields: string;
 }
 
-/** A node that was handed a parcel. */
+/** A node to which a parcel was sent. */
 export interface RoutedNode {
   readonly node: string;
   /** Whether the node listened at that moment. */
   readonly heard: boolean;
-  /** For how many users it was; for a parcel to all or to groups: how many the node holds. */
+  /** Number of users in the parcel for this node. For a parcel to all or to groups: number of users that the node holds. */
   readonly users: number;
 }
 
 /** Where one user of a parcel is: offline, online without a socket on another node, or on these nodes. */
 export type Whereabouts = 'offline' | 'no-connection' | readonly string[];
 
-/** What became of one parcel. */
+/** The nodes that got one parcel, and where its users are. */
 export interface Routed {
   readonly nodes: readonly RoutedNode[];
   /** In the order of the parcel's users; empty for a parcel to all or to groups. */
@@ -38,8 +38,8 @@ export interface Routed {
  * receiver (rule DL7). Every call rejects while the store is unreachable.
  */
 export interface Post {
-  /** Sends one frame; `fields` are its members as JSON text. False where nobody listens. */
+  /** Sends one frame. `fields` are its members as JSON text. False: the node does not listen. */
   tell(node: string, fields: string): Promise<boolean>;
-  /** Finds the nodes that hold the users, and hands each of them the parcel in the same step (rule DL6). */
+  /** Finds the nodes that hold the users, and sends the parcel to each of them in the same step (rule DL6). */
   route(parcels: readonly Parcel[]): Promise<readonly Routed[]>;
 }

@@ -27,8 +27,8 @@ export interface PushChannelOptions {
 }
 
 /**
- * Hears what foreign programs push by `PUBLISH <channel> '{"to":…,"type":…,"data":…}'`: at most once, no answer. The
- * shape is that of `POST /api/messages`; anything else is logged and ignored. A burst is handled in slices (rule DL5).
+ * Delivers pushes that other programs `PUBLISH` on the channel: at most once, without an answer. Their shape is that of `POST
+ * /api/messages`. Anything else is logged and ignored. A burst is handled in slices (rule DL5).
  */
 export async function listenOnPushChannel(
   subscriber: ChannelSubscriber,

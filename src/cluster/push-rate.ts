@@ -1,6 +1,6 @@
 import type { Clock } from '../lib/clock.ts';
 
-/** Users whose rate is remembered at one moment; beyond, the memory of the whole second before is dropped at once. */
+/** Largest number of users whose rate is remembered. Beyond it, all counts of the present second are dropped. */
 const MAX_USERS = 200_000;
 const WINDOW_MS = 1000;
 
@@ -16,7 +16,7 @@ export class PushRate {
     this.#clock = clock;
   }
 
-  /** Takes one message; false where it is one too many. */
+  /** Counts one message. False: over the limit. */
   admit(userId: number): boolean {
     if (this.#perSecond === 0) return true;
     const now = this.#clock.monotonic();

@@ -36,9 +36,9 @@ const UserId = z
 const GroupName = z
   .string()
   .regex(new RegExp(GROUP_NAME_PATTERN))
-  .meta({ description: GROUP_NAME_RULE, example: 'guild:7' });
+  .meta({ description: GROUP_NAME_RULE.en, example: 'guild:7' });
 
-/** What a message may name as its receivers, by the one key that it has; beside `groups` may stand `except`. */
+/** The kinds of receivers, by the one key that each has. Only `groups` may have `except` beside it. */
 const RECEIVERS = {
   userId: z.strictObject({ userId: UserId }),
   userIds: z.strictObject({ userIds: z.array(UserId).max(MAX_RECEIVERS) }),
@@ -106,7 +106,7 @@ export interface JsonInput {
   readonly value: unknown;
 }
 
-/** Reads one message from text that nobody has looked at; what is not JSON has the wrong shape. */
+/** Parses and validates one message. Text that is not JSON has the wrong shape. */
 export function parsePushText(text: string): Parsed<PushRequest> {
   if (isTooDeep(text)) return fault('(message)');
   let value: unknown;
@@ -118,7 +118,7 @@ export function parsePushText(text: string): Parsed<PushRequest> {
   return parsePush({ text, value });
 }
 
-/** The same for a message whose sender gets no answer. An idempotency key promises the first answer, so it is refused. */
+/** The same for a message whose sender gets no answer. An idempotency key promises an answer, so it is refused here. */
 export function parseUnansweredPush(text: string): Parsed<PushRequest> {
   const parsed = parsePushText(text);
   return parsed.ok && parsed.value.idempotencyKey !== undefined ? fault('idempotencyKey') : parsed;
@@ -128,7 +128,7 @@ export function parsePush({ text, value }: JsonInput): Parsed<PushRequest> {
   return parseMessage(value, topLevelValues(text));
 }
 
-/** Reads a batch; the field of a fault carries the message's index. */
+/** Parses and validates a batch. The field of a fault names the message's index. */
 export function parseBatch(input: {
   readonly text: string;
   readonly value: readonly unknown[];
@@ -144,7 +144,7 @@ export function parseBatch(input: {
   return ok(requests);
 }
 
-/** `data` is not taken from the parsed value but from the text, so that it goes on exactly as it was written. */
+/** Takes `data` from the text, not from the parsed value, so that it is passed on exactly as written. */
 function parseMessage(input: unknown, texts: ValueTexts | undefined): Parsed<PushRequest> {
   const parsed = PushMessage.safeParse(input);
   if (!parsed.success) return err(faultOf(input, parsed.error.issues));
@@ -153,7 +153,7 @@ function parseMessage(input: unknown, texts: ValueTexts | undefined): Parsed<Pus
   return ok({ ...message, dataText: texts?.get('data') ?? 'null' } as PushRequest);
 }
 
-/** Of several faults an unknown field counts first, then the fields in the order of the schema. */
+/** Of several faults, reports an unknown field first, then the first field in the order of the schema. */
 function faultOf(input: unknown, issues: readonly z.core.$ZodIssue[]): PushFault {
   if (!isJsonObject(input)) return { field: '(message)', kind: 'invalid' };
   const unknown = Object.keys(input).find((name) => !Object.hasOwn(PushMessage.shape, name));
@@ -172,7 +172,7 @@ function faultOf(input: unknown, issues: readonly z.core.$ZodIssue[]): PushFault
 
 function receiversFault(to: unknown): PushFault {
   const given = isJsonObject(to) ? Object.keys(to) : [];
-  // Beside groups users may be excepted.
+  // `groups` may have `except` beside it.
   const names = given.includes('groups') ? given.filter((name) => name !== 'except') : given;
   const [name] = names;
   if (name === undefined || names.length !== 1) return { field: 'to', kind: 'invalid' };

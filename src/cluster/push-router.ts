@@ -17,7 +17,7 @@ import { GroupPushes } from './group-pushes.ts';
 import type { HandedOver, LocalDelivery } from './local-delivery.ts';
 import { bestOf, type RemoteDelivery } from './remote-delivery.ts';
 import type { Router } from './router.ts';
-import type { Whereabouts } from './whereabouts.ts';
+import type { UserLocator } from './user-locator.ts';
 
 /** Absent users of the push channel that wait for a look at presence. Further ones count as unknown. */
 const MAX_WAITING_ABSENT = 10_000;
@@ -27,16 +27,16 @@ export interface PushRouterOptions {
   readonly clock: Pick<Clock, 'defer' | 'after' | 'monotonic'>;
   readonly manager: ConnectionManager;
   readonly delivery: LocalDelivery;
-  readonly presence: Whereabouts;
-  /** Absent where there is no other node. */
+  readonly presence: UserLocator;
+  /** Absent if there is no other node. */
   readonly remote?: RemoteDelivery | undefined;
   /** Whether a user with a connection here may have more of them on other nodes (session policy `multi`). */
   readonly mayBeOnSeveralNodes: boolean;
 }
 
 /**
- * Delivers to the connections of this node, and hands the message to the nodes that hold the other users. For all others it
- * answers what presence knows. It counts each outcome once, as it answers the sender.
+ * Delivers to the connections of this node, and sends the message to the nodes that hold the other users. For the rest it
+ * answers what presence knows. It counts each outcome once, when it answers the sender.
  */
 export class PushRouter implements Router {
   readonly #options: PushRouterOptions;
@@ -74,7 +74,7 @@ export class PushRouter implements Router {
     }
     // One delivery and one result for each user, in the order in which they are first named.
     const userIds = 'userId' in to ? [to.userId] : [...new Set(to.userIds)];
-    // Handed over before anything is awaited, so that pushes keep the order in which they were made (rule DL4).
+    // It delivers before it awaits anything, so that pushes keep their order (rule DL4).
     const local = delivery.begin(message, userIds, request);
     const elsewhere = this.#elsewhere(request, userIds, expiresAt);
     const [here, there] = await Promise.all([acknowledged(local), elsewhere]);
@@ -87,7 +87,7 @@ export class PushRouter implements Router {
   }
 
   /**
-   * Delivers to the connections of this node alone, for what every node hears: the node with the user counts the outcome.
+   * Delivers to the connections of this node only, for pushes that every node receives. The node with the user counts the outcome.
    * With `answersForAbsent` this node also counts the users without a connection on any node. `since` as in {@link push}.
    */
   async pushHere(request: PushRequest, answersForAbsent: boolean, since?: number): Promise<void> {
@@ -128,7 +128,7 @@ export class PushRouter implements Router {
     const [here, told] = await Promise.all([this.#broadcast(message), elsewhere]);
     const left = Math.max(0, presence.onlineCount() - manager.onlineCount());
     const there = typeof told !== 'string' ? told : lostToAll(told, left);
-    // Each node has counted its own users. Of a node that does not answer nobody else can.
+    // Each node has counted its own users. If a node does not answer, this node counts its users as unknown.
     manager.counters.messages.unknown += there.unknown ?? 0;
     if (typeof told === 'string' && told !== 'unknown') {
       manager.counters.messages.dropped += left;
@@ -154,7 +154,7 @@ export class PushRouter implements Router {
     return (since ?? this.#options.clock.monotonic()) + ttlMs;
   }
 
-  /** What is known of users beside what this node can deliver to them. */
+  /** The outcomes for users on other nodes or without a connection. */
   #elsewhere(
     request: PushRequest,
     userIds: readonly number[],
@@ -173,7 +173,7 @@ export class PushRouter implements Router {
           .then((deliveries) => new Map(deliveries.map((delivery) => [delivery.userId, delivery])));
   }
 
-  /** Of users without a connection here: offline, online without a socket, or on another node that nobody asked. */
+  /** Where users without a connection on this node are: offline, online without a socket, or on another node (`unknown`). */
   async #located(userIds: readonly number[]): Promise<ReadonlyMap<number, Delivery>> {
     const { presence } = this.#options;
     const users = await presence.locate(userIds).catch(() => undefined);
@@ -182,7 +182,7 @@ export class PushRouter implements Router {
         if (users === undefined) return [userId, unknownDelivery(userId)];
         const user = users[index];
         if (user?.status !== 'online') return [userId, { userId, status: 'offline', connections: 0 }];
-        // A socket of this node that presence still counts has ended: this node would have it.
+        // Presence may still count a socket of this node that has closed. So only sockets on other nodes matter.
         return user.socketsElsewhere > 0
           ? [userId, unknownDelivery(userId)]
           : [userId, { userId, status: 'offline', connections: 0, reason: 'no-connection' }];
@@ -197,7 +197,7 @@ async function acknowledged(handed: HandedOver): Promise<readonly Delivery[]> {
   return handed.acknowledged(await handed.deliveries);
 }
 
-/** What became of a message to everybody on other nodes that none of them got. */
+/** The counts of a message to all users if no other node got it. */
 function lostToAll(what: DropReason | 'unknown', users: number): DeliveryCounts {
   return users === 0 ? {} : what === 'unknown' ? { unknown: users } : { dropped: users };
 }

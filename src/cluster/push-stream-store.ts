@@ -13,22 +13,22 @@ export interface PushStreamStoreOptions {
   readonly clock: Pick<Clock, 'every'>;
   /** This incarnation: the name of its consumer. */
   readonly node: string;
-  /** An answer that takes longer than the wait and this is lost, in ms. */
+  /** An answer that takes longer than the wait plus this time, in ms, counts as lost. */
   readonly timeoutMs: number;
 }
 
 const GROUP = 'lingxi';
 /** How long a read waits in Redis for the next entry. */
 const BLOCK_MS = 2000;
-/** Entries set aside that are kept for a person to look at, and how much of each. */
+/** Largest number of rejected entries that are kept for an operator, and the characters kept of each. */
 const MAX_REJECTED = 1000;
 const MAX_REJECTED_CHARACTERS = 10_000;
 
 type RawEntry = readonly [id: string, fields: readonly string[] | null];
 
 /**
- * The stream of pushes in Redis and its one consumer group. The stream holds only entries whose outcome is not known: an
- * entry that is done with is acknowledged and deleted in one step.
+ * The stream of pushes in Redis and its one consumer group. The stream has only entries whose outcome is not known. A finished
+ * entry is acknowledged and deleted in one step.
  */
 export class PushStreamStore {
   readonly #options: PushStreamStoreOptions;
@@ -45,11 +45,11 @@ export class PushStreamStore {
     this.#stream = `${link.prefix}lingxi:push:stream`;
     this.#rejected = `${link.prefix}lingxi:push:rejected`;
     this.#reader = link.subscriber();
-    // The client never answers what was under way on a connection that ended.
+    // If a connection ends, the client never settles the calls in progress on it.
     this.#reader.on('close', () => this.#cut?.());
   }
 
-  /** Entries that nobody has had, awaited for a while. Rejects where the read was cut: look at {@link readOwn} then. */
+  /** New entries. Waits a while for them. If it rejects because the read was cut, call {@link readOwn}. */
   async readNew(count: number): Promise<readonly PushEntry[]> {
     const { clock, node, timeoutMs } = this.#options;
     if (this.#reader.status === 'wait') {
@@ -57,12 +57,12 @@ export class PushStreamStore {
       // The node may have begun to drain meanwhile.
       return [];
     }
-    // The client would keep the read until it is connected, and Redis would then serve one that nobody awaits any more.
+    // Otherwise the client would keep this read until it is connected, and send it when nobody waits for it any more.
     if (this.#reader.status !== 'ready') throw new Error('the push stream is not connected');
     const cut = new Promise<never>((_resolve, reject) => {
       this.#cut = () => reject(new Error('the read of the push stream was cut'));
     });
-    // On a connection that is dead without a word an answer never comes.
+    // If the connection is half-open, no answer ever comes.
     const watch = clock.every(BLOCK_MS + timeoutMs, () => this.interrupt());
     try {
       const read = this.#reader.xreadgroup(
@@ -76,26 +76,26 @@ export class PushStreamStore {
     }
   }
 
-  /** Ends a pending read. What Redis has given to it meanwhile is among {@link readOwn}. */
+  /** Ends a pending read. {@link readOwn} has the entries that Redis gave to it. */
   interrupt(): void {
     if (this.#reader.status === 'ready') this.#reader.disconnect(true);
     this.#cut?.();
   }
 
-  /** The oldest entries that this node has had and not acknowledged. */
+  /** The oldest entries that Redis gave to this node and that it has not acknowledged. */
   async readOwn(count: number): Promise<readonly PushEntry[]> {
     const { link, node } = this.#options;
     const reply = await link.guarded(
       link.client.xreadgroup('GROUP', GROUP, node, 'COUNT', count, 'STREAMS', this.#stream, '0'),
     );
     const { present, deleted } = entriesOf(reply);
-    // Somebody has deleted them: nothing is left to do.
+    // Somebody has deleted these entries, so there is nothing to deliver.
     if (deleted.length > 0) await this.acknowledge(deleted);
     return present;
   }
 
   /**
-   * Takes entries over that nobody has shown life of for `idleMs`: their node is dead, frozen or cut off. Undefined where
+   * Takes entries over that nobody has shown life of for `idleMs`: their node is dead, frozen or cut off. Undefined if
    * there are none. It may be empty while there are more: others were quicker, or somebody has deleted these.
    */
   async takeOver(idleMs: number, count: number): Promise<readonly PushEntry[] | undefined> {
@@ -103,20 +103,20 @@ export class PushStreamStore {
     const idle = await link.guarded(link.client.xpending(this.#stream, GROUP, 'IDLE', idleMs, '-', '+', 1));
     const [first] = idle as [id: string, ...unknown[]][];
     if (first === undefined) return undefined;
-    // One call looks at a few entries only. It begins here, behind those that living nodes have in work.
+    // One call looks at a few entries only. So it begins at the first idle one, behind those that living nodes deliver.
     const reply = (await link.guarded(
       link.client.xautoclaim(this.#stream, GROUP, node, idleMs, first[0], 'COUNT', count),
     )) as [string, (RawEntry | null)[], ...unknown[]];
     return entriesOf([[this.#stream, reply[1].filter((entry) => entry !== null)]]).present;
   }
 
-  /** Shows that these entries are in work: nobody takes them over meanwhile. */
+  /** Shows that this node works on these entries, so that no other node takes them over. */
   async keep(ids: readonly string[]): Promise<void> {
     const { link, node } = this.#options;
     await link.guarded(link.client.xclaim(this.#stream, GROUP, node, 0, ...ids, 'JUSTID'));
   }
 
-  /** Rejects where Redis did not answer. A group or a stream that is gone has nothing to acknowledge. */
+  /** Rejects if Redis did not answer. If the group or the stream no longer exists, there is nothing to acknowledge. */
   async acknowledge(ids: readonly string[]): Promise<void> {
     const { link } = this.#options;
     await link.guarded(
@@ -128,8 +128,8 @@ export class PushStreamStore {
     );
   }
 
-  /** Keeps the beginning of an entry that nobody can read. The entry itself is still to be acknowledged. */
-  async setAside({ id, fields }: PushEntry, fault: string): Promise<void> {
+  /** Copies the beginning of an unreadable entry to the stream of rejected ones. The caller acknowledges the entry. */
+  async reject({ id, fields }: PushEntry, fault: string): Promise<void> {
     const { link } = this.#options;
     const content = JSON.stringify(fields.map((text) => text.slice(0, MAX_REJECTED_CHARACTERS)));
     const values = ['id', id, 'field', fault, 'fields', content.slice(0, MAX_REJECTED_CHARACTERS)];
@@ -142,7 +142,7 @@ export class PushStreamStore {
     });
   }
 
-  /** Deletes the oldest entries beyond `maxLength`. Answers how many these were, and how many entries are left. */
+  /** Deletes the oldest entries beyond `maxLength`. Returns their number, and the number of entries left. */
   async trim(maxLength: number): Promise<{ readonly trimmed: number; readonly length: number }> {
     const { link } = this.#options;
     const length = await link.guarded(link.client.xlen(this.#stream));
@@ -151,7 +151,7 @@ export class PushStreamStore {
     return { trimmed, length: length - trimmed };
   }
 
-  /** Removes consumers of nodes that are gone: they have nothing and showed no life for `idleMs`. */
+  /** Removes the consumers of ended nodes: those without entries that showed no life for `idleMs`. */
   async forgetDead(idleMs: number): Promise<void> {
     const { link, node } = this.#options;
     const reply = (await link.guarded(link.client.xinfo('CONSUMERS', this.#stream, GROUP))) as unknown[][];
@@ -170,7 +170,7 @@ export class PushStreamStore {
     if (left.length === 0) await this.#forget(node);
   }
 
-  /** Makes good what a read was refused for. False where that is not known here. */
+  /** Repairs the cause of a refused read: a foreign value, or a missing group. False: another cause. */
   async mend(error: unknown): Promise<boolean> {
     if (isForeignValue(error)) {
       await removeUnlessStream(this.#options.link, this.#stream);
@@ -184,11 +184,11 @@ export class PushStreamStore {
   async #forget(consumer: string): Promise<void> {
     const { link } = this.#options;
     const lost = await link.guarded(link.client.xgroup('DELCONSUMER', this.#stream, GROUP, consumer));
-    // It has got entries at the last moment, and nobody would see them again: the group reads the stream anew.
+    // The consumer got entries at the last moment, and no read would return them. So the group reads the stream from its start.
     if (Number(lost) > 0) await link.guarded(link.client.xgroup('SETID', this.#stream, GROUP, '0'));
   }
 
-  /** From the beginning: what was added before the group existed is delivered too. */
+  /** The group begins with the first entry, so that entries from before its creation are delivered too. */
   async #createGroup(): Promise<void> {
     const { link } = this.#options;
     try {

@@ -10,23 +10,23 @@ import { parseUnansweredPush } from './push-request.ts';
 import type { PushEntry, PushStreamStore } from './push-stream-store.ts';
 import type { Router } from './router.ts';
 
-/** Entries that this node has and that are not acknowledged, and the characters of all of them. It reads no further ones. */
+/** Largest number of entries, and of their characters, that this node has taken and not acknowledged. Beyond it, it reads none. */
 const MAX_IN_HAND = 512;
 const MAX_IN_HAND_CHARACTERS = 4_194_304;
-/** Entries of the first read. Later ones read more, or fewer where entries are large: nobody knows beforehand. */
+/** Entries in the first read. Later reads take more, or fewer if the entries are large. */
 const FIRST_COUNT = 4;
 const MAX_COUNT = 256;
-/** Hand-overs of one entry whose outcome stays unknown. */
+/** Number of tries to deliver an entry whose outcome stays unknown. */
 const MAX_TRIES = 5;
-/** Looks at what is in hand, and at what others left, in the time after which an entry is taken over. */
+/** Number of looks at the entries of this node, and at those of dead nodes, in one take-over time. */
 const LOOKS = 3;
-/** Calls that take entries over at one look: enough for a full hand, one large entry at a time. */
+/** Largest number of calls that take entries over in one look: enough if each call takes one entry. */
 const MAX_TAKE_OVERS = MAX_IN_HAND;
-/** A consumer without entries is forgotten after this, and after twice the time of a take-over. A living node reads each 2 s. */
+/** A consumer without entries is removed after this time, or after two take-over times if that is longer. A living node reads every 2 s. */
 const FORGOTTEN_AFTER_MS = 10_000;
-/** Pause before the next try where Redis is unreachable. */
+/** Pause before the next try while Redis is unreachable. */
 const RETRY_MS = 250;
-/** How long a stop waits for outcomes; the others take over what has none by then. */
+/** How long a stop waits for outcomes. Other nodes take over the entries without one. */
 const STOP_WAIT_MS = 1000;
 
 export interface PushStreamOptions {
@@ -35,27 +35,27 @@ export interface PushStreamOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly counters: Counters;
-  /** Other nodes take an entry over after this time without a sign that it is in work. */
+  /** Take-over time: another node takes an entry over if its node shows no work on it for this long. */
   readonly takeOverAfterMs: number;
   /** `LINGXI_PUSH_STREAM_LENGTH`: the oldest entries beyond it are deleted. */
   readonly maxLength: number;
-  /** Characters of one message; a longer one is set aside. */
+  /** Largest number of characters of a message. A longer one is rejected. */
   readonly maxCharacters: number;
 }
 
 interface InHand {
   readonly entry: PushEntry;
   readonly characters: number;
-  /** When this node took it, monotonic ms: `ttlMs` counts from here at every try. */
+  /** When this node took the entry, monotonic ms. `ttlMs` counts from then on, for all tries. */
   readonly since: number;
-  /** What is still to be handed over, where an outcome was unknown. */
+  /** The push to try again, for the users whose outcome was unknown. */
   again: PushRequest | undefined;
   tries: number;
 }
 
 /**
- * Takes entries of `lingxi:push:stream`, each on one node of the deployment, and delivers them like any push: at least once.
- * An entry is acknowledged when its outcome is known. Users whose outcome is unknown are handed over to again a few times.
+ * Takes entries of `lingxi:push:stream` and delivers them like any push: at least once, each on one node of the deployment. It
+ * acknowledges an entry when its outcome is known. For users with an unknown outcome it tries again a few times.
  */
 export class PushStream {
   readonly #options: PushStreamOptions;
@@ -67,7 +67,7 @@ export class PushStream {
   #done: string[] = [];
   #characters = 0;
   #count = FIRST_COUNT;
-  /** What was given to this node without its knowledge: a read was cut, or an earlier Redis has come back. */
+  /** Whether Redis may have given entries to this node that it has not seen: after a cut read, or a failover. */
   #hasUnseen = true;
   #isPaused = false;
   #isStopped = false;
@@ -110,7 +110,7 @@ export class PushStream {
     this.#wake();
   }
 
-  /** Waits a little for outcomes. What has none by then is delivered by another node. */
+  /** Waits a short time for outcomes. Another node delivers the entries without one. */
   async stop(): Promise<void> {
     const { clock, store } = this.#options;
     this.#isPaused = true;
@@ -123,9 +123,9 @@ export class PushStream {
     this.#acknowledgements.stop();
     this.#looks.stop();
     this.#wake();
-    // A read whose connection is still being made ends with the link.
+    // If the read is still connecting, it ends when the link closes.
     await Promise.race([this.#running, sleep(clock, STOP_WAIT_MS)]);
-    // While Redis is away there is nobody to tell.
+    // If Redis is unreachable, another node removes the consumer later.
     await store.leave().catch(() => {});
   }
 
@@ -165,7 +165,7 @@ export class PushStream {
     return this.#characters >= MAX_IN_HAND_CHARACTERS ? 0 : MAX_IN_HAND - this.#inHand.size;
   }
 
-  /** Answers how many of them were not in hand. */
+  /** Takes the entries that this node does not have yet. Returns their number. */
   #take(entries: readonly PushEntry[]): number {
     const since = this.#options.clock.monotonic();
     let largest = 1;
@@ -181,7 +181,7 @@ export class PushStream {
       this.#waiting.push(inHand);
     }
     const affordable = Math.max(1, Math.floor(MAX_IN_HAND_CHARACTERS / largest));
-    // Where few wait, the next ones may be of any size.
+    // After a short read, the size of the next entries is not known. So the next read is small again.
     const wanted = entries.length < this.#count ? FIRST_COUNT : Math.max(FIRST_COUNT, 2 * this.#count);
     this.#count = Math.min(MAX_COUNT, affordable, wanted);
     return taken;
@@ -218,7 +218,7 @@ export class PushStream {
 
   #heard(inHand: InHand, request: PushRequest, { results, counts }: PushReport): void {
     const { counters } = this.#options;
-    // Groups and all have no results: nobody knows which users to try again.
+    // A push to groups or to all has no results by user, so there is no list of users for another try.
     const unknown = (results ?? []).filter(({ status }) => status === 'unknown').map(({ userId }) => userId);
     if (unknown.length > 0 && inHand.tries < MAX_TRIES) {
       inHand.again = { ...request, to: { userIds: unknown } };
@@ -234,13 +234,13 @@ export class PushStream {
     counters.pushStream.rejected += 1;
     log.warn(
       { event: 'push-rejected', id: entry.id, field: fault },
-      'an entry of the push stream is set aside',
+      'moved an unreadable entry of the push stream to the rejected ones',
     );
-    // Where Redis does not take it, the line above is what is left of it.
-    const aside = store.setAside(entry, fault).catch(() => {});
+    // If Redis does not accept the copy, only the log line above remains.
+    const copied = store.reject(entry, fault).catch(() => {});
     inBackground(
       log,
-      aside.then(() => this.#finish(entry.id)),
+      copied.then(() => this.#finish(entry.id)),
     );
   }
 
@@ -267,14 +267,14 @@ export class PushStream {
     }
   }
 
-  /** Shows that what is in hand is in work, tries again, and looks after what others left. */
+  /** Shows that this node works on its entries, tries again, and takes over entries of dead nodes. */
   async #look(): Promise<void> {
     const { store, takeOverAfterMs } = this.#options;
     try {
       if (this.#inHand.size > 0) {
         this.#acknowledgements.ask();
         await store.keep([...this.#inHand.keys()]);
-        // Redis answers, so the next try may find out more.
+        // Redis answers now, so another try may get an outcome.
         this.#tryAgain();
       }
       await this.#trim();
@@ -282,7 +282,7 @@ export class PushStream {
       await this.#takeOver();
       await store.forgetDead(Math.max(FORGOTTEN_AFTER_MS, 2 * takeOverAfterMs));
     } catch {
-      // Redis is away, or the stream is gone: who reads learns it too and mends it.
+      // Redis is unreachable, or the stream was deleted. The next read gets the same error and repairs it.
     }
   }
 
@@ -306,7 +306,7 @@ export class PushStream {
     counters.pushStream['taken-over'] += entries;
     log.info(
       { event: 'push-entries-taken-over', entries },
-      'delivers what another node took from the push stream and did not finish',
+      'delivers entries of the push stream that another node took and did not finish',
     );
   }
 

@@ -4,15 +4,15 @@ import type { Log } from '../logging/log.ts';
 import type { RedisLink } from '../redis/link.ts';
 import type { Bus } from './bus.ts';
 
-/** The part of a Redis client that listening needs; a connection of its own, for it can do nothing else. */
+/** A Redis client for subscriptions. It needs its own connection, because such a connection can do nothing else. */
 export interface ChannelSubscriber {
   subscribe(channel: string): Promise<unknown>;
   on(event: 'message', listener: (channel: string, text: string) => void): unknown;
 }
 
 /**
- * Texts between nodes over pub/sub: at most once, to the nodes that listen at that moment. Everything sent here must also
- * come true without it. A channel is `<prefix>lingxi:<database>:<topic>`, for pub/sub ignores the database.
+ * The bus over Redis pub/sub. A channel is `<prefix>lingxi:<database>:<topic>`. It names the database, because pub/sub ignores
+ * it.
  */
 export class RedisBus implements Bus {
   readonly #link: RedisLink;
@@ -33,12 +33,12 @@ export class RedisBus implements Bus {
     });
   }
 
-  /** Rejects while Redis is unreachable; resolving says nothing of who heard it. */
+  /** Rejects while Redis is unreachable. If it resolves, it is not known who received the text. */
   async publish(topic: string, text: string): Promise<void> {
     await this.#link.guarded(this.#link.client.publish(this.#scope + topic, text));
   }
 
-  /** Resolves once Redis knows of it; from then on over every reconnection. One handler a topic. */
+  /** Resolves once Redis has the subscription. It is made again after every reconnection. One handler per topic. */
   async subscribe(topic: string, handler: (text: string) => void): Promise<void> {
     const channel = this.#scope + topic;
     assert(!this.#handlers.has(channel), `one handler listens to ${topic}`);

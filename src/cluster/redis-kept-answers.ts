@@ -3,21 +3,21 @@ import type { Log } from '../logging/log.ts';
 import type { RedisLink } from '../redis/link.ts';
 import { KEEP_MS, type KeptAnswers, type KeyedCall, type KeyState } from './kept-answers.ts';
 
-/** Between the fingerprint and what follows it: the name of the claim, or behind a second one the answer. */
+/** Separates the fields of a value: the fingerprint and the name of the reservation; or the fingerprint, nothing, and the answer. */
 const SEPARATOR = '\n';
-/** How often it is looked whether a claim without a reply has come through after all, and for how long. */
+/** How often, and for how long, this node checks whether Redis has a reservation that got no reply. */
 const RELEASE_EVERY_MS = 500;
 const RELEASE_FOR_MS = 15_000;
-/** Claims without a reply that are remembered. Further ones keep their keys for {@link KEEP_MS}. */
+/** Largest number of remembered reservations without a reply. Further ones keep their keys for {@link KEEP_MS}. */
 const MAX_DOUBTFUL = 10_000;
-/** Trips for one claim. A second one finds the key free if it expired between the two halves of the first. */
+/** Largest number of calls for one reservation. A second one is needed if the key expires between SET and GET of the first. */
 const MAX_TRIPS = 3;
 
 type Reply = readonly [error: Error | null, value: unknown];
 type Pipeline = ReturnType<RedisLink['client']['pipeline']>;
 
-/** A claim as it is written: the name of its key in Redis, and the value. */
-interface Claim {
+/** A reservation: the call, the name of its key in Redis, and the value. */
+interface Reservation {
   readonly call: KeyedCall;
   readonly name: string;
   readonly value: string;
@@ -27,17 +27,17 @@ export interface RedisKeptAnswersOptions {
   readonly link: RedisLink;
   readonly clock: Pick<Clock, 'after' | 'monotonic'>;
   readonly log: Log;
-  /** Names a claim, so that it is known again. */
+  /** Names a reservation, so that this node recognises its own. */
   readonly newId: () => string;
 }
 
 /**
- * The answers of a deployment, each under `<prefix>lingxi:once:<key>`. Redis decides by SET … NX who is first. Any number of
- * keys takes one round trip. An age is read from the time that the key has left, so no two clocks are compared.
+ * The answers of a deployment, each under `<prefix>lingxi:once:<key>`. Redis decides by SET … NX which call is first. Any number
+ * of keys takes one round trip. The age of a call follows from the remaining life of its key, so no two clocks are compared.
  */
 export class RedisKeptAnswers implements KeptAnswers {
   readonly #options: RedisKeptAnswersOptions;
-  /** Claims without a reply, by value: several of them may be for one key. Nothing is carried out for them. */
+  /** Reservations without a reply, by value, because one key may have several. No push was carried out for them. */
   readonly #doubtful = new Map<string, { readonly name: string; readonly until: number }>();
   #isReleasing = false;
 
@@ -45,31 +45,32 @@ export class RedisKeptAnswers implements KeptAnswers {
     this.#options = options;
   }
 
-  claim(calls: readonly KeyedCall[]): Promise<readonly KeyState[]> {
-    return this.#claim(calls, MAX_TRIPS);
+  reserve(calls: readonly KeyedCall[]): Promise<readonly KeyState[]> {
+    return this.#reserve(calls, MAX_TRIPS);
   }
 
-  async #claim(calls: readonly KeyedCall[], trips: number): Promise<readonly KeyState[]> {
+  async #reserve(calls: readonly KeyedCall[], trips: number): Promise<readonly KeyState[]> {
     const { link, newId } = this.#options;
-    const claims = calls.map((call) => ({
+    const reservations = calls.map((call) => ({
       call,
       name: this.#nameOf(call.key),
       value: `${call.fingerprint}${SEPARATOR}${newId()}`,
     }));
     const pipeline = link.client.pipeline();
-    for (const { name, value } of claims) pipeline.set(name, value, 'PX', KEEP_MS, 'NX').get(name).pttl(name);
+    for (const { name, value } of reservations)
+      pipeline.set(name, value, 'PX', KEEP_MS, 'NX').get(name).pttl(name);
     try {
       const replies = await this.#run(pipeline);
-      const states = claims.map((claim, index): KeyState | Promise<KeyState> => {
+      const states = reservations.map((reservation, index): KeyState | Promise<KeyState> => {
         const [, text, leftMs] = replies.slice(index * 3, index * 3 + 3);
-        if (text?.[0] != null) return this.#replaceForeign(claim);
+        if (text?.[0] != null) return this.#replaceForeign(reservation);
         return text?.[1] == null
-          ? this.#claimAgain(claim, trips - 1)
-          : stateOf(claim, text[1], Number(leftMs?.[1]));
+          ? this.#reserveAgain(reservation, trips - 1)
+          : stateOf(reservation, text[1], Number(leftMs?.[1]));
       });
       return await Promise.all(states.map((state) => Promise.resolve(state)));
     } catch (error) {
-      this.#doubt(claims);
+      this.#doubt(reservations);
       throw error;
     }
   }
@@ -81,25 +82,25 @@ export class RedisKeptAnswers implements KeptAnswers {
     await this.#run(pipeline);
   }
 
-  async #claimAgain({ call, name }: Claim, trips: number): Promise<KeyState> {
-    const [state] = trips > 0 ? await this.#claim([call], trips) : [];
+  async #reserveAgain({ call, name }: Reservation, trips: number): Promise<KeyState> {
+    const [state] = trips > 0 ? await this.#reserve([call], trips) : [];
     if (state === undefined)
       throw new Error(`Redis does not keep the key ${name}: does something delete it?`);
     return state;
   }
 
-  /** A foreign value in the place of ours is replaced, as everywhere. */
-  async #replaceForeign({ name, value }: Claim): Promise<KeyState> {
+  /** Replaces a value of another program under the key. */
+  async #replaceForeign({ name, value }: Reservation): Promise<KeyState> {
     const { link, log } = this.#options;
     log.warn({ event: 'foreign-value', key: name }, 'a value in Redis was not of this program: replaced it');
     await link.guarded(link.client.set(name, value, 'PX', KEEP_MS));
     return { kind: 'mine' };
   }
 
-  /** Redis may carry out these claims later. Then their keys must become free: the senders of the pushes will try again. */
-  #doubt(claims: readonly Claim[]): void {
+  /** Redis may still carry out these reservations. Then this node must free their keys, because the senders will try again. */
+  #doubt(reservations: readonly Reservation[]): void {
     const until = this.#options.clock.monotonic() + RELEASE_FOR_MS;
-    for (const { name, value } of claims)
+    for (const { name, value } of reservations)
       if (this.#doubtful.size < MAX_DOUBTFUL) this.#doubtful.set(value, { name, until });
     this.#releaseSoon();
   }
@@ -117,7 +118,7 @@ export class RedisKeptAnswers implements KeptAnswers {
     });
   }
 
-  /** Nobody but this node changes a key that one of its claims has taken: looking first and deleting then is safe. */
+  /** Only this node changes the keys of its own reservations. So it is safe to read first and then delete. */
   async #release(): Promise<void> {
     const { link, clock } = this.#options;
     const doubtful = [...this.#doubtful];
@@ -138,7 +139,7 @@ export class RedisKeptAnswers implements KeptAnswers {
     return `${this.#options.link.prefix}lingxi:once:${key}`;
   }
 
-  /** A value of another type is for the caller to judge; any other error is the store's. */
+  /** Rejects with the first error, except for values of another type, which the caller handles. */
   #run(pipeline: Pipeline): Promise<readonly Reply[]> {
     const replied = async (): Promise<readonly Reply[]> => {
       const replies = (await pipeline.exec()) ?? [];
@@ -150,7 +151,7 @@ export class RedisKeptAnswers implements KeptAnswers {
   }
 }
 
-function stateOf({ call, value }: Claim, text: unknown, leftMs: number): KeyState {
+function stateOf({ call, value }: Reservation, text: unknown, leftMs: number): KeyState {
   if (text === value) return { kind: 'mine' };
   const [kept, name, ...answer] = String(text).split(SEPARATOR);
   if (kept !== call.fingerprint) return { kind: 'other' };

@@ -2,7 +2,7 @@ import type { RedisLink } from '../redis/link.ts';
 
 /** Entries of the stream of changes. A node that is farther behind reads everything. */
 const STREAM_LENGTH = 1000;
-/** Largest number of users that the set holds. Beyond it those with the oldest revocations go. */
+/** Largest number of users in the set. Beyond it, the oldest revocations are dropped. */
 const MAX_USERS = 100_000;
 /** Users in one command. */
 const PAGE = 1000;
@@ -20,9 +20,9 @@ interface Revocation {
 type Entry = readonly [string, readonly string[]];
 
 /**
- * Revocations in Redis: a sorted set has the newest one of each user, a stream what has changed. Every node reads on from
- * the entry that it read last. If that entry is gone, Redis was wiped, went back in time, or has moved on too far: the
- * node reads the set instead. Times only grow (`ZADD GT`), so no call needs to know which server it reaches.
+ * Revocations in Redis: a sorted set has the newest one of each user, and a stream has the changes. Every node continues from
+ * the entry that it read last. If that entry no longer exists, Redis was wiped, went back in time, or is too far ahead. Then
+ * the node reads the whole set. Times only grow (`ZADD GT`), so a call may reach any server.
  */
 export class RedisRevocations {
   readonly #link: RedisLink;
@@ -47,7 +47,7 @@ export class RedisRevocations {
     }
     calls.push(() => client.zremrangebyrank(this.#set, 0, -MAX_USERS - 1));
     const changes = revocations.length > MAX_SINGLE_CHANGES ? [{ userId: EVERYBODY, at: 0 }] : revocations;
-    // Behind the set in the same connection: a node that reads an entry finds the set complete.
+    // After the set, on the same connection. So a node that reads an entry finds the set complete.
     for (const { userId, at } of changes)
       calls.push(() =>
         client.xadd(this.#stream, 'MAXLEN', '~', STREAM_LENGTH, '*', 'user', userId, 'at', at),
@@ -84,7 +84,7 @@ export class RedisRevocations {
   async #readAll(): Promise<{ readonly revocations: readonly Revocation[]; readonly isAll: true }> {
     const { client } = this.#link;
     this.#cursor = undefined;
-    // First the end of the stream: what comes while the set is read comes once more afterwards.
+    // Reads the end of the stream first. So the node reads changes during the scan once more afterwards.
     const [last]: Entry[] = await this.#guarded(() => client.xrevrange(this.#stream, '+', '-', 'COUNT', 1));
     const revocations: Revocation[] = [];
     let at = '0';
@@ -98,7 +98,7 @@ export class RedisRevocations {
     return { revocations, isAll: true };
   }
 
-  /** Another program may have written to our keys. What the nodes know is put there again. */
+  /** If another program wrote to our keys, deletes them. The nodes write again what they know. */
   async #guarded<Value>(call: () => Promise<Value>): Promise<Value> {
     const { client } = this.#link;
     try {
@@ -117,7 +117,7 @@ function isForEverybody([, fields]: Entry): boolean {
   return fields[1] === EVERYBODY;
 }
 
-/** None if somebody else wrote it. */
+/** Empty if another program wrote the entry. */
 function revocation(user: string | undefined, time: string | undefined): readonly Revocation[] {
   const userId = Number(user);
   const at = Math.trunc(Number(time));

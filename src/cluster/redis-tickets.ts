@@ -16,7 +16,7 @@ export class RedisTickets {
     return (await this.#link.guarded(this.#link.client.get(this.#keyOf(key)))) ?? undefined;
   }
 
-  /** By its other name it keeps its time, and no two calls can give it that name. */
+  /** Renames the key. It keeps its expiry, and of two calls only one can rename it. */
   take(key: string): Promise<boolean> {
     return this.#rename(this.#keyOf(key), this.#takenKeyOf(key));
   }

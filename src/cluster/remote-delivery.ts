@@ -15,16 +15,16 @@ import type { Inbox } from './inbox.ts';
 import { type ParcelOutcome, parseOutcome } from './parcel-outcomes.ts';
 import { MAX_PARCEL_USERS, type Parcel, type Post, type Routed } from './post.ts';
 
-/** Without an answer for this long, nobody knows what became of a message (rule DL6). */
+/** If a node does not answer for this long, the outcome is unknown (rule DL6). */
 const ANSWER_MS = 500;
 const DEFAULT_ACK_TIMEOUT_MS = 5000;
-/** Parcels that may wait for the store, and for their answers. */
+/** Largest number of parcels that wait for the store or for answers. */
 const MAX_WAITING = 10_000;
-/** One script looks at so many users, and carries so much text, beside one parcel that is larger by itself. */
+/** Largest number of users, characters and parcels in one script. A single larger parcel gets its own script. */
 const MAX_ROUTED_USERS = MAX_PARCEL_USERS;
 const MAX_ROUTED_TEXT = 262_144;
 const MAX_ROUTED_PARCELS = 200;
-/** No frame between nodes is over 1 MB (rule DL7): this much is left for the message itself. */
+/** Largest size of a message, so that no frame between nodes is over 1 MB (rule DL7). */
 const MAX_MESSAGE_BYTES = 950_000;
 
 export interface RemoteDeliveryOptions {
@@ -37,7 +37,7 @@ export interface RemoteDeliveryOptions {
 
 /** A push on its way to other nodes. */
 export interface RemotePush extends Omit<PushRequest, 'to'> {
-  /** Monotonic ms after which it is not to be sent on; infinite where it has no end. */
+  /** Monotonic ms after which the push expires; infinite if it never does. */
   readonly expiresAt: number;
 }
 
@@ -46,7 +46,7 @@ interface OutgoingParcel extends Parcel {
   readonly expiresAt: number;
 }
 
-/** What the other nodes say of a message to groups. */
+/** The outcome of a message to groups on the other nodes. */
 export interface GroupOutcome {
   readonly counts: DeliveryCounts;
   readonly quiet: readonly number[];
@@ -55,7 +55,7 @@ export interface GroupOutcome {
 
 /** A parcel whose nodes have not all answered. */
 interface Waiting {
-  /** It ran out of time before it was sent: no node has it. */
+  /** The parcel expired before it was sent: no node has it. */
   isExpired: boolean;
   /** Undefined until the store has said where the users are. */
   routed: Routed | undefined;
@@ -68,7 +68,7 @@ interface Waiting {
   readonly finish: () => void;
 }
 
-/** Hands messages to the nodes that hold their users, and gathers what becomes of them. It counts nothing. */
+/** Sends messages to the nodes that hold their users, and collects the outcomes. It counts nothing. */
 export class RemoteDelivery {
   readonly #options: RemoteDeliveryOptions;
   readonly #routes: Batcher<OutgoingParcel, Routed | 'expired'>;
@@ -111,8 +111,9 @@ export class RemoteDelivery {
   }
 
   /**
-   * What became of a message to everybody on the other nodes; the reason where it left for none of them: it is too long
-   * (`queue-full`), too many parcels wait, or its time was over. `unknown`: the store did not answer. Never rejects.
+   * The outcome of a message to all users on the other nodes. A drop reason if it was sent to no node: it is too long
+   * (`queue-full`), too many parcels wait (`dispatch-full`), or it expired (`ttl`). `unknown`: the store did not answer. Never
+   * rejects.
    */
   async deliverToAll(request: RemotePush): Promise<DeliveryCounts | DropReason | 'unknown'> {
     const fields = fieldsOf(request);
@@ -132,8 +133,8 @@ export class RemoteDelivery {
   }
 
   /**
-   * What became of a message to members of groups on the other nodes, as {@link deliverToAll}. `quiet`: members that some node
-   * holds without a socket. `silent`: users held by nodes that did not answer. Never rejects.
+   * The outcome of a message to members of groups on the other nodes, as {@link deliverToAll}. `quiet`: members that some node
+   * holds without a socket. `silent`: number of users of the nodes that did not answer. Never rejects.
    */
   async deliverToGroups(request: RemotePush, to: ToGroups): Promise<GroupOutcome | DropReason | 'unknown'> {
     const fields = `${groupFields(to)},${fieldsOf(request)}`;
@@ -178,7 +179,7 @@ export class RemoteDelivery {
     });
   }
 
-  /** Resolves once every node has answered, or its time is over; undefined where too many parcels wait. */
+  /** Resolves once every node has answered, or after its time. Undefined: too many parcels wait. */
   #send(parcel: UnsentParcel): Promise<Waiting | undefined> {
     if (this.#waiting.size >= MAX_WAITING) return Promise.resolve(undefined);
     const { clock, newId } = this.#options;
@@ -206,14 +207,14 @@ export class RemoteDelivery {
           return finish();
         }
         waiting.routed = routed.value;
-        // What waits for the store is not charged to the nodes.
+        // The time of the nodes begins only now, when the store has sent the parcel.
         waiting.timer = clock.after(ANSWER_MS, finish);
         this.#lookAt(waiting);
       });
     });
   }
 
-  /** Nodes have clocks of their own: a parcel carries the time that it has left. */
+  /** Nodes do not compare clocks, so a parcel carries its remaining time. */
   async #route(parcels: readonly OutgoingParcel[]): Promise<readonly (Routed | 'expired')[]> {
     const now = this.#options.clock.monotonic();
     const living = parcels.filter(({ expiresAt }) => expiresAt > now);
@@ -229,7 +230,7 @@ export class RemoteDelivery {
     if (!Array.isArray(value)) return false;
     const outcomes = value.map(parseOutcome);
     for (const outcome of outcomes) {
-      // One that came too late belongs to nobody.
+      // Nobody waits for an outcome that came too late.
       const waiting = outcome === undefined ? undefined : this.#waiting.get(outcome.id);
       if (outcome === undefined || waiting === undefined) continue;
       waiting.answers.set(from, outcome);

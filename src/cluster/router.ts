@@ -1,9 +1,9 @@
 import type { Result } from '../lib/result.ts';
 import type { PushReport, PushRequest } from '../protocol/delivery.ts';
 
-/** Carries pushes to their users, wherever they are connected. */
+/** Delivers pushes to their users, on any node. */
 export interface Router {
-  /** Never rejects for an absent user or a full queue: the report says so. `since`: when it came in, monotonic ms. */
+  /** Never rejects for an absent user or a full queue: the report has that outcome. `since`: when the push arrived, monotonic ms. */
   push(request: PushRequest, since?: number): Promise<PushReport>;
 }
 
@@ -15,8 +15,8 @@ export type PushRefusal = 'idempotency-key-reused' | 'presence-unavailable' | 'o
 
 export type PushAnswer = Result<PushReport, PushRefusal>;
 
-/** Takes pushes, and carries out each idempotency key once. */
+/** Carries out pushes, those with the same idempotency key once. */
 export interface Pushes {
-  /** One answer for each, in order. The messages keep this order (rule DL4). Never rejects but for a bug. */
+  /** One answer for each push, in order. The messages keep this order (rule DL4). Rejects only because of a bug. */
   push(requests: readonly PushRequest[]): Promise<readonly PushAnswer[]>;
 }

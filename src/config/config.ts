@@ -12,7 +12,7 @@ export interface Config {
   readonly jwtIssuer: string | undefined;
   readonly jwtAudience: string | undefined;
   readonly apiKeys: readonly string[];
-  /** Keys that only read. Empty: there is none. */
+  /** Keys that may only read. Empty: there is none. */
   readonly viewKeys: readonly string[];
   readonly redisUrl: string | undefined;
   readonly databaseUrl: string | undefined;
@@ -43,9 +43,9 @@ export interface Config {
   readonly maxMessageBytes: number;
   readonly maxMessagesPerSecond: number;
   readonly maxBodyBytes: number;
-  /** Periods that a user may open a minute. 0: no limit. */
+  /** Largest number of periods that a user may open a minute. 0: no limit. */
   readonly loginsPerMinute: number;
-  /** `'any'` for `*`, and in development without a list; `'same-origin'`; otherwise the exact list. */
+  /** `'any'` for `*`, and in development without a list; `'same-origin'`; otherwise exactly the listed origins. */
   readonly allowedOrigins: 'any' | 'same-origin' | readonly string[];
   readonly trustedProxies: readonly string[];
   readonly usersTable: string;
@@ -60,9 +60,9 @@ export interface Config {
   readonly revocationsRetentionDays: number;
   readonly feedLength: number;
   readonly pushChannel: string;
-  /** Entries of the push stream. 0: this node takes none. */
+  /** Largest number of entries in the push stream. 0: this node does not use it. */
   readonly pushStreamLength: number;
-  /** Entries of `lingxi:inbound`. 0: client messages are not written. */
+  /** Largest number of entries in `lingxi:inbound`. 0: client messages are not written. */
   readonly inboundLength: number;
   readonly shutdownDelayMs: number;
   readonly drainTimeoutMs: number;

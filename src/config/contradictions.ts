@@ -3,13 +3,13 @@ import { isGuessable } from './secret-strength.ts';
 
 /** RFC 7518 section 3.2: a key of the same size as the hash output or larger. */
 export const MIN_JWT_SECRET_BYTES = 32;
-/** In production, of the service key and of the view key. */
+/** The shortest service key and view key in production. */
 const MIN_API_KEY_BYTES = 24;
 
 const OWN_TABLES = ['lingxi_periods', 'lingxi_nodes'];
 
 export interface ContradictionOptions {
-  /** The fields that some source set. */
+  /** The fields that a source set. */
   readonly given: ReadonlySet<keyof Config>;
   /** A command that needs only the stores does not need keys. */
   readonly needs: 'everything' | 'stores';

@@ -14,9 +14,9 @@ export interface StoredSecret {
   readonly isNew: boolean;
 }
 
-/** Where development secrets come from. */
+/** The source of development secrets. */
 export interface SecretStore {
-  /** The secret of that name, or `undefined` if there is none yet and this call must not make one. */
+  /** The secret with that name; `undefined` if there is none yet and this call must not make one. */
   obtain(name: SecretName, dataDir: string): Result<StoredSecret | undefined, ConfigError>;
 }
 
@@ -69,7 +69,7 @@ function readStored(path: string): string | undefined {
   }
 }
 
-/** Writes another file and then links it. So the name appears complete or not at all, and never replaces another. */
+/** Writes a temporary file and then links it to the name. So the name is complete or absent, and no existing file is replaced. */
 function create(path: string, dataDir: string, random: (bytes: number) => Uint8Array): boolean {
   makePrivateFolder(dataDir);
   const secret = Buffer.from(random(SECRET_BYTES)).toString('base64url');

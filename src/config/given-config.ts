@@ -4,15 +4,15 @@ import { FIELDS, KEYS } from './keys.ts';
 import { nearestName } from './nearest-name.ts';
 import type { ConfigError } from './sources.ts';
 
-/** Configuration that a program gave by field, not by variable. */
+/** Configuration that a program passed as fields, not as variables. */
 export interface GivenConfig {
-  /** The same as variables. They are checked and completed like an environment. */
+  /** The fields in the form of variables. They are checked and completed like an environment. */
   readonly variables: Readonly<Record<string, string>>;
   /** Fields without a variable. */
   readonly asIs: Partial<Config>;
 }
 
-/** Checks each field that a program gave. An unknown field or a bad value gives one sentence. */
+/** Checks each field that a program passed. An unknown field or an invalid value gives one sentence. */
 export function readGivenConfig(given: object): Result<GivenConfig, ConfigError> {
   const variables: Record<string, string> = {};
   let asIs: Partial<Config> = {};
@@ -37,7 +37,7 @@ export function readGivenConfig(given: object): Result<GivenConfig, ConfigError>
   return ok({ variables, asIs });
 }
 
-/** Values of a complete configuration for fields that were not given. */
+/** A complete configuration provides the values of the fields that were not passed. */
 function isLeftOut(value: unknown): boolean {
   return value === undefined || (Array.isArray(value) && value.length === 0);
 }

@@ -9,11 +9,11 @@ export interface DefaultContext {
   readonly hostname: string;
 }
 
-/** One configuration key with everything about it in one place. */
+/** One configuration key, with everything about it. */
 export interface Key<Value> {
   readonly variable: string;
   readonly kind: Kind<Exclude<Value, undefined>>;
-  /** The default in the words of the reference. */
+  /** The default as text, for the reference. */
   readonly defaultText: string;
   defaultValue(context: DefaultContext): Value;
   /** Secrets are masked in all output. They may be given as `<variable>_FILE`. */
@@ -24,7 +24,7 @@ export interface Key<Value> {
   readonly seed?: {
     readonly value: Value;
     readonly risk: string;
-    /** The profile applies only under this condition. `text` is the condition in the words of the reference. */
+    /** The profile applies only under this condition. `text` is the condition as text, for the reference. */
     readonly only?: { readonly text: string; when(context: DefaultContext): boolean };
   };
 }

@@ -106,7 +106,7 @@ export const storeKeys = {
     about: 'How long the record of an offline user stays. 0 deletes it at logout.',
     seed: {
       value: 0,
-      risk: 'the server keeps nothing about offline users, so logout times are in SQL only',
+      risk: 'GET /api/online/player/:id is 404 for a user who is offline; the timeline and SQL still have the logout',
     },
   },
   periodsRetentionDays: {

@@ -1,7 +1,7 @@
 import { createPublicKey } from 'node:crypto';
 import ipaddr from 'ipaddr.js';
 
-/** How the text of a variable becomes a value. */
+/** Turns the text of a variable into a value. */
 export interface Kind<Value> {
   /** Completes the sentence "<variable> must be …". The reference uses it too. */
   readonly expects: string;
@@ -99,13 +99,13 @@ export const webAddress: Kind<string> = {
   parse: (text) => (/^https?:\/\/\S+$/i.test(text) && URL.canParse(text) ? text : undefined),
 };
 
-/** Exact origins. `*` alone means any. */
+/** A list of exact origins. `*` alone means any origin. */
 export const origins: Kind<'any' | readonly string[]> = {
   expects: 'a comma-separated list of exact origins such as https://game.example, or `*` alone',
   parse(text) {
     if (text === '*') return 'any';
     const list = splitList(text);
-    // A star within an origin looks like a pattern, but would match nothing.
+    // A star inside an origin looks like a pattern, but would match nothing.
     const exact = list.every(
       (item) => !item.includes('*') && URL.canParse(item) && new URL(item).origin === item,
     );

@@ -10,9 +10,11 @@ import { maskSecrets } from './shown-url.ts';
 import { type ConfigError, type Lookup, openSources, type SourceOptions } from './sources.ts';
 
 export interface LoadOptions extends SourceOptions {
-  /** Name of this host, the default of `LINGXI_NODE_NAME`. Default: `localhost`. */
+  /** Name of this host, used as the default of `LINGXI_NODE_NAME`. Default: `localhost`. */
   readonly hostname?: string;
-  /** What is wrong with a `REDIS_URL`; undefined where it can be used. Redis is a module beside this one. */
+  /**
+   * The fault of a `REDIS_URL`; undefined if it is usable. Passed in, because modules at the same level do not import each other.
+   */
   readonly redisUrlFault: (url: string) => string | undefined;
   /** `stores`: the keys for credentials may be missing. Default: `everything`. */
   readonly needs?: 'everything' | 'stores';
@@ -28,7 +30,7 @@ export interface NewSecret {
 
 export interface LoadedConfig {
   readonly config: Config;
-  /** The notices for the start. */
+  /** The notices that the start prints. */
   readonly notices: readonly Notice[];
   /** The source of each value: `environment`, `.env`, a file, `profile seed`, `default`. */
   readonly origins: ReadonlyMap<keyof Config, string>;
@@ -38,7 +40,7 @@ export interface LoadedConfig {
   readonly secretFiles: ReadonlyMap<'jwtSecrets' | 'apiKeys', string>;
 }
 
-/** Incomplete values. They get their types at the end, when every field is there. */
+/** Values before all are known. They get their types at the end, when every field is present. */
 interface Draft {
   readonly values: Partial<Record<keyof Config, unknown>>;
   readonly given: Set<keyof Config>;
@@ -49,8 +51,8 @@ interface Draft {
 }
 
 /**
- * The configuration from the environment, `.env` and the file that `LINGXI_CONFIG` names. The first source with a
- * value wins. An unknown name, a bad value or a contradiction gives one sentence.
+ * Reads the configuration from the environment, `.env` and the file that `LINGXI_CONFIG` names. The first source with a value
+ * wins. An unknown name, an invalid value or a contradiction gives one sentence.
  */
 export function loadConfig(options: LoadOptions): Result<LoadedConfig, ConfigError> {
   const sources = openSources(options);
@@ -155,7 +157,7 @@ function quoted(text: string): string {
   return JSON.stringify(short);
 }
 
-/** Without the back quotes of the reference, for a terminal. */
+/** Without the backquotes of the reference, for a terminal. */
 function plain(expects: string): string {
   return expects.replaceAll('`', '');
 }

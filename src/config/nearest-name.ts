@@ -1,7 +1,7 @@
-/** Two names with more edits between them are unrelated. */
+/** Two names with more edits between them count as unrelated. */
 const MAX_EDITS = 6;
 
-/** The known name nearest to a mistyped one, or `undefined` if none is near. */
+/** The known name nearest to a mistyped one; `undefined` if none is near. */
 export function nearestName(name: string, known: Iterable<string>): string | undefined {
   let best: string | undefined;
   let bestEdits = Math.min(MAX_EDITS, Math.floor(name.length / 3)) + 1;

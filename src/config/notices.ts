@@ -7,7 +7,7 @@ import { placeOf } from './shown-url.ts';
 /** A setting that the start prints with its risk. */
 export interface Notice {
   readonly variable: string;
-  /** In a form that is safe to show: never a secret. */
+  /** The value in a form that is safe to show: never a secret. */
   readonly value: string;
   readonly risk: string;
 }
@@ -61,7 +61,7 @@ function seedNotices(config: Config): Notice[] {
   return notices;
 }
 
-/** Risks that somebody chose explicitly. The relaxed defaults of development need no warning. */
+/** Risks that the operator chose explicitly. The relaxed defaults of development need no warning. */
 function chosenRisks(config: Config, seeded: ReadonlySet<keyof Config>): Notice[] {
   const notices: Notice[] = [];
   const risky = (field: keyof Config, value: string, risk: string): void => {
@@ -106,5 +106,7 @@ function isReadableOnTheWay(address: string): boolean {
 
 function isWide(range: string): boolean {
   const [address = '', bits = ''] = range.split('/');
+  // A network of IPv4 addresses in IPv6 form.
+  if (/^::ffff:/i.test(address)) return Number(bits) - 96 < MIN_TRUSTED_BITS.ipv4;
   return Number(bits) < (address.includes(':') ? MIN_TRUSTED_BITS.ipv6 : MIN_TRUSTED_BITS.ipv4);
 }

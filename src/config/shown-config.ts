@@ -5,7 +5,7 @@ import { maskedAddress, maskSecrets } from './shown-url.ts';
 /** One setting in a form that is safe to show. */
 export interface ShownKey {
   readonly name: string;
-  /** Never a secret, nor a part of one. */
+  /** Contains no secret, and no part of one. */
   readonly value: string;
   readonly isDefault: boolean;
   readonly source: 'default' | 'environment' | '.env' | 'file' | 'profile' | 'program';
@@ -14,7 +14,7 @@ export interface ShownKey {
   readonly secret: boolean;
 }
 
-/** The configuration in force, in the order of the reference. `origins` are those of the loader. */
+/** The present configuration, in the order of the reference. `origins` are those of the loader. */
 export function shownConfig(config: Config, origins: ReadonlyMap<keyof Config, string>): readonly ShownKey[] {
   const fieldOf = new Map(FIELDS.map((field) => [KEYS[field].variable, field]));
   return SECTIONS.flatMap(({ title, keys }) =>
@@ -59,7 +59,7 @@ export function plainValue(value: Value): string {
   return maskSecrets(String(value));
 }
 
-/** How long each secret is. Of an address the place stays visible. */
+/** Shows the length of each secret. For an address, it shows the address without its secret parts. */
 function maskedValue(value: Value): string {
   if (value === undefined) return 'none';
   if (Array.isArray(value))

@@ -3,9 +3,9 @@ const MASK = '********';
 const SECRET_PARAMETER = /token|secret|passw|pwd|key|auth|credential|signature|sig$|code/i;
 
 /**
- * The address of a secret setting in a form that is safe to show: scheme, hosts and path, such as the name of a database.
- * The part before the `@` is masked; the part after the path is left out. So is the path of a web address, which may itself
- * be a secret.
+ * The address of a secret setting in a form that is safe to show: scheme, hosts and path, such as the name of a database. It
+ * masks the part before the `@` and omits the part after the path. It also omits the path of a web address, which may itself be a
+ * secret.
  */
 export function maskedAddress(text: string): string {
   const parts = addressParts(text);
@@ -13,7 +13,7 @@ export function maskedAddress(text: string): string {
   return `${parts.scheme}${parts.hasUser ? `${MASK}@` : ''}${parts.place}`;
 }
 
-/** The same without any trace of a user or a password: for log lines. */
+/** The same without user and password, not even masked: for log lines. */
 export function placeOf(text: string): string {
   const parts = addressParts(text);
   return parts === undefined ? MASK : `${parts.scheme}${parts.place}`;
@@ -33,7 +33,7 @@ function addressParts(
 ): { readonly scheme: string; readonly hasUser: boolean; readonly place: string } | undefined {
   const parts = /^([a-z+]+:\/\/)(?:[^/?#]*@)?([^/?#@]+(?:\/[^?#@]*)?)?(?:[?#].*)?$/i.exec(text);
   if (parts === null) return undefined;
-  // A password with `#` or `?` in it cuts the address short: what looks like the host is a user.
+  // If a password contains `#` or `?`, the parsed address ends there, and its host is really a user.
   if (/[?#].*@/.test(text)) return undefined;
   const [, scheme = '', place = ''] = parts;
   const shown = /^https?:/i.test(scheme) ? place.replace(/\/.*$/s, '') : place;

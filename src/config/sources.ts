@@ -25,13 +25,13 @@ export interface Given {
   readonly variable: string;
 }
 
-/** The values of the sources, the strongest first. */
+/** The values of the sources. The first ones have priority. */
 export type Lookup = (variable: string, isSecret: boolean) => Result<Given | undefined, ConfigError>;
 
 interface Layer {
   readonly name: string;
   readonly values: Readonly<Record<string, string | undefined>>;
-  /** A file that belongs to Lingxi only must have no unknown name. */
+  /** A file that belongs only to Lingxi must have no unknown name. */
   readonly isOurs: boolean;
 }
 

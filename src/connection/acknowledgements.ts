@@ -1,15 +1,15 @@
 import type { Clock, Timer } from '../lib/clock.ts';
 
-/** Users asked by all waits that are under way, at most; beyond, a push does not wait. */
+/** Largest number of users in all open waits together. Beyond it, a push does not wait. */
 const MAX_ASKED = 100_000;
 
-/** The wait of one push for the `ack` of its receivers. It has one timer, however many they are. */
+/** The wait of one push for the `ack` frames of its receivers. It has one timer for all of them. */
 export interface AckWait {
-  /** Whether somebody has still to answer. */
+  /** Whether an answer is still missing. */
   readonly isPending: boolean;
-  /** These users got no message: no answer of theirs will come. */
+  /** These users got no message, so they will not answer. */
   giveUpOn(userIds: readonly number[]): void;
-  /** The users who acknowledged: once nobody is left to answer, or the time is over. Never rejects. */
+  /** Resolves with the users who acknowledged, when all have answered or the time is over. Never rejects. */
   readonly acked: Promise<ReadonlySet<number>>;
 }
 
@@ -22,7 +22,7 @@ const NOBODY_ASKED: AckWait = {
 /** Waits of pushes for the `ack` of their clients. */
 export class Acknowledgements {
   readonly #clock: Clock;
-  /** By the id of the message. */
+  /** By message id. */
   readonly #waits = new Map<string, Wait>();
   #asked = 0;
   #count = 0;
@@ -31,18 +31,18 @@ export class Acknowledgements {
     this.#clock = clock;
   }
 
-  /** A fresh id for a message, unique in this process. */
+  /** A new message id, unique in this process. */
   nextId(): string {
     this.#count += 1;
     return this.#count.toString(36);
   }
 
-  /** Whether so many more users can be asked. */
+  /** Whether this many more users can be asked. */
   hasRoomFor(users: number): boolean {
     return this.#asked + users <= MAX_ASKED;
   }
 
-  /** Waits for the acknowledgements of one message, for each user by the id that {@link receiverId} gives. */
+  /** Waits for the acknowledgements of one message. Each user acknowledges the id that {@link receiverId} gives. */
   wait(id: string, expected: { readonly userIds: readonly number[]; readonly timeoutMs: number }): AckWait {
     const { userIds, timeoutMs } = expected;
     const asked = new Set(userIds);
@@ -51,7 +51,7 @@ export class Acknowledgements {
     this.#asked += size;
     const wait = new Wait(asked, () => {
       this.#asked -= size;
-      // A second wait for the same message is another one.
+      // A second wait for the same message must not remove the first one.
       if (this.#waits.get(id) === wait) this.#waits.delete(id);
     });
     wait.timer = this.#clock.after(timeoutMs, () => wait.finish());
@@ -59,7 +59,7 @@ export class Acknowledgements {
     return wait;
   }
 
-  /** Ignores ids that nobody waits for and ids of other users' messages. */
+  /** Ignores unknown ids and ids of other users' messages. */
   acknowledge(userId: number, id: string): void {
     const at = id.lastIndexOf('.');
     const messageId = id.slice(0, Math.max(0, at));
@@ -68,7 +68,7 @@ export class Acknowledgements {
   }
 }
 
-/** The id of a message as one of its receivers gets it. */
+/** The id of a message in the copy of one receiver. */
 export function receiverId(messageId: string, userId: number): string {
   return `${messageId}.${userId}`;
 }

@@ -23,33 +23,34 @@ import type { Socket, SocketEvents } from './socket.ts';
 import { Writer } from './writer.ts';
 
 /**
- * One socket's life. Owns its proof of life, its rate and its writer; there is one way to close. What the socket and the
- * wheel call never throws: an exception closes this connection with 1011 and reaches nobody else.
+ * Manages one socket from its start to its end. Owns its proof of life, its rate and its writer, and closes in only one way. The
+ * functions that the socket and the wheel call never throw: an exception closes this connection with 1011 and affects no other
+ * one.
  */
 export class ClientConnection implements SocketEvents, Watched, Expiring, RateBucket {
   readonly registration: Registration;
-  /** Rises with every connection of the process; what was broadcast before a connection came does not reach it. */
+  /** Rises with every connection of the process. A connection does not get broadcasts from before its start. */
   readonly serial: number;
   /** Wall-clock ms. */
   readonly since: number;
   clientState: 'active' | 'background' = 'active';
-  /** Whether listeners were told of this connection. */
+  /** Whether the listeners got `connected` for this connection. */
   announced = false;
   /** Number of the newest dispatch job that reached this connection. */
   dispatched = 0;
-  /** Wall-clock ms; undefined: never. The monitor calls {@link expired} then. */
+  /** Wall-clock ms; undefined: never. At that time the monitor calls {@link expired}. */
   tokenExpiresAt: number | undefined;
-  /** Wall-clock ms at which its present token was issued; undefined: the token does not say. */
+  /** Wall-clock ms at which its present token was issued; undefined: the token has no such time. */
   tokenIssuedAt: number | undefined;
 
   /** Observed time of the newest proof of life. */
   provenAt: number;
-  /** Its monotonic time: real age, stalls included. */
+  /** Its monotonic time: the real age, including stalls. */
   provenAtMonotonic: number;
   wheelSlot = OFF_WHEEL;
   wheelPrevious: WheelNode | undefined = undefined;
   wheelNext: WheelNode | undefined = undefined;
-  isHeld = false;
+  isHeldBack = false;
   expiry: Expiry | undefined = undefined;
 
   rateCredit: number;
@@ -59,7 +60,7 @@ export class ClientConnection implements SocketEvents, Watched, Expiring, RateBu
   readonly #host: ConnectionHost;
   readonly #socket: Socket;
   readonly #anyFrameProves: boolean;
-  /** Only while the socket holds bytes back. */
+  /** Exists only while the socket holds bytes back. */
   #writer: Writer | undefined;
   #open = true;
   #socketEnded = false;
@@ -116,18 +117,18 @@ export class ClientConnection implements SocketEvents, Watched, Expiring, RateBu
     return { connectionId, userId, username, epoch, since, ip, protocol, state, queue, queueBytes };
   }
 
-  /** Number of losses to log now, this one included. A later line, or the line of the end, has the rest. */
+  /** Number of losses to log now, including this one. A later line, or the line at the end, has the rest. */
   lossToLog(count: number): number {
     const now = this.#host.clock.monotonic();
     return (this.#lossLog ??= new LossLog()).add(count, { now, isLast: !this.#open });
   }
 
-  /** Tells a `lingxi.v1` client who it is; called once, as its first frame. */
+  /** Tells a `lingxi.v1` client its user, in its first frame. Called once. */
   welcome(): void {
     if (this.speaksV1) sendWelcome(this, this.#host);
   }
 
-  /** Hands a frame to the socket or to the queue behind it. Never blocks. */
+  /** Gives a frame to the socket or to the queue behind it. Never blocks. */
   send(text: string, traits: QueueTraits): FrameOutcome {
     if (!this.#open) return 'closed';
     try {
@@ -138,12 +139,12 @@ export class ClientConnection implements SocketEvents, Watched, Expiring, RateBu
     }
   }
 
-  /** Tells a `lingxi.v1` client that what it asked for was refused; `type` is that of a message of the application. */
+  /** Tells a `lingxi.v1` client that its request was refused. `type` is the type of the application's message. */
   refuse(about: Refusable, code: ErrorCode, type?: string): void {
     if (this.speaksV1) sendRefusal(this, this.#host, { about, code, type });
   }
 
-  /** The client showed a fresh token: the connection lives until that one runs out. Both are wall-clock ms. */
+  /** The client sent a fresh token: the connection lives until that one expires. Both are wall-clock ms. */
   renewToken(expiresAt: number | undefined, issuedAt?: number): void {
     if (!this.#open) return;
     this.tokenExpiresAt = expiresAt;
@@ -152,13 +153,13 @@ export class ClientConnection implements SocketEvents, Watched, Expiring, RateBu
     if (this.speaksV1) sendTokenAccepted(this, this.#host);
   }
 
-  /** The moment of {@link tokenExpiresAt} has passed. */
+  /** The time {@link tokenExpiresAt} has passed. */
   expired(): void {
     this.#guarded(() => this.close('token-expired'));
   }
 
   message(text: string): void {
-    // Not by #guarded: no message is to cost a closure.
+    // Not by #guarded: a message must not cost a closure.
     try {
       this.#message(text);
     } catch (error) {
@@ -190,12 +191,15 @@ export class ClientConnection implements SocketEvents, Watched, Expiring, RateBu
     });
   }
 
-  /** The only door out: idempotent, always with a cause. `reason` stands in the close frame, cut to what that holds. */
+  /**
+   * The only way to close. A second call does nothing, and there is always a cause. `reason` goes into the close frame, cut to
+   * the size that fits.
+   */
   close(cause: CloseCause, reconnectAfterMs = 0, reason: string = cause): void {
     if (!this.#open || this.#cause !== undefined) return;
     this.#cause = cause;
     const shown = closeReason(reason);
-    // If many time out at once, the stores hear of it first. Closing the sockets costs more, so that goes one by one.
+    // If many time out at once, the stores get the reports first. Closing a socket costs more, so the sockets close one by one.
     if (cause === 'heartbeat-timeout')
       this.#host.paced(() => this.#closeSocket(cause, shown, reconnectAfterMs));
     else this.#closeSocket(cause, shown, reconnectAfterMs);
@@ -203,7 +207,7 @@ export class ClientConnection implements SocketEvents, Watched, Expiring, RateBu
   }
 
   timesOutAt(): number {
-    return this.provenAt + (this.isHeld ? 2 : 1) * this.#host.limits.heartbeatTimeoutMs;
+    return this.provenAt + (this.isHeldBack ? 2 : 1) * this.#host.limits.heartbeatTimeoutMs;
   }
 
   dueAt(): number {
@@ -222,7 +226,7 @@ export class ClientConnection implements SocketEvents, Watched, Expiring, RateBu
   #attend(now: number): void {
     const { readTimeoutMs, pingIntervalMs } = this.#host.limits;
     const progress = this.#writer?.look(now) ?? 'free';
-    // The pong is stuck behind what this server sent: the bytes that the client takes prove its life (rule HB2).
+    // The pong may be stuck behind what this server sent. So the client proves its life by the bytes that it accepts (rule HB2).
     if (progress === 'moving' && this.#anyFrameProves) this.#heard();
     if (now >= this.timesOutAt()) {
       this.#host.happened(this, { kind: 'timed-out', lagMs: now - this.timesOutAt() });
@@ -237,15 +241,15 @@ export class ClientConnection implements SocketEvents, Watched, Expiring, RateBu
     }
   }
 
-  /** Never throws: after it the caller still has to tell the stores that this connection has ended. */
+  /** Never throws: after it the caller must still report the end of this connection to the stores. */
   #closeSocket(cause: CloseCause, shown: string, reconnectAfterMs: number): void {
     if (this.#socketEnded) return;
     const { code, saysGoodbye } = CLOSES[cause];
-    // A peer that is gone, or takes nothing, answers no close frame. A socket may call `closed` from within `close`.
+    // A peer that is gone, or accepts nothing, answers no close frame. A socket may call `closed` from within `close`.
     const { clock, limits } = this.#host;
     this.#termination = clock.after(limits.closeTimeoutMs, () => this.#socket.terminate());
     try {
-      // A socket that takes nothing carries no farewell.
+      // A socket that accepts nothing cannot send a goodbye.
       if (this.speaksV1 && saysGoodbye && this.#writer?.isBlocked !== true)
         this.#socket.send(goodbyeFrame(this, this.#host, { code, reason: cause, reconnectAfterMs }));
       this.#socket.close(code, shown);
@@ -274,7 +278,7 @@ export class ClientConnection implements SocketEvents, Watched, Expiring, RateBu
     }
   }
 
-  /** A bug broke off what this connection was doing. */
+  /** A bug interrupted the work of this connection. */
   #failed(error: unknown): void {
     this.#host.happened(this, { kind: 'failed', error });
     try {
@@ -318,10 +322,10 @@ export class ClientConnection implements SocketEvents, Watched, Expiring, RateBu
     if (now - this.provenAt > LATE_PROOF_MS) this.#host.happened(this, PROVEN_LATE);
     this.provenAt = now;
     this.provenAtMonotonic = this.#host.time.monotonic;
-    this.isHeld = false;
+    this.isHeldBack = false;
   }
 
-  /** By monotonic time: while presence is unreachable the observed one stands still, and no client may pay for that. */
+  /** By monotonic time: observed time stands still while presence is unreachable, and a client must not pay for that. */
   #overRate(): boolean {
     const isOver = isOverRate(this, this.#host.limits.maxMessagesPerSecond, this.#host.time);
     if (isOver) this.close('policy-violation');

@@ -1,6 +1,6 @@
 import type { ClientProtocol } from '../protocol/frames.ts';
 
-/** A socket to be registered, with what its admission decided. */
+/** A socket to register, with the results of its admission. */
 export interface Registration {
   readonly userId: number;
   readonly username: string;
@@ -10,13 +10,13 @@ export interface Registration {
   readonly resumed: boolean;
   readonly ip: string;
   readonly protocol: ClientProtocol;
-  /** Wall-clock ms at which the token runs out; absent: never. */
+  /** Wall-clock ms at which the token expires; absent: never. */
   readonly tokenExpiresAt?: number | undefined;
-  /** Wall-clock ms at which the token was issued; absent: the token does not say. */
+  /** Wall-clock ms at which the token was issued; absent: the token has no such time. */
   readonly tokenIssuedAt?: number | undefined;
 }
 
-/** What the service sees of one connection. */
+/** What the service can see of one connection. */
 export interface ConnectionInfo {
   readonly connectionId: string;
   readonly userId: number;
@@ -26,9 +26,9 @@ export interface ConnectionInfo {
   readonly since: number;
   readonly ip: string;
   readonly protocol: ClientProtocol;
-  /** What the client said of itself by a `state` message. */
+  /** What the client reported about itself in a `state` message. */
   readonly state: 'active' | 'background';
-  /** Messages behind the socket, and their bytes. */
+  /** Messages that wait behind the socket, and their bytes. */
   readonly queue: number;
   readonly queueBytes: number;
 }

@@ -11,8 +11,9 @@ import { EnvelopeEncoder, jsonText } from '../protocol/envelope.ts';
 import { isIssuedAfter } from '../protocol/revoked.ts';
 import { Acknowledgements, type AckWait } from './acknowledgements.ts';
 import { ClientConnection } from './client-connection.ts';
-import type { ConnectionEvent, ConnectionHost } from './connection-host.ts';
+import type { ConnectionHost } from './connection-host.ts';
 import type { ConnectionInfo, Registration } from './connection-info.ts';
+import { ConnectionReports } from './connection-reports.ts';
 import { ConnectionTable } from './connection-table.ts';
 import { Dispatcher, type DispatchReport, type LiveTargets } from './dispatcher.ts';
 import { Listeners, type ManagerEvents } from './events.ts';
@@ -33,12 +34,12 @@ const USER_LISTED = (): boolean => true;
 const NOTHING_ASKED: OutgoingOptions = {};
 const NOBODY = { userIds: [], timeoutMs: 0 };
 
-/** A drain looks at so many connections for one without a queue. */
+/** A drain looks at this many connections to find one without a queue. */
 const MAX_PASSED_OVER = 16;
 
 /**
- * Owns the connections of this process: who is connected, their heartbeats, and the messages to them. Synchronous;
- * knows no store and no network. Runs on any {@link Socket} and any {@link Clock}.
+ * Owns the connections of this process: which users are connected, their heartbeats, and the messages to them. It is synchronous
+ * and knows no store and no network. It runs on any {@link Socket} and any {@link Clock}.
  */
 export class ConnectionManager {
   readonly time: ObservedTime;
@@ -53,6 +54,7 @@ export class ConnectionManager {
   readonly #inbound: Inbound;
   readonly #dispatcher: Dispatcher;
   readonly #acknowledgements: Acknowledgements;
+  readonly #reports: ConnectionReports;
   readonly #host: ConnectionHost;
   #serial = 0;
 
@@ -65,7 +67,8 @@ export class ConnectionManager {
     this.time = options.time ?? new ObservedTime(this.#clock);
     this.monitor = new HeartbeatMonitor(this.#clock, this.time, {
       share: options.massTimeoutShare ?? 0,
-      tripped: (held) => this.#massTimeoutHeld(held),
+      held: (count) => void (this.counters.massTimeoutsHeld += count),
+      burst: (held, users) => this.#massTimeout(held, users),
     });
     this.#policy = options.policy ?? 'replace';
     this.#observer = options.observer;
@@ -83,6 +86,16 @@ export class ConnectionManager {
       connectionsOf: (userId) => this.#table.of(userId),
       newestSerial: () => this.#serial,
     });
+    this.#reports = new ConnectionReports({
+      log: this.#log,
+      counters: this.counters,
+      observer: this.#observer,
+      monitor: this.monitor,
+      table: this.#table,
+      listeners: this.#listeners,
+      inbound: this.#inbound,
+      acknowledgements: this.#acknowledgements,
+    });
     this.#host = this.#createHost(options);
   }
 
@@ -91,7 +104,9 @@ export class ConnectionManager {
     this.monitor.start();
   }
 
-  /** Subscribes to one event; answers how to unsubscribe. A listener, also an async one, that fails ends nothing. */
+  /**
+   * Subscribes to one event; returns the function that unsubscribes. If a listener fails, also an async one, nothing else fails.
+   */
   on<Name extends keyof ManagerEvents>(
     name: Name,
     listener: (event: ManagerEvents[Name]) => unknown,
@@ -100,16 +115,17 @@ export class ConnectionManager {
   }
 
   /**
-   * Gives client messages of this type to `handler`, and no longer to the stream `lingxi:inbound`. Answers how to take it
-   * back. A handler that throws or rejects is logged and ends nothing. Throws where the type has a handler, or is `ping`.
+   * Gives client messages of this type to `handler` instead of the stream `lingxi:inbound`. Returns the function that removes the
+   * handler. If the handler throws or rejects, the manager logs that and goes on. Throws if the type already has a handler, or is
+   * `ping`.
    */
   handle(type: string, handler: MessageHandler): () => void {
     return this.#inbound.handle(type, handler);
   }
 
   /**
-   * Registers a socket as a connection of the user, as a seed client. Under `replace` the user's older connections
-   * are closed 4001. The socket's events belong to the connection that is returned.
+   * Registers a socket of a client without `lingxi.v1` as a connection of the user. Under `replace` it closes the user's older
+   * connections with 4001. The caller passes the socket's events to the returned connection.
    */
   registerClient(userId: number, username: string, socket: Socket): ClientConnection {
     const epoch = Math.max(this.#clock.now(), (this.#table.newestEpoch(userId) ?? 0) + 1);
@@ -120,7 +136,10 @@ export class ConnectionManager {
     );
   }
 
-  /** As {@link registerClient}, with what an admission decided. A connection older than one that is here is closed 4001. */
+  /**
+   * As {@link registerClient}, with the results of an admission. If the user has a newer connection here, this one is closed with
+   * 4001.
+   */
   register(registration: Registration, socket: Socket): ClientConnection {
     this.#serial += 1;
     const connection = new ClientConnection(this.#host, { registration, serial: this.#serial, socket });
@@ -140,14 +159,14 @@ export class ConnectionManager {
     return connection;
   }
 
-  /** Ends a connection whose socket its owner closes; nothing happens where it has ended already. */
+  /** Ends a connection whose socket its owner closes. Does nothing if the connection has already ended. */
   unregisterClient(connection: ClientConnection): void {
     connection.close('client-closed');
   }
 
   /**
-   * Hands a message to the user's connections here. Never blocks, never throws for an absent user (rule DL1). Any type
-   * is sent as it is: one of {@link PROTOCOL_TYPES} would be taken for the protocol's own by `lingxi.v1` clients.
+   * Sends a message to the user's connections here. Never blocks, and never throws for an absent user (rule DL1). It sends every
+   * type unchanged: `lingxi.v1` clients would take one of {@link PROTOCOL_TYPES} for a frame of the protocol.
    */
   sendToUser(userId: number, type: string, data: unknown): Delivery {
     const delivery = this.deliverTo(userId, this.prepare(type, data));
@@ -155,12 +174,12 @@ export class ConnectionManager {
     return delivery;
   }
 
-  /** Encodes a message once for any number of receivers. Throws a TypeError where `data` has no JSON form. */
+  /** Encodes a message once for any number of receivers. Throws a TypeError if `data` has no JSON form. */
   prepare(type: string, data: unknown, options: OutgoingOptions = NOTHING_ASKED): Outgoing {
     return this.prepareText(type, jsonText(data), options);
   }
 
-  /** As {@link prepare}, with `data` as JSON text, which is sent as it is. */
+  /** As {@link prepare}, with `data` as JSON text, which is sent unchanged. */
   prepareText(type: string, dataText: string, options: OutgoingOptions = NOTHING_ASKED): Outgoing {
     const { ack = false, key, priority = 'normal', expiresAt = Number.POSITIVE_INFINITY } = options;
     return outgoing(
@@ -170,13 +189,16 @@ export class ConnectionManager {
     );
   }
 
-  /** As {@link sendToUser} with a prepared message. Counts nothing: the caller has the last word, and counts it by `countDelivery`. */
+  /**
+   * As {@link sendToUser} with a prepared message. Counts nothing: the caller decides the outcome and counts it by
+   * `countDelivery`.
+   */
   deliverTo(userId: number, message: Outgoing): Delivery {
     if (this.#dispatcher.depth > 0) this.#dispatcher.catchUp(userId);
     return deliver(message, { userId, connections: this.#table.of(userId) }, this.#clock);
   }
 
-  /** A message to everyone connected here. Undefined where the dispatch queue is full: nobody gets it. */
+  /** Sends a message to everyone connected here. Undefined if the dispatch queue is full: nobody gets the message. */
   broadcast(type: string, data: unknown): Promise<DispatchReport> | undefined {
     return this.broadcastPrepared(this.prepare(type, data));
   }
@@ -196,7 +218,10 @@ export class ConnectionManager {
     return dispatched;
   }
 
-  /** A message to a list of users, in slices; the caller counts as with {@link deliverTo}. Undefined where the dispatch queue is full. */
+  /**
+   * Sends a message to a list of users, in slices. The caller counts as with {@link deliverTo}. Undefined if the dispatch queue
+   * is full.
+   */
   sendToUsers(userIds: ReadonlySet<number>, message: Outgoing): Promise<DispatchReport> | undefined {
     return this.#dispatcher.submit({
       targets: userIds,
@@ -207,8 +232,8 @@ export class ConnectionManager {
   }
 
   /**
-   * A message to members of groups, in slices; counted here, as a broadcast is. `admits` says who may get it now. Undefined
-   * where the dispatch queue is full.
+   * Sends a message to members of groups, in slices. Counts the outcomes here, as a broadcast does. `admits` decides, when a
+   * user's turn comes, whether the user may get it. Undefined if the dispatch queue is full.
    */
   sendToMembers(
     members: LiveTargets,
@@ -232,12 +257,12 @@ export class ConnectionManager {
     return dispatched;
   }
 
-  /** Whether so many more users can be asked for an acknowledgement. */
+  /** Whether this many more users can be asked for an acknowledgement. */
   canAsk(users: number): boolean {
     return this.#acknowledgements.hasRoomFor(users);
   }
 
-  /** Waits until these users have acknowledged a message that asks for it. Nobody is asked by another message. */
+  /** Waits until these users have acknowledged the message. If it requests no acknowledgement, there is no wait. */
   acknowledged(
     message: Outgoing,
     expected: { readonly userIds: readonly number[]; readonly timeoutMs: number },
@@ -262,12 +287,12 @@ export class ConnectionManager {
     return this.#dispatcher.depth;
   }
 
-  /** Messages to many that may wait at a time. */
+  /** Largest number of messages to many users that may wait at the same time. */
   get dispatchQueueCapacity(): number {
     return this.#dispatcher.capacity;
   }
 
-  /** Messages that may wait behind the socket of one connection. */
+  /** Largest number of messages that may wait behind the socket of one connection. */
   get sendQueueCapacity(): number {
     return this.#host.limits.sendQueue.messages;
   }
@@ -286,7 +311,7 @@ export class ConnectionManager {
     return this.#table.of(userId).map((connection) => connection.info());
   }
 
-  /** Closes the user's connections up to `epoch` (absent: all); `reason` stands in the close frame (absent: the cause). */
+  /** Closes the user's connections up to `epoch` (absent: all). The close frame has `reason` (absent: the cause). */
   closeUser(
     userId: number,
     cause: CloseCause,
@@ -298,8 +323,8 @@ export class ConnectionManager {
   }
 
   /**
-   * Closes with 4003 the user's connections whose tokens were not issued after `revokedAt` (wall-clock ms), or do not say
-   * when. Returns how many.
+   * Closes with 4003 the user's connections whose tokens were issued at `revokedAt` (wall-clock ms) or earlier, or have no time
+   * of issue. Returns their number.
    */
   closeRevoked(userId: number, revokedAt: number): number {
     let closed = 0;
@@ -311,20 +336,20 @@ export class ConnectionManager {
     return closed;
   }
 
-  /** Closes everything with 1012; `reconnectAfterMs` tells each connection when to come back. Stops the heartbeat. */
+  /** Closes everything with 1012 and stops the heartbeat. `reconnectAfterMs` gives each connection the time to come back. */
   close(reconnectAfterMs?: () => number): void {
     this.monitor.stop();
     this.disconnectAll(reconnectAfterMs);
   }
 
-  /** Closes every connection with 1012 and goes on. */
+  /** Closes every connection with 1012. The manager keeps running. */
   disconnectAll(reconnectAfterMs: () => number = () => 0): void {
     for (const connection of [...this.#table.all()]) connection.close('shutdown', reconnectAfterMs());
   }
 
   /**
-   * Closes one connection with 1012, and returns false if there is none. The oldest go first. If messages wait behind a
-   * socket, that connection gets more time to take them.
+   * Closes one connection with 1012, the oldest first. Returns false if there is none. If messages wait behind the socket, the
+   * connection gets more time to send them.
    */
   disconnectNext(reconnectAfterMs = 0): boolean {
     let next: ClientConnection | undefined;
@@ -350,93 +375,14 @@ export class ConnectionManager {
       paced: (work) => closings.run(work),
       rewatch: (connection) => this.monitor.watch(connection),
       tokenRenewed: (connection) => this.monitor.expiries.watch(connection, connection.tokenExpiresAt),
-      happened: (connection, event) => this.#happened(connection, event),
+      happened: (connection, event) => this.#reports.happened(connection, event),
     };
   }
 
-  #happened(connection: ClientConnection, event: ConnectionEvent): void {
-    switch (event.kind) {
-      case 'heartbeat':
-        this.counters.heartbeats += 1;
-        return;
-      case 'proven-late':
-        return this.#observer?.provenLate?.(connection);
-      case 'timed-out':
-        return this.counters.detectionLag.observe(event.lagMs / 1000);
-      case 'malformed':
-        return this.#malformed(connection);
-      case 'message':
-        return this.#inbound.take(connection, event);
-      case 'logout-requested':
-        return this.#observer === undefined
-          ? connection.close('logout')
-          : this.#observer.logoutRequested(connection);
-      case 'token-offered':
-        return this.#observer?.tokenOffered(connection, event.token);
-      case 'acknowledged':
-        return this.#acknowledgements.acknowledge(connection.userId, event.id);
-      case 'dropped':
-        return this.#dropped(connection, event);
-      case 'replaced':
-        this.counters.messagesReplaced += 1;
-        return;
-      case 'failed':
-        return this.#failed(connection, event.error);
-      case 'ended':
-        return this.#ended(connection, event);
-    }
-  }
-
-  #massTimeoutHeld(held: number): void {
-    this.counters.massTimeoutsHeld += held;
-    const users = this.#table.userCount;
+  #massTimeout(held: number, users: number): void {
     this.#log.error(
       { event: 'mass-timeout-held', held, users },
       'too many users would time out within one second: held for one more timeout; look at the network before them',
     );
-  }
-
-  #malformed(connection: ClientConnection): void {
-    this.counters.malformedMessages += 1;
-    const { userId, registration } = connection;
-    this.#log.debug(
-      { event: 'malformed-message', userId, connectionId: registration.connectionId },
-      'ignored a message that is not {"type": string, …}',
-    );
-  }
-
-  #failed({ userId, registration: { connectionId } }: ClientConnection, error: unknown): void {
-    logInternalError(this.#log, { where: 'socket', error, fields: { userId, connectionId } });
-  }
-
-  #dropped(
-    connection: ClientConnection,
-    { count, reason, wasQueued }: Extract<ConnectionEvent, { readonly kind: 'dropped' }>,
-  ): void {
-    // Otherwise the answer to the sender is `dropped`, and counted as one.
-    if (wasQueued) this.counters.messages.dropped += count;
-    this.counters.dropped[reason] += count;
-    const unlogged = connection.lossToLog(count);
-    if (unlogged > 0) {
-      const { userId, registration } = connection;
-      const fields = { userId, connectionId: registration.connectionId, cause: reason, count: unlogged };
-      this.#log.warn({ event: 'message-dropped', ...fields }, 'messages were dropped');
-    }
-    this.#listeners.emit('dropped', { connection, count, reason });
-  }
-
-  #ended(
-    connection: ClientConnection,
-    { cause, code, reason }: Extract<ConnectionEvent, { readonly kind: 'ended' }>,
-  ): void {
-    this.monitor.unwatch(connection);
-    this.monitor.expiries.unwatch(connection);
-    this.#table.remove(connection);
-    try {
-      this.#observer?.ended(connection, cause);
-    } catch (error) {
-      this.#failed(connection, error);
-    }
-    if (connection.announced) this.#listeners.emit('disconnected', { connection, cause, code, reason });
   }
 }

@@ -2,7 +2,9 @@ import type { ClientConnection } from './client-connection.ts';
 
 const NONE: readonly ClientConnection[] = [];
 
-/** Connections by user. A user's array is replaced, never changed, so that it may be iterated while connections end. */
+/**
+ * Connections by user. The array of a user is replaced and never changed, so a caller may iterate over it while connections end.
+ */
 export class ConnectionTable {
   readonly #byUser = new Map<number, readonly ClientConnection[]>();
   #connectionCount = 0;

@@ -2,38 +2,38 @@ import type { Clock, Timer } from '../lib/clock.ts';
 import type { Delivery, DeliveryCounts, DeliveryStatus } from '../protocol/delivery.ts';
 import type { ClientConnection } from './client-connection.ts';
 
-/** Work done before the loop is given back: heartbeats and other sends wait no longer (rule DL5). */
+/** Time of one slice. After it the loop is free again, so heartbeats and other sends wait no longer than this (rule DL5). */
 const SLICE_MS = 4;
-/** Users between two looks at the clock. */
+/** Number of users between two readings of the clock. */
 const USERS_PER_LOOK = 32;
 
-/** Delivers one message to the connections of one user and says what became of it. */
+/** Delivers one message to the connections of one user and returns the outcome. */
 export type DeliverToUser = (userId: number, connections: readonly ClientConnection[]) => Delivery;
 
-/** One message to many, accepted and not yet handed to all of its connections. */
+/** One message to many users: accepted, but not yet sent to all of their connections. */
 interface Job {
   readonly number: number;
-  /** Connections that came later do not get the message. */
+  /** Connections with a higher number do not get the message. */
   readonly maxSerial: number;
   readonly targets: Iterator<number>;
   readonly isTarget: (userId: number) => boolean;
   readonly deliver: DeliverToUser;
-  /** Present where the outcome of each user is wanted. */
+  /** Present if the caller wants the outcome of each user. */
   readonly results: Map<number, Delivery> | undefined;
   readonly absent: ((userId: number) => void) | undefined;
   readonly counts: Partial<Record<DeliveryStatus, number>>;
   readonly finish: () => void;
 }
 
-/** Users who come and go while a message is handed to them. */
+/** The receivers of one message. Users may come and go during the dispatch. */
 export interface LiveTargets extends Iterable<number> {
-  /** They are no more than this. */
+  /** Upper bound of their number. */
   readonly atMost: number;
   has(userId: number): boolean;
 }
 
 export interface DispatchRequest {
-  /** User ids, each once; iterated while users come and go. */
+  /** User ids, each once. Users may come and go during the iteration. */
   readonly targets: Iterable<number>;
   readonly isTarget: (userId: number) => boolean;
   readonly deliver: DeliverToUser;
@@ -49,15 +49,15 @@ export interface DispatchReport {
 
 export interface DispatcherOptions {
   readonly clock: Clock;
-  /** Jobs accepted and not yet done, at most. */
+  /** Largest number of accepted and unfinished jobs. */
   readonly capacity: number;
   readonly connectionsOf: (userId: number) => readonly ClientConnection[];
   readonly newestSerial: () => number;
 }
 
 /**
- * The bounded dispatch queue: messages to many run in slices, first in, first out. A message to one user that comes
- * meanwhile must not overtake them: {@link catchUp} hands the user what is still under way, at once (rule DL4).
+ * The bounded dispatch queue. Messages to many users run in slices, first in, first out. A later message to one user must not
+ * overtake them. So {@link catchUp} first gives that user all earlier messages at once (rule DL4).
  */
 export class Dispatcher {
   readonly #options: DispatcherOptions;
@@ -77,7 +77,7 @@ export class Dispatcher {
     return this.#jobs.length;
   }
 
-  /** Undefined where the queue is full. */
+  /** Undefined if the queue is full. */
   submit(request: DispatchRequest): Promise<DispatchReport> | undefined {
     if (this.#jobs.length >= this.#options.capacity) return undefined;
     return new Promise((resolve) => {
@@ -99,7 +99,7 @@ export class Dispatcher {
     });
   }
 
-  /** Hands the user everything that is under way to them, so that what follows keeps its place. */
+  /** Gives the user all messages of unfinished jobs, so that the next message comes after them. */
   catchUp(userId: number): void {
     for (const job of this.#jobs) {
       if (job.isTarget(userId)) this.#reach(job, userId);
@@ -112,7 +112,7 @@ export class Dispatcher {
       try {
         this.#runSlice();
       } finally {
-        // Who broke off the slice is passed over: their turn is behind the job.
+        // If the delivery to one user threw, the job goes on with the next user.
         if (this.#jobs.length > 0) this.#schedule();
       }
     });

@@ -3,7 +3,7 @@ import type { DropReason } from '../protocol/delivery.ts';
 import type { ClientMessage } from '../protocol/frames.ts';
 import type { ClientConnection } from './client-connection.ts';
 
-/** What a {@link ConnectionManager} tells its listeners, by name. */
+/** The events of a {@link ConnectionManager}, by name. */
 export interface ManagerEvents {
   connected: { readonly connection: ClientConnection };
   disconnected: {
@@ -12,15 +12,15 @@ export interface ManagerEvents {
     readonly code: number;
     readonly reason: string;
   };
-  /** Every client message of a type that the protocol does not know: the application's. Also those with a handler. */
+  /** Every client message of a type that the protocol does not know, also one that has a handler. */
   message: { readonly connection: ClientConnection; readonly message: ClientMessage };
   dropped: { readonly connection: ClientConnection; readonly count: number; readonly reason: DropReason };
 }
 
-/** It may be an async function: what it answers is looked at only to hear of its rejection. */
+/** A listener may be async. Only a rejection of its promise matters. */
 type Listener<Payload> = (payload: Payload) => unknown;
 
-/** Typed listeners of one owner. A listener that throws, or rejects, does not keep the others from being told. */
+/** Typed listeners of one owner. If a listener throws or rejects, the others still run. */
 export class Listeners<Events extends object> {
   readonly #listeners = new Map<keyof Events, Set<Listener<never>>>();
   readonly #failed: (error: unknown) => void;
@@ -29,7 +29,7 @@ export class Listeners<Events extends object> {
     this.#failed = failed;
   }
 
-  /** Answers how to unsubscribe. */
+  /** Returns the function that unsubscribes. */
   on<Name extends keyof Events>(name: Name, listener: Listener<Events[Name]>): () => void {
     const listeners = this.#listeners.get(name) ?? new Set();
     listeners.add(listener);

@@ -4,14 +4,14 @@ import type { ClientMessage } from '../protocol/frames.ts';
 import type { ClientConnection } from './client-connection.ts';
 import type { Listeners, ManagerEvents } from './events.ts';
 
-/** Takes client messages of one type. It may be an async function: its rejection is logged. */
+/** Handles client messages of one type. It may be an async function: its rejection is logged. */
 export type MessageHandler = (received: ManagerEvents['message']) => unknown;
 
-/** Where messages go that have no handler in this process. */
+/** Stores messages that have no handler in this process. */
 export interface InboundStore {
   /**
-   * Takes a message for later, and counts what becomes of it. `text` is the whole message as the client wrote it. Answers
-   * the code with which it is refused at once; a later refusal goes to the connection.
+   * Accepts a message to write later, and counts the result. `text` is the whole message as the client sent it. Returns an error
+   * code if it refuses at once. The connection gets a later refusal.
    */
   take(connection: ClientConnection, message: ClientMessage, text: string): ErrorCode | undefined;
 }
@@ -20,13 +20,13 @@ export interface InboundOptions {
   readonly listeners: Listeners<ManagerEvents>;
   readonly store: InboundStore | undefined;
   readonly counters: Pick<Counters, 'inbound'>;
-  /** Hears of a handler that threw or rejected. */
+  /** Called if a handler threw or rejected. */
   readonly failed: (error: unknown) => void;
 }
 
 /**
- * What happens to client messages of the application's types. All listeners of `message` hear them. Then the handler of the
- * type takes the message, or else the store. If there is nobody, the client gets an `error` frame.
+ * Delivers client messages of the application's types. All listeners of `message` get them. Then the handler of the type gets the
+ * message, or else the store. If there is neither, the client gets an `error` frame.
  */
 export class Inbound {
   readonly #options: InboundOptions;
@@ -63,7 +63,7 @@ export class Inbound {
       if (refusal !== undefined) connection.refuse('message', refusal, message.type);
       return;
     }
-    // An application that listens to every message sees to all of them.
+    // An application that listens to every message handles all types.
     if (listeners.has('message')) counters.inbound.handled += 1;
     else {
       counters.inbound.unhandled += 1;

@@ -11,7 +11,7 @@ import type { ClientConnection } from './client-connection.ts';
 import type { ConnectionHost } from './connection-host.ts';
 import { plainTraits } from './send-queue.ts';
 
-/** A pong costs no object beside its text. */
+/** A pong costs no object besides its text. */
 const PONG = plainTraits('pong');
 
 /** The first frame of a `lingxi.v1` connection. */
@@ -31,12 +31,12 @@ export function sendWelcome(connection: ClientConnection, host: ConnectionHost):
   });
 }
 
-/** Answers a ping with the ping's own timestamp, given as JSON text (empty: it had none). */
+/** Answers a ping with the ping's own timestamp, given as JSON text (empty: the ping had none). */
 export function sendPong(connection: ClientConnection, host: ConnectionHost, timestampJson: string): void {
   connection.send(encodePong(timestampJson, addressOf(connection, host)), PONG);
 }
 
-/** Before a close after which the client may come back. */
+/** Goes out before a close after which the client may come back. */
 export function goodbyeFrame(
   connection: ClientConnection,
   host: ConnectionHost,
@@ -45,7 +45,7 @@ export function goodbyeFrame(
   return encodeFrame({ type: 'goodbye', data: goodbye }, addressOf(connection, host));
 }
 
-/** Tells a `lingxi.v1` client that what it asked for was refused. */
+/** Tells a `lingxi.v1` client that its request was refused. */
 export function sendRefusal(
   connection: ClientConnection,
   host: ConnectionHost,
@@ -58,7 +58,7 @@ export function sendTokenAccepted(connection: ClientConnection, host: Connection
   send(connection, host, { type: 'token', data: { expiresAt: connection.tokenExpiresAt ?? null } });
 }
 
-/** Handles what only `lingxi.v1` clients send. */
+/** Handles the messages that only `lingxi.v1` clients send. */
 export function handleProtocolFrame(
   connection: ClientConnection,
   host: ConnectionHost,
@@ -75,7 +75,7 @@ export function handleProtocolFrame(
     case 'ack':
       return host.happened(connection, { kind: 'acknowledged', id: frame.id });
     case 'unusable':
-      // Nobody waits for an acknowledgement without an id.
+      // An acknowledgement without an id belongs to no message.
       if (frame.type !== 'ack') sendRefusal(connection, host, { about: frame.type, code: 'invalid-body' });
       return;
   }

@@ -11,7 +11,7 @@ import type { InboundStore } from './inbound.ts';
 export interface ManagerObserver {
   registered(connection: ClientConnection): void;
   ended(connection: ClientConnection, cause: CloseCause): void;
-  /** A proof of life long after the one before it. */
+  /** A proof of life long after the previous one. */
   provenLate?(connection: ClientConnection): void;
   logoutRequested(connection: ClientConnection): void;
   tokenOffered(connection: ClientConnection, token: string): void;
@@ -23,11 +23,11 @@ export interface ManagerOptions extends Partial<ConnectionLimits> {
   readonly log?: Log;
   readonly counters?: Counters;
   readonly observer?: ManagerObserver;
-  /** Takes the messages of clients that have no handler of their own. */
+  /** Gets the client messages that have no handler. */
   readonly inbound?: InboundStore | undefined;
-  /** `replace`: a newer connection of a user closes the older ones (4001). `multi`: they live side by side. */
+  /** `replace`: a newer connection of a user closes the older ones (4001). `multi`: all stay open. */
   readonly policy?: 'replace' | 'multi';
-  /** Messages to many that are accepted and not yet handed to their connections, at most. Default 256. */
+  /** Largest number of messages to many users that are accepted but not yet sent to all connections. Default 256. */
   readonly dispatchQueue?: number;
   readonly node?: string;
   /** `LINGXI_MASS_TIMEOUT_SHARE` (rule HB6); 0, the default here: off. */
@@ -45,7 +45,7 @@ const DEFAULT_LIMITS: ConnectionLimits = {
   sendQueue: { messages: 64, bytes: 1_048_576, policy: 'drop-newest' },
 };
 
-/** The limits of `options`; the defaults where it gives none. */
+/** The limits in `options`, with defaults for the others. */
 export function connectionLimits(options: ManagerOptions): ConnectionLimits {
   return {
     heartbeatTimeoutMs: options.heartbeatTimeoutMs ?? DEFAULT_LIMITS.heartbeatTimeoutMs,

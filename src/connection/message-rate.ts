@@ -2,19 +2,21 @@ import type { ObservedTime } from '../heartbeat/observed-time.ts';
 
 const SECOND_MS = 1000;
 
-/** The token bucket of one client. Its numbers are part of the connection: an object of their own would be the larger half. */
+/**
+ * The token bucket of one client. Its numbers are fields of the connection, because an object of its own would cost more memory.
+ */
 export interface RateBucket {
   rateCredit: number;
   /** Monotonic ms of the newest message. */
   rateAt: number;
-  /** Stalls of the process up to then, in ms. */
+  /** Total stalls of the process until then, in ms. */
   rateStalledMs: number;
 }
 
 /**
- * Counts one more message of a client; answers whether it is beyond `limit` messages in one second. Credit for one second
- * fits into the bucket, and it grows with real time. What a client sent while this process stood still arrives at once when
- * it goes on; so a stall gives its own credit on top (rule HB5), which shrinks again in as much time as the stall took.
+ * Counts one more message of a client. Returns whether it exceeds `limit` messages in one second. The bucket holds credit for one
+ * second and fills with real time. While this process stands still, client messages collect and then arrive all at once. So a
+ * stall gives extra credit (rule HB5), which shrinks again in a time as long as the stall.
  */
 export function isOverRate(bucket: RateBucket, limit: number, time: ObservedTime): boolean {
   const perMs = limit / SECOND_MS;

@@ -6,19 +6,19 @@ import { receiverId } from './acknowledgements.ts';
 import type { ClientConnection } from './client-connection.ts';
 import { type FrameOutcome, isExpired, type QueueTraits } from './send-queue.ts';
 
-/** What a sender asks of a message, beside that it is delivered. */
+/** What a sender may request of a message besides its delivery. */
 export interface OutgoingOptions {
-  /** Whether `lingxi.v1` clients are asked to acknowledge. */
+  /** Whether `lingxi.v1` clients must acknowledge. */
   readonly ack?: boolean | undefined;
   readonly key?: string | undefined;
   readonly priority?: Priority | undefined;
-  /** Monotonic ms; absent: the message has no end. */
+  /** Monotonic ms; absent: the message does not expire. */
   readonly expiresAt?: number | undefined;
 }
 
 /** A message encoded once for any number of receivers (rule DL2). */
 export interface Outgoing extends QueueTraits {
-  /** Present where `lingxi.v1` clients are asked to acknowledge; each user's message has its own id from it. */
+  /** Present if `lingxi.v1` clients must acknowledge. Each user's copy gets its own id from it. */
   readonly id: string | undefined;
   frameFor(connection: ClientConnection): string;
 }
@@ -39,13 +39,13 @@ export function outgoing(encoder: EnvelopeEncoder, traits: QueueTraits, id: stri
   };
 }
 
-/** One user, and the user's connections that the message is for. */
+/** One user, and those connections of the user that get the message. */
 export interface Receiver {
   readonly userId: number;
   readonly connections: readonly ClientConnection[];
 }
 
-/** Hands the message to each connection; the answer is the best of their outcomes. Counts nothing. */
+/** Sends the message to each connection and returns the best outcome. Counts nothing. */
 export function deliver(message: Outgoing, receiver: Receiver, clock: Pick<Clock, 'monotonic'>): Delivery {
   const { userId, connections } = receiver;
   if (connections.length === 0) return { userId, status: 'offline', connections: 0 };
@@ -56,7 +56,7 @@ export function deliver(message: Outgoing, receiver: Receiver, clock: Pick<Clock
 /** Counts the outcome of one message to one user. The function that answers the sender calls it. */
 export function countDelivery(counters: Counters, delivery: Delivery): void {
   counters.messages[delivery.status] += 1;
-  // A full queue has counted its own losses.
+  // A full queue has already counted its losses.
   if (
     delivery.reason !== undefined &&
     delivery.reason !== 'no-connection' &&
@@ -66,7 +66,7 @@ export function countDelivery(counters: Counters, delivery: Delivery): void {
   }
 }
 
-/** Counts a broadcast that the dispatch queue did not take: one message to each user here. */
+/** Counts a broadcast that the dispatch queue refused: one message for each user here. */
 export function countMissed(counters: Counters, users: number): void {
   counters.messages.dropped += users;
   counters.dropped['dispatch-full'] += users;

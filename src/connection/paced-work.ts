@@ -4,13 +4,13 @@ import type { Clock, Timer } from '../lib/clock.ts';
 const A_TURN = 10;
 
 /**
- * Work that may wait a little: the first pieces of a turn of the loop are done at once, in order, what is more than that in
- * the turns after it. So a burst does not delay the work of others.
+ * Work that may wait a little. The first pieces of a turn of the loop run at once, in order. The others run in the next turns. So
+ * a burst does not delay other work.
  */
 export class PacedWork {
   readonly #clock: Clock;
   #waiting: (() => void)[] = [];
-  /** Of those, how many are done. */
+  /** How many of them are done. */
   #done = 0;
   #left = A_TURN;
   #turn: Timer | undefined;

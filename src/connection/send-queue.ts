@@ -1,52 +1,52 @@
 import type { Clock } from '../lib/clock.ts';
 import { PRIORITIES, type Priority } from '../protocol/delivery.ts';
 
-/** What became of a frame that was given to a connection. */
+/** The outcome of a frame that was given to a connection. */
 export type FrameOutcome = 'written' | 'queued' | 'queue-full' | 'closed';
 
-/** What to do with a message that finds the queue of its connection full (`LINGXI_OVERFLOW`). */
+/** How to handle a message if the queue of its connection is full (`LINGXI_OVERFLOW`). */
 export type OverflowPolicy = 'drop-newest' | 'drop-oldest' | 'conflate' | 'disconnect';
 
 export interface SendQueueLimits {
-  /** Messages behind the socket, at most; of all priorities together. */
+  /** Largest number of messages behind the socket, of all priorities together. */
   readonly messages: number;
-  /** Their UTF-8 bytes, at most. */
+  /** Largest number of their UTF-8 bytes. */
   readonly bytes: number;
   readonly policy: OverflowPolicy;
 }
 
-/** What a queue must know of a message beside its text. One object serves all receivers of the message. */
+/** The properties of a message that the queue needs besides its text. All receivers of a message share one object. */
 export interface QueueTraits {
-  /** The envelope's type: under `conflate` a full queue replaces a message without a key by one of its type. */
+  /** Type of the envelope. Under `conflate`, a message without a key replaces a message of the same type in a full queue. */
   readonly type: string;
   /** Under `conflate` the message replaces a queued one with the same key. */
   readonly key: string | undefined;
   readonly priority: Priority;
-  /** Monotonic ms after which it is not to be sent; infinite where it has no end. */
+  /** Monotonic ms after which the message must not be sent; infinite if it does not expire. */
   readonly expiresAt: number;
 }
 
-/** The traits of a message whose sender asks for nothing special. */
+/** The traits of a message whose sender requests nothing special. */
 export function plainTraits(type: string): QueueTraits {
   return { type, key: undefined, priority: 'normal', expiresAt: Number.POSITIVE_INFINITY };
 }
 
-/** Whether a message is not to be sent any more. The clock is not read for one without an end. */
+/** Whether a message has expired. Reads the clock only if the message can expire. */
 export function isExpired({ expiresAt }: QueueTraits, clock: Pick<Clock, 'monotonic'>): boolean {
   return expiresAt !== Number.POSITIVE_INFINITY && expiresAt <= clock.monotonic();
 }
 
 /**
- * `queued`: the message waits. `full`: it was not taken. `disconnect`: it was not taken and the connection must be
- * closed as a slow consumer. The numbers count older messages that will not be sent.
+ * `queued`: the message waits. `full`: the queue did not accept it. `disconnect`: the queue did not accept it, and the connection
+ * must be closed as a slow consumer. The numbers count older messages that will not be sent.
  */
 export interface Enqueued {
   readonly outcome: 'queued' | 'full' | 'disconnect';
-  /** Gave way to this one because the queue was full. */
+  /** Removed for this one because the queue was full. */
   readonly evicted: number;
-  /** Had the key of this one. */
+  /** Had the same key as this one. */
   readonly replaced: number;
-  /** Had run out of time. */
+  /** Had expired. */
   readonly expired: number;
 }
 
@@ -60,18 +60,18 @@ const FULL: Enqueued = { outcome: 'full', evicted: 0, replaced: 0, expired: 0 };
 const DISCONNECT: Enqueued = { ...FULL, outcome: 'disconnect' };
 const QUEUED: Enqueued = { ...FULL, outcome: 'queued' };
 
-const LANE: Readonly<Record<Priority, number>> = { high: 0, normal: 1, low: 2 };
+const LEVEL: Readonly<Record<Priority, number>> = { high: 0, normal: 1, low: 2 };
 
 /**
- * The bounded queue behind one slow socket (rule DL3), with a lane for each priority. A message never gives way to one of
- * a lower priority.
+ * The bounded queue behind one slow socket (rule DL3), with a level for each priority. It never removes a message for one of a
+ * lower priority.
  */
 export class SendQueue {
   readonly #limits: SendQueueLimits;
-  readonly #lanes: Entry[][] = PRIORITIES.map(() => []);
+  readonly #levels: Entry[][] = PRIORITIES.map(() => []);
   #length = 0;
   #bytes = 0;
-  /** Those that can expire. */
+  /** Number of messages that can expire. */
   #timed = 0;
 
   constructor(limits: SendQueueLimits) {
@@ -86,7 +86,7 @@ export class SendQueue {
     return this.#bytes;
   }
 
-  /** Whether a message in it can run out of time. */
+  /** Whether a message in the queue can expire. */
   get isTimed(): boolean {
     return this.#timed > 0;
   }
@@ -100,7 +100,7 @@ export class SendQueue {
       this.#append(entry);
       return QUEUED;
     }
-    // Larger than the whole queue: nothing that gives way would help.
+    // The message is larger than the whole queue, so removing others would not help.
     if (entry.bytes > this.#limits.bytes) return policy === 'disconnect' ? DISCONNECT : FULL;
     const expired = this.expire(now);
     const predecessor = isKeyed ? this.#withKey(traits.key) : undefined;
@@ -112,19 +112,19 @@ export class SendQueue {
     return { outcome: 'queued', evicted: victims.size - replaced, replaced, expired };
   }
 
-  /** The next one to be sent. It may have run out of time. */
+  /** The message to send next. It may have expired. */
   shift(): Entry | undefined {
-    const first = this.#lanes.find((lane) => lane.length > 0)?.shift();
+    const first = this.#levels.find((level) => level.length > 0)?.shift();
     if (first !== undefined) this.#forget(first);
     return first;
   }
 
-  /** Removes those that have run out of time by `now`, and answers how many. */
+  /** Removes the messages that have expired by `now`, and returns their number. */
   expire(now: number): number {
     if (this.#timed === 0) return 0;
     const before = this.#length;
-    for (const [index, lane] of this.#lanes.entries()) {
-      this.#lanes[index] = lane.filter((entry) => {
+    for (const [index, level] of this.#levels.entries()) {
+      this.#levels[index] = level.filter((entry) => {
         const mayGo = entry.traits.expiresAt > now;
         if (!mayGo) this.#forget(entry);
         return mayGo;
@@ -133,10 +133,10 @@ export class SendQueue {
     return before - this.#length;
   }
 
-  /** Empties the queue and answers how many messages were lost. */
+  /** Empties the queue and returns the number of lost messages. */
   clear(): number {
     const lost = this.#length;
-    for (const lane of this.#lanes) lane.length = 0;
+    for (const level of this.#levels) level.length = 0;
     this.#length = 0;
     this.#bytes = 0;
     this.#timed = 0;
@@ -148,7 +148,7 @@ export class SendQueue {
     return this.#length - freed.messages < messages && this.#bytes - freed.bytes + bytes <= maxBytes;
   }
 
-  /** Those that make room for the new one; undefined where there is no room to make. */
+  /** The messages to remove for the new one; undefined if there is not enough to remove. */
   #victims(entry: Entry, predecessor: Entry | undefined): ReadonlySet<Entry> | undefined {
     const victims = new Set(predecessor === undefined ? [] : [predecessor]);
     const freed = { messages: victims.size, bytes: predecessor?.bytes ?? 0 };
@@ -163,43 +163,44 @@ export class SendQueue {
     return undefined;
   }
 
-  /** Those that may give way to the new one, in the order in which they do. */
+  /** The messages that may be removed for the new one, in the order of removal. */
   *#candidates({ traits }: Entry): Iterable<Entry> {
     const { policy } = this.#limits;
     if (policy === 'disconnect') return;
-    const own = LANE[traits.priority];
+    const own = LEVEL[traits.priority];
     if (policy === 'conflate' && traits.key === undefined) yield* this.#ofType(traits.type, own);
-    for (let lane = this.#lanes.length - 1; lane > own; lane -= 1) {
-      const entries = this.#lanes[lane] as readonly Entry[];
+    for (let level = this.#levels.length - 1; level > own; level -= 1) {
+      const entries = this.#levels[level] as readonly Entry[];
       yield* policy === 'drop-oldest' ? entries : entries.toReversed();
     }
-    if (policy === 'drop-oldest') yield* this.#lanes[own] as readonly Entry[];
+    if (policy === 'drop-oldest') yield* this.#levels[own] as readonly Entry[];
   }
 
-  /** The oldest of each lane from `own` on first. With a key of its own a message is not merely one of its type. */
+  /** The oldest message of each level from `own` on comes first. A message with a key does not match messages by type. */
   *#ofType(type: string, own: number): Iterable<Entry> {
-    for (const lane of this.#lanes.slice(own))
-      for (const entry of lane) if (entry.traits.type === type && entry.traits.key === undefined) yield entry;
+    for (const level of this.#levels.slice(own))
+      for (const entry of level)
+        if (entry.traits.type === type && entry.traits.key === undefined) yield entry;
   }
 
   #withKey(key: string | undefined): Entry | undefined {
-    for (const lane of this.#lanes) {
-      const found = lane.find(({ traits }) => traits.key === key);
+    for (const level of this.#levels) {
+      const found = level.find(({ traits }) => traits.key === key);
       if (found !== undefined) return found;
     }
     return undefined;
   }
 
   #append(entry: Entry): void {
-    (this.#lanes[LANE[entry.traits.priority]] as Entry[]).push(entry);
+    (this.#levels[LEVEL[entry.traits.priority]] as Entry[]).push(entry);
     this.#length += 1;
     this.#bytes += entry.bytes;
     if (entry.traits.expiresAt !== Number.POSITIVE_INFINITY) this.#timed += 1;
   }
 
   #remove(entry: Entry): void {
-    const lane = this.#lanes[LANE[entry.traits.priority]] as Entry[];
-    lane.splice(lane.indexOf(entry), 1);
+    const level = this.#levels[LEVEL[entry.traits.priority]] as Entry[];
+    level.splice(level.indexOf(entry), 1);
     this.#forget(entry);
   }
 

@@ -1,6 +1,6 @@
 /**
- * What happened to a frame that was handed to a socket. `sent`: the kernel took all of it. `buffered`: the socket
- * holds it and will call `drained` once it may take more. `failed`: the socket is gone.
+ * The outcome of a frame that was given to a socket. `sent`: the kernel accepted all of it. `buffered`: the socket holds it and
+ * calls `drained` once it accepts more. `failed`: the socket is gone.
  */
 export type SocketWrite = 'sent' | 'buffered' | 'failed';
 
@@ -21,17 +21,17 @@ export interface Socket {
   close(code: number, reason: string): void;
   /** Drops the TCP connection at once. */
   terminate(): void;
-  /** Bytes that the socket holds and the kernel has not taken. It falls as soon as the kernel takes some of them. */
+  /** Bytes that the socket holds and the kernel has not accepted. It falls as soon as the kernel accepts some of them. */
   bufferedBytes(): number;
 }
 
 /** What a socket adapter tells its connection. */
 export interface SocketEvents {
-  /** A complete data message; binary messages are given as their UTF-8 text. */
+  /** A complete data message. A binary message comes as its UTF-8 text. */
   message(text: string): void;
   /** A protocol pong or ping arrived. */
   control(): void;
   drained(): void;
-  /** The socket ended. `code` is 1006 where no close frame was received. */
+  /** The socket ended. `code` is 1006 if no close frame arrived. */
   closed(code: number, reason: string): void;
 }

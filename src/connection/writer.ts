@@ -4,27 +4,27 @@ import { type ConnectionHost, REPLACED } from './connection-host.ts';
 import { type FrameOutcome, isExpired, type QueueTraits, SendQueue } from './send-queue.ts';
 import type { Socket } from './socket.ts';
 
-/** How often it is looked whether a socket that holds bytes back has taken some. */
+/** While a socket holds bytes back, the writer checks this often whether the socket has sent some. */
 const LOOK_MS = 500;
 
 type WriterHost = Pick<ConnectionHost, 'clock' | 'limits' | 'time' | 'rewatch' | 'happened'>;
 
-/** What a look found; `stuck`: the socket took nothing for the write timeout. */
+/** The result of a check. `stuck`: the socket sent nothing for the write timeout. */
 export type Progress = 'free' | 'moving' | 'waiting' | 'stuck';
 
 /**
- * What a connection needs while its socket holds bytes back: keeps the frames that come meanwhile, hands them over once the
- * socket takes more, and knows whether it takes any (rule DL3). Times are observed ms.
+ * Serves a connection while its socket holds bytes back. It queues new frames, sends them once the socket accepts more, and knows
+ * whether the socket makes progress (rule DL3). Times are observed ms.
  */
 export class Writer {
   readonly #host: WriterHost;
   readonly #owner: ClientConnection;
   readonly #socket: Socket;
   #queue: SendQueue | undefined;
-  /** When the socket last took something; undefined while it takes everything. */
+  /** When the socket last sent something; undefined while it accepts everything. */
   #tookAt: number | undefined;
   #lookedAt = 0;
-  /** Bytes that it held back at the newest look. */
+  /** Bytes that the socket held back at the newest check. */
   #heldBytes = 0;
 
   constructor(host: WriterHost, owner: ClientConnection, socket: Socket) {
@@ -45,7 +45,7 @@ export class Writer {
     return this.#tookAt !== undefined;
   }
 
-  /** Everything that the socket held has left. `free`: nothing waits any more. */
+  /** The socket has sent all its bytes. `free`: no message waits any more. */
   drained(): 'free' | 'blocked' {
     this.#tookAt = undefined;
     const expired = this.#flush();
@@ -53,7 +53,7 @@ export class Writer {
     return this.isBlocked ? 'blocked' : 'free';
   }
 
-  /** Sends what waits, and answers how many had run out of time. */
+  /** Sends the waiting messages, and returns how many had expired. */
   #flush(): number {
     let expired = 0;
     while (this.#queue !== undefined) {
@@ -80,13 +80,13 @@ export class Writer {
     return expired;
   }
 
-  /** When to look next. */
+  /** Time of the next check. */
   dueAt(): number {
     if (this.#tookAt === undefined) return Number.POSITIVE_INFINITY;
     return Math.min(this.#tookAt + this.#host.limits.writeTimeoutMs, this.#lookedAt + LOOK_MS);
   }
 
-  /** Looks whether the socket has taken bytes since the look before. */
+  /** Checks whether the socket has sent bytes since the last check. */
   look(now: number): Progress {
     if (this.#tookAt === undefined) return 'free';
     this.#expire();
@@ -101,7 +101,7 @@ export class Writer {
     return now >= this.#tookAt + this.#host.limits.writeTimeoutMs ? 'stuck' : 'waiting';
   }
 
-  /** Gives up what waits: the connection has ended. */
+  /** Drops the waiting messages: the connection has ended. */
   clear(): void {
     this.#expire();
     const lost = this.#queue?.clear() ?? 0;
@@ -122,7 +122,7 @@ export class Writer {
     return 'queue-full';
   }
 
-  /** Gives up what has run out of time. */
+  /** Drops expired messages. */
   #expire(): void {
     if (this.#queue?.isTimed !== true) return;
     const expired = this.#queue.expire(this.#host.clock.monotonic());
@@ -139,7 +139,7 @@ export class Writer {
     this.#tookAt = now;
     this.#lookedAt = now;
     this.#heldBytes = this.#socket.bufferedBytes();
-    // The next look may come before everything else that the wheel knows of.
+    // The next check may come before every other deadline in the wheel.
     this.#host.rewatch(this.#owner);
   }
 }

@@ -1,4 +1,4 @@
-/** What the demo game pushes. The first four are the events of the Go game, with the same fields. */
+/** The messages that the demo game pushes. The first four are the events of the Go game, with the same fields. */
 export interface GameEvents {
   'spirit:grow': {
     readonly userId: number;
@@ -45,7 +45,7 @@ export interface GameEvents {
     readonly errorMsg: string;
     readonly timestamp: number;
   };
-  /** Answers `game:join`. */
+  /** The answer to `game:join`. */
   'game:state': {
     readonly spirit: number;
     readonly spiritRate: number;
@@ -53,12 +53,12 @@ export interface GameEvents {
     readonly level: number;
     /** Wall-clock ms at which the user came online. */
     readonly onlineSince: number;
-    /** What has grown since the game last sent something, because the user stayed online meanwhile. */
+    /** The growth since the game last sent something, during which the user stayed online. */
     readonly grownUnseen: number;
     /** Present if the user was offline since the game last saw the user. Nothing grew between `from` and `to`. */
     readonly away?: { readonly from: number; readonly to: number; readonly cause: string };
   };
-  /** Answers `game:join` if the game cannot take the user. */
+  /** The answer to `game:join` if the game cannot accept the user. */
   'game:refused': { readonly reason: 'full' | 'presence-unavailable' };
 }
 
@@ -72,5 +72,5 @@ export interface Ranked {
   readonly avatarUrl: string;
 }
 
-/** What the page sends. */
+/** The messages that the page sends. */
 export type GameAction = 'game:join' | 'game:dungeon' | 'game:explore';

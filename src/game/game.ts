@@ -3,23 +3,23 @@ import { logInternalError } from '../logging/internal-error.ts';
 import type { Log } from '../logging/log.ts';
 import type { GameAction, GameEvents, Ranked } from './events.ts';
 import { type Join, Joins } from './joins.ts';
-import { Player, type Push } from './player.ts';
+import { type KeptPlayer, Player, type Push } from './player.ts';
 import { SavedPlayers } from './saved-players.ts';
 
-/** More people do not play a demo. */
+/** Largest number of players in the demo. */
 const MAX_PLAYERS = 500;
-/** Each player has a turn once a second; the turns are spread over this many slices of the second. */
+/** Each player has a turn once a second. The turns are spread over this many slices of the second. */
 const SLICES = 5;
 const SLICE_MS = 1000 / SLICES;
 const RANKING_SLICES = 5 * SLICES;
 const SAVING_SLICES = 2 * SLICES;
 const TOP = 10;
-/** Users who are answered in one slice. The others wait for the next. */
+/** Number of users who are answered in one slice. The others wait for the next slice. */
 const MAX_ANSWERS = 100;
-/** So far back the game looks for the logout that ended a player's period. */
+/** The game searches this far back for the logout that ended a player's period. */
 const TIMELINE = 20;
 
-/** What the game uses of Lingxi. A {@link Gateway} has both. */
+/** The parts of Lingxi that the game uses. A {@link Gateway} has both. */
 export interface Lingxi {
   readonly manager: {
     handle(type: string, handler: (received: Received) => unknown): () => void;
@@ -44,14 +44,14 @@ interface Received {
 
 type Logout = { readonly at: number; readonly cause: string };
 
-/** The period of a player who comes in, and when presence was asked about it. */
+/** The period of a joining player, and the time of the call to presence about it. */
 interface Welcome {
   readonly period: number;
   readonly loginTime: number;
   readonly now: number;
 }
 
-/** What presence says of a user. */
+/** The answer of presence about a user. */
 interface Seen {
   readonly status: 'online' | 'offline';
   readonly period: number | undefined;
@@ -63,13 +63,13 @@ export interface GameOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly random: () => number;
-  /** Where the players are kept. */
+  /** The storage of the players. */
   readonly dataDir: string;
 }
 
 /**
  * The back end of the demo game. Spirit grows for players who are online, by the clock of this server, and never for time
- * offline: Lingxi says when a player came and went. Who does not send `game:join` gets nothing and costs nothing.
+ * offline: Lingxi reports when a player came and went. A user who does not send `game:join` gets nothing and costs nothing.
  */
 export class Game {
   readonly #lingxi: Lingxi;
@@ -84,7 +84,7 @@ export class Game {
   #slice = 0;
   #isAnswering = false;
   #ranks: ReadonlyMap<Player, number> = new Map();
-  /** Players who came after the last ranking. */
+  /** Players who joined after the last ranking. */
   readonly #unranked = new Set<Player>();
   #top: readonly Ranked[] = [];
 
@@ -115,11 +115,11 @@ export class Game {
     this.#timer = this.#options.clock.every(SLICE_MS, () => this.#tick());
   }
 
-  /** Resolves when the players are kept. */
+  /** Resolves when the players are stored. */
   async stop(): Promise<void> {
     this.#timer?.cancel();
     for (const stop of this.#stops.splice(0)) stop();
-    if (this.#players.size > 0) await this.#save();
+    if (this.#players.size > 0) await this.#saved.writeLast(this.#kept());
   }
 
   #on(type: GameAction, handler: (received: Received) => unknown): void {
@@ -136,7 +136,7 @@ export class Game {
     if (push !== undefined) this.#push(userId, ...push);
   }
 
-  /** Answers those who asked to join, all with one question to presence. A flood of questions costs no more than one. */
+  /** Answers all users who asked to join, with one call to presence. So a flood of requests costs no more than one request. */
   async #answerJoins(): Promise<void> {
     if (this.#isAnswering) return;
     const joins = this.#joins.take(this.#slice, MAX_ANSWERS);
@@ -147,7 +147,7 @@ export class Game {
       const seen = await this.#lingxi.presence.read(joins.map(({ userId }) => userId));
       await Promise.all(joins.map((join, index) => this.#answer(join, seen[index], now)));
     } catch {
-      // Presence does not answer. The pages ask again.
+      // Presence does not answer. The pages will ask again.
       for (const { userId } of joins) this.#push(userId, 'game:refused', { reason: 'presence-unavailable' });
     } finally {
       this.#isAnswering = false;
@@ -155,7 +155,7 @@ export class Game {
   }
 
   async #answer(join: Join, seen: Seen | undefined, now: number): Promise<void> {
-    // Gone again: the next message is about a newer period.
+    // The user has left again: the next message is about a newer period.
     if (seen?.status !== 'online' || seen.period === undefined || seen.loginTime === undefined) return;
     const player = this.#playerOf(join);
     if (player === undefined) return this.#push(join.userId, 'game:refused', { reason: 'full' });
@@ -170,12 +170,12 @@ export class Game {
     }
   }
 
-  /** A player without a place gets that of the one who went offline first. */
+  /** If there is no place, the player replaces the one who went offline first. */
   #playerOf({ userId, username }: Join): Player | undefined {
     const known = this.#players.get(userId);
     if (known !== undefined) {
       known.username = username;
-      // Nobody takes the place of a player who comes in.
+      // Nobody may replace a joining player.
       this.#offline.delete(known);
       return known;
     }
@@ -228,7 +228,7 @@ export class Game {
     this.#inBackground(this.#answerJoins());
     if (this.#players.size === 0) return;
     if (this.#slice % RANKING_SLICES === 0) this.#rank();
-    // Who is new waits a second for the list, and not for the next ranking.
+    // A new player gets the list within a second, without waiting for the next ranking.
     else if (this.#slice % SLICES === 0 && this.#unranked.size > 0) this.#rankNew();
     if (this.#slice % SAVING_SLICES === 0) this.#inBackground(this.#save());
     const turn = [...this.#players.values()].filter(
@@ -237,15 +237,15 @@ export class Game {
     if (turn.length > 0) this.#inBackground(this.#look(turn));
   }
 
-  /** Asks who of these is online still, and lets their spirit grow. */
+  /** Asks presence which of these players are still online, and lets their spirit grow. */
   async #look(players: readonly Player[]): Promise<void> {
     const turns = players.map(({ turn }) => turn);
     const now = this.#options.clock.now();
     const read = await this.#lingxi.presence.read(players.map(({ userId }) => userId)).catch(() => undefined);
-    // Presence does not answer: nobody can log out either. What grows now comes with the next answer.
+    // Presence does not answer, so nobody can log out either. The next answer adds the growth.
     if (read === undefined) return;
     players.forEach((player, index) => {
-      // The player came or went while presence was asked.
+      // The player came or went during the call to presence.
       if (player.turn === turns[index]) this.#see(player, read[index], now);
     });
   }
@@ -264,7 +264,7 @@ export class Game {
     this.#offline.add(player);
   }
 
-  /** One second in the life of a player who is online. Without a connection it goes on unseen. */
+  /** One second of a player who is online. It also passes without a connection. */
   #live(player: Player): void {
     const pushes = player.step(this.#options.random);
     if (!this.#lingxi.manager.isUserOnline(player.userId)) return;
@@ -313,7 +313,11 @@ export class Game {
   }
 
   async #save(): Promise<void> {
-    await this.#saved.write([...this.#players.values()].map((player) => player.kept()));
+    await this.#saved.write(this.#kept());
+  }
+
+  #kept(): readonly KeptPlayer[] {
+    return [...this.#players.values()].map((player) => player.kept());
   }
 
   #inBackground(work: Promise<void>): void {

@@ -1,9 +1,9 @@
 import type { Language } from './player.ts';
 
-/** While so many wait, nobody is heard: a page asks again. */
+/** If this many wait, further requests are ignored. A page asks again. */
 const MAX_WAITING = 10_000;
 
-/** What a player said with `game:join`. */
+/** The data that a player sent with `game:join`. */
 export interface Join {
   readonly userId: number;
   readonly username: string;
@@ -11,13 +11,14 @@ export interface Join {
 }
 
 /**
- * Who has asked to join, and who was answered when. Nobody is answered more than once in `pause` ticks: what a user sends
- * meanwhile is one question, answered after the pause. No call costs more because many users play.
+ * The users who have asked to join, and the time of their last answers. Each user gets at most one answer in `pause` ticks.
+ * Requests of a user in between count as one, which is answered after the pause. The cost of a call does not depend on the number
+ * of users.
  */
 export class Joins {
   readonly #pause: number;
   readonly #waiting = new Map<number, Join>();
-  /** The tick of the last answer of each user, the oldest first. */
+  /** The tick of each user's last answer, the oldest first. */
   readonly #answered = new Map<number, number>();
 
   constructor(pause: number) {
@@ -29,7 +30,7 @@ export class Joins {
     this.#waiting.set(join.userId, join);
   }
 
-  /** Takes those whose turn has come, `most` at most. They count as answered. */
+  /** Takes the users whose turn has come, at most `most`. They count as answered. */
   take(tick: number, most: number): readonly Join[] {
     for (const [userId, at] of this.#answered) {
       if (tick - at < this.#pause) break;

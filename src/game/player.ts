@@ -1,9 +1,9 @@
 import type { GameEvents } from './events.ts';
 
-/** Spirit (灵力) a second at level 1, and what each further level adds. */
+/** Spirit (灵力) per second at level 1, and the increase for each further level. */
 const BASE_RATE = 1;
 const RATE_PER_LEVEL = 0.25;
-/** Each level needs twice the spirit of the one before. */
+/** Each level needs twice the spirit of the level before. */
 const FIRST_LEVEL_SPIRIT = 60;
 const FULL_HP = 100;
 const START_POWER = 10;
@@ -18,15 +18,15 @@ export type Push = {
   [Type in keyof GameEvents]: readonly [type: Type, data: GameEvents[Type]];
 }[keyof GameEvents];
 
-/** What is kept of a player. */
+/** The stored data of a player. */
 export interface KeptPlayer {
   readonly userId: number;
   readonly username: string;
   readonly spirit: number;
   readonly power: number;
-  /** Wall-clock ms up to which the spirit has grown. */
+  /** Wall-clock ms until which the spirit has grown. */
   readonly grownUntil: number;
-  /** The period in which it grows; absent: the player is offline, and nothing grows. */
+  /** The present period, in which the spirit grows. Absent: the player is offline, and nothing grows. */
   readonly period?: number;
 }
 
@@ -54,12 +54,12 @@ export class Player {
   username: string;
   language: Language = 'en';
   power: number;
-  /** Grows at each change of {@link period}, so that an answer about an older one is recognised. */
+  /** Changes with each change of {@link period}. So the game can recognise an answer about an older period. */
   turn = 0;
   #spirit: number;
   #grownUntil: number;
   #period: number | undefined;
-  /** The spirit that the player saw last. */
+  /** The spirit in the last message to the player. */
   #told: { spirit: number; at: number };
   #fight: { round: number; playerHp: number; enemyHp: number } | undefined;
   #walk: { elapsed: number; found: boolean } | undefined;
@@ -78,7 +78,7 @@ export class Player {
     return this.#period;
   }
 
-  /** While offline: when the player went offline. */
+  /** Set while the player is offline: the time of the logout. */
   get grownUntil(): number {
     return this.#grownUntil;
   }
@@ -111,8 +111,8 @@ export class Player {
   }
 
   /**
-   * The player went offline at `at`, which Lingxi settled. The game notices it a little later, and takes back what grew
-   * in between.
+   * The player went offline at `at`, the time that Lingxi settled. The game learns this a little later, and takes back the growth
+   * since `at`.
    */
   leave(at: number): void {
     if (this.#period === undefined) return;
@@ -124,16 +124,16 @@ export class Player {
     this.#fight = undefined;
   }
 
-  /** The player is online, and was so until `now`. */
+  /** The player is online, and was online until `now`. */
   grow(now: number): void {
     if (this.#period === undefined) return;
-    // The clock of the machine may go back: what has grown stays.
+    // The clock of the machine may go back. Spirit that has grown stays.
     const seconds = Math.max(0, (now - this.#grownUntil) / 1000);
     this.#spirit += seconds * this.rate;
     this.#grownUntil = now;
   }
 
-  /** What has grown since the player was last told. The player knows it from now on. */
+  /** Returns the growth since the last message to the player, which the player now gets. */
   tell(): GameEvents['spirit:grow'] {
     const { spirit: oldSpirit, at } = this.#told;
     const newSpirit = this.spirit;
@@ -149,21 +149,21 @@ export class Player {
     };
   }
 
-  /** Undefined while another fight is on. */
+  /** Undefined while another fight is in progress. */
   startDungeon(): Push | undefined {
     if (this.#fight !== undefined) return undefined;
     this.#fight = { round: 0, playerHp: FULL_HP, enemyHp: FULL_HP };
     return this.#dungeon('start', TEXTS.enter);
   }
 
-  /** Undefined while the player is on the way already. */
+  /** Undefined if the player is already exploring. */
   startExploration(): Push | undefined {
     if (this.#walk !== undefined) return undefined;
     this.#walk = { elapsed: 0, found: false };
     return this.#exploration('start', TEXTS.leave);
   }
 
-  /** Ends what the player left behind by going offline. */
+  /** Ends the activities that the player left by going offline. */
   returned(): Push | undefined {
     if (this.#walk === undefined) return undefined;
     const push = this.#exploration('failure', TEXTS.away, { errorMsg: TEXTS.away[this.language] });
@@ -171,7 +171,7 @@ export class Player {
     return push;
   }
 
-  /** One second of whatever the player does. */
+  /** One second of the player's present activity. */
   step(random: () => number): readonly Push[] {
     if (this.#period === undefined) return [];
     return [...this.#fightOn(random), ...this.#walkOn(random)];
@@ -184,7 +184,7 @@ export class Player {
     const damageTaken = Math.round(5 + random() * 15);
     fight.round += 1;
     fight.enemyHp = Math.max(0, fight.enemyHp - damageDealt);
-    // The ape that falls no longer strikes.
+    // A defeated ape no longer strikes.
     const struck = fight.enemyHp === 0 ? 0 : damageTaken;
     fight.playerHp = Math.max(0, fight.playerHp - struck);
     const round = this.#dungeon('combat_round', TEXTS.round, { damageDealt, damageTaken: struck });

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { KeptPlayer } from './player.ts';
@@ -6,29 +6,44 @@ import type { KeptPlayer } from './player.ts';
 const NAME = 'demo-game.json';
 const NUMBERS = ['userId', 'spirit', 'power', 'grownUntil'] as const;
 
-/** The players in a file of the data folder, so that they outlive the node. */
+/** The players in a file of the data folder, so that they survive a restart of the node. */
 export class SavedPlayers {
   readonly #folder: string;
-  #isWriting = false;
+  #writing: Promise<boolean> | undefined;
 
   constructor(folder: string) {
     this.#folder = folder;
   }
 
-  /** Empty if there is no file, or one that is none of ours: a game is no reason to fail. */
+  /** Empty if there is no file, or the file has another format. The game must not prevent the start of the server. */
   read(most: number): readonly KeptPlayer[] {
     try {
-      const value: unknown = JSON.parse(readFileSync(join(this.#folder, NAME), 'utf8'));
+      const path = join(this.#folder, NAME);
+      // To open a FIFO would wait for a writer forever.
+      if (!statSync(path).isFile()) return [];
+      const value: unknown = JSON.parse(readFileSync(path, 'utf8'));
       return Array.isArray(value) ? value.filter(isKept).slice(0, most) : [];
     } catch {
       return [];
     }
   }
 
-  /** Writes the file as a whole. Returns false if it cannot, and if an earlier write is in progress. */
+  /** Writes the whole file. Returns false if that fails, or if an earlier write is in progress. */
   async write(players: readonly KeptPlayer[]): Promise<boolean> {
-    if (this.#isWriting) return false;
-    this.#isWriting = true;
+    if (this.#writing !== undefined) return false;
+    this.#writing = this.#replace(players);
+    const isWritten = await this.#writing;
+    this.#writing = undefined;
+    return isWritten;
+  }
+
+  /** Writes the whole file after the write that is in progress, so that the file has these players. Call it once, at the end. */
+  async writeLast(players: readonly KeptPlayer[]): Promise<boolean> {
+    await this.#writing;
+    return this.#replace(players);
+  }
+
+  async #replace(players: readonly KeptPlayer[]): Promise<boolean> {
     const path = join(this.#folder, NAME);
     try {
       await mkdir(this.#folder, { recursive: true });
@@ -37,8 +52,6 @@ export class SavedPlayers {
       return true;
     } catch {
       return false;
-    } finally {
-      this.#isWriting = false;
     }
   }
 }

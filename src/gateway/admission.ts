@@ -16,6 +16,7 @@ import {
   exactnessOfTokenFault,
   type TokenFault,
   type UserIdentity,
+  type Verified,
 } from './credentials.ts';
 import type { FailedCredentials } from './failed-credentials.ts';
 import {
@@ -45,7 +46,7 @@ export interface Acceptance {
 
 export interface UpgradeRefusal {
   readonly kind: 'refuse';
-  /** How to refuse a browser, which cannot read the status. Undefined: by the status. */
+  /** How to refuse a browser, which cannot read the status. Undefined: refuse by the status. */
   readonly inBand?: InBandClose | undefined;
   readonly status: number;
   readonly code: ErrorCode;
@@ -79,10 +80,12 @@ export interface AdmissionOptions {
   readonly counters: Counters;
 }
 
-/** Clients with a temporary refusal come back spread over this many seconds. */
+/** The server spreads the return of clients with a temporary refusal over this many seconds. */
 const RETRY_SPREAD_S = 5;
 /** Largest number of characters of a client's header in a log line. */
 const MAX_LOGGED_CHARS = 100;
+
+const VERSION_DETAIL = { en: '(Sec-WebSocket-Version: 13)', zh: '（Sec-WebSocket-Version: 13）' };
 
 /** Why a request is refused, and the user if known. */
 interface Reason extends Exactness {
@@ -91,11 +94,11 @@ interface Reason extends Exactness {
   readonly headers?: Readonly<Record<string, string>>;
   /** The client left while its login was in progress, so nobody reads this answer. */
   readonly isUnread?: boolean;
-  /** If it is known. Otherwise the client gets a random number of seconds. */
+  /** The wait, if known. Otherwise the client gets a random number of seconds. */
   readonly retryAfterS?: number;
 }
 
-/** Whose request it is, as far as the token says. */
+/** The user of the request, if its token names one. */
 interface KnownUser {
   readonly offer: Offer;
   readonly identity: UserIdentity;
@@ -103,8 +106,8 @@ interface KnownUser {
 }
 
 /**
- * Decides whether an upgrade request becomes a connection. The order of the checks is part of the contract. An
- * accepted connection holds a place until {@link release}.
+ * Decides whether an upgrade request becomes a connection. The order of the checks is part of the contract. An accepted
+ * connection keeps a place until {@link release}.
  */
 export class Admission {
   readonly #options: AdmissionOptions;
@@ -145,7 +148,7 @@ export class Admission {
     this.#places.release(registration.ip);
   }
 
-  /** Logins that wait because the node is busy with others. */
+  /** Number of logins that wait because the node is busy with others. */
   get loginsWaiting(): number {
     return this.#gate.waiting;
   }
@@ -166,7 +169,7 @@ export class Admission {
         return {
           code: 'upgrade-required',
           headers: { upgrade: 'websocket', 'sec-websocket-version': '13' },
-          detail: '(Sec-WebSocket-Version: 13)',
+          detail: VERSION_DETAIL,
         };
       case 'bad-handshake':
         return { code: 'bad-handshake' };
@@ -182,14 +185,24 @@ export class Admission {
     return this.#options.presence.available ? undefined : { code: 'presence-unavailable' };
   }
 
-  async #identify(request: HandshakeRequest, ip: string): Promise<Acceptance | Reason> {
+  #identify(request: HandshakeRequest, ip: string): Reason | Promise<Acceptance | Reason> {
     const offer = readOffer(request, this.#options.config.queryToken);
     if (offer === 'missing-credentials' && this.#options.config.queryToken)
       return { code: offer, sentence: 'no-token' };
     if (typeof offer === 'string') return { code: offer };
     const { kind, text } = offer.credential;
     const { credentials, tickets } = this.#options;
-    const identity = await (kind === 'token' ? credentials.verifyUser(text) : tickets.look(text));
+    const identity = kind === 'token' ? credentials.verifyUser(text) : tickets.look(text);
+    return identity instanceof Promise
+      ? identity.then((verified) => this.#admitVerified(request, { offer, ip }, verified))
+      : this.#admitVerified(request, { offer, ip }, identity);
+  }
+
+  #admitVerified(
+    request: HandshakeRequest,
+    { offer, ip }: Pick<KnownUser, 'offer' | 'ip'>,
+    identity: Verified,
+  ): Reason | Promise<Acceptance | Reason> {
     if (!identity.ok) return this.#tokenRefused(identity.error, ip);
     const { userId } = identity.value;
     if (offer.claimedUserId !== undefined && offer.claimedUserId !== userId)
@@ -205,15 +218,15 @@ export class Admission {
 
   async #admitInTurn(request: HandshakeRequest, known: KnownUser): Promise<Acceptance | Reason> {
     const { userId } = known.identity;
-    const hasLeft = (): boolean => request.hasLeft?.() === true;
-    if (!(await this.#gate.enter({ userId, hasLeft })))
-      return { code: 'overloaded', userId, isUnread: hasLeft() };
+    const turn = this.#gate.enter({ userId, client: request });
+    if (!(typeof turn === 'boolean' ? turn : await turn))
+      return { code: 'overloaded', userId, isUnread: request.hasLeft() };
     try {
       // The drain may have begun while this login waited.
       const outcome = this.#draining
         ? ({ code: 'draining', userId } as const)
         : await this.#admitOnce(request, known);
-      return 'kind' in outcome || !hasLeft() ? outcome : { ...outcome, isUnread: true };
+      return 'kind' in outcome || !request.hasLeft() ? outcome : { ...outcome, isUnread: true };
     } finally {
       this.#gate.leave(userId);
     }
@@ -224,7 +237,7 @@ export class Admission {
     return kind === 'token' ? this.#admit(request, known) : this.#admitByTicket(request, known, text);
   }
 
-  /** An upgrade that is refused uses up no ticket (rule DR4). */
+  /** A refused upgrade uses up no ticket (rule DR4). */
   async #admitByTicket(
     request: HandshakeRequest,
     known: KnownUser,
@@ -253,11 +266,11 @@ export class Admission {
       ip,
       protocol,
       groups,
-      hasLeft: () => request.hasLeft?.() === true,
+      client: request,
     });
     if (!admitted.ok) return this.#loginRefused(admitted.error, userId);
     const login = admitted.value;
-    // The drain began while presence answered. This socket would miss the goodbye of the drain.
+    // The drain began while presence answered. This socket would miss the drain's goodbye.
     if (this.#draining) {
       presence.abandon(login);
       return { code: 'draining', userId };
@@ -271,7 +284,7 @@ export class Admission {
       resumed: login.resumed,
       ip,
       protocol,
-      // No spread: JavaScriptCore would keep what it adds in a second object, and each connection keeps this one.
+      // No spread: JavaScriptCore would keep the added fields in a second object, and each connection keeps this object.
       tokenExpiresAt: expiresAt,
       tokenIssuedAt: issuedAt,
     };
@@ -304,7 +317,7 @@ export class Admission {
     return isInBand ? refusal : byStatus(refusal);
   }
 
-  #log(request: HandshakeRequest, ip: string, { code, userId }: Reason): void {
+  #log(request: HandshakeRequest, ip: string, { code, userId, sentence }: Reason): void {
     const unlogged = this.#refusals.linesLost();
     if (unlogged === undefined) return;
     const origin = code === 'origin-not-allowed' ? request.header('origin') : undefined;
@@ -312,6 +325,7 @@ export class Admission {
       {
         event: 'refused',
         code,
+        ...(sentence === undefined ? {} : { cause: sentence }),
         ip: printable(ip),
         ...(userId === undefined ? {} : { userId }),
         ...(origin === undefined ? {} : { origin: printable(origin) }),
@@ -329,7 +343,7 @@ export class Admission {
     const retryAfterS =
       reason.retryAfterS ??
       (status === 503 || status === 429 ? 1 + Math.floor(random() * RETRY_SPREAD_S) : undefined);
-    // A proxy sends a request that met 503 to another node: a socket that opens here would keep the page from it.
+    // A proxy sends a request with the answer 503 to another node. A refusal in band would prevent that.
     const mayGoElsewhere = status === 503 && camePastProxy(request);
     const inBand = offersInBand(request) && !mayGoElsewhere ? inBandClose(code) : undefined;
     return {
@@ -349,12 +363,12 @@ export class Admission {
   }
 }
 
-/** Under a flood the cheapest answer. */
+/** This is the cheapest answer, because it goes out under a flood. */
 function byStatus(refusal: UpgradeRefusal): UpgradeRefusal {
   return { ...refusal, inBand: undefined };
 }
 
-/** A text from a client in a form for a log line: bounded, and without characters that could forge a line. */
+/** A client's text for a log line: bounded, and without characters that could forge a line. */
 function printable(text: string): string {
   return text.slice(0, MAX_LOGGED_CHARS).replace(/[^\x20-\x7e]/g, '?');
 }

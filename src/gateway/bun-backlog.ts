@@ -3,12 +3,12 @@ import { readdirSync } from 'node:fs';
 /** Constants of Linux, `<sys/socket.h>`. */
 const SOL_SOCKET = 1;
 const SO_ACCEPTCONN = 30;
-/** Where `struct sockaddr_in` and `sockaddr_in6` hold the port. */
+/** Offset of the port in `struct sockaddr_in` and `sockaddr_in6`. */
 const PORT_OFFSET = 2;
 const SOCKADDR_BYTES = 128;
 const INT_BYTES = 4;
 
-/** The C library of glibc, and that of musl. */
+/** The C libraries glibc and musl. */
 const C_LIBRARIES = ['libc.so.6', 'libc.so'];
 const FUNCTIONS = {
   getsockopt: { args: ['i32', 'i32', 'i32', 'ptr', 'ptr'], returns: 'i32' },
@@ -30,8 +30,8 @@ interface ForeignFunctions {
 let loaded: SocketCalls | undefined;
 
 /**
- * Lets `backlog` connections wait on the listening sockets of `port` until the loop accepts them. `Bun.serve` fixes this at
- * 512, and a second `listen` of Linux changes it. Returns false if this system does not let us: the 512 stay.
+ * Sets how many connections may wait on the listening sockets of `port` until the loop accepts them. `Bun.serve` fixes this at
+ * 512, and a second `listen` on Linux changes it. Returns false if this system does not allow it: then the limit stays 512.
  */
 export function lengthenBacklog(port: number, backlog: number): boolean {
   if (process.platform !== 'linux') return false;
@@ -56,7 +56,7 @@ function socketCalls(): SocketCalls {
     try {
       return ffi.dlopen(library, FUNCTIONS).symbols;
     } catch {
-      // The next one, or none.
+      // Try the next library, if there is one.
     }
   }
   throw new Error('no C library was found');

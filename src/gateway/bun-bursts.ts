@@ -1,19 +1,40 @@
 import { MAX_UNANSWERED } from './gateway-server.ts';
 
+/** Number of requests that one turn of the event loop answers. */
+const MAX_IN_TURN = 256;
+
+/** `later`: in the next turn. `refuse`: the connection has used its share of this turn. */
+export type Verdict = 'now' | 'later' | 'refuse';
+
 /**
- * Bounds the answers to one connection in one turn of the event loop. Bun handles all requests of one read in one turn,
- * each after the answer to the last one, and nothing else meanwhile. If an answer takes longer than the turn, Bun
- * itself ends a connection that sends another request before it.
+ * Bounds the answers of one turn of the event loop, in total and per connection. Bun accepts, reads and answers a connection, and
+ * then looks for another one in the same turn. If clients return as soon as they are answered, the turn would never end.
+ *
+ * Bun handles all requests of one read in one turn: one after the other, each after the answer to the previous one. If an answer
+ * takes longer than the turn and the connection sends another request before it, Bun itself ends that connection.
  */
 export class BunBursts {
-  readonly #counts = new Map<string, number>();
+  /** Number of requests in the present turn. */
+  #inTurn = 0;
+  #address = '';
+  #port = 0;
+  /** Number of requests of this peer since the last request of another one. */
+  #ofPeer = 0;
 
-  /** False if the connection of this peer has used its share of the present turn. */
-  take(peer: { readonly address: string; readonly port: number }): boolean {
-    if (this.#counts.size === 0) setImmediate(() => this.#counts.clear());
-    const key = `${peer.address}:${peer.port}`;
-    const count = (this.#counts.get(key) ?? 0) + 1;
-    this.#counts.set(key, count);
-    return count <= MAX_UNANSWERED;
+  judge({ address, port }: { readonly address: string; readonly port: number }): Verdict {
+    if (this.#inTurn === 0)
+      setImmediate(() => {
+        this.#inTurn = 0;
+        this.#ofPeer = 0;
+      });
+    this.#inTurn += 1;
+    if (port !== this.#port || address !== this.#address) {
+      this.#address = address;
+      this.#port = port;
+      this.#ofPeer = 0;
+    }
+    this.#ofPeer += 1;
+    if (this.#ofPeer > MAX_UNANSWERED) return 'refuse';
+    return this.#inTurn > MAX_IN_TURN ? 'later' : 'now';
   }
 }

@@ -20,13 +20,17 @@ import {
   SOCKET_PATH,
   tooManyUnanswered,
 } from './gateway-server.ts';
-import { isHost, pathOf } from './handshake.ts';
+import { type HandshakeRequest, isHost, pathOf } from './handshake.ts';
 
 /** Longest idle time that Bun accepts. */
 const MAX_IDLE_S = 255;
-/** Bun's timers run in steps of this length, so each may end that much early. */
+/** Bun's timers run in steps of this length, so each timer may end that much early. */
 const TIMER_STEP_S = 4;
 const MAX_KEEP_ALIVE_MS = (MAX_IDLE_S - TIMER_STEP_S) * 1000;
+
+/** Without this header Bun would echo the client's first offer, which may be its token. */
+const NO_PROTOCOL = new Headers({ 'sec-websocket-protocol': '' });
+const OUR_PROTOCOL = new Headers({ 'sec-websocket-protocol': SUBPROTOCOL });
 
 /** The gateway on `Bun.serve`. Throws if the program does not run on Bun. */
 export function createBunServer(options: ServerOptions): GatewayServer {
@@ -44,7 +48,7 @@ class BunGateway implements GatewayServer {
   #servers: BunServer[] = [];
   /** Servers that no longer listen but still have connections. */
   readonly #paused = new Set<BunServer>();
-  /** Where to listen again. */
+  /** The addresses to listen on again. */
   #awaited: { readonly address: string; readonly port: number }[] = [];
 
   constructor(bun: BunRuntime, options: ServerOptions) {
@@ -105,7 +109,7 @@ class BunGateway implements GatewayServer {
     const listening = this.#bun.serve({
       hostname,
       port,
-      // This counts from the first request on. Until then Bun has its own fixed limit of 8 to 12 s.
+      // This limit applies from the first request on. Until then Bun has its own fixed limit of 8 to 12 s.
       idleTimeout: this.#keepAliveS,
       development: false,
       // Outside development Bun would share a port that another process uses.
@@ -118,16 +122,29 @@ class BunGateway implements GatewayServer {
     return listening;
   }
 
-  async #fetch(request: Request, server: BunServer): Promise<Response | undefined> {
-    const { headers } = request;
+  #fetch(request: Request, server: BunServer): Response | Promise<Response | undefined> {
     const peer = server.requestIP(request);
-    if (peer !== null && !this.#bursts.take(peer))
-      return respond(tooManyUnanswered(headers.get('accept-language') ?? undefined, this.#options.language));
+    const address = peer?.address ?? '';
+    switch (peer === null ? 'now' : this.#bursts.judge(peer)) {
+      case 'now':
+        return this.#answer(request, server, address);
+      case 'later':
+        return new Promise<void>((resolve) => {
+          setImmediate(resolve);
+        }).then(() => this.#answer(request, server, address));
+      case 'refuse': {
+        const acceptLanguage = request.headers.get('accept-language') ?? undefined;
+        return respond(tooManyUnanswered(acceptLanguage, this.#options.language));
+      }
+    }
+  }
+
+  #answer(request: Request, server: BunServer, address: string): Response | Promise<Response | undefined> {
+    const { headers } = request;
     const host = headers.get('host') ?? '';
     // Bun joins several values by commas.
     if (!isHost(host) || host.includes(',')) return this.#plain('invalid-request', request);
-    const address = peer?.address ?? '';
-    return request.method === 'GET' && pathOf(request.url) === SOCKET_PATH
+    return (request.method === 'GET' || request.method === 'HEAD') && pathOf(request.url) === SOCKET_PATH
       ? this.#upgrade(request, server, address)
       : this.#http(request, server, address);
   }
@@ -142,7 +159,7 @@ class BunGateway implements GatewayServer {
       direct === undefined
         ? await this.#options.http(shown, peer)
         : await this.#answerDirectly(direct, { shown, header, peer });
-    // Otherwise the time limit of the request would go on while the connection idles.
+    // Otherwise the time limit of the request would continue while the connection idles.
     server.timeout(request, this.#keepAliveS);
     cutUpload(shown, response, this.#options.maxBodyBytes);
     return response;
@@ -154,7 +171,7 @@ class BunGateway implements GatewayServer {
   ): Promise<Response> {
     const { shown, header, peer } = request;
     const body = await shown.arrayBuffer().catch(() => undefined);
-    // It broke off. The app meets the same when it reads the body, and answers.
+    // The body broke off. The app finds the same error when it reads the body, and answers.
     if (body === undefined) return this.#options.http(shown, peer);
     const answer = await direct.answer({ header, body: new Uint8Array(body) });
     if (answer !== undefined) return new Response(answer.body, answer);
@@ -164,30 +181,22 @@ class BunGateway implements GatewayServer {
 
   async #upgrade(request: Request, server: BunServer, peer: string): Promise<Response | undefined> {
     const { admission } = this.#options;
-    const { headers } = request;
     try {
-      const decision = await admission.decide({
-        method: request.method,
-        url: request.url,
-        header: (name) => headers.get(name) ?? undefined,
-        peer,
-        hasLeft: () => request.signal.aborted,
-      });
+      const decision = await admission.decide(new BunHandshake(request, server, peer));
       const owner =
         decision.kind === 'accept' ? ownerOf(this.#options, decision) : this.#options.inBand.take(decision);
       if (owner !== undefined) {
         const socket = new BunSocket(owner, this.#options.log);
-        // Without this header Bun would echo the client's first offer, which may be its token.
         const protocol = decision.kind === 'accept' ? decision.protocol : SUBPROTOCOL;
-        const selected = { 'sec-websocket-protocol': protocol ?? '' };
-        if (!server.upgrade(request, { headers: selected, data: socket })) socket.abandon();
+        const headers = protocol === undefined ? NO_PROTOCOL : OUR_PROTOCOL;
+        if (!server.upgrade(request, { headers, data: socket })) socket.abandon();
         return undefined;
       }
       const response = respond(decision as UpgradeRefusal);
       cutUpload(request, response, this.#options.maxBodyBytes);
       return response;
     } catch (error) {
-      return this.#failed(error, headers.get('accept-language') ?? undefined);
+      return this.#failed(error, request.headers.get('accept-language') ?? undefined);
     }
   }
 
@@ -202,7 +211,33 @@ class BunGateway implements GatewayServer {
   }
 }
 
-/** Without a usable `Host` Bun gives the bare target instead of a URL. */
+/** A class, not closures: a storm has ten thousand of them. */
+export class BunHandshake implements HandshakeRequest {
+  readonly method: string;
+  readonly url: string;
+  readonly peer: string;
+  readonly #request: Request;
+  readonly #server: Pick<BunServer, 'requestIP'>;
+
+  constructor(request: Request, server: Pick<BunServer, 'requestIP'>, peer: string) {
+    this.#request = request;
+    this.#server = server;
+    this.method = request.method;
+    this.url = request.url;
+    this.peer = peer;
+  }
+
+  header(name: string): string | undefined {
+    return this.#request.headers.get(name) ?? undefined;
+  }
+
+  hasLeft(): boolean {
+    // The signal aborts only in a later turn of the loop. After a reset, the system has no peer address at once.
+    return this.#request.signal.aborted || this.#server.requestIP(this.#request) === null;
+  }
+}
+
+/** If `Host` is missing or unusable, Bun gives only the target instead of a URL. */
 function withUrl(request: Request): Request {
   return request.url.startsWith('/') ? new Request(`http://localhost${request.url}`, request) : request;
 }

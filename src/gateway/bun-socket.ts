@@ -15,7 +15,7 @@ import {
 const MAX_IDLE_S = 960;
 /** The connection's own read timeout must come first. */
 const IDLE_MARGIN_S = 20;
-/** Bun ends no socket for its silence. */
+/** Tells Bun never to end a silent socket. */
 const NO_IDLE_TIMEOUT = 0;
 
 /** Bun's settings for every socket. Each callback goes straight to the object on the socket. */
@@ -27,8 +27,8 @@ export function bunSocketHandlers(
     maxPayloadLength: options.maxMessageBytes,
     backpressureLimit: MAX_HELD_BYTES,
     closeOnBackpressureLimit: false,
-    // The second line behind the connection's read timeout. It is off if that timeout is longer than Bun supports:
-    // Bun would end sockets that may still be silent.
+    // A backup for the connection's read timeout. It is off if that timeout is longer than Bun supports: Bun would end sockets
+    // that may still be silent.
     idleTimeout: idleS > MAX_IDLE_S ? NO_IDLE_TIMEOUT : idleS,
     sendPings: false,
     perMessageDeflate: false,
@@ -42,8 +42,8 @@ export function bunSocketHandlers(
 }
 
 /**
- * One socket: the port that its connection uses, and the callbacks of Bun. An exception in a callback would end the
- * process; it closes this socket instead.
+ * One socket: the port that its connection uses, and the callbacks of Bun. An exception in a callback would end the process, so
+ * it closes this socket instead.
  */
 export class BunSocket implements Socket, BunSocketData {
   readonly #owner: SocketOwner;
@@ -60,7 +60,7 @@ export class BunSocket implements Socket, BunSocketData {
   }
 
   send(text: string): SocketWrite {
-    // Bun returns the bytes sent, -1 if it holds some back, 0 if it took none.
+    // Bun returns the number of sent bytes, -1 if it holds some back, 0 if it accepted none.
     const sent = this.#ws === undefined ? 0 : this.#ws.send(text);
     if (sent > 0) return 'sent';
     if (sent === 0) return 'failed';
@@ -108,7 +108,7 @@ export class BunSocket implements Socket, BunSocketData {
 
   onDrain(): void {
     this.#guarded(() => {
-      // Bun calls as soon as some bytes are sent; the port reports only when all are.
+      // Bun calls this when some bytes are sent; the port reports only when all are.
       if (!this.#waitsForDrain || this.#ws === undefined || this.#ws.getBufferedAmount() > 0) return;
       this.#waitsForDrain = false;
       this.#events.drained();

@@ -19,10 +19,7 @@ export interface BunServer {
   readonly port: number;
   readonly hostname: string;
   /** False if the connection is gone or the request is no handshake. */
-  upgrade(
-    request: Request,
-    options: { readonly headers?: Readonly<Record<string, string>>; readonly data: BunSocketData },
-  ): boolean;
+  upgrade(request: Request, options: { readonly headers: Headers; readonly data: BunSocketData }): boolean;
   requestIP(request: Request): { readonly address: string; readonly port: number } | null;
   /** Overrides the idle timeout of one request, in seconds. */
   timeout(request: Request, seconds: number): void;

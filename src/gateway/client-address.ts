@@ -12,9 +12,9 @@ type Network = [ipaddr.IPv4 | ipaddr.IPv6, number];
 export type ClientAddress = (peer: string, forwardedFor: string | undefined) => string;
 
 /**
- * Builds the look-up for the given trusted proxies (CIDRs or single addresses). It reads `X-Forwarded-For` from the
- * right while the hop that wrote it is trusted, so the result is the right-most untrusted hop. It calls `onIgnored` for
- * the header of an untrusted peer. Throws if an entry is neither an address nor a CIDR.
+ * Builds the look-up for the given trusted proxies (CIDRs or single addresses). It reads `X-Forwarded-For` from the right as long
+ * as a trusted hop wrote the entry. So the result is the right-most untrusted hop. It calls `onIgnored` if an untrusted peer
+ * sends the header. Throws if an entry is neither an address nor a CIDR.
  */
 export function createClientAddress(
   trustedProxies: readonly string[],
@@ -61,8 +61,17 @@ function hopAddress(hop: string): string | undefined {
   return ipaddr.process(address).toString();
 }
 
+/** Number of bits before the IPv4 address in its IPv6 form. */
+const MAPPED_BITS = 96;
+
+/** Writes a network of IPv4 addresses in IPv6 form as IPv4, because {@link plainAddress} does so with peers. */
+function plainNetwork([address, bits]: Network): Network {
+  const isMapped = address instanceof ipaddr.IPv6 && address.isIPv4MappedAddress() && bits >= MAPPED_BITS;
+  return isMapped ? [address.toIPv4Address(), bits - MAPPED_BITS] : [address, bits];
+}
+
 function parseNetwork(text: string): Network {
-  if (text.includes('/') && ipaddr.isValidCIDR(text)) return ipaddr.parseCIDR(text);
+  if (text.includes('/') && ipaddr.isValidCIDR(text)) return plainNetwork(ipaddr.parseCIDR(text));
   if (!text.includes('/') && ipaddr.isValid(text)) {
     const address = ipaddr.process(text);
     return [address, address.kind() === 'ipv4' ? 32 : 128];

@@ -5,7 +5,7 @@ const MAX_PENDING_HANDSHAKES = 20_000;
 
 interface LimitOptions {
   readonly maxConnections: number;
-  /** Of one IPv4 address or IPv6 /64; 0: off. */
+  /** For one IPv4 address or IPv6 /64; 0: off. */
   readonly maxConnectionsPerIp: number;
 }
 
@@ -20,7 +20,7 @@ export class ConnectionPlaces {
     this.#options = options;
   }
 
-  /** Takes a place for a connection from `ip`, or returns why there is none. {@link release} frees it. */
+  /** Takes a place for a connection from `ip`, or returns why none is free. {@link release} frees it. */
   take(ip: string): 'overloaded' | 'rate-limited' | undefined {
     const { maxConnections, maxConnectionsPerIp } = this.#options;
     if (this.#taken >= maxConnections || this.#pending >= MAX_PENDING_HANDSHAKES) return 'overloaded';

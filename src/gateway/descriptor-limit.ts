@@ -2,7 +2,7 @@ import { closeSync, openSync, readFileSync } from 'node:fs';
 import { devNull } from 'node:os';
 import type { Log } from '../logging/log.ts';
 
-/** Descriptors that the process needs beside its sockets: for stores, listeners, files, and refusals when it is full. */
+/** Descriptors that the process needs besides its sockets: for stores, listeners, files, and refusals when it is full. */
 const OTHER_DESCRIPTORS = 100;
 
 /** Number of descriptors that this process may open. Undefined if the system does not say; only Linux does, in /proc. */

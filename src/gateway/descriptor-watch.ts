@@ -6,7 +6,7 @@ import type { GatewayServer } from './gateway-server.ts';
 const LOOK_INTERVAL_MS = 200;
 /** With fewer free descriptors the server accepts no connection: stores, files and open sockets need them. */
 const RESERVED_DESCRIPTORS = 16;
-/** The server accepts connections again once this many are free, so that it does not stop again at once. */
+/** The server accepts connections again when this many are free, so that it does not stop again at once. */
 const FREE_TO_RESUME = 48;
 /** Shortest time between two log lines about it. */
 const LOG_INTERVAL_MS = 60_000;

@@ -1,10 +1,11 @@
 import type { Clock } from '../lib/clock.ts';
 import { countedAddress } from '../lib/counted-address.ts';
+import { oldestKeys } from '../lib/oldest-keys.ts';
 
-/** Number of credentials that may fail from one address within the window. Each further one gets 429. */
+/** Number of failed credentials that one address may have within the window. Beyond it, each one gets 429. */
 export const MAX_FAILURES_PER_WINDOW = 100;
 export const FAILURE_WINDOW_MS = 10_000;
-/** Largest number of remembered addresses. One more removes the oldest. */
+/** Largest number of remembered addresses. Beyond it, the oldest ones are removed. */
 const MAX_REMEMBERED_ADDRESSES = 10_000;
 
 /**
@@ -40,9 +41,6 @@ export class FailedCredentials {
   }
 
   #forgetOldest(): void {
-    for (const key of this.#byAddress.keys()) {
-      this.#byAddress.delete(key);
-      return;
-    }
+    for (const address of oldestKeys(this.#byAddress)) this.#byAddress.delete(address);
   }
 }

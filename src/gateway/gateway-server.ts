@@ -1,6 +1,7 @@
 import { networkInterfaces } from 'node:os';
 import type { Registration } from '../connection/connection-info.ts';
 import type { Socket, SocketEvents } from '../connection/socket.ts';
+import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../logging/log.ts';
 import { type ErrorCode, errorBody, errorStatus, type Language } from '../protocol/error-codes.ts';
 import type { Acceptance, Decision, HandshakeRequest, UpgradeRefusal } from './admission.ts';
@@ -42,7 +43,7 @@ interface AdmissionPort {
 export interface ServerOptions {
   /** `localhost` listens on 127.0.0.1 and, if the machine has it, on ::1. */
   readonly host: string;
-  /** 0: any free one, the same for every address. */
+  /** 0: any free port, the same for every address. */
   readonly port: number;
   readonly maxMessageBytes: number;
   readonly maxConnections: number;
@@ -54,16 +55,17 @@ export interface ServerOptions {
   readonly readTimeoutMs: number;
   /** A closing handshake must have ended within this time. */
   readonly writeTimeoutMs: number;
-  /** Answers everything but `GET /ws`. `peer` is the address of the TCP peer. */
+  /** Answers all requests except `GET /ws`. `peer` is the address of the TCP peer. */
   http(request: Request, peer: string): Promise<Response>;
-  /** The route that answers without a `Request`; undefined: none now. */
+  /** The route that answers without a `Request`. Undefined: there is none now. */
   direct?(): DirectRoute | undefined;
   readonly admission: AdmissionPort;
   readonly inBand: InBandRefusals;
-  /** A socket opened. Called once for each, before any of its events. */
+  /** A socket opened. Called once for each socket, before any of its events. */
   opened(registration: Registration, socket: Socket): SocketEvents;
   /** The client of an accepted login left before its socket opened. */
   abandoned(registration: Registration): void;
+  readonly clock: Pick<Clock, 'defer'>;
   readonly log: Log;
   readonly language?: Language;
 }
@@ -81,19 +83,19 @@ export interface DirectAnswer {
   readonly body: string;
 }
 
-/** Answers a frequent kind of POST request. What it does not take, or does not answer, goes to {@link ServerOptions.http}. */
+/** Answers one frequent kind of POST request. A request that it does not accept or answer goes to {@link ServerOptions.http}. */
 export interface DirectRoute {
   readonly path: string;
   /** Decides by the headers, before the body is read. */
   mayTake(header: DirectRequest['header']): boolean;
-  /** Never rejects. Undefined: it did nothing. */
+  /** Never rejects. Undefined: it did nothing with the request. */
   answer(request: DirectRequest): Promise<DirectAnswer | undefined>;
 }
 
 /** Largest body that a {@link DirectRoute} gets. */
 const MAX_DIRECT_BYTES = 16_384;
 
-/** The route that answers this request directly. Such a request says how long its body is. */
+/** The route that answers this request directly. Such a request must state the length of its body. */
 export function directRouteOf(
   options: Pick<ServerOptions, 'direct' | 'maxBodyBytes'>,
   request: { readonly method: string | undefined; readonly path: string },
@@ -109,7 +111,7 @@ export function directRouteOf(
   return isSmall && route.mayTake(header) ? route : undefined;
 }
 
-/** What one socket belongs to: an accepted connection, or an upgrade that is refused in band. */
+/** The owner of one socket: an accepted connection, or an upgrade that is refused in band. */
 export interface SocketOwner {
   /** The socket opened. Called at most once, before any of its events. */
   opened(socket: Socket): SocketEvents;
@@ -126,7 +128,7 @@ export function ownerOf(options: OwnerOptions, { registration }: Acceptance): So
   return new AcceptedSocket(options, registration);
 }
 
-/** A class and no closures: there is one for each connection, for as long as it lives. */
+/** A class, not closures: each connection has one for as long as it lives. */
 class AcceptedSocket implements SocketOwner {
   readonly #options: OwnerOptions;
   readonly #registration: Registration;
@@ -154,12 +156,13 @@ export class ListenError extends Error {
   override readonly name = 'ListenError';
 }
 
-/** With port 0, a port that is free on the first address may be taken on the second. */
+/** With port 0, the port that is free on the first address may be in use on the second. */
 const MAX_PORT_ATTEMPTS = 10;
 
 /**
- * Connections that may wait until the loop accepts them; the kernel may allow fewer. The 511 of Node and the 512 of Bun are too
- * few for a storm: the kernel drops the others, and a client tries again only after one second, then after two more.
+ * Largest number of connections that wait until the loop accepts them; the kernel may allow fewer. The defaults (Node: 511, Bun:
+ * 512) are too small for a storm: the kernel drops the others, and a client tries again only after one second, then after two
+ * more.
  */
 export const BACKLOG = 4_096;
 
@@ -190,7 +193,8 @@ export async function listenOnAll(
 
 /** The addresses to listen on for a configured host. */
 function listenAddresses(host: string): readonly string[] {
-  if (host !== 'localhost') return [host];
+  // A user may write an IPv6 address as in a URL.
+  if (host !== 'localhost') return [/^\[(.+)\]$/.exec(host)?.[1] ?? host];
   const hasIpv6Loopback = Object.values(networkInterfaces()).some((interfaces) =>
     interfaces?.some(({ address }) => address === '::1'),
   );
@@ -226,7 +230,7 @@ function listenError(error: unknown, address: string, port: number): ListenError
 /** The events of a socket without an owner. */
 export const NO_EVENTS: SocketEvents = { message() {}, control() {}, drained() {}, closed() {} };
 
-/** The answers that an adapter gives by itself. */
+/** The answers that an adapter gives without the app. */
 export type PlainCode = Extract<
   ErrorCode,
   'internal' | 'headers-too-large' | 'invalid-request' | 'rate-limited'
@@ -255,8 +259,8 @@ export function tooManyUnanswered(acceptLanguage: string | undefined, fallback?:
 }
 
 /**
- * Closes the connection after this answer if much of the request's body is unread. Otherwise the server would have to read
- * it all before the next request.
+ * Closes the connection after this answer if much of the request's body is unread. Otherwise the server would have to read all of
+ * it before the next request.
  */
 export function cutUpload(request: Request, response: Response, maxBodyBytes: number): void {
   if (request.bodyUsed) return;

@@ -3,7 +3,7 @@ import type { ErrorCode } from '../protocol/error-codes.ts';
 import type { ClientProtocol } from '../protocol/frames.ts';
 import { parseUserId } from '../protocol/user-id.ts';
 
-/** An upgrade request in a form that both runtimes can give. Header names are in lower case. */
+/** An upgrade request in a form that both runtimes can provide. Header names are in lower case. */
 export interface HandshakeRequest {
   readonly method: string;
   /** Path and query. An absolute URL is accepted too. */
@@ -12,7 +12,7 @@ export interface HandshakeRequest {
   /** Address of the TCP peer. */
   readonly peer: string;
   /** Whether the client closed its connection before the answer. */
-  hasLeft?(): boolean;
+  hasLeft(): boolean;
 }
 
 /** Proxies add these; a page in a browser cannot set them. */
@@ -83,14 +83,15 @@ export function offersInBand(request: HandshakeRequest): boolean {
   return parseSubprotocols(request.header('sec-websocket-protocol'))?.includes(SUBPROTOCOL) === true;
 }
 
+const BEARER = /^bearer +\S+ *$/i;
+
 /** The token of an `Authorization` header with the scheme Bearer, in upper or lower case. */
 export function bearerToken(authorization: string | undefined): string | undefined {
-  if (authorization === undefined) return undefined;
-  const token = /^bearer +(\S+) *$/i.exec(authorization)?.[1];
-  return token;
+  if (authorization === undefined || !BEARER.test(authorization)) return undefined;
+  return authorization.slice(authorization.indexOf(' ')).trim();
 }
 
-/** A `Host` as RFC 9110 section 7.2 has it: a name or an address, which may be empty, and a port, which may be too. */
+/** A `Host` as in RFC 9110 section 7.2: a name or an address, and a port. Each of them may be empty. */
 const HOST = /^(?:\[[\da-f:.]+\]|[\w.~!$&'()*+,;=%-]*)(?::\d{0,5})?$/i;
 
 export function isHost(text: string): boolean {
@@ -107,9 +108,13 @@ export function pathOf(url: string): string {
 /** The offered names, or undefined if the header is malformed (RFC 6455 section 11.3.4). */
 function parseSubprotocols(header: string | undefined): readonly string[] | undefined {
   if (header === undefined) return [];
-  const names = header.split(',', MAX_SUBPROTOCOLS + 1).map((name) => name.trim());
-  if (names.length > MAX_SUBPROTOCOLS || new Set(names).size !== names.length) return undefined;
-  return names.every((name) => TOKEN.test(name)) ? names : undefined;
+  const names: string[] = [];
+  for (const part of header.split(',', MAX_SUBPROTOCOLS + 1)) {
+    const name = part.trim();
+    if (!TOKEN.test(name) || names.includes(name)) return undefined;
+    names.push(name);
+  }
+  return names.length > MAX_SUBPROTOCOLS ? undefined : names;
 }
 
 function queryOf(url: string): URLSearchParams | undefined {

@@ -5,7 +5,7 @@ import { encodeFrame } from '../protocol/frames.ts';
 import type { UpgradeRefusal } from './admission.ts';
 import { NO_EVENTS, type SocketOwner } from './gateway-server.ts';
 
-/** Largest number of sockets that are being refused in band. One more upgrade gets its HTTP status. */
+/** Largest number of sockets that are refused in band at the same time. Beyond it, an upgrade gets its HTTP status. */
 export const MAX_REFUSED_SOCKETS = 512;
 /** The client has this time to answer the close frame. Then the server drops the TCP connection. */
 const CLOSE_TIMEOUT_MS = 2000;
@@ -19,8 +19,8 @@ export interface InBandClose {
 }
 
 /**
- * Refuses upgrades of browsers in band: it accepts the socket, and closes it at once with a code that says why. Such a
- * socket is no connection: it takes no place and nothing is read from it.
+ * Refuses upgrades of browsers in band: it accepts the socket, and closes it at once with a code for the reason. Such a socket is
+ * no connection: it takes no place and nothing is read from it.
  */
 export class InBandRefusals {
   readonly #clock: Pick<Clock, 'after' | 'now'>;
@@ -30,7 +30,7 @@ export class InBandRefusals {
     this.#clock = clock;
   }
 
-  /** Number of sockets that are being refused. */
+  /** Number of sockets that are being refused now. */
   get open(): number {
     return this.#open;
   }

@@ -11,7 +11,7 @@ export interface VerificationKey {
   readonly pem: string;
 }
 
-/** A key of a set. Several may share one `kid`, or have none. */
+/** A key of a set. Several keys may share one `kid`, or have none. */
 export interface NamedKey extends VerificationKey {
   readonly kid: string | undefined;
 }
@@ -24,7 +24,7 @@ export function verificationKey(pem: string): VerificationKey {
   return { algorithm, pem: key.export({ type: 'spki', format: 'pem' }).toString() };
 }
 
-/** The usable keys of a JWKS document (RFC 7517). Throws if it is no such document, or has no usable key. */
+/** The usable keys of a JWKS document (RFC 7517). Throws if the text is no such document, or has no usable key. */
 export function parseJwks(text: string): readonly NamedKey[] {
   const document: unknown = JSON.parse(text);
   const list = isRecord(document) ? document['keys'] : undefined;
@@ -41,7 +41,7 @@ function algorithmOf(key: ReturnType<typeof createPublicKey>): AsymmetricAlgorit
   return key.asymmetricKeyType === 'ec' && details?.namedCurve === 'prime256v1' ? 'ES256' : undefined;
 }
 
-/** Skips symmetric keys, keys for encryption and kinds that we do not pin. */
+/** Skips symmetric keys, encryption keys, and types that we do not pin. */
 function parseJwk(jwk: unknown): NamedKey | undefined {
   if (!isRecord(jwk) || (jwk['kty'] !== 'RSA' && jwk['kty'] !== 'EC')) return undefined;
   if (jwk['use'] !== undefined && jwk['use'] !== 'sig') return undefined;

@@ -11,19 +11,19 @@ const STALE_MS = 86_400_000;
 /** The gateway retries after this time. The time doubles with each further failure. */
 const FIRST_RETRY_MS = 250;
 const MAX_RETRY_MS = 10_000;
-/** Tokens with an unknown key may trigger this many fetches. Invented ones must not flood the key server. */
+/** Tokens with an unknown key may trigger this many fetches. A client must not flood the key server with invented keys. */
 const UNKNOWN_KEY_RATE: RateLimit = { burst: 5, perSecond: 0.1 };
 const FETCH_TIMEOUT_MS = 5_000;
 const MAX_DOCUMENT_BYTES = 262_144;
 
-/** The key data in the header of a token. */
+/** The fields of a token's header that choose the key. */
 export interface WantedKey {
   readonly algorithm: AsymmetricAlgorithm;
   readonly kid: string | undefined;
 }
 
 interface JwksOptions {
-  /** A user and a password in it are sent as `Authorization: Basic`. */
+  /** If it has a user and a password, they go out as `Authorization: Basic`. */
   readonly url: string;
   readonly clock: Clock;
   readonly log: Log;
@@ -62,15 +62,15 @@ export class JwksKeys {
     this.#retry?.cancel();
   }
 
-  /** Whether there are keys that are not too old. */
+  /** Whether there are keys, and they are not too old. */
   get hasKeys(): boolean {
     return this.#age() < STALE_MS;
   }
 
-  /** The known keys that may have signed such a token. A `kid` excludes a key only if both have one. */
+  /** The known keys that may have signed such a token. A `kid` excludes a key only if token and key both have one. */
   fitting({ algorithm, kid }: WantedKey): readonly NamedKey[] {
     const age = this.#age();
-    // A known key is used at once. Its renewal delays no token.
+    // A known key is used at once. Its renewal does not delay a token.
     if (age >= FRESH_MS && this.#failures === 0) void this.#load();
     if (!this.hasKeys) return [];
     return this.#keys.filter(
@@ -78,9 +78,9 @@ export class JwksKeys {
     );
   }
 
-  /** Fetches the keys because no known key fits a token. They may have been rotated. */
+  /** Fetches the keys because no known key fits a token. The key server may have new keys. */
   async renew(): Promise<'renewed' | 'too-often' | 'unavailable'> {
-    // While the key server is away, the retries go on by themselves, and no token waits for them.
+    // While the key server is away, the retries run in the background, and no token waits for them.
     if (this.#failures > 0) return 'unavailable';
     if (this.#pending !== undefined) await this.#pending;
     else if (this.#unknownKeys.take('', UNKNOWN_KEY_RATE) > 0) return 'too-often';
@@ -140,7 +140,7 @@ export class JwksKeys {
 }
 
 interface KeySource {
-  /** Without user and password, because `fetch` accepts no such address. */
+  /** Without user and password, because `fetch` rejects such an address. */
   readonly url: string;
   readonly authorization: string | undefined;
 }
@@ -162,7 +162,7 @@ function decoded(text: string): string {
   }
 }
 
-/** `fetch` says only that it failed; its cause names the refused connection. */
+/** `fetch` reports only a failure. Its cause has the details, such as a refused connection. */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown';
   const { cause } = error;

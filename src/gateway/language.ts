@@ -1,12 +1,12 @@
 import type { Language } from '../protocol/error-codes.ts';
 
-/** Longer headers are cut here. The rest cannot change the answer of an honest client. */
+/** Longer headers are cut here. An honest client puts its language before that point. */
 const MAX_HEADER_CHARS = 256;
 const MAX_RANGES = 16;
 
 /**
- * The language of an error sentence: the better ranked of Chinese and English in `Accept-Language` (RFC 9110
- * section 12.5.4), else `fallback`.
+ * The language of an error sentence: Chinese or English, the one that ranks higher in `Accept-Language` (RFC 9110 section
+ * 12.5.4), else `fallback`.
  */
 export function preferredLanguage(acceptLanguage: string | undefined, fallback: Language): Language {
   if (acceptLanguage === undefined || acceptLanguage === '') return fallback;

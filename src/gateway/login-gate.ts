@@ -1,29 +1,29 @@
 import type { Clock, Timer } from '../lib/clock.ts';
 import { inBackground } from '../logging/internal-error.ts';
 import type { Log } from '../logging/log.ts';
-import type { Presence } from '../presence/api.ts';
+import type { Presence, WaitingClient } from '../presence/api.ts';
 
 /**
- * Users with a login in progress at a time. More of them come in no faster: they only lengthen each turn of the event loop,
- * and open connections would have to wait behind them.
+ * Largest number of users with a login in progress. More would not come in faster: they only make each turn of the event loop
+ * longer, and delay the open connections.
  */
 const MAX_IN_PROGRESS = 1_024;
-/** So many users may always have a login in progress, however busy the event loop is. */
+/** This many users may always have a login in progress, however busy the event loop is. */
 const MIN_IN_PROGRESS = 64;
-/** Longest time that a login waits for its turn. After it: 503 `overloaded`. */
+/** Longest time that a login waits for its turn. After it, it gets 503 `overloaded`. */
 const MAX_WAIT_MS = 2_000;
 /**
- * Largest number of waiting users that this node does not hold. One more gets 503 `overloaded` at once. The other line is
- * bounded by the number of handshakes in progress, and always has room beside this one.
+ * Largest number of waiting users that this node does not hold. One more gets 503 `overloaded` at once. The other line is bounded
+ * by the number of handshakes in progress, and always has room.
  */
 const MAX_OTHERS_WAITING = 10_000;
 /** Largest number of waiting logins of one user. */
 const MAX_OF_ONE_USER = 16;
-/** While logins wait, the gate looks this often at them and at the event loop. */
+/** While logins wait, the gate checks them and the event loop at this interval. */
 const LOOK_MS = 50;
-/** If a look comes this late, the event loop is busy. */
+/** If a check is this late, the event loop is busy. */
 const BUSY_MS = 100;
-/** What one busy look leaves of the users in progress, and what one calm look adds to them. */
+/** A busy check reduces the number of users in progress by this factor, and a calm check adds this many. */
 const BUSY_SHARE = 0.7;
 const CALM_STEP = 64;
 
@@ -33,17 +33,17 @@ interface LoginGateOptions {
   readonly log: Log;
 }
 
-/** A login that asks for its turn. */
+/** A waiting login. */
 interface AskingLogin {
   readonly userId: number;
-  /** Whether the client closed its connection. Such a login gets no turn. */
-  readonly hasLeft: () => boolean;
+  /** If the client has left, its login gets no turn. */
+  readonly client: WaitingClient;
 }
 
 /**
- * Lets in as many logins at a time as the node can take (rule DR3). In calm each login gets its turn at once. In a storm of
- * reconnects the others wait in two lines. Users who linger come first, because they are online. The
- * waiting time is the one sign of overload: the gate refuses a login after too long a wait.
+ * Admits as many logins at a time as the node can handle (rule DR3). In calm times each login gets its turn at once. In a storm
+ * of reconnects the others wait in two lines. Users who linger come first, because they are online. The waiting time is the only
+ * sign of overload: the gate refuses a login that has waited too long.
  */
 export class LoginGate {
   readonly #options: LoginGateOptions;
@@ -64,7 +64,7 @@ export class LoginGate {
     return this.#held.length + this.#others.length;
   }
 
-  /** Gives the login its turn, or returns false if the node is overloaded. Each turn must be ended by {@link leave}. */
+  /** Gives the login its turn. Returns false if the node is overloaded. The caller must end each turn by {@link leave}. */
   enter(login: AskingLogin): boolean | Promise<boolean> {
     const { userId } = login;
     const isFree = this.#inProgress.size < this.#limit && this.waiting === 0;
@@ -75,7 +75,7 @@ export class LoginGate {
     const waiter = this.#held.get(userId) ?? this.#others.get(userId) ?? this.#join(userId);
     if (waiter === undefined || waiter.logins.length >= MAX_OF_ONE_USER) return false;
     return new Promise((decide) => {
-      waiter.logins.push({ decide, hasLeft: login.hasLeft });
+      waiter.logins.push({ decide, client: login.client });
     });
   }
 
@@ -93,18 +93,18 @@ export class LoginGate {
 
   #join(userId: number): Waiter | undefined {
     const { presence, clock, log } = this.#options;
-    const isHeld = presence.holdsHere(userId);
-    if (!isHeld && this.#others.length >= MAX_OTHERS_WAITING) return undefined;
+    const isHeldHere = presence.holdsHere(userId);
+    if (!isHeldHere && this.#others.length >= MAX_OTHERS_WAITING) return undefined;
     const waiter: Waiter = { userId, since: clock.monotonic(), logins: [] };
-    (isHeld ? this.#held : this.#others).push(waiter);
+    (isHeldHere ? this.#held : this.#others).push(waiter);
     this.#watch();
     inBackground(log, this.#prove(waiter));
     return waiter;
   }
 
   /**
-   * Takes the wait as a proof of life, because it could log out a user who lingers. It brings nobody online. A user who
-   * lingers on another node is held here after it, and moves to the first line.
+   * Counts the wait as a proof of life, because otherwise the wait could log out a user who lingers. It brings nobody online.
+   * After it, this node holds a user who lingered on another node, and the user moves to the first line.
    */
   async #prove(waiter: Waiter): Promise<void> {
     const proof = await this.#options.presence.heartbeat(waiter.userId);
@@ -115,8 +115,8 @@ export class LoginGate {
     while (this.#inProgress.size < this.#limit) {
       const next = this.#held.shift() ?? this.#others.shift();
       if (next === undefined) return;
-      for (const { decide, hasLeft } of next.logins) {
-        const isHere = !hasLeft();
+      for (const { decide, client } of next.logins) {
+        const isHere = !client.hasLeft();
         if (isHere) this.#begin(next.userId);
         decide(isHere);
       }
@@ -147,12 +147,12 @@ export class LoginGate {
   }
 }
 
-/** A user who waits, with all logins that came meanwhile. */
+/** A user who waits, with all logins of that user. */
 interface Waiter {
   readonly userId: number;
   /** Monotonic ms. */
   readonly since: number;
-  readonly logins: { readonly decide: (hasTurn: boolean) => void; readonly hasLeft: () => boolean }[];
+  readonly logins: { readonly decide: (hasTurn: boolean) => void; readonly client: WaitingClient }[];
 }
 
 /** Waiting users, oldest first. Each operation takes constant time, however long the line is. */
@@ -180,7 +180,7 @@ class Line {
     return undefined;
   }
 
-  /** Removes those that wait since `time` or longer. */
+  /** Removes the users that have waited since `time` or longer. */
   shiftOlder(time: number): readonly Waiter[] {
     const older: Waiter[] = [];
     while ((this.#waiters[this.#start]?.since ?? Number.POSITIVE_INFINITY) <= time) {
@@ -190,12 +190,12 @@ class Line {
     return older;
   }
 
-  /** Removes a waiter from any place. Returns false if it is not in this line. */
+  /** Removes a waiting user from any place. Returns false if the user is not in this line. */
   remove(waiter: Waiter): boolean {
     return this.#ofUser.get(waiter.userId) === waiter && this.#ofUser.delete(waiter.userId);
   }
 
-  /** The first entry, which may have been removed meanwhile. */
+  /** Index of the first entry. That entry may have been removed. */
   #next(): Waiter | undefined {
     const waiter = this.#waiters[this.#start];
     if (waiter === undefined) return undefined;

@@ -9,7 +9,8 @@ interface Kept {
 }
 
 /**
- * Tickets in this process. All have the same life, so the oldest goes first. Whoever issues them bounds their number.
+ * Tickets in this process. All have the same lifetime, so the oldest expires first. The limit on issued tickets bounds their
+ * number.
  */
 export class MemoryTickets implements TicketStore {
   readonly #clock: Pick<Clock, 'monotonic'>;

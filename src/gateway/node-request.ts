@@ -4,19 +4,19 @@ import { type HandshakeRequest, isHost, pathOf } from './handshake.ts';
 import { unanswered } from './node-unanswered.ts';
 
 /**
- * A request of Node's server that decides itself about an offer to upgrade. Node reads `upgrade` right after the headers.
- * If it is true, Node reads no body and nothing behind it as HTTP, and emits `upgrade`.
+ * A request of Node's server that decides itself whether it is an upgrade. Node reads `upgrade` right after the headers. If it is
+ * true, Node reads no body, reads nothing after it as HTTP, and emits `upgrade`.
  *
- * Java's HttpClient and `curl --http2` offer to upgrade each request to HTTP/2. Without an acceptance it is an ordinary
- * request with its body (RFC 9110 section 7.8), so only the handshake of a WebSocket counts. A request beyond the limit of
- * its connection counts too, so that Node reads nothing behind it.
+ * Java's HttpClient and `curl --http2` offer to upgrade each request to HTTP/2. If the server does not accept, it is an ordinary
+ * request with its body (RFC 9110 section 7.8), so only the handshake of a WebSocket counts. A request over the limit of its
+ * connection counts too, so that Node reads nothing after it.
  */
 export class NodeRequest extends IncomingMessage {
-  /** The client offers to upgrade to any protocol. Only declared: Node sets it inside the base constructor. */
+  /** Whether the client offers to upgrade to any protocol. Only declared: Node sets it inside the base constructor. */
   declare offersUpgrade: boolean;
   declare knownToExceed: boolean | undefined;
 
-  /** Whether the connection was at its limit of unanswered requests when this one came. */
+  /** Whether the connection already was at its limit of unanswered requests when this one arrived. */
   get isBeyondLimit(): boolean {
     this.knownToExceed ??= unanswered.isFull(this.socket);
     return this.knownToExceed;
@@ -32,9 +32,13 @@ export class NodeRequest extends IncomingMessage {
   }
 }
 
-/** A request for the path of sockets. The admission decides whether it is a valid handshake. */
+/** Whether the admission answers: it decides whether a GET is a valid handshake, and a HEAD gets the same headers. */
 export function isSocketRequest(incoming: IncomingMessage): boolean {
-  return incoming.method === 'GET' && pathOf(incoming.url ?? '') === SOCKET_PATH;
+  return (incoming.method === 'GET' || incoming.method === 'HEAD') && isSocketPath(incoming);
+}
+
+function isSocketPath(incoming: IncomingMessage): boolean {
+  return pathOf(incoming.url ?? '') === SOCKET_PATH;
 }
 
 /** `rawHeaders` has a name and a value for each line. */
@@ -46,11 +50,11 @@ export function hasTooManyHeaders(incoming: IncomingMessage): boolean {
 export function hasGoodHost(incoming: IncomingMessage): boolean {
   const { host } = incoming.headers;
   if (host === undefined) return incoming.httpVersion === '1.0';
-  // Of several values Node gives the first.
+  // If there are several values, Node returns the first.
   return isHost(host) && lines(incoming, 'host') === 1;
 }
 
-/** The listener builds a URL from `Host` and target. The code behind it does not use the `Host`. */
+/** The listener builds a URL from `Host` and target. The later code does not use the `Host`. */
 export function withoutOddHost(incoming: NodeRequest): NodeRequest {
   const { url = '', headers } = incoming;
   if (url.startsWith('/') && !/^[\w.-]+(?::\d{1,5})?$/.test(headers.host ?? ''))
@@ -62,7 +66,7 @@ export function peerOf(incoming: IncomingMessage): string {
   return incoming.socket.remoteAddress ?? '';
 }
 
-/** How many header lines have this name. */
+/** Number of header lines with this name. */
 function lines({ rawHeaders }: IncomingMessage, name: string): number {
   let count = 0;
   for (let index = 0; index < rawHeaders.length; index += 2) if (isNamed(rawHeaders[index], name)) count += 1;
@@ -73,7 +77,7 @@ function isNamed(other: string | undefined, name: string): boolean {
   return other?.length === name.length && other.toLowerCase() === name;
 }
 
-/** All values of a header, joined by commas. Of some headers Node itself shows only the first value. */
+/** All values of a header, joined by commas. For some headers Node itself returns only the first value. */
 export function joinedHeader({ rawHeaders }: IncomingMessage, name: string): string | undefined {
   let joined: string | undefined;
   for (let index = 0; index < rawHeaders.length; index += 2) {
@@ -84,10 +88,10 @@ export function joinedHeader({ rawHeaders }: IncomingMessage, name: string): str
   return joined;
 }
 
-/** Pieces of a body that are kept as they came. A piece of one byte costs far more than the byte. */
+/** Largest number of body pieces that are kept as they arrived. A piece of one byte costs far more than the byte. */
 const MAX_PIECES = 64;
 
-/** The body once all of it is here; undefined: the client left before. */
+/** The body, once all of it has arrived. Undefined: the client left before. */
 export function wholeBody(incoming: IncomingMessage): Promise<Buffer | undefined> {
   return new Promise((resolve) => {
     let pieces: Buffer[] = [];
@@ -101,7 +105,7 @@ export function wholeBody(incoming: IncomingMessage): Promise<Buffer | undefined
   });
 }
 
-/** The same request for code that takes a `Request`, where its body has been read. */
+/** The same request as a `Request`, for the app. Its body has been read. */
 export function requestOf(incoming: IncomingMessage, body: Uint8Array): Request {
   const headers = new Headers();
   for (let index = 0; index < incoming.rawHeaders.length; index += 2)
@@ -110,7 +114,7 @@ export function requestOf(incoming: IncomingMessage, body: Uint8Array): Request 
   return new Request(`http://localhost${url}`, { method, headers, body: Uint8Array.from(body) });
 }
 
-/** `hasLeft` says whether the client closed its connection. Absent: nobody can know that. */
+/** `hasLeft` says whether the client closed its connection. Absent: this is unknown. */
 export function handshakeOf(
   incoming: IncomingMessage,
   hasLeft: () => boolean = () => false,
@@ -128,5 +132,9 @@ export function handshakeOf(
 }
 
 function isSocketUpgrade(incoming: IncomingMessage): boolean {
-  return isSocketRequest(incoming) && incoming.headers.upgrade?.toLowerCase() === 'websocket';
+  return (
+    incoming.method === 'GET' &&
+    isSocketPath(incoming) &&
+    incoming.headers.upgrade?.toLowerCase() === 'websocket'
+  );
 }

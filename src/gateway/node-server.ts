@@ -21,7 +21,6 @@ import {
   listenOnAll,
   MAX_HEADER_BYTES,
   ownerOf,
-  type PlainCode,
   plainRefusal,
   type ServerOptions,
   type SocketOwner,
@@ -40,11 +39,12 @@ import {
   withoutOddHost,
 } from './node-request.ts';
 import { NodeSocket, OwnedWebSocket } from './node-socket.ts';
+import { NodeTurns } from './node-turns.ts';
 import { unanswered } from './node-unanswered.ts';
 
 /**
- * A connection must send all headers of its first request within this time, plus one check. A shorter time is wrong: in a
- * burst of reconnects a blocked loop reads late what clients sent in time, and would answer 408.
+ * A connection must send all headers of its first request within this time, plus one check. A shorter time is wrong: in a burst
+ * of reconnects a blocked loop reads timely requests late, and would answer 408.
  */
 const HEADERS_TIMEOUT_MS = 8_000;
 const CHECK_INTERVAL_MS = 500;
@@ -67,10 +67,12 @@ class NodeGateway implements GatewayServer {
   readonly #sockets = new Set<NodeSocket>();
   readonly #webSockets: WebSocketServer;
   readonly #respond: (incoming: IncomingMessage, outgoing: ServerResponse) => Promise<void>;
+  readonly #turns: NodeTurns;
   #servers: Server[] = [];
 
   constructor(options: ServerOptions) {
     this.#options = options;
+    this.#turns = new NodeTurns(options.clock);
     const settings = {
       noServer: true,
       WebSocket: OwnedWebSocket,
@@ -79,7 +81,7 @@ class NodeGateway implements GatewayServer {
       maxPayload: options.maxMessageBytes,
       maxFragments: MAX_FRAGMENTS,
       maxBufferedChunks: MAX_CHUNKS,
-      // The connection counts pings, and NodeSocket bounds the pongs. ws would drop the client without a close frame.
+      // The connection counts pings, and NodeSocket limits the pongs. ws would drop the client without a close frame.
       maxPendingAutoPongs: 0,
       closeTimeout: options.writeTimeoutMs,
       handleProtocols: (offered: Set<string>): string | false =>
@@ -90,9 +92,8 @@ class NodeGateway implements GatewayServer {
       (request, env) => this.#fetch(request, env as { incoming: NodeRequest; outgoing: ServerResponse }),
       {
         overrideGlobalObjects: false,
-        // The request does not form a URL.
-        errorHandler: (error) =>
-          error instanceof RequestError ? this.#plain('invalid-request') : this.#failed(error),
+        // The request does not form a valid URL.
+        errorHandler: (error) => (error instanceof RequestError ? this.#invalid() : this.#failed(error)),
       },
     );
   }
@@ -113,7 +114,8 @@ class NodeGateway implements GatewayServer {
   }
 
   pause(): void {
-    // Node accepts each further connection and closes it at once. A server that stops listening would not time out requests.
+    // Node accepts each connection over the limit and closes it at once. A server that stops listening would not time out
+    // requests.
     for (const server of this.#servers) server.maxConnections = 1;
   }
 
@@ -147,18 +149,28 @@ class NodeGateway implements GatewayServer {
     };
     const server = createServer(settings);
     server.timeout = STALLED_MS;
-    // Node would silently omit the lines beyond its limit. hasTooManyHeaders counts them.
+    // Node would silently omit the lines over its limit. hasTooManyHeaders counts them.
     server.maxHeadersCount = 0;
     server.maxConnections = this.#maxConnections;
     server.on('request', (incoming, outgoing) => this.#request(incoming, outgoing));
-    // Node would answer 417 by itself, past every limit. The server ignores other expectations than 100-continue.
+    // Node would answer 417 by itself and ignore every limit. The server ignores all expectations except 100-continue.
     server.on('checkExpectation', (incoming, outgoing) => this.#request(incoming, outgoing));
     server.on('upgrade', (incoming, stream, head) => void this.#upgrade(incoming, stream, head));
     return server;
   }
 
   #request(incoming: NodeRequest, outgoing: ServerResponse): void {
-    unanswered.enter(incoming.socket, outgoing);
+    const isBehindAnother = unanswered.enter(incoming.socket, outgoing);
+    // The first request never waits. Its client may close the connection, as a browser does with a page that is left. Then the
+    // body would be lost.
+    const turn = isBehindAnother ? this.#turns.next() : undefined;
+    if (turn === undefined) this.#respondTo(incoming, outgoing);
+    else void turn.then(() => this.#respondTo(incoming, outgoing));
+  }
+
+  #respondTo(incoming: NodeRequest, outgoing: ServerResponse): void {
+    // The client has left.
+    if (outgoing.destroyed) return;
     const direct = this.#directRoute(incoming);
     if (direct === undefined) void this.#respond(withoutOddHost(incoming), outgoing);
     else void this.#answerDirectly(direct, incoming, outgoing);
@@ -170,12 +182,12 @@ class NodeGateway implements GatewayServer {
     try {
       return directRouteOf(this.#options, request, (name) => joinedHeader(incoming, name));
     } catch {
-      // Thrown here it would end the process. The app meets the same exception, and answers.
+      // An exception here would end the process. The app gets the same exception, and answers.
       return undefined;
     }
   }
 
-  /** Without a `Request` and a `Response`, which cost more than everything else in a short answer. */
+  /** Uses no `Request` and no `Response`, which cost more than everything else in a short answer. */
   async #answerDirectly(direct: DirectRoute, incoming: NodeRequest, outgoing: ServerResponse): Promise<void> {
     try {
       const body = await wholeBody(incoming);
@@ -207,7 +219,7 @@ class NodeGateway implements GatewayServer {
 
   async #answer(request: Request, incoming: NodeRequest): Promise<Response> {
     const fault = this.#headFault(incoming);
-    if (fault !== undefined) return fault;
+    if (fault !== undefined) return toResponse(fault);
     if (!isSocketRequest(incoming)) return this.#options.http(request, peerOf(incoming));
     const decision = await this.#options.admission.decide(handshakeOf(incoming));
     if (decision.kind === 'refuse') return toResponse(decision);
@@ -226,33 +238,33 @@ class NodeGateway implements GatewayServer {
       // The first request gets the first answer.
       const earlier = unanswered.settled(socket);
       if (earlier !== undefined) await earlier;
+      const turn = this.#turns.next();
+      if (turn !== undefined) await turn;
       const answer = await this.#answerUpgrade(incoming, stream);
-      if (answer instanceof Response) return await writeResponse(stream, answer);
+      if ('status' in answer) return refuse(stream, answer);
       stream.removeListener('error', drop);
       socket.removeListener('timeout', drop);
       this.#open(incoming, { stream, head, owner: answer });
     } catch (error) {
-      await writeResponse(stream, this.#failed(error, incoming.headers['accept-language'])).catch(drop);
+      refuse(stream, this.#failure(error, incoming.headers['accept-language']));
     }
   }
 
-  async #answerUpgrade(incoming: NodeRequest, stream: Duplex): Promise<SocketOwner | Response> {
+  async #answerUpgrade(incoming: NodeRequest, stream: Duplex): Promise<SocketOwner | UpgradeRefusal> {
     const fault = this.#headFault(incoming);
     if (fault !== undefined) return fault;
-    // Node reads on while nobody listens, keeps what comes, and notices the end.
+    // Node continues to read while nobody listens, keeps the data, and notices the end.
     const decision = await this.#options.admission.decide(handshakeOf(incoming, () => !stream.readable));
     if (decision.kind === 'accept') return ownerOf(this.#options, decision);
-    return this.#options.inBand.take(decision) ?? toResponse(decision);
+    return this.#options.inBand.take(decision) ?? decision;
   }
 
-  #headFault(incoming: NodeRequest): Response | undefined {
-    if (incoming.isBeyondLimit)
-      return toResponse(tooManyUnanswered(incoming.headers['accept-language'], this.#options.language));
-    if (hasTooManyHeaders(incoming))
-      return this.#plain('headers-too-large', incoming.headers['accept-language']);
-    return hasGoodHost(incoming)
-      ? undefined
-      : this.#plain('invalid-request', incoming.headers['accept-language']);
+  #headFault(incoming: NodeRequest): UpgradeRefusal | undefined {
+    const { language } = this.#options;
+    const acceptLanguage = incoming.headers['accept-language'];
+    if (incoming.isBeyondLimit) return tooManyUnanswered(acceptLanguage, language);
+    if (hasTooManyHeaders(incoming)) return plainRefusal('headers-too-large', acceptLanguage, language);
+    return hasGoodHost(incoming) ? undefined : plainRefusal('invalid-request', acceptLanguage, language);
   }
 
   #hasBadHead(incoming: NodeRequest): boolean {
@@ -271,12 +283,12 @@ class NodeGateway implements GatewayServer {
         owner,
       );
     });
-    // ws calls back at once, or not at all if the client is gone.
+    // ws calls back at once, or never if the client is gone.
     if (!opened) abandon(owner);
   }
 
-  #plain(code: PlainCode, acceptLanguage?: string): Response {
-    return toResponse(plainRefusal(code, acceptLanguage, this.#options.language));
+  #invalid(): Response {
+    return toResponse(plainRefusal('invalid-request', undefined, this.#options.language));
   }
 
   #failed(error: unknown, acceptLanguage?: string): Response {
@@ -320,14 +332,15 @@ function toResponse(refusal: UpgradeRefusal): Response {
   return new Response(refusal.body, { status: refusal.status, headers: refusal.headers });
 }
 
-/** Writes a response to a connection that Node gave up as HTTP, and ends it. */
-async function writeResponse(stream: Duplex, response: Response): Promise<void> {
-  const body = Buffer.from(await response.arrayBuffer());
+/**
+ * Refuses on a connection that Node no longer treats as HTTP, and ends it. Uses no `Response`, which costs more than to accept.
+ */
+function refuse(stream: Duplex, { status, headers, body }: UpgradeRefusal): void {
   if (stream.destroyed) return;
-  const lines = [`HTTP/1.1 ${response.status} ${STATUS_CODES[response.status] ?? ''}`];
-  for (const [name, value] of response.headers)
-    if (!/^(connection|content-length|transfer-encoding)$/i.test(name)) lines.push(`${name}: ${value}`);
-  lines.push(`content-length: ${body.length}`, 'connection: close', '', '');
+  const lines = [`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`];
+  for (const [name, value] of Object.entries(headers))
+    if (name !== 'connection') lines.push(`${name}: ${value}`);
+  lines.push(`content-length: ${Buffer.byteLength(body)}`, 'connection: close', '', body);
   stream.once('finish', () => stream.destroy());
-  stream.end(Buffer.concat([Buffer.from(lines.join('\r\n'), 'latin1'), body]));
+  stream.end(lines.join('\r\n'));
 }

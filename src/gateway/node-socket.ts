@@ -6,14 +6,14 @@ import type { Log } from '../logging/log.ts';
 import { CloseCode } from '../protocol/close-codes.ts';
 import { decodeUtf8, MAX_HELD_BYTES, NO_EVENTS, type SocketOwner } from './gateway-server.ts';
 
-/** A socket of `ws` that knows whose it is, so that its listeners are functions which all sockets share. */
+/** A socket of `ws` that refers to its owner, so that all sockets share the same listener functions. */
 export class OwnedWebSocket extends WebSocket {
   socket: NodeSocket | undefined;
 }
 
 /**
- * One socket: the port that its connection uses, on `ws` and the stream below it. An exception in a callback of `ws` would
- * end the process; it closes this socket instead.
+ * One socket: the port that its connection uses, on `ws` and the stream below it. An exception in a callback of `ws` would end
+ * the process, so it closes this socket instead.
  */
 export class NodeSocket implements Socket {
   readonly #ws: OwnedWebSocket;
@@ -26,7 +26,7 @@ export class NodeSocket implements Socket {
   #fault = '';
   #waitsForDrain = false;
 
-  /** @param all has this socket until it is over */
+  /** @param all contains this socket until it ends */
   constructor(ws: OwnedWebSocket, stream: Duplex, { log, all }: { log: Log; all: Set<NodeSocket> }) {
     this.#ws = ws;
     this.#stream = stream;
@@ -112,7 +112,7 @@ export class NodeSocket implements Socket {
       () => this.#all.delete(this),
       () => this.#events.closed(code, reason.length === 0 ? this.#fault : reason.toString('utf8')),
     ];
-    // Each separately: a failure of one must not keep a place taken, or a user online.
+    // Each runs separately: if one fails, it must not keep a place taken or a user online.
     for (const ending of endings) this.#guarded(ending);
   }
 

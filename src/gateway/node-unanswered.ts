@@ -13,8 +13,10 @@ interface Connection {
 class Unanswered {
   readonly #connections = new WeakMap<Socket, Connection>();
 
-  enter(socket: Socket, outgoing: ServerResponse): void {
+  /** Returns whether another request of the connection waits for its answer. */
+  enter(socket: Socket, outgoing: ServerResponse): boolean {
     const connection = this.#of(socket);
+    const isBehindAnother = connection.waiting.size > 0;
     connection.waiting.add(outgoing);
     outgoing.once('close', () => {
       connection.waiting.delete(outgoing);
@@ -22,13 +24,14 @@ class Unanswered {
       connection.bytesBefore = socket.bytesRead;
       connection.onSettled?.();
     });
+    return isBehindAnother;
   }
 
   isFull(socket: Socket): boolean {
     return (this.#connections.get(socket)?.waiting.size ?? 0) >= MAX_UNANSWERED;
   }
 
-  /** Resolves once every request that has arrived is answered, or the connection ended. Undefined: that is so already. */
+  /** Resolves once all received requests are answered, or the connection has ended. Undefined: that is already so. */
   settled(socket: Socket): Promise<void> | undefined {
     const connection = this.#connections.get(socket);
     if (connection === undefined || connection.waiting.size === 0 || socket.destroyed) return undefined;
@@ -39,9 +42,9 @@ class Unanswered {
   }
 
   /**
-   * Whether the client may have sent more behind this request. Node discards the rest of the same read behind an offer to
-   * upgrade, because it might be in the new protocol. In doubt the result is yes: the server then closes the connection,
-   * and the client knows that it must send the request again.
+   * Whether the client may have sent more after this request. Node discards the rest of the same read after an offer to upgrade,
+   * because it might be in the new protocol. If in doubt, it returns true. Then the server closes the connection, and the client
+   * knows that it must send the request again.
    */
   mayBeFollowed(incoming: IncomingMessage): boolean {
     const connection = this.#of(incoming.socket);
@@ -59,12 +62,12 @@ class Unanswered {
   }
 }
 
-/** One for all servers, because Node creates the requests that use it. It keeps nothing after a connection ends. */
+/** All servers share it, because Node creates the requests that use it. It keeps nothing after a connection ends. */
 export const unanswered = new Unanswered();
 
 /**
- * Node closes only the answer that it writes when the connection ends. The answers behind it would wait for ever, and a
- * stream among them would keep its place.
+ * When the connection ends, Node closes only the answer that it is writing. The answers after it would wait forever, and a stream
+ * among them would keep its place.
  */
 function closeAll(waiting: ReadonlySet<ServerResponse>): void {
   for (const outgoing of [...waiting]) {
@@ -74,7 +77,7 @@ function closeAll(waiting: ReadonlySet<ServerResponse>): void {
   }
 }
 
-/** Bytes of the request in the usual form, with its body. */
+/** Bytes of the request in its usual form, including its body. */
 function usualSize(incoming: IncomingMessage): number {
   const { method, url, rawHeaders, headers } = incoming;
   const firstLine = `${method} ${url} HTTP/1.1\r\n`.length;

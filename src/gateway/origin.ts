@@ -4,8 +4,8 @@ import type { Config } from '../config/config.ts';
 export type OriginCheck = (origin: string | undefined, host: string | undefined) => boolean;
 
 /**
- * Exact match only. A request without `Origin` does not come from a browser and passes. `null` (sandboxed frames, local
- * files) passes only if every origin passes.
+ * Matches exactly. A request without `Origin` does not come from a browser and passes. `null` (sandboxed frames, local files)
+ * passes only if every origin passes.
  */
 export function createOriginCheck(allowed: Config['allowedOrigins']): OriginCheck {
   if (allowed === 'any') return () => true;
@@ -16,8 +16,8 @@ export function createOriginCheck(allowed: Config['allowedOrigins']): OriginChec
 }
 
 /**
- * Does not compare the scheme: TLS may end at a proxy, so this server cannot know the page's scheme. For the same reason
- * the default ports of both schemes, and no port, count as the same.
+ * Does not compare the scheme: TLS may end at a proxy, so this server cannot know the page's scheme. For the same reason no port
+ * and the default ports of both schemes count as equal.
  */
 function isSameHost(origin: string, host: string | undefined): boolean {
   const authority = /^https?:\/\/([^/?#@\\\s]+)$/i.exec(origin)?.[1];

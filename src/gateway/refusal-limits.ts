@@ -2,11 +2,11 @@ import type { Clock } from '../lib/clock.ts';
 import { countedAddress } from '../lib/counted-address.ts';
 import { type RateLimit, RateLimiter } from '../lib/rate-limiter.ts';
 
-/** Limit of refused handshakes of one address. Each further one gets only 429. */
+/** Limit of refused handshakes of one address. Beyond it, each one gets only 429. */
 const REFUSALS: RateLimit = { perSecond: 1_000, burst: 2_000 };
 /**
- * Limit of refusals in band to one address. Each further one gets its status. Bun holds the descriptor of a client that
- * ignores the close for up to 20 s, and says nothing of it; so this is what bounds them.
+ * Limit of refusals in band to one address. Beyond it, each one gets its HTTP status. If a client ignores the close, Bun holds
+ * its descriptor for up to 20 s and does not report it. So this limit also bounds those descriptors.
  */
 const IN_BAND: RateLimit = { perSecond: 40, burst: 200 };
 /** Limit of log lines about refusals. Further refusals are only counted. */
@@ -24,12 +24,12 @@ export class RefusalLimits {
     this.#limiter = new RateLimiter(clock);
   }
 
-  /** A handshake from `address` is refused. Returns 0, or the whole seconds to wait if too many were. */
+  /** Counts a refused handshake from `address`. Returns 0, or the whole seconds to wait if there were too many. */
   note(address: string): number {
     return this.#limiter.take(`address:${countedAddress(address)}`, REFUSALS);
   }
 
-  /** Whether a refusal of `address` may cost a socket. */
+  /** Whether the next refusal of `address` may use a socket. */
   allowsInBand(address: string): boolean {
     return this.#limiter.take(`in-band:${countedAddress(address)}`, IN_BAND) === 0;
   }

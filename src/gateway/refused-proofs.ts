@@ -32,7 +32,7 @@ interface RefusedProofsOptions {
  */
 export class RefusedProofs {
   readonly #options: RefusedProofsOptions;
-  /** Requests whose tokens are being verified. */
+  /** Number of requests whose tokens are being verified. */
   #reading = 0;
   /** Users whose proof is on its way to presence. A client that retries often needs only one at a time. */
   readonly #telling = new Set<number>();
@@ -69,7 +69,7 @@ export class RefusedProofs {
     this.#reading += 1;
     try {
       const { kind, text } = offer.credential;
-      // The client may use its ticket once more, on a node that does not refuse it.
+      // The client may use its ticket once more, on a node that accepts it.
       const identity = await (kind === 'token' ? credentials.verifyUser(text) : tickets.look(text));
       if (!identity.ok) {
         if (identity.error === 'invalid-token') failedCredentials.note(ip);
@@ -83,7 +83,7 @@ export class RefusedProofs {
   }
 }
 
-/** Whether the cause is this server or the user's other connections, and not this client. */
+/** Whether this server or the user's other connections are the cause, not this client. */
 function isOurs(code: ErrorCode): boolean {
   switch (code) {
     case 'overloaded':

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { makePrivateFolder } from '../config/make-folder.ts';
@@ -7,20 +7,20 @@ import type { Revocation, RevocationStore } from './revocations.ts';
 const PRIVATE_FILE = 0o600;
 
 /**
- * Keeps revocations in a file of the data folder, for deployments of one node. Each change writes the file anew beside the
- * old one, and puts it in its place once it is on the disk.
+ * Keeps revocations in a file of the data folder, for deployments with one node. Each change writes a new file beside the old
+ * one, syncs it to the disk, and then replaces the old one.
  */
 export class RevocationFile implements RevocationStore {
   readonly #path: string;
   readonly #kept: Map<number, number>;
   #isRead = false;
-  /** What came onto the disk since the last {@link read}. */
+  /** Revocations that were written to the disk since the last {@link read}. */
   #written: Revocation[] = [];
   #writing: Promise<void> = Promise.resolve();
-  /** A write that has not begun: further changes join it. */
+  /** A write that has not begun: further changes are added to it. */
   #next: Promise<void> | undefined;
 
-  /** Throws if the file exists and cannot be read: to go on would make void tokens valid again. */
+  /** Throws if the file exists but cannot be read: to continue would make void tokens valid again. */
   constructor(path: string) {
     this.#path = path;
     this.#kept = readRevocations(path);
@@ -53,7 +53,7 @@ export class RevocationFile implements RevocationStore {
       this.#next = undefined;
       return this.#replace(JSON.stringify({ revoked: [...this.#kept] }));
     });
-    // The next write does not fail because this one did.
+    // If this write fails, the next one may still succeed.
     this.#writing = this.#next.catch(() => undefined);
     return this.#next;
   }
@@ -79,6 +79,8 @@ export class RevocationFile implements RevocationStore {
 function readRevocations(path: string): Map<number, number> {
   let text: string;
   try {
+    // To open a FIFO would wait for a writer forever.
+    if (!statSync(path).isFile()) throw new Error('it is no regular file');
     text = readFileSync(path, 'utf8');
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return new Map();

@@ -3,17 +3,17 @@ import { inBackground } from '../logging/internal-error.ts';
 import type { Log } from '../logging/log.ts';
 import { isIssuedAfter } from '../protocol/revoked.ts';
 
-/** A node looks for what others have revoked once in this time. */
+/** A node reads the revocations of other nodes at this interval. */
 const SYNC_MS = 500;
-/** Revocations beyond their retention go once in this time. */
+/** Revocations beyond their retention are removed at this interval. */
 const PRUNE_MS = 3_600_000;
-/** Largest number of users with a revocation. Beyond it the oldest revocations go. */
+/** Largest number of users with a revocation. Beyond it, the oldest revocations are removed. */
 export const MAX_REVOCATIONS = 100_000;
-/** Share of them that goes at once, so that not every further one costs a look at all. */
+/** Share of them that is removed at once, so that not every further one needs a search. */
 const DROPPED_SHARE = 0.01;
-/** Revocations that one turn of the event loop works through. */
+/** Number of revocations that one turn of the event loop handles. */
 const SLICE = 5_000;
-/** A revocation that lies ahead of this node's clock by more than this is worth a line in the log. */
+/** A revocation that is ahead of this node's clock by more than this causes a line in the log. */
 const MAX_AHEAD_MS = 60_000;
 
 /** The user's tokens that were issued at `at` (wall-clock ms) or earlier are void. */
@@ -22,18 +22,18 @@ export interface Revocation {
   readonly at: number;
 }
 
-/** What keeps revocations beyond the life of this process. Of two times of one user it keeps the later one. */
+/** Keeps revocations beyond the life of this process. Of two times for one user it keeps the later one. */
 export interface RevocationStore {
-  /** Keeps these. A rejection says nothing of whether it did. */
+  /** Keeps these. If it rejects, it may have kept them or not. */
   put(revocations: readonly Revocation[]): Promise<void>;
   /**
-   * What came since the last call, {@link put} of this node included; or, if the store cannot say, all that it has
-   * (`isAll`).
+   * Returns the revocations since the last call, including those {@link put} by this node. If the store cannot tell which ones
+   * are new, it returns all (`isAll`).
    */
   read(): Promise<{ readonly revocations: readonly Revocation[]; readonly isAll: boolean }>;
-  /** Forgets those of `at` (wall-clock ms) and earlier. */
+  /** Removes the revocations of `at` (wall-clock ms) and earlier. */
   forget(at: number): Promise<void>;
-  /** The wall clock (ms) of the store, where it has one of its own. */
+  /** The wall clock (ms) of the store, if it has its own. */
   readonly now?: () => Promise<number>;
 }
 
@@ -43,29 +43,29 @@ export interface RevocationsOptions {
   readonly log: Log;
   /** How long a revocation is kept. */
   readonly retentionMs: number;
-  /** This node has learnt of a revocation: its connections of that user must end. */
+  /** This node has learnt of a revocation: it must end its connections of that user. */
   readonly revoked: (revocation: Revocation) => void;
 }
 
 /**
- * Which users' tokens are void, and since when. Each node keeps all of it in memory, so no check leaves the process. It
- * looks into the store every half second, and puts back what the store has lost. Times only grow, so no order of these
- * steps does harm. What the store has counts, whatever the clock of this node says: a machine may start with a clock that
- * is wrong by months.
+ * Knows which users' tokens are void, and since when. Each node keeps all revocations in memory, so no check leaves the process.
+ * It reads the store every half second, and writes back what the store has lost. Times only grow, so these steps are safe in any
+ * order. The store's revocations count, whatever the clock of this node says: a machine may start with a clock that is wrong by
+ * months.
  */
 export class Revocations {
   readonly #options: RevocationsOptions;
   readonly #known = new Map<number, number>();
   /**
-   * What the store may not have, since no read has brought it back. The answer to a write is not enough: a failover may
-   * undo a write that was answered.
+   * Revocations that the store may not have, because no read has returned them. The answer to a write is not enough: a failover
+   * may undo a write that was answered.
    */
   readonly #unkept = new Map<number, number>();
   readonly #timers: Timer[] = [];
   #isLoaded = false;
   #isFailing = false;
   #isAheadSaid = false;
-  /** What was too old when this node last looked for it. */
+  /** The revocations that were too old at the last check. */
   #oldBefore = -Infinity;
   #syncing: Promise<void> | undefined;
 
@@ -73,7 +73,7 @@ export class Revocations {
     this.#options = options;
   }
 
-  /** Reads the store, if it answers, and then looks for changes. */
+  /** Reads the store, if it answers, and then checks for changes at an interval. */
   async start(): Promise<void> {
     const { clock, log } = this.#options;
     await this.#sync();
@@ -88,7 +88,7 @@ export class Revocations {
     for (const timer of this.#timers.splice(0)) timer.cancel();
   }
 
-  /** False until this node has read the store once: it cannot tell yet which tokens are void. */
+  /** False until this node has read the store once. Before that it does not know which tokens are void. */
   get isLoaded(): boolean {
     return this.#isLoaded;
   }
@@ -109,8 +109,8 @@ export class Revocations {
   }
 
   /**
-   * Voids the user's tokens of this moment and earlier. It takes effect here at once. `isKept` is false if the store did
-   * not take it in time: the node goes on trying, but it may be lost with this process.
+   * Voids the user's tokens that were issued at this moment or earlier. It takes effect here at once. `isKept` is false if the
+   * store did not accept it in time. The node keeps trying, but if this process ends, the revocation may be lost.
    */
   async revoke(userId: number): Promise<{ readonly at: number; readonly isKept: boolean }> {
     const at = Math.max(this.#options.clock.now(), this.#known.get(userId) ?? 0);
@@ -126,7 +126,7 @@ export class Revocations {
     }
   }
 
-  /** One at a time. A store that does not answer is asked again at the next tick. */
+  /** One call at a time. If the store does not answer, the next tick asks again. */
   #sync(): Promise<void> {
     this.#syncing ??= this.#exchange()
       .catch((error: unknown) => this.#failed(error))
@@ -154,7 +154,7 @@ export class Revocations {
     this.#isFailing = false;
   }
 
-  /** The store was wiped or went back in time: it gets back what it has lost. */
+  /** The store was wiped or went back in time: the node writes back what it has lost. */
   #findUnkept(stored: readonly Revocation[]): void {
     const kept = new Map(stored.map(({ userId, at }) => [userId, at]));
     for (const [userId, at] of this.#known) if ((kept.get(userId) ?? 0) < at) this.#unkept.set(userId, at);
@@ -168,7 +168,7 @@ export class Revocations {
     this.#options.revoked({ userId, at });
   }
 
-  /** Such a user gets no valid token until then. Said once: a clock that is behind finds many. */
+  /** Until then, such a user gets no valid token. Logged once, because a node whose clock is behind finds many. */
   #noteAhead({ userId, at }: Revocation): void {
     const aheadMs = at - this.#options.clock.now();
     if (aheadMs <= MAX_AHEAD_MS || this.#isAheadSaid) return;
@@ -184,8 +184,8 @@ export class Revocations {
   }
 
   /**
-   * Forgets what was too old an hour ago and still is, and by the clock of the store as well: one clock that is wrong must
-   * make no token valid again.
+   * Removes revocations that were too old an hour ago and still are, also by the clock of the store. One wrong clock must make no
+   * token valid again.
    */
   async #prune(): Promise<void> {
     const { store, clock } = this.#options;
@@ -205,7 +205,7 @@ export class Revocations {
     return this.#options.store.forget(at).catch((error: unknown) => this.#failed(error));
   }
 
-  /** Gives the loop back between slices: the store may have a hundred thousand revocations. */
+  /** Yields to the event loop between slices: the store may have a hundred thousand revocations. */
   async *#slices(revocations: readonly Revocation[]): AsyncGenerator<readonly Revocation[]> {
     for (let at = 0; at < revocations.length; at += SLICE) {
       if (at > 0) await new Promise<void>((resolve) => void this.#options.clock.defer(resolve));
@@ -232,7 +232,7 @@ export class Revocations {
     this.#unkept.delete(userId);
   }
 
-  /** Says it once; presence says loudly enough that Redis is unreachable. */
+  /** Logs this once; presence already logs that Redis is unreachable. */
   #failed(error: unknown): void {
     if (this.#isFailing) return;
     this.#isFailing = true;
@@ -241,7 +241,7 @@ export class Revocations {
   }
 }
 
-/** As many as a node keeps. Another program may have written more into the store. */
+/** As many as a node may keep. Another program may have written more into the store. */
 function newest(revocations: readonly Revocation[]): readonly Revocation[] {
   if (revocations.length <= MAX_REVOCATIONS) return revocations;
   return [...revocations].sort((left, right) => right.at - left.at).slice(0, MAX_REVOCATIONS);

@@ -10,18 +10,18 @@ import type { TokenFault, UserIdentity } from './credentials.ts';
 export const TICKET_TTL_MS = 30_000;
 /** The form of 32 bytes in base64url. Anything else is not looked up. */
 const TICKET_FORM = /^[\w-]{43}$/;
-/** Tickets that one user may ask for. */
+/** Largest number of tickets that one user may request. */
 const USER_LIMIT: RateLimit = { perSecond: 1, burst: 30 };
-/** Tickets of all users of this node: at most 100,000 at once, and as many again while they are valid. */
+/** Limit for all users of this node: 100,000 tickets at once, and as many again over the time that they are valid. */
 const NODE_LIMIT: RateLimit = { perSecond: 100_000 / (TICKET_TTL_MS / 1000), burst: 100_000 };
 
-/** Keeps texts for a while, for every node. Calls reject while it is unreachable. */
+/** Keeps texts for a limited time, for all nodes. Calls reject while the store is unreachable. */
 export interface TicketStore {
   put(key: string, text: string, ttlMs: number): Promise<void>;
   read(key: string): Promise<string | undefined>;
-  /** Puts it where {@link read} does not find it, in one step: of two calls one gets true. False: there is none. */
+  /** Moves a text out of reach of {@link read}, in one step: of two calls only one gets true. False: there is no such text. */
   take(key: string): Promise<boolean>;
-  /** Undoes {@link take}, for the rest of its time. */
+  /** Undoes {@link take}. The text keeps its end. */
   giveBack(key: string): Promise<void>;
 }
 
@@ -41,8 +41,8 @@ export interface Ticket {
 }
 
 /**
- * One-time tickets: each stands once, for 30 s and on any node, for the token that it was issued for. The store has only
- * their hashes, so a reader of the store cannot use them.
+ * One-time tickets. A ticket replaces the token that it was issued for: once, for 30 s, on any node. The store has only the
+ * hashes, so a reader of the store cannot use the tickets.
  */
 export class Tickets {
   readonly #options: TicketsOptions;
@@ -53,7 +53,7 @@ export class Tickets {
     this.#limiter = new RateLimiter(options.clock);
   }
 
-  /** Issues a ticket for a verified token. `retryAfterS`: too many were issued. */
+  /** Issues a ticket for a verified token. `retryAfterS`: too many tickets were issued. */
   async issue(
     identity: UserIdentity,
   ): Promise<Result<Ticket, { readonly retryAfterS: number } | 'presence-unavailable'>> {
@@ -71,7 +71,7 @@ export class Tickets {
     }
   }
 
-  /** The user of a ticket, which stays valid. `invalid-claims`: used, expired or invented. */
+  /** The user of a ticket, which stays valid. `void-ticket`: used, expired or invented. */
   async look(ticket: string): Promise<Result<UserIdentity, TokenFault>> {
     if (!TICKET_FORM.test(ticket)) return err('invalid-token');
     const { store, clock, faultOf } = this.#options;
@@ -82,16 +82,16 @@ export class Tickets {
       return err('presence-unavailable');
     }
     const identity = text === undefined ? undefined : parseIdentity(text);
-    if (identity === undefined) return err('invalid-claims');
-    if (identity.expiresAt !== undefined && clock.now() >= identity.expiresAt) return err('invalid-claims');
+    if (identity === undefined) return err('void-ticket');
+    if (identity.expiresAt !== undefined && clock.now() >= identity.expiresAt) return err('void-ticket');
     const fault = faultOf(identity);
     return fault === undefined ? ok(identity) : err(fault);
   }
 
-  /** Uses up a ticket that {@link look} found. Returns why it cannot: `invalid-claims` if another upgrade was first. */
+  /** Uses up a ticket that {@link look} found. Returns why it cannot: `void-ticket` if another upgrade was first. */
   async take(ticket: string): Promise<TokenFault | undefined> {
     try {
-      return (await this.#options.store.take(keyOf(ticket))) ? undefined : 'invalid-claims';
+      return (await this.#options.store.take(keyOf(ticket))) ? undefined : 'void-ticket';
     } catch {
       return 'presence-unavailable';
     }
@@ -107,7 +107,7 @@ function keyOf(ticket: string): string {
   return createHash('sha256').update(ticket, 'utf8').digest('base64url');
 }
 
-/** Undefined if no node wrote it. */
+/** Undefined if the text is not from one of our nodes. */
 function parseIdentity(text: string): UserIdentity | undefined {
   const value = parseJson(text);
   if (!isJsonObject(value)) return undefined;

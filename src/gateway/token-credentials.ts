@@ -4,14 +4,14 @@ import type { Config } from '../config/config.ts';
 import type { Clock } from '../lib/clock.ts';
 import { err, ok, type Result } from '../lib/result.ts';
 import type { Log } from '../logging/log.ts';
-import type { Credentials, GroupsFault, TokenFault, UserIdentity } from './credentials.ts';
+import type { Credentials, TokenFault, UserIdentity, Verified } from './credentials.ts';
 import { type AsymmetricAlgorithm, type VerificationKey, verificationKey } from './jwk.ts';
 import { JwksKeys, type WantedKey } from './jwks.ts';
 import { type Claims, readClaims } from './user-claims.ts';
 
-/** Longer tokens are refused unread. All headers of a request together have 16 KiB. */
+/** Longer tokens are refused unread. All headers of a request together may have 16 KiB. */
 const MAX_TOKEN_CHARS = 8192;
-/** Largest number of cached verifiers for JWKS keys. Beyond it all are built anew. */
+/** Largest number of cached verifiers for JWKS keys. Beyond it, all of them are rebuilt. */
 const MAX_VERIFIERS = 64;
 
 export interface CredentialsOptions {
@@ -29,13 +29,13 @@ export interface CredentialsOptions {
   >;
   readonly clock: Clock;
   readonly log: Log;
-  /** Why a token is void although it is well signed and has not expired. Absent: none is. */
+  /** Returns why a token is void although its signature and times are valid. Absent: no token is void. */
   readonly faultOf?: (identity: UserIdentity) => TokenFault | undefined;
   /** Replaces the global `fetch` for the JWKS document. */
   readonly fetch?: typeof fetch;
 }
 
-/** Credentials that may use the keys of a key server. */
+/** Credentials that may use keys from a key server. */
 export interface OwnCredentials extends Credentials {
   /** Fetches the keys, so that the first token need not wait for them. */
   start(): void;
@@ -46,19 +46,21 @@ export interface OwnCredentials extends Credentials {
 }
 
 /**
- * User tokens (JWT, RFC 7519) and service keys. Each key is pinned to one algorithm: HS256 for the secrets; RS256 or
- * ES256, by its own kind, for a public key. Of a token only its `kid` takes part in the choice of the key. Throws if the
- * public key is unusable.
+ * User tokens (JWT, RFC 7519) and service keys. Each key is pinned to one algorithm: the secrets to HS256, a public key to RS256
+ * or ES256 by its type. Only the `kid` of a token influences the choice of the key. Throws if the public key is unusable.
  */
 export function createCredentials(options: CredentialsOptions): OwnCredentials {
   return new TokenCredentials(options);
 }
 
 /** The claims of a token with a valid signature, issuer and audience, or why it is refused. */
-type Verdict = Result<Claims, Exclude<TokenFault, GroupsFault | 'invalid-user-id' | 'presence-unavailable'>>;
+type Verdict = Result<
+  Claims,
+  'invalid-token' | 'wrong-issuer' | 'wrong-audience' | 'credentials-unavailable'
+>;
 type Verify = (token: string) => Verdict;
 
-/** Errors of fast-jwt that come after it has verified the signature. */
+/** Errors of fast-jwt that occur after it has verified the signature. They concern issuer or audience. */
 const CLAIM_ERRORS: ReadonlySet<unknown> = new Set([
   'FAST_JWT_MISSING_REQUIRED_CLAIM',
   'FAST_JWT_INVALID_CLAIM_TYPE',
@@ -93,13 +95,15 @@ class TokenCredentials implements OwnCredentials {
     this.#viewKeyHashes = config.viewKeys.map(sha256);
   }
 
-  async verifyUser(token: string): Promise<Result<UserIdentity, TokenFault>> {
+  verifyUser(token: string): Verified | Promise<Verified> {
     if (token.length > MAX_TOKEN_CHARS) return err('invalid-token');
-    // With secrets only, the header need not be read: the verifiers refuse every other algorithm.
-    const verdict =
-      this.#publicKey === undefined && this.#jwks === undefined
-        ? firstVerdict(this.#secrets, token)
-        : await this.#byHeader(token);
+    // With secrets only, there is no need to read the header: the verifiers refuse every other algorithm.
+    return this.#publicKey === undefined && this.#jwks === undefined
+      ? this.#identityBy(firstVerdict(this.#secrets, token))
+      : this.#byHeader(token).then((verdict) => this.#identityBy(verdict));
+  }
+
+  #identityBy(verdict: Verdict): Verified {
     if (!verdict.ok) return verdict;
     const { clock, config, faultOf } = this.#options;
     const { language, maxGroupsPerUser: maxGroups } = config;
@@ -162,7 +166,7 @@ class TokenCredentials implements OwnCredentials {
   async #byJwks(jwks: JwksKeys, token: string, wanted: WantedKey): Promise<Verdict> {
     const keys = jwks.fitting(wanted);
     const verdict = this.#byKeys(keys, token);
-    // If the set has a key of that name, an invalid signature is a forgery.
+    // If the set has a key with that `kid`, an invalid signature is a forgery.
     const isNamed = wanted.kid !== undefined && keys.some(({ kid }) => kid === wanted.kid);
     if (speaks(verdict) || isNamed) return verdict;
     const renewal = await jwks.renew();
@@ -195,7 +199,7 @@ class TokenCredentials implements OwnCredentials {
       cache: false,
       ignoreExpiration: true,
       ignoreNotBefore: true,
-      // A claim that is only "allowed" may be missing, but a configured one must be there.
+      // The library accepts a token without an "allowed" claim, but a configured claim must be present.
       requiredClaims: [
         ...(jwtIssuer === undefined ? [] : ['iss']),
         ...(jwtAudience === undefined ? [] : ['aud']),
@@ -208,7 +212,8 @@ class TokenCredentials implements OwnCredentials {
         return ok(verify(token) as Claims);
       } catch (error) {
         const isSigned = error instanceof Error && 'code' in error && CLAIM_ERRORS.has(error.code);
-        return err(isSigned ? 'invalid-claims' : 'invalid-token');
+        if (!isSigned) return err('invalid-token');
+        return err(/\biss claim\b/.test(error.message) ? 'wrong-issuer' : 'wrong-audience');
       }
     };
   }
@@ -225,7 +230,7 @@ function firstVerdict(verifiers: readonly Verify[], token: string): Verdict {
 
 /** Whether the key has signed the token, whatever else is wrong with it. */
 function speaks(verdict: Verdict): boolean {
-  return verdict.ok || verdict.error === 'invalid-claims';
+  return verdict.ok || verdict.error === 'wrong-issuer' || verdict.error === 'wrong-audience';
 }
 
 function readPublicKey(configured: string): VerificationKey {
@@ -250,7 +255,7 @@ function readHeader(token: string): TokenHeader | undefined {
   }
 }
 
-/** Every key is compared, so that the time does not show which one came close. */
+/** It compares every key, so that the time does not show which one was close. */
 function isOneOf(hashes: readonly Buffer[], presented: string): boolean {
   const hash = sha256(presented);
   let found = false;

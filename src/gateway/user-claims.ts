@@ -4,11 +4,11 @@ import type { Language } from '../protocol/error-codes.ts';
 import { groupsText, isGroupName } from '../protocol/groups.ts';
 import { parseUserId } from '../protocol/user-id.ts';
 import { defaultUsername } from '../protocol/user-name.ts';
-import type { GroupsFault, UserIdentity } from './credentials.ts';
+import type { ClaimsFault, GroupsFault, UserIdentity } from './credentials.ts';
 
 /** Largest number of characters of a user name. The rest is cut off. */
 const MAX_USERNAME_CHARS = 128;
-/** The issuer's clock may run ahead of ours by this much. Beyond it, fresh tokens are refused. */
+/** The issuer's clock may be ahead of ours by this much. Beyond it, new tokens are refused. */
 const NOT_BEFORE_LEEWAY_MS = 5_000;
 
 /** The claims of a token with a valid signature. */
@@ -18,14 +18,14 @@ export type Claims = Readonly<Record<string, unknown>>;
 export function readClaims(
   claims: Claims,
   at: { readonly now: number; readonly language: Language; readonly maxGroups: number },
-): Result<UserIdentity, 'invalid-claims' | GroupsFault | 'invalid-user-id'> {
+): Result<UserIdentity, ClaimsFault | GroupsFault | 'invalid-user-id'> {
   const expiresAt = secondsToMs(claims['exp']);
   const notBefore = secondsToMs(claims['nbf']);
   const issuedAt = secondsToMs(claims['iat']);
   if (expiresAt === 'malformed' || notBefore === 'malformed' || issuedAt === 'malformed')
-    return err('invalid-claims');
-  if (expiresAt !== undefined && at.now >= expiresAt) return err('invalid-claims');
-  if (notBefore !== undefined && at.now + NOT_BEFORE_LEEWAY_MS < notBefore) return err('invalid-claims');
+    return err('malformed-time');
+  if (expiresAt !== undefined && at.now >= expiresAt) return err('token-expired');
+  if (notBefore !== undefined && at.now + NOT_BEFORE_LEEWAY_MS < notBefore) return err('token-not-yet-valid');
   const userId = userIdOf(claims);
   if (!userId.ok) return userId;
   const groups = groupsOf(claims['groups'], at.maxGroups);
@@ -33,13 +33,13 @@ export function readClaims(
   return ok({
     userId: userId.value,
     username: cleanUsername(claims['name']) ?? defaultUsername(userId.value, at.language),
-    ...(groups.value === '' ? {} : { groups: groups.value }),
-    ...(expiresAt === undefined ? {} : { expiresAt }),
-    ...(issuedAt === undefined ? {} : { issuedAt }),
+    groups: groups.value === '' ? undefined : groups.value,
+    expiresAt,
+    issuedAt,
   });
 }
 
-/** The names as one text, empty where there is no claim. */
+/** The names as one text, empty if there is no such claim. */
 function groupsOf(claim: unknown, maxGroups: number): Result<string, GroupsFault> {
   if (claim === undefined || claim === null) return ok('');
   if (!Array.isArray(claim)) return err('no-group-list');
@@ -47,17 +47,17 @@ function groupsOf(claim: unknown, maxGroups: number): Result<string, GroupsFault
   return new Set(claim).size > maxGroups ? err('too-many-groups') : ok(groupsText(claim));
 }
 
-/** The user is in `sub` or in `id`. If a token has both, they must name the same user. */
-function userIdOf(claims: Claims): Result<number, 'invalid-claims' | 'invalid-user-id'> {
+/** The user id is in `sub` or in `id`. If a token has both, they must name the same user. */
+function userIdOf(claims: Claims): Result<number, ClaimsFault | 'invalid-user-id'> {
   const { sub, id }: { readonly sub?: unknown; readonly id?: unknown } = claims;
   const userId = parseUserId(sub === undefined ? id : sub);
   if (sub !== undefined && id !== undefined) {
-    return userId === undefined || parseUserId(id) !== userId ? err('invalid-claims') : ok(userId);
+    return userId === undefined || parseUserId(id) !== userId ? err('two-user-ids') : ok(userId);
   }
   return userId === undefined ? err('invalid-user-id') : ok(userId);
 }
 
-/** Control characters, line separators, direction overrides and lone surrogates could forge what others see. */
+/** Control characters, line separators, direction overrides and lone surrogates could fake text that others see. */
 const UNPRINTABLE = /[\p{Cc}\p{Cs}\u2028-\u202e\u2066-\u2069\ufeff]/gu;
 
 function cleanUsername(name: unknown): string | undefined {

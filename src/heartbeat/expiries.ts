@@ -1,20 +1,20 @@
 import type { Clock } from '../lib/clock.ts';
 import { OFF_WHEEL, TimeoutWheel, type WheelNode } from './timeout-wheel.ts';
 
-/** Largest number of ends in one look. The rest follows in the next turn of the loop. */
+/** Largest number of expiries in one check. The rest follows in the next turn of the loop. */
 const MAX_DUE_PER_LOOK = 1000;
 
-/** What ends at a moment of the wall clock. */
+/** An object that expires at a time of the wall clock. */
 export interface Expiring {
-  /** The moment has passed. Called once for each {@link Expiries.watch}. Must not throw. */
+  /** The time has passed. Called once for each {@link Expiries.watch}. Must not throw. */
   expired(): void;
   /** Belongs to {@link Expiries}; undefined while nothing is watched. */
   expiry: Expiry | undefined;
 }
 
 /**
- * Ends at moments of the wall clock, such as the `exp` of a token. No stall, outage or suspend moves them, so they have a
- * wheel of their own beside the deadlines in observed time.
+ * Expiries at times of the wall clock, such as the `exp` of a token. No stall, outage or suspend moves them, so they have their
+ * own wheel beside the one in observed time.
  */
 export class Expiries {
   readonly #clock: Pick<Clock, 'now'>;
@@ -27,7 +27,7 @@ export class Expiries {
     this.#wheel = new TimeoutWheel(this.#lookedAt);
   }
 
-  /** Watches `owner` until `at` (wall-clock ms), in place of an earlier moment. Undefined: it does not expire. */
+  /** Watches `owner` until `at` (wall-clock ms), and forgets an earlier time. Undefined: it does not expire. */
   watch(owner: Expiring, at: number | undefined): void {
     this.unwatch(owner);
     if (at === undefined) return;
@@ -41,7 +41,7 @@ export class Expiries {
     owner.expiry = undefined;
   }
 
-  /** Tells those whose moment has passed. Returns whether there may be more. */
+  /** Calls the owners whose time has passed. Returns whether there may be more. */
   look(): boolean {
     const now = this.#clock.now();
     if (now < this.#lookedAt) this.#startAnew(now);
@@ -53,7 +53,7 @@ export class Expiries {
     return ended === MAX_DUE_PER_LOOK;
   }
 
-  /** The clock was set back: the wheel would not turn until it reaches its old place again. */
+  /** The clock was set back. The wheel would not turn until the clock reaches its old place again. */
   #startAnew(now: number): void {
     const before = this.#wheel;
     this.#wheel = new TimeoutWheel(now);
@@ -64,7 +64,7 @@ export class Expiries {
   }
 }
 
-/** One moment of one owner. */
+/** The time at which one owner expires. */
 export class Expiry implements WheelNode {
   readonly owner: Expiring;
   wheelSlot = OFF_WHEEL;

@@ -10,15 +10,15 @@ const LATE_TICK_MS = 200;
 /** Largest number of nodes in one tick. The rest follows in the next turn of the loop. */
 const MAX_DUE_PER_TICK = 1000;
 
-/** A node that is asked for its verdict when its deadline has passed. */
+/** A node of the wheel. The monitor asks it for a decision when its deadline has passed. */
 export interface Watched extends Holdable {
-  /** Acts on what is due at observed time `now`. A node that wants to be watched on is put back by answering true. */
+  /** Acts on a deadline that passed at observed time `now`. Returns true to be put back and watched further. */
   attend(now: number): boolean;
 }
 
 /** The one ticker for all deadlines of the process (rule HB4). */
 export class HeartbeatMonitor {
-  /** Ends by the wall clock, on the same ticker. They come also while observed time stands still. */
+  /** Expiries by the wall clock, on the same ticker. They also come while observed time stands still. */
   readonly expiries: Expiries;
   readonly #clock: Clock;
   readonly #time: ObservedTime;
@@ -48,6 +48,7 @@ export class HeartbeatMonitor {
     this.#pending?.cancel();
     this.#ticker = undefined;
     this.#pending = undefined;
+    this.#breaker?.report();
   }
 
   watch(node: Watched): void {
@@ -76,12 +77,13 @@ export class HeartbeatMonitor {
         return this.#judgeAfterReads(false);
       this.#pending = undefined;
       const mayExpire = this.expiries.look();
+      if (this.#time.frozen) this.#breaker?.report();
       const mayTimeOut = this.#time.frozen ? false : this.#timeOut();
       if ((mayExpire || mayTimeOut) && this.#ticker !== undefined) this.#judgeAfterReads(true);
     });
   }
 
-  /** Asks those who are due. Returns whether there may be more. */
+  /** Asks the nodes whose deadline has passed. Returns whether there may be more. */
   #timeOut(): boolean {
     const now = this.#time.now();
     this.#breaker?.inspect(this.#wheel, now);

@@ -1,20 +1,20 @@
 import type { Clock } from '../lib/clock.ts';
 
 /**
- * The largest part of a gap between two readings of the clock that users are charged for, in ms (rule HB5). Nobody
- * could observe the rest: the loop was blocked, the process was stopped, or the machine slept.
+ * The largest part of a gap between two readings of the clock that counts against users, in ms (rule HB5). In the rest of the gap
+ * the process could observe nothing: the loop was blocked, the process was stopped, or the machine slept.
  */
 export const MAX_CHARGED_GAP_MS = 1000;
 
 /** A loop that turns at least this often is not blocked. */
 const USUAL_TURN_MS = 100;
 
-/** After a stall, the process has read what came in meanwhile by then. */
+/** This long after a stall, the process has read everything that arrived during the stall. */
 const RECENT_MS = 1000;
 
 /**
- * Time that the process could observe: monotonic time less the stalls. It stands still while frozen. All deadlines use
- * it, so that one addition credits a stall to everybody.
+ * Time that the process could observe: monotonic time minus the stalls. It stands still while frozen. All deadlines use it, so
+ * one addition credits a stall to all users.
  */
 export class ObservedTime {
   readonly #clock: Clock;
@@ -66,16 +66,16 @@ export class ObservedTime {
   }
 
   /**
-   * Milliseconds in which the loop did not turn, up to the last call of {@link now}, frozen or not. The process did not
-   * read what clients sent meanwhile. The value never falls, and stands still without a ticker.
+   * Milliseconds in which the loop did not turn, up to the last call of {@link now}, frozen or not. In that time the process did
+   * not read what clients sent. The value never falls, and does not change without a ticker.
    */
   get stalledMs(): number {
     return this.#stalled + this.#late();
   }
 
   /**
-   * How long what comes in now may have waited unread, in ms: the present stall, or the newest one until a second after its
-   * end. 0 while the loop turns.
+   * How long incoming data may have waited unread, in ms: the length of the present stall, or of the newest one until a second
+   * after its end. 0 while the loop turns.
    */
   recentStallMs(): number {
     this.now();

@@ -15,20 +15,20 @@ export const OFF_WHEEL = -1;
 const SLOT_MS = 25;
 /** Power of two: 25.6 s ahead. A node with a later deadline waits in the farthest slot and moves on from there. */
 const SLOT_COUNT = 1024;
-/** This is never the slot that is being emptied, also when counted from the next one. */
+/** The slot that is being emptied is never this one, even counted from the next slot. */
 const HORIZON_SLOTS = SLOT_COUNT - 2;
 
 /**
- * A hashed timing wheel with lazy re-bucketing: a heartbeat only moves the node's own deadline; the node changes its
- * slot when its old one comes up. Insertion and removal are O(1), a tick touches only the slots that came up.
- * Pure: time is an argument. A node is never given out before its deadline, and at most one slot and one tick after.
+ * A hashed timing wheel with lazy re-bucketing. A heartbeat only moves the node's own deadline; the node changes its slot when
+ * the wheel reaches the old one. Insertion and removal are O(1), and a tick visits only the slots whose time has come. Pure: time
+ * is an argument. The wheel never returns a node before its deadline, and at most one slot and one tick after it.
  */
 export class TimeoutWheel<Node extends WheelNode> {
   readonly #slots: (WheelNode | undefined)[] = new Array<WheelNode | undefined>(SLOT_COUNT).fill(undefined);
   readonly #counts = new Uint32Array(SLOT_COUNT);
   /** Number of the next slot to look at, counted from time 0. */
   #next: number;
-  /** A slot is being emptied: what is added meanwhile goes beyond it, or it might never become empty. */
+  /** A slot is being emptied. Nodes added meanwhile go into later slots; otherwise it might never become empty. */
   #advancing = false;
   #size = 0;
 
@@ -96,9 +96,9 @@ export class TimeoutWheel<Node extends WheelNode> {
   }
 
   /**
-   * Takes off the wheel and hands to `due` each node whose deadline has passed at `now`, `limit` nodes at most.
-   * Answers how many; where it is `limit`, more may wait for the next call. A node that `due` puts back comes again
-   * with a later slot at the earliest, whatever its deadline is: each call ends.
+   * Removes each node whose deadline has passed at `now`, at most `limit` nodes, and passes it to `due`. Returns their number. If
+   * it is `limit`, more may wait for the next call. A node that `due` puts back goes into a later slot, whatever its deadline is,
+   * so each call ends.
    */
   advance(now: number, limit: number, due: (node: Node) => void): number {
     this.#advancing = true;
@@ -127,7 +127,7 @@ export class TimeoutWheel<Node extends WheelNode> {
         } else {
           this.add(node);
         }
-        // `due` may have taken the follower off the wheel as well: start again from the head then.
+        // `due` may have removed the next node too; then start again from the head.
         node =
           following !== undefined && following.wheelSlot === slot
             ? following

@@ -4,6 +4,7 @@ import { RateLimiter } from '../lib/rate-limiter.ts';
 import { cors } from './cors.ts';
 import type { HttpDeps } from './deps.ts';
 import { createDirectPushes, type DirectPushes } from './direct-pushes.ts';
+import { measure } from './head.ts';
 import { registerSecuritySchemes } from './openapi.ts';
 import { refusalResponse } from './outcome.ts';
 import { limitAddresses } from './rate-limit.ts';
@@ -28,7 +29,7 @@ import { addUpgradeRoute } from './routes/upgrade.ts';
 import { addUsersRoutes } from './routes/users.ts';
 import { SECURITY_HEADERS } from './security-headers.ts';
 
-/** All HTTP answers but the upgrade itself. */
+/** All HTTP answers except the upgrade itself. */
 export interface HttpApp {
   /** Answers one request; never rejects. `peer` is the address of the TCP peer. */
   fetch(request: Request, peer: string): Promise<Response>;
@@ -72,7 +73,7 @@ export function createHttpApp(deps: HttpDeps): HttpApp {
       try {
         return await app.fetch(request, { peer });
       } catch (error) {
-        // `onError` does not see thrown values that are no Error.
+        // `onError` does not get thrown values that are no Error.
         deps.log.error(
           { event: 'internal-error', cause: String(error) },
           'a request met an unexpected throw',
@@ -86,9 +87,10 @@ export function createHttpApp(deps: HttpDeps): HttpApp {
 const securityHeaders: MiddlewareHandler<HttpEnv> = async (context, next) => {
   await next();
   const { headers } = context.res;
-  // The files of pages say how long they keep.
+  // The files of pages set their own caching headers.
   for (const [name, value] of Object.entries(SECURITY_HEADERS))
     if (name !== 'cache-control' || !headers.has(name)) headers.set(name, value);
+  if (context.req.raw.method === 'HEAD') await measure(context.res);
 };
 
 function notFound(table: RouteTable, context: HttpContext): Response {

@@ -4,8 +4,15 @@ import type { Config } from '../config/config.ts';
 const PREFLIGHT_MAX_AGE_S = 600;
 
 /**
- * CORS for pages in a browser. A foreign origin gets no CORS headers: the browser then refuses the answer by itself, and
- * other programs that send an `Origin` are not affected.
+ * CORS for pages in a browser. A foreign origin gets no CORS headers. Then the browser itself refuses the answer, and other
+ * programs that send an `Origin` are not affected.
+ *
+ * hono's own CORS middleware does not do this:
+ * - It answers a preflight before the next handler, so the rate limit does not count preflights. Behind the rate limit, it
+ *   would omit its headers from a 429, and a page could not read `Retry-After`.
+ * - It sends the methods, the headers, the age and `Access-Control-Expose-Headers` to foreign origins too.
+ * - It adds `Access-Control-Request-Headers` to `Vary`, although the answer does not depend on that header.
+ * - It needs a context of hono. Direct pushes have none, and use {@link corsHeaders}.
  */
 export function cors(allowedOrigins: Config['allowedOrigins']): MiddlewareHandler {
   return async (context, next) => {
@@ -25,7 +32,7 @@ export function cors(allowedOrigins: Config['allowedOrigins']): MiddlewareHandle
   };
 }
 
-/** The headers of an answer to a page of this origin; those of a preflight come on top. */
+/** The headers of an answer to a page of this origin. The answer to a preflight has more. */
 export function corsHeaders(
   allowedOrigins: Config['allowedOrigins'],
   origin: string | undefined,

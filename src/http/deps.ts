@@ -11,17 +11,17 @@ import type { Dashboard } from '../overview/api.ts';
 import type { Presence } from '../presence/api.ts';
 import type { Language } from '../protocol/error-codes.ts';
 
-/** Everything that the HTTP module needs of other modules, by their ports. */
+/** Everything that the HTTP module uses of other modules, as ports. */
 export interface HttpDeps {
   readonly presence: Presence;
   readonly pushes: Pushes;
-  /** What the dashboard shows, of all nodes. */
+  /** The dashboard's data, of all nodes. */
   readonly dashboard: Dashboard;
-  /** The configuration in force, without secrets. */
+  /** The present configuration, without secrets. */
   readonly shownConfig: () => readonly ShownKey[];
   readonly credentials: Credentials;
   readonly tickets: {
-    /** A one-time ticket for a verified user. `retryAfterS`: too many were issued. */
+    /** A one-time ticket for a verified user. `retryAfterS`: too many tickets were issued. */
     issue(
       identity: UserIdentity,
     ): Promise<
@@ -32,7 +32,7 @@ export interface HttpDeps {
     >;
   };
   readonly revocations: {
-    /** Voids the tokens of a user that were issued by `at` (ms). `isKept`: it outlasts this process. */
+    /** Voids the tokens of a user that were issued at `at` (ms) or earlier. `isKept`: the revocation survives this process. */
     revoke(userId: number): Promise<{ readonly at: number; readonly isKept: boolean }>;
   };
   readonly failedCredentials: {
@@ -46,7 +46,7 @@ export interface HttpDeps {
   readonly log: Log;
   /** Name of this node, shown beside its connections. */
   readonly node: string;
-  /** Version in `/openapi.json`. */
+  /** The version in `/openapi.json`. */
   readonly version: string;
   /** Whether `/metrics` also has the process and its event loop. At most one app in a process should have them. */
   readonly processMetrics: boolean;
@@ -56,7 +56,7 @@ export interface HttpDeps {
   readonly nodes: {
     /** Rejects while the store is unreachable. */
     list(): Promise<readonly NodeInfo[]>;
-    /** Drains a node or takes it back (rule DR1); absent: this one. Rejects while it cannot look up another one. */
+    /** Drains a node or cancels its drain (rule DR1); absent: this node. Rejects while it cannot look up another one. */
     drain(
       node: string | undefined,
       draining: boolean,
@@ -68,8 +68,8 @@ export interface HttpDeps {
   credentialsAvailable(): boolean;
   /** The client's address: the peer's, or the one in `X-Forwarded-For` if the peer is a trusted proxy. */
   clientAddress(peer: string, forwardedFor: string | undefined): string;
-  /** Whether a page of this `Origin` may act here. A browser always sends one. `host` is the request's `Host`. */
+  /** Whether a page of this `Origin` may act here. A browser always sends one. `host` is the request's `Host` header. */
   allowsOrigin(origin: string | undefined, host: string | undefined): boolean;
-  /** The language of sentences for a client that sent this `Accept-Language`. */
+  /** The language of the error sentences for a client that sent this `Accept-Language`. */
   language(acceptLanguage: string | undefined): Language;
 }

@@ -8,7 +8,7 @@ import type { HttpDeps } from './deps.ts';
 import { refusalParts } from './outcome.ts';
 import { SECURITY_HEADERS } from './security-headers.ts';
 
-/** The one path that a service calls thousands of times a second. */
+/** The only path that a service calls thousands of times a second. */
 const MESSAGES_PATH = '/api/messages';
 
 /** A request whose small body has arrived. */
@@ -32,9 +32,9 @@ export interface DirectPushes {
 }
 
 /**
- * Answers valid pushes of the service without the router, whose requests, responses and middleware cost more than the push
- * (ADR 0025). It leaves everything else to the app: other callers, wrong bodies, idempotency keys. So each rule about
- * refusals stands in one place.
+ * Answers valid pushes of the service without the router: the router's requests, responses and middleware cost more than the push
+ * (ADR 0025). The app answers everything else: other callers, invalid bodies, idempotency keys. So each rule about refusals
+ * exists only once.
  */
 export function createDirectPushes(
   deps: HttpDeps,
@@ -43,7 +43,7 @@ export function createDirectPushes(
   return {
     path: MESSAGES_PATH,
     mayTake(header) {
-      // The app warns of proxies that are not trusted.
+      // The app logs a warning about untrusted proxies.
       if (header('x-forwarded-for') !== undefined) return false;
       const credential = bearer(header('authorization'));
       return credential !== undefined && deps.credentials.isServiceKey(credential);
@@ -71,7 +71,7 @@ export function createDirectPushes(
   };
 }
 
-/** Undefined: the app says what is wrong, or carries it out. */
+/** Undefined: the app reports what is wrong, or handles the push. */
 function readPushes(
   body: Uint8Array,
 ): { readonly requests: readonly PushRequest[]; readonly isBatch: boolean } | undefined {
@@ -90,7 +90,7 @@ function readPushes(
 function answerOf(deps: HttpDeps, request: DirectRequest, answer: DirectAnswer): DirectAnswer {
   const { status, headers, body } = answer;
   const cors = corsHeaders(deps.config.allowedOrigins, request.header('origin'));
-  // The drain may have begun while the push waited. The app's answers end the connection then, too.
+  // The drain may have begun while the push waited. Then the answers of the app also end the connection.
   const last = deps.isDraining() ? { connection: 'close' } : {};
   return { status, headers: { ...headers, ...SECURITY_HEADERS, ...cors, ...last }, body };
 }

@@ -3,19 +3,19 @@ import type { OpenApiDocument } from './openapi.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** So deep an example goes. A schema may name itself. */
+/** Greatest depth of an example. A schema may refer to itself. */
 const MAX_DEPTH = 6;
 
 /** All forms are hidden until the script of the page shows them. */
 const FORM = 'data-script hidden';
 
-/** The credential of all calls. */
+/** The field for the credential of all calls. */
 export function renderTokenForm(isDevelopment: boolean): string {
   const dev = `<form id="dev-token" ${FORM}><label>Token for the user (development)<input inputmode="numeric" value="1" required></label><button>Get a token</button><output></output></form>`;
   return `<section class="panel" ${FORM} aria-labelledby="try-it"><h2 id="try-it">Try it</h2><p>Each call below can be sent from here.</p><label>Service key or user token. It stays in the memory of this page.<input id="credential" type="password" autocomplete="off" spellcheck="false"></label>${isDevelopment ? dev : ''}</section>`;
 }
 
-/** A socket by hand. */
+/** A form that opens a socket. */
 export function renderSocketForm(): string {
   return `<section class="panel" ${FORM} aria-labelledby="open-socket"><h2 id="open-socket">Open a socket</h2><form id="socket"><label>Protocol<select><option value="lingxi.v1">lingxi.v1</option><option value="seed">seed (token in the address; send pings)</option></select></label><span><button value="open">Open with the token above</button> <button value="close" disabled>Close</button></span></form><form id="frame"><label>Frame<textarea rows="2" spellcheck="false">{"type":"ping","timestamp":1}</textarea></label><button disabled>Send</button></form><ol id="frames" tabindex="0" aria-label="Frames, the newest first"></ol></section>`;
 }
@@ -25,7 +25,7 @@ export function renderTry(
   document: OpenApiDocument,
   { method, path, operation }: { readonly method: string; readonly path: string; readonly operation: Json },
 ): string {
-  // A browser opens a socket in another way.
+  // A browser opens a socket by another API.
   if (path === '/ws') return '';
   const parameters = (operation['parameters'] as readonly Json[] | undefined) ?? [];
   const fields = parameters.map((parameter) => {
@@ -42,7 +42,7 @@ export function renderTry(
   return `<form class="try" ${FORM} data-method="${method}" data-path="${escapeHtml(path)}">${fields.join('')}${body}<button>Send</button><pre hidden tabindex="0" aria-live="polite"></pre></form>`;
 }
 
-/** A value of the form that a schema wants: the required fields alone. */
+/** An example value for a schema: only its required fields. */
 export function exampleOf(document: OpenApiDocument, schema: unknown, depth = 0): unknown {
   const { $ref, type, properties, required, items, anyOf, oneOf, ...rest } = (schema ?? {}) as Json;
   if (depth > MAX_DEPTH) return null;

@@ -27,8 +27,8 @@ table{border-collapse:collapse;width:100%}td,th{text-align:left;vertical-align:t
 export const DOCS_STYLE_SOURCE = `'sha256-${createHash('sha256').update(STYLE).digest('base64')}'`;
 
 /**
- * The description of the interface as one page, which loads its own script alone. Without it the page can be read; the forms
- * that try a call need it.
+ * The description of the interface as one page, which loads only its own script. The page is readable without it; the forms that
+ * try a call need it.
  */
 export function renderDocsPage(
   document: OpenApiDocument,

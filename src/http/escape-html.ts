@@ -1,4 +1,4 @@
-/** Any value as text of an HTML document. */
+/** Any value, escaped as text of an HTML document. */
 export function escapeHtml(text: unknown): string {
   return String(text)
     .replaceAll('&', '&amp;')

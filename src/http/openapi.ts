@@ -3,7 +3,7 @@ import type { HttpEnv } from './route.ts';
 
 export type OpenApiDocument = ReturnType<OpenAPIHono<HttpEnv>['getOpenAPI31Document']>;
 
-/** Names the two credentials in the description of the interface. */
+/** Names of the two credentials in the description of the interface. */
 export function registerSecuritySchemes(app: OpenAPIHono<HttpEnv>): void {
   app.openAPIRegistry.registerComponent('securitySchemes', 'userToken', {
     type: 'http',
@@ -23,7 +23,7 @@ export function registerSecuritySchemes(app: OpenAPIHono<HttpEnv>): void {
   });
 }
 
-/** The whole interface, from the added routes. */
+/** The whole interface, made from the added routes. */
 export function buildOpenApi(app: OpenAPIHono<HttpEnv>, version: string): OpenApiDocument {
   return app.getOpenAPI31Document({
     openapi: '3.1.0',

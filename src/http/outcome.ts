@@ -1,5 +1,6 @@
 import type { Result } from '../lib/result.ts';
 import {
+  type Bilingual,
   ERRORS,
   type ErrorCode,
   type Exactness,
@@ -8,10 +9,10 @@ import {
   type Language,
 } from '../protocol/error-codes.ts';
 
-/** Why a request was refused: a stable code and the details of its answer. */
+/** Why a request was refused: a stable code and the details for its answer. */
 export interface Refusal extends Exactness {
   readonly code: ErrorCode;
-  /** Set if the contract requires another status than the code's own. */
+  /** Set if the contract requires another status than that of the code. */
   readonly status?: number;
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -21,11 +22,14 @@ export type Outcome = Result<Response, Refusal>;
 /** Seconds after which a client may retry after an unreachable store or a draining node. */
 const RETRY_AFTER_UNAVAILABLE_S = 1;
 
-export function refused(code: ErrorCode, detail?: string): { readonly ok: false; readonly error: Refusal } {
+export function refused(
+  code: ErrorCode,
+  detail?: Bilingual,
+): { readonly ok: false; readonly error: Refusal } {
   return { ok: false, error: detail === undefined ? { code } : { code, detail } };
 }
 
-/** As {@link refused}, with its own sentence. */
+/** As {@link refused}, with a specific sentence. */
 export function refusedExactly(
   code: ErrorCode,
   exact: Exactness,
@@ -62,7 +66,7 @@ export function codesByStatus(codes: readonly ErrorCode[]): ReadonlyMap<number, 
 }
 
 function statusHeaders(status: number): Record<string, string> {
-  // The rest of the body stays unread, so no other request can follow on this connection.
+  // The rest of the body stays unread, so the connection cannot carry another request.
   if (status === 413) return { connection: 'close' };
   if (status === 401) return { 'www-authenticate': 'Bearer' };
   if (status === 503) return { 'retry-after': String(RETRY_AFTER_UNAVAILABLE_S) };

@@ -7,13 +7,13 @@ import { type Refusal, refusalResponse } from './outcome.ts';
 
 /** Requests with a user's token, from any address. */
 export const USER_RATE: RateLimit = { perSecond: 200, burst: 400 };
-/** Requests from one address without the service key or a view key. An untrusted proxy counts as one address. */
+/** Requests from one address without the service key or a view key. All clients behind an untrusted proxy share one address. */
 export const ADDRESS_RATE: RateLimit = { perSecond: 1_000, burst: 2_000 };
 
 /** Requests with one view key, from all addresses. A dashboard needs about 4 a second. */
 export const VIEW_RATE: RateLimit = { perSecond: 50, burst: 100 };
 
-/** The refusal of a request beyond its limit. If the client continues, the next refusal closes the connection. */
+/** The refusal of a request over its limit. If the client continues, the next refusal closes the connection. */
 export function refusalOf(limiter: RateLimiter, key: string, limit: RateLimit): Refusal | undefined {
   const waitS = limiter.take(key, limit);
   if (waitS === 0) return undefined;
@@ -23,8 +23,8 @@ export function refusalOf(limiter: RateLimiter, key: string, limit: RateLimit): 
 }
 
 /**
- * Counts every request for its address, before routing and before its token is verified. Requests with a view key
- * count for that key instead. Only requests with the service key do not count.
+ * Counts every request for its address, before routing and before the token is verified. A request with a view key counts for
+ * that key instead. Only requests with the service key do not count.
  */
 export function limitAddresses(
   deps: HttpDeps,

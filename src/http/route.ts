@@ -5,7 +5,7 @@ import { ok, type Result } from '../lib/result.ts';
 import type { ErrorCode, Language } from '../protocol/error-codes.ts';
 import { parseUserId } from '../protocol/user-id.ts';
 import { type Access, admit, type Caller, mayActFor, seesAll } from './access.ts';
-import { fieldDetail, readBody } from './body.ts';
+import { parameterDetail, readBody } from './body.ts';
 import type { HttpDeps } from './deps.ts';
 import { codesByStatus, type Outcome, type Refusal, refusalResponse, refused } from './outcome.ts';
 import { refusalOf, USER_RATE } from './rate-limit.ts';
@@ -14,12 +14,12 @@ import { ErrorSchema } from './schemas.ts';
 export type HttpEnv = { Bindings: { readonly peer: string } };
 export type HttpContext = Context<HttpEnv>;
 
-/** The place to add routes, with the parts that all of them share. */
+/** Routes are added here. It has the parts that all of them share. */
 export interface RouteTable {
   readonly app: OpenAPIHono<HttpEnv>;
   readonly deps: HttpDeps;
   readonly limiter: RateLimiter;
-  /** Every path with its methods, to answer 405. */
+  /** Every path with its methods, for the answer 405. */
   readonly methods: { readonly pattern: RegExp; readonly method: string }[];
 }
 
@@ -48,9 +48,9 @@ export interface Route {
   readonly query?: z.ZodObject;
   readonly answer?: z.ZodType;
   readonly errors?: readonly ErrorCode[];
-  /** The route returns the same to everybody, so a wrong credential is no failed attempt. */
+  /** The route returns the same to all callers, so a wrong credential does not count as a failed attempt. */
   readonly ignoresCredential?: boolean;
-  /** The route changes nothing although it is a POST. A GET never does. */
+  /** The route changes nothing, although it is a POST. A GET never changes anything. */
   readonly onlyReads?: boolean;
   readonly handle: (call: Call) => Outcome | Promise<Outcome>;
 }
@@ -65,17 +65,14 @@ export function addRoute(table: RouteTable, route: Route): void {
   table.app.on(route.method, routingPath, async (context) => {
     const language = table.deps.language(context.req.header('accept-language'));
     const outcome = await serve(table, route, { context, language });
-    const response = outcome.ok ? outcome.value : refusalResponse(outcome.error, language);
-    // The router drops the body of an answer to HEAD. A stream would keep its place for ever.
-    if (context.req.raw.method === 'HEAD') await response.body?.cancel();
-    return response;
+    return outcome.ok ? outcome.value : refusalResponse(outcome.error, language);
   });
 }
 
-/** Checks the user id of a path or query parameter, and the caller's right to act for it. */
-export function userIdOf(call: Call, field: string, text: string | undefined): Result<number, Refusal> {
+/** Checks the user id of a path or query parameter, and the caller's right to act for that user. */
+export function userIdOf(call: Call, name: string, text: string | undefined): Result<number, Refusal> {
   const userId = parseUserId(text);
-  if (userId === undefined) return refused('invalid-user-id', fieldDetail(field, call.language));
+  if (userId === undefined) return refused('invalid-user-id', parameterDetail(name));
   return mayActFor(call.caller, userId) ? ok(userId) : refused('user-mismatch');
 }
 
@@ -87,23 +84,22 @@ export function bodyOf<Schema extends z.ZodType>(
 ): Promise<Result<z.output<Schema>, Refusal>> {
   return readBody(call.context.req.raw, schema, {
     maxBytes: call.deps.config.maxBodyBytes,
-    language: call.language,
     ...options,
   });
 }
 
-/** The end of a block that begins now, or undefined without a block. */
+/** The end of a block that begins now; undefined without a block. */
 export function blockedUntil(call: Call, blockMs: number | undefined): number | undefined {
   return blockMs === undefined || blockMs === 0 ? undefined : call.deps.clock.now() + blockMs;
 }
 
-/** Logs what the service key was used for. */
+/** Logs a call with the service key. */
 export function audit(call: Call, action: string, fields: Readonly<Record<string, unknown>>): void {
   if (call.caller.kind !== 'service') return;
   call.deps.log.info({ event: 'audit', action, ip: call.address, ...fields }, `service key: ${action}`);
 }
 
-/** Runs a query to the presence store. A failure is an answer, not a bug. */
+/** Runs a query to the presence store. A failure becomes an answer; it is not a bug. */
 export async function askPresence<Value>(
   call: Call,
   question: Promise<Value>,
@@ -200,7 +196,7 @@ function security({ access, ...route }: Route): Record<string, string[]>[] {
   return access.endsWith('user') ? [{ userToken: [] }, ...keys] : keys;
 }
 
-/** The answers of the guards in front of the handler. */
+/** The answers of the guards that run before the handler. */
 function guardCodes(route: Route): ErrorCode[] {
   const codes: ErrorCode[] = ['rate-limited'];
   if (route.access !== 'anyone') codes.push('unauthorized', 'invalid-token', 'credentials-unavailable');

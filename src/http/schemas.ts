@@ -24,7 +24,7 @@ export const UserIdParam = z.string().openapi({ pattern: '^(0|[1-9][0-9]*)$', ..
 /** A `playerId` in an answer. */
 export const PlayerIdOut = z.string().openapi({ description: 'User id.', example: '42' });
 
-/** A user id in the answers of endpoints that the Go server did not have. */
+/** A user id in the answers of endpoints that the Go server does not have. */
 export const UserIdOut = z.int().openapi({ description: 'User id.', example: 42 });
 
 export const TimeMs = z
@@ -35,7 +35,7 @@ export const Sentence = z
   .string()
   .openapi({ description: 'A sentence for people, Chinese or English by Accept-Language.' });
 
-/** An address that a trusted caller gives for its user. Empty means the peer's. */
+/** An address that a trusted caller gives for its user. Empty: the address of the peer. */
 export const AddressIn = z.string().max(MAX_ADDRESS_LENGTH).regex(VISIBLE_ASCII).nullish().openapi({
   description:
     "Counts from the service key, or where the open API is on; otherwise, or empty: the peer's address.",
@@ -62,3 +62,14 @@ export const ErrorSchema = z
     code: z.string().openapi({ description: 'Stable code.', example: 'invalid-body' }),
   })
   .openapi('Error');
+
+/** A number in a query. The error names the range, as the errors of the configuration do. */
+export function countIn(minimum: number, maximum: number, description: string): z.ZodOptional<z.ZodString> {
+  const isCount = (text: string): boolean =>
+    /^(?:0|[1-9]\d{0,14})$/.test(text) && Number(text) >= minimum && Number(text) <= maximum;
+  return z
+    .string()
+    .refine(isCount, { params: { minimum, maximum } })
+    .optional()
+    .openapi({ pattern: '^(0|[1-9][0-9]*)$', description });
+}

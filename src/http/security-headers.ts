@@ -1,4 +1,4 @@
-/** On every answer. */
+/** The headers of every answer. */
 export const SECURITY_HEADERS = {
   'x-content-type-options': 'nosniff',
   'referrer-policy': 'no-referrer',

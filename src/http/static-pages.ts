@@ -4,21 +4,21 @@ import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 
-/** One file of a built page, as it is served. */
+/** One file of a built page, in the form in which it is served. */
 export interface PageFile {
   readonly type: string;
   readonly body: Uint8Array<ArrayBuffer>;
-  /** Absent where gzip makes the file no smaller. */
+  /** Absent if gzip does not make the file smaller. */
   readonly gzip: Uint8Array<ArrayBuffer> | undefined;
   readonly etag: string;
-  /** The name holds a hash of the content, so that the file never changes. */
+  /** The name contains a hash of the content, so the file never changes. */
   readonly isImmutable: boolean;
-  /** For a document only. */
+  /** Only for a document. */
   readonly contentSecurityPolicy: string | undefined;
 }
 
 export interface PageOptions {
-  /** Where the page may send requests and open sockets: sources of `connect-src`. */
+  /** The page may send requests and open sockets to these places: sources of `connect-src`. */
   readonly connect: string;
 }
 
@@ -34,8 +34,8 @@ const TYPES: Readonly<Record<string, string>> = {
 };
 
 /**
- * Reads a page that `npm run build` made, by the names of its files. The names are relative to the page, with `/`; the
- * document is `index.html`. Other kinds of files are left out. Empty if the page is not built.
+ * Reads a page that `npm run build` made; returns its files by name. The names are relative to the page, with `/`; the document
+ * is `index.html`. Other types of files are skipped. Empty if the page is not built.
  */
 export function readPage(folder: string, options: PageOptions): ReadonlyMap<string, PageFile> {
   const path = join(ROOT, folder);
@@ -76,7 +76,7 @@ function pageFile(
   };
 }
 
-/** Allows the page's own files, and of inline scripts and styles only those that are in the document. */
+/** Allows the page's own files. Of inline scripts and styles, it allows only those in the document. */
 function contentSecurityPolicy(document: string, options: PageOptions): string {
   return [
     "default-src 'none'",

@@ -11,7 +11,7 @@ export interface BatcherOptions<Request, Response> {
   readonly clock: Pick<Clock, 'defer' | 'after' | 'monotonic'>;
   /** Largest number of requests in one batch. */
   readonly maxBatch: number;
-  /** Requests differ in weight: a batch of more than one weighs at most `max`. */
+  /** Requests have different weights: a batch with more than one weighs at most `max`. */
   readonly weight?: { readonly max: number; readonly of: (request: Request) => number };
   /** Largest number of waiting requests. One more fails at once with {@link BatcherFull}. */
   readonly maxWaiting: number;
@@ -22,11 +22,13 @@ export interface BatcherOptions<Request, Response> {
    * waits for it. It turns a burst into few large batches if each batch is expensive, as with an fsync.
    */
   readonly spacingMs?: number;
-  /** If `from` requests or more wait after `spacingMs`, they wait for more of them: until `spacingMs` of the burst. */
+  /**
+   * If at least `from` requests wait after `spacingMs`, the batch waits for more: until `spacingMs` after the start of the burst.
+   */
   readonly burst?: { readonly from: number; readonly spacingMs: number };
   /**
-   * A request without an answer `ms` after it came fails with `late`. If no batch has begun with it, none will. Default: a
-   * request waits for as long as its batch takes.
+   * If a request has no answer `ms` after it came, it fails with `late`. If no batch with it has begun, none will. Default: a
+   * request waits as long as its batch takes.
    */
   readonly deadline?: { readonly ms: number; readonly late: () => Error };
 }
@@ -37,18 +39,21 @@ export class BatcherFull extends Error {
 }
 
 /**
- * Turns single requests into batches. Requests of one turn of the event loop go together. While one batch runs, the
- * next one gathers.
+ * Turns single requests into batches. Requests of one turn of the event loop share a batch. While one batch runs, requests for
+ * the next one collect.
  */
 export class Batcher<Request, Response> {
   readonly #options: BatcherOptions<Request, Response>;
-  readonly #waiting = new Set<Entry<Request, Response>>();
-  /** All that have no answer, oldest first. Only a batcher with a deadline keeps them. */
-  readonly #unanswered = new Set<Entry<Request, Response>>();
+  /** Requests that no batch has, oldest first. A request that failed at its deadline stays here until its batch would begin. */
+  #queue: Entry<Request, Response>[] = [];
+  /** Number of entries in the queue without an answer. */
+  #waiting = 0;
+  /** Requests in order of arrival, to find those without an answer. Only a batcher with a deadline keeps them. */
+  #unanswered: Entry<Request, Response>[] = [];
   #underWay = 0;
-  /** The next batch begins in this turn of the loop. */
+  /** The next batch begins in the present turn of the loop. */
   #isDue = false;
-  /** The next batch begins then, or once it is full. */
+  /** The next batch begins at this time, or when it is full. */
   #timer: Timer | undefined;
   #isTimed = false;
   #lastBegan = Number.NEGATIVE_INFINITY;
@@ -58,20 +63,21 @@ export class Batcher<Request, Response> {
     this.#options = options;
   }
 
-  /** Requests that are in no batch yet. */
+  /** Number of requests that no batch has yet. */
   get waiting(): number {
-    return this.#waiting.size;
+    return this.#waiting;
   }
 
   /** Never rejects. */
   submit(request: Request): Promise<Result<Response, unknown>> {
-    if (this.#waiting.size >= this.#options.maxWaiting)
+    if (this.#waiting >= this.#options.maxWaiting)
       return Promise.resolve(
         err(new BatcherFull(`${this.#options.maxWaiting} requests are waiting already`)),
       );
     return new Promise((finish) => {
-      const entry = { request, finish, since: 0 };
-      this.#waiting.add(entry);
+      const entry = { request, finish, since: 0, isTaken: false, isAnswered: false };
+      this.#queue.push(entry);
+      this.#waiting += 1;
       this.#schedule();
       if (this.#options.deadline !== undefined) this.#watch(entry);
     });
@@ -79,13 +85,14 @@ export class Batcher<Request, Response> {
 
   #watch(entry: Entry<Request, Response>): void {
     entry.since = this.#options.clock.monotonic();
-    this.#unanswered.add(entry);
+    this.#unanswered.push(entry);
     if (!this.#isTimed) this.#timeOldest();
   }
 
-  /** One timer serves all requests: a timer for each would cost a burst more than its batches. */
+  /** All requests share one timer: in a burst, a timer for each would cost more than the batches. */
   #timeOldest(): void {
     const { clock, deadline } = this.#options;
+    this.#forgetAnswered();
     const [oldest] = this.#unanswered;
     this.#isTimed = oldest !== undefined && deadline !== undefined;
     if (oldest === undefined || deadline === undefined) return;
@@ -98,19 +105,26 @@ export class Batcher<Request, Response> {
   #giveUpLate(since: number, late: () => Error): void {
     for (const entry of this.#unanswered) {
       if (entry.since > since) return;
-      this.#waiting.delete(entry);
+      if (entry.isAnswered) continue;
+      if (!entry.isTaken) this.#waiting -= 1;
       this.#answer(entry, err(late()));
     }
   }
 
   #answer(entry: Entry<Request, Response>, result: Result<Response, unknown>): void {
-    this.#unanswered.delete(entry);
+    entry.isAnswered = true;
     entry.finish(result);
+  }
+
+  /** Most requests are answered in the order of their arrival. */
+  #forgetAnswered(): void {
+    const first = this.#unanswered.findIndex(({ isAnswered }) => !isAnswered);
+    this.#unanswered.splice(0, first < 0 ? this.#unanswered.length : first);
   }
 
   #schedule(): void {
     const { clock, spacingMs = 0, maxBatch, concurrency = 1 } = this.#options;
-    const waiting = this.#waiting.size;
+    const waiting = this.#waiting;
     if (this.#isDue || waiting === 0 || this.#underWay >= concurrency) return;
     const isFull = waiting >= maxBatch;
     if (this.#timer !== undefined && !isFull) return;
@@ -131,14 +145,14 @@ export class Batcher<Request, Response> {
 
   #gatherOrFlush(): void {
     const { clock, burst, maxBatch } = this.#options;
-    const waiting = this.#waiting.size;
+    const waiting = this.#waiting;
     const isBurst = burst !== undefined && waiting >= burst.from && waiting < maxBatch;
     const wait = isBurst ? this.#left(burst.spacingMs) : 0;
     if (wait > 0) this.#timer = clock.after(wait, () => this.#flush());
     else this.#flush();
   }
 
-  /** What is left of a time that began with the last batch. */
+  /** The rest of a time that began with the last batch. */
   #left(ms: number): number {
     return this.#lastBegan + ms - this.#options.clock.monotonic();
   }
@@ -146,7 +160,7 @@ export class Batcher<Request, Response> {
   #flush(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
-    while (this.#waiting.size > 0 && this.#underWay < (this.#options.concurrency ?? 1)) {
+    while (this.#waiting > 0 && this.#underWay < (this.#options.concurrency ?? 1)) {
       this.#underWay += 1;
       this.#lastBegan = this.#options.clock.monotonic();
       void this.#runBatch(this.#takeBatch());
@@ -157,13 +171,19 @@ export class Batcher<Request, Response> {
     const { maxBatch, weight } = this.#options;
     const batch: Entry<Request, Response>[] = [];
     let weighs = 0;
-    for (const entry of this.#waiting) {
-      if (batch.length >= maxBatch) break;
-      weighs += weight?.of(entry.request) ?? 0;
-      if (weight !== undefined && batch.length > 0 && weighs > weight.max) break;
-      this.#waiting.delete(entry);
-      batch.push(entry);
+    let taken = 0;
+    for (const entry of this.#queue) {
+      if (!entry.isAnswered) {
+        if (batch.length >= maxBatch) break;
+        weighs += weight?.of(entry.request) ?? 0;
+        if (weight !== undefined && batch.length > 0 && weighs > weight.max) break;
+        entry.isTaken = true;
+        batch.push(entry);
+      }
+      taken += 1;
     }
+    this.#queue.splice(0, taken);
+    this.#waiting -= batch.length;
     return batch;
   }
 
@@ -171,10 +191,12 @@ export class Batcher<Request, Response> {
     try {
       const results = await this.#options.run(batch.map(({ request }) => request));
       assert(results.length === batch.length, 'a batch answers each of its requests');
-      batch.forEach((entry, index) => this.#answer(entry, results[index] ?? err(new Error('no result'))));
+      for (const [index, entry] of batch.entries())
+        this.#answer(entry, results[index] ?? err(new Error('no result')));
     } catch (error) {
       for (const entry of batch) this.#answer(entry, err(error));
     }
+    this.#forgetAnswered();
     this.#underWay -= 1;
     this.#schedule();
   }
@@ -184,5 +206,8 @@ interface Entry<Request, Response> {
   readonly request: Request;
   /** Monotonic ms. */
   since: number;
+  /** A batch with this request has begun. */
+  isTaken: boolean;
+  isAnswered: boolean;
   readonly finish: (result: Result<Response, unknown>) => void;
 }

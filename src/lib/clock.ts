@@ -43,8 +43,8 @@ export function systemClock(): Clock {
 }
 
 /**
- * The same clock, but its callbacks cannot end the process: exceptions go to `failed`. A repeating timer goes on.
- * This is the one guard around all timers of a gateway.
+ * The same clock, but its callbacks cannot end the process: exceptions go to `failed`. A repeating timer continues. This is the
+ * only guard around all timers of a gateway.
  */
 export function guardedClock(clock: Clock, failed: (error: unknown) => void): Clock {
   const guarded = (callback: () => void) => (): void => {

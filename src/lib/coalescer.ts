@@ -9,8 +9,8 @@ export interface CoalescerOptions {
 }
 
 /**
- * Merges calls into runs. The first call runs at once. One more run serves all calls that come during a run. So a run
- * that began after the call follows every call.
+ * Merges calls into runs. The first call runs at once. All calls that come during a run share one more run. So for every call, a
+ * run begins after it.
  */
 export class Coalescer {
   readonly #options: CoalescerOptions;
@@ -30,7 +30,7 @@ export class Coalescer {
     this.#next();
   }
 
-  /** Starts no further run. */
+  /** Prevents further runs. */
   stop(): void {
     this.#stopped = true;
     this.#asked = false;

@@ -1,9 +1,9 @@
 import type { Clock } from './clock.ts';
 
 /**
- * Work that rejects after `limitMs`, and whose signal is aborted then. It has a timer of its own that it holds: on Node 20
- * the garbage collector may take an `AbortSignal.timeout` while a body is read, and a peer that stops half-way would then
- * be awaited for ever.
+ * Work that rejects after `limitMs`; its signal is then aborted. It keeps a reference to its own timer. On Node 20 the garbage
+ * collector may remove an `AbortSignal.timeout` while a body is read. Then a peer that stops half-way would keep the caller
+ * waiting forever.
  */
 export async function withDeadline<Value>(
   clock: Pick<Clock, 'after'>,

@@ -1,4 +1,5 @@
-import type { Clock } from './clock.ts';
+import type { Clock, Timer } from './clock.ts';
+import { oldestKeys } from './oldest-keys.ts';
 
 /** Allowance of one key: `burst` at once, then `perSecond`. */
 export interface RateLimit {
@@ -6,26 +7,27 @@ export interface RateLimit {
   readonly burst: number;
 }
 
-/** Largest number of remembered keys. One more removes the key with the oldest use, which then starts afresh. */
+/** Largest number of remembered keys. Beyond it, the least recently used keys are removed, and start with a full bucket. */
 export const MAX_RATE_KEYS = 50_000;
 
-/** Keys that one call looks at to forget them. More than it may add, so that those of a burst go in time. */
-const LOOKED_AT = 2;
+/** How often full buckets are removed, while there are buckets. */
+const SWEEP_MS = 1000;
+/** In tokens. The missing part of a bucket comes from a difference of two times, which is not exact. */
+const INEXACT = 1e-4;
 
-interface Bucket {
-  tokens: number;
-  readonly limit: RateLimit;
-  at: number;
-  /** Number of refusals in a row. */
-  refusals: number;
-}
-
-/** A token bucket for each key, with a bounded number of keys. It forgets a bucket that is full again: a new one is full too. */
+/**
+ * A token bucket for each key, with a bounded number of keys. It stores only the time at which a bucket is full again. A full
+ * bucket needs no entry, because a new bucket is full too.
+ */
 export class RateLimiter {
   readonly #clock: Clock;
   readonly #maxKeys: number;
-  /** In the order of their last use. */
-  readonly #buckets = new Map<string, Bucket>();
+  /** When the bucket of a key is full again (monotonic ms), ordered by last use. */
+  readonly #fullAt = new Map<string | number, number>();
+  /** Number of consecutive refusals of a key. Keys without a refusal have no entry. */
+  readonly #refusals = new Map<string | number, number>();
+
+  #nextSweep: Timer | undefined;
 
   constructor(clock: Clock, maxKeys = MAX_RATE_KEYS) {
     this.#clock = clock;
@@ -33,48 +35,50 @@ export class RateLimiter {
   }
 
   /** Takes one token. Returns 0, or the whole seconds until the next token. */
-  take(key: string, limit: RateLimit): number {
+  take(key: string | number, { perSecond, burst }: RateLimit): number {
     const now = this.#clock.monotonic();
-    const bucket = this.#buckets.get(key) ?? { tokens: limit.burst, limit, at: now, refusals: 0 };
-    this.#buckets.delete(key);
-    this.#forgetFull(now);
-    bucket.tokens = Math.min(limit.burst, bucket.tokens + ((now - bucket.at) / 1000) * limit.perSecond);
-    bucket.at = now;
-    if (this.#buckets.size >= this.#maxKeys) this.#forgetOldest();
-    this.#buckets.set(key, bucket);
-    if (bucket.tokens < 1) {
-      bucket.refusals += 1;
-      return Math.max(1, Math.ceil((1 - bucket.tokens) / limit.perSecond));
+    const known = this.#fullAt.get(key);
+    if (known !== undefined) this.#fullAt.delete(key);
+    if (this.#fullAt.size >= this.#maxKeys) this.#forgetOldest();
+    const missing = known === undefined ? 0 : (Math.max(0, known - now) * perSecond) / 1000;
+    const tokens = burst - missing;
+    this.#nextSweep ??= this.#clock.after(SWEEP_MS, () => this.#forgetFull());
+    const isRefused = tokens < 1 - INEXACT;
+    this.#fullAt.set(key, now + ((missing + (isRefused ? 0 : 1)) / perSecond) * 1000);
+    if (!isRefused) {
+      this.#refusals.delete(key);
+      return 0;
     }
-    bucket.tokens -= 1;
-    bucket.refusals = 0;
-    return 0;
+    this.#refusals.set(key, this.refusalsInARow(key) + 1);
+    return Math.max(1, Math.ceil((1 - INEXACT - tokens) / perSecond));
   }
 
-  /** How often in a row {@link take} refused this key. */
-  refusalsInARow(key: string): number {
-    return this.#buckets.get(key)?.refusals ?? 0;
+  /** Number of consecutive refusals of this key by {@link take}. */
+  refusalsInARow(key: string | number): number {
+    return this.#refusals.get(key) ?? 0;
   }
 
   get size(): number {
-    return this.#buckets.size;
+    return this.#fullAt.size;
   }
 
-  /** Those that were not used for longest come first. */
-  #forgetFull(now: number): void {
-    let looked = 0;
-    for (const [key, { tokens, at, limit }] of this.#buckets) {
-      const isFull = tokens + ((now - at) / 1000) * limit.perSecond >= limit.burst;
-      looked += 1;
-      if (!isFull || looked > LOOKED_AT) return;
-      this.#buckets.delete(key);
+  /** The least recently used keys come first. */
+  #forgetFull(): void {
+    const now = this.#clock.monotonic();
+    for (const [key, fullAt] of this.#fullAt) {
+      if (fullAt > now) break;
+      this.#forget(key);
     }
+    this.#nextSweep =
+      this.#fullAt.size === 0 ? undefined : this.#clock.after(SWEEP_MS, () => this.#forgetFull());
   }
 
   #forgetOldest(): void {
-    for (const key of this.#buckets.keys()) {
-      this.#buckets.delete(key);
-      return;
-    }
+    for (const key of oldestKeys(this.#fullAt)) this.#forget(key);
+  }
+
+  #forget(key: string | number): void {
+    this.#fullAt.delete(key);
+    this.#refusals.delete(key);
   }
 }

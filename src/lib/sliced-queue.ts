@@ -1,14 +1,14 @@
 import { assert } from './assert.ts';
 import type { Clock, Timer } from './clock.ts';
 
-/** Work done before the loop is given back: heartbeats and other sends wait no longer (rule DL5). */
+/** Time of one slice. After it the loop is free again, so heartbeats and other sends wait no longer than this (rule DL5). */
 const SLICE_MS = 4;
-/** Items between two looks at the clock. */
+/** Number of items between two readings of the clock. */
 const ITEMS_PER_LOOK = 8;
 
 export interface SlicedQueueOptions<Item> {
   readonly clock: Pick<Clock, 'defer' | 'monotonic'>;
-  /** Handles one item. If it throws, the slice ends and the next one goes on behind the item. */
+  /** Handles one item. If it throws, the slice ends, and the next slice continues after that item. */
   readonly run: (item: Item) => void;
   /** Largest number of waiting items. */
   readonly maxItems: number;
@@ -17,11 +17,11 @@ export interface SlicedQueueOptions<Item> {
   readonly weigh: (item: Item) => number;
 }
 
-/** A bounded queue, first in, first out. A burst is handled in slices of 4 ms, so that other work goes on between them. */
+/** A bounded queue, first in, first out. It handles a burst in slices of 4 ms, so that other work can run between them. */
 export class SlicedQueue<Item> {
   readonly #options: SlicedQueueOptions<Item>;
   #items: Item[] = [];
-  /** Of those, how many have been handled. */
+  /** Number of those that are handled. */
   #done = 0;
   #weight = 0;
   #scheduled: Timer | undefined;
@@ -31,16 +31,16 @@ export class SlicedQueue<Item> {
     this.#options = options;
   }
 
-  /** Items that wait. */
+  /** Number of waiting items. */
   get size(): number {
     return this.#items.length - this.#done;
   }
 
-  /** False where the queue is full: the item is not taken. */
+  /** Returns false if the queue is full: then the item was not added. */
   push(item: Item): boolean {
     const { maxItems, maxWeight, weigh } = this.#options;
     const weight = weigh(item);
-    // One item that is too heavy by itself passes alone.
+    // A single item over the limit is accepted if it is alone.
     if (this.size >= maxItems || (this.size > 0 && this.#weight + weight > maxWeight)) return false;
     this.#items.push(item);
     this.#weight += weight;
@@ -66,7 +66,7 @@ export class SlicedQueue<Item> {
     while (this.size > 0) {
       for (let looked = 0; looked < ITEMS_PER_LOOK && this.size > 0; looked += 1) {
         const item = this.#items[this.#done] as Item;
-        // Nothing keeps what has been handled alive.
+        // Removes the reference, so that a handled item can be freed.
         this.#items[this.#done] = undefined as Item;
         this.#done += 1;
         this.#weight -= weigh(item);
@@ -77,7 +77,7 @@ export class SlicedQueue<Item> {
     }
   }
 
-  /** A queue that never becomes empty would otherwise keep a place for everything that it ever had. */
+  /** Otherwise a queue that never becomes empty would keep a place for every item that it ever had. */
   #compact(): void {
     if (this.#done * 2 <= this.#items.length) return;
     this.#items = this.#items.slice(this.#done);

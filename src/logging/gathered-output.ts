@@ -3,7 +3,7 @@ export interface TextOutput {
   write(text: string): unknown;
 }
 
-/** This many characters are written without waiting for the end of the turn. */
+/** A text of this length is written at once, without waiting for the end of the turn. */
 const MAX_GATHERED = 65_536;
 
 /**

@@ -1,6 +1,6 @@
 import type { Log, LogFields } from './log.ts';
 
-/** Where an exception was caught: the entry of the work that it interrupted. */
+/** Where an exception was caught: the entry point of the interrupted work. */
 export type ErrorPlace =
   /** A frame, or another event of a client's socket. */
   | 'socket'
@@ -15,11 +15,11 @@ export type ErrorPlace =
 export interface InternalError {
   readonly where: ErrorPlace;
   readonly error: unknown;
-  /** Further fields of the line. They never contain what a client sent. */
+  /** Further fields of the line. They never contain text from a client. */
   readonly fields?: Readonly<Record<string, unknown>>;
 }
 
-/** Largest number of lines for one place in one second. Further ones are counted but not logged. */
+/** Largest number of lines for one place in one second. Further exceptions are counted but not logged. */
 const MAX_LINES = 10;
 /** The same for a warning that any program with access to Redis can cause at will. */
 const MAX_WARNINGS = 100;
@@ -30,7 +30,7 @@ const LIMITED_WARNINGS: ReadonlySet<string> = new Set([
 ]);
 const WINDOW_MS = 1000;
 
-/** Logs an exception that is a bug. Its work was dropped; everything else goes on. Never throws. */
+/** Logs an exception that is a bug. Its work is lost; everything else continues. Never throws. */
 export function logInternalError(log: Log, { where, error, fields }: InternalError): void {
   try {
     log.error(
@@ -42,14 +42,14 @@ export function logInternalError(log: Log, { where, error, fields }: InternalErr
   }
 }
 
-/** Runs `work` in the background. A rejection is a bug: it is logged and ends nothing. */
+/** Runs `work` in the background. A rejection is a bug: it is logged and stops nothing else. */
 export function inBackground(log: Log, work: Promise<unknown>): void {
   work.catch((error: unknown) => logInternalError(log, { where: 'background', error }));
 }
 
 /**
- * A log that counts the lines `internal-error` by their place, so that the counter and the log cannot disagree. It
- * writes a limited number of them a second: a bug at each frame of a client must not fill a disk.
+ * A log that counts the lines `internal-error` by their place, so that the counter and the log always agree. It limits these
+ * lines per second, because a bug at each frame of a client must not fill a disk.
  */
 export function countingErrors(
   log: Log,

@@ -11,7 +11,7 @@ export type LogEvent =
   | 'mass-timeout-held'
   | 'draining'
   | 'refused'
-  // Not in the stable list of the contract, but named in the same way.
+  // These are not in the stable list of the contract, but have the same form.
   | 'started'
   | 'stopped'
   | 'audit'
@@ -38,7 +38,7 @@ export type LogEvent =
 
 export type LogFields = Readonly<Record<string, unknown>> & { readonly event: LogEvent };
 
-/** The logger as every module sees it. It is structured, and no caller passes a token to it. */
+/** The logger that every module gets. It is structured, and no caller passes a token to it. */
 export interface Log {
   debug(fields: LogFields, message: string): void;
   info(fields: LogFields, message: string): void;

@@ -3,19 +3,20 @@ const MAX_DEPTH = 4;
 const MAX_ITEMS = 50;
 const MAX_STRING = 4096;
 const REDACTED = '[redacted]';
+const UNREADABLE = '[unreadable]';
 
 const SECRET_NAME = /token|authorization|secret|password|passwd|(?:api|view)[_-]?key|cookie|credential|jwt/i;
-// C0 and C1 controls, DEL, and the line separators that some viewers break at.
-const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/;
-// This set has no control character, and every form of SECRET_TEXT has a character outside it.
+// C0 and C1 controls, DEL, the line separators that some viewers break at, and the characters that change the text direction.
+const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/;
+// Every match of SECRET_TEXT has a character outside this set.
 const PLAIN = /^[\w-]*$/;
 const CONTROLS = new RegExp(CONTROL, 'g');
 const SECRET_TEXT =
   /\bbearer[ .]+[^\s,;"']{12,}|\b(token|ticket)=[^&\s"']+|\beyJ[\w-]*\.[\w-]+\.[\w-]*|:\/\/[^/\s:@]*:[^/\s@]+@/gi;
 
 /**
- * A copy of log fields that is safe to print. It replaces values under secret-like names and secrets within texts, and
- * writes control characters as escapes. No module logs a token; this is the second line of defence.
+ * A copy of log fields without secrets. It masks values under secret-like names, and secrets within texts. No module logs a
+ * token; this is a second line of defence.
  */
 export function scrubFields(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return scrubRecord(fields, 0);
@@ -24,8 +25,29 @@ export function scrubFields(fields: Readonly<Record<string, unknown>>): Record<s
 /** The same for one text. */
 export function scrubText(text: string): string {
   if (text.length <= MAX_STRING && PLAIN.test(text)) return text;
-  const short = text.length > MAX_STRING ? `${text.slice(0, MAX_STRING)}…` : text;
-  return escapeControls(hideSecrets(short));
+  return hideSecrets(text.length > MAX_STRING ? `${text.slice(0, MAX_STRING)}…` : text);
+}
+
+/** A record as JSON that is safe to print: one line, with control characters escaped. */
+export function jsonLine(record: Readonly<Record<string, unknown>>): string {
+  // The encoder escapes the C0 controls, but not the others.
+  return escapeControls(JSON.stringify(record));
+}
+
+/** The texts of scrubbed fields with control characters escaped, for a format that prints them raw. */
+export function printableFields(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return mapTexts(fields) as Record<string, unknown>;
+}
+
+function mapTexts(value: unknown, name?: string): unknown {
+  // Line by line, because a stack has line breaks of its own.
+  if (typeof value === 'string')
+    return name === 'stack' ? value.split('\n').map(escapeControls).join('\n') : escapeControls(value);
+  if (Array.isArray(value)) return value.map((item) => mapTexts(item));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) => [escapeControls(key), mapTexts(item, key)]),
+  );
 }
 
 function scrubRecord(record: Readonly<Record<string, unknown>>, depth: number): Record<string, unknown> {
@@ -33,8 +55,13 @@ function scrubRecord(record: Readonly<Record<string, unknown>>, depth: number): 
   let items = 0;
   for (const name of Object.keys(record)) {
     if (items++ >= MAX_ITEMS) break;
-    const value = record[name];
-    clean[name] = isSecret(name, value) ? REDACTED : scrubValue(value, depth);
+    try {
+      const value = record[name];
+      clean[name] = isSecret(name, value) ? REDACTED : scrubValue(value, depth);
+    } catch {
+      // An object that an application throws may itself throw when it is read. The line must be written anyway.
+      clean[name] = UNREADABLE;
+    }
   }
   return clean;
 }
@@ -46,6 +73,8 @@ function isSecret(name: string, value: unknown): boolean {
 function scrubValue(value: unknown, depth: number): unknown {
   if (typeof value === 'string') return scrubText(value);
   if (typeof value === 'bigint') return value.toString();
+  // The encoder would call a function named `toJSON`.
+  if (typeof value === 'function') return undefined;
   if (typeof value !== 'object' || value === null) return value;
   if (depth >= MAX_DEPTH) return '[deep]';
   if (value instanceof Error) return scrubError(value, depth);
@@ -57,15 +86,10 @@ function scrubValue(value: unknown, depth: number): unknown {
 
 function scrubError(error: Error, depth: number): Record<string, unknown> {
   return {
-    type: error.name,
-    message: scrubText(error.message),
+    type: scrubValue(error.name, depth + 1),
+    message: scrubValue(error.message, depth + 1),
     ...('code' in error ? { code: scrubValue(error.code, depth + 1) } : {}),
-    // Line by line: a stack has its own line breaks, but the text between them may come from outside.
-    stack: (error.stack ?? '')
-      .slice(0, MAX_STRING)
-      .split('\n')
-      .map((line) => scrubText(line))
-      .join('\n'),
+    stack: scrubText((error.stack ?? '').slice(0, MAX_STRING)),
     ...(error.cause === undefined ? {} : { cause: scrubValue(error.cause, depth + 1) }),
   };
 }

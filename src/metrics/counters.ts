@@ -9,15 +9,18 @@ import { LOGOUT_REASONS, type LogoutReason } from '../protocol/reasons.ts';
 /** Upper bounds of the detection-lag histogram, in seconds. */
 export const DETECTION_LAG_BUCKETS_S: readonly number[] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5];
 
-/** Upper bounds of the histograms of scripts' latency, in seconds. */
+/** Upper bounds of the histograms of script latency, in seconds. */
 export const SCRIPT_BUCKETS_S: readonly number[] = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,
 ];
 
-/** A histogram of plain numbers. One observation is one array write. */
+/**
+ * A histogram of plain numbers. One observation is one array write; prom-client's own hashes labels for each. The dashboard
+ * reads the buckets at any moment; prom-client gives them out only as a promise.
+ */
 export class Histogram {
   readonly bounds: readonly number[];
-  /** Observations per bucket, not cumulative; the last one is above every bound. */
+  /** Observations per bucket, not cumulative. The last bucket is above every bound. */
   readonly buckets: number[];
   sum = 0;
   count = 0;
@@ -36,9 +39,9 @@ export class Histogram {
   }
 }
 
-/** What became of a client message of the application's types. `dropped`: the stream could not take it. */
+/** The outcome of a client message of the application's types. `dropped`: the stream did not accept it. */
 const INBOUND_OUTCOMES = ['handled', 'written', 'unhandled', 'dropped'] as const;
-/** What became of an entry of the push stream. `taken-over` ones have another outcome too. */
+/** The outcome of an entry of the push stream. A `taken-over` entry has a second outcome too. */
 const PUSH_STREAM_OUTCOMES = ['handled', 'given-up', 'rejected', 'trimmed', 'taken-over'] as const;
 
 /** The counters: plain numbers on the hot path, read when metrics are scraped. */
@@ -46,33 +49,33 @@ export class Counters {
   logins = 0;
   heartbeats = 0;
   malformedMessages = 0;
-  /** Clients that left before the answer to their upgrade. They were neither let in nor refused. */
+  /** Clients that left before the answer to their upgrade. They count neither as accepted nor as refused. */
   handshakesLeft = 0;
   /** Users who got one more timeout from the mass-timeout breaker (rule HB6). */
   massTimeoutsHeld = 0;
   stallCreditedMs = 0;
-  /** Frames that other nodes sent to this one and that it never got (rule DL7). */
+  /** Frames from other nodes that never reached this node (rule DL7). */
   nodeFramesMissed = 0;
-  /** Messages of the push channel that this node lost, because too many waited. */
+  /** Messages of the push channel that this node dropped, because too many were waiting. */
   pushChannelDropped = 0;
   readonly pushStream: Record<(typeof PUSH_STREAM_OUTCOMES)[number], number> = zeros(PUSH_STREAM_OUTCOMES);
   readonly inbound: Record<(typeof INBOUND_OUTCOMES)[number], number> = zeros(INBOUND_OUTCOMES);
   readonly logouts: Record<LogoutReason, number> = zeros(LOGOUT_REASONS);
-  /** Messages to users by the status that the sender got. A `queued` message that is lost later counts as `dropped` too. */
+  /** Messages to users by the outcome that the sender got. A `queued` message that is lost later also counts as `dropped`. */
   readonly messages: Record<DeliveryStatus, number> = zeros(DELIVERY_STATUSES);
-  /** Messages behind slow sockets that a newer one with the same key replaced. */
+  /** Messages behind slow sockets that a newer message with the same key replaced. */
   messagesReplaced = 0;
-  /** Pushes that delivered nothing because their idempotency key was known, and got the answer of the first one. */
+  /** Repeated pushes with a known idempotency key. They delivered nothing, and got the first answer. */
   pushesRepeated = 0;
   readonly dropped: Record<DropReason, number> = zeros(DROP_REASONS);
   /** Refused upgrades by error code. */
   readonly refused = new Map<string, number>();
-  /** Exceptions that are bugs, by where they were caught. */
+  /** Exceptions that are bugs, by the place where they were caught. */
   readonly internalErrors = new Map<string, number>();
   readonly detectionLag = new Histogram(DETECTION_LAG_BUCKETS_S);
-  /** Seconds from sending a script to Redis to its answer, by its name. */
+  /** Seconds from the call of a Redis script to its answer, by the script's name. */
   readonly scripts = new Map<string, Histogram>();
-  /** Scripts that Redis did not answer, or refused, by their name. */
+  /** Scripts that Redis did not answer, or refused, by name. */
   readonly scriptFailures = new Map<string, number>();
 }
 
@@ -81,7 +84,7 @@ function zeros<Name extends string>(names: readonly Name[]): Record<Name, number
   return Object.fromEntries(names.map((name) => [name, 0])) as Record<Name, number>;
 }
 
-/** Redis answered one script after `seconds`, or the script failed. Only the names of our script files occur. */
+/** Counts one script that Redis answered after `seconds`, or that failed. Only the names of our script files occur. */
 export function countScript(
   counters: Pick<Counters, 'scripts' | 'scriptFailures'>,
   script: { readonly name: string; readonly seconds: number; readonly answered: boolean },
@@ -99,7 +102,7 @@ export function countScript(
   histogram.observe(seconds);
 }
 
-/** The gauges: their values are read with metrics or statistics. */
+/** The gauges. Their values are read when metrics or statistics are read. */
 export interface Gauges {
   usersOnline(): number;
   /** Users that this node holds without a socket: they linger, or are online by HTTP. */
@@ -107,7 +110,7 @@ export interface Gauges {
   connections(): number;
   /** Logins that wait because the node is busy with others. */
   loginsWaiting(): number;
-  /** Broadcasts and lists accepted and not yet handed to every connection. */
+  /** Broadcasts and lists that are accepted but not yet sent to every connection. */
   dispatchQueueDepth(): number;
   /** Largest value of {@link dispatchQueueDepth} (`LINGXI_DISPATCH_QUEUE`). */
   dispatchQueueCapacity(): number;
@@ -115,14 +118,14 @@ export interface Gauges {
   queuedMessages(): number;
   /** Largest number of messages behind the socket of one connection (`LINGXI_SEND_QUEUE`). */
   sendQueueCapacity(): number;
-  /** Entries of the push stream at the last look. */
+  /** Number of entries in the push stream at the last check. */
   pushStreamLength(): number;
   settlementsPending(): number;
   settlementOldestAgeMs(): number;
-  /** Dead letters: logouts that SQL rejected for good, kept for an operator. */
+  /** Dead letters: logouts that SQL rejected permanently, kept for an operator. */
   settlementsSetAside(): number;
-  /** Whether SQL answers and takes writes. */
+  /** Whether SQL answers and accepts writes. */
   settlementAvailable(): boolean;
-  /** Users whose node is dead and who are not logged out yet. */
-  ghosts(): number;
+  /** Users on dead nodes who are not logged out yet. */
+  orphans(): number;
 }

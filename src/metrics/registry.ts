@@ -4,13 +4,13 @@ import type { Counters, Gauges, Histogram } from './counters.ts';
 /** The page that Prometheus scrapes. */
 export interface MetricsPage {
   readonly contentType: string;
-  /** The text exposition format, version 0.0.4, read from counters and gauges at this moment. */
+  /** The text exposition format, version 0.0.4, from the present values of counters and gauges. */
   render(): Promise<string>;
 }
 
 /**
- * Binds plain counters and gauges to their stable metric names. `processMetrics` adds those of the process and its
- * event loop if the runtime has them. They observe the process for ever, so only one page should use them.
+ * Binds plain counters and gauges to their stable metric names. `processMetrics` adds the metrics of the process and its event
+ * loop, if the runtime has them. They observe the process for its whole life, so only one registry should have them.
  */
 export function createMetricsPage(options: {
   readonly counters: Counters;
@@ -92,7 +92,7 @@ function bindGauges(registry: Registry, gauges: Gauges): void {
   bind('lingxi_settlement_available', '1 while SQL answers and takes writes, else 0.', () =>
     gauges.settlementAvailable() ? 1 : 0,
   );
-  bind('lingxi_ghosts', 'Users of dead nodes that nobody has ended yet.', () => gauges.ghosts());
+  bind('lingxi_ghosts', 'Users of dead nodes that nobody has ended yet.', () => gauges.orphans());
 }
 
 function bindCounters(registry: Registry, counters: Counters): void {
@@ -224,7 +224,10 @@ function bindLabelled(
   });
 }
 
-/** prom-client's own histogram can only observe. These histograms are filled elsewhere and only written here. */
+/**
+ * prom-client's own histogram can only observe: unlike a gauge, it cannot be set to what was counted elsewhere. These histograms
+ * are filled elsewhere and only written here.
+ */
 function histogramText(
   name: string,
   help: string,

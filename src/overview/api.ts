@@ -3,7 +3,7 @@ import type { HeldUser } from '../presence/api.ts';
 import type { DeliveryStatus, DropReason } from '../protocol/delivery.ts';
 import type { LogoutReason } from '../protocol/reasons.ts';
 
-/** Counters of one node since its start, or sums of them. They only grow. */
+/** Counters of one node since its start, or sums of them. They only rise. */
 export interface Totals {
   readonly logins: number;
   readonly heartbeats: number;
@@ -16,7 +16,7 @@ export interface LiveQueues {
   readonly dispatch: number;
   readonly dispatchCapacity: number;
   readonly send: number;
-  /** Of one connection. */
+  /** Bytes of one connection. */
   readonly sendCapacity: number;
   readonly loginsWaiting: number;
   readonly settlementsPending: number;
@@ -29,7 +29,7 @@ export interface LiveSettlement {
   readonly setAside: number;
 }
 
-/** What one node says of itself. */
+/** The data that one node reports about itself. */
 export interface NodeCounts {
   readonly uptimeMs: number;
   readonly connections: number;
@@ -42,12 +42,14 @@ export interface NodeCounts {
   readonly settlement: LiveSettlement;
 }
 
-/** The detection lag of the last 10 s in ms; null where nobody timed out. */
+/** The detection lag of the last 10 s in ms; null if nobody timed out. */
 export interface LiveLag {
+  /** The part of the 10 s that was watched. Timeouts before it are not known. */
+  readonly overMs: number;
   readonly count: number;
   readonly p50: number | null;
   readonly p99: number | null;
-  /** Upper bound of the highest bucket. The bound of the last bucket also stands for more. */
+  /** Upper bound of the highest bucket. For the last bucket, the true value may be above it. */
   readonly max: number | null;
 }
 
@@ -60,7 +62,7 @@ export interface LiveNode {
   readonly users: number;
   readonly connections: number | null;
   readonly draining: boolean;
-  /** Whether it said in time what it counts. If not, the sums have what it said last. */
+  /** Whether the node reported its counts in time. If not, the sums contain its last report. */
   readonly answered: boolean;
 }
 
@@ -71,7 +73,7 @@ export interface LiveCounts {
   readonly node: string;
   readonly version: string;
   readonly runtime: string;
-  /** Another text than before: earlier totals of some node entered the sums, so no rate can be computed for this step. */
+  /** Differs from the last event if earlier totals of some node were added to the sums: then this step gives no rate. */
   readonly basis: string;
   readonly presenceAvailable: boolean;
   readonly users: { readonly online: number; readonly lingering: number };
@@ -87,7 +89,7 @@ export interface LiveCounts {
 export interface LiveReader {
   /** One event, as text to send. */
   take(text: string): void;
-  /** The node stops. */
+  /** Called when the node stops. */
   end(): void;
 }
 
@@ -98,12 +100,12 @@ export const USER_STATES = [
   'http',
 ] as const satisfies readonly HeldUser['state'][];
 
-/** One line of the table of users. */
+/** One row of the table of users. */
 export interface UserRow {
   readonly userId: number;
   readonly username: string;
   readonly state: HeldUser['state'];
-  /** The node whose connection is newest in state: the first of {@link nodes}. */
+  /** The node with the user's most active connection: the first of {@link nodes}. */
   readonly node: string;
   readonly nodes: readonly string[];
   readonly since: number;
@@ -122,17 +124,17 @@ export interface UsersQuery {
   readonly limit: number;
 }
 
-/** What a table of users may lack. */
+/** Why a table of users may be incomplete. */
 export interface UsersGap {
-  /** Nodes that do not answer: their users are as they were, or missing. */
+  /** Nodes that do not answer: the data of their users is old or missing. */
   readonly silent: readonly string[];
   /** The users of these nodes are still being read. */
   readonly filling: readonly string[];
-  /** There are more users on other nodes than one node keeps. */
+  /** Other nodes have more users than one node keeps. */
   readonly tooMany: boolean;
   readonly presenceUnavailable: boolean;
-  /** Users of nodes that have died. They come back, or are logged out within seconds. */
-  readonly ghosts: number;
+  /** Users on dead nodes. They come back, or are logged out, within seconds. */
+  readonly orphans: number;
 }
 
 export interface UsersPage {
@@ -147,21 +149,21 @@ export interface UsersPage {
 /** A connection with its node. */
 export type PlacedConnection = Omit<ConnectionInfo, 'userId' | 'username'> & { readonly node: string };
 
-/** What all nodes know of one user. */
+/** The data of all nodes about one user. */
 export interface UserDetails {
   readonly connections: readonly PlacedConnection[];
   readonly groups: readonly string[];
-  /** The most active one that a node says. Undefined: no node that answered holds the user. */
+  /** The most active state that a node reports. Undefined: no node that answered holds the user. */
   readonly state: HeldUser['state'] | undefined;
-  /** Nodes that did not answer. Absent: all did. */
+  /** Nodes that did not answer. Absent: all answered. */
   readonly partial: readonly string[] | undefined;
 }
 
-/** What the HTTP routes of the dashboard ask for. */
+/** The functions that the HTTP routes of the dashboard use. */
 export interface Dashboard {
-  /** Undefined where the node stops. Otherwise the function that ends the reading. */
+  /** Undefined if the node is stopping. Otherwise the function that ends the reading. */
   live(reader: LiveReader): (() => void) | undefined;
-  /** Undefined: too many different queries are under way. */
+  /** Undefined: too many different queries are in progress. */
   users(query: UsersQuery): Promise<UsersPage | undefined>;
   user(userId: number): Promise<UserDetails>;
 }

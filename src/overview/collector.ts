@@ -7,7 +7,7 @@ import { readCounts } from './node-counts.ts';
 import type { Peers } from './peers.ts';
 import { Sums } from './sums.ts';
 
-/** From one event to the next. */
+/** Time between two events. */
 const INTERVAL_MS = 500;
 
 export interface CollectorOptions {
@@ -23,12 +23,12 @@ export interface CollectorOptions {
   readonly log: Log;
 }
 
-/** Collects what all nodes count, once for all open dashboards, and only while one is open. */
+/** Collects the counts of all nodes, once for all open dashboards, and only while one is open. */
 export class Collector {
   readonly #options: CollectorOptions;
   readonly #readers = new Set<LiveReader>();
   readonly #sums = new Sums();
-  /** What each node said last of what comes and goes. */
+  /** The last gauges that each node reported. */
   readonly #last = new Map<string, NodeCounts>();
   #newest: string | undefined;
   #isCollecting = false;
@@ -39,7 +39,7 @@ export class Collector {
     this.#options = options;
   }
 
-  /** Undefined where the node stops. Otherwise the function that ends the reading. */
+  /** Undefined if the node is stopping. Otherwise the function that ends the reading. */
   open(reader: LiveReader): (() => void) | undefined {
     if (this.#isStopped) return undefined;
     this.#readers.add(reader);
@@ -144,7 +144,7 @@ export class Collector {
       send: sum(({ send }) => send),
       sendCapacity: most(({ sendCapacity }) => sendCapacity),
       loginsWaiting: sum(({ loginsWaiting }) => loginsWaiting),
-      // All nodes see the same duties and the same stream, each as of its own last look.
+      // All nodes see the same duties and the same stream, each one at the time of its own last check.
       settlementsPending: most(({ settlementsPending }) => settlementsPending),
       pushStream: most(({ pushStream }) => pushStream),
     };

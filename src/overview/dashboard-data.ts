@@ -13,7 +13,7 @@ import { type OwnUsers, Users, type UsersOptions } from './users.ts';
 export interface DashboardOptions extends Omit<NodeSources, 'uptimeMs'> {
   readonly node: string;
   readonly version: string;
-  /** As in `bun 1.2.3`. */
+  /** For example `bun 1.2.3`. */
   readonly runtime: string;
   readonly clock: Clock;
   readonly log: Log;
@@ -27,7 +27,7 @@ export interface DashboardOptions extends Omit<NodeSources, 'uptimeMs'> {
   readonly groups: DetailsOptions['groups'];
 }
 
-/** What the dashboard shows, of all nodes. Each node answers the others for itself. */
+/** The data of the dashboard, from all nodes. Each node answers the others for itself. */
 export class DashboardData implements Dashboard {
   readonly #collector: Collector;
   readonly #remote: RemoteUsers;
@@ -51,7 +51,7 @@ export class DashboardData implements Dashboard {
       node,
       own: options.own,
       remote: this.#remote,
-      ghosts: () => gauges.ghosts(),
+      orphans: () => gauges.orphans(),
       defaultName: options.defaultName,
       clock,
     });
@@ -77,7 +77,7 @@ export class DashboardData implements Dashboard {
     this.#remote.stop();
   }
 
-  /** The answer to another node; undefined: the call is not one of the dashboard. */
+  /** The answer to another node. Undefined: the call does not belong to the dashboard. */
   #answer(call: unknown): unknown {
     const fields = fieldsOf(call);
     switch (fields?.['dashboard']) {

@@ -11,7 +11,7 @@ export interface NodeSources {
   readonly uptimeMs: () => number;
 }
 
-/** What this node counts. */
+/** The counts of this node. */
 export function countsHere({ counters, gauges, isDraining, uptimeMs }: NodeSources): NodeCounts {
   return {
     uptimeMs: Math.round(uptimeMs()),
@@ -45,7 +45,7 @@ export function countsHere({ counters, gauges, isDraining, uptimeMs }: NodeSourc
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** What another node says that it counts. Whatever is no count reads as 0. Undefined: it is no such answer at all. */
+/** The counts in another node's answer. A value that is not a count reads as 0. Undefined: the answer has another form. */
 export function readCounts(answer: unknown): NodeCounts | undefined {
   const fields = fieldsOf(answer);
   const totals = fieldsOf(fields?.['totals']);
@@ -92,12 +92,12 @@ function readRecord<Name extends string>(names: readonly Name[], value: unknown)
   return Object.fromEntries(names.map((name) => [name, count(fields[name])])) as Record<Name, number>;
 }
 
-/** A number that is a count; anything else is 0. */
+/** The number if it is a valid count, else 0. */
 function count(value: unknown): number {
   return typeof value === 'number' && value >= 0 && value <= Number.MAX_SAFE_INTEGER ? value : 0;
 }
 
-/** The members of an object; undefined for anything else. */
+/** The members of an object; undefined for any other value. */
 export function fieldsOf(value: unknown): Fields | undefined {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : undefined;
 }

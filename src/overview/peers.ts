@@ -3,17 +3,17 @@ import type { NodeInfo } from '../cluster/nodes.ts';
 import type { Clock } from '../lib/clock.ts';
 import { withDeadline } from '../lib/deadline.ts';
 
-/** How long the list of nodes, and each node, may take to answer. */
+/** Longest wait for the list of nodes, and for the answer of a node. */
 export const ANSWER_MS = 300;
-/** Whoever looks at the nodes again within this time sees the same list. */
+/** Within this time, all callers get the same list of nodes. */
 const LIST_AGE_MS = 250;
-/** Most nodes that are asked. */
+/** Largest number of nodes that are called. */
 const MAX_NODES = 100;
 
 /** The nodes of the deployment at one moment. */
 export interface NodeList {
   readonly nodes: readonly NodeInfo[];
-  /** False where the store did not answer: the nodes are those that were known last. */
+  /** False if the store did not answer: the nodes are the last known ones. */
   readonly isFresh: boolean;
 }
 
@@ -21,12 +21,12 @@ export interface PeersOptions {
   /** This incarnation. */
   readonly node: string;
   readonly list: () => Promise<readonly NodeInfo[]>;
-  /** Absent where there is no other node. */
+  /** Absent if there is no other node. */
   readonly calls: Pick<NodeCalls, 'ask'> | undefined;
   readonly clock: Clock;
 }
 
-/** The other nodes, for questions that each of them answers for itself. */
+/** The other nodes, for calls that each of them answers for itself. */
 export class Peers {
   readonly #options: PeersOptions;
   #known: readonly NodeInfo[] = [];
@@ -48,14 +48,14 @@ export class Peers {
     return this.#listing;
   }
 
-  /** The nodes beside this one that may answer. */
+  /** The other nodes that may answer. */
   others({ nodes }: NodeList): readonly string[] {
     const { node, calls } = this.#options;
     if (calls === undefined) return [];
     return nodes.filter((info) => info.node !== node && info.state !== 'dead').map((info) => info.node);
   }
 
-  /** Undefined where the node does not answer in time, or not in this form. `read` never throws. */
+  /** Undefined if the node does not answer in time, or its answer has an invalid form. `read` never throws. */
   async ask<Answer>(
     node: string,
     call: unknown,

@@ -6,28 +6,28 @@ import { fieldsOf } from './node-counts.ts';
 import type { Peers } from './peers.ts';
 import { unpacked } from './rows.ts';
 
-/** Users in one answer of a node. */
+/** Number of users in one answer of a node. */
 export const PAGE = 500;
-/** Rows of other nodes that this node keeps while a dashboard asks. */
+/** Largest number of rows of other nodes that this node keeps while a dashboard asks. */
 const MAX_ROWS = 200_000;
-/** The first question waits this long for all users of all nodes. */
+/** The first query waits this long for all users of all nodes. */
 const FILL_MS = 1_000;
-/** From one page of a node to the next. */
+/** Time between two pages of a node. */
 const PAGE_INTERVAL_MS = 400;
-/** A node that gave no answer is left alone for this time. */
+/** After a node gave no answer, it is not called for this time. */
 const REST_MS = 1_000;
 /** The rows are dropped when no dashboard has asked for this time. */
 const IDLE_MS = 30_000;
 
-/** The users of one other node, as it told them page by page. */
+/** The users of one other node, which sends them page by page. */
 interface Table {
   readonly nodes: readonly [string];
   readonly rows: Map<number, UserRow>;
-  /** The last page ended with this user; -1: the next page is the first. */
+  /** The last user of the last page; -1: the next page is the first. */
   after: number;
   isComplete: boolean;
   isSilent: boolean;
-  /** Monotonic time from which on it is asked for a page again. */
+  /** Monotonic time of the next call for a page, at the earliest. */
   askAt: number;
   asking: Promise<void> | undefined;
 }
@@ -39,8 +39,8 @@ interface RemoteOptions {
 }
 
 /**
- * The users that other nodes hold. The nodes are asked, not the store: each knows its users by heart, with what no store
- * has, and its answer costs Redis two messages. The tables exist only while a dashboard asks.
+ * The users on other nodes. They come from the nodes and not from the store: each node has its users in memory, with data that no
+ * store has, and its answer costs Redis two messages. The tables exist only while a dashboard asks.
  */
 export class RemoteUsers {
   readonly #options: RemoteOptions;
@@ -54,7 +54,7 @@ export class RemoteUsers {
     this.#options = options;
   }
 
-  /** The tables, brought up to date as far as that is quick. */
+  /** The tables, updated as far as that is quick. */
   async refresh(): Promise<readonly ReadonlyMap<number, UserRow>[]> {
     const { peers, clock } = this.#options;
     this.#wake();
@@ -71,20 +71,20 @@ export class RemoteUsers {
     return [...this.#tables.values()].map(({ rows }) => rows);
   }
 
-  /** What the tables lack; undefined: nothing. */
-  gap(ghosts: number): UsersGap | undefined {
+  /** What is missing in the tables. Undefined: nothing. */
+  gap(orphans: number): UsersGap | undefined {
     const tables = [...this.#tables.values()];
     const silent = tables.filter(({ isSilent }) => isSilent).map(({ nodes }) => nodes[0]);
     const filling = tables
       .filter(({ isComplete, isSilent }) => !isComplete && !isSilent)
       .map(({ nodes }) => nodes[0]);
-    const gap = { silent, filling, tooMany: this.#tooMany, presenceUnavailable: !this.#isFresh, ghosts };
+    const gap = { silent, filling, tooMany: this.#tooMany, presenceUnavailable: !this.#isFresh, orphans };
     const isWhole =
-      silent.length === 0 && filling.length === 0 && !gap.tooMany && this.#isFresh && ghosts === 0;
+      silent.length === 0 && filling.length === 0 && !gap.tooMany && this.#isFresh && orphans === 0;
     return isWhole ? undefined : gap;
   }
 
-  /** The present state of some rows, from the nodes that hold them. Users who are gone are left out of the answer. */
+  /** The present state of some rows, from the nodes that hold them. Users who are gone are omitted. */
   async exact(rows: readonly UserRow[]): Promise<ReadonlyMap<string, ReadonlyMap<number, UserRow>>> {
     const { peers } = this.#options;
     const wanted = new Map<string, number[]>();
@@ -134,7 +134,7 @@ export class RemoteUsers {
     if (leftMs <= 0) this.#tables.clear();
   }
 
-  /** A dead node holds nobody: its users are on other nodes, or about to be logged out. */
+  /** A dead node holds nobody: its users are on other nodes, or will soon be logged out. */
   #keepTables(others: readonly string[]): void {
     const present = new Set(others);
     for (const node of this.#tables.keys()) if (!present.has(node)) this.#tables.delete(node);
@@ -145,7 +145,7 @@ export class RemoteUsers {
     }
   }
 
-  /** One page of a complete table, or all pages of one that is not. */
+  /** Reads one page of a complete table, or all pages of an incomplete one. */
   #advance(node: string, table: Table): Promise<void> {
     if (table.asking !== undefined) return table.asking;
     const asking = (async () => {
@@ -196,7 +196,7 @@ export class RemoteUsers {
     const rows: UserRow[] = [];
     for (const packedRow of packedRows) {
       const row = unpacked(packedRow, { now, nodes });
-      // The ids of pages rise. Otherwise the pages of a faulty node might never end.
+      // The ids must rise from page to page. Otherwise the pages of a faulty node might never end.
       if (row === undefined || row.userId <= after) return undefined;
       rows.push(row);
     }

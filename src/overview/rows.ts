@@ -1,7 +1,7 @@
 import type { HeldUser } from '../presence/api.ts';
 import { USER_STATES, type UserRow } from './api.ts';
 
-/** A row between nodes: id, name, state, since, age of the newest proof of life, address, connections. */
+/** A row in the messages between nodes: id, name, state, since, age of the newest proof of life, address, connections. */
 type PackedRow = readonly [
   userId: number,
   username: string,
@@ -15,13 +15,13 @@ type PackedRow = readonly [
 const MAX_NAME_LENGTH = 256;
 const MAX_ADDRESS_LENGTH = 64;
 
-/** The row of a user that one node holds. `nodes` has that node. */
+/** The row of a user on one node. `nodes` contains that node. */
 export function rowOf(user: HeldUser, nodes: readonly [string]): UserRow {
   const { userId, username, state, loginTime, lastHeartbeat, ip, connections } = user;
   return { userId, username, state, node: nodes[0], nodes, since: loginTime, lastHeartbeat, ip, connections };
 }
 
-/** An age crosses from clock to clock unharmed. A time does not. */
+/** Uses an age and not a time, because the clocks of two nodes may differ. */
 export function packed(user: HeldUser, now: number): PackedRow {
   return [
     user.userId,
@@ -34,7 +34,7 @@ export function packed(user: HeldUser, now: number): PackedRow {
   ];
 }
 
-/** Undefined where it is no row. */
+/** Undefined if the value is not a row. */
 export function unpacked(
   value: unknown,
   { now, nodes }: { readonly now: number; readonly nodes: readonly [string] },
@@ -49,7 +49,7 @@ export function unpacked(
   return { userId, username, state, node: nodes[0], nodes, since, lastHeartbeat, ip, connections };
 }
 
-/** One row of a user that several nodes hold. The more active state names the node. */
+/** Joins the rows of a user that several nodes hold. The node comes from the row with the more active state. */
 export function merged(one: UserRow, other: UserRow): UserRow {
   const isFirst = USER_STATES.indexOf(one.state) <= USER_STATES.indexOf(other.state);
   const [first, second] = isFirst ? [one, other] : [other, one];

@@ -3,12 +3,12 @@ import { USER_STATES, type UserRow, type UsersQuery } from './api.ts';
 const MAX_WORDS = 8;
 
 type Test = (row: UserRow) => boolean;
-/** A row with what it is sorted by. */
+/** A row with its sort key. */
 type Ranked = { readonly row: UserRow; readonly key: number | string };
 
 /**
- * What a search asks for. Each of its words must match: digits the beginning of the id, `node:`, `ip:` and `state:` what
- * they name, anything else a part of the name. Undefined: everybody.
+ * The test for a search. Each word of the search must match: digits match the beginning of the id; `node:`, `ip:` and `state:`
+ * match that field; anything else matches a part of the name. Undefined: every user matches.
  */
 export function matcher(search: string): Test | undefined {
   const words = search.split(/\s+/u).filter((word) => word !== '');
@@ -44,12 +44,12 @@ const KEYS: Readonly<Record<UsersQuery['sort'], (row: UserRow) => number | strin
   state: ({ state }) => USER_STATES.indexOf(state),
 };
 
-/** The part of an order that a query asks for. */
+/** The part of a query that defines the order. */
 export type Window = Pick<UsersQuery, 'sort' | 'order' | 'offset' | 'limit'>;
 
 /**
- * The rows of a window, without sorting all rows: it keeps those up to the end of the window in a heap, the last one on top.
- * Each step costs little, however many rows there are. Users who are equal in the order follow each other by id.
+ * Finds the rows of a window without sorting all rows. It keeps the rows up to the end of the window in a heap, with the last one
+ * on top. Each step costs little, however many rows there are. Users with equal sort keys are ordered by id.
  */
 export class WindowRows {
   readonly #window: Window;
@@ -72,7 +72,7 @@ export class WindowRows {
     } else if (this.#isBefore(ranked, heap[0] as Ranked)) this.#sink(ranked);
   }
 
-  /** Once, after the last row. */
+  /** Call once, after the last row. */
   rows(): readonly UserRow[] {
     const found: UserRow[] = [];
     while (this.#heap.length > this.#window.offset) {
@@ -101,7 +101,7 @@ export class WindowRows {
     heap[at] = ranked;
   }
 
-  /** Puts it in the place of the top. */
+  /** Replaces the top. */
   #sink(ranked: Ranked): void {
     const heap = this.#heap;
     let at = 0;

@@ -1,17 +1,17 @@
 import type { Clock } from '../lib/clock.ts';
 
-/** Equal questions within this time share one answer. */
+/** Equal queries within this time share one answer. */
 const SHARED_MS = 250;
-/** Largest number of answers that are kept for equal questions. */
+/** Largest number of answers that are kept for equal queries. */
 const MAX_KEPT = 64;
 
 interface SharedOptions {
   readonly clock: Pick<Clock, 'after' | 'monotonic'>;
-  /** Largest number of answers under way. */
+  /** Largest number of answers in progress. */
   readonly maxAsked: number;
 }
 
-/** Answers that equal questions share, a bounded number under way at once. */
+/** Shares answers between equal queries, with a bounded number in progress. */
 export class SharedAnswers<Answer> {
   readonly #options: SharedOptions;
   readonly #answers = new Map<string, Promise<Answer>>();
@@ -21,7 +21,7 @@ export class SharedAnswers<Answer> {
     this.#options = options;
   }
 
-  /** Undefined: too many are under way. */
+  /** Undefined: too many are in progress. */
   async ask(question: string, find: () => Promise<Answer>): Promise<Answer | undefined> {
     const known = this.#answers.get(question);
     if (known !== undefined) return known;
@@ -38,7 +38,7 @@ export class SharedAnswers<Answer> {
     }
   }
 
-  /** Who asks while an answer is on its way gets it, however old it is. */
+  /** A query that comes while an answer is in progress shares it, however long that takes. */
   #keep(question: string, until: number): void {
     const { clock } = this.#options;
     const answer = this.#answers.get(question);

@@ -3,11 +3,11 @@ import { DELIVERY_STATUSES, DROP_REASONS } from '../protocol/delivery.ts';
 import { LOGOUT_REASONS } from '../protocol/reasons.ts';
 import type { LiveLag, NodeCounts, Totals } from './api.ts';
 
-/** Incarnations whose totals are kept apart. What is beyond, is added up for good. */
+/** Largest number of incarnations with separate totals. The totals of further ones are merged permanently. */
 const MAX_KNOWN = 200;
-/** A node that has just started has counted nothing that anybody missed. */
+/** A node that has just started has counted nothing that the sums missed. */
 const NEWBORN_MS = 5_000;
-/** The detection lag is that of this time. */
+/** The detection lag is measured over this time. */
 const LAG_WINDOW_MS = 10_000;
 
 interface Known {
@@ -25,14 +25,14 @@ const NOTHING: Totals = {
   drops: combined(DROP_REASONS, () => 0),
 };
 
-/** Sums of what all nodes counted. They never fall: what a node said last stays in them, also after its end. */
+/** Sums of the counts of all nodes. They never fall: the last report of a node stays in them, also after the node's end. */
 export class Sums {
   readonly #known = new Map<string, Known>();
   #gone: Known = { totals: NOTHING, lag: NO_LAG };
   #basis = 0;
   #lags: { readonly at: number; readonly lag: readonly number[] }[] = [];
 
-  /** Rises when earlier totals of a node enter the sums: the step is no rate. */
+  /** Rises when earlier totals of a node are added to the sums: then the step gives no rate. */
   get basis(): number {
     return this.#basis;
   }
@@ -44,7 +44,7 @@ export class Sums {
       this.#lags = [];
     }
     const said = { totals, lag };
-    // The order is that of the newest word, so that the first is a node that is long gone.
+    // The order is that of the newest reports, so the first entry is a node that ended long ago.
     this.#known.delete(node);
     this.#known.set(node, before === undefined ? said : joined(before, said, Math.max));
     if (this.#known.size <= MAX_KNOWN) return;
@@ -59,16 +59,17 @@ export class Sums {
     return this.#sum().totals;
   }
 
-  /** The lag of the last 10 s, by the moments at which this was asked. */
+  /** The lag of the last 10 s, from the samples of the calls in that time. */
   detectionLag(at: number): LiveLag {
     const { lag } = this.#sum();
     this.#lags.push({ at, lag });
     while ((this.#lags[1]?.at ?? Number.POSITIVE_INFINITY) <= at - LAG_WINDOW_MS) this.#lags.shift();
-    const first = this.#lags[0]?.lag ?? lag;
-    return lagOf(lag.map((observed, index) => observed - (first[index] ?? 0)));
+    const first = this.#lags[0] ?? { at, lag };
+    const overMs = Math.min(LAG_WINDOW_MS, Math.round(at - first.at));
+    return { overMs, ...lagOf(lag.map((observed, index) => observed - (first.lag[index] ?? 0))) };
   }
 
-  /** Nobody looks for a while. */
+  /** Called when nobody reads for a while. */
   pause(): void {
     this.#lags = [];
   }
@@ -105,8 +106,8 @@ function combined<Name extends string>(
   return Object.fromEntries(names.map((name) => [name, value(name)])) as Record<Name, number>;
 }
 
-/** Quantiles of a histogram, linear within a bucket, in ms. */
-export function lagOf(buckets: readonly number[]): LiveLag {
+/** Quantiles of a histogram in ms, linear within a bucket. */
+export function lagOf(buckets: readonly number[]): Omit<LiveLag, 'overMs'> {
   const count = buckets.reduce(plus, 0);
   if (count <= 0) return { count: 0, p50: null, p99: null, max: null };
   const highest = buckets.findLastIndex((observed) => observed > 0);
@@ -130,7 +131,7 @@ function quantile(buckets: readonly number[], rank: number): number {
   return boundMs(buckets.length - 1);
 }
 
-/** The last bucket has no bound: it reads as the bound of the one before. */
+/** The last bucket has no bound, so it counts with the bound of the bucket before it. */
 function boundMs(index: number): number {
   return (DETECTION_LAG_BUCKETS_S[Math.min(index, DETECTION_LAG_BUCKETS_S.length - 1)] ?? 0) * 1000;
 }

@@ -1,13 +1,13 @@
 import type { Clock } from '../lib/clock.ts';
 
-/** Work done before the loop is given back. */
+/** Time of one slice. After it the loop is free again. */
 const SLICE_MS = 4;
-/** Time for others between two slices, so that this work takes about half of the processor at most. */
+/** Pause between two slices, so that this work uses about half of the processor at most. */
 const REST_MS = 4;
-/** Steps between two looks at the clock. */
+/** Number of steps between two readings of the clock. */
 const STEPS_PER_LOOK = 8;
 
-/** Lets one long work at a time run, in slices. Slices of different works never follow each other without a rest. */
+/** Runs one long work at a time, in slices. There is always a pause between slices, also of different works. */
 export class Turns {
   readonly #clock: Clock;
   #last: Promise<unknown> = Promise.resolve();
@@ -18,7 +18,7 @@ export class Turns {
     this.#clock = clock;
   }
 
-  /** Runs `steps` to its end, once all works before it have ended. Each `yield` is a place where it may pause. */
+  /** Runs `steps` to the end, after all works before it have ended. It may pause at each `yield`. */
   run<Value>(steps: () => Generator<unknown, Value>): Promise<Value> {
     const work = this.#last.then(() => this.#run(steps()));
     this.#last = work.catch(() => undefined);

@@ -14,18 +14,18 @@ export interface DetailsOptions {
   readonly peers: Peers;
   readonly connections: (userId: number) => readonly ConnectionInfo[];
   readonly groups: (userId: number) => readonly string[];
-  /** Undefined where this node does not hold the user. */
+  /** Undefined if this node does not hold the user. */
   readonly held: (userId: number) => HeldUser | undefined;
 }
 
 interface NodeDetails {
   readonly connections: readonly PlacedConnection[];
   readonly groups: readonly string[];
-  /** Absent where the node does not hold the user. */
+  /** Absent if the node does not hold the user. */
   readonly state: HeldUser['state'] | undefined;
 }
 
-/** What the nodes know of one user, each of its own connections. */
+/** Collects the data of all nodes about one user. Each node knows its own connections. */
 export class Details {
   readonly #options: DetailsOptions;
 
@@ -67,7 +67,7 @@ export class Details {
   }
 }
 
-/** Undefined where it is no such answer. */
+/** Undefined if the answer has an invalid form. */
 function readDetails(answer: unknown, node: string): NodeDetails | undefined {
   const fields = fieldsOf(answer);
   const connections = fields?.['connections'];

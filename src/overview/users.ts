@@ -7,7 +7,7 @@ import { matcher, WindowRows } from './selection.ts';
 import { SharedAnswers } from './shared-answers.ts';
 import { Turns } from './turns.ts';
 
-/** Different questions under way at once. */
+/** Largest number of different queries in progress. */
 const MAX_ASKED = 32;
 
 /** The users that this node holds, from its memory. */
@@ -21,14 +21,14 @@ export interface UsersOptions {
   readonly node: string;
   readonly own: OwnUsers;
   readonly remote: RemoteUsers;
-  /** Users of nodes that have died. */
-  readonly ghosts: () => number;
-  /** The name of a user if no node knows one. */
+  /** Users on dead nodes. */
+  readonly orphans: () => number;
+  /** The name of a user if no node knows a name. */
   readonly defaultName: (userId: number) => string;
   readonly clock: Clock;
 }
 
-/** The table of the users who are online in the deployment, searched and sorted here. */
+/** The table of the online users of the deployment. The search and the sorting happen here. */
 export class Users {
   readonly #options: UsersOptions;
   readonly #here: readonly [string];
@@ -42,7 +42,7 @@ export class Users {
     this.#answers = new SharedAnswers({ clock: options.clock, maxAsked: MAX_ASKED });
   }
 
-  /** Undefined: too many different questions are under way. */
+  /** Undefined: too many different queries are in progress. */
   page(query: UsersQuery): Promise<UsersPage | undefined> {
     const { search, sort, order, offset, limit } = query;
     return this.#answers.ask(JSON.stringify([search, sort, order, offset, limit]), () => this.#page(query));
@@ -59,11 +59,11 @@ export class Users {
       matched,
       offset: query.offset,
       users,
-      gap: remote.gap(this.#options.ghosts()),
+      gap: remote.gap(this.#options.orphans()),
     };
   }
 
-  /** The answer to another node: a page of the users here, in the order of their ids. */
+  /** The answer to another node: a page of the users here, ordered by id. */
   pageHere(after: number, limit: number): unknown {
     const { own, clock } = this.#options;
     const first = new WindowRows({ sort: 'user', order: 'asc', offset: 0, limit: limit + 1 });
@@ -72,7 +72,7 @@ export class Users {
     return { rows: this.#pack(found.slice(0, limit), clock.now()), isLast: found.length <= limit };
   }
 
-  /** The same for some users: those who are here. */
+  /** The rows of these users, without users who are not here. */
   rowsHere(userIds: readonly number[]): unknown {
     const { own, clock } = this.#options;
     const now = clock.now();
@@ -115,7 +115,7 @@ export class Users {
     return { total, matched, rows: window.rows() };
   }
 
-  /** Each user once, also if users come, go or change nodes between two steps. Undefined: a step without a user. */
+  /** Visits each user once, even if users come, go or change nodes between two steps. Undefined: a step without a user. */
   *#all(tables: readonly ReadonlyMap<number, UserRow>[]): Iterable<UserRow | undefined> {
     const seen = new Set<number>();
     const isNew = (userId: number): boolean => seen.size < seen.add(userId).size;
@@ -126,7 +126,7 @@ export class Users {
         yield isNew(row.userId) ? joinedWith(row, tables.slice(index + 1)) : undefined;
   }
 
-  /** The rows that will be shown, as the nodes know them now. Whoever is gone by now is left out. */
+  /** The rows to show, with the present data of their nodes. Omits users who went offline meanwhile. */
   async #exact(rows: readonly UserRow[]): Promise<readonly UserRow[]> {
     const { node, remote, own } = this.#options;
     if (rows.every(({ nodes }) => nodes.length === 1 && nodes[0] === node)) return rows;
@@ -138,7 +138,7 @@ export class Users {
           return user === undefined ? [] : [rowOf(user, this.#here)];
         }
         const present = found.get(holder);
-        // A node that does not answer is shown as it was.
+        // If a node does not answer, its old rows are shown.
         return present === undefined
           ? [{ ...row, node: holder, nodes: [holder] }]
           : (present.get(row.userId) ?? []);
@@ -148,7 +148,7 @@ export class Users {
     });
   }
 
-  /** Only after all parts of a row are joined: another node may know the name. */
+  /** Only after the join of all parts of a row, because another node may know the name. */
   #named(row: UserRow): UserRow {
     return row.username === '' ? { ...row, username: this.#options.defaultName(row.userId) } : row;
   }

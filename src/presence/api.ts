@@ -2,25 +2,31 @@ import type { Result } from '../lib/result.ts';
 import type { ErrorCode } from '../protocol/error-codes.ts';
 import type { ClientProtocol } from '../protocol/frames.ts';
 
-/** A request to be online by a new socket. */
+/** A login by a new socket. */
 export interface AdmissionRequest {
   readonly userId: number;
   readonly username: string;
   readonly ip: string;
   readonly protocol: ClientProtocol;
-  /** Groups of the token, as one text (rule GR1); absent or empty: none. */
+  /** The groups of the token, as one text (rule GR1). Absent or empty: none. */
   readonly groups?: string;
-  /** Whether the client has gone away meanwhile: nobody is claimed for it any more. */
-  readonly hasLeft?: () => boolean;
+  /** Absent: presence cannot know whether the client leaves. */
+  readonly client?: WaitingClient;
 }
 
-/** A request to be online by HTTP. */
+/** The client of a login that is in progress. */
+export interface WaitingClient {
+  /** Whether the client has left. Then presence makes no more claims for it. */
+  hasLeft(): boolean;
+}
+
+/** A login by HTTP. */
 export interface LoginRequest {
   readonly userId: number;
-  /** What the user's token says; absent: nobody named the user. */
+  /** The name in the user's token; absent: there is none. */
   readonly username?: string;
   readonly ip: string;
-  /** Address of a caller without a credential. It may bring only so many users that SQL does not know. */
+  /** Address of a caller without a credential. The number of new users from one address is limited. */
   readonly creator?: string;
 }
 
@@ -53,7 +59,7 @@ export function loginRetryAfterS(loginsPerMinute: number): number {
   return loginsPerMinute === 0 ? 1 : Math.ceil(60 / loginsPerMinute);
 }
 
-/** What is shown of a user. Times are wall-clock milliseconds. */
+/** The presence of a user, for readers. Times are wall-clock ms. */
 export interface UserPresence {
   readonly userId: number;
   readonly username: string | undefined;
@@ -68,10 +74,10 @@ export interface UserPresence {
   readonly period: number | undefined;
 }
 
-/** A user that one node holds, as that node knows the user. */
+/** A user as the node that holds the user knows it. */
 export interface HeldUser {
   readonly userId: number;
-  /** Empty: no login has named the user here. */
+  /** Empty: no login on this node named the user. */
   readonly username: string;
   readonly ip: string;
   /** Wall-clock ms. */
@@ -90,45 +96,45 @@ export interface LogoutRequest {
   readonly epoch?: number;
   /** Refuse logins of the user for this long; 0 lifts a block. It also counts for a user who is offline. */
   readonly blockMs?: number;
-  /** What the service says of it: shown in the timeline, and in the close frame. */
+  /** The service's text for the timeline and the close frame. */
   readonly note?: string;
 }
 
 export type LogoutFailure = 'not-online' | 'superseded' | 'presence-unavailable';
 
-/** One change of a user's presence: an entry of the timeline, and of the feed where the user went online or offline. */
+/** One change of a user's presence: an entry of the timeline. If the user went online or offline, also an entry of the feed. */
 export interface PresenceChange {
   readonly userId: number;
   /** Wall-clock ms: for `offline` the logout time. */
   readonly at: number;
   /**
-   * `online`, `offline`: a period began or ended. `connected`: one more socket joined it. `disconnected`: a socket is
-   * gone, the user lingers. `replaced`: a node lost its socket to a newer one. `released`: a node let go while another
-   * still holds the user.
+   * `online`, `offline`: a period began or ended. `connected`: one more socket joined the period. `disconnected`: a socket
+   * closed. `replaced`: a newer connection took a node's socket over. `released`: a node ended its hold, and another node still
+   * holds the user.
    */
   readonly event: 'online' | 'offline' | 'connected' | 'disconnected' | 'replaced' | 'released';
   readonly cause: string;
-  /** What the service said of a logout or kick. */
+  /** The service's text for a logout or kick. */
   readonly note?: string;
   readonly node: string;
   readonly epoch: number;
   readonly period: number;
 }
 
-/** A change with the place to read on from. */
+/** A change with the cursor from which a reader continues. */
 export type StoredChange = PresenceChange & { readonly cursor: string };
 
 /** Cursor before the first entry. */
 export const FEED_START = '0-0';
 
-/** Users that the service puts into a group, and users that it takes out; each of them once in both lists together. */
+/** Users that the service adds to a group, and users that it removes. Each user is named once in both lists together. */
 export interface GroupRequest {
   readonly group: string;
   readonly add: readonly number[];
   readonly remove: readonly number[];
 }
 
-/** What one user of a {@link GroupRequest} is now; `full`: the user is in as many groups as allowed. */
+/** The outcome for one user of a {@link GroupRequest}. `full`: the user is in as many groups as allowed. */
 export interface GroupResult {
   readonly userId: number;
   readonly status: 'member' | 'removed' | 'offline' | 'full';
@@ -153,7 +159,7 @@ export interface Presence {
   logout(request: LogoutRequest): Promise<Result<{ logoutTime: number }, LogoutFailure>>;
   /** Whether this node holds the user's period, with or without a connection. Asks no store. */
   holdsHere(userId: number): boolean;
-  /** When the user last went offline, from presence or from SQL; undefined where nothing is known. */
+  /** When the user last went offline, from presence or from SQL; undefined if nothing is known. */
   lastLogout(userId: number): Promise<number | undefined>;
   /** Users online in the whole deployment, lingering included. May be up to 1 s old. */
   onlineCount(): number;
@@ -183,12 +189,12 @@ export interface Presence {
     readonly userIds: readonly number[];
     readonly cursor: string | undefined;
   }>;
-  /** Changes to online and offline of everybody after `cursor`; undefined where the cursor is expired (rule PR12). */
+  /** Changes to online and offline of everybody after `cursor`; undefined if the cursor is expired (rule PR12). */
   feed(page: {
     readonly cursor: string;
     readonly limit: number;
   }): Promise<readonly StoredChange[] | undefined>;
-  /** Changes of one user, newest first; undefined where the cursor is none. */
+  /** Changes of one user, newest first; undefined if the cursor has the wrong form. */
   timeline(
     userId: number,
     page: { readonly cursor: string | undefined; readonly limit: number },

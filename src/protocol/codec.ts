@@ -5,9 +5,9 @@ const PING_TIMESTAMP = ',"timestamp":';
 const MAX_PING_LENGTH = 64;
 
 /**
- * Recognises the one message that arrives a thousand times more often than any other, without a JSON parse:
- * `{"type":"ping"}` or `{"type":"ping","timestamp":<digits>}`. Answers the digits, the empty string where there are
- * none, or undefined where the text is anything else (which may still be a ping, written differently).
+ * Recognises the most frequent message by far without a JSON parser: `{"type":"ping"}` or `{"type":"ping","timestamp":<digits>}`.
+ * Returns the digits, or the empty string if there are none. For any other text, which may still be a ping in another form, it
+ * returns undefined.
  */
 export function matchPing(text: string): string | undefined {
   const end = text.length - 1;
@@ -24,7 +24,7 @@ export function matchPing(text: string): string | undefined {
   return text.slice(digitsAt, end);
 }
 
-/** The JSON text of the top-level `timestamp` of a ping that was parsed from `text`; empty where it has none. */
+/** The JSON text of the top-level `timestamp` of a ping that was parsed from `text`. Empty if the ping has none. */
 export function pingTimestamp(text: string): string {
   return topLevelValues(text).get('timestamp') ?? '';
 }

@@ -1,6 +1,6 @@
 export const DELIVERY_STATUSES = ['acked', 'written', 'queued', 'dropped', 'offline', 'unknown'] as const;
 
-/** What is known of one message to one user (rule DL1). */
+/** The outcome of one message to one user (rule DL1). */
 export type DeliveryStatus = (typeof DELIVERY_STATUSES)[number];
 
 export const DROP_REASONS = ['queue-full', 'dispatch-full', 'rate', 'ttl', 'closed'] as const;
@@ -10,36 +10,36 @@ export type DropReason = (typeof DROP_REASONS)[number];
 export interface Delivery {
   readonly userId: number;
   readonly status: DeliveryStatus;
-  /** Connections that the message was handed to. */
+  /** Connections that got the message. */
   readonly connections: number;
-  /** For `dropped` a {@link DropReason}; for `offline` `no-connection` where the user is online without a socket. */
+  /** For `dropped`: a {@link DropReason}. For `offline`: `no-connection` if the user is online without a socket. */
   readonly reason?: DropReason | 'no-connection';
 }
 
 export type DeliveryCounts = Readonly<Partial<Record<DeliveryStatus, number>>>;
 
-/** From the most urgent one: in the queue behind a slow socket a message leaves before all of the priorities after its own. */
+/** The most urgent one first. In the queue behind a slow socket, a message leaves before all messages with a later priority. */
 export const PRIORITIES = ['high', 'normal', 'low'] as const;
 
 export type Priority = (typeof PRIORITIES)[number];
 
-/** What a sender may ask of the way of a message. */
+/** What a sender may request about the delivery of a message. */
 export interface DeliveryOptions {
   /** Under the overflow policy `conflate` the message replaces a queued one with the same key. */
   readonly key?: string;
   /** Default: `normal`. */
   readonly priority?: Priority;
-  /** A message that no socket took within so many ms is `dropped: ttl`. */
+  /** If no socket accepts the message within this many ms, it is `dropped: ttl`. */
   readonly ttlMs?: number;
 }
 
-/** Members of any of the groups, each once, without the users of `except`. */
+/** Members of any of the groups, each once, without the users in `except`. */
 export interface ToGroups {
   readonly groups: readonly string[];
   readonly except?: readonly number[] | undefined;
 }
 
-/** A push as the service states it. */
+/** A push in the form of the service. */
 export interface PushRequest extends DeliveryOptions {
   readonly to:
     | { readonly userId: number }
@@ -47,12 +47,12 @@ export interface PushRequest extends DeliveryOptions {
     | ToGroups
     | { readonly all: true };
   readonly type: string;
-  /** JSON text of `data`, as the sender wrote it: it is never parsed and written again. */
+  /** JSON text of `data`, as the sender wrote it. It is never parsed and written again. */
   readonly dataText: string;
-  /** Ask `lingxi.v1` clients to acknowledge, and wait for it up to `timeoutMs` (default 5000, at most 10000). */
+  /** Requests an acknowledgement from `lingxi.v1` clients, and waits for it up to `timeoutMs` (default 5000, at most 10000). */
   readonly ack?: boolean;
   readonly timeoutMs?: number;
-  /** The same push with the same key is delivered once, and answered alike, for 5 minutes. */
+  /** For 5 minutes, the same push with the same key is delivered only once, and gets the same answer. */
   readonly idempotencyKey?: string;
 }
 
@@ -62,7 +62,7 @@ export interface PushReport {
   readonly counts: DeliveryCounts;
 }
 
-/** How many users have each outcome. */
+/** Number of users with each outcome. */
 export function countsOf(deliveries: readonly Delivery[]): DeliveryCounts {
   const counts: Partial<Record<DeliveryStatus, number>> = {};
   for (const { status } of deliveries) counts[status] = (counts[status] ?? 0) + 1;
@@ -76,7 +76,7 @@ export function sumOf(left: DeliveryCounts, right: DeliveryCounts): DeliveryCoun
   return counts;
 }
 
-/** Nobody knows what became of the message. */
+/** The outcome of the message is not known. */
 export function unknownDelivery(userId: number): Delivery {
   return { userId, status: 'unknown', connections: 0 };
 }

@@ -1,16 +1,16 @@
-/** Name of the subprotocol that clients offer to speak more than envelopes. */
+/** Name of the subprotocol that clients offer to use more than envelopes. */
 export const SUBPROTOCOL = 'lingxi.v1';
 
-/** Prefix of the subprotocol offer that carries a token; never echoed. */
+/** Prefix of the offered subprotocol that contains a token; never echoed. */
 export const BEARER_SUBPROTOCOL_PREFIX = 'bearer.';
 
-/** The JSON text of a value; what has no JSON form by itself (`undefined`, a function) is null. Throws for a BigInt. */
+/** The JSON text of a value. A value without a JSON form (`undefined`, a function) becomes null. Throws for a BigInt. */
 export function jsonText(value: unknown): string {
   return JSON.stringify(value) ?? 'null';
 }
 
 /**
- * Splits an envelope into what does not depend on the receiver and what does, so that `type` and `data` are encoded
+ * Splits an envelope into the part that depends on the receiver and the part that does not, so that `type` and `data` are encoded
  * once per message (rule DL2).
  */
 export class EnvelopeEncoder {
@@ -18,7 +18,7 @@ export class EnvelopeEncoder {
   readonly #tail: string;
 
   /**
-   * @param dataText JSON text, sent as it is: see {@link jsonText} for a value.
+   * @param dataText JSON text, sent unchanged: see {@link jsonText} for a value.
    * @param timestampSeconds whole seconds since 1970.
    */
   constructor(type: string, dataText: string, timestampSeconds: number) {

@@ -1,16 +1,17 @@
 /** The languages in which an error sentence exists. */
 export type Language = 'en' | 'zh';
 
-interface ErrorText {
-  /** HTTP status that carries the code. */
+/** A text in both languages. */
+export type Bilingual = Readonly<Record<Language, string>>;
+
+interface ErrorText extends Bilingual {
+  /** The HTTP status of the code. */
   readonly status: number;
-  readonly en: string;
-  readonly zh: string;
 }
 
 /**
- * Every stable error code with its HTTP status and its sentence. A sentence may be made more exact by the place
- * that raises it; the code never changes its meaning.
+ * Every stable error code with its HTTP status and its sentence. The place that raises a code may use a more exact sentence; the
+ * meaning of a code never changes.
  */
 export const ERRORS = {
   'invalid-request': { status: 400, en: 'The request is malformed.', zh: '请求格式不正确。' },
@@ -160,34 +161,77 @@ export interface ErrorBody {
   readonly code: ErrorCode;
 }
 
-/** Sentences that stand in the place of a code's own where that one would mislead. The code stays the same. */
+/** Sentences that replace the sentence of a code if that one would mislead. The code stays the same. */
 export const EXACT_SENTENCES = {
-  /** `unknown-user`: there may well be such a user. */
+  /** `unknown-user`: the user may exist. */
   'never-online': {
     en: 'Nothing is known of this user: never online here, or no longer remembered.',
     zh: '没有该用户的在线记录：从未上线，或记录已被清除。',
   },
-  /** `not-found`: the address is right. */
+  /** `not-found`: the address is correct. */
   'no-such-node': {
     en: 'No living node has this name: see GET /api/nodes.',
     zh: '没有使用该名称的存活节点，请查看 GET /api/nodes。',
   },
-  /** `overloaded`: not by connections. */
+  /** `overloaded`: the cause is not the number of connections. */
   'too-many-keys': {
     en: 'Too many idempotency keys were used within the last 5 minutes; nothing was delivered. Try again later.',
     zh: '过去 5 分钟内使用的幂等键过多，本次未投递任何内容，请稍后再试。',
   },
-  /** `presence-unavailable`: what that means for a push with an idempotency key. */
+  /** `presence-unavailable`: the meaning for a push with an idempotency key. */
   'keys-unavailable': {
     en: 'The store that knows the idempotency keys does not answer; nothing was delivered. Try again later with the same key.',
     zh: '记录幂等键的存储暂时不可用，本次未投递任何内容，请稍后使用相同的幂等键重试。',
   },
-  /** `forbidden`: the view key. */
+  /** `forbidden`: the caller has a view key. */
   'read-only-key': {
     en: 'This key is read-only: it may not change anything. Use the service key (LINGXI_API_KEY).',
     zh: '该密钥为只读密钥，不能执行任何更改，请使用服务密钥（LINGXI_API_KEY）。',
   },
-  /** `invalid-token`: its claim `groups`. */
+  /** `invalid-body`: the request may have no body. */
+  'wrong-query': { en: 'The query is wrong.', zh: '查询参数不符合要求。' },
+  'wrong-header': { en: 'A header of the request is wrong.', zh: '请求头不符合要求。' },
+  /** `invalid-token`: the reason. */
+  'not-signed-here': {
+    en: 'No key of this server verifies this token: another key signed it, it was changed, or it is no token.',
+    zh: '本服务器的密钥无法验证该令牌：令牌由其他密钥签名、被改动过，或根本不是令牌。',
+  },
+  'no-bearer': {
+    en: 'The header "Authorization" does not have the form "Bearer <token or service key>".',
+    zh: '请求头 “Authorization” 的格式不是 “Bearer <令牌或服务密钥>”。',
+  },
+  'token-expired': { en: 'The token has expired.', zh: '令牌已过期。' },
+  'token-not-yet-valid': {
+    en: 'The token is not valid yet: its "nbf" is ahead of the clock of this server.',
+    zh: '令牌尚未生效：其 “nbf” 晚于服务器时间。',
+  },
+  'token-revoked': { en: 'The token was revoked.', zh: '令牌已被吊销。' },
+  'malformed-time': {
+    en: 'The claims "exp", "nbf" and "iat" of the token must be numbers of seconds.',
+    zh: '令牌的 “exp”、“nbf” 和 “iat” 声明必须是以秒为单位的数字。',
+  },
+  'wrong-issuer': {
+    en: 'The claim "iss" of the token is not the JWT_ISSUER of this server.',
+    zh: '令牌的 “iss” 声明与服务器的 JWT_ISSUER 不一致。',
+  },
+  'wrong-audience': {
+    en: 'The claim "aud" of the token does not name the JWT_AUDIENCE of this server.',
+    zh: '令牌的 “aud” 声明不包含服务器的 JWT_AUDIENCE。',
+  },
+  'two-user-ids': {
+    en: 'The claims "sub" and "id" of the token must name the same user, by an unsigned integer below 2^53.',
+    zh: '令牌的 “sub” 和 “id” 声明必须是同一个用户 ID（小于 2^53 的无符号整数）。',
+  },
+  'void-ticket': {
+    en: 'This ticket was used or has expired, or there never was such a ticket.',
+    zh: '该票据已使用、已过期，或从未存在。',
+  },
+  /** `invalid-user-id`, `invalid-token`: the fault is in the token, not in the request. */
+  'no-user-id': {
+    en: 'The token names no user: its claim "sub" (or "id") must be an unsigned integer below 2^53 without sign or leading zero.',
+    zh: '令牌中没有用户：其 “sub”（或 “id”）声明必须是小于 2^53 的无符号整数，不带符号和前导零。',
+  },
+  /** `invalid-token`: the fault is in its claim `groups`. */
   'no-group-list': {
     en: 'The claim "groups" of the token is no list. It must be a list of group names.',
     zh: '令牌的 “groups” 声明不是列表，必须是组名列表。',
@@ -200,26 +244,28 @@ export const EXACT_SENTENCES = {
     en: 'The claim "groups" of the token names more groups than LINGXI_MAX_GROUPS_PER_USER allows.',
     zh: '令牌的 “groups” 声明中的组数超过了 LINGXI_MAX_GROUPS_PER_USER。',
   },
-  /** `missing-credentials`, where `LINGXI_QUERY_TOKEN` is on. */
+  /** `missing-credentials`, if `LINGXI_QUERY_TOKEN` is on. */
   'no-token': {
     en: 'No token was sent. Send it as "?token=<token>", as "Authorization: Bearer <token>", or offer the subprotocols "lingxi.v1, bearer.<token>".',
     zh: '缺少令牌。请使用 “?token=<token>”、“Authorization: Bearer <token>” 或子协议 “lingxi.v1, bearer.<token>” 发送。',
   },
-} as const satisfies Record<string, Readonly<Record<Language, string>>>;
+} as const satisfies Record<string, Bilingual>;
 
-/** What makes the sentence of a code exact. */
+/** Makes the sentence of a code more exact. */
 export interface Exactness {
-  /** Stands in the place of the code's own. */
+  /** Replaces the sentence of the code. */
   readonly sentence?: keyof typeof EXACT_SENTENCES;
-  /** Is appended. */
-  readonly detail?: string;
+  /** Appended to the sentence. */
+  readonly detail?: Bilingual;
 }
 
-/** The body for `code` in `language`. */
+/** The answer body for `code` in `language`. */
 export function errorBody(code: ErrorCode, language: Language, exact: Exactness = {}): ErrorBody {
   const { sentence, detail } = exact;
   const text = sentence === undefined ? ERRORS[code][language] : EXACT_SENTENCES[sentence][language];
-  return { error: detail === undefined ? text : `${text} ${detail}`, code };
+  if (detail === undefined) return { error: text, code };
+  // A Chinese sentence ends with a full-width mark, so no space follows it.
+  return { error: `${text}${language === 'zh' ? '' : ' '}${detail[language]}`, code };
 }
 
 export function errorStatus(code: ErrorCode): number {

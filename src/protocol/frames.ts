@@ -3,10 +3,10 @@ import { pingTimestamp } from './codec.ts';
 import { ERRORS, type ErrorCode } from './error-codes.ts';
 import { isJsonObject, parseJson } from './json-text.ts';
 
-/** Which of the two client dialects a connection speaks: the Go server's envelopes alone, or `lingxi.v1` as well. */
+/** The dialect of a connection: only the envelopes of the Go server, or `lingxi.v1` as well. */
 export type ClientProtocol = 'seed' | 'lingxi.v1';
 
-/** A client message as the application sees it: `type` is a string, everything else has whatever JSON type it came with. */
+/** A client message in the form for the application. `type` is a string; the JSON types of the other fields are not checked. */
 export interface ClientMessage {
   readonly type: string;
   readonly timestamp?: unknown;
@@ -16,21 +16,21 @@ export interface ClientMessage {
 
 /** Every frame from a client. */
 export type ClientFrame =
-  /** `timestamp` is JSON text, as the client wrote it; empty where the ping has none. */
+  /** `timestamp` is JSON text, as the client wrote it. Empty if the ping has none. */
   | { readonly kind: 'ping'; readonly timestamp: string }
   | { readonly kind: 'logout' }
   | { readonly kind: 'state'; readonly value: 'active' | 'background' }
   | { readonly kind: 'token'; readonly token: string }
   | { readonly kind: 'ack'; readonly id: string }
-  /** A type of the protocol whose content is wrong. */
+  /** A message with a type of the protocol and invalid content. */
   | { readonly kind: 'unusable'; readonly type: 'state' | 'token' | 'ack' }
-  /** A type that the protocol does not know in this dialect. */
+  /** A type that the protocol does not have in this dialect. */
   | { readonly kind: 'application'; readonly message: ClientMessage };
 
-/** Those that only `lingxi.v1` clients send. */
+/** The messages that only `lingxi.v1` clients send. */
 export type ProtocolFrame = Exclude<ClientFrame, { readonly kind: 'ping' | 'application' }>;
 
-/** Every frame of the protocol itself to a client; only `lingxi.v1` clients get them. */
+/** The frames that the protocol itself sends to clients. Only `lingxi.v1` clients get them. */
 export type SystemFrame =
   /** The first frame of a connection. Epoch and period are decimal strings. */
   | {
@@ -39,16 +39,18 @@ export type SystemFrame =
         readonly connectionId: string;
         readonly epoch: string;
         readonly period: string;
-        /** False where this connection opened the period. */
+        /** False if this connection opened the period. */
         readonly resumed: boolean;
         readonly heartbeatTimeoutMs: number;
         readonly pingIntervalMs: number;
         readonly node: string;
       };
     }
-  /** Answers a ping. The encoder is {@link encodePong}, since its timestamp may be a number that JavaScript cannot hold. */
+  /**
+   * The answer to a ping. {@link encodePong} encodes it, because its timestamp may be a number that JavaScript cannot represent.
+   */
   | { readonly type: 'pong'; readonly data: { readonly timestamp?: unknown } }
-  /** Precedes a close after which the client may come back. An upgrade refused in band names its error code. */
+  /** Goes out before a close after which the client may reconnect. A refusal in band has its error code here. */
   | {
       readonly type: 'goodbye';
       readonly data: {
@@ -57,7 +59,7 @@ export type SystemFrame =
         readonly reconnectAfterMs: number;
       };
     }
-  /** What the client asked for was refused. */
+  /** The client's request was refused. */
   | {
       readonly type: 'error';
       readonly data: {
@@ -68,27 +70,27 @@ export type SystemFrame =
         readonly type?: string;
       };
     }
-  /** A renewal was accepted; null where the token never runs out. */
+  /** A renewal was accepted. Null: the token never expires. */
   | { readonly type: 'token'; readonly data: { readonly expiresAt: number | null } };
 
-/** A message of the application, to any client: the one shape that clients without `lingxi.v1` know. */
+/** A message of the application to any client, in the only form that clients without `lingxi.v1` know. */
 export interface Envelope {
   readonly type: string;
   readonly userId: number;
   /** Seconds since 1970. */
   readonly timestamp: number;
   readonly data: unknown;
-  /** Present where the sender asks for an acknowledgement; only `lingxi.v1` clients get it. */
+  /** Present if the sender requested an acknowledgement; only `lingxi.v1` clients get it. */
   readonly id?: string;
 }
 
-/** Every frame to a client, as it stands on the wire. */
+/** Every frame to a client, in its form on the wire. */
 export type ServerFrame = Envelope | (SystemFrame & Pick<Envelope, 'userId' | 'timestamp'>);
 
-/** What a client may ask for, and be refused. `message`: a message of the application. */
+/** The client requests that the server may refuse. `message`: a message of the application. */
 export type Refusable = 'state' | 'token' | 'message';
 
-/** Characters of its own type that a client sees in an `error` frame. */
+/** Largest number of characters of the client's own type in an `error` frame. */
 const MAX_SHOWN_TYPE = 128;
 
 const TYPES: Readonly<Record<SystemFrame['type'] | 'logout' | 'ping' | 'state' | 'ack', true>> = {
@@ -104,14 +106,14 @@ const TYPES: Readonly<Record<SystemFrame['type'] | 'logout' | 'ping' | 'state' |
 };
 
 /**
- * Types with which the protocol itself speaks to clients, or they to it. Nobody may push them: a client could not tell
- * such a message from one of ours. The library's own `sendToUser` and `broadcast` do not look at the type.
+ * Types of the protocol's own messages, in both directions. Nobody may push them, because a client could not tell such a message
+ * from a frame of the protocol. The library's own `sendToUser` and `broadcast` do not check the type.
  */
 export const PROTOCOL_TYPES: ReadonlySet<string> = new Set(Object.keys(TYPES));
 
 /**
- * Parses and validates a frame from a client. Undefined where it is not JSON, nests deeper than 128, is not an object,
- * or has no string `type`.
+ * Parses and validates a frame from a client. Undefined if it is not JSON, nests deeper than 128, is not an object, or has no
+ * string `type`.
  */
 export function parseClientFrame(text: string, protocol: ClientProtocol): ClientFrame | undefined {
   const message = parseClientMessage(text);
@@ -135,8 +137,8 @@ export function encodeFrame(
 }
 
 /**
- * The answer to a ping carries the ping's own timestamp, given as JSON text (empty: it had none). Digits that no number
- * can hold so come back as they came.
+ * The answer to a ping contains the ping's own timestamp, given as JSON text (empty: the ping had none). So digits that no number
+ * can represent come back unchanged.
  */
 export function encodePong(
   timestampJson: string,
@@ -146,7 +148,9 @@ export function encodePong(
   return `{"type":"pong","userId":${to.userId},"timestamp":${to.timestamp},"data":${data}}`;
 }
 
-/** The frame that refuses what a client asked for. Its sentence is English: a frame knows no language of its reader. */
+/**
+ * The frame that refuses a client's request. Its sentence is English, because a frame does not know the language of its reader.
+ */
 export function refusalFrame(
   about: Refusable,
   code: ErrorCode,

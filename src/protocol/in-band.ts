@@ -2,8 +2,8 @@ import { CloseCode } from './close-codes.ts';
 import type { ErrorCode } from './error-codes.ts';
 
 /**
- * The close code that refuses an upgrade in band, with the stable code as its reason. A browser cannot read the status of
- * a refused upgrade. Undefined: this refusal always has its HTTP status.
+ * The close code that refuses an upgrade in band, with the stable code as its reason. A browser cannot read the status of a
+ * refused upgrade. Undefined: this refusal always uses its HTTP status.
  */
 export function inBandClose(code: ErrorCode): CloseCode | undefined {
   switch (code) {
@@ -21,7 +21,7 @@ export function inBandClose(code: ErrorCode): CloseCode | undefined {
     case 'missing-subprotocol':
     case 'invalid-user-id':
     case 'user-mismatch':
-    // The database refuses this login again and again: to come back helps nobody.
+    // The database refuses this login every time, so a retry would not help.
     case 'settlement-refused':
       return CloseCode.badRequest;
     case 'overloaded':

@@ -7,24 +7,24 @@ const CLOSE_ARRAY = 0x5d;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
-/** The members of one object: each key with the text of its value, exactly as it was sent. */
+/** The members of one object: each key with the text of its value, exactly as the sender wrote it. */
 export type ValueTexts = ReadonlyMap<string, string>;
 
 const NO_VALUES: ValueTexts = new Map();
 
 /**
- * Cuts the values of the outermost object out of JSON text, so that a value can be passed on without being parsed and
- * written again: `9007199254740993`, `1e999`, `-0`, the order of keys and lone surrogate escapes stay as they are. Of
- * a doubled key the last value counts, as in `JSON.parse`. Anything but an object has no members.
+ * Cuts the values of the outermost object out of JSON text. So a value can be forwarded without being parsed and written again:
+ * `9007199254740993`, `1e999`, `-0`, the order of keys and lone surrogate escapes stay unchanged. If a key occurs twice, the last
+ * value counts, as in `JSON.parse`. A text that is not an object has no members.
  *
- * `text` must be JSON that `JSON.parse` accepts: nothing is checked here. One pass, no copy of the text.
+ * `text` must be JSON that `JSON.parse` accepts: this function checks nothing. It makes one pass and no copy of the text.
  */
 export function topLevelValues(text: string): ValueTexts {
   const start = skipSpace(text, 0);
   return text.charCodeAt(start) === OPEN_OBJECT ? membersAt(text, start).values : NO_VALUES;
 }
 
-/** As {@link topLevelValues}, for each item of an array in its order; an item that is no object has no members. */
+/** As {@link topLevelValues}, for each item of an array, in order. An item that is not an object has no members. */
 export function topLevelValuesOfEach(text: string): readonly ValueTexts[] {
   const items: ValueTexts[] = [];
   let at = skipSpace(text, skipSpace(text, 0) + 1);
@@ -42,7 +42,7 @@ export function topLevelValuesOfEach(text: string): readonly ValueTexts[] {
   return items;
 }
 
-/** The members of the object that opens at `start`, and the index behind its closing brace. */
+/** The members of the object that opens at `start`, and the index after its closing brace. */
 function membersAt(text: string, start: number): { readonly values: ValueTexts; readonly end: number } {
   const values = new Map<string, string>();
   let at = skipSpace(text, start + 1);
@@ -62,7 +62,7 @@ function keyOf(quoted: string): string {
   return quoted.includes('\\') ? String(JSON.parse(quoted)) : quoted.slice(1, -1);
 }
 
-/** Index behind the value that begins at `start`. */
+/** Index after the value that begins at `start`. */
 function endOfValue(text: string, start: number): number {
   let depth = 0;
   let at = start;
@@ -75,7 +75,7 @@ function endOfValue(text: string, start: number): number {
       depth += 1;
       at += 1;
     } else if (code === CLOSE_OBJECT || code === CLOSE_ARRAY) {
-      // At depth 0 it closes what this value is a part of.
+      // At depth 0, this bracket closes the parent of the value.
       if (depth === 0) return at;
       depth -= 1;
       at += 1;
@@ -100,7 +100,7 @@ function skipSpace(text: string, start: number): number {
   return at;
 }
 
-/** The four characters that JSON takes for white space (RFC 8259 section 2). */
+/** The four characters that count as white space in JSON (RFC 8259 section 2). */
 function isSpace(code: number): boolean {
   return code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09;
 }

@@ -1,4 +1,4 @@
-/** Deepest nesting of JSON that is accepted from anybody: in frames, bodies, and texts from Redis. */
+/** Deepest accepted nesting of JSON from any sender: in frames, bodies, and texts from Redis. */
 export const MAX_JSON_DEPTH = 128;
 
 const QUOTE = 0x22;
@@ -9,11 +9,11 @@ const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 
 /**
- * Whether `text` nests deeper than {@link MAX_JSON_DEPTH}. It is asked before the text is parsed: parsers and writers of
- * JSON call themselves once a level, and a few thousand levels overflow the stack.
+ * Whether `text` nests deeper than {@link MAX_JSON_DEPTH}. Call it before parsing: parsers and writers of JSON call themselves
+ * once per level, and a few thousand levels overflow the stack.
  */
 export function isTooDeep(text: string): boolean {
-  // A text that is not longer than the limit cannot be deeper.
+  // A text no longer than the limit cannot be deeper.
   if (text.length <= MAX_JSON_DEPTH) return false;
   let depth = 0;
   for (let index = 0; index < text.length; index += 1) {
@@ -30,7 +30,7 @@ export function isTooDeep(text: string): boolean {
   return false;
 }
 
-/** The value of `text`; undefined where it is not JSON, or too deep. Never throws. */
+/** The value of `text`; undefined if it is not JSON, or nests too deep. Never throws. */
 export function parseJson(text: string): unknown {
   if (isTooDeep(text)) return undefined;
   try {
@@ -40,12 +40,12 @@ export function parseJson(text: string): unknown {
   }
 }
 
-/** Whether a parsed value is an object, and no array. */
+/** Whether a parsed value is an object and not an array. */
 export function isJsonObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Index of the closing quote of the string that opens at `start`, or the end of an unfinished one. */
+/** Index of the closing quote of the string that opens at `start`, or the end of the text if there is none. */
 export function endOfString(text: string, start: number): number {
   let index = start + 1;
   for (;;) {

@@ -1,2 +1,2 @@
-/** A node renews its lease each half second: one that is silent for this long is stopped, cut off or dead. */
+/** A node renews its lease every half second. If it is silent for this long, it is stopped, cut off or dead. */
 export const NODE_RESPONSIVE_MS = 3000;

@@ -1,9 +1,9 @@
 import type { LogoutReason } from './reasons.ts';
 
-/** A row of `lingxi_periods` as far as it is known. Times are wall-clock milliseconds. */
+/** The known part of a row of `lingxi_periods`. Times are wall-clock milliseconds. */
 export interface PeriodRow {
   readonly userId: number;
-  /** Number of the period, in milliseconds, greater than any earlier one of the user (rule PR2). */
+  /** Number of the period, in milliseconds. It is greater than any earlier one of the user (rule PR2). */
   readonly period: number;
   readonly loginAt: number;
   /** Newest proof of life; `null` while the period is open. */
@@ -16,20 +16,20 @@ export interface PeriodRow {
   readonly node: string;
 }
 
-/** Names one period of one user. */
+/** Identifies one period of one user. */
 export interface PeriodKey {
   readonly userId: number;
   readonly period: number;
 }
 
-/** The same as one text, for maps and for the keys of a store. */
+/** The same as one text, for maps and for keys in a store. */
 export function periodKey({ userId, period }: PeriodKey): string {
   return `${userId}:${period}`;
 }
 
-/** The order to settle one ended period: the whole row, so that it can be written even if none exists (rule ST2). */
+/** The order to settle one ended period. It has the whole row, so that SQL can write it even if it has none (rule ST2). */
 export interface Duty {
-  /** Opaque handle that acknowledges the duty in the presence store. */
+  /** Opaque handle to acknowledge the duty in the presence store. */
   readonly id: string;
   readonly userId: number;
   readonly period: number;
@@ -48,26 +48,26 @@ export interface Opening {
   readonly node: string;
 }
 
-/** SQL refuses the row itself, by a constraint or a trigger: the same row fails for ever. */
+/** SQL refuses the row itself, by a constraint or a trigger, so the same row will always fail. */
 export class RefusedForGood extends Error {
   override readonly name = 'RefusedForGood';
 }
 
-/** What waits for SQL. */
+/** The numbers of duties that SQL has not settled. */
 export interface PendingDuties {
-  /** Duties not acknowledged, those given out included. */
+  /** Duties not yet acknowledged, including those in progress. */
   readonly count: number;
   readonly oldestAgeMs: number;
-  /** Duties that SQL refused for good, kept for an operator. */
+  /** Duties that SQL refused permanently, kept for an operator. */
   readonly setAside: number;
 }
 
-/** What SQL knows of a user before a login. */
+/** The data in SQL about a user before a login. */
 export interface UserFacts {
   readonly userId: number;
   /** Whether the operator's users table has the row. Always true with `LINGXI_USERS_TABLE=none`. */
   readonly exists: boolean;
-  /** False for an id that is too great for the id column, so that no row of it can be made. */
+  /** False if the id is too large for the id column, so that no row with it can exist. */
   readonly canExist: boolean;
   /** The newest period of the user, open or closed. */
   readonly newest: PeriodRow | undefined;

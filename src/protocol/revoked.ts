@@ -1,7 +1,7 @@
 /**
- * Whether a token was issued after a revocation, so that it stays valid. Both are wall-clock ms. The usual `iat` has whole
- * seconds, so a token of the second of the revocation counts as issued before it. So does a token that does not say when
- * it was issued.
+ * Whether a token was issued after a revocation, and so stays valid. Both are wall-clock ms. The usual `iat` has whole seconds,
+ * so a token from the second of the revocation counts as issued before it. A token without a time of issue counts as issued
+ * before it, too.
  */
 export function isIssuedAfter(issuedAt: number | undefined, revokedAt: number): boolean {
   return issuedAt !== undefined && issuedAt > revokedAt;

@@ -4,11 +4,11 @@ import type { LogoutReason } from './reasons.ts';
 
 type Sentence = Readonly<Record<Language, string>>;
 
-/** What happened to a user, as the timeline has it. */
+/** An event of a user, as the timeline stores it. */
 export interface TimelineEntry {
   readonly event: string;
   readonly cause: string;
-  /** What the service said of a kick. */
+  /** The reason that the service gave for a kick. */
   readonly reason: string | undefined;
 }
 
@@ -33,7 +33,7 @@ export const LOGOUTS: Readonly<Record<LogoutReason, Sentence>> = {
   },
 };
 
-/** Why a socket closed. After each of them the user lingers for the heartbeat timeout. */
+/** Why a socket closed. After each of these, the user lingers for the heartbeat timeout. */
 const CLOSES: Readonly<Record<CloseCause | 'abandoned', Sentence>> = {
   'client-closed': { en: 'the client closed the connection', zh: '客户端关闭了连接' },
   'connection-lost': {
@@ -117,7 +117,7 @@ function headOf(event: string, cause: string, language: Language): string {
   }
 }
 
-/** The sentence of a cause. A newer server may know more causes than this program: they are shown as they are. */
+/** The sentence of a cause. A newer server may know more causes than this program; those are shown unchanged. */
 export function causeText(
   texts: Readonly<Record<string, Sentence>>,
   cause: string,

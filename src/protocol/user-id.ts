@@ -1,6 +1,6 @@
 /**
- * Parses a user id as the contract writes it: an unsigned integer below 2^53, as a JSON integer or as a string of
- * digits without sign or leading zero. Anything else is `undefined`.
+ * Parses a user id in the form of the contract: an unsigned integer below 2^53, as a JSON integer or as a string of digits
+ * without sign or leading zero. Anything else returns `undefined`.
  */
 export function parseUserId(input: unknown): number | undefined {
   if (typeof input === 'number')

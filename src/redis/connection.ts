@@ -11,33 +11,33 @@ export interface RedisConnectionOptions {
   readonly clock: Clock;
 }
 
-/** A client of exactly one server at a time: the one of the URL, or who is the master at the time of connecting. */
+/** A client of exactly one server at a time: the one in the URL, or the master at the time of connecting. */
 export interface RedisConnection {
   readonly client: Redis;
   /** A further client for subscriptions, not connected yet. */
   subscriber(): Redis;
   /** A further client that never connects again, not connected yet. */
   apart(): Redis;
-  /** Before every key. */
+  /** Prefix of every key. */
   readonly prefix: string;
   /** Number of the database, which pub/sub ignores. */
   readonly database: number;
-  /** Connects; from then on the client does so by itself, wherever the master is then. */
+  /** Connects. From then on the client reconnects by itself, each time to the present master. */
   connect(): Promise<void>;
   close(): void;
 }
 
 const SUBSCRIBER = {
-  // Subscriptions are made again on each new connection, and wait for one.
+  // The client subscribes again on each new connection, and waits for one.
   enableOfflineQueue: true,
   commandTimeout: undefined,
   maxRetriesPerRequest: null,
 } satisfies RedisOptions;
-/** What belongs to a connection, such as a watched key, must not go on in another one. */
+/** The state of such a connection, for example a watched key, must not continue on another connection. */
 const APART = { retryStrategy: () => null, reconnectOnError: () => false } satisfies RedisOptions;
-/** How often a Redis that reads its file is asked again whether it is done. */
+/** Longest pause between two tries while Redis loads its file. */
 const MAX_LOADING_RETRY_MS = 100;
-/** What a server says that is not, or no longer, the one to ask. Before Redis 7 a script's error stands in a longer one. */
+/** Errors of a server that is not, or no longer, the master. Before Redis 7 the error of a script is part of a longer text. */
 const LEFT = /\b(?:READONLY|MOVED|ASK|CLUSTERDOWN|MASTERDOWN|NOREPLICAS)\b|non local key/;
 
 export function openRedisConnection(wanted: RedisConnectionOptions): RedisConnection {
@@ -101,12 +101,12 @@ function followMaster(
   };
 }
 
-/** Ends the present connection, if there is one: a new one follows. */
+/** Ends the present connection, if there is one. The client then makes a new one. */
 export function reconnect(client: Redis): void {
   if (client.status === 'ready' || client.status === 'connect') client.disconnect(true);
 }
 
-/** Whether a server that answers so is to be left: the next connection may find one that serves. */
+/** Whether the client must leave a server that answers with this error. The next connection may find the master. */
 export function mustLeave(error: Error): boolean {
   return LEFT.test(error.message);
 }
@@ -127,11 +127,11 @@ function optionsFor(timeoutMs: number) {
     commandTimeout: timeoutMs,
     disconnectTimeout: DISCONNECT_TIMEOUT_MS,
     enableOfflineQueue: false,
-    // A call of a dead connection must fail: it would be stated anew, with what is true then.
+    // A call on a dead connection must fail. Presence then makes a new claim with the present state.
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
     enableReadyCheck: true,
-    // While Redis reads its file it says for how long yet, and is mostly wrong: it is back sooner (rule PR10).
+    // While Redis loads its file, it estimates how long that takes. It is usually ready sooner (rule PR10).
     maxLoadingRetryTime: MAX_LOADING_RETRY_MS,
     retryStrategy: reconnectDelay,
     reconnectOnError: mustLeave,

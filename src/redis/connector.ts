@@ -6,16 +6,16 @@ import type { HostAndPort } from './url.ts';
 
 export interface ConnectorOptions {
   readonly clock: Clock;
-  /** Finds out where the master is now. Rejects with a sentence. */
+  /** Finds the present master. Rejects with a sentence for the operator. */
   readonly findMaster: () => Promise<HostAndPort>;
   readonly tls: boolean;
-  /** Whether a search that failed is repeated: once the first connection was there. */
+  /** Whether to repeat a failed search. True after the first connection. */
   readonly mayRetry: () => boolean;
 }
 
-/** How long a connection that is given up may take to end in good order, which one to a frozen server never does. */
+/** How long an orderly close may take. A connection to a frozen server never closes in order. */
 export const DISCONNECT_TIMEOUT_MS = 100;
-/** Longest pause between two tries: with one try at a server that hangs, a new master is found within the 2 s of rule PR10. */
+/** Longest pause between two tries. Even after one try at a hanging server, the client finds a new master within the 2 s of rule PR10. */
 const MAX_RECONNECT_DELAY_MS = 250;
 
 /** Pause before the try with this number, 1 being the first. */
@@ -23,14 +23,14 @@ export function reconnectDelay(attempt: number): number {
   return Math.min(50 * attempt, MAX_RECONNECT_DELAY_MS);
 }
 
-/** Makes every connection of a client one to the present master, found anew each time. */
+/** Makes a client find the present master for each new connection. */
 export function masterConnector(options: ConnectorOptions): new () => AbstractConnector {
   return class MasterConnector extends AbstractConnector {
     constructor() {
       super(DISCONNECT_TIMEOUT_MS);
     }
 
-    /** Asked with INFO of the new connection: what was found may be about to learn that it is no master any more. */
+    /** Called with INFO of the new connection. The server may just have become a replica. */
     override check(info: { readonly role?: string }): boolean {
       return info.role === undefined || info.role === 'master';
     }
@@ -50,7 +50,7 @@ export function masterConnector(options: ConnectorOptions): new () => AbstractCo
       return stream;
     }
 
-    /** A connector that rejects ends its client for good, so it searches on until the client is closed. */
+    /** If a connector rejects, its client ends for good. So it searches until the client is closed. */
     async #find(emit: (event: string, error: Error) => void): Promise<HostAndPort> {
       for (let attempt = 1; ; attempt += 1) {
         try {

@@ -5,9 +5,9 @@ import { TIMED_OUT } from './timed-out.ts';
 
 export interface RedisLinkOptions {
   readonly url: string;
-  /** A command that is not answered by then fails, and the connection is made anew (scenario 29). */
+  /** If a command gets no answer in this time, it fails, and the link makes a new connection (scenario 29). */
   readonly timeoutMs: number;
-  /** The system's where none is given. */
+  /** Default: the system's clock. */
   readonly clock?: Clock;
   /** Lua texts by name, for {@link RedisLink.script}. Redis knows them by hash after their first run. */
   readonly scripts?: Readonly<Record<string, string>>;
@@ -15,7 +15,7 @@ export interface RedisLinkOptions {
 
 type Script = (key: string, ...args: readonly (string | number)[]) => Promise<unknown>;
 
-/** What the client says of a call that no connection carried. */
+/** The client's errors for a call without a connection. */
 const NOT_CONNECTED = /^(?:Stream isn't writeable|Connection is closed|Reached the max retries per request)/;
 
 /** Why Redis cannot be used. */
@@ -24,16 +24,15 @@ export class RedisUnavailable extends Error {
 }
 
 /**
- * One connection to one Redis, and what must be known of it: the `run_id` of the server behind it, which every script
- * carries, so that a call meant for the Redis before a restart or failover changes nothing in the next one. With
- * Sentinels or a Cluster it is a connection to the present master: no redirection is ever followed, a new master
- * means a new connection, and that a new `run_id` (ADR 0007).
+ * One connection to one Redis, and the `run_id` of that server. Every script carries the `run_id`, so a call for the Redis
+ * before a restart or failover changes nothing in the next one. With Sentinels or a Cluster it is a connection to the present
+ * master. The link follows no redirection: a new master means a new connection and a new `run_id` (ADR 0007).
  */
 export class RedisLink {
   readonly client: Redis;
-  /** Before every key: `{lingxi}:` on Redis Cluster, else nothing. */
+  /** Prefix of every key: `{lingxi}:` on Redis Cluster, otherwise empty. */
   readonly prefix: string;
-  /** Number of the database. Pub/sub ignores it: channels of ours name it. */
+  /** Number of the database. Pub/sub ignores it, so our channels name it. */
   readonly database: number;
   readonly #clock: Clock;
   readonly #timeoutMs: number;
@@ -41,9 +40,9 @@ export class RedisLink {
   readonly #subscribers: Redis[] = [];
   #runId: string | undefined;
   #lastRunId: string | undefined;
-  /** Rises with every connection: a lease belongs to one, late calls of an older one are void. */
+  /** Rises with every connection. A lease belongs to one connection, so late calls of an older one are void. */
   #connection = 0;
-  /** What ended, or forbids, the present connection. */
+  /** Why the last connection ended or could not be made. */
   #lastError = 'not connected yet';
 
   constructor(options: RedisLinkOptions) {
@@ -66,7 +65,7 @@ export class RedisLink {
     });
   }
 
-  /** Resolves once connected; rejects with what the server or the network said. */
+  /** Resolves once connected. Rejects with the error of the server or the network. */
   async connect(): Promise<void> {
     try {
       await this.#made.connect();
@@ -87,14 +86,14 @@ export class RedisLink {
     return this.#runId ?? this.#identify();
   }
 
-  /** Runs one of the scripts that the link was made with. A time-out makes the connection anew: nobody knows what became of its call. */
+  /** Runs one of the link's scripts. After a time-out, the outcome of the call is unknown, and the link makes a new connection. */
   async script(name: string, key: string, args: readonly (string | number)[]): Promise<unknown> {
     const run = (this.client as unknown as Record<string, Script>)[scriptCommand(name)];
     if (run === undefined) throw new Error(`no script ${name}`);
     return this.guarded(run.call(this.client, key, ...args));
   }
 
-  /** Awaits a command under the same rule. */
+  /** Awaits a command; the same applies after a time-out. */
   async guarded<Value>(command: Promise<Value>): Promise<Value> {
     try {
       return await command;
@@ -104,13 +103,13 @@ export class RedisLink {
   }
 
   /**
-   * A connection to the same master as the link's, for subscriptions or blocking reads. It connects with its first
-   * command and closes with the link. A command under way when the connection ends is never answered: listen to `close`.
+   * A further connection to the link's master, for subscriptions or blocking reads. It connects with its first command and
+   * closes with the link. If the connection ends during a command, that command never settles: listen to `close`.
    */
   subscriber(): Redis {
     const subscriber = this.#made.subscriber();
     subscriber.on('error', () => {});
-    // What it asks first has no time limit: a connection that says nothing would leave it waiting for ever.
+    // The first command has no time limit. Without this, a silent connection would block it forever.
     subscriber.on('connect', () => {
       this.#clock.after(this.#timeoutMs, () => {
         if (subscriber.status === 'connect') reconnect(subscriber);
@@ -120,7 +119,7 @@ export class RedisLink {
     return subscriber;
   }
 
-  /** Runs `work` on a connection of its own, which ends with it: watched keys belong to a connection. */
+  /** Runs `work` on its own connection and closes it afterwards. Watched keys belong to a connection. */
   async apart<Value>(work: (client: Redis) => Promise<Value>): Promise<Value> {
     const client = this.#made.apart();
     client.on('error', () => {});
@@ -155,13 +154,13 @@ export class RedisLink {
     if (runId === undefined) throw new RedisUnavailable('INFO names no run_id');
     if (this.#runId !== runId) this.#connection += 1;
     this.#runId = runId;
-    // A subscription has nothing to ask, so it would never notice that its server is no master any more.
+    // A subscription sends no commands, so it would never notice that its server is no longer the master.
     if (this.#lastRunId !== undefined && this.#lastRunId !== runId) this.#subscribers.forEach(reconnect);
     this.#lastRunId = runId;
     return runId;
   }
 
-  /** The client refuses calls without a connection in words of its own: who reads the log needs to know why there is none. */
+  /** The client's own error says only that there is no connection. This adds the reason, for the log. */
   #explained(error: unknown): unknown {
     if (!(error instanceof Error)) return error;
     if (NOT_CONNECTED.test(error.message)) return new RedisUnavailable(`not connected: ${this.#lastError}`);
@@ -175,7 +174,7 @@ export class RedisLink {
     this.#runId = undefined;
     this.#connection += 1;
     reconnect(this.client);
-    // What broke this connection without a word may have broken the others, which ask nothing and would wait for ever.
+    // The subscriptions may be half-open for the same reason. They send no commands, so they would not notice it.
     this.#subscribers.forEach(reconnect);
   }
 }

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { Clock } from '../lib/clock.ts';
 import { reconnectDelay } from './connector.ts';
-import { newestOpinion, type Opinion, openSurveyed, type SurveyOptions, survey } from './survey.ts';
+import { type MasterReport, newestMaster, openSurveyed, type SurveyOptions, survey } from './survey.ts';
 import type { HostAndPort, RedisAddress } from './url.ts';
 
 export type SentinelAddress = Extract<RedisAddress, { kind: 'sentinel' }>;
@@ -11,17 +11,17 @@ export interface SentinelOptions {
   readonly timeoutMs: number;
 }
 
-/** Where the Sentinels say the master is. */
+/** The master, as most Sentinels name it. */
 export function findSentinelMaster(address: SentinelAddress, asked: SentinelOptions): Promise<HostAndPort> {
   const options = surveyOf(address, asked);
-  return newestOpinion(asked.clock, address.hosts, (host) =>
+  return newestMaster(asked.clock, address.hosts, (host) =>
     survey(host, options, (sentinel) => askSentinel(sentinel, address.master)),
   );
 }
 
 /**
- * Hears of failovers from the Sentinels. An old master that still runs keeps its clients for several seconds after the
- * switch, and what they write there is lost once it becomes a replica: they should leave at once.
+ * Receives the Sentinels' messages about failovers. An old master that still runs keeps its clients for several seconds after
+ * the switch. What they write there is lost once it becomes a replica, so the client must leave at once.
  */
 export class SentinelWatch {
   readonly #sentinels: readonly Redis[];
@@ -30,7 +30,7 @@ export class SentinelWatch {
     const options = surveyOf(address, watching);
     this.#sentinels = address.hosts.map((host) => {
       const sentinel = openSurveyed(host, options, {
-        // Subscribing waits for a Sentinel that is down.
+        // If a Sentinel is down, the subscription waits until it is back.
         commandTimeout: undefined,
         maxRetriesPerRequest: null,
         retryStrategy: reconnectDelay,
@@ -55,8 +55,8 @@ function surveyOf({ tls, sentinel }: SentinelAddress, { clock, timeoutMs }: Sent
   return { clock, timeoutMs, tls, ...sentinel };
 }
 
-async function askSentinel(sentinel: Redis, name: string): Promise<Opinion> {
-  // While a failover ends, only the first of these names the new master already.
+async function askSentinel(sentinel: Redis, name: string): Promise<MasterReport> {
+  // At the end of a failover, only the first of these commands names the new master already.
   const [address, state] = await Promise.all([
     sentinel.call('SENTINEL', 'get-master-addr-by-name', name),
     sentinel.call('SENTINEL', 'master', name).catch((error: Error) => {

@@ -7,26 +7,26 @@ export interface SurveyOptions {
   readonly tls: boolean;
   readonly username: string | undefined;
   readonly password: string | undefined;
-  /** For the connection and for each command. */
+  /** Timeout of the connection, and of each command. */
   readonly timeoutMs: number;
 }
 
-/** What one of several servers says of where the master is. */
-export interface Opinion {
+/** The answer of one server: the master, and how new the server's configuration is. */
+export interface MasterReport {
   readonly master: HostAndPort;
-  /** Configurations are numbered: the highest is the newest. */
+  /** Number of the configuration. The highest one is the newest. */
   readonly epoch: number;
 }
 
-/** How long the others may take once one has answered: a server that is down or frozen must not delay a failover. */
-const PATIENCE_MS = 100;
+/** After the first answer, the other servers get this long. A server that is down or frozen must not delay a failover. */
+const FURTHER_ANSWERS_MS = 100;
 
 type SurveyedOptions = Pick<
   RedisOptions,
   'commandTimeout' | 'maxRetriesPerRequest' | 'retryStrategy' | 'keepAlive'
 >;
 
-/** A connection to a server that is asked where the master is. */
+/** A connection to a server that is asked for the master. */
 export function openSurveyed(host: HostAndPort, options: SurveyOptions, more: SurveyedOptions = {}): Redis {
   const redis = new Redis({
     ...host,
@@ -48,7 +48,7 @@ export function openSurveyed(host: HostAndPort, options: SurveyOptions, more: Su
   return redis;
 }
 
-/** Asks one server and hangs up. */
+/** Asks one server and closes the connection. */
 export async function survey<Answer>(
   host: HostAndPort,
   options: SurveyOptions,
@@ -62,7 +62,7 @@ export async function survey<Answer>(
   try {
     return await ask(server);
   } catch (error) {
-    // What the commands say is only that the connection is closed.
+    // The errors of the commands say only that the connection is closed.
     throw cause ?? error;
   } finally {
     server.disconnect();
@@ -70,31 +70,32 @@ export async function survey<Answer>(
 }
 
 /**
- * Asks all at once and takes the newest configuration that a majority knows, so that one who missed a failover is
- * outvoted. With fewer answers it takes the newest of those. Rejects with what one of them said where none knows.
+ * Asks all servers at once. Returns the newest configuration, as soon as a majority has answered: so a server that missed a
+ * failover does not decide. With fewer answers it returns the newest of those. If no server knows the master, rejects with the
+ * error of one of them.
  */
-export function newestOpinion(
+export function newestMaster(
   clock: Clock,
   hosts: readonly HostAndPort[],
-  ask: (host: HostAndPort) => Promise<Opinion>,
+  ask: (host: HostAndPort) => Promise<MasterReport>,
 ): Promise<HostAndPort> {
   return new Promise((resolve, reject) => {
-    let newest: Opinion | undefined;
+    let newest: MasterReport | undefined;
     let answers = 0;
     let waiting = hosts.length;
     let fault = 'no host is known';
-    let patience: Timer | undefined;
+    let deadline: Timer | undefined;
     const decide = (): void => {
-      patience?.cancel();
+      deadline?.cancel();
       if (newest === undefined) reject(new Error(fault));
       else resolve(newest.master);
     };
     for (const host of hosts) {
       ask(host)
-        .then((opinion) => {
+        .then((report) => {
           answers += 1;
-          if (newest === undefined || opinion.epoch > newest.epoch) newest = opinion;
-          patience ??= clock.after(PATIENCE_MS, decide);
+          if (newest === undefined || report.epoch > newest.epoch) newest = report;
+          deadline ??= clock.after(FURTHER_ANSWERS_MS, decide);
           if (answers > hosts.length / 2) decide();
         })
         .catch((error: unknown) => {

@@ -1,2 +1,2 @@
-/** What a command that was not answered in time fails with. Redis may carry it out all the same. */
+/** The error message of a command that got no answer in time. Redis may still carry the command out. */
 export const TIMED_OUT = 'Command timed out';

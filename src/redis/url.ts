@@ -10,7 +10,7 @@ interface Credentials {
   readonly password: string | undefined;
 }
 
-/** What `REDIS_URL` names: one server, a master watched by Sentinels, or a Redis Cluster. */
+/** The target of `REDIS_URL`: one server, a master with Sentinels, or a Redis Cluster. */
 export type RedisAddress =
   | { readonly kind: 'single'; readonly url: string; readonly database: number }
   | (Credentials & {
@@ -19,7 +19,7 @@ export type RedisAddress =
       readonly hosts: readonly HostAndPort[];
       readonly master: string;
       readonly database: number;
-      /** The Sentinels' own; those before the hosts are the master's. */
+      /** The password of the Sentinels. The one before the hosts is the master's. */
       readonly sentinel: Credentials;
     })
   | (Credentials & {
@@ -37,12 +37,12 @@ const EXAMPLES: Readonly<Record<Kind, string>> = {
   cluster: 'redis+cluster://user:password@r1:6379,r2:6379,r3:6379',
 };
 const PORTS: Readonly<Record<Kind, number>> = { single: 6379, sentinel: 26379, cluster: 6379 };
-/** Hosts of one address; a larger deployment names some of them. */
+/** Largest number of hosts in one address. A larger deployment names some of its hosts. */
 const MAX_HOSTS = 32;
 const SENTINEL_QUERY = ['sentinelUsername', 'sentinelPassword'];
 const PARTS = /^(rediss?)(?:\+(sentinel|cluster))?:\/\/([^/?#]*)([^?#]*)(?:\?([^#]*))?$/i;
 
-/** Reads `REDIS_URL`. A failure is one sentence with an example; it repeats nothing of the URL, which holds a secret. */
+/** Parses `REDIS_URL`. A failure is one sentence with an example. It repeats nothing of the URL, which may have a password. */
 export function parseRedisUrl(url: string): Judged<RedisAddress> {
   const parts = PARTS.exec(url);
   if (parts === null) return refused('single', 'is no Redis address');
@@ -66,13 +66,13 @@ export function parseRedisUrl(url: string): Judged<RedisAddress> {
   return ok({ kind, ...common });
 }
 
-/** What is wrong with `REDIS_URL`, as one sentence; undefined where it can be used. */
+/** The fault of `REDIS_URL`, as one sentence; undefined if the URL is valid. */
 export function redisUrlFault(url: string): string | undefined {
   const parsed = parseRedisUrl(url);
   return parsed.ok ? undefined : parsed.error.message;
 }
 
-/** The URL without what is secret in it. */
+/** The URL without its secrets. */
 export function shownRedisUrl(url: string): string {
   const parsed = parseRedisUrl(url);
   if (!parsed.ok) return 'REDIS_URL';

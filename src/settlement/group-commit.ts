@@ -122,6 +122,8 @@ export class GroupCommit {
 /** What became of an opening that SQL took. `locked`: SQL's error, for another transaction holds the user's row. */
 type Written = 'written' | { readonly locked: unknown };
 
+const WRITTEN = ok<Written>('written');
+
 function tooLate(timeoutMs: number, cause?: unknown): SettlementTimeout {
   return new SettlementTimeout(`SQL did not take this within ${timeoutMs} ms`, { cause });
 }
@@ -148,7 +150,7 @@ async function openEach(
       return Promise.resolve();
     },
   });
-  return openings.map((opening) => outcomes.get(opening) ?? ok('written'));
+  return openings.map((opening) => outcomes.get(opening) ?? WRITTEN);
 }
 
 async function lookupEach(

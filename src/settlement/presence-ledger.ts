@@ -69,8 +69,7 @@ export class PresenceLedger {
 
   openLater(opening: Opening): void {
     this.#late.set(periodKey(opening), opening);
-    const oldest = this.#late.keys().next().value;
-    if (this.#late.size > MAX_LATE_OPENINGS && oldest !== undefined) this.#late.delete(oldest);
+    if (this.#late.size > MAX_LATE_OPENINGS) this.#late.delete(oldestOf(this.#late));
     if (this.#retrying) return;
     this.#retrying = true;
     void this.#writeLate().finally(() => {
@@ -85,8 +84,7 @@ export class PresenceLedger {
   moved(period: PeriodKey): void {
     void this.#givenUp.takeBack(period);
     this.#moved.set(periodKey(period), period);
-    const oldest = this.#moved.keys().next().value;
-    if (this.#moved.size > MAX_MOVED && oldest !== undefined) this.#moved.delete(oldest);
+    if (this.#moved.size > MAX_MOVED) this.#moved.delete(oldestOf(this.#moved));
     this.#moveSoon(MOVE_GATHER_MS);
   }
 
@@ -175,4 +173,8 @@ export class PresenceLedger {
       }
     }
   }
+}
+
+function oldestOf(map: ReadonlyMap<string, unknown>): string {
+  return map.keys().next().value ?? '';
 }

@@ -7,7 +7,7 @@ const PERMANENT_SQLSTATE = /^(?:21|22|23|27|44|P0)[0-9A-Z]{3}$/;
 const NAMED_BY_SQL = ['table', 'column', 'constraint'];
 const PERMANENT_SQLITE = /^SQLITE_(?:CONSTRAINT|MISMATCH|TOOBIG|RANGE)/;
 
-/** Whether the same statement with the same rows fails for ever, so that the bad row must be found (rule ST7). */
+/** Whether the same statement with the same rows always fails, so that the bad row must be found (rule ST7). */
 export function isPermanentError(error: unknown): boolean {
   if (error instanceof TypeError || error instanceof RangeError) return true;
   const code = errorCode(error);

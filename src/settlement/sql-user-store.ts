@@ -71,15 +71,10 @@ export class SqlUserStore implements UserStore {
     if (openings.length === 0) return;
     const { users, createsUsers, loginResetsTime } = this.#options;
     const sorted = [...openings].sort((a, b) => a.userId - b.userId || a.period - b.period);
-    const userIds = { name: 'user_id', type: 'integer', values: sorted.map(({ userId }) => userId) } as const;
-    const loginTimes = {
-      ...({ name: 'login_at', type: 'integer' } as const),
-      values: sorted.map((opening) => opening.loginAt),
-    };
     const batch = this.#dialect.batch([
-      userIds,
+      { name: 'user_id', type: 'integer', values: sorted.map(({ userId }) => userId) },
       { name: 'period', type: 'integer', values: sorted.map(({ period }) => period) },
-      loginTimes,
+      { name: 'login_at', type: 'integer', values: sorted.map((opening) => opening.loginAt) },
       { name: 'node', type: 'text', values: sorted.map(({ node }) => node) },
     ]);
     const loginAt = this.#dialect.toTime(sql`batch.login_at`);
@@ -89,8 +84,11 @@ export class SqlUserStore implements UserStore {
         order by batch.user_id, batch.period on conflict do nothing`,
     ];
     if (users !== undefined) {
-      const logins = sql`(select batch.user_id, max(${loginAt}) as at
-        from ${this.#dialect.batch([userIds, loginTimes])} group by batch.user_id)`;
+      const newest = newestLogins(sorted);
+      const logins = sql`(select batch.user_id, ${loginAt} as at from ${this.#dialect.batch([
+        { name: 'user_id', type: 'integer', values: [...newest.keys()] },
+        { name: 'login_at', type: 'integer', values: [...newest.values()] },
+      ])})`;
       if (createsUsers) statements.push(this.#createUsers(users, logins));
       if (loginResetsTime)
         statements.push(...this.#lockUsers(users, sorted), this.#raiseTimes(users, logins));
@@ -319,6 +317,14 @@ export class SqlUserStore implements UserStore {
 /** Joins the newest period `p` to each `batch.user_id` by two steps in the primary key. */
 const IS_NEWEST = sql`p.user_id = batch.user_id
   and p.period = (select max(q.period) from lingxi_periods q where q.user_id = batch.user_id)`;
+
+/** The time of the newest login of each user. */
+function newestLogins(openings: readonly Opening[]): ReadonlyMap<number, number> {
+  const newest = new Map<number, number>();
+  for (const { userId, loginAt } of openings)
+    newest.set(userId, Math.max(loginAt, newest.get(userId) ?? loginAt));
+  return newest;
+}
 
 function toPeriodRow(row: SqlPeriod): PeriodRow | undefined {
   if (row.period === null) return undefined;

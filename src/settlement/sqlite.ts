@@ -21,8 +21,8 @@ export const SQLITE_FILE = 'lingxi.db';
 
 /** A wait for another process's write blocks the event loop, so it is far shorter than `LINGXI_SQL_TIMEOUT_MS`. */
 const MAX_BUSY_WAIT_MS = 500;
-/** A ping comes each second and blocks the event loop while it waits. */
-const PING_WAIT_MS = 20;
+/** A ping comes each second and blocks the event loop while it waits. So does each write while a lock lasts. */
+const SHORT_WAIT_MS = 20;
 /** There are only a few statements. More means that somebody builds SQL from values. */
 const STATEMENT_CACHE_SIZE = 64;
 /**
@@ -41,13 +41,13 @@ export function openSqlite(options: UserStoreOptions): Result<SqlConnection, Sta
     makePrivateFile(file);
     for (const suffix of ['-wal', '-shm']) keepPrivate(`${file}${suffix}`);
     const database = new Database(file, { timeout: 0 });
-    database.prepare(`pragma busy_timeout = ${busyTimeoutMs(options)}`).all();
     database.prepare('pragma journal_mode = wal').all();
     database.prepare('pragma synchronous = full').all();
     // Opening does not write. So test now, not at the first login, that the folder and the file are writable.
+    const caching = new CachingDatabase(database, busyTimeoutMs(options));
     database.exec('begin immediate; commit');
     lengthenLog(`${file}-wal`);
-    return ok(connection(database, options));
+    return ok(connection(caching, options));
   } catch (error) {
     return err({
       message: `The embedded database ${file} cannot be opened for writing (${describeError(error)}): make the folder writable for this process, or set LINGXI_DATA_DIR to another one.`,
@@ -76,10 +76,8 @@ function rowsAsJson(columns: readonly BatchColumn[]): string {
   );
 }
 
-function connection(database: Database.Database, options: UserStoreOptions): SqlConnection {
-  const db: SqlExecutor = new Kysely<unknown>({
-    dialect: new SqliteDialect({ database: new CachingDatabase(database) }),
-  });
+function connection(database: CachingDatabase, options: UserStoreOptions): SqlConnection {
+  const db: SqlExecutor = new Kysely<unknown>({ dialect: new SqliteDialect({ database }) });
   const tableExists = async (name: string): Promise<boolean> => {
     const found =
       await sql`select 1 from sqlite_master where type in ('table', 'view') and name = ${name}`.execute(db);
@@ -93,7 +91,7 @@ function connection(database: Database.Database, options: UserStoreOptions): Sql
         for (const statement of statements) await statement.execute(tx);
       }),
     tableExists,
-    exclusively: (work) => exclusively(db, busyTimeoutMs(options), work),
+    exclusively: (work) => exclusively(db, database, work),
     async missingUsersTable() {
       const name = parseTableName(options.usersTable);
       if (options.usersTable === NO_USERS_TABLE || name === undefined || !isMainSchema(name.schema))
@@ -116,18 +114,18 @@ function connection(database: Database.Database, options: UserStoreOptions): Sql
       await work();
       return true;
     }),
-    ping: () => ping(db, busyTimeoutMs(options)),
+    ping: () => ping(db, database),
     close: () => db.destroy(),
   };
 }
 
 async function exclusively<Value>(
   db: SqlExecutor,
-  busyMs: number,
+  database: CachingDatabase,
   work: (tx: SqlExecutor) => Promise<Value>,
 ): Promise<Value> {
   return db.connection().execute(async (tx) => {
-    await setBusyTimeout(tx, EXCLUSIVE_WAIT_MS);
+    database.waitAtMost(EXCLUSIVE_WAIT_MS);
     try {
       await beginExclusive(tx);
       const value = await work(tx);
@@ -137,20 +135,20 @@ async function exclusively<Value>(
       await sql`rollback`.execute(tx);
       throw error;
     } finally {
-      await setBusyTimeout(tx, busyMs);
+      database.waitAsUsual();
     }
   });
 }
 
 /** Takes the lock that every write needs, and releases it. A read would succeed while another program holds it. */
-async function ping(db: SqlExecutor, busyMs: number): Promise<void> {
+async function ping(db: SqlExecutor, database: CachingDatabase): Promise<void> {
   await db.connection().execute(async (tx) => {
-    await setBusyTimeout(tx, PING_WAIT_MS);
+    database.waitAtMost(SHORT_WAIT_MS);
     try {
       await sql`begin immediate`.execute(tx);
     } finally {
       await sql`rollback`.execute(tx);
-      await setBusyTimeout(tx, busyMs);
+      database.waitAsUsual();
     }
   });
 }
@@ -161,13 +159,13 @@ async function beginExclusive(tx: SqlExecutor): Promise<void> {
       await sql`begin exclusive`.execute(tx);
       return;
     } catch (error) {
-      if (attempt >= EXCLUSIVE_ATTEMPTS || errorCode(error)?.startsWith('SQLITE_BUSY') !== true) throw error;
+      if (attempt >= EXCLUSIVE_ATTEMPTS || !isBusy(error)) throw error;
     }
   }
 }
 
-async function setBusyTimeout(on: SqlExecutor, ms: number): Promise<void> {
-  await sql`pragma busy_timeout = ${sql.lit(ms)}`.execute(on);
+function isBusy(error: unknown): boolean {
+  return errorCode(error)?.startsWith('SQLITE_BUSY') === true;
 }
 
 function busyTimeoutMs(options: UserStoreOptions): number {
@@ -212,15 +210,34 @@ function isMainSchema(schema: string | undefined): boolean {
   return schema === undefined || schema === 'main';
 }
 
+const BEGIN = 'begin immediate';
 const WRITES = /^\s*(insert|update|delete)\b/i;
 
 /** libsql in the form that kysely needs. It caches prepared statements, because parsing costs more than running them. */
 class CachingDatabase implements SqliteDatabase {
   readonly #database: Database.Database;
   readonly #statements = new Map<string, SqliteStatement>();
+  readonly #usualWaitMs: number;
+  #waitMs = 0;
+  /** A write has waited in vain, and none has got the lock since. */
+  #isLocked = false;
 
-  constructor(database: Database.Database) {
+  constructor(database: Database.Database, usualWaitMs: number) {
     this.#database = database;
+    this.#usualWaitMs = usualWaitMs;
+    this.waitAsUsual();
+  }
+
+  /** How long what follows waits for the lock of another program, and blocks the event loop. */
+  waitAtMost(ms: number): void {
+    if (ms === this.#waitMs) return;
+    this.#waitMs = ms;
+    this.prepare(`pragma busy_timeout = ${ms}`).all([]);
+  }
+
+  /** While a lock lasts, only the first write waits for long: else one login after the other would block the loop. */
+  waitAsUsual(): void {
+    this.waitAtMost(this.#isLocked ? Math.min(SHORT_WAIT_MS, this.#usualWaitMs) : this.#usualWaitMs);
   }
 
   prepare(text: string): SqliteStatement {
@@ -228,11 +245,12 @@ class CachingDatabase implements SqliteDatabase {
     if (text === 'rollback' && !this.#database.inTransaction) return NOTHING_TO_ROLL_BACK;
     // libsql never resets a statement after SQLITE_BUSY: if it writes, no transaction commits from then on. So only the
     // BEGIN may meet it, and the next BEGIN resets it.
-    if (text === 'begin') return this.prepare('begin immediate');
+    if (text === 'begin') return this.prepare(BEGIN);
     const known = this.#statements.get(text);
     if (known !== undefined) return known;
     const adapted = adapt(this.#database.prepare(text));
-    const prepared = WRITES.test(text) ? this.#withLock(adapted) : adapted;
+    const prepared =
+      text === BEGIN ? this.#noticing(adapted) : WRITES.test(text) ? this.#withLock(adapted) : adapted;
     if (this.#statements.size >= STATEMENT_CACHE_SIZE) {
       for (const oldest of this.#statements.keys()) {
         this.#statements.delete(oldest);
@@ -243,13 +261,33 @@ class CachingDatabase implements SqliteDatabase {
     return prepared;
   }
 
+  /** Notices whether another program holds the lock. */
+  #noticing(begin: SqliteStatement): SqliteStatement {
+    const run: SqliteStatement['run'] = (parameters) => {
+      try {
+        const begun = begin.run(parameters);
+        if (this.#isLocked) this.#lockedIs(false);
+        return begun;
+      } catch (error) {
+        if (isBusy(error) && this.#waitMs === this.#usualWaitMs) this.#lockedIs(true);
+        throw error;
+      }
+    };
+    return { ...begin, run };
+  }
+
+  #lockedIs(isLocked: boolean): void {
+    this.#isLocked = isLocked;
+    this.waitAsUsual();
+  }
+
   /** A single write takes the lock by its own BEGIN. */
   #withLock(statement: SqliteStatement): SqliteStatement {
     const locked =
       <Value>(work: (parameters: readonly unknown[]) => Value) =>
       (parameters: readonly unknown[]): Value => {
         if (this.#database.inTransaction) return work(parameters);
-        this.prepare('begin immediate').run([]);
+        this.prepare(BEGIN).run([]);
         try {
           const value = work(parameters);
           this.prepare('commit').run([]);

@@ -2,12 +2,12 @@ import { once } from 'node:events';
 import { WebSocket } from 'ws';
 import type { ChromiumProcess } from '../support/chromium-process.ts';
 
-/** A tab over the plain DevTools protocol: Playwright would make each page believe that it is seen and has the focus. */
+/** A tab over the plain DevTools protocol. Playwright would keep each page visible and focused. */
 export interface Tab {
-  /** Shows it, which hides the tab that was shown. */
+  /** Shows this tab, which hides the previous one. */
   activate(): Promise<void>;
   freeze(isFrozen: boolean): Promise<void>;
-  /** The value of an expression, awaited. */
+  /** The awaited value of an expression. */
   evaluate<T>(expression: string): Promise<T>;
 }
 

@@ -14,20 +14,20 @@ import { WebSocketServer } from 'ws';
 import { type Chromium, startChromium } from '../support/chromium.ts';
 import { fetchedChromium } from '../support/chromium-binary.ts';
 
-/** What each program of the machine maps too, with the modules that look up the names of hosts and users. */
+/** Libraries that every program of the machine loads, including the modules that look up host and user names. */
 const C_LIBRARY = /^(ld-linux.*|lib(c|m|dl|rt|pthread|resolv|gcc_s|stdc\+\+|nss_\w+))\.so/;
 
-/** The processes that descend from `pid`, with it. */
+/** The process `pid` and its descendants. */
 function familyOf(pid: number): readonly number[] {
   const parents = readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .flatMap((name) => {
       try {
-        // The name of the program stands in brackets and may hold anything.
+        // The name of the program is in brackets and may contain any character.
         const [, rest = ''] = readFileSync(`/proc/${name}/stat`, 'utf8').split(/\) (?!.*\) )/);
         return [{ pid: Number(name), parent: Number(rest.split(' ')[1]) }];
       } catch {
-        // It has ended meanwhile.
+        // The process has ended meanwhile.
         return [];
       }
     });
@@ -43,7 +43,7 @@ function librariesOf(pid: number): readonly string[] {
   return [...paths].map(([, path = '']) => path);
 }
 
-describe('the Chromium that the tests fetch where there is none', () => {
+describe('the Chromium that the tests fetch if there is none', () => {
   let chromium: Chromium;
   let root: string;
   beforeAll(async () => {
@@ -53,7 +53,7 @@ describe('the Chromium that the tests fetch where there is none', () => {
   }, 1_800_000);
   afterAll(() => chromium?.stop());
 
-  it('opens a page with a WebSocket and draws text, with no library of the machine but those of C', async () => {
+  it('opens a page with a WebSocket and draws text, with no library of the machine except those of C', async () => {
     const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
     server.on('connection', (socket) => socket.on('message', (text) => socket.send(`echo ${String(text)}`)));
     await new Promise((resolve) => server.once('listening', resolve));
@@ -100,7 +100,7 @@ describe('a fetch of Chromium that fails', () => {
   const folder = mkdtempSync(join(tmpdir(), 'lingxi-fetch-'));
   const root = join(folder, 'chromium');
   beforeEach(() => {
-    // What a run left that was killed in the middle.
+    // The remains of a run that was killed in the middle.
     mkdirSync(`${root}.lock`);
     writeFileSync(`${root}.lock/pid`, '999999999');
     mkdirSync(`${root}.part/root`, { recursive: true });
@@ -112,7 +112,7 @@ describe('a fetch of Chromium that fails', () => {
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  it('says which command installs it where there is no apt-get', async () => {
+  it('names the command that installs it if there is no apt-get', async () => {
     vi.stubEnv('PATH', '');
     await expect(fetchedChromium(root)).rejects.toThrow(
       /apt-get install chromium.* on Debian.*brew install.* on macOS.*neither Debian nor Ubuntu/,
@@ -120,7 +120,7 @@ describe('a fetch of Chromium that fails', () => {
     expect(existsSync(`${root}.lock`)).toBe(false);
   });
 
-  it('says the same and what apt said where there is no network, and leaves nothing behind', async () => {
+  it('names the same command and quotes apt if there is no network, and leaves nothing behind', async () => {
     for (const name of ['http_proxy', 'https_proxy']) vi.stubEnv(name, 'http://127.0.0.1:1');
     await expect(fetchedChromium(root)).rejects.toThrow(
       /apt-get install chromium[^]*Fetching Debian's failed/,

@@ -9,16 +9,16 @@ import { connectDevtools, type Devtools, type Tab } from './devtools.ts';
 /** Chromium lets the timers of a hidden page run once a minute after five minutes; here after 5 s. */
 const THROTTLING = '--enable-features=IntensiveWakeUpThrottling:grace_period_seconds/5';
 const GRACE_MS = 5_000;
-/** A page without throttling ticks 60 times in it. */
+/** A page without throttling ticks 60 times in this time. */
 const PROOF_MS = 60_000;
 const MOST_TICKS = 10;
 const BACKGROUND_MS = 120_000;
 const HEARTBEAT_TIMEOUT_MS = 10_000;
-/** A timer of a hidden page may be that late, and the backoff may take two of them. */
+/** A timer of a hidden page may be this late, and the backoff may need two timers. */
 const COME_BACK_MS = 150_000;
-/** The same for a page that is shown, with a busy machine in mind. */
+/** The same for a visible page, on a busy machine. */
 const SHOWN_MS = 8_000;
-/** More than all buffers between the gateway and the page hold. */
+/** More than all buffers between the gateway and the page can hold. */
 const FLOOD = { messages: 60, bytes: 700_000 };
 
 interface Player {
@@ -39,7 +39,7 @@ let devtools: Devtools;
 const gateways = new Map<string, Gateway>();
 /** The tab that hides all others. */
 let shown: Tab;
-/** Where no protocol pong counts. */
+/** Protocol pongs do not count here. */
 let strict: Player;
 const players = new Map<string, Player>();
 let hiddenAt = 0;
@@ -104,7 +104,7 @@ async function freeze(player: Player): Promise<void> {
   await player.tab.freeze(true);
 }
 
-/** Thaws the page and answers how its client is open again. */
+/** Thaws the page and returns how its client reconnected. */
 async function comeBack(player: Player, timeoutMs: number): Promise<string> {
   await player.tab.freeze(false);
   return eventually(
@@ -134,13 +134,13 @@ async function push({ gateway, user }: Player, type: string, data: unknown): Pro
   return (body['results'] as readonly Record<string, unknown>[])[0]?.['status'];
 }
 
-/** Freezes the page, and sends it more than it can hold until the server gives it up. */
+/** Freezes the page, and sends it more than it can hold, until the server closes its connection. */
 async function freezeUntilClosed(player: Player): Promise<void> {
   await freeze(player);
   const text = 'x'.repeat(FLOOD.bytes);
   for (let sent = 0; sent < FLOOD.messages; sent += 1) await push(player, 'flood', text);
   await eventually(async () => expect(await connectionsOf(player)).toEqual([]), { timeoutMs: 20_000 });
-  // The page itself does not see the code: it is behind what the page did not read.
+  // The page itself cannot see the code: it comes after the data that the page did not read.
   const closed = player.gateway
     .logs()
     .filter(({ event, userId }) => event === 'disconnected' && userId === player.user);
@@ -191,7 +191,7 @@ describe('pages in the background', () => {
 
 describe('frozen pages', () => {
   it.concurrent.each(VARIANTS)(
-    'with $kind to a gateway on $runtime stay online, and come back by themselves when they are thawed',
+    'with $kind to a gateway on $runtime stay online, and reconnect by themselves when they are thawed',
     async (variant) => {
       const player = playerOf(variant);
       const [before] = await connectionsOf(player);
@@ -199,7 +199,7 @@ describe('frozen pages', () => {
       await sleep(HEARTBEAT_TIMEOUT_MS + 5_000);
       // The browser still answers the server's pings.
       expect((await connectionsOf(player))[0]?.['connectionId']).toBe(before?.['connectionId']);
-      // It ends the socket all the same as soon as the page runs again.
+      // The browser still ends the socket as soon as the page runs again.
       expect(await comeBack(player, COME_BACK_MS)).toBe('resumed');
       expect(await push(player, 'note', 2)).toBe('written');
       await eventually(async () => expect((await gameOf(player)).notes.at(-1)).toBe(2));
@@ -211,7 +211,7 @@ describe('frozen pages', () => {
 
 describe('frozen pages that get more than they can hold', () => {
   it.concurrent.each(VARIANTS)(
-    'with $kind to a gateway on $runtime come back by themselves after 4101 and a timeout, though hidden',
+    'with $kind to a gateway on $runtime reconnect by themselves after 4101 and a timeout, although they are hidden',
     async (variant) => {
       const player = playerOf(variant);
       await freezeUntilClosed(player);
@@ -226,7 +226,7 @@ describe('frozen pages that get more than they can hold', () => {
 
 describe('frozen pages that are shown again', () => {
   it.each(VARIANTS)(
-    'with $kind to a gateway on $runtime are back within seconds after 4101, and were never offline',
+    'with $kind to a gateway on $runtime reconnect within seconds after 4101, and were never offline',
     async (variant) => {
       const player = playerOf(variant);
       const before = await logoutsOf(player);
@@ -239,7 +239,7 @@ describe('frozen pages that are shown again', () => {
   );
 
   it.each(VARIANTS)(
-    'with $kind to a gateway on $runtime are back though the service has logged their user out meanwhile',
+    'with $kind to a gateway on $runtime reconnect although the service has logged out their user meanwhile',
     async (variant) => {
       const player = playerOf(variant);
       await freeze(player);
@@ -247,7 +247,7 @@ describe('frozen pages that are shown again', () => {
       expect((await player.gateway.service('POST', '/api/online/logout', body)).status).toBe(200);
       await eventually(async () => expect(await connectionsOf(player)).toEqual([]));
       await player.tab.activate();
-      // Chromium shows the page no close code.
+      // Chromium does not give the page a close code.
       expect(await comeBack(player, SHOWN_MS)).toBe('connected');
       await shown.activate();
     },

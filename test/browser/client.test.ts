@@ -6,19 +6,23 @@ import { freshUser } from '../support/stores.ts';
 import { statuses, until, useBrowser } from './browser.ts';
 import { type Game, game, play } from './site.ts';
 
-const TIMEOUT_MS = 6_000;
-/** A tab that takes over must do so within this. */
+const TIMEOUT_MS = 15_000;
+const PING_INTERVAL_MS = 5_000;
+/** A tab must take over within this time. */
 const TAKE_OVER_MS = 2_000;
 
-const browser = useBrowser();
-
-describe.each(['bun', 'node'] as const)('pages in Chromium and a gateway on %s', (runtime) => {
+// The tests of one runtime share a window, where one tab hides the other. Those of both run at the same time.
+describe.concurrent.each(['bun', 'node'] as const)('pages in Chromium and a gateway on %s', (runtime) => {
+  const browser = useBrowser();
   let gateway: Gateway;
   beforeAll(async () => {
     gateway = await startGateway({
       runtime,
       stores: 'embedded',
-      env: { LINGXI_HEARTBEAT_TIMEOUT_MS: String(TIMEOUT_MS), LINGXI_PING_INTERVAL_MS: '2000' },
+      env: {
+        LINGXI_HEARTBEAT_TIMEOUT_MS: String(TIMEOUT_MS),
+        LINGXI_PING_INTERVAL_MS: String(PING_INTERVAL_MS),
+      },
     });
   });
   afterAll(() => gateway?.stop());
@@ -39,7 +43,7 @@ describe.each(['bun', 'node'] as const)('pages in Chromium and a gateway on %s',
     return events.filter(({ userId, type }) => userId === user && type === 'offline').length;
   };
 
-  it('of two tabs the older stays away after 4001, also when it is looked at: no ping-pong', async () => {
+  it.sequential('of two tabs the older one stays away after 4001, even when it becomes visible: no ping-pong', async () => {
     const user = freshUser();
     const older = await browser.open();
     await play(older, optionsOf(user));
@@ -55,14 +59,14 @@ describe.each(['bun', 'node'] as const)('pages in Chromium and a gateway on %s',
     expect(await statuses(older)).toEqual(['open', 'closed']);
     expect(await push(user, 1)).toBe('written');
     await eventually(async () => expect((await game(newer)).notes).toEqual([1]));
-    // The user may ask for it all the same.
+    // The user may still request a connection.
     await older.evaluate(() => (globalThis as unknown as { game: Game }).game.client.connect());
     expect(await until(older, 'open')).toMatchObject({ reason: 'resumed' });
     await until(newer, 'closed');
     for (const page of [older, newer]) expect((await game(page)).errors).toEqual([]);
   });
 
-  it('a tab that is shown again asks the server for a sign of life, and does not wait long for it', async () => {
+  it.sequential('a tab that becomes visible again pings the server, and does not wait long for the answer', async () => {
     const user = freshUser();
     const page = await browser.open();
     await play(page, optionsOf(user));
@@ -72,41 +76,41 @@ describe.each(['bun', 'node'] as const)('pages in Chromium and a gateway on %s',
     gateway.signalAll('SIGSTOP');
     try {
       await page.bringToFront();
-      expect((await until(page, 'waiting', 6_000)).reason).toBe('no-answer');
+      expect((await until(page, 'waiting')).reason).toBe('no-answer');
     } finally {
       gateway.signalAll('SIGCONT');
     }
     const { states, wokenAt } = await game(page);
     const waitingAt = states.find(({ status }) => status === 'waiting')?.at ?? 0;
-    // Without that question the pings would have found out after 4 s at the soonest, and 6 s at the latest.
+    // Without that ping, the regular pings would notice after 7 to 12 s.
     expect(waitingAt - wokenAt).toBeGreaterThan(1_900);
-    expect(waitingAt - wokenAt).toBeLessThan(3_500);
+    expect(waitingAt - wokenAt).toBeLessThan(PING_INTERVAL_MS);
     await until(page, 'open');
     await eventually(async () => expect(await connections(user)).toMatchObject([{ state: 'active' }]));
     await other.bringToFront();
     expect(await logouts(user)).toBe(0);
   });
 
-  it('a tab that goes into the back-forward cache closes its socket; back from there it connects at once', async () => {
+  it.sequential('a tab closes its socket when it enters the back-forward cache, and connects at once when it returns', async () => {
     const user = freshUser();
     const page = await browser.open();
     await play(page, optionsOf(user));
     await until(page, 'open');
     await page.goto(`${browser.site.url.replace('localhost', '127.0.0.1')}/elsewhere`).catch(() => undefined);
     await eventually(async () => expect(await connections(user)).toEqual([]));
-    // The page must be able to answer before it goes.
+    // The page must be able to answer before it leaves.
     await page.evaluate('void setTimeout(() => history.back())');
     const state = await until(page, 'open');
     expect(state).toEqual({ status: 'open', reason: 'resumed' });
     const { states, persisted, errors, wokenAt } = await game(page);
     expect(persisted.at(-1)).toBe(true);
     expect(states.map(({ status }) => status)).toEqual(['open', 'paused', 'connecting', 'open']);
-    expect((states[2]?.at ?? 0) - wokenAt).toBeLessThan(500);
+    expect((states[2]?.at ?? 0) - wokenAt).toBeLessThan(1_500);
     expect(errors).toEqual([]);
     expect(await logouts(user)).toBe(0);
   });
 
-  it('a frozen tab comes back by itself, though the server closed its connection meanwhile', async () => {
+  it.sequential('a frozen tab reconnects by itself, although the server closed its connection meanwhile', async () => {
     const user = freshUser();
     const page = await browser.open();
     await play(page, optionsOf(user));
@@ -121,7 +125,7 @@ describe.each(['bun', 'node'] as const)('pages in Chromium and a gateway on %s',
     expect(await push(user, 1)).toBe('written');
   });
 
-  it('a server that restarts says so; its pages come back by themselves, with what waited', async () => {
+  it.sequential('a restarting server says goodbye; its pages reconnect by themselves, and send the waiting messages', async () => {
     const user = freshUser();
     const page = await browser.open();
     await play(page, optionsOf(user));
@@ -141,12 +145,15 @@ describe.each(['bun', 'node'] as const)('pages in Chromium and a gateway on %s',
     expect(await push(user, 1)).toBe('written');
   });
 
-  it('tabs share one connection; where its owner is killed or closed, another is there within 2 s', async () => {
+  it.sequential('tabs share one connection; if its owner is killed or closed, another tab takes over within 2 s', async () => {
     const user = freshUser();
     const shared = { ...optionsOf(user), shared: true, user };
     const tabs = [await browser.open(), await browser.open(), await browser.open()];
-    for (const tab of tabs) await play(tab, shared);
-    for (const tab of tabs) await until(tab, 'open');
+    // The first to be open owns the connection.
+    for (const tab of tabs) {
+      await play(tab, shared);
+      await until(tab, 'open');
+    }
     expect(await connections(user)).toHaveLength(1);
     expect(await push(user, 1)).toBe('written');
     for (const tab of tabs) await eventually(async () => expect((await game(tab)).notes).toEqual([1]));

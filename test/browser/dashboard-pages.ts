@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
-import type { Page } from 'playwright-core';
-import { expect } from 'vitest';
-import type { Chromium } from '../support/chromium.ts';
+import type { BrowserContext, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, expect } from 'vitest';
+import { type Gateway, type GatewayOptions, startGateway } from '../support/gateway-process.ts';
 import { eventually } from '../support/ports.ts';
 
 /** A dashboard in a tab. */
@@ -17,25 +17,25 @@ export interface Dashboard {
   rows(): Promise<readonly string[]>;
 }
 
-/** What a page must never print: a fault of its script, or something that its policy refused. */
+/** A page must never print these: a fault of its script, or a refusal by its policy. */
 const complaints = new Map<Page, string[]>();
 
 export interface Opening {
   readonly url: string;
   /** Signs in with it. */
-  readonly key?: string;
+  readonly key?: string | undefined;
   readonly hash?: string;
   /** Runs in the page before its own script. */
   readonly before?: () => void;
 }
 
-export async function openDashboard(chromium: Chromium, opening: Opening): Promise<Dashboard> {
-  const page = await chromium.tabs.newPage();
+export async function openDashboard(window: BrowserContext, opening: Opening): Promise<Dashboard> {
+  const page = await window.newPage();
   const list: string[] = [];
   complaints.set(page, list);
   page.on('pageerror', (error) => list.push(error.message));
   page.on('console', (message) => {
-    // The browser itself prints each answer that is no success.
+    // The browser itself prints each answer that is not a success.
     const isNetwork = message.text().startsWith('Failed to load resource');
     if (['error', 'warning'].includes(message.type()) && !isNetwork) list.push(message.text());
   });
@@ -47,10 +47,10 @@ export async function openDashboard(chromium: Chromium, opening: Opening): Promi
     page,
     async tile(label) {
       const tile = page.locator('.tile', { has: page.getByText(label, { exact: true }) });
-      const text = await tile.locator('.tile-figure').textContent({ timeout: 5_000 });
+      const text = await tile.locator('.tile-figure').textContent({ timeout: 15_000 });
       return Number((text ?? '').replaceAll(',', ''));
     },
-    sees: (text, timeoutMs = 10_000) =>
+    sees: (text, timeoutMs = 20_000) =>
       page.getByText(text).first().waitFor({ state: 'visible', timeout: timeoutMs }),
     async go(hash) {
       await page.evaluate((next) => {
@@ -75,13 +75,47 @@ export async function openDashboard(chromium: Chromium, opening: Opening): Promi
   };
 }
 
+/**
+ * A gateway, and a window for its dashboards. Tests that run one after the other share them; other windows run at the same time.
+ */
+export interface Boards {
+  readonly gateway: Gateway;
+  readonly window: BrowserContext;
+  /** A dashboard that is closed after the test. */
+  open(opening: Opening): Promise<Dashboard>;
+}
+
+export function useBoards(openWindow: () => Promise<BrowserContext>, options: GatewayOptions): Boards {
+  let started: readonly [BrowserContext, Gateway] | undefined;
+  const opened: Dashboard[] = [];
+  beforeAll(async () => {
+    started = await Promise.all([openWindow(), startGateway(options)]);
+  });
+  afterEach(() => closeQuietly(...opened.splice(0)));
+  afterAll(() => started?.[1].stop());
+  const boards: Boards = {
+    get window() {
+      return started?.[0] ?? expect.fail('no window');
+    },
+    get gateway() {
+      return started?.[1] ?? expect.fail('no gateway');
+    },
+    async open(opening) {
+      const dashboard = await openDashboard(boards.window, opening);
+      opened.push(dashboard);
+      return dashboard;
+    },
+  };
+  return boards;
+}
+
 export async function signIn(page: Page, key: string): Promise<void> {
   await page.getByLabel(/^Key/).fill(key);
   await page.getByRole('button', { name: 'Sign in' }).click();
   await page.locator('.top').waitFor();
 }
 
-/** Closes it, after it has complained about nothing. */
+/** Closes the dashboard, after a check that it reported no errors. */
 export async function closeQuietly(...dashboards: readonly Dashboard[]): Promise<void> {
   for (const { page } of dashboards) {
     const list = complaints.get(page) ?? [];
@@ -113,7 +147,7 @@ export function untilRows(dashboard: Dashboard, match: (rows: readonly string[])
   );
 }
 
-/** Answers in the place of the gateway. False: the gateway answers. */
+/** Answers instead of the gateway. False: the gateway answers. */
 export type Trick = (request: IncomingMessage, response: ServerResponse) => boolean;
 
 /** The tabs of a Chromium share their storage. */
@@ -121,13 +155,13 @@ function english(): void {
   localStorage.setItem('lingxi-language', 'en');
 }
 
-/** A proxy before a gateway that can answer in its place, and change or hold what it says. */
+/** A proxy before a gateway. It can answer instead of the gateway, and change or hold its answers. */
 export interface Front {
   readonly url: string;
-  /** Paths that were asked for, in their order. */
+  /** The requested paths, in order. */
   readonly asked: string[];
   trick: Trick;
-  /** Changes each piece of an answer to this path. Undefined: the piece is held back. */
+  /** Changes each piece of an answer to this path. Undefined: the proxy holds the piece back. */
   alter: (path: string, piece: string) => string | undefined;
   stop(): Promise<void>;
 }

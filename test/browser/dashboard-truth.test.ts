@@ -28,7 +28,7 @@ describe.each(['bun'] as const)('what the dashboard of a gateway on %s says', (r
   afterAll(() => gateway?.stop());
 
   const dashboard = async (hash = ''): Promise<Dashboard> => {
-    const board = await openDashboard(chromium, { url: gateway.url, key: gateway.apiKey, hash });
+    const board = await openDashboard(chromium.tabs, { url: gateway.url, key: gateway.apiKey, hash });
     opened.push(board);
     return board;
   };
@@ -40,7 +40,7 @@ describe.each(['bun'] as const)('what the dashboard of a gateway on %s says', (r
     return client;
   };
 
-  it('shows the result of the last action alone, and for as long as it is true', async () => {
+  it('shows only the result of the last action, and only as long as it is true', async () => {
     const user = freshUser();
     await stay(user);
     const { page, sees } = await dashboard(`#/users/${user}`);
@@ -56,14 +56,14 @@ describe.each(['bun'] as const)('what the dashboard of a gateway on %s says', (r
     await page.getByRole('dialog').getByRole('button', { name: 'Lift the block' }).click();
     await sees('The block is lifted.');
     expect(await results()).toEqual(['The block is lifted.']);
-    // Somebody else blocks the user again.
+    // Another operator blocks the user again.
     await page.getByRole('button', { name: 'Lift the block' }).waitFor({ state: 'detached' });
     await gateway.service('POST', `/api/users/${user}/disconnect`, { blockMs: 60_000 });
     await sees(/Blocked until/);
     expect(await results()).toEqual([]);
   });
 
-  it('calls a user the same in the list and on the page of the user', async () => {
+  it('shows the same name of a user in the list and on the page of the user', async () => {
     const user = freshUser();
     const client = await stay(user, 'One word');
     const board = await dashboard('#/users?search=one+word');
@@ -76,7 +76,7 @@ describe.each(['bun'] as const)('what the dashboard of a gateway on %s says', (r
     await eventually(async () => expect(await badge.textContent()).toBe('lingering'));
   });
 
-  it('says by the arrow what the durations do from the top of the list', async () => {
+  it('shows the order of the durations by the arrow', async () => {
     for (const name of ['Arrow one', 'Arrow two']) await stay(freshUser(), name);
     const board = await dashboard('#/users?search=arrow');
     await untilRows(board, (rows) => rows.join() === 'Arrow two,Arrow one');
@@ -90,7 +90,7 @@ describe.each(['bun'] as const)('what the dashboard of a gateway on %s says', (r
     expect(await head.getAttribute('aria-sort')).toBe('descending');
   });
 
-  it('shows all of a node on a phone, with the button that drains it', async () => {
+  it('shows everything about a node on a phone, with the button that drains it', async () => {
     const { page } = await dashboard();
     await page.setViewportSize({ width: 360, height: 740 });
     const node = page.locator('.nodes tbody tr');

@@ -6,7 +6,7 @@ import { BUN_AND_NODE, type Cluster, startCluster } from '../support/two-nodes.t
 import { until, useBrowser } from './browser.ts';
 import { game, play } from './site.ts';
 
-/** As in production: a user who comes back within it was never offline. */
+/** As in production: a user who returns within this time was never offline. */
 const TIMEOUT_MS = 10_000;
 
 const browser = useBrowser();
@@ -24,7 +24,7 @@ describe('pages behind a load balancer with a node on Bun and one on Node', () =
     await cluster?.stop();
   });
 
-  /** How many connections each node has of each of these users, by its own word; none if it is dead. */
+  /** The number of connections of each of these users on each node, as the node reports it; none if the node is dead. */
   const connectionsOf = (users: readonly number[]): Promise<readonly (readonly number[])[]> =>
     Promise.all(
       users.map((user) =>
@@ -39,7 +39,7 @@ describe('pages behind a load balancer with a node on Bun and one on Node', () =
       ),
     );
 
-  it('come to the other node when theirs is killed, with shared tabs too, and were never offline', async () => {
+  it('connect to the other node when theirs is killed, also with shared tabs, and were never offline', async () => {
     const users = [freshUser(), freshUser()];
     const pages = [await browser.open(), await browser.open()];
     const tokens = users.map((user) => cluster.node(0).gateway.token(user));
@@ -48,7 +48,7 @@ describe('pages behind a load balancer with a node on Bun and one on Node', () =
       await play(page, { ...options, shared: index === 1 });
     }
     for (const page of pages) await until(page, 'open');
-    // Both nodes die in turn, so all pages are on the second before it dies.
+    // Both nodes die one after the other, so all pages are on the second one before it dies.
     for (const [place, { gateway: dead }] of cluster.nodes.entries()) {
       const other = cluster.node(1 - place).gateway;
       const before = await connectionsOf(users);

@@ -42,7 +42,7 @@ interface Choice {
   readonly before?: string;
 }
 
-/** The page with a history that is wound on to its end. Each error of the page fails the test. */
+/** The page with a history that was fast-forwarded to its end. Each error of the page fails the test. */
 async function open(
   hash = '',
   { language = 'en', theme = 'light', width = 1280, address = PAGE, before = '' }: Choice = {},
@@ -72,7 +72,7 @@ function press(page: Page, name: string, group?: string): Promise<void> {
   return place.getByRole('button', { name, exact: true }).click();
 }
 
-/** Single steps, until the clock of the page has gone on by so many seconds. */
+/** Takes single steps until the clock of the page has advanced by this many seconds. */
 async function goOn(page: Page, seconds: number): Promise<void> {
   const clock = page.locator('.time');
   const now = async (): Promise<number> => {
@@ -101,7 +101,7 @@ async function violationsOfAxe(page: Page): Promise<readonly string[]> {
 }
 
 describe('the page of the simulator', () => {
-  it('is one file of at most 150 KB gzipped, whose policy allows itself alone', () => {
+  it('is one file of at most 150 KB gzipped, whose policy allows only itself', () => {
     const html = readFileSync(FILE, 'utf8');
     expect(gzipSync(html).length).toBeLessThan(MAX_GZIPPED);
     expect(html).toMatch(/default-src 'none'; script-src 'sha256-[^']+'; style-src 'sha256-[^']+'/);
@@ -116,7 +116,7 @@ describe('the page of the simulator', () => {
     expect(await page.locator('tr[data-state="running"]').count()).toBe(5);
   });
 
-  it('keeps the ledger exact when a node is killed, the store wiped, and a failover comes', async () => {
+  it('keeps the ledger exact when a node is killed, the store is wiped, and a failover happens', async () => {
     const page = await open(`#seed=7&at=${ticks(4)}`);
     await press(page, 'Kill', 'Node A');
     await goOn(page, 2);
@@ -146,7 +146,7 @@ describe('the page of the simulator', () => {
     expect(await log(other)).not.toEqual(told);
   });
 
-  it('gives a link that holds the seed and what was pressed by hand', async () => {
+  it('gives a link with the seed and the actions by hand', async () => {
     const page = await open(`#seed=3&at=${ticks(3)}`);
     await press(page, 'Freeze', 'Node B');
     await goOn(page, 3);
@@ -192,7 +192,7 @@ describe('the page of the simulator', () => {
     },
   );
 
-  it('says beside a time gained that a jump of the clock of the store is part of it', async () => {
+  it('notes beside a gained time that it contains a jump of the store clock', async () => {
     const hash = `#seed=7&do=${ticks(4)}.u~${ticks(5)}.2l&at=${ticks(15)}`;
     const page = await open(hash);
     expect(await verdict(page)).toBe('The ledger is exact');
@@ -250,7 +250,7 @@ describe('the page of the simulator', () => {
       expect(await page.evaluate<number>('document.documentElement.scrollWidth')).toBeLessThanOrEqual(width);
   });
 
-  it('is played by the keyboard alone', async () => {
+  it('can be played with only the keyboard', async () => {
     const page = await open(`#seed=7&at=${ticks(3)}`);
     await page.keyboard.press('Tab');
     await page.keyboard.press('Enter');
@@ -277,7 +277,7 @@ describe('the page of the simulator', () => {
       .not.toContainEqual(expect.stringContaining('killed'));
   });
 
-  it('works where the browser keeps nothing', async () => {
+  it('works if the browser stores nothing', async () => {
     const before = `Object.defineProperty(window, 'localStorage', { get() { throw new Error('forbidden'); } });`;
     const page = await open(`#seed=7&at=${ticks(4)}`, { before });
     await page.getByLabel('Language').selectOption('zh');

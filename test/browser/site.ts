@@ -10,7 +10,7 @@ import { REPOSITORY } from '../support/cache.ts';
 export interface Site {
   /** `http://localhost:<port>`; the pages know the client as `lingxi`. */
   readonly url: string;
-  /** What `GET /token` answers. */
+  /** The answer of `GET /token`. */
   token: (reason: string) => string;
   stop(): Promise<void>;
 }
@@ -23,7 +23,7 @@ const IMPORTS = {
   vue: '/node_modules/vue/dist/vue.esm-browser.prod.js',
 };
 
-/** Every page keeps what happened to it, the errors that nobody handled included. */
+/** Every page records its events, and the errors that nobody handled. */
 const PAGE = `<!doctype html><title>A game</title><body><div id="app"></div>
 <script type="importmap">${JSON.stringify({ imports: IMPORTS })}</script>
 <script type="module">
@@ -49,7 +49,7 @@ const PAGE = `<!doctype html><title>A game</title><body><div id="app"></div>
   window.game = game;
 </script>`;
 
-/** A page that may use neither storage, nor locks, nor channels. */
+/** A page that may not use storage, locks or channels. */
 const SANDBOX = `<!doctype html><iframe sandbox="allow-scripts" src="/play"></iframe>`;
 
 const TYPES: Readonly<Record<string, string>> = { js: 'text/javascript', html: 'text/html' };
@@ -91,7 +91,7 @@ export async function startSite(): Promise<Site> {
   });
 }
 
-/** React has no modules for browsers: a bundle mounts a component with the hooks. */
+/** React has no modules for browsers, so a bundle mounts a component with the hooks. */
 async function reactPage(): Promise<string> {
   const { outputFiles } = await build({
     stdin: {
@@ -122,7 +122,7 @@ async function reactPage(): Promise<string> {
   return outputFiles[0]?.text ?? '';
 }
 
-/** What a page keeps about itself. */
+/** The data that a page records about itself. */
 export interface Game {
   readonly client: {
     readonly state: State;
@@ -136,7 +136,7 @@ export interface Game {
   readonly errors: readonly string[];
   readonly persisted: readonly boolean[];
   readonly freezes: number;
-  /** When the page was last shown, or got its network back. */
+  /** When the page was last shown, or its network returned. */
   readonly wokenAt: number;
   start(options: object): void;
 }

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { REPOSITORY } from '../support/cache.ts';
@@ -22,7 +23,7 @@ function load(gateway: Gateway, ...more: readonly string[]): Promise<Ended> {
   return runLingxi(['bench', '--target', gateway.url, ...credentials(gateway), ...SMALL, ...more]);
 }
 
-// The command runs on Node whatever the gateway runs on.
+// The command runs on Node, whatever the runtime of the gateway.
 describe.each(['bun'] as const)('lingxi bench --target, a gateway on %s', (runtime) => {
   let gateway: Gateway;
   beforeAll(async () => {
@@ -34,7 +35,7 @@ describe.each(['bun'] as const)('lingxi bench --target, a gateway on %s', (runti
   });
   afterAll(() => gateway?.stop());
 
-  it('reports logins, pushes and detection, and what was asked beside what was done', async () => {
+  it('reports logins, pushes and detection, beside the requested values', async () => {
     const { code, out, output } = await load(gateway, '--detection', '--json');
     expect(code, output).toBe(0);
     const { complete, logins, pushes, detection, loadShare } = JSON.parse(out);
@@ -44,8 +45,8 @@ describe.each(['bun'] as const)('lingxi bench --target, a gateway on %s', (runti
     expect(pushes).toMatchObject({ asked: 100, arrived: 100 });
     expect(pushes.latency.min).toBeGreaterThan(0);
     expect(detection).toMatchObject({ asked: 20, seen: 20 });
-    // The last ping is on its way for a while, so none may seem early by more than that.
-    expect(detection.lag.min).toBeGreaterThan(-5);
+    // The server begins to count when the last ping arrives, so no close is early. One millisecond for two clocks.
+    expect(detection.lag.min).toBeGreaterThan(-1);
     expect(loadShare).toBeGreaterThan(0);
   });
 
@@ -60,7 +61,7 @@ describe.each(['bun'] as const)('lingxi bench --target, a gateway on %s', (runti
     expect(out).toMatch(/Pushes, from the intended time to the arrival\n +<= [\d.]+ ms +\d+ {2}[█▏]/);
   });
 
-  it('a wrong secret is one refused login and one sentence', async () => {
+  it('a wrong secret causes one refused login and one sentence', async () => {
     const args = ['--api-key', gateway.apiKey, '--jwt-secret', 'wrong-secret-0123456789abcdef0123456789'];
     const { code, out, output } = await runLingxi(['bench', '--target', gateway.url, ...args, ...SMALL]);
     expect(code).toBe(2);
@@ -68,61 +69,91 @@ describe.each(['bun'] as const)('lingxi bench --target, a gateway on %s', (runti
     expect(output).toMatch(/refused user \d+ \(401 invalid-token\): pass the JWT_SECRET of that server/);
   });
 
-  it('a wrong service key is one sentence', async () => {
+  it('a wrong service key causes one sentence', async () => {
     const args = ['--api-key', `${gateway.apiKey}x`, '--jwt-secret', gateway.jwtSecret];
     const { code, out, output } = await runLingxi(['bench', '--target', gateway.url, ...args, ...SMALL]);
     expect(code).toBe(2);
     expect(out).toBe('');
     expect(output).toContain('does not take this service key (401');
   });
+});
 
-  it('a soak that is too short for a verdict on memory says so, and labels its lines by seconds', async () => {
-    const args = ['--minutes', '0.2', '--users', '20'];
-    const { out, output, code } = await runLingxi([
-      ...['bench', 'soak', '--target', gateway.url, ...credentials(gateway), ...args],
-    ]);
-    expect(code, output).toBe(0);
-    expect(out).toContain('memory       no verdict: that needs 10 minutes after the warm-up (--minutes 15)');
-    expect(out).toContain('Too short to say whether memory');
-    expect(output).not.toContain('Nothing grew');
-    const labels = output.match(/^\d+ min \d\d s: /gm) ?? [];
-    expect(labels).toHaveLength(2);
-    expect(new Set(labels).size).toBe(2);
-  }, 60_000);
+describe.concurrent('lingxi bench soak', () => {
+  const gateways: Gateway[] = [];
+  afterAll(() => Promise.all(gateways.map((gateway) => gateway.stop())));
+  const start = async (): Promise<Gateway> => {
+    const env = { LINGXI_HEARTBEAT_TIMEOUT_MS: '3000' };
+    const gateway = await startGateway({ runtime: 'bun', stores: 'embedded', env });
+    gateways.push(gateway);
+    return gateway;
+  };
+  /** Other tests that begin beside it make a machine slower. Then it says that the lag grew, as it should. */
+  const soak = async (gateway: Gateway, ...args: readonly string[]): Promise<Ended> => {
+    const all = ['bench', 'soak', '--target', gateway.url, ...credentials(gateway), '--users', '20', ...args];
+    let ended = await runLingxi(all);
+    for (let runs = 1; runs < 3 && ended.output.includes('The detection lag grew'); runs += 1)
+      ended = await runLingxi(all);
+    return ended;
+  };
 
-  it('a soak looks at the memory, the descriptors and the detection of a running server', async () => {
-    const args = ['--minutes', '0.15', '--users', '20', '--json'];
-    const { out, output, code } = await runLingxi([
-      ...['bench', 'soak', '--target', gateway.url, ...credentials(gateway), ...args],
-    ]);
-    expect(code, output).toBe(0);
-    const report = JSON.parse(out);
-    expect(report).toMatchObject({ findings: [] });
-    // Nine seconds say nothing about memory.
-    expect(report).not.toHaveProperty('bytesPerMinute');
-    expect(report.samples.length).toBeGreaterThan(3);
-    expect(report.lag.count).toBeGreaterThan(0);
-    expect(report.joined).toBeGreaterThan(20);
-  });
+  it(
+    'a soak that is too short for a verdict on memory says so, and labels its lines in seconds',
+    async () => {
+      const gateway = await start();
+      // A line every 10 s, the first one at the start.
+      const { out, output, code } = await soak(gateway, '--minutes', '0.3');
+      expect(code, output).toBe(0);
+      expect(out).toContain(
+        'memory       no verdict: that needs 10 minutes after the warm-up (--minutes 15)',
+      );
+      expect(out).toContain('Too short to say whether memory');
+      expect(output).not.toContain('Nothing grew');
+      const labels = output.match(/^\d+ min \d\d s: /gm) ?? [];
+      expect(labels).toHaveLength(2);
+      expect(new Set(labels).size).toBe(2);
+    },
+    TIMEOUT_MS,
+  );
+
+  it(
+    'a soak measures the memory, the descriptors and the detection of a running server',
+    async () => {
+      const gateway = await start();
+      const { out, output, code } = await soak(gateway, '--minutes', '0.15', '--json');
+      expect(code, output).toBe(0);
+      const report = JSON.parse(out);
+      expect(report).toMatchObject({ findings: [] });
+      // A run of nine seconds says nothing about memory.
+      expect(report).not.toHaveProperty('bytesPerMinute');
+      expect(report.samples.length).toBeGreaterThan(3);
+      expect(report.lag.count).toBeGreaterThan(0);
+      expect(report.joined).toBeGreaterThan(20);
+    },
+    TIMEOUT_MS,
+  );
 });
 
 describe('lingxi bench --target', () => {
-  it('a server that dies in the run leaves no result that looks whole', async () => {
-    const gateway = await startGateway({ runtime: 'bun', stores: 'embedded' });
-    try {
-      const running = load(gateway, '--seconds', '60');
-      await eventually(async () => expect((await readMetrics(gateway))('lingxi_connections')).toBe(20), {
-        timeoutMs: 20_000,
-      });
-      await gateway.kill();
-      const { code, out, output } = await running;
-      expect(code).toBe(2);
-      expect(out).toBe('');
-      expect(output).toMatch(/The server ended \d+ connections during the run|gives no answer/);
-    } finally {
-      await gateway.stop();
-    }
-  });
+  it(
+    'a server that dies in the run leaves no result that looks complete',
+    async () => {
+      const gateway = await startGateway({ runtime: 'bun', stores: 'embedded' });
+      try {
+        const running = load(gateway, '--seconds', '60');
+        await eventually(async () => expect((await readMetrics(gateway))('lingxi_connections')).toBe(20), {
+          timeoutMs: 40_000,
+        });
+        await gateway.kill();
+        const { code, out, output } = await running;
+        expect(code).toBe(2);
+        expect(out).toBe('');
+        expect(output).toMatch(/The server ended \d+ connections during the run|gives no answer/);
+      } finally {
+        await gateway.stop();
+      }
+    },
+    TIMEOUT_MS,
+  );
 
   it.each(['bun', 'node'] as const)(
     'a server on %s that refuses some logins: the sentence says how many and why',
@@ -142,7 +173,7 @@ describe('lingxi bench --target', () => {
     },
   );
 
-  it('nothing at the address is one sentence', async () => {
+  it('no server at the address: one sentence', async () => {
     const url = `http://127.0.0.1:${await freePort()}`;
     const secrets = ['--api-key', 'k'.repeat(32), '--jwt-secret', 's'.repeat(32)];
     const { code, out, output } = await runLingxi(['bench', '--target', url, ...secrets]);
@@ -151,7 +182,7 @@ describe('lingxi bench --target', () => {
     expect(output).toContain(`${url} gives no answer (ECONNREFUSED): start the server`);
   });
 
-  it('another server at the address is one sentence', async () => {
+  it('another program at the address: one sentence', async () => {
     const server = createServer((_, response) => response.writeHead(404).end());
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -178,7 +209,7 @@ describe('lingxi bench --target', () => {
     expect(lifted.output).not.toContain(sentence);
   });
 
-  it('too few descriptors are one sentence', async () => {
+  it('too few descriptors: one sentence', async () => {
     const command = [
       process.execPath,
       join(REPOSITORY, 'bin/lingxi.js'),
@@ -205,7 +236,7 @@ describe('npm run bench', () => {
   const bench = (args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ended> =>
     runProgram([process.execPath, BENCH, ...args], { env });
 
-  it('lingxi bench starts it, and passes its options on', async () => {
+  it('lingxi bench starts it, and forwards its options', async () => {
     const { code, output } = await runLingxi(['bench', '--only', 'B77']);
     expect(code).toBe(2);
     expect(output).toContain('--only names "b77": the scenarios are B1, B2,');
@@ -224,14 +255,14 @@ describe('npm run bench', () => {
     expect(output.split('\n')[0]).toMatch(
       /^Running the scenarios B6 with all cores, part of 2 minutes\. Nothing else should run meanwhile\..*Ctrl-C is safe/,
     );
-    // 50 users on a machine that does other work never reach 50,000 messages a second; on any machine they all arrive.
+    // 50 users on a busy machine never reach 50,000 messages a second, but on any machine all messages arrive.
     expect(code, output).toBe(0);
     expect(out).toMatch(/part: B6 bun, .*messages\/s$/m);
     expect(out).toMatch(/messages that arrived .* goal >= 99 %: met$/m);
     expect(out).toContain('1 of 1 checks of correctness met');
   }, 60_000);
 
-  it('too few descriptors are one sentence, and the run says that it is not whole', async () => {
+  it('too few descriptors: one sentence, and the run reports that it is incomplete', async () => {
     const { code, output } = await runProgram([
       ...['/bin/sh', '-c', 'ulimit -n 1000; exec "$@"', 'limited', process.execPath, BENCH],
       ...['--only', 'B3', '--users', '5000'],
@@ -241,7 +272,7 @@ describe('npm run bench', () => {
     expect(output).toContain('NOT A WHOLE RUN');
   }, 60_000);
 
-  it('without a compiler it says that the floor is missing, and JSON is marked as incomplete', async () => {
+  it('without a compiler it reports that the floor is missing, and marks JSON as incomplete', async () => {
     const args = ['--only', 'B6', '--runtime', 'bun', '--users', '50', '--seconds', '3', '--json'];
     const { code, out, output } = await bench(args, { CC: 'no-such-compiler' });
     expect(code).toBe(2);
@@ -254,23 +285,31 @@ describe('npm run bench', () => {
   }, 60_000);
 
   it('on a busy machine it says so', async () => {
-    const spinners = Array.from({ length: 8 }, () => startChild(process.execPath, ['-e', 'for (;;);']));
-    try {
-      const { code, output } = await bench(['--only', 'B11', '--held', '1000', '--seconds', '3']);
-      expect(output).toMatch(/The machine was busy: a process that wanted a whole core got \d+ % of one/);
-      expect(code).not.toBe(0);
-    } finally {
-      await Promise.all(
+    const spinners = Array.from({ length: 2 * availableParallelism() }, () =>
+      startChild(process.execPath, ['-e', 'for (;;);']),
+    );
+    const rest = (): Promise<unknown> =>
+      Promise.all(
         spinners.map((spinner) => {
           spinner.signal('SIGKILL');
           return spinner.exited;
         }),
       );
+    try {
+      const args = [BENCH, '--only', 'B11', '--held', '1000', '--seconds', '3'];
+      const child = startChild(process.execPath, args);
+      const sentence = /The machine was busy: a process that wanted a whole core got \d+ % of one/;
+      await eventually(() => expect(child.output()).toMatch(sentence), { timeoutMs: 60_000, intervalMs: 50 });
+      // The machine was busy at the first check, so the whole run counts as busy. The other tests get their cores back.
+      await rest();
+      expect((await child.exited).code).not.toBe(0);
+    } finally {
+      await rest();
     }
   }, 120_000);
 
   it(
-    'Ctrl-C leaves no process behind, and no result that looks whole',
+    'Ctrl-C leaves no process behind, and no result that looks complete',
     async () => {
       let printed = '';
       const child = startChild(process.execPath, [
@@ -287,7 +326,7 @@ describe('npm run bench', () => {
           printed = child.output();
           if (!printed.includes('[1/1] B6')) throw new Error(`it did not start: ${printed}`);
           const all = descendantsOf(child.pid);
-          // The bench on Bun, the command of the gateway, the gateway, and the load.
+          // The processes: the bench on Bun, the gateway's command, the gateway, and the load.
           if (all.length < 4) throw new Error(`only ${all.length} processes run`);
           return all;
         },
@@ -304,7 +343,7 @@ describe('npm run bench', () => {
   );
 });
 
-/** Everything that `pid` started, and what that started, watchdogs apart. */
+/** All descendants of the process `pid`, without watchdogs. */
 function descendantsOf(pid: Child['pid']): readonly number[] {
   const children = new Map<number, number[]>();
   for (const name of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {

@@ -15,7 +15,7 @@ interface FeedEvent {
   readonly node: string;
 }
 
-describe.each(COMBINATIONS)('feed and timeline: $runtime, $kind', ({ runtime, kind }) => {
+describe.concurrent.each(COMBINATIONS)('feed and timeline: $runtime, $kind', ({ runtime, kind }) => {
   let deployment: Deployment;
   let gateway: Gateway;
   let view: PresenceView;
@@ -37,7 +37,7 @@ describe.each(COMBINATIONS)('feed and timeline: $runtime, $kind', ({ runtime, ki
     };
   };
 
-  it('[PR12] the feed has one entry for each login and logout, in order, and a cursor resumes after it', async () => {
+  it.sequential('[PR12] the feed has one entry for each login and logout, in order, and a cursor resumes after it', async () => {
     const user = freshUser();
     await view.login(user);
     const before = await feed();
@@ -58,7 +58,7 @@ describe.each(COMBINATIONS)('feed and timeline: $runtime, $kind', ({ runtime, ki
     expect((await feed(after.cursor)).events.filter(({ userId }) => userId === user)).toEqual([]);
   });
 
-  it('[PR12] pages of one entry give the same feed', async () => {
+  it.sequential('[PR12] pages of one entry give the same feed', async () => {
     for (const user of [freshUser(), freshUser()]) await view.login(user);
     const whole = (await feed()).events.map(({ cursor }) => cursor);
     const paged: string[] = [];
@@ -68,21 +68,21 @@ describe.each(COMBINATIONS)('feed and timeline: $runtime, $kind', ({ runtime, ki
     expect(paged.slice(0, whole.length)).toEqual(whole);
   });
 
-  it('answers 400 to a cursor that the server never returned, and to a limit above 1,000', async () => {
+  it.sequential('answers 400 to a cursor that the server never returned, and to a limit above 1,000', async () => {
     for (const query of ['cursor=zzz', 'cursor=nonsense', 'cursor=1', 'limit=9999', 'limit=0']) {
       const answer = await deployment.gateway.service('GET', `/api/online/events?${query}`);
       expect([query, answer.status, answer.body['code']]).toEqual([query, 400, 'invalid-body']);
     }
   });
 
-  it('answers 410 cursor-expired to a cursor that it does not know', async () => {
+  it.sequential('answers 410 cursor-expired to a cursor that it does not know', async () => {
     for (const cursor of ['1-1', 'other:node-3', '99999999999999-0']) {
       const answer = await feed(encodeURIComponent(cursor));
       expect([answer.status, answer.code]).toEqual([410, 'cursor-expired']);
     }
   });
 
-  it('[PR12] streams as server-sent events and resumes by Last-Event-ID', async () => {
+  it.sequential('[PR12] streams as server-sent events and resumes by Last-Event-ID', async () => {
     const user = freshUser();
     const { cursor } = await feed();
     const headers = {
@@ -109,7 +109,7 @@ describe.each(COMBINATIONS)('feed and timeline: $runtime, $kind', ({ runtime, ki
     expect(rest.map(({ type }) => type)).toEqual(['offline']);
   });
 
-  it('shows why a user was logged out, newest first', async () => {
+  it.sequential('shows why a user was logged out, newest first', async () => {
     const user = freshUser();
     await view.login(user);
     await gateway.service('POST', `/api/users/${user}/disconnect`, {});
@@ -128,7 +128,7 @@ describe.each(COMBINATIONS)('feed and timeline: $runtime, $kind', ({ runtime, ki
     }
   });
 
-  it('[PR12] the timeline has each socket that opened and closed, with the cause of the close', async () => {
+  it.sequential('[PR12] the timeline has each socket that opened and closed, with the cause of the close', async () => {
     const user = freshUser();
     const events = async () => {
       const { body } = await gateway.service('GET', `/api/users/${user}/timeline`);
@@ -150,7 +150,7 @@ describe.each(COMBINATIONS)('feed and timeline: $runtime, $kind', ({ runtime, ki
     await eventually(async () => expect(await events()).toEqual([...third, 'offline: logout']));
   });
 
-  it('answers 400, not 503, to a cursor that the server never returned', async () => {
+  it.sequential('answers 400, not 503, to a cursor that the server never returned', async () => {
     const pages = [
       ['/api/online/players?limit=5', ['zzz', 'inf', '-1', '1.5', '(5', '0x10', '1e3', '9007199254740992']],
       [`/api/users/${freshUser()}/timeline`, ['zzz', '0-0', '0', '1-', '-', '1-x', '1 1', '*', '+']],
@@ -166,7 +166,7 @@ describe.each(COMBINATIONS)('feed and timeline: $runtime, $kind', ({ runtime, ki
     expect(gateway.logs().map(({ event }) => event)).not.toContain('presence-unavailable');
   });
 
-  it('needs the service key', async () => {
+  it.sequential('needs the service key', async () => {
     const token = gateway.token(freshUser());
     for (const path of ['/api/online/events', '/api/users/1/timeline']) {
       expect((await gateway.call('GET', path, { token })).status).toBe(403);

@@ -1,11 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Gateway, startGateway } from '../support/gateway-process.ts';
 import { issuerKey, type KeyServer, startKeyServer } from '../support/key-server.ts';
+import { at, runLingxi } from '../support/lingxi-command.ts';
 import { eventually } from '../support/ports.ts';
 import { freshUser } from '../support/stores.ts';
 import { connect, refusal } from '../support/ws-client.ts';
 
 const VIEW_KEY = 'test-view-key-0123456789abcdef0123456789';
+/** The gateway waits for up to 10 s between two attempts. */
+const RETRIED = { timeoutMs: 20_000, intervalMs: 100 };
 const seconds = (): number => Math.floor(Date.now() / 1000);
 
 describe.each(['bun', 'node'] as const)('keys of a key server on %s', (runtime) => {
@@ -39,7 +42,7 @@ describe.each(['bun', 'node'] as const)('keys of a key server on %s', (runtime) 
   const tokenOf = (key = first, kid: string | null = 'first') =>
     key.sign({ sub: String(freshUser()), exp: seconds() + 600 }, kid === null ? {} : { kid });
 
-  it('[DB4] the dashboard shows where the key server is, and not its path, which may be a secret', async () => {
+  it('[DB4] the dashboard shows the host of the key server, and not its path, which may be a secret', async () => {
     const headers = { authorization: `Bearer ${VIEW_KEY}` };
     const { body } = await gateway.call('GET', '/api/dashboard/config', { headers });
     const shown = (body['keys'] as readonly { readonly name: string; readonly value: string }[]).find(
@@ -49,11 +52,21 @@ describe.each(['bun', 'node'] as const)('keys of a key server on %s', (runtime) 
     expect(gateway.printed()).not.toContain(`:${keys.port}/keys`);
   });
 
+  it('the doctor reports why the server refuses the tokens that it signs, and what to do', async () => {
+    const env = { JWT_SECRET: 'y'.repeat(32) };
+    const { code, output } = await runLingxi(['doctor', '--users', '1,2', ...at(gateway)], { env });
+    expect(output).toMatch(
+      /✗ connect: refused 401 invalid-token: No key of this server .* set its JWT_SECRET here$/m,
+    );
+    expect(code).toBe(1);
+  });
+
   it('if the key server is away from the start, a token gets 503 and does not count as forged', async () => {
     await eventually(() => expect(keys.asked.length).toBeGreaterThanOrEqual(3), { timeoutMs: 10_000 });
     const [begin = 0, next = 0, third = 0] = keys.asked;
     expect(next - begin).toBeGreaterThan(200);
-    expect(next - begin).toBeLessThan(1_500);
+    // It is half a second on an idle machine.
+    expect(next - begin).toBeLessThan(5_000);
     expect(third - next).toBeGreaterThan(400);
     for (let count = 0; count < 150; count += 1) {
       const { status, code, retryAfter } = await upgrade(tokenOf());
@@ -66,13 +79,13 @@ describe.each(['bun', 'node'] as const)('keys of a key server on %s', (runtime) 
     const login = await gateway.call('POST', '/api/online/login', { token, body });
     expect([login.status, login.body['code']]).toEqual([503, 'credentials-unavailable']);
     expect(Number(login.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
-    // What needs no key of the key server goes on.
+    // Requests that need no key of the key server still work.
     expect((await gateway.service('GET', '/api/nodes')).status).toBe(200);
   });
 
   it('the gateway retries by itself, with the user and password of the address', async () => {
     keys.answer = [first];
-    await eventually(() => comesIn(tokenOf()), { timeoutMs: 12_000, intervalMs: 100 });
+    await eventually(() => comesIn(tokenOf()), RETRIED);
     expect(keys.authorization()).toBe(`Basic ${Buffer.from('issuer:p@ss').toString('base64')}`);
     expect(gateway.printed()).not.toContain('p%40ss');
   }, 30_000);
@@ -89,7 +102,7 @@ describe.each(['bun', 'node'] as const)('keys of a key server on %s', (runtime) 
     expect(keys.asked.length).toBe(asked);
   });
 
-  it('the gateway tries every key that fits, also if keys share an id or have none', async () => {
+  it('the gateway tries every key that fits, even if keys share an id or have none', async () => {
     const nameless = [issuerKey('RS256'), issuerKey('RS256'), issuerKey('ES256')];
     const namesakes = [issuerKey('RS256', 'same'), issuerKey('ES256', 'same')];
     keys.answer = [first, ...nameless, ...namesakes];
@@ -116,7 +129,7 @@ describe.each(['bun', 'node'] as const)('keys of a key server on %s', (runtime) 
     });
     client.terminate();
     keys.answer = [first, fresh];
-    await eventually(() => comesIn(failing), { timeoutMs: 12_000, intervalMs: 100 });
+    await eventually(() => comesIn(failing), RETRIED);
   }, 30_000);
 
   it.each<[string, object]>([
@@ -152,7 +165,7 @@ describe.each(['bun', 'node'] as const)('keys of a key server on %s', (runtime) 
     client.terminate();
   });
 
-  it('the gateway warns once about X-Forwarded-For from a peer that is no trusted proxy', async () => {
+  it('the gateway warns once about X-Forwarded-For from a peer that is not a trusted proxy', async () => {
     const headers = { 'X-Forwarded-For': '203.0.113.9' };
     await gateway.call('GET', '/ws/stats', { headers });
     await refusal(gateway.wsUrl, { headers });
@@ -163,9 +176,9 @@ describe.each(['bun', 'node'] as const)('keys of a key server on %s', (runtime) 
   });
 });
 
-describe.each(['bun', 'node'] as const)('a key server that does not answer, on %s', (runtime) => {
+describe.concurrent.each(['bun', 'node'] as const)('a key server that does not answer, on %s', (runtime) => {
   it.each(['silent', 'half'] as const)(
-    'no token waits for ever, all wait for one fetch, and readiness says what is missing: %s',
+    'no token waits forever, all wait for one fetch, and readiness reports what is missing: %s',
     async (answer) => {
       const key = issuerKey('ES256', 'one');
       const keys = await startKeyServer(answer);
@@ -185,7 +198,8 @@ describe.each(['bun', 'node'] as const)('a key server that does not answer, on %
         const answers = await Promise.all(
           Array.from({ length: 50 }, () => refusal(gateway.wsUrl, { token: token() })),
         );
-        expect(performance.now() - began).toBeLessThan(8_000);
+        // The gateway waits for a key server for 5 s.
+        expect(performance.now() - began).toBeLessThan(12_000);
         for (const { status, body } of answers)
           expect([status, body['code']]).toEqual([503, 'credentials-unavailable']);
         expect(keys.asked.length).toBeLessThanOrEqual(3);
@@ -194,8 +208,7 @@ describe.each(['bun', 'node'] as const)('a key server that does not answer, on %
         });
         keys.answer = [key];
         await eventually(async () => (await connect(gateway.wsUrl, { token: token() })).terminate(), {
-          timeoutMs: 15_000,
-          intervalMs: 100,
+          ...RETRIED,
         });
         expect(await ready()).toEqual([200, 'ok', undefined]);
       } finally {
@@ -203,6 +216,6 @@ describe.each(['bun', 'node'] as const)('a key server that does not answer, on %
         await keys.stop();
       }
     },
-    40_000,
+    60_000,
   );
 });

@@ -1,15 +1,18 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { deployEach } from '../support/deploy-each.ts';
 import { type Gateway } from '../support/gateway-process.ts';
 import { type LiveStream, openLive } from '../support/live-stream.ts';
-import { eventually } from '../support/ports.ts';
+import { eventually, sleep } from '../support/ports.ts';
 import { type PresenceView, viewPresence } from '../support/presence-view.ts';
 import { COMBINATIONS, type Deployment, deploy, freshUser } from '../support/stores.ts';
 import { connect } from '../support/ws-client.ts';
 
 const VIEW_KEY = 'test-view-key-0123456789abcdef0123456789';
+/** Less than the half second between two events. */
+const AT_ONCE_MS = 450;
 const OLD_VIEW_KEY = 'old-test-view-key-0123456789abcdef012345';
 
-/** What the view key must not do, with a body that the service key could send. */
+/** Requests that a view key must not make, each with a body that the service key could send. */
 const CHANGES: readonly (readonly [method: string, path: string, body?: unknown])[] = [
   ['POST', '/api/messages', { to: { userId: 1 }, type: 'news', data: {} }],
   ['POST', '/api/online/login', { playerId: '1' }],
@@ -37,29 +40,26 @@ const READS: readonly (readonly [method: string, path: string, body?: unknown])[
   ['POST', '/api/online/status', { userIds: [1] }],
 ];
 
-describe.each(COMBINATIONS)('data of the dashboard: $runtime, $kind', ({ runtime, kind }) => {
+const deployed = deployEach(COMBINATIONS, {
+  LINGXI_VIEW_KEY: `${VIEW_KEY},${OLD_VIEW_KEY}`,
+  LINGXI_UNKNOWN_USERS: 'ignore',
+  LINGXI_LOGINS_PER_MINUTE: '0',
+  LINGXI_NODE_NAME: 'board',
+});
+
+describe.concurrent.each(COMBINATIONS)('data of the dashboard: $runtime, $kind', ({ runtime, kind }) => {
   let deployment: Deployment;
   let gateway: Gateway;
   let view: PresenceView;
   const streams: LiveStream[] = [];
   beforeAll(async () => {
-    deployment = await deploy({
-      runtime,
-      kind,
-      env: {
-        LINGXI_VIEW_KEY: `${VIEW_KEY},${OLD_VIEW_KEY}`,
-        LINGXI_UNKNOWN_USERS: 'ignore',
-        LINGXI_LOGINS_PER_MINUTE: '0',
-        LINGXI_NODE_NAME: 'board',
-      },
-    });
+    deployment = deployed({ runtime, kind });
     gateway = deployment.gateway;
     view = viewPresence(deployment);
     await view.login(freshUser());
   });
-  afterAll(async () => {
+  afterAll(() => {
     for (const stream of streams) stream.stop();
-    await deployment?.stop();
   });
 
   const asViewer = (method: string, path: string, body?: unknown, key = VIEW_KEY) =>
@@ -80,8 +80,8 @@ describe.each(COMBINATIONS)('data of the dashboard: $runtime, $kind', ({ runtime
     };
   };
 
-  it.each(READS.map((asked) => ({ asked })))(
-    '[DB1] the view key may $asked.0 $asked.1, also the older one of two',
+  it.sequential.each(READS.map((asked) => ({ asked })))(
+    '[DB1] the view key may $asked.0 $asked.1, even the older one of two',
     async ({ asked }) => {
       const [method, path, body] = asked;
       for (const key of [VIEW_KEY, OLD_VIEW_KEY]) {
@@ -93,7 +93,7 @@ describe.each(COMBINATIONS)('data of the dashboard: $runtime, $kind', ({ runtime
     },
   );
 
-  it.each(CHANGES.map((asked) => ({ asked })))(
+  it.sequential.each(CHANGES.map((asked) => ({ asked })))(
     '[DB1] the view key may not $asked.0 $asked.1, and the answer says that it is read-only',
     async ({ asked }) => {
       const answer = await asViewer(...asked);
@@ -102,12 +102,12 @@ describe.each(COMBINATIONS)('data of the dashboard: $runtime, $kind', ({ runtime
     },
   );
 
-  it('the view key sees the service part of the statistics, and a stranger does not', async () => {
+  it.sequential('the view key gets the service part of the statistics, and an anonymous caller does not', async () => {
     expect((await asViewer('GET', '/ws/stats')).body).toHaveProperty('logins');
     expect((await gateway.call('GET', '/ws/stats')).body).not.toHaveProperty('logins');
   });
 
-  it('a user token gets 403 from the data of the dashboard, and nobody 401', async () => {
+  it.sequential('a user token gets 403 from the data of the dashboard, and an anonymous caller gets 401', async () => {
     for (const path of ['live', 'users', 'users/1', 'config']) {
       const address = `/api/dashboard/${path}`;
       const asUser = await gateway.call('GET', address, { token: gateway.token(freshUser()) });
@@ -116,14 +116,22 @@ describe.each(COMBINATIONS)('data of the dashboard: $runtime, $kind', ({ runtime
     }
   });
 
-  it('[DB2] the live stream begins at once, goes on every half second, and may not be buffered', async () => {
-    const opened = performance.now();
-    const stream = await live(gateway.apiKey);
+  it.sequential('[DB2] the live stream begins at once, sends an event every half second, and must not be buffered', async () => {
+    let opened = performance.now();
+    let stream = await live(gateway.apiKey);
+    let first = await stream.next();
+    // A busy machine may be slow once. A stream that begins with the next half second is always late.
+    for (let tries = 1; tries < 5 && performance.now() - opened >= AT_ONCE_MS; tries += 1) {
+      stream.stop();
+      await sleep(1_000);
+      opened = performance.now();
+      stream = await live(gateway.apiKey);
+      first = await stream.next();
+    }
+    expect(performance.now() - opened).toBeLessThan(AT_ONCE_MS);
     expect(stream.headers.get('content-type')).toContain('text/event-stream');
     expect(stream.headers.get('x-accel-buffering')).toBe('no');
     expect(stream.headers.get('cache-control')).toBe('no-store');
-    const first = await stream.next();
-    expect(performance.now() - opened).toBeLessThan(450);
     expect(first).toMatchObject({
       version: expect.any(String),
       runtime: expect.stringContaining(runtime),
@@ -136,9 +144,9 @@ describe.each(COMBINATIONS)('data of the dashboard: $runtime, $kind', ({ runtime
     expect(performance.now() - opened).toBeGreaterThan(4_500);
     expect(stream.comments()).toBeGreaterThanOrEqual(2);
     stream.stop();
-  }, 20_000);
+  }, 40_000);
 
-  it('the totals follow logins, heartbeats, messages and logouts', async () => {
+  it.sequential('the totals follow logins, heartbeats, messages and logouts', async () => {
     const stream = await live();
     const before = await stream.next();
     const user = freshUser();
@@ -157,15 +165,16 @@ describe.each(COMBINATIONS)('data of the dashboard: $runtime, $kind', ({ runtime
     stream.stop();
   });
 
-  it('answers 503 to the 51st live stream, and takes another when one has ended', async () => {
+  it.sequential('answers 503 to the 51st live stream, and accepts another when one has ended', async () => {
     const open: LiveStream[] = [];
-    for (let index = 0; index < 50; index += 1) open.push(await live());
+    // The server may still hold the place of the test before.
+    for (let index = 0; index < 50; index += 1) open.push(await eventually(() => live()));
     await expect(openLive(gateway.url, VIEW_KEY)).rejects.toThrow('503');
     for (const stream of open) stream.stop();
     await eventually(async () => (await live()).stop());
   });
 
-  it('a HEAD request opens no stream', async () => {
+  it.sequential('a HEAD request opens no stream', async () => {
     for (let index = 0; index < 51; index += 1) {
       const answer = await gateway.call('HEAD', '/api/dashboard/live', { service: true });
       expect(answer.status).toBe(200);
@@ -173,7 +182,7 @@ describe.each(COMBINATIONS)('data of the dashboard: $runtime, $kind', ({ runtime
     (await live()).stop();
   });
 
-  it('shows a user in each state, with address, node and times, and the page of the user names the same state', async () => {
+  it.sequential('shows a user in each state, with address, node and times, and the page of the user has the same state', async () => {
     const [active, background, lingering, http] = [freshUser(), freshUser(), freshUser(), freshUser()];
     const clients = await Promise.all([active, background, lingering].map((user) => view.v1(user)));
     clients[1]?.send({ type: 'state', data: { value: 'background' } });
@@ -204,8 +213,8 @@ describe.each(COMBINATIONS)('data of the dashboard: $runtime, $kind', ({ runtime
     for (const client of clients) client.terminate();
   });
 
-  it('finds users by id, name, node and address, and sorts by each column in both directions', async () => {
-    // The gateway takes control and direction characters out of a name; markup is a name like any other.
+  it.sequential('finds users by id, name, node and address, and sorts by each column in both directions', async () => {
+    // The gateway removes control and direction characters from a name. Markup stays, like any other text.
     const names = [
       { name: '<script>alert(1)</script>', word: '<script>', shown: '<script>alert(1)</script>' },
       { name: 'Ünïcode\u202edrow', word: 'ÜNÏ', shown: expect.stringMatching(/^Ünïcode[^\u202e]*drow$/) },
@@ -253,7 +262,7 @@ describe.each(COMBINATIONS)('data of the dashboard: $runtime, $kind', ({ runtime
     for (const client of clients) client.terminate();
   });
 
-  it.each([
+  it.sequential.each([
     'limit=0',
     'limit=201',
     'limit=-1',
@@ -269,7 +278,7 @@ describe.each(COMBINATIONS)('data of the dashboard: $runtime, $kind', ({ runtime
     expect([status, body['code']]).toEqual([400, 'invalid-body']);
   });
 
-  it('shows one user whole: player, connections, groups; nothing of one who was never here', async () => {
+  it.sequential('shows everything about a user: player, connections, groups; and nothing about an unknown user', async () => {
     const user = freshUser();
     const client = await connect(gateway.wsUrl, {
       token: gateway.token(user, { claims: { groups: ['by-token'] } }),
@@ -288,7 +297,7 @@ describe.each(COMBINATIONS)('data of the dashboard: $runtime, $kind', ({ runtime
     expect((await asViewer('GET', '/api/dashboard/users/x')).status).toBe(400);
   });
 
-  it('[DB4] shows the configuration in force, and no secret nor a part of one', async () => {
+  it.sequential('[DB4] shows the present configuration without any secret or part of a secret', async () => {
     const { text, body } = await asViewer('GET', '/api/dashboard/config');
     const keys = body['keys'] as readonly Readonly<Record<string, unknown>>[];
     const key = (name: string) => keys.find((shown) => shown['name'] === name);
@@ -322,18 +331,28 @@ describe.each(COMBINATIONS)('data of the dashboard: $runtime, $kind', ({ runtime
     }
   });
 
-  it('[DB4] the log never has a view key', () => {
+  it.sequential('[DB4] the log never contains a view key', () => {
     expect(gateway.printed()).not.toContain(VIEW_KEY);
   });
+});
 
-  it('a stop ends the open live streams, and does not wait for them', async () => {
-    const own = await deploy({ runtime, kind: 'embedded', env: { LINGXI_VIEW_KEY: VIEW_KEY } });
+// It times the stop, so it runs alone.
+it.each(['bun', 'node'] as const)(
+  'a stop by %s ends the open live streams, and does not wait for them',
+  async (runtime) => {
+    const own = await deploy({
+      runtime,
+      kind: 'embedded',
+      env: { LINGXI_VIEW_KEY: VIEW_KEY, LINGXI_DRAIN_TIMEOUT_MS: '20000' },
+    });
     const stream = await openLive(own.gateway.url, VIEW_KEY);
     await stream.next();
     const began = performance.now();
     await own.gateway.terminate();
     await stream.ended;
-    expect(performance.now() - began).toBeLessThan(2_500);
+    // Far less than the drain timeout.
+    expect(performance.now() - began).toBeLessThan(8_000);
     await own.stop();
-  }, 20_000);
-});
+  },
+  60_000,
+);

@@ -8,15 +8,18 @@ const VIEW_KEY = 'test-view-key-0123456789abcdef0123456789';
 const USERS = 4_000;
 const LOGINS_AT_ONCE = 50;
 const SOCKETS = 50;
+/** The limit of a view key: requests at once, and then in each second. */
+const VIEW_BURST = 100;
+const VIEW_PER_SECOND = 50;
 /** Requests that a client sends at once on one connection. */
 const PIPELINED = 16;
 /**
- * More than a flood of cheap requests makes it wait. An idle machine keeps it under 20 ms; the tests share two cores. Selections without slices hold the loop
- * for seconds.
+ * A flood of cheap requests does not delay it this long. On an idle machine the wait is under 20 ms, but the tests share two
+ * cores. Selections without slices block the loop for seconds.
  */
-const WITNESS_LIMIT_MS = 500;
+const WITNESS_LIMIT_MS = 2_500;
 
-describe.each(['bun', 'node'] as const)('floods of questions for the table of users on %s', (runtime) => {
+describe.each(['bun', 'node'] as const)('floods of queries for the table of users on %s', (runtime) => {
   let deployment: Deployment;
   let witness: Witness;
   beforeAll(async () => {
@@ -58,10 +61,10 @@ describe.each(['bun', 'node'] as const)('floods of questions for the table of us
     for (const { destroy } of sockets) destroy();
     return answers.flat().map(({ status }) => status);
   };
-  /** No two questions are equal, so that none shares the answer of another. */
+  /** All queries differ, so that none shares the answer of another. */
   const question = (number: number): string =>
     `/api/dashboard/users?sort=name&offset=${USERS - 1_000 + number}&limit=1`;
-  /** As many requests that cost next to nothing: what the witness waits for them, it waits on any path. */
+  /** The same number of cheap requests. The witness would wait as long for these on any path. */
   const waitOfCheapFlood = async (): Promise<number> => {
     witness.forget();
     await flood(deployment.gateway.apiKey, () => '/api/nodes');
@@ -80,16 +83,21 @@ describe.each(['bun', 'node'] as const)('floods of questions for the table of us
     });
   });
 
-  it('with the view key get 429 beyond its limit, and delay nobody', async () => {
+  it('with the view key get 429 beyond its limit, and delay no other client', async () => {
     const limitMs = (await waitOfCheapFlood()) + WITNESS_LIMIT_MS;
     witness.forget();
+    const began = performance.now();
     const statuses = await flood(VIEW_KEY, question);
+    const tookS = (performance.now() - began) / 1000;
     await witness.noticedNothing(limitMs);
     expect(statuses).toContain(429);
-    expect(statuses.filter((status) => status !== 429).length).toBeLessThan(200);
+    // The whole burst, and what is added while the flood lasts.
+    expect(statuses.filter((status) => status !== 429).length).toBeLessThanOrEqual(
+      VIEW_BURST + Math.ceil(VIEW_PER_SECOND * tookS),
+    );
   });
 
-  it('a view key that is limited works again after the time of Retry-After', async () => {
+  it('a limited view key works again after the time of Retry-After', async () => {
     const { gateway } = deployment;
     const ask = () => gateway.call('GET', '/api/nodes', { headers: { authorization: `Bearer ${VIEW_KEY}` } });
     let refused = await ask();

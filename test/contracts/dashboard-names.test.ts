@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { COMBINATIONS, type Deployment, deploy, freshUser } from '../support/stores.ts';
 
-describe.each(COMBINATIONS)('names on the dashboard: $runtime, $kind', ({ runtime, kind }) => {
+describe.concurrent.each(COMBINATIONS)('names on the dashboard: $runtime, $kind', ({ runtime, kind }) => {
   let deployment: Deployment;
   beforeAll(async () => {
     deployment = await deploy({ runtime, kind });
@@ -11,7 +11,7 @@ describe.each(COMBINATIONS)('names on the dashboard: $runtime, $kind', ({ runtim
   const read = async (path: string) =>
     (await deployment.gateway.service('GET', `/api/dashboard/users${path}`)).body;
 
-  it('a user without a name has the same one in the list, in the search and alone', async () => {
+  it('a user without a name has the same one in the list, in the search and on the page of the user', async () => {
     const user = freshUser();
     await deployment.gateway.service('POST', '/api/online/login', { playerId: user });
     const username = `Player ${user}`;

@@ -8,24 +8,26 @@ import { startWitness } from '../support/witness.ts';
 import { type Client, connect, refusal } from '../support/ws-client.ts';
 
 const DESCRIPTORS = 300;
-/** What the process keeps for stores, listeners, files and refusals. */
+/** Descriptors that the process reserves for stores, listeners, files and refusals. */
 const OTHER_DESCRIPTORS = 100;
 const HALF_OPEN = 600;
-/** A connection without a whole request is cut after about 10 s. */
+/** The server cuts a connection without a complete request after about 10 s. */
 const RECOVERY_LIMIT_MS = 25_000;
 const CLOCK_TICKS_PER_S = 100;
+/** Only a loop that spins or stands still lets a client wait this long. */
+const WITNESS_LIMIT_MS = 3_000;
 
-/** Processor time that the processes of a group have used, in seconds. */
+/** Processor time of the processes in a group, in seconds. */
 function cpuSeconds(group: number): number {
   let ticks = 0;
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     try {
       const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-      // After the name, which may hold anything: state, parent, group … user time, system time.
+      // After the name, which may contain any character: state, parent, group … user time, system time.
       const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
       if (Number(fields[2]) === group) ticks += Number(fields[11]) + Number(fields[12]);
     } catch {
-      // It ended meanwhile.
+      // The process has ended meanwhile.
     }
   }
   return ticks / CLOCK_TICKS_PER_S;
@@ -43,7 +45,10 @@ describe.each(['bun', 'node'] as const)('few descriptors on %s', (runtime) => {
     const clients: Client[] = [];
     try {
       for (let count = 0; count < allowed; count += 1)
-        clients.push(await connect(gateway.wsUrl, { token: gateway.token(freshUser()) }));
+        // They answer pings, so that none times out before the last one is there.
+        clients.push(
+          await connect(gateway.wsUrl, { token: gateway.token(freshUser()), protocols: ['lingxi.v1'] }),
+        );
       const { status, body } = await refusal(gateway.wsUrl, { token: gateway.token(freshUser()) });
       expect([status, body['code']]).toEqual([503, 'overloaded']);
       expect(gateway.printed()).toContain(`takes ${allowed} connections`);
@@ -66,17 +71,17 @@ describe.each(['bun', 'node'] as const)('few descriptors on %s', (runtime) => {
       witness.forget();
       const before = cpuSeconds(gateway.pid());
       await sleep(3_000);
-      // A loop that turns in circles takes a whole core.
+      // A loop that spins takes a whole core.
       expect(cpuSeconds(gateway.pid()) - before).toBeLessThan(1);
-      await witness.noticedNothing(1_000);
-      // By a socket of its own: HTTP would go over a connection that has been open all the time.
+      await witness.noticedNothing(WITNESS_LIMIT_MS);
+      // Uses a new socket: HTTP would use a connection that has been open all the time.
       const late = await eventually(() => connect(gateway.wsUrl, { token: gateway.token(freshUser()) }), {
         timeoutMs: RECOVERY_LIMIT_MS,
         intervalMs: 250,
       });
       late.terminate();
       expect((await gateway.call('GET', '/healthz')).status).toBe(200);
-      await witness.noticedNothing(2_000);
+      await witness.noticedNothing(WITNESS_LIMIT_MS);
       const lines = gateway.logs().filter(({ event }) => event === 'descriptors-exhausted');
       expect(lines).toHaveLength(1);
     } finally {
@@ -85,7 +90,7 @@ describe.each(['bun', 'node'] as const)('few descriptors on %s', (runtime) => {
     }
   }, 60_000);
 
-  it('[DR1] a node that had stopped accepting connections still drains', async () => {
+  it('[DR1] a node that has stopped accepting connections still drains', async () => {
     const witness = await startWitness(gateway);
     const exit = gateway.terminate();
     expect((await witness.client.closed).code).toBe(1012);

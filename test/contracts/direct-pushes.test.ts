@@ -12,22 +12,22 @@ const ORIGIN = 'https://game.example';
 const VIEW_KEY = 'test-view-key-0123456789abcdef0123456789abcdef';
 const MAX_BODY_BYTES = 8_192;
 const PRELOAD = join(REPOSITORY, 'test/support/planted-fault.mjs');
-/** With this header the router answers. Nothing in the answer depends on it: no proxy is trusted. */
+/** With this header the router answers. The answer does not depend on it, because no proxy is trusted. */
 const ROUTED = { 'X-Forwarded-For': '192.0.2.7' };
 
-/** What the client sees of one way to ask: every answer, and whether the server ended the connection. */
+/** The result of one way for the client: every answer, and whether the server ended the connection. */
 interface Seen {
   readonly answers: readonly RawAnswer[];
   readonly ended: boolean;
 }
 
-/** Only the second in which an answer was made may differ. */
+/** Only the second of the answer may differ. */
 function withoutDate({ status, headers, body }: RawAnswer): RawAnswer {
   const { date, ...rest } = headers;
   return { status, headers: { ...rest, date: date === undefined ? 'absent' : 'present' }, body };
 }
 
-describe.each(['bun', 'node'] as const)('pushes answered without the router on %s', (runtime) => {
+describe.concurrent.each(['bun', 'node'] as const)('pushes answered without the router on %s', (runtime) => {
   let gateway: Gateway;
   beforeAll(async () => {
     gateway = await startGateway({
@@ -50,7 +50,7 @@ describe.each(['bun', 'node'] as const)('pushes answered without the router on %
   const internalErrors = () => gateway.logs().filter(({ event }) => event === 'internal-error');
   const absent = JSON.stringify({ to: { userId: 1 }, type: 'n', data: 1 });
 
-  /** Sends the pieces, each after the last was written, and looks at `count` answers or the end. */
+  /** Sends each piece after the previous one was written, and reads `count` answers or until the end. */
   async function see(pieces: readonly string[], count: number, ends = false): Promise<Seen> {
     const http = openHttp(gateway.port());
     try {
@@ -62,7 +62,7 @@ describe.each(['bun', 'node'] as const)('pushes answered without the router on %
     }
   }
 
-  /** Both ways must show the same; returns what both showed. */
+  /** Both ways must give the same result; returns that result. */
   async function seeBoth(
     ask: (routed: Readonly<Record<string, string>>) => Promise<Seen>,
   ): Promise<readonly RawAnswer[]> {
@@ -81,7 +81,7 @@ describe.each(['bun', 'node'] as const)('pushes answered without the router on %
       see([requestText(method, target, { headers: { ...service(), ...headers, ...routed }, body })], 1),
     );
 
-  it('a push has the status, the headers and the body that the router gives it', async () => {
+  it.sequential('a push has the status, the headers and the body that the router gives it', async () => {
     const [answer] = await askBoth(PATH, absent);
     expect(answer?.status).toBe(200);
     expect(answer?.headers).toMatchObject({
@@ -104,7 +104,7 @@ describe.each(['bun', 'node'] as const)('pushes answered without the router on %
     ['a client that asks before it sends', absent, 200, { Expect: '100-continue' }],
     ['an expectation that nobody knows', absent, 200, { Expect: 'x-odd' }],
     ['a host with brackets', absent, 200, { Host: '[::1]:8080' }],
-    ['a host that is none', absent, 400, { Host: 'a b' }],
+    ['an invalid host', absent, 400, { Host: 'a b' }],
     ['an empty body', '', 400],
     ['a body that is no JSON', '{"to":', 400],
     ['a body that is null', 'null', 400],
@@ -141,7 +141,7 @@ describe.each(['bun', 'node'] as const)('pushes answered without the router on %
     expect(answers.map((answer) => answer.status)).toEqual([status]);
   });
 
-  it('HEAD and OPTIONS are answered as by the router', async () => {
+  it.sequential('HEAD and OPTIONS are answered as by the router', async () => {
     for (const [method, status] of [
       ['HEAD', 405],
       ['OPTIONS', 204],
@@ -160,12 +160,12 @@ describe.each(['bun', 'node'] as const)('pushes answered without the router on %
     }
   });
 
-  it('a batch of more than 1,000 is refused', async () => {
+  it.sequential('a batch of more than 1,000 is refused', async () => {
     const [answer] = await askBoth(PATH, `[${Array.from({ length: 1_001 }, () => '{}').join(',')}]`);
     expect(answer?.status).toBe(400);
   });
 
-  it('HTTP/1.0 is answered as by the router', async () => {
+  it.sequential('HTTP/1.0 is answered as by the router', async () => {
     const answers = await seeBoth((routed) => {
       const head = requestText('POST', PATH, { headers: { ...service(), ...routed }, body: absent });
       return see([head.replace('HTTP/1.1', 'HTTP/1.0')], 1);
@@ -173,7 +173,7 @@ describe.each(['bun', 'node'] as const)('pushes answered without the router on %
     expect(answers.map(({ status }) => status)).toEqual([200]);
   });
 
-  it('an idempotency key is kept', async () => {
+  it.sequential('an idempotency key is kept', async () => {
     const user = freshUser();
     const body = JSON.stringify({ to: { userId: user }, type: 'n', idempotencyKey: `k-${user}` });
     await askBoth(PATH, body);
@@ -181,7 +181,7 @@ describe.each(['bun', 'node'] as const)('pushes answered without the router on %
     expect(reused?.status).toBe(409);
   });
 
-  it('a connection takes many pushes, one after the other and at once', async () => {
+  it.sequential('a connection takes many pushes, one after the other and at once', async () => {
     const answers = await seeBoth((routed) => {
       const text = requestText('POST', PATH, { headers: { ...service(), ...routed }, body: absent });
       return see([text.repeat(5)], 5);
@@ -196,7 +196,7 @@ describe.each(['bun', 'node'] as const)('pushes answered without the router on %
     http.destroy();
   });
 
-  it('a body that arrives byte by byte is read', async () => {
+  it.sequential('a body that arrives byte by byte is read', async () => {
     const answers = await seeBoth((routed) => {
       const text = requestText('POST', PATH, { headers: { ...service(), ...routed }, body: absent });
       const at = text.length - absent.length;
@@ -205,7 +205,7 @@ describe.each(['bun', 'node'] as const)('pushes answered without the router on %
     expect(answers.map(({ status }) => status)).toEqual([200]);
   });
 
-  it('a body in chunks is read', async () => {
+  it.sequential('a body in chunks is read', async () => {
     const body = `${absent.length.toString(16)}\r\n${absent}\r\n0\r\n\r\n`;
     const [answer] = await askBoth(PATH, body, { 'Transfer-Encoding': 'chunked' });
     expect(answer?.status).toBe(200);
@@ -216,24 +216,24 @@ describe.each(['bun', 'node'] as const)('pushes answered without the router on %
       headers: { ...service(), ...routed, 'Content-Length': length, 'X-Last': '1' },
     }) + absent;
 
-  it.each(['+5', '-1', '5, 5', '0x10', '99999999999999999999', ''])(
+  it.sequential.each(['+5', '-1', '5, 5', '0x10', '99999999999999999999', ''])(
     'a length of "%s" is answered as by the router',
     async (length) => {
       await seeBoth((routed) => see([withLength(length, routed)], 1, length !== ''));
     },
   );
 
-  it('a length below that of the body leaves the rest as the next request', async () => {
+  it.sequential('a length below that of the body leaves the rest as the next request', async () => {
     const length = String(absent.length - 1);
     const answers = await seeBoth((routed) => see([withLength(length, routed)], 1, true));
     expect(answers[0]?.status).toBe(400);
   });
 
-  it('a body that stays away ends as by the router', async () => {
+  it.sequential('a body that never arrives ends as by the router', async () => {
     await seeBoth((routed) => see([withLength(String(absent.length + 1), routed)], 1, true));
   }, 60_000);
 
-  it('a client that ends its side before the whole body ends as by the router', async () => {
+  it.sequential('a client that ends its side before the whole body ends as by the router', async () => {
     await seeBoth(async (routed) => {
       const http = openHttp(gateway.port());
       await written(http, withLength(String(absent.length + 1), routed));
@@ -243,7 +243,7 @@ describe.each(['bun', 'node'] as const)('pushes answered without the router on %
     });
   });
 
-  it('an exception below is answered and logged as by the router', async () => {
+  it.sequential('an exception further down is answered and logged as by the router', async () => {
     const body = '{"to":{"userId":1},"type":"planted-fault"}';
     const [answer] = await askBoth(PATH, body, { Origin: ORIGIN, 'Accept-Language': 'zh' });
     expect(answer?.status).toBe(500);
@@ -254,7 +254,7 @@ describe.each(['bun', 'node'] as const)('pushes answered without the router on %
     });
   });
 
-  it('both ways count a message alike', async () => {
+  it.sequential('both ways count a message in the same way', async () => {
     const grown = async (routed: Readonly<Record<string, string>>): Promise<readonly string[]> => {
       const before = (await gateway.service('GET', '/metrics')).text.split('\n');
       await askRaw(
@@ -272,7 +272,7 @@ describe.each(['bun', 'node'] as const)('pushes answered without the router on %
     expect(direct).toContain('lingxi_messages_total{status="offline"}');
   });
 
-  it('a client that leaves while its push waits for an acknowledgement harms nobody', async () => {
+  it.sequential('a client that leaves while its push waits for an acknowledgement affects no other client', async () => {
     const user = freshUser();
     const client = await connect(gateway.wsUrl, { token: gateway.token(user), protocols: ['lingxi.v1'] });
     const body = JSON.stringify({ to: { userId: user }, type: 'n', data: 1, ack: true, timeoutMs: 300 });
@@ -285,18 +285,18 @@ describe.each(['bun', 'node'] as const)('pushes answered without the router on %
       await client.next('n');
       http.destroy();
     }
-    // Both waits are over once this one is, which began later.
+    // Both waits have ended when this one has, because it began later.
     const [late] = await askBoth(PATH, body);
     expect(JSON.parse(late?.body ?? '')).toMatchObject({ counts: { written: 1 } });
     expect(internalErrors()).toHaveLength(before);
     client.terminate();
   });
 
-  it('a push that is answered while the node drains ends its connection', async () => {
+  it.sequential('an answer to a push while the node drains ends the connection', async () => {
+    const user = freshUser();
     const headers = async (routed: Readonly<Record<string, string>>): Promise<RawAnswer> => {
-      const user = freshUser();
       const client = await connect(gateway.wsUrl, { token: gateway.token(user), protocols: ['lingxi.v1'] });
-      const body = JSON.stringify({ to: { userId: user }, type: 'n', data: 1, ack: true, timeoutMs: 2_000 });
+      const body = JSON.stringify({ to: { userId: user }, type: 'n', data: 1, ack: true, timeoutMs: 8_000 });
       const http = openHttp(
         gateway.port(),
         requestText('POST', PATH, { headers: { ...service(), ...routed }, body }),

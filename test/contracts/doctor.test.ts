@@ -6,6 +6,18 @@ import { type Gateway, startGateway } from '../support/gateway-process.ts';
 import { sleep } from '../support/ports.ts';
 import { COMBINATIONS, type Deployment, deploy } from '../support/stores.ts';
 
+const TIMEOUT_MS = 120_000;
+const MOST_RUNS = 3;
+
+const faultsOf = ({ output }: { readonly output: string }): readonly string[] =>
+  output.split('\n').filter((line) => line.startsWith('✗'));
+
+/** The doctor allows 0.2 s from the deadline to the close. It still finds a close before the deadline at once. */
+const isLate = (fault: string): boolean =>
+  /silence ends in logout: (closed 4100 1\d\.\d+ s after the last ping|.*logoutTime is off by \d+ ms)/.test(
+    fault,
+  );
+
 describe('lingxi doctor', () => {
   const deployments: Deployment[] = [];
   beforeAll(async () => {
@@ -22,18 +34,26 @@ describe('lingxi doctor', () => {
     const exit = await child.exited;
     return { code: exit.code, output: child.output() };
   };
+  /** A late result on a busy machine is no fault of the server. A server that is always late is late in each run. */
+  const examineInTime = async (gateway: Gateway) => {
+    const look = () => examine(gateway.url, gateway.apiKey, gateway.dataDir);
+    let seen = await look();
+    for (let runs = 1; runs < MOST_RUNS && faultsOf(seen).some(isLate); runs += 1) seen = await look();
+    return seen;
+  };
 
   it.concurrent.each(COMBINATIONS.map((combination, index) => ({ ...combination, index })))(
     'finds a healthy server on $runtime with $kind',
     async ({ index }) => {
       const gateway = deployments[index]?.gateway ?? expect.fail('no gateway');
-      const { code, output } = await examine(gateway.url, gateway.apiKey, gateway.dataDir);
-      expect(output.split('\n').filter((line) => line.startsWith('✗'))).toEqual([]);
+      const { code, output } = await examineInTime(gateway);
+      expect(faultsOf({ output })).toEqual([]);
       expect(output).toContain('✓');
       expect(output).toContain('spirit:grow, dungeon:event, leaderboard:update, exploration:event: ');
       expect(code, output).toBe(0);
       expect(output).not.toContain(gateway.apiKey);
     },
+    TIMEOUT_MS,
   );
 
   it.concurrent.each(['bun', 'node'] as const)(
@@ -42,8 +62,8 @@ describe('lingxi doctor', () => {
       const gateway = await startGateway({ runtime, stores: 'embedded' });
       const backEnd = pushToWhoComesOnline(gateway);
       try {
-        const { code, output } = await examine(gateway.url, gateway.apiKey, gateway.dataDir);
-        expect(output.split('\n').filter((line) => line.startsWith('✗'))).toEqual([]);
+        const { code, output } = await examineInTime(gateway);
+        expect(faultsOf({ output })).toEqual([]);
         expect(code, output).toBe(0);
         const pushed = await backEnd.stop();
         expect(pushed, 'messages that the back end delivered').toBeGreaterThan(20);
@@ -52,23 +72,24 @@ describe('lingxi doctor', () => {
         await gateway.stop();
       }
     },
+    TIMEOUT_MS,
   );
 
-  it.concurrent('exits 1 and prints what it saw if a check fails', async () => {
+  it.concurrent('exits with 1 and prints what it saw if a check fails', async () => {
     const gateway = deployments[0]?.gateway ?? expect.fail('no gateway');
     const { code, output } = await examine(gateway.url, `${gateway.apiKey}-wrong`, gateway.dataDir);
     expect(code).toBe(1);
     expect(output).toMatch(/✗|401/);
   });
 
-  it.concurrent('probe refuses a token of another user than --user', async () => {
+  it.concurrent('probe refuses a token of a user other than --user', async () => {
     const gateway = deployments[0]?.gateway ?? expect.fail('no gateway');
     const probe = [join(REPOSITORY, 'bin/lingxi.js'), 'probe', '--url', gateway.url, '--user', '104'];
     const child = startChild(process.execPath, [...probe, '--token', gateway.token(103)], {
       cwd: gateway.dataDir,
     });
-    // A probe that connects goes on for ever.
-    const timer = setTimeout(() => child.signal('SIGKILL'), 10_000);
+    // A probe that connects never ends by itself.
+    const timer = setTimeout(() => child.signal('SIGKILL'), 25_000);
     const { code } = await child.exited;
     clearTimeout(timer);
     expect(child.output()).toContain('403 user-mismatch');
@@ -76,7 +97,7 @@ describe('lingxi doctor', () => {
   });
 });
 
-/** A back end that pushes to each user who comes online, and again while the user stays, with types that doctor has too. */
+/** A back end that pushes to each user who comes online, and repeats that while the user stays. Doctor uses the same types. */
 function pushToWhoComesOnline(gateway: Gateway): { readonly stop: () => Promise<number> } {
   let isStopped = false;
   let pushed = 0;

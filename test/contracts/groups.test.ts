@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { eventually } from '../support/ports.ts';
 import { type PresenceView, viewPresence } from '../support/presence-view.ts';
 import { COMBINATIONS, type Deployment, deploy, freshUser } from '../support/stores.ts';
 import type { Client } from '../support/ws-client.ts';
@@ -6,14 +7,14 @@ import { refusal } from '../support/ws-client.ts';
 
 const MAX_GROUPS = 50;
 
-describe.each(COMBINATIONS)('groups on $runtime over $kind', ({ runtime, kind }) => {
+describe.concurrent.each(COMBINATIONS)('groups on $runtime over $kind', ({ runtime, kind }) => {
   let deployment: Deployment;
   let view: PresenceView;
   const clients: Client[] = [];
   beforeAll(async () => {
     deployment = await deploy({ runtime, kind });
     view = viewPresence(deployment);
-    // On a Redis that was empty a moment ago the first login waits.
+    // The first login waits on a Redis that was just empty.
     await view.login(freshUser());
   });
   afterAll(async () => {
@@ -29,7 +30,7 @@ describe.each(COMBINATIONS)('groups on $runtime over $kind', ({ runtime, kind })
     clients.push(client);
     return { user, client };
   };
-  /** With a token that names groups. */
+  /** Connects with a token that names groups. */
   const joinBy = async (user: number, named: unknown) => {
     const client = await view.v1(user, {
       token: deployment.gateway.token(user, { claims: { groups: named } }),
@@ -55,7 +56,7 @@ describe.each(COMBINATIONS)('groups on $runtime over $kind', ({ runtime, kind })
     return body;
   };
 
-  it('[GR1] [GR2] a push reaches each member once, also of several groups, and nobody else', async () => {
+  it.sequential('[GR1] [GR2] a push reaches each member once, also of several groups, and nobody else', async () => {
     const [both, first, second, stranger] = [await join(), await join(), await join(), await join()];
     const [one, other] = [freshGroup(), freshGroup()];
     expect(await change(one, { add: [both.user, String(first.user), both.user] })).toEqual([
@@ -83,7 +84,7 @@ describe.each(COMBINATIONS)('groups on $runtime over $kind', ({ runtime, kind })
     }
   });
 
-  it('[GR3] adding twice and removing who is no member change nothing; offline is not remembered', async () => {
+  it.sequential('[GR3] adding a member again and removing a non-member change nothing; a call for an offline user is not stored', async () => {
     const { user } = await join();
     const absent = freshUser();
     const group = freshGroup();
@@ -106,15 +107,15 @@ describe.each(COMBINATIONS)('groups on $runtime over $kind', ({ runtime, kind })
     expect(await change(group, {})).toEqual([]);
   });
 
-  it('[GR1] a membership by the service survives a reconnect and a take-over, and ends with the period', async () => {
+  it.sequential('[GR1] a membership by the service survives a reconnect and a take-over, and ends with the period', async () => {
     const { user, client } = await join();
     const group = freshGroup();
     await change(group, { add: [user] });
     client.close();
     await client.closed;
-    // The user lingers: a member without a socket.
+    // The user lingers: a member without a socket. The server may notice the end of the socket after its client.
     expect(await members(group)).toEqual({ group, online: 1, members: [user] });
-    expect(await push({ groups: [group] })).toEqual({ counts: { offline: 1 } });
+    await eventually(async () => expect(await push({ groups: [group] })).toEqual({ counts: { offline: 1 } }));
     const back = await join(user);
     expect(await push({ groups: [group] })).toEqual({ counts: { written: 1 } });
     await back.client.next('note');
@@ -129,7 +130,7 @@ describe.each(COMBINATIONS)('groups on $runtime over $kind', ({ runtime, kind })
     expect(await push({ groups: [group] })).toEqual({ counts: {} });
   });
 
-  it('[GR1] a membership by HTTP login alone counts, as offline without a socket', async () => {
+  it.sequential('[GR1] a member who is only logged in by HTTP counts, as offline without a socket', async () => {
     const user = freshUser();
     await view.login(user);
     const group = freshGroup();
@@ -137,27 +138,27 @@ describe.each(COMBINATIONS)('groups on $runtime over $kind', ({ runtime, kind })
     expect(await push({ groups: [group] })).toEqual({ counts: { offline: 1 } });
   });
 
-  it('[GR1] groups of a token last while a connection with it lives', async () => {
+  it.sequential('[GR1] groups of a token last as long as a connection with it', async () => {
     const user = freshUser();
     const [group, other] = [freshGroup(), freshGroup()];
     const client = await joinBy(user, [group, other, group]);
     expect(await members(group)).toEqual({ group, online: 1, members: [user] });
     expect(await push({ groups: [group, other] })).toEqual({ counts: { written: 1 } });
     await client.next('note');
-    // The service cannot take a user out of a group of the token.
+    // The service cannot remove a user from a group of the token.
     expect(await change(group, { remove: [user] })).toEqual([{ userId: user, status: 'member' }]);
-    // What it gives lasts longer than the token.
+    // A membership by the service lasts longer than the token.
     expect(await change(other, { add: [user] })).toEqual([{ userId: user, status: 'member' }]);
     client.close();
     await client.closed;
-    await expect.poll(() => members(group)).toMatchObject({ online: 0 });
+    await eventually(async () => expect(await members(group)).toMatchObject({ online: 0 }));
     expect(await members(other)).toMatchObject({ online: 1 });
     await joinBy(user, [group]);
     expect(await members(group)).toMatchObject({ online: 1 });
     expect(await push({ groups: [group] }, 'again')).toEqual({ counts: { written: 1 } });
   });
 
-  it('[GR1] a token that a client sends to renew its own brings its groups', async () => {
+  it.sequential('[GR1] a renewal adds the groups of the new token', async () => {
     const user = freshUser();
     const [before, after] = [freshGroup(), freshGroup()];
     const client = await joinBy(user, [before]);
@@ -166,13 +167,13 @@ describe.each(COMBINATIONS)('groups on $runtime over $kind', ({ runtime, kind })
       data: { token: deployment.gateway.token(user, { claims: { groups: [after] } }) },
     });
     await client.next('token');
-    await expect.poll(() => members(after)).toMatchObject({ online: 1 });
+    await eventually(async () => expect(await members(after)).toMatchObject({ online: 1 }));
     expect(await members(before)).toMatchObject({ online: 0 });
     expect(await push({ groups: [before] })).toEqual({ counts: {} });
     expect(await push({ groups: [after] })).toEqual({ counts: { written: 1 } });
   });
 
-  it('the 51st group is refused, by the service and by a token', async () => {
+  it.sequential('the 51st group is refused, by the service and by a token', async () => {
     const { user } = await join();
     const names = Array.from({ length: MAX_GROUPS }, () => freshGroup());
     for (const name of names) await change(name, { add: [user] });
@@ -205,7 +206,7 @@ describe.each(COMBINATIONS)('groups on $runtime over $kind', ({ runtime, kind })
     (await joinBy(other, null)).terminate();
   });
 
-  it('lists members by user id, page by page', async () => {
+  it.sequential('lists members by user id, page by page', async () => {
     const users = await Promise.all(Array.from({ length: 5 }, async () => (await join()).user));
     users.sort((left, right) => left - right);
     const group = freshGroup();
@@ -216,7 +217,7 @@ describe.each(COMBINATIONS)('groups on $runtime over $kind', ({ runtime, kind })
     expect(second).toMatchObject({ online: 5, members: users.slice(2) });
   });
 
-  it('changes by the service are in the audit log', async () => {
+  it.sequential('the audit log has changes by the service', async () => {
     const { user } = await join();
     const group = freshGroup();
     await change(group, { add: [user, freshUser()] });
@@ -224,7 +225,7 @@ describe.each(COMBINATIONS)('groups on $runtime over $kind', ({ runtime, kind })
     expect(line).toMatchObject({ action: 'group', group, add: 2, remove: 0, member: 1, offline: 1 });
   });
 
-  it.each([
+  it.sequential.each([
     ['a name with a space', 'a%20b', {}, 'invalid-request', 'group'],
     ['a name that is too long', 'x'.repeat(65), {}, 'invalid-request', 'group'],
     ['a name with a separator of the stores', 'a%3Bb', {}, 'invalid-request', 'group'],
@@ -242,14 +243,14 @@ describe.each(COMBINATIONS)('groups on $runtime over $kind', ({ runtime, kind })
     expect(answer.body['error']).toContain(field);
   });
 
-  it('reading a group needs a name, a limit and a cursor that are some', async () => {
+  it.sequential('reading a group needs a valid name, limit and cursor', async () => {
     for (const path of ['a%20b', 'g?limit=0', 'g?limit=10001', 'g?limit=x', 'g?cursor=-1', 'g?cursor=x']) {
       const answer = await deployment.gateway.service('GET', `/api/groups/${path}`);
       expect([path, answer.status]).toEqual([path, 400]);
     }
   });
 
-  it.each([
+  it.sequential.each([
     [{ groups: Array.from({ length: 21 }, (_, n) => `g${n}`) }, 'to.groups (too many)'],
     [{ groups: ['g', 'a b'] }, 'to.groups[1] (1 to 64 of'],
     [{ groups: ['g', 7] }, 'to.groups[1]'],
@@ -265,7 +266,7 @@ describe.each(COMBINATIONS)('groups on $runtime over $kind', ({ runtime, kind })
     expect(answer.body['error']).toContain(error);
   });
 
-  it('are for the service alone', async () => {
+  it.sequential('are only for the service', async () => {
     const { gateway } = deployment;
     const user = freshUser();
     for (const method of ['GET', 'POST'] as const) {

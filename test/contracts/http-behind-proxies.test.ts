@@ -1,15 +1,18 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { eventually } from '../support/ports.ts';
 import { askRaw, openHttp, requestText } from '../support/raw-http.ts';
 import { handshake, openRaw } from '../support/raw-socket.ts';
 import { type Deployment, deploy, freshUser } from '../support/stores.ts';
 
 const KEEP_ALIVE_MS = 7_500;
-/** Bun's timers go in steps of 4 s, and one step is added so that none is too short. */
+/** Bun's timers run in steps of 4 s. The server adds one step, so that no limit is too short. */
 const LATEST_END_MS = KEEP_ALIVE_MS + 8_000;
-/** Under this the loop was at work, not a timer. */
-const AT_ONCE_MS = 1_500;
+/** For a busy machine. */
+const LATE_MS = 4_000;
+/** The feed sends a comment every 5 s. */
+const AT_ONCE_MS = 4_500;
 
-describe.each(['bun', 'node'] as const)('HTTP behind proxies on %s', (runtime) => {
+describe.concurrent.each(['bun', 'node'] as const)('HTTP behind proxies on %s', (runtime) => {
   let deployment: Deployment;
   beforeAll(async () => {
     deployment = await deploy({
@@ -27,7 +30,7 @@ describe.each(['bun', 'node'] as const)('HTTP behind proxies on %s', (runtime) =
   const port = () => deployment.gateway.port();
   const service = () => ({ Authorization: `Bearer ${deployment.gateway.apiKey}` });
 
-  describe('health checks', () => {
+  describe.sequential('health checks', () => {
     it.each([
       ['HTTP/1.0 without Host, as HAProxy asks', 'GET /healthz HTTP/1.0\r\n\r\n'],
       ['HTTP/1.0 with a Host', 'GET /healthz HTTP/1.0\r\nHost: game.example\r\n\r\n'],
@@ -61,31 +64,32 @@ describe.each(['bun', 'node'] as const)('HTTP behind proxies on %s', (runtime) =
     });
   });
 
-  describe('an idle connection', () => {
-    it('the server keeps it for LINGXI_KEEPALIVE_TIMEOUT_MS after an answer, then ends it', async () => {
+  describe.sequential('an idle connection', () => {
+    it('stays open for LINGXI_KEEPALIVE_TIMEOUT_MS after an answer, then the server ends it', async () => {
       const requests = [
         requestText('GET', '/healthz'),
-        // What a request was given to arrive is not what the connection may idle.
+        // The time limit of a request must not apply to the idle connection after it.
         requestText('POST', '/api/online/login', {
           headers: service(),
           body: JSON.stringify({ playerId: freshUser() }),
         }),
       ];
       const idle = requests.map(async (request) => {
+        // Taken before the answer, because this process may read the answer late.
+        const since = performance.now();
         const http = openHttp(port(), request);
         const [answer] = await http.settled(1);
         expect(answer?.status).toBe(200);
-        const since = performance.now();
         return (await http.ended).at - since;
       });
       for (const lasted of await Promise.all(idle)) {
         expect(lasted).toBeGreaterThan(KEEP_ALIVE_MS - 100);
-        expect(lasted).toBeLessThan(LATEST_END_MS);
+        expect(lasted).toBeLessThan(LATEST_END_MS + LATE_MS);
       }
     });
   });
 
-  describe('the same origin', () => {
+  describe.sequential('the same origin', () => {
     const upgrade = async (origin: string, host: string) => {
       const raw = openRaw(
         port(),
@@ -121,19 +125,19 @@ describe.each(['bun', 'node'] as const)('HTTP behind proxies on %s', (runtime) =
     });
   });
 
-  it('the feed begins at once, and no proxy buffers it', async () => {
+  it.sequential('the feed begins at once, and no proxy buffers it', async () => {
     const started = performance.now();
     const headers = { ...service(), Accept: 'text/event-stream' };
     const raw = openHttp(port(), requestText('GET', '/api/online/events', { headers }));
     const { status, text } = await raw.head;
     expect(status).toBe(200);
     expect(text.toLowerCase()).toContain('x-accel-buffering: no');
-    await expect.poll(() => raw.received().toString('latin1')).toContain(':\n\n');
+    await eventually(() => expect(raw.received().toString('latin1')).toContain(':\n\n'));
     expect(performance.now() - started).toBeLessThan(AT_ONCE_MS);
     raw.destroy();
   });
 
-  describe('pages', () => {
+  describe.sequential('pages', () => {
     const paths = ['/api/online/events', '/api/users/1/timeline'] as const;
 
     it.each(paths)('%s accepts a limit of 1 to 1,000', async (path) => {
@@ -158,7 +162,7 @@ describe.each(['bun', 'node'] as const)('HTTP behind proxies on %s', (runtime) =
       },
     );
 
-    it('the feed says that a cursor of another store is expired', async () => {
+    it('the feed reports that a cursor of another store has expired', async () => {
       for (const cursor of ['5-1', '1795512989765-0', 'game-1:mwui2n13d6f087-3']) {
         const answer = await deployment.gateway.service('GET', `/api/online/events?cursor=${cursor}`);
         expect([answer.status, answer.body['code']]).toEqual([410, 'cursor-expired']);

@@ -97,18 +97,20 @@ describe.each(['bun', 'node'] as const)('service endpoints on %s', (runtime) => 
       client.terminate();
     });
 
-    it('logs an audit line when the service disconnects a user', async () => {
+    it('logs an audit line with the unchanged reason when the service disconnects a user', async () => {
       const user = freshUser();
       const client = await view.seed(user);
-      await gateway.service('POST', `/api/users/${user}/disconnect`, { reason: 'cheating' });
-      expect((await client.closed).code).toBe(4002);
+      const reason = 'cheating\n\u0007\u202e';
+      await gateway.service('POST', `/api/users/${user}/disconnect`, { reason });
+      expect(await client.closed).toMatchObject({ code: 4002, reason });
       const line = await gateway.waitForLog('audit', (entry) => JSON.stringify(entry).includes('disconnect'));
+      expect(line['reason']).toBe(reason);
       expect(JSON.stringify(line)).not.toContain(gateway.apiKey);
     });
   });
 
   describe('operation', () => {
-    it.each(['/healthz', '/health', '/readyz'])('GET %s answers anyone', async (path) => {
+    it.each(['/healthz', '/health', '/readyz'])('GET %s answers every caller', async (path) => {
       const answer = await gateway.call('GET', path);
       expect(answer.status).toBe(200);
       expect(answer.body).toMatchObject({ status: 'ok' });
@@ -142,7 +144,7 @@ describe.each(['bun', 'node'] as const)('service endpoints on %s', (runtime) => 
       expect((await production.call('GET', '/dev/token?userId=1')).status).toBe(404);
     });
 
-    it('GET /openapi.json is OpenAPI 3.1 of the paths, and /docs a page', async () => {
+    it('GET /openapi.json describes the paths in OpenAPI 3.1, and /docs is a page', async () => {
       const { body } = await gateway.call('GET', '/openapi.json');
       expect(String(body['openapi'])).toMatch(/^3\.1/);
       const paths = Object.keys(body['paths'] as object);

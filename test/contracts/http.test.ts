@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { eventually } from '../support/ports.ts';
 import { type PresenceView, viewPresence } from '../support/presence-view.ts';
 import { type Deployment, deploy, freshUser, type StoreKind } from '../support/stores.ts';
 
@@ -36,9 +37,10 @@ describe.each(PAIRS)('HTTP on %s with %s', (runtime, kind) => {
       expect(answer.status).toBe(200);
       expect(Object.keys(answer.body).sort()).toEqual(['onlineCount', 'timestamp']);
       expect(Math.abs(Number(answer.body['timestamp']) - Date.now() / 1000)).toBeLessThan(5);
-      await expect
-        .poll(async () => (await deployment.gateway.call('GET', '/ws/stats')).body['onlineCount'])
-        .toBeGreaterThanOrEqual(1);
+      await eventually(async () => {
+        const { body } = await deployment.gateway.call('GET', '/ws/stats');
+        expect(body['onlineCount']).toBeGreaterThanOrEqual(1);
+      });
       await view.logout(user);
     });
 
@@ -200,7 +202,7 @@ describe.each(PAIRS)('HTTP on %s with %s', (runtime, kind) => {
       },
     );
 
-    it('refuses a service key that is nearly right', async () => {
+    it('refuses a service key that is almost correct', async () => {
       const { gateway } = deployment;
       const key = gateway.apiKey.slice(0, -1);
       expect((await gateway.call('GET', '/api/online/players', { token: key })).status).toBe(401);
@@ -231,6 +233,56 @@ describe.each(PAIRS)('HTTP on %s with %s', (runtime, kind) => {
         headers: { 'accept-language': 'zh-CN,zh;q=0.9' },
       });
       expect(String(answer.body['error'])).toMatch(CHINESE);
+    });
+
+    it.each<readonly [string, string, unknown, string, RegExp]>([
+      ['GET', '/api/online/events?cursor=x', undefined, 'The query is wrong. Parameter: cursor', /：cursor$/],
+      ['GET', '/api/users/x/timeline', undefined, 'Parameter: id', /参数：id$/],
+      [
+        ...([
+          'GET',
+          '/api/groups/%20',
+          undefined,
+          'Parameter: group (1 to 64 of A-Z a-z 0-9 _ . : -)',
+        ] as const),
+        /参数：group（1 到 64 个字符：A-Z a-z 0-9 _ \. : -）$/,
+      ],
+      [
+        'POST',
+        '/api/groups/g',
+        { add: [1], remove: [1] },
+        'Field: remove[0] (also in add)',
+        /（同时在 add 中）$/,
+      ],
+      ['POST', '/api/online/status', { userIds: [], ids: [] }, 'Field: ids (unknown)', /字段：ids（未知）$/],
+      ['POST', '/api/online/login', '[]', 'Field: (body)', /字段：（整个请求体）$/],
+      ['POST', '/api/messages', [7], 'Field: [0].(message)', /字段：\[0\]\.（整条消息）$/],
+      ['POST', '/api/online/login', '['.repeat(200), '(nested deeper than 128)', /（嵌套超过 128 层）$/],
+    ])('%s %s %j: the error says where the fault is, in either language', async (...request) => {
+      const [method, path, body, english, chinese] = request;
+      const { gateway } = deployment;
+      const ask = (language: string) =>
+        gateway.call(method, path, {
+          body,
+          token: gateway.apiKey,
+          headers: { 'accept-language': language },
+        });
+      const [en, zh] = [await ask('en'), await ask('zh')];
+      expect([en.status, zh.status]).toEqual([400, 400]);
+      expect(String(en.body['error']).slice(-english.length)).toBe(english);
+      expect(String(zh.body['error'])).toMatch(chinese);
+    });
+
+    it('a wrong Last-Event-ID is not called a body', async () => {
+      const { gateway } = deployment;
+      const answer = await gateway.call('GET', '/api/online/events', {
+        token: gateway.apiKey,
+        headers: { accept: 'text/event-stream', 'last-event-id': 'x' },
+      });
+      expect(answer.body).toEqual({
+        error: 'A header of the request is wrong. Header: Last-Event-ID',
+        code: 'invalid-body',
+      });
     });
 
     it('answers an unknown address with 404 and an error body', async () => {

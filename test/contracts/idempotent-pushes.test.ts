@@ -24,7 +24,7 @@ async function join(gateway: Gateway, user = freshUser()): Promise<{ user: numbe
 
 const push = (gateway: Gateway, body: unknown) => gateway.service('POST', '/api/messages', body);
 
-/** Types that the client got, up to a message that is pushed now: what was delivered before it has come. */
+/** The types that the client got until a message that is pushed now. All earlier deliveries arrive before it. */
 async function delivered(gateway: Gateway, { user, client }: Awaited<ReturnType<typeof join>>) {
   const last = `last ${client.messages.length}`;
   await push(gateway, { to: { userId: user }, type: last });
@@ -35,13 +35,13 @@ async function delivered(gateway: Gateway, { user, client }: Awaited<ReturnType<
 }
 
 let keys = 0;
-/** A key with what Redis, JSON and a terminal may find special. */
+/** A key with characters that are special in Redis, in JSON or on a terminal. */
 function freshKey(): string {
   keys += 1;
   return `${process.pid}:{key} "\\ * 订单 🐉 ${keys}`;
 }
 
-describe.each(COMBINATIONS)('idempotency keys on $runtime over $kind', ({ runtime, kind }) => {
+describe.concurrent.each(COMBINATIONS)('idempotency keys on $runtime over $kind', ({ runtime, kind }) => {
   let deployment: Deployment;
   let gateway: Gateway;
   beforeAll(async () => {
@@ -50,7 +50,7 @@ describe.each(COMBINATIONS)('idempotency keys on $runtime over $kind', ({ runtim
   });
   afterAll(() => deployment?.stop());
 
-  it('[DL8] the same push again delivers nothing and gets the first answer', async () => {
+  it.sequential('[DL8] the same push again delivers nothing and gets the first answer', async () => {
     const receiver = await join(gateway);
     const absent = freshUser();
     const body = {
@@ -68,7 +68,7 @@ describe.each(COMBINATIONS)('idempotency keys on $runtime over $kind', ({ runtim
       ],
       counts: { offline: 1, written: 1 },
     });
-    // Whatever has changed since.
+    // Whatever has changed since then.
     await join(gateway, absent);
     for (let times = 0; times < 3; times += 1) expect((await push(gateway, body)).body).toEqual(first.body);
     const after = await readMetrics(gateway);
@@ -78,7 +78,7 @@ describe.each(COMBINATIONS)('idempotency keys on $runtime over $kind', ({ runtim
     expect(await delivered(gateway, receiver)).toEqual(['gift']);
   });
 
-  it('[DL8] to everybody and to nobody too', async () => {
+  it.sequential('[DL8] the same holds for a push to everybody and to nobody', async () => {
     const receiver = await join(gateway);
     for (const to of [{ all: true }, { userIds: [] }]) {
       const body = { to, type: 'news', idempotencyKey: freshKey() };
@@ -88,7 +88,7 @@ describe.each(COMBINATIONS)('idempotency keys on $runtime over $kind', ({ runtim
     expect(await delivered(gateway, receiver)).toEqual(['news']);
   });
 
-  it('[DL8] a list of 10,000 users gets its whole answer again', async () => {
+  it.sequential('[DL8] a repeated push to 10,000 users gets the whole answer again', async () => {
     const { user } = await join(gateway);
     const userIds = [...Array.from({ length: 9_999 }, (_, index) => 7_000_000 + index), user];
     const body = { to: { userIds }, type: 'list', idempotencyKey: freshKey() };
@@ -97,7 +97,7 @@ describe.each(COMBINATIONS)('idempotency keys on $runtime over $kind', ({ runtim
     expect((await push(gateway, body)).text).toBe(first.text);
   });
 
-  it('[DL8] while the first is in progress, the same push waits for its answer', async () => {
+  it.sequential('[DL8] while the first is in progress, the same push waits for its answer', async () => {
     const receiver = await join(gateway);
     const body = {
       to: { userId: receiver.user },
@@ -114,7 +114,7 @@ describe.each(COMBINATIONS)('idempotency keys on $runtime over $kind', ({ runtim
     expect(await delivered(gateway, receiver)).toEqual(['ask']);
   });
 
-  it('[DL8] another content under the same key is refused, in both languages, and delivers nothing', async () => {
+  it.sequential('[DL8] other content under the same key is refused, in both languages, and not delivered', async () => {
     const receiver = await join(gateway);
     const first = { to: { userId: receiver.user }, type: 'a', data: 1, idempotencyKey: freshKey() };
     await push(gateway, first);
@@ -140,7 +140,7 @@ describe.each(COMBINATIONS)('idempotency keys on $runtime over $kind', ({ runtim
     expect((await push(gateway, { ...first, to: { userId: String(receiver.user) } })).status).toBe(200);
   });
 
-  it('[DL4] [DL8] in a batch each message has its own key, and the order stays', async () => {
+  it.sequential('[DL4] [DL8] in a batch each message has its own key, and the order stays', async () => {
     const receiver = await join(gateway);
     const [one, two] = [freshKey(), freshKey()];
     const message = (type: string, idempotencyKey?: string) => ({
@@ -168,7 +168,7 @@ describe.each(COMBINATIONS)('idempotency keys on $runtime over $kind', ({ runtim
     expect(await delivered(gateway, receiver)).toEqual(['a', 'b', 'c', 'e', 'f']);
   });
 
-  it('[DL8] a batch of 1,000 keys is delivered once, in order', async () => {
+  it.sequential('[DL8] a batch of 1,000 keys is delivered once, in order', async () => {
     const receiver = await join(gateway);
     const batch = Array.from({ length: 1000 }, (_, data) => ({
       to: { userId: receiver.user },
@@ -189,7 +189,7 @@ describe('idempotency keys on two nodes', () => {
   afterAll(() => cluster?.stop());
   const node = (index: number): Gateway => cluster.node(index).gateway;
 
-  it('[DL8] either node gives the answer that the other one gave', async () => {
+  it('[DL8] each node repeats an answer of the other node', async () => {
     for (const [first, second] of [
       [0, 1],
       [1, 0],
@@ -205,7 +205,7 @@ describe('idempotency keys on two nodes', () => {
     }
   });
 
-  it('[DL8] a call that comes to both nodes at once is delivered once, and gets one answer', async () => {
+  it('[DL8] a call to both nodes at once is delivered once, and gets one answer', async () => {
     const receiver = await join(node(1));
     const body = {
       to: { userId: receiver.user },
@@ -236,7 +236,7 @@ describe('idempotency keys on two nodes', () => {
     await receiver.client.next('ask');
     await doomed.gateway.kill();
     await lost;
-    // As if the first call were long over: a key lives for 5 minutes.
+    // As if the first call had ended long ago: a key lives for 5 minutes.
     const name = `lingxi:once:${body.idempotencyKey}`;
     expect(await cluster.redis.cli('PEXPIRE', name, '280000')).toBe('1');
     for (const index of [0, 1]) {
@@ -249,7 +249,7 @@ describe('idempotency keys on two nodes', () => {
     expect(await delivered(node(0), receiver)).toEqual(['ask']);
   });
 
-  it('[DL8] a foreign value in the place of a key is replaced, and logged', async () => {
+  it('[DL8] a foreign value under a key is replaced and logged', async () => {
     const receiver = await join(node(0));
     const idempotencyKey = freshKey();
     await cluster.redis.cli('RPUSH', `lingxi:once:${idempotencyKey}`, 'foreign');
@@ -269,7 +269,7 @@ describe('idempotency keys on two nodes', () => {
     expect(await delivered(node(0), receiver)).toEqual([]);
   });
 
-  it('[DL8] while Redis does not answer, nothing with a key is delivered, and the rest is', async () => {
+  it('[DL8] while Redis does not answer, only pushes without a key are delivered', async () => {
     const receiver = await join(node(0));
     const to = { userId: receiver.user };
     const keyed = { to, type: 'keyed', idempotencyKey: freshKey() };
@@ -286,7 +286,7 @@ describe('idempotency keys on two nodes', () => {
     } finally {
       cluster.redis.thaw();
     }
-    // Redis carries out the claims when it goes on. The nodes give those back, so that a retry is no repeat.
+    // Redis runs the claims when it continues. The nodes withdraw them, so that a retry does not count as a repeat.
     const again = await eventually(async () => {
       const answer = await push(node(1), keyed);
       expect(answer.status).toBe(200);

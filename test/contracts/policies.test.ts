@@ -3,7 +3,8 @@ import { eventually } from '../support/ports.ts';
 import { COMBINATIONS, type Deployment, deploy, freshUser } from '../support/stores.ts';
 import { type Client, connect, refusal } from '../support/ws-client.ts';
 
-const ENV = { LINGXI_HEARTBEAT_TIMEOUT_MS: '3000', LINGXI_PING_INTERVAL_MS: '500' };
+/** No user times out here, and each socket is responsive: its newest proof of life is younger than the ping interval + 1 s. */
+const ENV = { LINGXI_HEARTBEAT_TIMEOUT_MS: '10000', LINGXI_PING_INTERVAL_MS: '3000' };
 
 describe.each(COMBINATIONS)('session policies on $runtime with $kind', ({ runtime, kind }) => {
   let replace: Deployment;
@@ -41,15 +42,15 @@ describe.each(COMBINATIONS)('session policies on $runtime with $kind', ({ runtim
   };
 
   describe.concurrent('replace', () => {
-    it('[PR4] the newer connection wins, and the older is closed with 4001 within a second', async () => {
+    it('[PR4] the newer connection stays, and the older one is closed with 4001 within a second', async () => {
       const user = freshUser();
       const older = await open(replace, user);
       const first = (await older.next('welcome')).data as Record<string, string>;
-      const before = performance.now();
       const newer = await open(replace, user);
+      const opened = performance.now();
       const closed = await older.closed;
       expect(closed.code).toBe(4001);
-      expect(closed.at - before).toBeLessThan(1_000);
+      expect(closed.at - opened).toBeLessThan(1_000);
       expect(older.messages.map((message) => message.type)).not.toContain('goodbye');
       const second = (await newer.next('welcome')).data as Record<string, string>;
       expect(second['period']).toBe(first['period']);
@@ -86,7 +87,7 @@ describe.each(COMBINATIONS)('session policies on $runtime with $kind', ({ runtim
   });
 
   describe.concurrent('reject', () => {
-    it('[PR4] refuses the newer connection with 409 while the older lives', async () => {
+    it('[PR4] refuses the newer connection with 409 while the older one lives', async () => {
       const user = freshUser();
       const older = await open(reject, user);
       expect(await refused(reject, user)).toEqual({ status: 409, code: 'session-exists' });
@@ -100,12 +101,12 @@ describe.each(COMBINATIONS)('session policies on $runtime with $kind', ({ runtim
       const { period } = (await older.next('welcome')).data as { period: string };
       older.close();
       await older.closed;
-      const newer = await eventually(() => open(reject, user), { timeoutMs: 500 });
+      const newer = await eventually(() => open(reject, user), { timeoutMs: 3_000 });
       expect((await newer.next('welcome')).data).toMatchObject({ period, resumed: true });
       newer.terminate();
     });
 
-    it('[PR1] an HTTP login never gets 409, and blocks no connection', async () => {
+    it('[PR1] an HTTP login never gets 409, and prevents no connection', async () => {
       const user = freshUser();
       const login = () => reject.gateway.service('POST', '/api/online/login', { playerId: user });
       expect((await login()).status).toBe(200);

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { run } from '../support/child.ts';
 import { type PostgresServer, startPostgres } from '../support/services.ts';
 
-/** Where the server notes the segment of shared memory that it holds. */
+/** The server writes the id of its shared memory segment here. */
 async function noteOf(server: PostgresServer): Promise<string> {
   const [row] = await server.query('SHOW data_directory');
   return join(String(row?.['data_directory']), 'postmaster.pid');

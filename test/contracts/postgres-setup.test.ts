@@ -13,7 +13,7 @@ import {
 import { type PostgresDatabase, type PostgresServer, startPostgres } from '../support/services.ts';
 import { connect } from '../support/ws-client.ts';
 
-/** Runs a command of the product to its end in a folder of its own. */
+/** Runs a command of the product to its end in its own folder. */
 async function ended(command: readonly string[], env: Readonly<Record<string, string>>, runtime: Runtime) {
   const folder = mkdtempSync(join(tmpdir(), 'lingxi-setup-'));
   let out = '';
@@ -41,6 +41,7 @@ const MIGRATE = [join(REPOSITORY, 'bin/lingxi.js'), 'migrate'];
 
 describe.each(['bun', 'node'] as const)(
   'setting up PostgreSQL with a separate role for the server on %s',
+  { timeout: 90_000 },
   (runtime) => {
     let postgres: PostgresServer;
     let game: PostgresDatabase;

@@ -3,10 +3,12 @@ import { eventually, sleep } from '../support/ports.ts';
 import { type PresenceView, viewPresence, welcomeOf } from '../support/presence-view.ts';
 import { COMBINATIONS, type Deployment, deploy, freshUser } from '../support/stores.ts';
 
-const TIMEOUT_MS = 1_000;
-const HTTP_TIMEOUT_MS = 2_000;
+const TIMEOUT_MS = 2_000;
+const HTTP_TIMEOUT_MS = 5_000;
+/** Each user proves life this long before the deadline, because a busy machine may stop a process for a while. */
+const SPARE_MS = 2_000;
 
-describe.each(COMBINATIONS)('presence by HTTP on $runtime with $kind', ({ runtime, kind }) => {
+describe.concurrent.each(COMBINATIONS)('presence by HTTP on $runtime with $kind', ({ runtime, kind }) => {
   let deployment: Deployment;
   let view: PresenceView;
   beforeAll(async () => {
@@ -33,17 +35,19 @@ describe.each(COMBINATIONS)('presence by HTTP on $runtime with $kind', ({ runtim
   describe.concurrent('login and heartbeat', () => {
     it('[PR1] after a login the user is online until the timeout, then logged out at proof + timeout', async () => {
       const user = freshUser();
-      // On a Redis that was empty a moment ago the first login waits until every node had time to restore (PR11).
+      // On a Redis that was just empty, the first login waits until every node had time to restore (PR11).
+      const before = Date.now();
       const login = await view.login(user);
-      const at = Date.now();
+      const after = Date.now();
       expect(login.status).toBe(200);
       expect(login.body).toEqual({
         message: expect.any(String),
         playerId: String(user),
         loginTime: expect.any(Number),
       });
-      expect(Math.abs(Number(login.body['loginTime']) - at)).toBeLessThan(500);
-      await sleep(HTTP_TIMEOUT_MS - 500);
+      expect(login.body['loginTime']).toBeGreaterThanOrEqual(before - 5);
+      expect(login.body['loginTime']).toBeLessThanOrEqual(after + 5);
+      await sleep(HTTP_TIMEOUT_MS - SPARE_MS);
       expect(await view.player(user)).toMatchObject({ status: 'online', connections: 0 });
       await eventually(async () => expect(await view.status(user)).toBe('offline'));
       const row = await settledRow(user);
@@ -52,7 +56,7 @@ describe.each(COMBINATIONS)('presence by HTTP on $runtime with $kind', ({ runtim
       expect(await deployment.userTime(user)).toBe(row?.logoutAt);
     });
 
-    it('a login with the token of the user names the user as the token does', async () => {
+    it('a login with the token of the user uses the name in the token', async () => {
       const user = freshUser();
       const { gateway } = deployment;
       const answer = await gateway.call('POST', '/api/online/login', {
@@ -69,7 +73,8 @@ describe.each(COMBINATIONS)('presence by HTTP on $runtime with $kind', ({ runtim
       const user = freshUser();
       await view.login(user);
       for (let beat = 0; beat < 3; beat += 1) {
-        await sleep(HTTP_TIMEOUT_MS * 0.6);
+        await sleep(HTTP_TIMEOUT_MS - SPARE_MS);
+        const before = Date.now();
         const answer = await view.heartbeat(user);
         expect(answer.status).toBe(200);
         expect(answer.body).toEqual({
@@ -77,13 +82,14 @@ describe.each(COMBINATIONS)('presence by HTTP on $runtime with $kind', ({ runtim
           playerId: String(user),
           lastHeartbeat: expect.any(Number),
         });
-        expect(Math.abs(Number(answer.body['lastHeartbeat']) - Date.now())).toBeLessThan(1_000);
+        expect(answer.body['lastHeartbeat']).toBeGreaterThanOrEqual(before - 5);
+        expect(answer.body['lastHeartbeat']).toBeLessThanOrEqual(Date.now() + 5);
       }
       expect(await view.status(user)).toBe('online');
       expect(await deployment.periods(user)).toHaveLength(1);
     });
 
-    it('[PR1] a login of an online user returns the running period and closes no socket', async () => {
+    it('[PR1] a login of an online user returns the present period and closes no socket', async () => {
       const user = freshUser();
       const client = await view.v1(user);
       client.keepAlive(300);
@@ -100,6 +106,8 @@ describe.each(COMBINATIONS)('presence by HTTP on $runtime with $kind', ({ runtim
       const user = freshUser();
       const client = await view.seed(user);
       const first = (await view.player(user))['loginTime'];
+      // A busy machine may stop this process for longer than the timeout of the socket, before the first turn of the interval.
+      expect((await view.heartbeat(user)).status).toBe(200);
       const beats = setInterval(() => void view.heartbeat(user).catch(() => undefined), 400);
       expect((await client.closed).code).toBe(4100);
       await sleep(1_000);
@@ -163,7 +171,7 @@ describe.each(COMBINATIONS)('presence by HTTP on $runtime with $kind', ({ runtim
       expect(await deployment.userTime(user)).toBe(answer.body['logoutTime']);
     });
 
-    it('[PR6] twice gives one settlement and a 404', async () => {
+    it('[PR6] repeated, gives one settlement and a 404', async () => {
       const user = freshUser();
       await view.login(user);
       expect((await view.logout(user)).status).toBe(200);

@@ -13,7 +13,11 @@ import {
 } from '../support/presence-subject.ts';
 import type { RedisServer } from '../support/services.ts';
 
-const DEAD_AFTER_MS = 700;
+/** Much longer than a busy machine may stop this process between two calls. */
+const DEAD_AFTER_MS = 2_500;
+/** Proofs of life of users of a dead node end this long after the login. */
+const SHORT_MS = 3_000;
+const LONG_MS = 6_000;
 
 let users = 1000;
 let nodes = 0;
@@ -38,7 +42,7 @@ describe('[PR8] dead nodes in Redis', () => {
   });
   afterAll(() => subject?.stop());
 
-  it('[PR8] a reap says when the next node is dead, and a reap at that time finds it', async () => {
+  it('[PR8] a reap returns the time at which the next node is dead, and a reap at that time finds it', async () => {
     const [dead, user] = [await open(), freshUser()];
     await login(dead, socketOf(user, 1, { socketMs: 300, untilMs: 300 }));
     await renew(peer);
@@ -46,11 +50,16 @@ describe('[PR8] dead nodes in Redis', () => {
     expect(nextDeathMs).toBeGreaterThan(0);
     expect(nextDeathMs).toBeLessThanOrEqual(DEAD_AFTER_MS);
     expect((await peer.read([user]))[0]?.status).toBe('online');
-    await sleep(nextDeathMs);
+    // In parts: Redis observes no more than some 2 s between two calls.
+    const at = performance.now() + nextDeathMs;
+    while (performance.now() < at) {
+      await sleep(Math.min(500, at - performance.now()));
+      await renew(peer);
+    }
     expect((await peer.reap(500)).ended.map(({ userId }) => userId)).toContain(user);
   });
 
-  it('[DL7] a node forgets how many frames it sent to a node that is dead', async () => {
+  it('[DL7] a node forgets how many frames it sent to a dead node', async () => {
     const [from, dead, living] = [freshNode(), freshNode(), freshNode()];
     const [sender, , other] = [
       await open({ node: from }),
@@ -70,22 +79,22 @@ describe('[PR8] dead nodes in Redis', () => {
     });
   });
 
-  it('[PR8] a dead node loses its lease at once, and each of its users once, as the deadline passes', async () => {
+  it('[PR8] a dead node loses its lease at once, and each of its users once, at the deadline', async () => {
     const node = 'node-that-dies';
     const dead = await open({ node });
     const [gone, held, lingering] = [freshUser(), freshUser(), freshUser()];
-    const short = { socketMs: 900, untilMs: 900 };
+    const short = { socketMs: SHORT_MS, untilMs: SHORT_MS };
     await login(dead, socketOf(gone, 1, short));
     await login(dead, socketOf(held, 1, short));
-    await login(dead, socketOf(lingering, 1, { socketMs: 1600, untilMs: 1600 }));
+    await login(dead, socketOf(lingering, 1, { socketMs: LONG_MS, untilMs: LONG_MS }));
     await login(peer, claimOf(held, { mode: 'http', rev: 1 }));
     const { lastHeartbeat = 0 } = (await peer.read([gone]))[0] ?? {};
     const ended = new Map<number, { logoutTime: number; reason: string }>();
-    let ghosts = 0;
+    let orphans = 0;
     const reap = async () => {
       await renew(peer);
       const reaped = await peer.reap(500);
-      ghosts = reaped.ghosts;
+      orphans = reaped.orphans;
       for (const end of reaped.ended) {
         expect(ended.has(end.userId)).toBe(false);
         ended.set(end.userId, end);
@@ -98,13 +107,13 @@ describe('[PR8] dead nodes in Redis', () => {
       expect(ended.has(gone)).toBe(true);
     });
     expect(ended.has(lingering)).toBe(false);
-    expect(ghosts).toBeGreaterThanOrEqual(1);
+    expect(orphans).toBeGreaterThanOrEqual(1);
     await eventually(async () => {
       await reap();
       expect(ended.has(lingering)).toBe(true);
     });
     expect(ended.get(gone)).toMatchObject({ reason: 'node-lost' });
-    expect(Math.abs((ended.get(gone)?.logoutTime ?? 0) - lastHeartbeat - 900)).toBeLessThanOrEqual(3);
+    expect(Math.abs((ended.get(gone)?.logoutTime ?? 0) - lastHeartbeat - SHORT_MS)).toBeLessThanOrEqual(3);
     expect(ended.has(held)).toBe(false);
     expect((await peer.read([held]))[0]).toMatchObject({ status: 'online', sockets: 0 });
     expect(await redis.cli('EXISTS', `lingxi:n:${node}`, `lingxi:lost:${node}`)).toBe('0');

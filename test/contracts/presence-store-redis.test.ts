@@ -11,9 +11,8 @@ import {
   redisSubject,
   type SubjectOptions,
   state,
-  takeLease,
 } from '../support/presence-subject.ts';
-import { type RedisServer, startRedis } from '../support/services.ts';
+import type { RedisServer } from '../support/services.ts';
 
 let users = 1000;
 let nodes = 0;
@@ -24,6 +23,18 @@ const socketOf = (userId: number, rev: number, changed: Partial<Claim> = {}) =>
 const logout = (userId: number, epoch = 0) => ({ userId, reason: 'logout', epoch, proofAgeMs: -1 }) as const;
 const renew = (store: PresenceStore, acknowledged: RenewAnswer['losses'] = []): Promise<RenewAnswer> =>
   store.renew({ highestEpoch: 0, restored: true, acknowledged });
+
+/** Throws if the machine was too slow: the answer holds for 100 ms. */
+async function refusedAt3900(a: PresenceStore, b: PresenceStore): Promise<number> {
+  const user = freshUser();
+  await login(a, socketOf(user, 1));
+  const began = performance.now();
+  await state(a, claimOf(user, { mode: 'state', rev: 2, socketMs: 6100, httpMs: 0 }));
+  const answer = await state(b, socketOf(user, 1));
+  if (performance.now() - began > 90) throw new Error('the machine was too slow for the last 100 ms');
+  expect(answer).toEqual({ kind: 'refused', code: 'session-exists' });
+  return user;
+}
 
 describe('the presence store in Redis', () => {
   let subject: PresenceSubject;
@@ -71,7 +82,7 @@ describe('the presence store in Redis', () => {
       expect(Math.abs((await ttl()) - 60_000)).toBeLessThan(TTL_TOLERANCE_MS);
     });
 
-    it('accept a name with half a character, which no Redis text can hold', async () => {
+    it('accept a name with half a character, which Redis cannot store as text', async () => {
       const other = freshUser();
       const answers = await store.claim([socketOf(user, 1, { username: 'a\ud83d' }), socketOf(other, 2)]);
       expect(answers.map(({ kind }) => kind)).toEqual(['opened', 'opened']);
@@ -139,7 +150,7 @@ describe('the presence store in Redis', () => {
       expect((await hash(user))['status']).toBe('offline');
     });
 
-    it('a key of another type in place of the set stops no renewal, logout or settlement', async () => {
+    it('a key of another type in the place of the set stops no renewal, logout or settlement', async () => {
       await login(store, socketOf(user, 1));
       await redis.cli('RENAME', 'server:online:players', 'aside');
       await redis.cli('SET', 'server:online:players', 'of another program');
@@ -150,7 +161,7 @@ describe('the presence store in Redis', () => {
       expect(await inSet(user)).toBe(true);
     });
 
-    it('leave no record behind for a withdrawn opening, and one with an expiry for a user who was there before', async () => {
+    it('leave no record behind for a withdrawn opening, and one with an expiry if the user had one before', async () => {
       const answer = await state(store, socketOf(user, 1));
       const withdraw = async (period: number) => store.withdraw([{ userId: user, period }]);
       await withdraw(answer.kind === 'opened' ? answer.period : 0);
@@ -167,7 +178,7 @@ describe('the presence store in Redis', () => {
   });
 
   describe('several nodes', () => {
-    it("[PR4] replace takes the other node's socket; that node learns it until it acknowledges, and its claims are void", async () => {
+    it('[PR4] replace takes the hold of the other node, which gets the loss until it acknowledges it; its claims are void', async () => {
       const [a, b] = [await open(), await open()];
       const user = freshUser();
       const first = await login(a, socketOf(user, 7));
@@ -217,20 +228,17 @@ describe('the presence store in Redis', () => {
       expect((await renew(a)).losses).toEqual([]);
     });
 
-    it("[PR4] reject accepts the newcomer if the other node's socket is silent, and takes that socket over", async () => {
+    it("[PR4] reject accepts the newcomer if the other node's socket is silent, and takes that node's hold", async () => {
       const [a, b] = [await open({ policy: 'reject' }), await open({ policy: 'reject' })];
-      const user = freshUser();
-      await login(a, socketOf(user, 1));
-      // 3.9 s, then 4.1 s after its newest proof of life; a proof by HTTP is none of the socket.
-      await state(a, claimOf(user, { mode: 'state', rev: 2, socketMs: 6100, httpMs: 0 }));
-      expect(await state(b, socketOf(user, 1))).toEqual({ kind: 'refused', code: 'session-exists' });
+      // 3.9 s, then 4.1 s, after its newest proof of life. A proof by HTTP does not count for the socket.
+      const user = await eventually(() => refusedAt3900(a, b));
       await state(a, claimOf(user, { mode: 'state', rev: 3, socketMs: 5900, httpMs: 14_900 }));
       expect(await state(b, socketOf(user, 2))).toMatchObject({ kind: 'joined' });
       expect((await renew(a)).losses).toEqual([{ userId: user, rev: 3, reason: 'replaced' }]);
       expect((await b.read([user]))[0]?.sockets).toBe(1);
     });
 
-    it('[PR4] replace counts take-overs of responsive sockets of other nodes, and none of silent ones', async () => {
+    it('[PR4] replace counts take-overs of responsive sockets on other nodes, but not of silent ones', async () => {
       const [a, b] = [await open(), await open()];
       const dance = async (user: number, socketMs: number): Promise<readonly string[]> => {
         const kinds: string[] = [];
@@ -271,7 +279,7 @@ describe('the presence store in Redis', () => {
       expect(await state(b, nothingLeft(user, 3))).toMatchObject({ kind: 'ended' });
     });
 
-    it('[PR6] a logout on any node reaches all nodes, and does not void later claims', async () => {
+    it('[PR6] a logout on any node reaches all nodes, and does not make later claims void', async () => {
       const [a, b, c] = [await open({ policy: 'multi' }), await open({ policy: 'multi' }), await open()];
       const user = freshUser();
       await login(a, socketOf(user, 1));
@@ -292,7 +300,7 @@ describe('the presence store in Redis', () => {
       expect(await state(b, socketOf(user, 1))).toMatchObject({ kind: 'joined' });
     });
 
-    it('the store gives a duty that a node took and did not settle to another node', async () => {
+    it('the store gives another node a duty that its node took and did not settle', async () => {
       const [a, b] = [await open(), await open()];
       const user = freshUser();
       await login(a, socketOf(user, 1));
@@ -306,14 +314,14 @@ describe('the presence store in Redis', () => {
       });
     });
 
-    it('nothing happens without a lease', async () => {
+    it('without a lease nothing happens', async () => {
       const stranger = await openRedisStore(redis, { node: freshNode() });
       const user = freshUser();
       try {
         expect(await state(stranger, socketOf(user, 1))).toEqual({ kind: 'no-lease' });
         expect(await stranger.end([logout(user)])).toEqual([{ kind: 'no-lease' }]);
         expect(await stranger.record([{ userId: user, period: 1 }])).toEqual([false]);
-        expect(await stranger.reap(10)).toEqual({ ended: [], ghosts: 0 });
+        expect(await stranger.reap(10)).toEqual({ ended: [], orphans: 0 });
         const first = await stranger.renew({ highestEpoch: 0, restored: false, acknowledged: [] });
         expect(first.restore).toBe(true);
         expect((await renew(stranger)).restore).toBe(false);
@@ -322,100 +330,5 @@ describe('the presence store in Redis', () => {
         await stranger.close();
       }
     });
-  });
-});
-
-describe('[PR11] a Redis that was restarted or emptied', () => {
-  let redis: RedisServer;
-  const opened: PresenceStore[] = [];
-  beforeAll(async () => {
-    redis = await startRedis({ persistence: true });
-  });
-  afterAll(async () => {
-    await Promise.all(opened.map((store) => store.close()));
-    await redis?.stop();
-  });
-  const open = async (deadAfterMs = 3_600_000): Promise<PresenceStore> => {
-    const store = await openRedisStore(redis, { node: freshNode(), deadAfterMs });
-    opened.push(store);
-    await takeLease(store);
-    return store;
-  };
-  /** Asks without having restored anything, as a node that comes back does. */
-  const asked = (store: PresenceStore): Promise<RenewAnswer> =>
-    eventually(() => store.renew({ highestEpoch: 0, restored: false, acknowledged: [] }));
-
-  it('asks each node to restore, accepts no login before, and keeps period, login time and epoch', async () => {
-    const store = await open();
-    await grownUp(store);
-    const [back, late] = [freshUser(), freshUser()];
-    const before = await login(store, socketOf(back, 1));
-    await redis.cli('FLUSHALL');
-    expect((await asked(store)).restore).toBe(true);
-    expect(await state(store, socketOf(late, 2))).toEqual({ kind: 'young' });
-    expect((await store.end([logout(back)]))[0]).toEqual({ kind: 'young' });
-    const { period, loginTime, epoch } = before;
-    const restated = claimOf(back, { mode: 'restate', rev: 3, period, loginTime, epoch });
-    expect(await state(store, restated)).toEqual({ kind: 'joined', period, loginTime, epoch });
-    expect((await renew(store)).restore).toBe(false);
-    expect((await store.read([back]))[0]).toMatchObject({ status: 'online', period, loginTime, epoch });
-    expect(await redis.cli('SISMEMBER', 'server:online:players', `${back}`)).toBe('1');
-    expect(await redis.cli('HGET', `player:online:${back}`, 'loginTime')).toBe(String(loginTime));
-    await grownUp(store);
-    expect(await state(store, socketOf(late, 4))).toMatchObject({ kind: 'opened' });
-  });
-
-  it('does not count a restore if its world was lost before the node reported it', async () => {
-    const store = await open();
-    await redis.cli('FLUSHALL');
-    expect((await asked(store)).restore).toBe(true);
-    await redis.cli('FLUSHALL');
-    expect((await renew(store)).restore).toBe(true);
-    expect((await renew(store)).restore).toBe(false);
-  });
-
-  it('opens nothing for a node that has not restored yet, also when other nodes may open', async () => {
-    const [late, peer] = [await open(), await open()];
-    await redis.cli('FLUSHALL');
-    expect((await asked(late)).restore).toBe(true);
-    await asked(peer);
-    await takeLease(peer);
-    await grownUp(peer);
-    const user = freshUser();
-    expect(await state(late, socketOf(user, 1))).toEqual({ kind: 'young' });
-    expect((await renew(late)).restore).toBe(false);
-    expect(await state(late, socketOf(user, 2))).toMatchObject({ kind: 'opened' });
-  });
-
-  it('a restart voids all leases; saved holds stay, and nodes that do not return are reaped', async () => {
-    const [survivor, lost] = [await open(1500), await open()];
-    await grownUp(survivor);
-    const [kept, orphan] = [freshUser(), freshUser()];
-    const before = await login(survivor, socketOf(kept, 1));
-    await login(lost, socketOf(orphan, 1, { socketMs: 500, untilMs: 500 }));
-    await lost.close();
-    await redis.cli('SAVE').catch(() => undefined);
-    await redis.cli('CONFIG', 'SET', 'appendfsync', 'always');
-    await redis.cli('SET', 'fsync', 'now');
-    await redis.restart();
-    expect((await asked(survivor)).restore).toBe(true);
-    expect(await state(survivor, socketOf(freshUser(), 2))).toEqual({ kind: 'young' });
-    const { period, loginTime, epoch } = before;
-    const restated = claimOf(kept, { mode: 'restate', rev: 3, period, loginTime, epoch });
-    expect(await state(survivor, restated)).toMatchObject({ kind: 'joined', period, epoch });
-    await renew(survivor);
-    expect((await survivor.read([orphan]))[0]?.status).toBe('online');
-    const ended: number[] = [];
-    await eventually(
-      async () => {
-        await renew(survivor);
-        ended.push(...(await survivor.reap(500)).ended.map(({ userId }) => userId));
-        expect(ended).toContain(orphan);
-      },
-      { timeoutMs: 8000, intervalMs: 100 },
-    );
-    expect(ended).not.toContain(kept);
-    expect((await survivor.read([orphan]))[0]?.status).toBe('offline');
-    expect((await survivor.takeDuties(100)).filter(({ userId }) => userId === orphan)).toHaveLength(1);
   });
 });

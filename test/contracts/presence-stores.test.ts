@@ -4,7 +4,9 @@ import { type PresenceView, viewPresence } from '../support/presence-view.ts';
 import { type Deployment, deploy, freshUser, KNOWN_USERS } from '../support/stores.ts';
 import { connect, refusal } from '../support/ws-client.ts';
 
-const TIMEOUT_MS = 1_500;
+const TIMEOUT_MS = 3_000;
+/** On a busy machine, a record is renewed this much later. */
+const LATE_MS = 1_500;
 const LONG_AGO = Date.parse('2020-01-01T00:00:00Z');
 
 describe.each(['bun', 'node'] as const)('the contents of Redis and PostgreSQL on %s', (runtime) => {
@@ -38,7 +40,7 @@ describe.each(['bun', 'node'] as const)('the contents of Redis and PostgreSQL on
     );
 
   describe.concurrent('Redis', () => {
-    it('has the keys that other programs read, for a user online and offline', async () => {
+    it('has the keys that other programs read, for an online and an offline user', async () => {
       const user = freshUser();
       const client = await view.seed(user);
       const stop = client.keepAlive(300);
@@ -56,13 +58,15 @@ describe.each(['bun', 'node'] as const)('the contents of Redis and PostgreSQL on
       expect(ttl).toBeGreaterThan(50_000);
       expect(ttl).toBeLessThanOrEqual(60_000);
       stop();
-      client.ping();
       const last = Date.now();
+      client.ping();
       await client.closed;
+      const closed = Date.now();
       await eventually(async () => expect((await hash(user))['status']).toBe('offline'));
       expect(await inSet(user)).toBe(false);
       const offline = await hash(user);
-      expect(Math.abs(Number(offline['lastHeartbeat']) - last)).toBeLessThan(100);
+      expect(Number(offline['lastHeartbeat'])).toBeGreaterThanOrEqual(last - 5);
+      expect(Number(offline['lastHeartbeat'])).toBeLessThan(closed - TIMEOUT_MS + LATE_MS);
       expect(Number(offline['logoutTime'])).toBe(Number(offline['lastHeartbeat']) + TIMEOUT_MS);
       await eventually(async () => {
         const [row] = await deployment.periods(user);
@@ -70,15 +74,16 @@ describe.each(['bun', 'node'] as const)('the contents of Redis and PostgreSQL on
       });
     });
 
-    it('renews lastHeartbeat, at most 5 s behind', async () => {
+    it('renews lastHeartbeat, at most 5 s late', async () => {
       const user = freshUser();
       const client = await view.seed(user);
       client.keepAlive(300);
       const first = Number((await hash(user))['lastHeartbeat']);
-      await sleep(6_000);
+      await sleep(5_000 + LATE_MS);
+      const before = Date.now();
       const entry = await hash(user);
       expect(Number(entry['lastHeartbeat'])).toBeGreaterThan(first);
-      expect(Date.now() - Number(entry['lastHeartbeat'])).toBeLessThan(5_300);
+      expect(before - Number(entry['lastHeartbeat'])).toBeLessThan(5_000 + LATE_MS);
       client.terminate();
     });
 
@@ -92,7 +97,7 @@ describe.each(['bun', 'node'] as const)('the contents of Redis and PostgreSQL on
       expect(await inSet(user)).toBe(false);
     });
 
-    it('shows every user who lingers as online, and none whose linger is over', async () => {
+    it('shows every lingering user as online, and none after the linger', async () => {
       const user = freshUser();
       const client = await view.seed(user);
       client.terminate();
@@ -182,7 +187,7 @@ describe.each(['bun', 'node'] as const)('the contents of Redis and PostgreSQL on
   });
 });
 
-describe.each([
+describe.concurrent.each([
   ['reject', 'bun'],
   ['create', 'node'],
   ['ignore', 'bun'],

@@ -3,12 +3,12 @@ import { eventually, sleep } from '../support/ports.ts';
 import { type PresenceView, viewPresence, welcomeOf } from '../support/presence-view.ts';
 import { COMBINATIONS, type Deployment, deploy, freshUser } from '../support/stores.ts';
 
-/** Short, so that a run stays short; the true ten seconds are measured in scenarios/ten-seconds.test.ts. */
-const TIMEOUT_MS = 1_500;
-/** How much later than the deadline an end may be seen from outside on a loaded machine. */
-const LATE_MS = 500;
+/** Short, so that a run is short. scenarios/ten-seconds.test.ts measures the default ten seconds. */
+const TIMEOUT_MS = 2_500;
+/** On a busy machine, an end may become visible this much later than the deadline. */
+const LATE_MS = 3_000;
 
-describe.each(COMBINATIONS)('presence on $runtime with $kind', ({ runtime, kind }) => {
+describe.concurrent.each(COMBINATIONS)('presence on $runtime with $kind', ({ runtime, kind }) => {
   let deployment: Deployment;
   let view: PresenceView;
   beforeAll(async () => {
@@ -21,8 +21,7 @@ describe.each(COMBINATIONS)('presence on $runtime with $kind', ({ runtime, kind 
   });
   afterAll(() => deployment?.stop());
 
-  const offline = (user: number, timeoutMs = TIMEOUT_MS + 2_000) =>
-    eventually(async () => expect(await view.status(user)).toBe('offline'), { timeoutMs });
+  const offline = (user: number) => eventually(async () => expect(await view.status(user)).toBe('offline'));
   const settled = (user: number) =>
     eventually(async () => {
       const rows = await deployment.periods(user);
@@ -38,23 +37,24 @@ describe.each(COMBINATIONS)('presence on $runtime with $kind', ({ runtime, kind 
       await sleep(TIMEOUT_MS + 500);
       expect(await view.status(user)).toBe('online');
       stop();
-      const last = client.ping();
       const lastAt = Date.now();
+      const last = client.ping();
       const closed = await client.closed;
       expect(closed.code).toBe(4100);
       expect(closed.at - last).toBeGreaterThanOrEqual(TIMEOUT_MS - 5);
       expect(closed.at - last).toBeLessThan(TIMEOUT_MS + LATE_MS);
-      await offline(user, 1_000);
+      await offline(user);
       const [row, ...more] = await settled(user);
       expect(more).toEqual([]);
       expect(row).toMatchObject({ userId: user, reason: 'timeout' });
-      expect(Math.abs((row?.lastSeenAt ?? 0) - lastAt)).toBeLessThan(LATE_MS);
+      expect(row?.lastSeenAt).toBeGreaterThanOrEqual(lastAt - 5);
+      expect(row?.lastSeenAt).toBeLessThan(lastAt + LATE_MS);
       expect(row?.logoutAt).toBe((row?.lastSeenAt ?? 0) + TIMEOUT_MS);
       expect(await deployment.userTime(user)).toBe(row?.logoutAt);
       expect((await view.player(user))['logoutTime']).toBe(row?.logoutAt);
     });
 
-    it('[HB2] any well-formed message counts as a ping does', async () => {
+    it('[HB2] any well-formed message counts like a ping', async () => {
       const user = freshUser();
       const client = await view.seed(user);
       const talk = setInterval(() => client.send({ type: 'chat', data: 'hi' }), 300);
@@ -87,7 +87,7 @@ describe.each(COMBINATIONS)('presence on $runtime with $kind', ({ runtime, kind 
       const user = freshUser();
       const client = await view.v1(user, { autoPong: false });
       expect((await client.closed).code).toBe(4100);
-      await offline(user, 1_000);
+      await offline(user);
     });
   });
 
@@ -117,7 +117,7 @@ describe.each(COMBINATIONS)('presence on $runtime with $kind', ({ runtime, kind 
       expect((await older.closed).code).toBe(4001);
       expect(second).toMatchObject({ period: first.period, resumed: true });
       expect(second.epoch).toBeGreaterThan(first.epoch);
-      await sleep(TIMEOUT_MS + LATE_MS);
+      await sleep(TIMEOUT_MS + 1_500);
       expect(await view.status(user)).toBe('online');
       expect((await deployment.periods(user)).map((row) => row.logoutAt)).toEqual([null]);
       expect(newer.socket.readyState).toBe(newer.socket.OPEN);
@@ -125,12 +125,12 @@ describe.each(COMBINATIONS)('presence on $runtime with $kind', ({ runtime, kind 
       newer.terminate();
     });
 
-    it('[PR5] a user who is back before the timeout was never offline', async () => {
+    it('[PR5] a user who returns before the timeout was never offline', async () => {
       const user = freshUser();
       const client = await view.v1(user);
       const first = await welcomeOf(client);
       client.terminate();
-      await sleep(TIMEOUT_MS - 600);
+      await sleep(TIMEOUT_MS / 3);
       expect(await view.status(user)).toBe('online');
       const again = await view.v1(user);
       const second = await welcomeOf(again);
@@ -148,15 +148,19 @@ describe.each(COMBINATIONS)('presence on $runtime with $kind', ({ runtime, kind 
         const user = freshUser();
         const client = await view.v1(user);
         const first = await welcomeOf(client);
+        const proof = Date.now();
         client.send({ type: 'ping', timestamp: 1 });
         await client.next('pong');
-        const proof = Date.now();
         client[way]();
+        await client.closed;
+        const left = Date.now();
         await offline(user);
         const [row] = await settled(user);
         expect(row).toMatchObject({ period: first.period, reason: 'timeout' });
-        // A close frame is an inbound frame, so the newest proof may be the close itself.
-        expect(Math.abs((row?.logoutAt ?? 0) - proof - TIMEOUT_MS)).toBeLessThan(200);
+        // A close frame is an inbound frame, so the newest proof of life may be the close itself.
+        expect(row?.lastSeenAt).toBeGreaterThanOrEqual(proof - 5);
+        expect(row?.lastSeenAt).toBeLessThan(left + LATE_MS);
+        expect(row?.logoutAt).toBe((row?.lastSeenAt ?? 0) + TIMEOUT_MS);
         const again = await view.v1(user);
         const second = await welcomeOf(again);
         expect(second.resumed).toBe(false);
@@ -174,7 +178,8 @@ describe.each(COMBINATIONS)('presence on $runtime with $kind', ({ runtime, kind 
       expect((await client.closed).code).toBe(4000);
       const [row] = await settled(user);
       expect(row).toMatchObject({ reason: 'logout' });
-      expect(Math.abs((row?.logoutAt ?? 0) - at)).toBeLessThan(300);
+      expect(row?.logoutAt).toBeGreaterThanOrEqual(at - 5);
+      expect(row?.logoutAt).toBeLessThanOrEqual(Date.now() + 5);
       expect(await deployment.userTime(user)).toBe(row?.logoutAt);
     });
 
@@ -183,14 +188,14 @@ describe.each(COMBINATIONS)('presence on $runtime with $kind', ({ runtime, kind 
       const client = await view.seed(user);
       const answer = await deployment.gateway.service('POST', `/api/users/${user}/disconnect`, {
         reason: 'maintenance',
-        blockMs: 800,
+        blockMs: 3_000,
       });
       expect(answer.status).toBe(200);
       expect((await client.closed).code).toBe(4002);
+      await expect(view.seed(user)).rejects.toThrow('blocked');
       const [row] = await settled(user);
       expect(row).toMatchObject({ reason: 'kick' });
-      await expect(view.seed(user)).rejects.toThrow('blocked');
-      const again = await eventually(() => view.seed(user), { timeoutMs: 2_000, intervalMs: 100 });
+      const again = await eventually(() => view.seed(user), { intervalMs: 100 });
       again.terminate();
     });
 
@@ -200,11 +205,19 @@ describe.each(COMBINATIONS)('presence on $runtime with $kind', ({ runtime, kind 
       const first = await welcomeOf(client);
       client.send({ type: 'logout' });
       await client.closed;
+      const asked = performance.now();
       const again = await view.v1(user);
+      const tookMs = performance.now() - asked;
       const second = await welcomeOf(again);
       expect(second.period).toBeGreaterThan(first.period);
-      const rows = await deployment.periods(user);
-      expect(rows.map((row) => row.reason)).toEqual(['logout', null]);
+      // A login waits for the settlement, for 500 ms at most.
+      await eventually(
+        async () => {
+          const rows = await deployment.periods(user);
+          expect(rows.map((row) => row.reason)).toEqual(['logout', null]);
+        },
+        { timeoutMs: tookMs < 500 ? 0 : 5_000 },
+      );
       expect(await view.status(user)).toBe('online');
       again.terminate();
     });

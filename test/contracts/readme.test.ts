@@ -12,7 +12,7 @@ const PAGES = ['README.md', 'README.zh-CN.md'];
 const LINGXI = join(REPOSITORY, 'bin/lingxi.js');
 const USER = 1;
 
-/** The blocks of one kind, in the order in which they stand. */
+/** The code blocks of one language, in order. */
 function blocks(page: string, kind: string): readonly string[] {
   const text = readFileSync(join(REPOSITORY, page), 'utf8');
   return [...text.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)].flatMap(([, name, body = '']) =>
@@ -22,7 +22,7 @@ function blocks(page: string, kind: string): readonly string[] {
 
 interface Command {
   readonly line: string;
-  /** What it prints, as the page shows it. */
+  /** The output that the page shows. */
   readonly shown: readonly string[];
 }
 
@@ -37,7 +37,7 @@ function commandsOf(block: string): readonly Command[] {
   return commands;
 }
 
-/** Where the page says `localhost:3000` and `npx lingxi`, a test has another port and the program itself. */
+/** The page uses `localhost:3000` and `npx lingxi`. The test uses another port, and calls the program itself. */
 function adapted(text: string, port: number): string {
   return text
     .replaceAll('npx lingxi', `"${process.execPath}" "${LINGXI}"`)
@@ -45,7 +45,7 @@ function adapted(text: string, port: number): string {
     .replaceAll('port: 3000', `port: ${port}`);
 }
 
-/** Lines without what differs each time: times and ports go, and of JSON the kinds of the values stay. */
+/** Removes the parts of lines that differ each time: times and ports. Of JSON, only the types of the values remain. */
 function shapes(lines: readonly string[]): readonly unknown[] {
   return lines.map((line) => {
     const at = line.search(/[[{]/);
@@ -71,10 +71,10 @@ beforeAll(() => {
 });
 afterAll(() => folder?.remove());
 
-describe.each(['bun', 'node'] as const)('what the pages show, on %s', (runtime) => {
+describe.each(['bun', 'node'] as const)('what the pages show, on %s', { timeout: 90_000 }, (runtime) => {
   let gateway: Gateway;
   beforeAll(async () => {
-    // As `npm start` does it: secrets of its own, in the folder `data`.
+    // As with `npm start`: its own secrets, in the folder `data`.
     const env = { JWT_SECRET: undefined, LINGXI_API_KEY: undefined, LINGXI_DATA_DIR: undefined };
     gateway = await startGateway({ runtime, stores: 'embedded', env });
   });
@@ -93,7 +93,7 @@ describe.each(['bun', 'node'] as const)('what the pages show, on %s', (runtime) 
     return run('/bin/sh', args, options);
   };
 
-  it.each(PAGES)('%s: the commands print what is shown', async (page) => {
+  it.each(PAGES)('%s: the commands print the shown output', async (page) => {
     const [probe, ...others] = blocks(page, 'console').flatMap(commandsOf);
     expect(probe?.line).toContain('lingxi probe');
     expect(others.length).toBeGreaterThan(1);
@@ -106,7 +106,7 @@ describe.each(['bun', 'node'] as const)('what the pages show, on %s', (runtime) 
           .output()
           .split('\n')
           .filter((line) => line !== '');
-        // The welcome may come with the answer to the handshake, or after it: either line is the first.
+        // The welcome may arrive with the answer to the handshake or after it, so either line may be first.
         expect(lines.length).toBeGreaterThanOrEqual(shown.length);
         expect(shapes(lines.slice(0, shown.length))).toEqual(expect.arrayContaining([...shapes(shown)]));
       });
@@ -118,33 +118,38 @@ describe.each(['bun', 'node'] as const)('what the pages show, on %s', (runtime) 
     }
   });
 
-  it.each(PAGES)('%s: the clients connect, print what comes, and stay away after a logout', async (page) => {
-    const clients = blocks(page, 'js').filter((text) => text.includes('function play('));
-    expect(clients).toHaveLength(2);
-    const token = (await ask(`npx lingxi token --user ${USER}`)).trim();
-    const key = readFileSync(join(gateway.dataDir, 'data/api-key'), 'utf8').trim();
-    const post = (path: string, body: unknown) =>
-      gateway.call('POST', path, { body, headers: { authorization: `Bearer ${key}` } });
-    for (const client of clients) {
-      const child = folder.start('node', played(client, gateway.port(), token));
-      await eventually(async () => {
-        const sent = await post('/api/messages', { to: { userId: USER }, type: 'note', data: 7 });
-        expect(sent.body['counts']).toEqual({ written: 1 });
-      });
-      await eventually(() => expect(child.output()).toMatch(/type: 'note'|^note 7$/m));
-      await post('/api/online/logout', { playerId: USER });
-      expect((await child.exited).code, child.output()).toBe(0);
-      if (client.includes('?token=')) expect(child.output()).toContain('closed 4000');
-      else
-        expect(child.output()).toMatch(/^open (?:connected|resumed)\nwelcome \{[^]*^note 7\nclosed logout$/m);
-    }
-  });
+  it.each(PAGES)(
+    '%s: the clients connect, print their messages, and stay away after a logout',
+    async (page) => {
+      const clients = blocks(page, 'js').filter((text) => text.includes('function play('));
+      expect(clients).toHaveLength(2);
+      const token = (await ask(`npx lingxi token --user ${USER}`)).trim();
+      const key = readFileSync(join(gateway.dataDir, 'data/api-key'), 'utf8').trim();
+      const post = (path: string, body: unknown) =>
+        gateway.call('POST', path, { body, headers: { authorization: `Bearer ${key}` } });
+      for (const client of clients) {
+        const child = folder.start('node', played(client, gateway.port(), token));
+        await eventually(async () => {
+          const sent = await post('/api/messages', { to: { userId: USER }, type: 'note', data: 7 });
+          expect(sent.body['counts']).toEqual({ written: 1 });
+        });
+        await eventually(() => expect(child.output()).toMatch(/type: 'note'|^note 7$/m));
+        await post('/api/online/logout', { playerId: USER });
+        expect((await child.exited).code, child.output()).toBe(0);
+        if (client.includes('?token=')) expect(child.output()).toContain('closed 4000');
+        else
+          expect(child.output()).toMatch(
+            /^open (?:connected|resumed)\nwelcome \{[^]*^note 7\nclosed logout$/m,
+          );
+      }
+    },
+  );
 
   it.concurrent.each(PAGES)('%s: the library starts, sends and stops', async (page) => {
     const examples = blocks(page, 'js').filter((text) => text.includes('createGateway'));
     expect(examples).toHaveLength(1);
     const port = await freePort();
-    // A data folder belongs to one process, and this one is in the working directory.
+    // A data folder belongs to one process, and this folder is in the working directory.
     const own = createProgramFolder();
     const child = own.start(runtime, adapted(examples[0] ?? '', port));
     expect((await child.exited).code, child.output()).toBe(0);
@@ -155,7 +160,7 @@ describe.each(['bun', 'node'] as const)('what the pages show, on %s', (runtime) 
 });
 
 describe.concurrent.each(PAGES)('%s', (page) => {
-  it('the clients survive a server that is down: one reports it, the other tries again', async () => {
+  it('the clients survive a server that is down: one reports that, the other tries again', async () => {
     const [lingxi = '', seed = ''] = blocks(page, 'js');
     const closed = folder.start('node', played(seed, await freePort(), 'x'));
     let tries = 0;
@@ -167,14 +172,14 @@ describe.concurrent.each(PAGES)('%s', (page) => {
     const address = server.address();
     const port = typeof address === 'object' && address !== null ? address.port : 0;
     const again = folder.start('node', played(lingxi, port, 'x'));
-    await eventually(() => expect(tries, again.output()).toBeGreaterThan(1), { timeoutMs: 10_000 });
+    await eventually(() => expect(tries, again.output()).toBeGreaterThan(1), { timeoutMs: 20_000 });
     again.signalGroup('SIGKILL');
     server.close();
     expect((await closed.exited).code, closed.output()).toBe(0);
     expect(closed.output()).toContain('closed 1006');
   });
 
-  it('names scripts, commands and variables that exist', async () => {
+  it('only names scripts, commands and variables that exist', async () => {
     const text = readFileSync(join(REPOSITORY, page), 'utf8');
     const { scripts } = JSON.parse(readFileSync(join(REPOSITORY, 'package.json'), 'utf8')) as {
       scripts: Record<string, string>;
@@ -194,7 +199,7 @@ describe.concurrent.each(PAGES)('%s', (page) => {
   });
 });
 
-/** A client as the page shows it, as a program on `ws`. */
+/** A client from the page, as a program on `ws`. */
 function played(client: string, port: number, token: string): string {
   const head = `import { WebSocket } from 'ws';\nglobalThis.WebSocket = WebSocket;\n`;
   return `${head}${adapted(client, port)}\nplay(${JSON.stringify(token)});\n`;

@@ -6,7 +6,7 @@ import { type RedisCluster, startRedisCluster } from '../support/redis-cluster.t
 import { openSite, type Probe, type Site, startProbe, surviveFailover } from '../support/redis-failover.ts';
 import { itServesPlayers } from '../support/redis-site-contract.ts';
 
-describe('Redis Cluster', () => {
+describe('Redis Cluster', { timeout: 90_000 }, () => {
   let site: Site<RedisCluster>;
   let probe: Probe;
   beforeAll(async () => {
@@ -30,13 +30,13 @@ describe('Redis Cluster', () => {
     expect(keys.filter((key) => !key.startsWith(CLUSTER_PREFIX))).toEqual([]);
   });
 
-  it('[PR11] nobody is logged out when the master hangs, and no node returns to it when it goes on', async () => {
+  it('[PR11] nobody is logged out when the master hangs, and no node returns to it when it continues', async () => {
     const former = await surviveFailover(site, async (master) => master.freeze());
     former.thaw();
     await site.redis.rejoin(former);
   });
 
-  it('[PR11] nobody is logged out when a replica takes the slots over', async () => {
+  it('[PR11] nobody is logged out when a replica takes over the slots', async () => {
     const former = await surviveFailover(site, () => site.redis.switchOver());
     await site.redis.rejoin(former);
   });
@@ -54,7 +54,7 @@ describe('Redis Cluster', () => {
     expect(probe.servers.size).toBe(3);
   });
 
-  it('the start reports a server that is in no cluster', async () => {
+  it('the start reports a server that is not part of a cluster', async () => {
     const single = await startRedis();
     const link = new RedisLink({ url: `redis+cluster://127.0.0.1:${single.port}`, timeoutMs: 1000 });
     await expect(link.connect()).rejects.toThrow(/cluster support disabled/);

@@ -5,7 +5,7 @@ import { encodeFrame, handshake, openRaw } from '../support/raw-socket.ts';
 import { type Deployment, deploy, freshUser } from '../support/stores.ts';
 import { startWitness, type Witness } from '../support/witness.ts';
 
-/** What would be answered is answered by then. */
+/** By this time, every request that gets an answer has one. */
 const SILENCE_MS = 300;
 
 describe.each(['bun', 'node'] as const)('a request inside another on %s', (runtime) => {
@@ -59,15 +59,15 @@ describe.each(['bun', 'node'] as const)('a request inside another on %s', (runti
       const plain = openHttp(port(), login + chunked);
       await plain.ended;
       expectNothing(plain);
-      // Node does not tell of broken chunks behind an offer to upgrade: the request waits for its body until it is late.
+      // Node does not report broken chunks after an offer to upgrade, so the request waits for its body until the time limit.
       const offered = openHttp(port(), `${login}Connection: Upgrade\r\nUpgrade: h2c\r\n${chunked}`);
       await Promise.race([offered.ended, sleep(SILENCE_MS)]);
       expectNothing(offered);
       offered.destroy();
     });
 
-    // RFC 6455 lets a client send nothing before the answer to its upgrade.
-    it('a frame right behind an upgrade request is read on Node, and ends the connection on Bun', async () => {
+    // RFC 6455: a client must send nothing before the answer to its upgrade.
+    it('a frame right after an upgrade request is read on Node, and ends the connection on Bun', async () => {
       const offer = handshake('/ws', deployment.gateway.token(freshUser()));
       const ping = encodeFrame({ opcode: 9, payload: 'early' });
       const raw = openRaw(port(), Buffer.concat([Buffer.from(offer), ping]));
@@ -81,7 +81,7 @@ describe.each(['bun', 'node'] as const)('a request inside another on %s', (runti
       await raw.ended;
     });
 
-    it('another upgrade right behind one opens no second socket, and the connection ends', async () => {
+    it('another upgrade right after the first opens no second socket, and the connection ends', async () => {
       const offers = [1, 2].map(() => handshake('/ws', deployment.gateway.token(freshUser())));
       const http = openHttp(port(), offers.join(''));
       await http.ended;

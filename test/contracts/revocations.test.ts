@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { deployEach } from '../support/deploy-each.ts';
 import { createFakeClock } from '../support/faketime-binaries.ts';
 import { type Gateway, startGateway } from '../support/gateway-process.ts';
 import { eventually } from '../support/ports.ts';
@@ -9,12 +10,12 @@ import { COMBINATIONS, type Deployment, deploy, freshUser } from '../support/sto
 import { BUN_AND_NODE, type Cluster, startCluster, wireOf } from '../support/two-nodes.ts';
 import { type Client, connect, refusal } from '../support/ws-client.ts';
 
-/** Within this time a revocation is in force on every node. */
+/** Within this time a revocation takes effect on every node. */
 const IN_FORCE_MS = 1_000;
 
 const revoke = (gateway: Gateway, user: number) => gateway.service('POST', `/api/users/${user}/revoke`);
 
-/** A token that was issued so many seconds ago, or will be. */
+/** A token that was issued this many seconds ago, or in the future. */
 const issuedAgo = (gateway: Gateway, user: number, seconds: number) =>
   gateway.token(user, { claims: { iat: Math.floor(Date.now() / 1000) - seconds } });
 
@@ -24,7 +25,7 @@ const v1 = async (gateway: Gateway, token: string): Promise<Client> => {
   return client;
 };
 
-/** What socket, HTTP and ticket say to a token. */
+/** The answers of socket, HTTP and ticket to a token. */
 async function isRefused(gateway: Gateway, token: string): Promise<void> {
   const socket = await refusal(gateway.wsUrl, { token });
   expect([socket.status, socket.body['code']]).toEqual([401, 'invalid-token']);
@@ -32,16 +33,18 @@ async function isRefused(gateway: Gateway, token: string): Promise<void> {
   expect([http.status, http.body['code']]).toEqual([401, 'invalid-token']);
 }
 
-describe.each(COMBINATIONS)('revocations on $runtime over $kind', ({ runtime, kind }) => {
+const deployed = deployEach(COMBINATIONS);
+
+describe.concurrent.each(COMBINATIONS)('revocations on $runtime over $kind', ({ runtime, kind }) => {
+  const place = COMBINATIONS.findIndex((one) => one.runtime === runtime && one.kind === kind);
   let deployment: Deployment;
   beforeAll(async () => {
-    deployment = await deploy({ runtime, kind });
+    deployment = deployed({ runtime, kind });
     const { gateway } = deployment;
     await eventually(async () => (await v1(gateway, gateway.token(freshUser()))).terminate());
   });
-  afterAll(() => deployment?.stop());
 
-  it('[CR3] the connections close with 4003, the token is refused by socket and HTTP, a newer one is accepted', async () => {
+  it.sequential('[CR3] the connections close with 4003, the token is refused by socket and HTTP, a newer one is accepted', async () => {
     const { gateway } = deployment;
     const user = freshUser();
     const token = issuedAgo(gateway, user, 5);
@@ -65,7 +68,7 @@ describe.each(COMBINATIONS)('revocations on $runtime over $kind', ({ runtime, ki
     expect(audit).toMatchObject({ action: 'revoke', userId: user, outcome: 'revoked' });
   });
 
-  it('[CR3] a token of the same second, and one without iat, count as issued before', async () => {
+  it.sequential('[CR3] a token of the same second, and one without iat, count as issued before the revocation', async () => {
     const { gateway } = deployment;
     const user = freshUser();
     const { body } = await revoke(gateway, user);
@@ -78,25 +81,30 @@ describe.each(COMBINATIONS)('revocations on $runtime over $kind', ({ runtime, ki
     (await v1(gateway, withIat(Math.floor(at / 1000) + 1))).terminate();
   });
 
-  it('[CR1] a token that expires while the process stands still ends its connection as soon as it runs again', async () => {
+  it.sequential('[CR1] a token that expires while the process stands still ends its connection as soon as it runs again', async () => {
     const { gateway } = deployment;
-    const exp = Math.ceil(Date.now() / 1000) + 2;
+    const exp = Math.ceil(Date.now() / 1000) + 4;
     const client = await v1(gateway, gateway.token(freshUser(), { claims: { exp } }));
     gateway.signalAll('SIGSTOP');
-    await new Promise((resolve) => setTimeout(resolve, exp * 1000 + 2_500 - Date.now()));
+    // Not all at once, so that each process gets the processor when it runs again.
+    const until = exp * 1000 + 500 + 400 * place;
+    await new Promise((resolve) => setTimeout(resolve, until - Date.now()));
     const began = performance.now();
     gateway.signalAll('SIGCONT');
     const closed = await client.closed;
     expect([closed.code, closed.reason]).toEqual([4003, 'token-expired']);
-    expect(closed.at - began).toBeLessThan(700);
+    // Observed time went on for at most 1 s, so by that time the token would be valid for about 3 s more.
+    expect(closed.at - began).toBeLessThan(2_000);
   });
 
-  it('without a revocation a token needs no iat', async () => {
+  it.sequential('without a revocation a token needs no iat', async () => {
     const { gateway } = deployment;
-    (await v1(gateway, gateway.token(freshUser(), { claims: { iat: undefined } }))).terminate();
+    const token = gateway.token(freshUser(), { claims: { iat: undefined } });
+    // The node of the test before stood still, and may have to restore its holds first.
+    await eventually(async () => (await v1(gateway, token)).terminate());
   });
 
-  it('a user who is offline, or was never seen, can be revoked; a malformed id is 400', async () => {
+  it.sequential('the tokens of an offline or unknown user can be revoked; a malformed id gets 400', async () => {
     const { gateway } = deployment;
     const user = freshUser();
     const { status, body } = await revoke(gateway, user);
@@ -110,7 +118,7 @@ describe.each(COMBINATIONS)('revocations on $runtime over $kind', ({ runtime, ki
     expect([byUser.status, byUser.body['code']]).toEqual([403, 'forbidden']);
   });
 
-  it('[CR3] a renewal with a revoked token is refused, and rescues no revoked connection', async () => {
+  it.sequential('[CR3] a renewal with a revoked token is refused, and keeps no revoked connection open', async () => {
     const { gateway } = deployment;
     const user = freshUser();
     await revoke(gateway, user);
@@ -123,7 +131,7 @@ describe.each(COMBINATIONS)('revocations on $runtime over $kind', ({ runtime, ki
     expect((await client.next('error')).data).toMatchObject({ about: 'token', code: 'invalid-token' });
     client.ping();
     await client.next('pong');
-    // A newer token that was shown before the revocation is older than it all the same.
+    // A newer token that the client sent before the revocation is older than the revocation.
     const another = freshUser();
     const renewing = await v1(gateway, issuedAgo(gateway, another, 9));
     renewing.send({ type: 'token', data: { token: issuedAgo(gateway, another, 2) } });
@@ -133,7 +141,7 @@ describe.each(COMBINATIONS)('revocations on $runtime over $kind', ({ runtime, ki
     client.terminate();
   });
 
-  it('a connection renewed with a token of later stays when an earlier moment is what is revoked', async () => {
+  it.sequential('a revocation of an earlier time does not close a connection that was renewed with a later token', async () => {
     const { gateway } = deployment;
     const user = freshUser();
     const client = await v1(gateway, issuedAgo(gateway, user, 9));
@@ -145,7 +153,7 @@ describe.each(COMBINATIONS)('revocations on $runtime over $kind', ({ runtime, ki
     client.terminate();
   });
 
-  it('a ticket of a revoked token is void', async () => {
+  it.sequential('a ticket of a revoked token is void', async () => {
     const { gateway } = deployment;
     const user = freshUser();
     const { body } = await gateway.call('POST', '/api/tickets', { token: issuedAgo(gateway, user, 1) });
@@ -154,7 +162,7 @@ describe.each(COMBINATIONS)('revocations on $runtime over $kind', ({ runtime, ki
     expect([answer.status, answer.body['code']]).toEqual([401, 'invalid-token']);
   });
 
-  it('[CR3] it is in force after kill -9 and a restart, before the first connection', async () => {
+  it.sequential('[CR3] it is in effect after kill -9 and a restart, before the first connection', async () => {
     const { gateway } = deployment;
     const user = freshUser();
     const token = issuedAgo(gateway, user, 1);
@@ -165,68 +173,6 @@ describe.each(COMBINATIONS)('revocations on $runtime over $kind', ({ runtime, ki
       timeoutMs: 15_000,
     });
   });
-});
-
-describe.each(COMBINATIONS)('revocations and a wrong clock on $runtime over $kind', ({ runtime, kind }) => {
-  it('[CR3] they hold for a node that starts with a clock behind or ahead, and after it is set right', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'lingxi-clock-'));
-    const clock = await createFakeClock(join(folder, 'clock'));
-    const deployment = await deploy({ runtime, kind });
-    try {
-      const { gateway } = deployment;
-      const user = freshUser();
-      // Valid for ever, as far as the clocks know.
-      const claims = { iat: Math.floor(Date.now() / 1000) - 1, exp: undefined };
-      const token = gateway.token(user, { claims });
-      const other = gateway.token(freshUser(), { claims });
-      await eventually(async () => expect((await revoke(gateway, user)).status).toBe(200));
-      for (const aheadS of [-2 * 3_600, 91 * 86_400]) {
-        clock.set(aheadS);
-        await gateway.restart(clock.env);
-        // The other token is good: so the node has read what is void, and its clock is the wrong one.
-        const { body } = await eventually(async () => {
-          const answer = await gateway.call('POST', '/api/tickets', { token: other });
-          expect(answer.status).toBe(200);
-          return answer;
-        });
-        expect(Math.abs(Number(body['expiresAt']) / 1000 - Date.now() / 1000 - aheadS)).toBeLessThan(60);
-        await isRefused(gateway, token);
-        clock.set(0);
-        await isRefused(gateway, token);
-        await gateway.restart();
-        await isRefused(gateway, token);
-      }
-    } finally {
-      await deployment.stop();
-      clock.remove();
-      rmSync(folder, { recursive: true, force: true });
-    }
-  }, 90_000);
-});
-
-describe.each(['bun', 'node'] as const)('the file of revocations on %s', (runtime) => {
-  it('is private, and a damaged one refuses the start in one sentence', async () => {
-    const gateway = await startGateway({ runtime, stores: 'embedded' });
-    try {
-      const users = Array.from({ length: 50 }, freshUser);
-      const answers = await Promise.all(users.map((user) => revoke(gateway, user)));
-      expect(answers.every(({ status }) => status === 200)).toBe(true);
-      const path = join(gateway.dataDir, 'data', 'revocations.json');
-      expect(statSync(path).mode & 0o777).toBe(0o600);
-      const { revoked } = JSON.parse(readFileSync(path, 'utf8')) as { revoked: [number, number][] };
-      expect(new Set(revoked.map(([user]) => user))).toEqual(new Set(users));
-      for (const damaged of ['{"revoked":[[1', '{}', '{"revoked":[["x",1]]}']) {
-        writeFileSync(path, damaged);
-        const failure = await gateway.restart().then(
-          () => '',
-          (error: unknown) => String(error),
-        );
-        expect(failure).toContain('revocations.json cannot be read');
-      }
-    } finally {
-      await gateway.stop();
-    }
-  }, 60_000);
 });
 
 describe('revocations on two nodes', () => {
@@ -248,13 +194,16 @@ describe('revocations on two nodes', () => {
         const { body } = await cluster.node(0).gateway.service('GET', `/api/online/player/${user}`);
         expect(body['connections']).toBe(2);
       });
-      const began = performance.now();
       const { body } = await revoke(cluster.node(asked).gateway, user);
       expect(body['connections']).toBe(2);
       for (const client of clients) {
         const closed = await client.closed;
         expect([closed.code, closed.reason]).toEqual([4003, 'token-revoked']);
-        expect(closed.at - began).toBeLessThan(IN_FORCE_MS);
+      }
+      for (const { gateway } of cluster.nodes) {
+        // By the clock of the node: this process may stand still before it reads the close.
+        const { time } = await gateway.waitForLog('disconnected', (line) => line['userId'] === user);
+        expect(Date.parse(String(time)) - Number(body['revokedAt'])).toBeLessThan(IN_FORCE_MS);
       }
       for (const { gateway } of cluster.nodes) await isRefused(gateway, token);
     }
@@ -269,7 +218,7 @@ describe('revocations on two nodes', () => {
     const wire = wireOf(cut, 'redis');
     wire.hang();
     expect((await revoke(asked.gateway, user)).status).toBe(200);
-    // The node has missed it, and still serves who is connected.
+    // The node has missed the revocation, and still serves its connections.
     await cut.gateway.waitForLog('revocation');
     client.ping();
     await client.next('pong');
@@ -279,11 +228,12 @@ describe('revocations on two nodes', () => {
     stop();
   }, 30_000);
 
-  it('while Redis does not answer the call is 503, in force on its node, and everywhere once Redis is back', async () => {
+  it('while Redis does not answer, the call gets 503; it takes effect on its node, and everywhere after Redis returns', async () => {
     const [here, there] = [cluster.node(0).gateway, cluster.node(1).gateway];
     const user = freshUser();
     const token = issuedAgo(here, user, 2);
-    const clients = [await v1(here, token), await v1(there, token)];
+    // The previous test cut this node off. It accepts users again once it has restored its holds.
+    const clients = [await v1(here, token), await eventually(() => v1(there, token))];
     const exp = Math.ceil(Date.now() / 1000) + 4;
     const expiring = await v1(there, there.token(freshUser(), { claims: { exp } }));
     const stops = [...clients, expiring].map((client) => client.keepAlive());
@@ -291,17 +241,17 @@ describe('revocations on two nodes', () => {
     const answer = await revoke(here, user);
     expect([answer.status, answer.body['code']]).toEqual([503, 'revocation-unavailable']);
     expect((await clients[0]?.closed)?.code).toBe(4003);
-    // While Redis stands still, so does the time of heartbeats, but not that of tokens.
+    // While Redis stands still, the time of heartbeats does too, but not the time of tokens.
     const ended = await expiring.closed;
     expect([ended.code, ended.reason]).toEqual([4003, 'token-expired']);
     expect(Date.now() - exp * 1000).toBeGreaterThanOrEqual(0);
-    expect(Date.now() - exp * 1000).toBeLessThan(700);
+    expect(performance.timeOrigin + ended.at - exp * 1000).toBeLessThan(3_000);
     cluster.redis.thaw();
     expect((await clients[1]?.closed)?.code).toBe(4003);
     for (const stop of stops) stop();
   }, 30_000);
 
-  it('[CR3] it survives FLUSHALL, for a node that starts afterwards too, and after a restart of all nodes', async () => {
+  it('[CR3] it survives FLUSHALL, also for a node that starts later and after a restart of all nodes', async () => {
     const user = freshUser();
     const here = cluster.node(0).gateway;
     const token = issuedAgo(here, user, 1);
@@ -320,13 +270,13 @@ describe('revocations on two nodes', () => {
     }
   }, 60_000);
 
-  it('what another program writes to the keys revokes nobody and undoes nothing', async () => {
+  it('the writes of another program to the keys revoke no token and undo no revocation', async () => {
     const { redis } = cluster;
     const user = freshUser();
     const { gateway } = cluster.node(0);
     const token = issuedAgo(gateway, user, 1);
     await revoke(gateway, user);
-    await redis.cli('ZADD', 'lingxi:revoked', '5', 'x', '1e300', '77', '-3', '-1', 'nan', '1');
+    await redis.cli('ZADD', 'lingxi:revoked', '5', 'x', '1e300', '77', '-3', '-1', 'inf', '0', '-inf', '78');
     await redis.cli('ZADD', 'lingxi:revoked', '1e300', '77', '7', 'x');
     await redis.cli('XADD', 'lingxi:revocations', '*', 'a', 'b');
     await redis.cli('XADD', 'lingxi:revocations', '*', 'user', '77', 'at', '1e300');
@@ -337,10 +287,74 @@ describe('revocations on two nodes', () => {
       { timeoutMs: 5_000 },
     );
     await isRefused(gateway, token);
-    await eventually(async () => (await v1(gateway, issuedAgo(gateway, 77, 1))).terminate());
+    for (const other of [77, 78])
+      await eventually(async () => (await v1(gateway, issuedAgo(gateway, other, 1))).terminate());
     const next = freshUser();
     const older = issuedAgo(gateway, next, 1);
     await eventually(async () => expect((await revoke(cluster.node(1).gateway, next)).status).toBe(200));
     await eventually(() => isRefused(gateway, older));
   }, 30_000);
+});
+
+// These tests start servers again and again, so they run after the tests that measure time.
+describe.concurrent.each(COMBINATIONS)('revocations, wrong clock: $runtime, $kind', ({ runtime, kind }) => {
+  it('[CR3] they apply on a node that starts with a clock behind or ahead, and after the clock is corrected', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'lingxi-clock-'));
+    const clock = await createFakeClock(join(folder, 'clock'));
+    const deployment = await deploy({ runtime, kind });
+    try {
+      const { gateway } = deployment;
+      const user = freshUser();
+      // Valid forever by any of the clocks.
+      const claims = { iat: Math.floor(Date.now() / 1000) - 1, exp: undefined };
+      const token = gateway.token(user, { claims });
+      const other = gateway.token(freshUser(), { claims });
+      await eventually(async () => expect((await revoke(gateway, user)).status).toBe(200));
+      for (const aheadS of [-2 * 3_600, 91 * 86_400]) {
+        clock.set(aheadS);
+        await gateway.restart(clock.env);
+        // The other token is valid. So the node has read the revocations, and it is its clock that is wrong.
+        const { body } = await eventually(async () => {
+          const answer = await gateway.call('POST', '/api/tickets', { token: other });
+          expect(answer.status).toBe(200);
+          return answer;
+        });
+        expect(Math.abs(Number(body['expiresAt']) / 1000 - Date.now() / 1000 - aheadS)).toBeLessThan(60);
+        await isRefused(gateway, token);
+        clock.set(0);
+        await isRefused(gateway, token);
+        await gateway.restart();
+        await isRefused(gateway, token);
+      }
+    } finally {
+      await deployment.stop();
+      clock.remove();
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }, 90_000);
+});
+
+describe.concurrent.each(['bun', 'node'] as const)('the file of revocations on %s', (runtime) => {
+  it('is private; if it is damaged, one sentence refuses the start', async () => {
+    const gateway = await startGateway({ runtime, stores: 'embedded' });
+    try {
+      const users = Array.from({ length: 50 }, freshUser);
+      const answers = await Promise.all(users.map((user) => revoke(gateway, user)));
+      expect(answers.every(({ status }) => status === 200)).toBe(true);
+      const path = join(gateway.dataDir, 'data', 'revocations.json');
+      expect(statSync(path).mode & 0o777).toBe(0o600);
+      const { revoked } = JSON.parse(readFileSync(path, 'utf8')) as { revoked: [number, number][] };
+      expect(new Set(revoked.map(([user]) => user))).toEqual(new Set(users));
+      for (const damaged of ['{"revoked":[[1', '{}', '{"revoked":[["x",1]]}']) {
+        writeFileSync(path, damaged);
+        const failure = await gateway.restart().then(
+          () => '',
+          (error: unknown) => String(error),
+        );
+        expect(failure).toContain('revocations.json cannot be read');
+      }
+    } finally {
+      await gateway.stop();
+    }
+  }, 60_000);
 });

@@ -12,7 +12,7 @@ const START_LIMIT_MS = 20_000;
 /** A drain of a node without connections takes about 0.3 s. */
 const DRAIN_LIMIT_MS = 10_000;
 
-/** How the process ended; rejects where it still runs after the limit. `exited` waits for every process of its group. */
+/** How the process ended; rejects if it still runs after the limit. `exited` waits for every process of its group. */
 async function ends(child: Pick<Child, 'exit' | 'output'>): Promise<Exit> {
   return eventually(
     () => {
@@ -31,11 +31,11 @@ describe.each(['bun', 'node'] as const)('signals to the server on %s', (runtime)
   });
   afterAll(() => gateway?.stop());
 
-  it('SIGUSR1 and SIGUSR2 do nothing: no debugger, no exit, no disconnect', async () => {
+  it('SIGUSR1 and SIGUSR2 have no effect: no debugger, no exit, no disconnect', async () => {
     const witness = await startWitness(gateway);
     try {
       for (const signal of ['SIGUSR1', 'SIGUSR2', 'SIGUSR1'] as const) {
-        // The launcher and the runtime below it each get it.
+        // The launcher and its runtime both get the signal.
         gateway.signalAll(signal);
         await witness.noticedNothing(2_000);
       }
@@ -46,7 +46,7 @@ describe.each(['bun', 'node'] as const)('signals to the server on %s', (runtime)
     }
   });
 
-  it('[DR1] SIGHUP drains as SIGTERM does, to the command or to the whole group', async () => {
+  it('[DR1] SIGHUP to the command or to the whole group drains as SIGTERM does', async () => {
     for (const send of ['command', 'group'] as const) {
       const own = await startGateway({ runtime, stores: 'embedded' });
       try {
@@ -71,7 +71,7 @@ describe.each<Runtime>(['bun', 'node'])('npm start on %s', (runtime) => {
     for (const name of ['package.json', 'bin', 'scripts', 'dist'])
       cpSync(join(REPOSITORY, name), join(folder, name), { recursive: true });
     symlinkSync(join(REPOSITORY, 'node_modules'), join(folder, 'node_modules'));
-    // What is tested is the chain of processes; the product was built before.
+    // The test checks only the chain of processes; the product was built before.
     writeFileSync(join(folder, 'scripts/build.mjs'), '');
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -97,13 +97,13 @@ describe.each<Runtime>(['bun', 'node'])('npm start on %s', (runtime) => {
   });
 
   it.each(['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGKILL'] as const)(
-    '[DR1] %s to npm only drains the server and leaves no process behind',
+    '[DR1] %s to npm alone drains the server and leaves no process behind',
     async (signal) => {
       child.signal(signal);
       const exit = await ends(child);
       expect(printed).toContain('"event":"draining"');
       expect(printed).toContain('"event":"stopped"');
-      // npm waits for the server where it can: in a container everything would end with it.
+      // npm waits for the server if it can. In a container, the end of npm would end every process.
       if (signal === 'SIGTERM' || signal === 'SIGINT') expect(exit.code).toBe(0);
     },
   );

@@ -1,15 +1,17 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Aborted, eventually, sleep } from '../support/ports.ts';
+import { Aborted, eventually } from '../support/ports.ts';
 import { openSlowReceiver, type SlowReceiver } from '../support/slow-receiver.ts';
 import { type Deployment, deploy, freshUser } from '../support/stores.ts';
 import { startWitness, type Witness } from '../support/witness.ts';
 
 const WRITE_TIMEOUT_MS = 3_000;
 const HEARTBEAT_TIMEOUT_MS = 4_000;
-/** More than the buffers of two kernels hold by several times of both timeouts, at the pace below. */
+/**
+ * At the pace below, the client reads this for longer than both timeouts, also without the part in the buffers of two kernels.
+ */
 const MESSAGE_BYTES = 20_000_000;
 const BYTES_PER_SECOND = 2_500_000;
-/** A machine that others use as well reads more slowly than asked. */
+/** On a machine that other tests use, the client reads more slowly than configured. */
 const PATIENCE_MS = 50_000;
 
 describe.each(['bun', 'node'] as const)('slow receivers on %s', { timeout: 60_000 }, (runtime) => {
@@ -54,7 +56,7 @@ describe.each(['bun', 'node'] as const)('slow receivers on %s', { timeout: 60_00
       { timeoutMs: PATIENCE_MS, intervalMs: 50 },
     );
 
-  it.concurrent('[DL3] the server does not cut one that keeps taking bytes, however long a message takes', async () => {
+  it.concurrent('[DL3] the server does not cut a client that keeps accepting bytes, however long a message takes', async () => {
     const userId = freshUser();
     const receiver = await openSlowReceiver(deployment.gateway, {
       userId,
@@ -69,16 +71,15 @@ describe.each(['bun', 'node'] as const)('slow receivers on %s', { timeout: 60_00
     receiver.destroy();
   });
 
-  it.concurrent('[HB2] bytes taken prove the life of a lingxi.v1 client whose pong waits behind them', async () => {
+  it.concurrent('[HB2] accepted bytes prove the life of a lingxi.v1 client whose pong waits behind them', async () => {
     const userId = freshUser();
     const receiver = await openSlowReceiver(deployment.gateway, {
       userId,
       bytesPerSecond: BYTES_PER_SECOND,
       speaksV1: true,
     });
-    await sleep(1_500);
+    await eventually(() => expect(receiver.pongs()).toBeGreaterThan(0));
     const before = receiver.pongs();
-    expect(before).toBeGreaterThan(0);
     expect(await push(userId)).toBe('queued');
     await readsAll(receiver, userId);
     await eventually(() => {
@@ -88,7 +89,7 @@ describe.each(['bun', 'node'] as const)('slow receivers on %s', { timeout: 60_00
     receiver.destroy();
   });
 
-  it.concurrent('[scenario 46] [DL3] the server closes one that takes nothing as a slow consumer after the write timeout', async () => {
+  it.concurrent('[scenario 46] [DL3] after the write timeout the server closes a client that accepts nothing as a slow consumer', async () => {
     const userId = freshUser();
     const receiver = await openSlowReceiver(deployment.gateway, {
       userId,
@@ -110,5 +111,5 @@ describe.each(['bun', 'node'] as const)('slow receivers on %s', { timeout: 60_00
     receiver.destroy();
   });
 
-  it('[DL3] no other connection notices', () => witness.noticedNothing(2_000));
+  it('[DL3] no other connection is affected', () => witness.noticedNothing(4_000));
 });

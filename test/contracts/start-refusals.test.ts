@@ -15,9 +15,9 @@ import { viewPresence } from '../support/presence-view.ts';
 import { type PostgresServer, startPostgres } from '../support/services.ts';
 import { freshUser } from '../support/stores.ts';
 
-const LIMIT_MS = 10_000;
+const LIMIT_MS = 25_000;
 
-/** Starts the gateway, expects it to end by itself, and answers what it said. */
+/** Starts the gateway, expects it to end by itself, and returns its output. */
 async function failedStart(runtime: Runtime, env: Readonly<Record<string, string | undefined>>) {
   const folder = mkdtempSync(join(tmpdir(), 'lingxi-refused-'));
   const started = performance.now();
@@ -36,7 +36,7 @@ async function failedStart(runtime: Runtime, env: Readonly<Record<string, string
   return { exit, took, output: child.output() };
 }
 
-describe.each(['bun', 'node'] as const)('a start that cannot succeed on %s', (runtime) => {
+describe.each(['bun', 'node'] as const)('a start that cannot succeed, on %s', (runtime) => {
   let postgres: PostgresServer;
   let taken: Server;
   let takenPort: number;
@@ -83,8 +83,8 @@ describe.each(['bun', 'node'] as const)('a start that cannot succeed on %s', (ru
     expect(output).not.toContain('hidden-word');
   });
 
-  it('names a data folder that cannot be written', async () => {
-    // A file in the folder's place: root ignores permissions.
+  it('names a data folder where it cannot write', async () => {
+    // A file in the place of the folder, because root ignores permissions.
     const folder = mkdtempSync(join(tmpdir(), 'lingxi-file-'));
     const file = join(folder, 'not-a-folder');
     writeFileSync(file, 'x');
@@ -105,7 +105,7 @@ describe.each(['bun', 'node'] as const)('a start that cannot succeed on %s', (ru
     await database.stop();
   });
 
-  it('names a column of a type that holds no time', async () => {
+  it('names a column whose type cannot hold a time', async () => {
     const database = await postgres.createDatabase(`wrong_type_${runtime}`);
     await database.query('CREATE TABLE users (id bigint PRIMARY KEY, last_spirit_gain_time text)');
     await refuses({ DATABASE_URL: database.url }, /last_spirit_gain_time/);
@@ -149,12 +149,13 @@ describe.each(['bun', 'node'] as const)('a start that cannot succeed on %s', (ru
     expect(output).not.toContain(env['JWT_SECRET'] === 'short' ? '"short"' : 'test-jwt-secret');
   });
 
-  it('refuses a data folder that another process uses, because it would end the running periods there', async () => {
+  it('refuses a data folder that another process uses, because it would end the open periods there', async () => {
     const first = await startGateway({ runtime, stores: 'embedded', env: {} });
     try {
       const view = viewPresence({ gateway: first });
       const user = freshUser();
       const client = await view.seed(user);
+      client.keepAlive(1_000);
       await refuses(
         { LINGXI_DATA_DIR: join(first.dataDir, 'data') },
         /in use by another process/,

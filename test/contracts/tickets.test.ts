@@ -1,19 +1,22 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { deployEach } from '../support/deploy-each.ts';
 import { eventually } from '../support/ports.ts';
 import { COMBINATIONS, type Deployment, deploy, freshUser } from '../support/stores.ts';
 import { BUN_AND_NODE, startCluster } from '../support/two-nodes.ts';
 import { connect, refusal } from '../support/ws-client.ts';
 
 const TICKET_TTL_MS = 30_000;
-/** Tickets that a user may ask for at once. */
+/** Number of tickets that a user may request at once. */
 const BURST = 30;
-/** Forged credentials that one address may bring in 10 s. */
+/** Number of forged credentials that one address may send in 10 s. */
 const MAX_FAILURES = 100;
 
-describe.each(COMBINATIONS)('tickets on $runtime over $kind', ({ runtime, kind }) => {
+const deployed = deployEach(COMBINATIONS, { LINGXI_QUERY_TOKEN: 'false' });
+
+describe.concurrent.each(COMBINATIONS)('tickets on $runtime over $kind', ({ runtime, kind }) => {
   let deployment: Deployment;
   beforeAll(async () => {
-    deployment = await deploy({ runtime, kind, env: { LINGXI_QUERY_TOKEN: 'false' } });
+    deployment = deployed({ runtime, kind });
     const { gateway } = deployment;
     const user = freshUser();
     await eventually(async () => {
@@ -24,7 +27,6 @@ describe.each(COMBINATIONS)('tickets on $runtime over $kind', ({ runtime, kind }
       expect(login.status).toBe(200);
     });
   });
-  afterAll(() => deployment?.stop());
 
   const issue = async (token: string): Promise<string> => {
     const { status, body } = await deployment.gateway.call('POST', '/api/tickets', { token });
@@ -36,7 +38,7 @@ describe.each(COMBINATIONS)('tickets on $runtime over $kind', ({ runtime, kind }
     return [status, body['code']];
   };
 
-  it('[CR2] a ticket opens one socket as the user of the token', async () => {
+  it.sequential('[CR2] a ticket opens one socket as the user of the token', async () => {
     const { gateway } = deployment;
     const user = freshUser();
     const token = gateway.token(user, { name: 'Ann' });
@@ -58,7 +60,7 @@ describe.each(COMBINATIONS)('tickets on $runtime over $kind', ({ runtime, kind }
     client.terminate();
   });
 
-  it('[CR2] of two upgrades at once with one ticket, one is accepted', async () => {
+  it.sequential('[CR2] of two upgrades at once with one ticket, one is accepted', async () => {
     const ticket = await issue(deployment.gateway.token(freshUser()));
     const dials = Array.from({ length: 6 }, () =>
       connect(deployment.gateway.wsUrl, { query: `?ticket=${ticket}` }),
@@ -69,14 +71,14 @@ describe.each(COMBINATIONS)('tickets on $runtime over $kind', ({ runtime, kind }
     for (const { value } of accepted) value.terminate();
   });
 
-  it.each(['x', 'A'.repeat(43), 'A'.repeat(5000), '..%2f..', '%00'])(
+  it.sequential.each(['x', 'A'.repeat(43), 'A'.repeat(5000), '..%2f..', '%00'])(
     'an invented ticket gets 401: %s',
     async (ticket) => {
       expect(await dial(`?ticket=${ticket}`)).toEqual([401, 'invalid-token']);
     },
   );
 
-  it('an empty ticket is none, and an Authorization header wins over a ticket', async () => {
+  it.sequential('an empty ticket does not count, and an Authorization header has priority over a ticket', async () => {
     const { gateway } = deployment;
     expect(await dial('?ticket=')).toEqual([400, 'missing-credentials']);
     const [user, other] = [freshUser(), freshUser()];
@@ -88,18 +90,18 @@ describe.each(COMBINATIONS)('tickets on $runtime over $kind', ({ runtime, kind }
     });
     expect((await client.next('welcome')).userId).toBe(other);
     client.terminate();
-    // It was not used.
+    // The ticket was not used.
     (await connect(gateway.wsUrl, { query: `?ticket=${ticket}` })).terminate();
   });
 
-  it('[CR2] a ticket is for its own user only', async () => {
+  it.sequential('[CR2] a ticket is valid only for its own user', async () => {
     const ticket = await issue(deployment.gateway.token(freshUser()));
     expect(await dial(`?ticket=${ticket}&userId=987654`)).toEqual([403, 'user-mismatch']);
   });
 
-  it('[CR1] the connection of a ticket ends with the exp of the token, and a ticket never outlives it', async () => {
+  it.sequential('[CR1] the connection of a ticket ends with the exp of the token, and a ticket never lasts longer than it', async () => {
     const { gateway } = deployment;
-    const exp = Math.ceil(Date.now() / 1000) + 2;
+    const exp = Math.ceil(Date.now() / 1000) + 4;
     const token = gateway.token(freshUser(), { claims: { exp } });
     const { body } = await gateway.call('POST', '/api/tickets', { token });
     expect(body['expiresAt']).toBe(exp * 1000);
@@ -108,11 +110,11 @@ describe.each(COMBINATIONS)('tickets on $runtime over $kind', ({ runtime, kind }
     const closed = await client.closed;
     expect([closed.code, closed.reason]).toEqual([4003, 'token-expired']);
     expect(Date.now()).toBeGreaterThanOrEqual(exp * 1000);
-    expect(Date.now()).toBeLessThan(exp * 1000 + 500);
+    expect(performance.timeOrigin + closed.at).toBeLessThan(exp * 1000 + 3_000);
     expect(await dial(`?ticket=${late}`)).toEqual([401, 'invalid-token']);
   });
 
-  it('the service key, and nobody, get no ticket; beyond the rate of a user it is 429', async () => {
+  it.sequential('the service key gets no ticket, and neither does a caller without a token; beyond the rate of a user it is 429', async () => {
     const { gateway } = deployment;
     const service = await gateway.service('POST', '/api/tickets');
     expect([service.status, service.body['code']]).toEqual([403, 'forbidden']);
@@ -127,7 +129,7 @@ describe.each(COMBINATIONS)('tickets on $runtime over $kind', ({ runtime, kind }
     expect(answers.filter(({ status }) => status === 200).length).toBeGreaterThanOrEqual(BURST);
   });
 
-  it('no ticket is printed, and the store has only its hash', async () => {
+  it.sequential('no ticket is printed, and the store has only its hash', async () => {
     const { gateway, stores } = deployment;
     const ticket = await issue(gateway.token(freshUser()));
     if (stores.redis !== undefined) {
@@ -141,33 +143,8 @@ describe.each(COMBINATIONS)('tickets on $runtime over $kind', ({ runtime, kind }
   });
 });
 
-describe.each(COMBINATIONS)('refused tickets on $runtime over $kind', ({ runtime, kind }) => {
-  it('[DR4] a ticket that is refused as session-exists opens a socket later; used ones never count as forged', async () => {
-    const { gateway, stop } = await deploy({ runtime, kind, env: { LINGXI_SESSION_POLICY: 'reject' } });
-    try {
-      const token = gateway.token(freshUser());
-      const older = await eventually(() => connect(gateway.wsUrl, { token }));
-      const { body } = await gateway.call('POST', '/api/tickets', { token });
-      const query = `?ticket=${String(body['ticket'])}`;
-      const dial = async () => {
-        const answer = await refusal(gateway.wsUrl, { query });
-        return [answer.status, answer.body['code']];
-      };
-      for (let attempt = 0; attempt < 3; attempt += 1) expect(await dial()).toEqual([409, 'session-exists']);
-      older.terminate();
-      (await eventually(() => connect(gateway.wsUrl, { query }))).terminate();
-      for (let attempt = 0; attempt < MAX_FAILURES + 5; attempt += 1)
-        expect(await dial()).toEqual([401, 'invalid-token']);
-      const forged = await refusal(gateway.wsUrl, { token: `${token}x` });
-      expect(forged.status).toBe(401);
-    } finally {
-      await stop();
-    }
-  }, 60_000);
-});
-
 describe('tickets on two nodes', () => {
-  it('[CR2] of many upgrades at once on two nodes with one ticket, one is accepted', async () => {
+  it.concurrent('[CR2] of many upgrades at once on two nodes with one ticket, one is accepted', async () => {
     const env = { LINGXI_SESSION_POLICY: 'multi' };
     const cluster = await startCluster({ nodes: BUN_AND_NODE, timeoutMs: 10_000, env });
     try {
@@ -189,7 +166,7 @@ describe('tickets on two nodes', () => {
     }
   }, 60_000);
 
-  it('[CR2] a ticket is valid on any node; without Redis it is 503, not 401', async () => {
+  it.concurrent('[CR2] a ticket is valid on any node; without Redis the answer is 503, not 401', async () => {
     const cluster = await startCluster({ nodes: BUN_AND_NODE, timeoutMs: 10_000 });
     try {
       const [a, b] = [cluster.node(0).gateway, cluster.node(1).gateway];
@@ -212,6 +189,31 @@ describe('tickets on two nodes', () => {
       expect([dialled.status, dialled.body['code']]).toEqual([503, 'presence-unavailable']);
     } finally {
       await cluster.stop();
+    }
+  }, 60_000);
+});
+
+describe.concurrent.each(COMBINATIONS)('refused tickets on $runtime over $kind', ({ runtime, kind }) => {
+  it('[DR4] a ticket that was refused with session-exists opens a socket later; used ones never count as forged', async () => {
+    const { gateway, stop } = await deploy({ runtime, kind, env: { LINGXI_SESSION_POLICY: 'reject' } });
+    try {
+      const token = gateway.token(freshUser());
+      const older = await eventually(() => connect(gateway.wsUrl, { token }));
+      const { body } = await gateway.call('POST', '/api/tickets', { token });
+      const query = `?ticket=${String(body['ticket'])}`;
+      const dial = async () => {
+        const answer = await refusal(gateway.wsUrl, { query });
+        return [answer.status, answer.body['code']];
+      };
+      for (let attempt = 0; attempt < 3; attempt += 1) expect(await dial()).toEqual([409, 'session-exists']);
+      older.terminate();
+      (await eventually(() => connect(gateway.wsUrl, { query }))).terminate();
+      for (let attempt = 0; attempt < MAX_FAILURES + 5; attempt += 1)
+        expect(await dial()).toEqual([401, 'invalid-token']);
+      const forged = await refusal(gateway.wsUrl, { token: `${token}x` });
+      expect(forged.status).toBe(401);
+    } finally {
+      await stop();
     }
   }, 60_000);
 });

@@ -69,7 +69,7 @@ describe('the shipped scripts on simulated time', () => {
     return store;
   }
 
-  it('[PR11] the young window passes by the time of the test alone', async () => {
+  it('[PR11] the young window ends by the time of the test alone', async () => {
     const store = storeOn(link);
     await takeLease(store);
     await setTime(link, NOW + 1000);
@@ -82,7 +82,7 @@ describe('the shipped scripts on simulated time', () => {
     });
   });
 
-  it('a key has its simulated deadline, and goes by the time of the test alone', async () => {
+  it('a key has its simulated expiry, and expires by the time of the test alone', async () => {
     const store = await grownStore();
     await login(store, claimOf(1, { mode: 'socket', rev: 1 }));
     expect(Object.fromEntries(await deadlines(link))).toEqual({
@@ -97,7 +97,7 @@ describe('the shipped scripts on simulated time', () => {
     expect(await expireDue(link)).toEqual(['player:online:1']);
   });
 
-  it('a copy brings everything back, a stream with what is in hand of it', async () => {
+  it('a copy restores everything, also a stream with its pending entries', async () => {
     const store = await grownStore();
     await login(store, claimOf(1, { mode: 'socket', rev: 1 }));
     await state(store, nothingLeft(1, 2, { untilMs: 0 }));
@@ -111,7 +111,7 @@ describe('the shipped scripts on simulated time', () => {
     expect(await dump(link)).toEqual(before);
   });
 
-  it('a changed line of a script is what runs', async () => {
+  it('after a change of a script, the changed line runs', async () => {
     const broken = await openLink(replaced('prelude', 'local YOUNG_MS = 2000', 'local YOUNG_MS = 0'));
     const store = storeOn(broken);
     await takeLease(store);

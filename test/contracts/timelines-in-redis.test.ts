@@ -76,7 +76,7 @@ describe("a user's timeline in Redis", () => {
     expect(ended?.at).toBeGreaterThanOrEqual(loginTime);
   });
 
-  it('shows what an earlier version wrote behind what this one writes, on one walk through the pages', async () => {
+  it('shows the entries of an earlier version after those of this version, on one walk through the pages', async () => {
     const yesterday = Date.now() - DAY_MS;
     for (const id of [`${yesterday}-0`, `${yesterday}-1`, `${yesterday + 1}-0`])
       await anOldEntry(id, yesterday);
@@ -92,7 +92,7 @@ describe("a user's timeline in Redis", () => {
     expect(await redis.cli('XLEN', `lingxi:t:${user}`)).toBe('3');
   });
 
-  it('has the entries of nodes of an earlier version among its own while a deploy rolls', async () => {
+  it('contains the entries of nodes of an earlier version during a rolling deploy', async () => {
     await connect();
     const [own] = await page(1);
     const at = Number(own?.cursor.split('-')[0]);
@@ -110,14 +110,14 @@ describe("a user's timeline in Redis", () => {
     expect(paged).toEqual(order);
   });
 
-  it.each(['t', 'tl'])('[PR13] is read and written where lingxi:%s:<id> is of another type', async (kind) => {
+  it.each(['t', 'tl'])('[PR13] is read and written if lingxi:%s:<id> has another type', async (kind) => {
     await redis.cli('SET', `lingxi:${kind}:${user}`, 'foreign');
     expect(await page(10)).toEqual([]);
     await connect();
     expect(await page(10)).toMatchObject([{ event: 'online' }]);
   });
 
-  it('[PR13] passes over entries that a foreign program has put there', async () => {
+  it('[PR13] ignores entries of a foreign program', async () => {
     await connect();
     const key = `lingxi:tl:${user}`;
     for (const text of ['', 'x', '|||||', '1|2|online|login|n|0', `${2 ** 53}|0|online|login|n|0`])
@@ -126,7 +126,7 @@ describe("a user's timeline in Redis", () => {
     expect((await page(10)).map(({ event }) => event)).toEqual(['connected', 'online']);
   });
 
-  it('[PR12] the ids rise also where the newest entry is of a later time than the clock shows', async () => {
+  it('[PR12] the ids rise even if the newest entry is later than the clock', async () => {
     const later = Date.now() + DAY_MS;
     await redis.cli('LPUSH', `lingxi:tl:${user}`, `${later}|0|offline|logout|n|0`);
     await connectTimes(2);
@@ -134,7 +134,7 @@ describe("a user's timeline in Redis", () => {
     expect(ids).toEqual([later + 2, later + 1, later]);
   });
 
-  it('the record of a user has no field without a content', async () => {
+  it('the record of a user has no empty field', async () => {
     await connect();
     const flat = (await redis.cli('HGETALL', `lingxi:u:${user}`)).split('\n');
     const values = flat.filter((_, index) => index % 2 === 1);

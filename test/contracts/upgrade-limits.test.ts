@@ -89,7 +89,7 @@ describe.each(['bun', 'node'] as const)('upgrade limits in production on %s', (r
     expect(await deployment.stores.redis?.cli('EXISTS', `player:online:${stranger}`)).toBe('0');
   });
 
-  it("refuses one address beyond its limit with 429, and all beyond the node's limit with 503", async () => {
+  it('refuses one address beyond its limit with 429, and every client beyond the limit of the node with 503', async () => {
     const clients = [await open(), await open(), await open()];
     const tooMany = await refused({ token: token(freshUser()) }, 429, 'rate-limited');
     expect(Number(tooMany.headers['retry-after'])).toBeGreaterThanOrEqual(1);
@@ -97,7 +97,7 @@ describe.each(['bun', 'node'] as const)('upgrade limits in production on %s', (r
     clients.push(await open({ headers: elsewhere }));
     const full = await refused({ token: token(freshUser()), headers: elsewhere }, 503, 'overloaded');
     expect(Number(full.headers['retry-after'])).toBeGreaterThanOrEqual(1);
-    // The limit is judged before the credentials are looked at.
+    // The limit is checked before the credentials.
     await refused({ headers: elsewhere }, 503, 'overloaded');
     await end(...clients);
     await end(await open());

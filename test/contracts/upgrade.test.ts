@@ -10,14 +10,19 @@ const CHINESE = /[\u4e00-\u9fff]/;
 
 describe.each(['bun', 'node'] as const)('upgrade on %s', (runtime) => {
   let gateway: Gateway;
+  /** Accepts tokens of one issuer for one audience. */
+  let strict: Gateway;
   beforeAll(async () => {
-    gateway = await startGateway({
-      runtime,
-      stores: 'embedded',
-      env: { LINGXI_ALLOWED_ORIGINS: `${ALLOWED},https://two.example:8443` },
-    });
+    [gateway, strict] = await Promise.all([
+      startGateway({
+        runtime,
+        stores: 'embedded',
+        env: { LINGXI_ALLOWED_ORIGINS: `${ALLOWED},https://two.example:8443` },
+      }),
+      startGateway({ runtime, stores: 'embedded', env: { JWT_ISSUER: 'shop', JWT_AUDIENCE: 'game' } }),
+    ]);
   });
-  afterAll(() => gateway?.stop());
+  afterAll(() => Promise.all([gateway?.stop(), strict?.stop()]));
 
   const refused = async (options: ConnectOptions, status: number, code: string) => {
     const answer = await refusal(gateway.wsUrl, options);
@@ -47,7 +52,7 @@ describe.each(['bun', 'node'] as const)('upgrade on %s', (runtime) => {
       client.terminate();
     });
 
-    it('selects lingxi.v1 beside an Authorization header', async () => {
+    it('selects lingxi.v1 if the token is in the Authorization header', async () => {
       const options = { token: gateway.token(freshUser()), protocols: ['lingxi.v1'] };
       const client = await connect(gateway.wsUrl, options);
       expect(client.protocol).toBe('lingxi.v1');
@@ -173,20 +178,38 @@ describe.each(['bun', 'node'] as const)('upgrade on %s', (runtime) => {
       ['a leading zero', '007', {}],
       ['nothing', undefined, {}],
     ])('refuses a token whose user id is %s', async (_name, id, options) => {
-      const answer = await refusal(gateway.wsUrl, { token: gateway.token(id, options) });
-      expect([400, 401]).toContain(answer.status);
-      expect(['invalid-user-id', 'invalid-token']).toContain(answer.body['code']);
+      const answer = await refused({ token: gateway.token(id, options) }, 400, 'invalid-user-id');
+      expect(answer.body['error']).toMatch(/^The token names no user: /);
     });
 
-    it.each<[string, TokenOptions]>([
-      ['a foreign secret', { secret: 'another-secret-0123456789abcdef0123456789' }],
-      ['alg none', { header: { alg: 'none' } }],
-      ['HS256 signed but called RS256', { header: { alg: 'RS256' } }],
-      ['HS256 signed but called HS512', { header: { alg: 'HS512' } }],
-      ['an expiry in the past', { expiresInS: -5 }],
-      ['a start in the future', { claims: { nbf: Math.floor(Date.now() / 1000) + 600 } }],
-    ])('refuses a token with %s with 401', async (_name, options) => {
-      await refused({ token: gateway.token(7, options) }, 401, 'invalid-token');
+    it.each<[string, TokenOptions, string, RegExp]>([
+      ['a foreign secret', { secret: 'x'.repeat(32) }, 'not-signed-here', /^No key of this server verifies /],
+      ['alg none', { header: { alg: 'none' } }, 'not-signed-here', /^No key of this server verifies /],
+      ['HS256 signed but called RS256', { header: { alg: 'RS256' } }, 'not-signed-here', /^No key /],
+      ['HS256 signed but called HS512', { header: { alg: 'HS512' } }, 'not-signed-here', /^No key /],
+      ['an expiry in the past', { expiresInS: -5 }, 'token-expired', /^The token has expired\.$/],
+      ['a start in the future', { claims: { nbf: 2 ** 35 } }, 'token-not-yet-valid', /is not valid yet: /],
+      ['an expiry in words', { claims: { exp: 'soon' } }, 'malformed-time', /must be numbers of seconds/],
+      ['two users', { claims: { id: 8 } }, 'two-user-ids', /must name the same user/],
+      ['a foreign issuer', { claims: { iss: 'else', aud: 'game' } }, 'wrong-issuer', /the JWT_ISSUER /],
+      ['no audience', { claims: { iss: 'shop' } }, 'wrong-audience', /the JWT_AUDIENCE /],
+    ])('refuses a token with %s with 401, and says why', async (_name, options, cause, sentence) => {
+      const ours = { iss: 'shop', aud: 'game' };
+      const isOfServer = cause !== 'wrong-issuer' && cause !== 'wrong-audience';
+      const claims = isOfServer ? { ...ours, ...options.claims } : { ...options.claims };
+      const token = strict.token(7, { ...options, claims });
+      const answer = await refusal(strict.wsUrl, { token });
+      expect([answer.status, answer.body['code']]).toEqual([401, 'invalid-token']);
+      expect(answer.body['error']).toMatch(sentence);
+      await strict.waitForLog(
+        'refused',
+        (line) => line['cause'] === cause && line['code'] === 'invalid-token',
+      );
+      const byHttp = await strict.call('POST', '/api/tickets', { token });
+      expect([byHttp.status, byHttp.body]).toEqual([
+        401,
+        { code: 'invalid-token', error: answer.body['error'] },
+      ]);
     });
 
     it.each(['bad', 'a.b.c', 'x'.repeat(4_000)])('refuses no token at all with 401', async (token) => {
@@ -228,7 +251,7 @@ describe.each(['bun', 'node'] as const)('upgrade on %s', (runtime) => {
     });
   });
 
-  it('logs why it refused, and no token', async () => {
+  it('logs the reason of a refusal, but no token', async () => {
     const secretive = gateway.token(7, { expiresInS: -5, name: 'leak-probe' });
     await refused({ query: `?token=${secretive}` }, 401, 'invalid-token');
     await gateway.waitForLog('refused', (line) => line['code'] === 'invalid-token');

@@ -23,7 +23,7 @@ describe.each([
     const store = await openStore(database.options);
     const openings = [1, 2, 3, 4, 5].map((userId) => opening({ userId }));
     try {
-      // The fifth has no row.
+      // The fifth user has no row.
       for (const userId of [1, 2, 3, 4]) await database.putUser(userId, null);
       const rival = new pg.Client({ connectionString: database.options.databaseUrl });
       await rival.connect();
@@ -46,9 +46,13 @@ describe.each([
 });
 
 describe('PostgreSQL that ends a deadlock', () => {
-  it('[scenario 37] [ST7] refuses the settlement for now, and takes it the next time', async () => {
+  it('[scenario 37] [ST7] refuses the settlement for now, and accepts it the next time', async () => {
     const database = await postgresDatabase(server);
-    const store = await openStore(database.options);
+    // PostgreSQL looks for a deadlock once, this long after a lock had to wait. By then the rival must wait too.
+    await database.run(`do $$ begin
+      execute format('alter database %I set deadlock_timeout = ''3s''', current_database());
+    end $$`);
+    const store = await openStore({ ...database.options, sqlTimeoutMs: 15_000 });
     const rival = new pg.Client({ connectionString: database.options.databaseUrl });
     const lockPeriod = (userId: number) =>
       rival.query('select 1 from lingxi_periods where user_id = $1 for update', [userId]);
@@ -56,7 +60,7 @@ describe('PostgreSQL that ends a deadlock', () => {
       await store.open([opening({ userId: 1 }), opening({ userId: 2 })]);
       const duties = [duty({ userId: 1 }), duty({ userId: 2 })];
       await rival.connect();
-      // The rival lasts longer.
+      // The rival transaction has a longer deadlock timeout.
       await rival.query("begin; set local deadlock_timeout = '60s'");
       await lockPeriod(2);
       const refused = store.settle(duties, 2_000_000).catch((error: unknown) => error);
@@ -83,7 +87,7 @@ describe('PostgreSQL that ends a deadlock', () => {
   });
 });
 
-describe.each(['SQLite', 'PostgreSQL'])('an opening that came to nothing, %s', (name) => {
+describe.each(['SQLite', 'PostgreSQL'])('an abandoned opening, %s', (name) => {
   it('[ST4] is dropped, unless it is closed or another node has it', async () => {
     const database = name === 'SQLite' ? sqliteDatabase() : await postgresDatabase(server);
     const store = await openStore({ ...database.options, unknownUsers: 'create' });
@@ -109,7 +113,7 @@ describe.each(['SQLite', 'PostgreSQL'])('an opening that came to nothing, %s', (
 });
 
 describe('the embedded user store', () => {
-  it('[ST7] writes again after another program had locked the file, whatever failed meanwhile', async () => {
+  it('[ST7] writes again after another program had locked the file, whatever failed in that time', async () => {
     const files = sqliteDatabase();
     const store = await openStore({ ...files.options, unknownUsers: 'create', sqlTimeoutMs: 50 });
     const period = { userId: 1, period: 1_000 };

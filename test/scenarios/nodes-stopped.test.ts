@@ -13,9 +13,10 @@ import { eventually, sleep } from '../support/ports.ts';
 import { BUN_AND_NODE, figure, type NodeOptions, wireOf, withCluster } from '../support/two-nodes.ts';
 import { refusal } from '../support/ws-client.ts';
 
-const TIMEOUT_MS = 2_000;
-/** Where a node starts meanwhile. */
-const LONG_TIMEOUT_MS = 6_000;
+/** Longer than elsewhere, because a busy machine may stop this process while a node stands still. */
+const TIMEOUT_MS = 5_000;
+/** Used if a node starts meanwhile. */
+const LONG_TIMEOUT_MS = 10_000;
 const NODE_AND_BUN: readonly NodeOptions[] = [{ runtime: 'node' }, { runtime: 'bun' }];
 const WIRED: readonly NodeOptions[] = [
   { runtime: 'bun', wires: ['redis'] },
@@ -33,7 +34,7 @@ describe.concurrent('a node stands still', () => {
         );
     }));
 
-  it('[scenario 17] [PR8] [PR9] stopped for twice the timeout with a living peer: one logout each, then connected anew', () =>
+  it('[scenario 17] [PR8] [PR9] stopped for twice the timeout with a living peer: one logout each, then new connections', () =>
     withCluster({ nodes: BUN_AND_NODE, timeoutMs: TIMEOUT_MS }, async (cluster) => {
       const { gateway } = cluster.node(0);
       await looksDead(
@@ -53,7 +54,7 @@ describe.concurrent('a node stands still', () => {
   it.each([0, 1])(
     '[scenario 18] [HB5] the loop of node %i is blocked for longer than the timeout: no logout',
     (place) => {
-      const blockMs = TIMEOUT_MS + 200;
+      const blockMs = TIMEOUT_MS + 50;
       const [bun, node] = (['bun', 'node'] as const).map((runtime) => ({
         runtime,
         misbehaviour: prepareMisbehaviour({ runtime, blockMs }),
@@ -84,24 +85,24 @@ describe.concurrent('a node stands still', () => {
     },
   );
 
-  it('[scenario 19] [HB5] [PR10] all nodes stand still for long: no connected user is logged out', () =>
+  it('[scenario 19] [HB5] [PR10] all nodes stand still for a long time: no connected user is logged out', () =>
     withCluster({ nodes: NODE_AND_BUN, timeoutMs: TIMEOUT_MS }, (cluster) =>
       everybodyStandsStill(cluster, { users: 20, timeoutMs: TIMEOUT_MS, awayMs: TIMEOUT_MS * 3 }),
     ));
 
-  it('[scenario 19] [PR8] [ST5] all nodes are killed and start long after: users have time to return, the others are settled', () =>
-    withCluster({ nodes: NODE_AND_BUN, timeoutMs: 4_000 }, (cluster) =>
+  it('[scenario 19] [PR8] [ST5] all nodes are killed and start much later: users have time to return, the others are settled', () =>
+    withCluster({ nodes: NODE_AND_BUN, timeoutMs: LONG_TIMEOUT_MS }, (cluster) =>
       everybodyIsGone(cluster, {
         users: 40,
-        timeoutMs: 4_000,
-        awayMs: 12_000,
-        // An outage charges 2 s of it, and the last statement may be half a second old.
+        timeoutMs: LONG_TIMEOUT_MS,
+        awayMs: 16_000,
+        // An outage uses 2 s of the timeout, and the last claim may be half a second old.
         returnWithinMs: 1_200,
       }),
     ));
 });
 
-describe.concurrent('a node does not reach Redis', () => {
+describe.concurrent('a node cannot reach Redis', () => {
   it('[scenario 20] [PR10] alone, for less than the timeout: no logout', () =>
     withCluster({ nodes: WIRED, timeoutMs: TIMEOUT_MS }, async (cluster) => {
       for (const [place, how] of (['hang', 'cut'] as const).entries()) {
@@ -116,7 +117,7 @@ describe.concurrent('a node does not reach Redis', () => {
     }));
 
   it.each(['hang', 'cut'] as const)(
-    '[scenario 20] [PR8] [PR9] [PR10] alone (%s), for three times the timeout: it looks dead, serves on, and recovers',
+    '[scenario 20] [PR8] [PR9] [PR10] alone (%s), for three times the timeout: it looks dead, continues to serve, and recovers',
     (how) =>
       withCluster({ nodes: WIRED, timeoutMs: TIMEOUT_MS }, async (cluster) => {
         const { gateway } = cluster.node(0);
@@ -145,11 +146,13 @@ describe.concurrent('a node does not reach Redis', () => {
       }),
   );
 
-  it('[scenario 20] [PR10] no node reaches it for two and a half times the timeout: nobody is logged out', () =>
-    withCluster({ nodes: WIRED, timeoutMs: TIMEOUT_MS }, async (cluster) => {
-      for (const how of ['hang', 'cut'] as const)
-        await everybodyIsCutOff(cluster, { users: 20, timeoutMs: TIMEOUT_MS, awayMs: TIMEOUT_MS * 2.5 }, how);
-    }));
+  it.each(['hang', 'cut'] as const)(
+    '[scenario 20] [PR10] no node reaches Redis (%s) for two and a half times the timeout: nobody is logged out',
+    (how) =>
+      withCluster({ nodes: WIRED, timeoutMs: TIMEOUT_MS }, (cluster) =>
+        everybodyIsCutOff(cluster, { users: 20, timeoutMs: TIMEOUT_MS, awayMs: TIMEOUT_MS * 2.5 }, how),
+      ),
+  );
 });
 
 describe.concurrent('late messages of an old node', () => {
@@ -159,7 +162,7 @@ describe.concurrent('late messages of an old node', () => {
         const { gateway } = cluster.node(place);
         const old = await joinAll(cluster.node(place), freshUsers(5));
         gateway.signalAll('SIGSTOP');
-        // Whatever is published now finds nobody who listens.
+        // From now on, no listener receives the published messages.
         await cluster.redis.cli('CLIENT', 'KILL', 'TYPE', 'pubsub');
         const newer = await joinAll(
           cluster.node(1 - place),
@@ -190,7 +193,7 @@ describe.concurrent('late messages of an old node', () => {
         await sleep(200);
         const wire = wireOf(old, 'redis');
         wire.hang();
-        // Logouts, a logout by message and closes that are on their way when the process dies.
+        // Logouts by HTTP, a logout by message and closes that are in progress when the process dies.
         for (const { user, client, welcome } of crowd.slice(0, 4))
           void old.view.logout(user, welcome.epoch).catch(() => client.terminate());
         for (const { client } of crowd.slice(4, 7)) client.send({ type: 'logout' });
@@ -208,7 +211,7 @@ describe.concurrent('late messages of an old node', () => {
       },
     ));
 
-  it('[scenario 21] [PR4] [PR8] started under the same name while the old one stands still: the old one finds its users taken over', () =>
+  it('[scenario 21] [PR4] [PR8] started under the same name while the old process stands still: the old process learns that it lost its users', () =>
     withCluster(
       { nodes: [{ runtime: 'bun' }, { runtime: 'node' }], timeoutMs: LONG_TIMEOUT_MS },
       async (cluster) => {

@@ -4,22 +4,11 @@ import { BREAK_DOWN, prepareMisbehaviour } from '../support/misbehaviour.ts';
 import { drains, nodeDies } from '../support/node-scenarios.ts';
 import { eventually, sleep } from '../support/ports.ts';
 import { welcomeOf } from '../support/presence-view.ts';
-import {
-  BUN_AND_NODE,
-  type Cluster,
-  figure,
-  untilSettled,
-  wireOf,
-  withCluster,
-} from '../support/two-nodes.ts';
+import { BUN_AND_NODE, figure, withCluster } from '../support/two-nodes.ts';
 
-const TIMEOUT_MS = 2_000;
-/** Where a death takes its time, or nothing is to time out meanwhile. */
+const TIMEOUT_MS = 3_000;
+/** Used if a death takes a long time, or if no user may time out meanwhile. */
 const LONG_TIMEOUT_MS = 5_000;
-/** After this a peer takes a duty that its settler does not finish, and a little for the rounds of looking. */
-const TAKEN_BY_A_PEER_MS = 10_000 + 4_000;
-
-const duties = (cluster: Cluster) => cluster.redis.cli('XLEN', 'lingxi:duties');
 
 describe.concurrent('a node dies, a peer lives', () => {
   it('[scenario 13] [PR8] [ST5] kill -9 with 200 users: the peer logs each out once, within the timeout + 2 s', () =>
@@ -51,16 +40,16 @@ describe.concurrent('a node dies, a peer lives', () => {
     }
   });
 
-  it('[scenario 4] [PR2] [PR8] the reaping of a dead node races a connection: in either order the user is online, with at most one settlement', () =>
+  it('[scenario 4] [PR2] [PR8] the reap of a dead node races a connection: in either order the user is online, with at most one settlement', () =>
     withCluster(
       { nodes: [{ runtime: 'node' }, { runtime: 'bun' }], timeoutMs: TIMEOUT_MS },
       async (cluster) => {
         const crowd = await joinAll(cluster.node(0), freshUsers(60));
         await cluster.node(0).gateway.kill();
         const death = performance.now();
-        // The node is dead at the timeout and 1 s after its last sign of life, which is up to 0.5 s before its end.
+        // The node counts as dead at the timeout + 1 s after its last sign of life, which is up to 0.5 s before its end.
         const outcomes = await inTurns(crowd, async ({ user, welcome }, index) => {
-          await sleep(TIMEOUT_MS + 200 + index * 25 - (performance.now() - death));
+          await sleep(TIMEOUT_MS - 600 + index * 40 - (performance.now() - death));
           const client = await cluster.node(1).view.v1(user);
           return { user, client, before: welcome, after: await welcomeOf(client) };
         });
@@ -75,7 +64,9 @@ describe.concurrent('a node dies, a peer lives', () => {
             settledAt: expect.any(Number),
             writes: 1,
           };
-          expect(await cluster.periods(user)).toMatchObject(after.resumed ? [last] : [old, last]);
+          await eventually(async () =>
+            expect(await cluster.periods(user)).toMatchObject(after.resumed ? [last] : [old, last]),
+          );
           expect(after.period === before.period).toBe(after.resumed);
           expect(await cluster.ends(user)).toBe(after.resumed ? 0 : 1);
         }
@@ -93,70 +84,7 @@ describe.concurrent('a node dies, a peer lives', () => {
     ));
 });
 
-describe.concurrent('a node dies while it settles', () => {
-  it('[scenario 14] [ST1] [ST7] killed between end and SQL: a peer settles', () =>
-    withCluster({ nodes: BUN_AND_NODE, timeoutMs: LONG_TIMEOUT_MS }, async (cluster) => {
-      const { gateway, view } = cluster.node(0);
-      const users = freshUsers(10);
-      for (const user of users) await view.login(user);
-      await cluster.postgres.freeze();
-      const answers = await Promise.all(users.map((user) => view.logout(user)));
-      expect(answers.map(({ status }) => status)).toEqual(users.map(() => 200));
-      // Every duty is in the hands of one of the settlers, which cannot write it.
-      await eventually(async () => {
-        const [pending] = (await cluster.redis.cli('XPENDING', 'lingxi:duties', 'settlers')).split('\n');
-        expect(Number(pending)).toBe(users.length);
-      });
-      await gateway.kill();
-      cluster.postgres.thaw();
-      const rows = await untilSettled(cluster, users, TAKEN_BY_A_PEER_MS);
-      expect(rows.map(({ logoutAt }) => logoutAt)).toEqual(answers.map(({ body }) => body['logoutTime']));
-      expect(new Set(rows.map(({ reason, writes }) => `${reason} ${writes}`))).toEqual(new Set(['logout 1']));
-      for (const row of rows) expect(await cluster.userTime(row.userId)).toBe(row.logoutAt);
-      await eventually(async () => expect(await duties(cluster)).toBe('0'));
-    }));
-
-  it('[scenario 15] [ST2] killed after SQL, before the acknowledgement: the peer repeats the settlement, which changes nothing', () =>
-    withCluster(
-      { nodes: [{ runtime: 'node', wires: ['sql'] }, { runtime: 'bun' }], timeoutMs: LONG_TIMEOUT_MS },
-      async (cluster) => {
-        const [dying, peer] = [cluster.node(0), cluster.node(1)];
-        const [user = 0] = freshUsers(1);
-        // Stopped, so that the duty cannot be the peer's.
-        await dying.view.login(user);
-        peer.gateway.signalAll('SIGSTOP');
-        const committed = wireOf(dying, 'sql').loseAnswerTo(/commit/i, /settled_at = excluded/);
-        expect((await dying.view.logout(user)).status).toBe(200);
-        await committed;
-        const [before] = await untilSettled(cluster, [user]);
-        await dying.gateway.kill();
-        peer.gateway.signalAll('SIGCONT');
-        expect(await duties(cluster)).toBe('1');
-        expect(before).toMatchObject({ reason: 'logout', writes: 1 });
-        await peer.gateway.waitForLog('settled', (line) => line['userId'] === user, TAKEN_BY_A_PEER_MS);
-        await eventually(async () => expect(await duties(cluster)).toBe('0'));
-        expect(await cluster.periods(user)).toEqual([before]);
-        expect(await cluster.userTime(user)).toBe(before?.logoutAt);
-
-        // And once more, by hand and late: the user has been back.
-        const client = await peer.view.v1(user);
-        const { period } = await welcomeOf(client);
-        const time = await cluster.userTime(user);
-        const duty = [user, before?.period, before?.loginAt, before?.logoutAt, before?.lastSeenAt];
-        await cluster.redis.cli('XADD', 'lingxi:duties', '*', 'd', [...duty, 'logout', 'of-yore'].join('|'));
-        await eventually(async () => expect(await duties(cluster)).toBe('0'));
-        expect(await cluster.periods(user)).toMatchObject([
-          before,
-          { period, settledAt: undefined, writes: 0 },
-        ]);
-        expect(await cluster.userTime(user)).toBe(time);
-        expect(await peer.view.status(user)).toBe('online');
-        client.terminate();
-      },
-    ));
-});
-
-describe.concurrent('a node is stopped while its peer goes on', () => {
+describe.concurrent('a node is stopped while its peer continues', () => {
   it('[scenario 23] [DR1] [DR2] drain with 500 users: no settlement for users who return in time', () =>
     withCluster({ nodes: [{ runtime: 'node' }, { runtime: 'bun' }], timeoutMs: 8_000 }, (cluster) =>
       drains(cluster, { users: 500, timeoutMs: 8_000, leastInTime: 0.95 }),

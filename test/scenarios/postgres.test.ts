@@ -3,14 +3,14 @@ import { eventually, sleep } from '../support/ports.ts';
 import { welcomeOf } from '../support/presence-view.ts';
 import { eachOf, enter, figure, type StorePair, settledPeriod, startPair } from '../support/store-pair.ts';
 import { freshUser } from '../support/stores.ts';
-import type { LossKind } from '../support/wire-proxy.ts';
+import type { LossKind } from '../support/tcp-proxy.ts';
 
-const TIMEOUT_MS = 2_000;
+const TIMEOUT_MS = 3_000;
 const KINDS: readonly { readonly how: LossKind }[] = [{ how: 'breaks' }, { how: 'hangs' }];
 
 const fresh = (count: number): readonly number[] => Array.from({ length: count }, freshUser);
 const isCommit = (request: string): boolean => /commit/i.test(request);
-/** The commit of the next opening: the passes of the reconciler commit as well. */
+/** The commit of the next opening, because the reconciler commits too. */
 const commitOfOpening = (): ((request: string) => boolean) => {
   let isOpening = false;
   return (request) => {
@@ -23,7 +23,7 @@ describe('settlements with faults of PostgreSQL', () => {
   let pair: StorePair;
   beforeAll(async () => {
     pair = await startPair({ timeoutMs: TIMEOUT_MS, env: { LINGXI_REDIS_TIMEOUT_MS: '5000' } });
-    // Every change of a user's time, as a growth job would feel it.
+    // Every change of a user's time, as a growth job would see it.
     await pair.postgres.query('CREATE TABLE changes (user_id bigint, at timestamptz)');
     await pair.postgres.query(
       `CREATE FUNCTION note_change() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -66,7 +66,7 @@ describe('settlements with faults of PostgreSQL', () => {
     expect(row).toMatchObject({ reason: 'logout', userTime: row.logoutAt });
   }
 
-  /** Until a statement of a gateway waits for a lock. */
+  /** Waits until a statement of a gateway waits for a lock. */
   const gatewayWaits = () =>
     eventually(async () => {
       const waiting = await pair.postgres.query(
@@ -78,44 +78,49 @@ describe('settlements with faults of PostgreSQL', () => {
   async function setOnServer(name: string, value: string): Promise<void> {
     await pair.postgres.query(`ALTER SYSTEM SET ${name} = ${value}`);
     await pair.postgres.query('SELECT pg_reload_conf()');
-    // Every session takes it up before its next statement.
-    await sleep(100);
+    // Every session reads this before its next statement, once the server has told it.
+    await sleep(1_000);
   }
 
   describe.each(KINDS)('the answer to COMMIT is lost, and the connection $how', ({ how }) => {
-    it('[scenario 36] [ST2] of a settlement: settled once, the time moved once', async () => {
+    it('[scenario 36] [ST2] of a settlement: settled once, and the time moved once', async () => {
       const user = freshUser();
       await pair.bun.login(user);
       const before = await changes(user);
       const lost = pair.postgresProxy.loseAnswer(isCommit, how);
       const logoutTime = await logout(user);
-      await eventually(() => expect(lost()).toBe(1));
-      expect(await settledPeriod(pair, user)).toMatchObject({ logoutAt: logoutTime, userTime: logoutTime });
+      await eventually(() => expect(lost.count()).toBe(1));
+      const row = await settledPeriod(pair, user, 15_000);
+      expect(row).toMatchObject({ logoutAt: logoutTime, userTime: logoutTime });
       await allSettled(10_000);
       expect(await changes(user)).toEqual([...before, logoutTime]);
     });
 
-    it('[scenario 36] [ST4] [ST9] of an opening: one period in the end, and the unconfirmed one is reconciled', async () => {
+    it('[scenario 36] [ST4] [ST9] of an opening: one period remains, and the unconfirmed one is reconciled or dropped', async () => {
       const user = freshUser();
       const lost = pair.postgresProxy.loseAnswer(commitOfOpening(), how);
       const first = await pair.bun.login(user);
-      expect(lost()).toBe(1);
+      expect(lost.count()).toBe(1);
       expect([first.status, first.body['code']]).toEqual([503, 'settlement-unavailable']);
       expect(await pair.bun.status(user)).not.toBe('online');
       await eventually(async () => expect((await pair.node.login(user)).status).toBe(200));
       const rows = await pair.periods(user);
-      expect(rows).toHaveLength(2);
-      expect(rows[0]).toMatchObject({ reason: 'reconciled', settledAt: expect.any(Number) });
-      expect(rows[0]?.logoutAt).toBeLessThanOrEqual(rows[1]?.loginAt ?? Number.NaN);
+      // The node drops an opening that it gave up. A login that comes sooner finds the row and reconciles it.
+      const unconfirmed = rows.slice(0, -1);
+      expect(unconfirmed.length).toBeLessThanOrEqual(1);
+      for (const row of unconfirmed) {
+        expect(row).toMatchObject({ reason: 'reconciled', settledAt: expect.any(Number) });
+        expect(row.logoutAt).toBeLessThanOrEqual(rows.at(-1)?.loginAt ?? Number.NaN);
+      }
       const logoutTime = await logout(user);
-      await eventually(async () => expect((await pair.periods(user))[1]?.logoutAt).toBe(logoutTime));
+      await eventually(async () => expect((await pair.periods(user)).at(-1)?.logoutAt).toBe(logoutTime));
       expect(await userTime(user)).toBe(logoutTime);
       const times = await changes(user);
       expect(times).toEqual([...new Set(times)]);
     });
   });
 
-  it('[scenario 37] [ST7] a rival that locks both rows, and a serialisation failure: retried until they go through', async () => {
+  it('[scenario 37] [ST7] a rival that locks both rows, and a serialisation failure: retried until the settlements succeed', async () => {
     const [locked, raced] = fresh(2);
     if (locked === undefined || raced === undefined) return expect.fail('nobody');
     await Promise.all([pair.bun.login(locked), pair.bun.login(raced)]);
@@ -125,7 +130,7 @@ describe('settlements with faults of PostgreSQL', () => {
         .flatMap((node, index) => node.logged('settlement-failed', marks[index]))
         .filter((line) => code.test(String(line['error'])));
 
-    // The settlement takes the period and then the user; the rival does it the other way round. It waits for nothing.
+    // The settlement locks the period and then the user. The rival locks them in the other order, and waits for no other lock.
     await pair.postgres.rival(async (query) => {
       await query('SELECT 1 FROM users WHERE id = $1 FOR UPDATE', [locked]);
       await logout(locked);
@@ -146,10 +151,10 @@ describe('settlements with faults of PostgreSQL', () => {
     await eventually(() => expect(failures(/could not serialize/)).not.toEqual([]));
     await expectSettledByLogout(raced);
     await setOnServer('default_transaction_isolation', 'DEFAULT');
-    await allSettled(5_000);
+    await allSettled(15_000);
   });
 
-  it('[scenario 39] [ST2] the user row is gone before the settlement: the period is closed, the duty done', async () => {
+  it('[scenario 39] [ST2] the user row is gone before the settlement: the period is closed, and the duty is acknowledged', async () => {
     const [byLogout, byTimeout] = fresh(2);
     const visitors = await enter(pair.bun, [byLogout ?? 0, byTimeout ?? 0]);
     const marks = pair.both.map((node) => node.mark());
@@ -158,7 +163,7 @@ describe('settlements with faults of PostgreSQL', () => {
     visitors[1]?.client.terminate();
     expect(await settledPeriod(pair, byLogout ?? 0)).toMatchObject({ logoutAt: logoutTime, userTime: null });
     expect(await settledPeriod(pair, byTimeout ?? 0)).toMatchObject({ reason: 'timeout', userTime: null });
-    await allSettled(5_000);
+    await allSettled(15_000);
     pair.both.forEach((node, index) => {
       for (const event of ['settlement-set-aside', 'settlement-failed']) {
         expect(node.logged(event, marks[index])).toEqual([]);
@@ -175,7 +180,7 @@ describe('settlements with faults of PostgreSQL', () => {
     await pair.postgres.query(`ALTER TABLE users ADD CONSTRAINT poison
       CHECK (id <> ${poison} OR last_spirit_gain_time < now() - interval '1 day') NOT VALID`);
     const marks = pair.both.map((node) => node.mark());
-    // Held back, so that all 500 wait for one transaction.
+    // The settlements are held back, so that all 500 wait for one transaction.
     await pair.postgres.rival(async (query) => {
       await query('LOCK TABLE lingxi_periods IN EXCLUSIVE MODE');
       await eachOf(users, logout);
@@ -183,7 +188,7 @@ describe('settlements with faults of PostgreSQL', () => {
     const from = performance.now();
     await allSettled(15_000);
     figure(
-      `499 of 500 settled and one set aside ${Math.round(performance.now() - from)} ms after PostgreSQL let go`,
+      `499 of 500 settled and one left for later ${Math.round(performance.now() - from)} ms after PostgreSQL released the lock`,
     );
     const [counts] = await pair.postgres.query(
       `SELECT count(*) FILTER (WHERE p.settled_at IS NOT NULL AND u.last_spirit_gain_time = p.logout_at)::int AS done
@@ -191,10 +196,13 @@ describe('settlements with faults of PostgreSQL', () => {
       [users],
     );
     expect(counts).toEqual({ done: 499 });
-    const alerts = pair.both.flatMap((node, index) => node.logged('settlement-set-aside', marks[index]));
-    expect(alerts).toMatchObject([
-      { level: 'error', userId: poison, period, error: expect.stringContaining('poison') },
-    ]);
+    const alerts = () =>
+      pair.both.flatMap((node, index) => node.logged('settlement-set-aside', marks[index]));
+    await eventually(() =>
+      expect(alerts()).toMatchObject([
+        { level: 'error', userId: poison, period, error: expect.stringContaining('poison') },
+      ]),
+    );
     expect(JSON.parse(await aside(poison, period))).toMatchObject({
       userId: poison,
       period,
@@ -202,7 +210,7 @@ describe('settlements with faults of PostgreSQL', () => {
     });
     expect(await pair.periods(poison)).toMatchObject([{ period, settledAt: null }]);
 
-    // Not dropped: once the cause is mended, the user's next login settles what is open.
+    // The duty is kept: once the cause is fixed, the next login of the user settles the open period.
     await pair.postgres.query('ALTER TABLE users DROP CONSTRAINT poison');
     const { body } = await pair.node.login(poison);
     expect(body).toMatchObject({ playerId: String(poison) });
@@ -221,11 +229,11 @@ describe('settlements with faults of PostgreSQL', () => {
       );
     await setTime(user, null);
     await duty(base + 20_000, base + 30_000);
-    await allSettled(5_000);
+    await allSettled(15_000);
     expect(await userTime(user)).toBe(base + 30_000);
     await duty(base, base + 10_000);
     await duty(base + 20_000, base + 25_000);
-    await allSettled(5_000);
+    await allSettled(15_000);
     expect(await userTime(user)).toBe(base + 30_000);
     expect(await pair.periods(user)).toMatchObject([
       { period: base, logoutAt: base + 10_000 },
@@ -254,7 +262,7 @@ describe('settlements with faults of PostgreSQL', () => {
         userTime: user === ahead ? future.getTime() : logoutTime,
       });
     }
-    // The next login does not move it back either.
+    // The next login does not move the time back either.
     const again = await pair.bun.v1(ahead);
     await welcomeOf(again);
     expect(await userTime(ahead)).toBe(future.getTime());

@@ -14,10 +14,17 @@ import {
 import type { Client } from '../support/ws-client.ts';
 
 const TIMEOUT_MS = 3_000;
-/** Scenarios that are a race are run this often at once. */
+/** Scenarios with a race run this often at the same time. */
 const TRIES = 20;
-/** Scenarios at the deadline begin this long before it and go on in steps, to 300 ms after it. */
-const EDGE = { beforeMs: 300, stepMs: 15, tries: 40 };
+/**
+ * The delays after the last sign of life at which scenarios at the deadline continue: around the deadline in steps, and a few so
+ * early and so late that a pause of this process changes nothing.
+ */
+const EDGE_DELAYS_MS = [
+  ...[2_500, 2_300, 2_100, 1_900].map((earlyMs) => TIMEOUT_MS - earlyMs),
+  ...Array.from({ length: 40 }, (_, step) => TIMEOUT_MS - 300 + step * 15),
+  ...[1_000, 1_100, 1_200, 1_300].map((lateMs) => TIMEOUT_MS + lateMs),
+];
 
 const both = [
   { here: 0, there: 1 },
@@ -30,13 +37,13 @@ describe('races of one user on two nodes, policy `replace`', () => {
     cluster = await startCluster({
       nodes: BUN_AND_NODE,
       timeoutMs: TIMEOUT_MS,
-      // Many users here time out within one second on purpose (rule HB6).
+      // Many users time out within one second here on purpose (rule HB6).
       env: { LINGXI_MASS_TIMEOUT_SHARE: '0' },
     });
   });
   afterAll(() => cluster?.stop());
 
-  /** Online by this one period, never ended. */
+  /** The user is online in this one period, which has not ended. */
   async function unmoved(user: number, period: number): Promise<void> {
     for (const { view } of cluster.nodes)
       await eventually(async () => expect(await view.status(user)).toBe('online'));
@@ -50,7 +57,7 @@ describe('races of one user on two nodes, policy `replace`', () => {
     async ({ here }) => {
       const { gateway, view } = cluster.node(here);
       const user = freshUser();
-      // A client that does not answer the close frame: its connection ends when it likes.
+      // A client that does not answer the close frame, so its connection ends at any time.
       const old = await openRawWebSocket(gateway.port(), gateway.token(user));
       const newer = await view.v1(user);
       const { period, resumed } = await welcomeOf(newer);
@@ -111,7 +118,7 @@ describe('races of one user on two nodes, policy `replace`', () => {
     const newest = clients.at(-1) ?? expect.fail('no client');
     expect(newest.socket.readyState).toBe(newest.socket.OPEN);
     await unmoved(user, period);
-    // The newest epoch is no late one.
+    // The newest epoch is not late.
     expect((await cluster.node(0).view.logout(user, epochs[3])).status).toBe(200);
     expect((await newest.closed).code).toBe(4000);
   });
@@ -138,7 +145,7 @@ describe('races of one user on two nodes, policy `replace`', () => {
 
   it.concurrent('[scenario 9] [PR2] [ST6] logout, then login at once, here or there: one settlement, online', async () => {
     const users = Array.from({ length: TRIES }, freshUser);
-    await Promise.all(
+    const seconds = await Promise.all(
       users.map(async (user, index) => {
         const { view } = cluster.node(index % 2);
         const other = cluster.node(Math.floor(index / 2) % 2);
@@ -161,14 +168,15 @@ describe('races of one user on two nodes, policy `replace`', () => {
         expect(second.socket.readyState).toBe(second.socket.OPEN);
         expect(await other.view.status(user)).toBe('online');
         expect(await cluster.inSet(user)).toBe(true);
-        second.terminate();
+        return second;
       }),
     );
     expect(await cluster.ends(...users)).toBe(TRIES);
+    endAll(seconds);
   });
 
   it.concurrent.each(both)(
-    '[scenario 10] [PR4] the client leaves node $here before the reply and connects to node $there: the retry wins',
+    '[scenario 10] [PR4] the client leaves node $here before the reply and connects to node $there: the retry succeeds',
     async ({ here, there }) => {
       const users = Array.from({ length: TRIES }, freshUser);
       const clients = await Promise.all(
@@ -178,7 +186,7 @@ describe('races of one user on two nodes, policy `replace`', () => {
           await new Promise((resolve) => lost.socket.once('connect', resolve));
           await sleep(index % 10);
           lost.destroy();
-          // Every second one comes back to the same node.
+          // Every second client returns to the same node.
           return cluster.node(index % 4 < 2 ? there : here).view.v1(user);
         }),
       );
@@ -196,27 +204,26 @@ describe('races of one user on two nodes, policy `replace`', () => {
     },
   );
 
-  it.concurrent('[scenario 11] [HB1] [HB4] a heartbeat in flight as the deadline passes: open and online, or closed and settled once', async () => {
-    const users = Array.from({ length: EDGE.tries }, freshUser);
+  it.concurrent('[scenario 11] [HB1] [HB4] a heartbeat arrives at the deadline: open and online, or closed and settled once', async () => {
+    const users = EDGE_DELAYS_MS.map(freshUser);
     const outcomes = await Promise.all(
       users.map(async (user, index) => {
-        const { view, gateway } = cluster.node(index % 2);
+        const delayMs = EDGE_DELAYS_MS[index] ?? Number.NaN;
+        const { view } = cluster.node(index % 2);
         const client = await view.seed(user);
         const last = client.ping();
-        await sleep(TIMEOUT_MS - EDGE.beforeMs + index * EDGE.stepMs - (performance.now() - last));
-        if (client.socket.readyState === client.socket.OPEN) client.ping();
+        await sleep(delayMs - (performance.now() - last));
         const at = performance.now();
-        const first = await Promise.race([client.closed, sleep(TIMEOUT_MS / 2)]);
-        if (first !== undefined) {
-          expect(first).toMatchObject({ code: 4100 });
-          await eventually(async () => expect(await view.status(user)).toBe('offline'));
-        } else {
-          expect(await view.status(user)).toBe('online');
-          expect(await cluster.ends(user)).toBe(0);
-          const closed = await client.closed;
-          expect(closed.code).toBe(4100);
-          expect(closed.at - at).toBeGreaterThanOrEqual(TIMEOUT_MS - 10);
-        }
+        if (client.socket.readyState === client.socket.OPEN) client.ping();
+        const early = await Promise.race([client.closed, sleep(TIMEOUT_MS / 2)]);
+        // On a busy machine a close may still wait in the socket of this process, so the server's data decides.
+        const ends = await cluster.ends(user);
+        const isInTime = early === undefined && (await view.status(user)) === 'online';
+        if (isInTime) expect(ends).toBe(0);
+        const closed = await client.closed;
+        expect(closed.code).toBe(4100);
+        if (isInTime) expect(closed.at - at).toBeGreaterThanOrEqual(TIMEOUT_MS - 10);
+        else await eventually(async () => expect(await view.status(user)).toBe('offline'));
         const [row, ...more] = await untilSettled(cluster, [user]);
         expect(more).toEqual([]);
         expect(row).toMatchObject({
@@ -224,34 +231,43 @@ describe('races of one user on two nodes, policy `replace`', () => {
           writes: 1,
           logoutAt: (row?.lastSeenAt ?? 0) + TIMEOUT_MS,
         });
-        expect(
-          gateway.logs().filter((line) => line['event'] === 'logged-out' && line['userId'] === user),
-        ).toHaveLength(1);
-        return first === undefined;
+        return isInTime;
       }),
     );
     expect(await cluster.ends(...users)).toBe(users.length);
-    // The edge was met: early ones were in time, late ones were not.
+    const logged = () =>
+      cluster.nodes
+        .flatMap(({ gateway }) => gateway.logs())
+        .filter(({ event, userId }) => event === 'logged-out' && users.includes(Number(userId)))
+        .map(({ userId }) => Number(userId));
+    const byId = (a: number, b: number): number => a - b;
+    // A line may arrive here after the rows of SQL.
+    await eventually(() => expect(logged().toSorted(byId)).toEqual(users.toSorted(byId)));
+    // The runs reached both sides of the deadline: early heartbeats were in time, late ones were not.
     expect(outcomes.slice(0, 4)).toContain(true);
     expect(outcomes.slice(-4)).toContain(false);
   });
 
-  it.concurrent('[scenario 11] [PR1] an HTTP heartbeat as the deadline passes: 200 and online for a timeout, or 404 and settled', async () => {
-    const users = Array.from({ length: EDGE.tries }, freshUser);
+  it.concurrent('[scenario 11] [PR1] an HTTP heartbeat arrives at the deadline: 200 and online for a timeout, or 404 and settled', async () => {
+    const users = EDGE_DELAYS_MS.map(freshUser);
     const outcomes = await Promise.all(
       users.map(async (user, index) => {
+        const delayMs = EDGE_DELAYS_MS[index] ?? Number.NaN;
         const { view } = cluster.node(index % 2);
         const other = cluster.node(Math.floor(index / 2) % 2).view;
         await view.login(user);
         const began = performance.now();
-        await sleep(TIMEOUT_MS - EDGE.beforeMs + index * EDGE.stepMs - (performance.now() - began));
+        await sleep(delayMs - (performance.now() - began));
         const { status, body } = await other.heartbeat(user);
         const [row, ...more] = await untilSettled(cluster, [user]);
         expect(more).toEqual([]);
         expect(row).toMatchObject({ reason: 'timeout', writes: 1 });
         const logoutAt = row?.logoutAt ?? 0;
         if (status === 200) {
-          expect(Math.abs(logoutAt - Number(body['lastHeartbeat']) - TIMEOUT_MS)).toBeLessThanOrEqual(50);
+          // The time for which the claim was on the way to Redis counts as well.
+          const lateMs = logoutAt - Number(body['lastHeartbeat']) - TIMEOUT_MS;
+          expect(lateMs).toBeGreaterThanOrEqual(-50);
+          expect(lateMs).toBeLessThanOrEqual(1_500);
         } else {
           expect({ status, code: body['code'] }).toEqual({ status: 404, code: 'not-online' });
           expect(logoutAt).toBe((row?.lastSeenAt ?? 0) + TIMEOUT_MS);

@@ -11,7 +11,7 @@ describe('a storm of reconnects on two nodes', () => {
   });
   afterAll(() => storm?.stop());
 
-  it('[scenario 24] [DR3] [PR5] 2,000 users lose their connections at once: all are back, and nobody was logged out', async () => {
+  it('[scenario 24] [DR3] [PR5] 2,000 users lose their connections at once: all reconnect, and nobody is logged out', async () => {
     await storm.login(4_000);
     const { allBackMs, lost, refusals, pongP99Ms } = await storm.break(1_000);
     figure(

@@ -3,8 +3,9 @@ import { eventually, sleep } from '../support/ports.ts';
 import { viewPresence, welcomeOf } from '../support/presence-view.ts';
 import { COMBINATIONS, type Deployment, deploy, freshUser } from '../support/stores.ts';
 
-const TIMEOUT_MS = 2_500;
-/** How old the newest recorded sign of a node or proof of a user may be. */
+/** Long enough for a start while other tests start their processes. */
+const TIMEOUT_MS = 8_000;
+/** Largest age of the newest recorded sign of life of a node, or proof of life of a user. */
 const RECORD_MS = 5_000;
 const ENV = { LINGXI_HEARTBEAT_TIMEOUT_MS: String(TIMEOUT_MS), LINGXI_PING_INTERVAL_MS: '500' };
 
@@ -18,17 +19,18 @@ const settledRow = (deployment: Deployment, user: number, timeoutMs = TIMEOUT_MS
     { timeoutMs, intervalMs: 100 },
   );
 
-describe.each(COMBINATIONS)('kill -9 and restart on $runtime with $kind', ({ runtime, kind }) => {
-  it.concurrent('[ST8] [PR8] a user who returns keeps the period; one who does not is settled once, at the right time', async () => {
+describe.concurrent.each(COMBINATIONS)('kill -9 and restart on $runtime with $kind', ({ runtime, kind }) => {
+  it('[ST8] [PR8] a user who returns keeps the period; the logout of a user who does not return is settled once, with the correct time', async () => {
     const deployment = await deploy({ runtime, kind, env: ENV });
     try {
       const view = viewPresence(deployment);
       const [returning, leaving] = [freshUser(), freshUser()];
+      const loginAt = Date.now();
       const clients = [await view.v1(returning), await view.v1(leaving)];
       for (const client of clients) client.keepAlive(300);
       const first = await welcomeOf(clients[0] ?? expect.fail('no client'));
-      const loginAt = Date.now();
       await sleep(1_500);
+      const killing = Date.now();
       await deployment.gateway.kill();
       const killedAt = Date.now();
       await Promise.all(clients.map((client) => client.closed));
@@ -45,7 +47,7 @@ describe.each(COMBINATIONS)('kill -9 and restart on $runtime with $kind', ({ run
       expect(more).toEqual([]);
       const logoutAt = row?.logoutAt ?? 0;
       expect(logoutAt).toBeLessThanOrEqual(killedAt + TIMEOUT_MS + 50);
-      expect(logoutAt).toBeGreaterThanOrEqual(Math.max(loginAt - 100, killedAt - RECORD_MS));
+      expect(logoutAt).toBeGreaterThanOrEqual(Math.max(loginAt - 100, killing - RECORD_MS));
       if (kind === 'redis+postgres') expect(row?.reason).toBe('node-lost');
       expect(await deployment.userTime(leaving)).toBe(logoutAt);
       expect(await view.status(leaving)).toBe('offline');
@@ -57,7 +59,7 @@ describe.each(COMBINATIONS)('kill -9 and restart on $runtime with $kind', ({ run
     }
   });
 
-  it.concurrent('[ST8] time without a process is not charged: users linger for one timeout after the start', async () => {
+  it('[ST8] time without a process does not count: users linger for one timeout after the start', async () => {
     const deployment = await deploy({ runtime, kind, env: ENV });
     try {
       const view = viewPresence(deployment);
@@ -77,16 +79,18 @@ describe.each(COMBINATIONS)('kill -9 and restart on $runtime with $kind', ({ run
     }
   });
 
-  it.concurrent('[ST5] [ST8] killed twice: the logout time comes from the last process that held the user', async () => {
+  it('[ST5] [ST8] killed twice: the logout time comes from the last process that held the user', async () => {
     const deployment = await deploy({ runtime, kind, env: ENV });
     try {
       const view = viewPresence(deployment);
       const user = freshUser();
+      let killing = 0;
       for (const stayMs of [500, RECORD_MS + 1_500]) {
         const client = await view.v1(user);
         client.keepAlive(300);
         await welcomeOf(client);
         await sleep(stayMs);
+        killing = Date.now();
         await deployment.gateway.kill();
         await client.closed;
         if (stayMs === 500) await deployment.gateway.restart();
@@ -95,14 +99,14 @@ describe.each(COMBINATIONS)('kill -9 and restart on $runtime with $kind', ({ run
       await deployment.gateway.restart();
       const [row, ...more] = await settledRow(deployment, user);
       expect(more).toEqual([]);
-      expect(row?.logoutAt ?? 0).toBeGreaterThanOrEqual(killedAt - RECORD_MS - 200);
+      expect(row?.logoutAt ?? 0).toBeGreaterThanOrEqual(killing - RECORD_MS - 200);
       expect(row?.logoutAt ?? 0).toBeLessThanOrEqual(killedAt + TIMEOUT_MS + 50);
     } finally {
       await deployment.stop();
     }
   });
 
-  it.concurrent('[ST1] a confirmed logout is settled even if the server dies at once', async () => {
+  it('[ST1] a confirmed logout is settled even if the server dies at once', async () => {
     const deployment = await deploy({ runtime, kind, env: ENV });
     try {
       const view = viewPresence(deployment);

@@ -1,9 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readMetrics } from '../support/metrics.ts';
 import { eventually, sleep } from '../support/ports.ts';
 import { COMBINATIONS, type Deployment, deploy, freshUser } from '../support/stores.ts';
 import { connect } from '../support/ws-client.ts';
 
-describe('the promise of the Go server with default settings', () => {
+/** A busy machine may stop this process for this long. */
+const BUSY_S = 1.5;
+
+describe('the timeout of the Go server, with default settings', () => {
   const deployments: Deployment[] = [];
   beforeAll(async () => {
     deployments.push(...(await Promise.all(COMBINATIONS.map((combination) => deploy(combination)))));
@@ -21,20 +25,26 @@ describe('the promise of the Go server with default settings', () => {
     const stop = client.keepAlive(1_000);
     await sleep(2_500);
     stop();
-    const last = client.ping();
     const lastAt = Date.now();
+    const last = client.ping();
     const closed = await client.closed;
+    const closedAt = performance.timeOrigin + closed.at;
     const silence = (closed.at - last) / 1000;
     expect(closed.code).toBe(4100);
     expect(silence).toBeGreaterThanOrEqual(9.995);
-    expect(silence).toBeLessThanOrEqual(10.2);
+    // By the server's own measure: this process may read the close late.
+    const metric = await readMetrics(gateway);
+    expect(metric('lingxi_detection_lag_seconds_count')).toBe(1);
+    expect(metric('lingxi_detection_lag_seconds_sum')).toBeLessThanOrEqual(0.2);
+    expect(silence).toBeLessThanOrEqual(10.2 + BUSY_S);
     const row = await eventually(async () => {
       const [first] = await deployment.periods(user);
       expect(first?.settledAt).toEqual(expect.any(Number));
       return first;
     });
     expect(row).toMatchObject({ reason: 'timeout', logoutAt: (row?.lastSeenAt ?? 0) + 10_000 });
-    expect(Math.abs((row?.logoutAt ?? 0) - lastAt - 10_000)).toBeLessThan(100);
+    expect(row?.logoutAt).toBeGreaterThanOrEqual(lastAt + 10_000 - 5);
+    expect(row?.logoutAt).toBeLessThan(closedAt + 100);
     expect(await deployment.userTime(user)).toBe(row?.logoutAt);
     if (stores.redis === undefined) return;
     const field = (name: string) => stores.redis?.cli('HGET', `player:online:${user}`, name);

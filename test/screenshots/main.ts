@@ -7,10 +7,10 @@ import { type Gateway, startGateway } from '../support/gateway-process.ts';
 import { sleep } from '../support/ports.ts';
 import { type Client, connect } from '../support/ws-client.ts';
 
-/** `npm run screenshots [folder]`: the pages of a gateway with a lively crowd, for README. */
+/** `npm run screenshots [folder]`: the pages of a gateway with active users, for README. */
 const FOLDER = process.argv[2] ?? join(REPOSITORY, 'docs/images');
-const CROWD = 60;
-/** Every so many ms one of the crowd leaves and another one comes. */
+const USERS = 60;
+/** Every so many ms one user leaves and another one comes. */
 const CHURN_MS = 250;
 /** The game and the charts need some history. */
 const LIFE_MS = 20_000;
@@ -115,7 +115,7 @@ function startCrowd(gateway: Gateway): () => void {
     if (id % 2 === 0) client.send({ type: 'logout' });
     else client.terminate();
   };
-  const coming = Array.from({ length: CROWD }, come);
+  const coming = Array.from({ length: USERS }, come);
   const timer = setInterval(() => {
     leave();
     come().catch(() => undefined);

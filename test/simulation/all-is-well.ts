@@ -1,7 +1,7 @@
 import { isOnline } from '../../src/presence/rules/record.ts';
 import type { Deployment } from './deployment.ts';
 
-/** Whether nothing has to happen any more for everybody who plays to be online, where they play. */
+/** Whether every user who plays is online on the node of that user's socket, and nothing is left to do for that. */
 export function isCalm({ nodes, devices, redis, sql, witness }: Deployment): boolean {
   for (const record of redis.world.records.values())
     if (!witness.nodeDied && isOnline(record) && !sql.rows.has(`${record.userId}:${record.period}`))
@@ -17,7 +17,7 @@ export function isCalm({ nodes, devices, redis, sql, witness }: Deployment): boo
   );
 }
 
-/** Whether everybody is gone and everything is settled: nothing can happen any more. */
+/** Whether all users have left and everything is settled, so that nothing more can happen. */
 export function isSilent({ nodes, redis, sql }: Deployment): boolean {
   if (redis.duties.size > 0) return false;
   for (const { holds } of redis.world.records.values()) if (holds.size > 0) return false;

@@ -1,12 +1,12 @@
 interface Bound {
   readonly document: 'OPERATING' | 'RELIABILITY';
-  /** What the document says, word for word. */
+  /** The exact words of the document. */
   readonly says: string;
 }
 
 /**
- * What the documents allow. Each excuse of a witness names the bound that it rests on, so that none is wider than what
- * a reader was told.
+ * What the documents allow. Each excuse of a witness names the bound behind it, so that no excuse goes beyond what the documents
+ * say.
  */
 export const BOUNDS: Readonly<Record<string, Bound>> = {
   'looks-dead': {

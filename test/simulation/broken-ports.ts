@@ -9,7 +9,7 @@ import type { UserStore } from '../../src/settlement/user-store.ts';
 
 export type MonitorPort = Pick<HeartbeatMonitor, 'watch' | 'unwatch'>;
 
-/** The ports of a node that do something else than they should. Each node gets ports of its own. */
+/** The ports of a node that a mutant breaks. Each node gets its own ports. */
 export interface BrokenPorts {
   readonly time?: (clock: Clock) => ObservedTime;
   readonly bus?: (bus: Bus) => Bus;
@@ -18,11 +18,11 @@ export interface BrokenPorts {
   readonly ledger?: (ledger: Ledger) => Ledger;
   readonly revocations?: (store: RevocationStore) => RevocationStore;
   readonly monitor?: (monitor: MonitorPort) => MonitorPort;
-  /** Whether a socket that its node closes with this code is closed. */
+  /** Whether a close with this code really closes the socket. */
   readonly closes?: (code: number) => boolean;
 }
 
-/** The same port with other methods in the place of some. */
+/** The same port, with some of its methods replaced. */
 export function altered<Port extends object>(port: Port, changes: Partial<Port>): Port {
   return new Proxy(port, {
     get(target, name) {
@@ -34,22 +34,22 @@ export function altered<Port extends object>(port: Port, changes: Partial<Port>)
   });
 }
 
-/** A time that nothing freezes. */
+/** A clock that nothing freezes. */
 export class FreeRunningTime extends ObservedTime {
   override freeze(): void {}
 }
 
-/** A time that stays frozen once it was. */
+/** A clock that never thaws after its first freeze. */
 export class FrozenForGood extends ObservedTime {
   override thaw(): void {}
 }
 
-/** What a node states is changed on its way to the store. */
+/** Changes the claims of a node on their way to the store. */
 export function statedOtherwise(change: (claim: Claim) => Claim): BrokenPorts {
   return { store: (store) => altered(store, { claim: (batch) => store.claim(batch.map(change)) }) };
 }
 
-/** What the store answers to statements of what is left is changed on its way to the node. */
+/** Changes the store's answers to claims of mode `state` on their way to the node. */
 export function answeredOtherwise(change: (answer: ClaimAnswer) => ClaimAnswer): BrokenPorts {
   return {
     store: (store) =>
@@ -62,7 +62,7 @@ export function answeredOtherwise(change: (answer: ClaimAnswer) => ClaimAnswer):
   };
 }
 
-/** Where the store does not answer, the node gets this answer to its statements of one mode. */
+/** If the store does not answer, the node gets this answer to its claims of one mode. */
 export function answeredForStore(mode: Claim['mode'], answer: ClaimAnswer): BrokenPorts {
   return {
     store: (store) =>
@@ -79,7 +79,7 @@ export function answeredForStore(mode: Claim['mode'], answer: ClaimAnswer): Brok
   };
 }
 
-/** Statements of what is left wait for the next renewal. */
+/** Claims of mode `state` wait for the next renewal. */
 export function statedWithRenewal(store: PresenceStore): PresenceStore {
   const waiting: (() => void)[] = [];
   return altered(store, {
@@ -95,7 +95,7 @@ export function statedWithRenewal(store: PresenceStore): PresenceStore {
   });
 }
 
-/** Every other statement has the number of the one before: the store sees half of each number. */
+/** Every second claim has the revision of the one before, because the store sees half of each revision. */
 export function numberedTwice(store: PresenceStore): PresenceStore {
   return altered(store, {
     claim: (batch) => store.claim(batch.map((claim) => ({ ...claim, rev: half(claim.rev) }))),
@@ -112,7 +112,7 @@ function half(rev: number): number {
   return Math.floor((rev + 1) / 2);
 }
 
-/** Losses name every statement of this node, also those that came later. */
+/** A loss covers every claim of this node, including later ones. */
 export function losingTooMuch(store: PresenceStore): PresenceStore {
   const told = new Map<number, Loss>();
   return altered(store, {
@@ -128,7 +128,7 @@ export function losingTooMuch(store: PresenceStore): PresenceStore {
   });
 }
 
-/** Notices of losses name every statement of their receiver, also those that came later. */
+/** A notice of a loss covers every claim of its receiver, including later ones. */
 export function noticesOfTooMuch(bus: Bus): Bus {
   return altered(bus, {
     publish: (topic, text) =>
@@ -136,7 +136,7 @@ export function noticesOfTooMuch(bus: Bus): Bus {
   });
 }
 
-/** An open row of which presence knows nothing is settled at the first look. */
+/** The first look settles an open row that presence does not know. */
 export function reconcilingAtOnce(sql: UserStore, store: Pick<PresenceStore, 'knows'>): UserStore {
   return altered(sql, {
     async openPeriods(page) {

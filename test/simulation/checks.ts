@@ -3,12 +3,12 @@ import type { PeriodRow } from '../../src/protocol/periods.ts';
 import type { Deployment } from './deployment.ts';
 import { HEARTBEAT_TIMEOUT_MS } from './simulated-node.ts';
 
-/** Clocks of nodes differ a little, and what reconciles uses its own. */
+/** The clocks of nodes differ a little, and a node reconciles by its own clock. */
 const SKEW_MS = 50;
-/** A client hears of a close of its node within this time. */
+/** A client learns within this time that its node has closed the socket. */
 const CLOSED_WITHIN_MS = 100;
 
-/** What must hold at every moment. */
+/** What must be true at every moment. */
 export function checkStep({ redis, witness }: Deployment): void {
   let online = 0;
   for (const record of redis.world.records.values()) if (isOnline(record)) online += 1;
@@ -16,7 +16,7 @@ export function checkStep({ redis, witness }: Deployment): void {
     witness.violated(`[PR1] ${online} users are online and ${redis.world.onlineCount} in the set`);
 }
 
-/** After a calm time everybody who plays is online, where they play. */
+/** After a calm time every user who plays is online, on the right node. */
 export function checkCalm(history: Deployment): void {
   checkStep(history);
   const { redis, witness, nodes, rules, devices, scheduler } = history;
@@ -36,7 +36,7 @@ export function checkCalm(history: Deployment): void {
       witness.violated(`[PR9] ${name} plays on ${node.name}, which holds nothing`);
   }
   if (rules.policy !== 'replace') return;
-  // The old socket of who was taken over while its node stood still ends by its own silence (bound `looks-dead`).
+  // If a node froze during a take-over, its old socket ends by its own silence (bound `looks-dead`).
   const witnesses = nodes.filter(({ troubledUntil }) => troubledUntil < scheduler.now - HEARTBEAT_TIMEOUT_MS);
   for (const userId of new Set(devices.map((device) => device.userId))) {
     let sockets = 0;
@@ -45,7 +45,7 @@ export function checkCalm(history: Deployment): void {
   }
 }
 
-/** Nobody plays any more: nothing is left but settled rows. */
+/** All users have left: only settled rows remain. */
 export function checkHealed(history: Deployment): void {
   checkStep(history);
   checkRedis(history);
@@ -83,11 +83,11 @@ function checkRows(history: Deployment): void {
   }
   for (const { userId, period, loginTime } of witness.told.values()) {
     const row = sql.rows.get(`${userId}:${period}`);
-    // A period that only Redis and a dead node knew is lost with them (bound `lost-period`).
+    // If only Redis and one node knew a period and both died, the period is lost (bound `lost-period`).
     const mayBeLost =
       !rules.loginResetsTime && witness.nodeDied && witness.unwritten.has(`${userId}:${period}`);
     if (row === undefined && !mayBeLost) witness.violated(`[ST2] ${userId}:${period} is not in SQL`);
-    // Known only to a node that was away while Redis lost its memory and its clock fell (bound `stepped-number`).
+    // Only a node knew this number. It was away while Redis lost its data and its clock stepped back (bound `stepped-number`).
     const mayRepeat = witness.redisFell && witness.lostMemoryAt > 0;
     if (row !== undefined && row.loginAt !== loginTime && !mayRepeat)
       witness.violated(`[PR2] ${userId}:${period} began at ${loginTime}, in SQL at ${row.loginAt}`);
@@ -104,17 +104,17 @@ function checkUser({ sql, witness, rules }: Deployment, userId: number, rows: re
     newest = Math.max(newest, logoutAt, rules.loginResetsTime ? row.loginAt : 0);
     if (row.settledAt === null) return;
     const nextKey = next === undefined ? undefined : `${userId}:${next.period}`;
-    // Nodes reconcile by their own clocks, and other logout times follow that of Redis (bound `wall-clock`).
+    // Nodes reconcile by their own clocks. All other logout times follow the clock of Redis (bound `wall-clock`).
     const isByNode = row.reason === 'reconciled' && witness.stepped;
     if (isByNode || witness.openings.hasSteppedSince(`${userId}:${row.period}`, nextKey)) return;
-    // They are numbered the other way round (bound `stepped-number`).
+    // The numbers of the two periods have the wrong order (bound `stepped-number`).
     if (nextKey !== undefined && witness.openings.isMisnumbered(`${userId}:${row.period}`, nextKey)) return;
     if (logoutAt < row.loginAt) witness.violated(`[ST2] ${userId}:${row.period} ends before it began`);
-    // A period that had ended may have come back, while a later one stands in SQL (bounds `rollback`, `silent-sql`,
-    // `lost-duty`). So may one that was reconciled while SQL did not know of the next login (bound `overlap`).
+    // An ended period may come back while SQL has a later one (bounds `rollback`, `silent-sql`, `lost-duty`). The same may happen
+    // to a period that was reconciled before SQL knew the next login (bound `overlap`).
     const wasUnknown =
       row.reason === 'reconciled' && next !== undefined && sql.lateRows.has(`${userId}:${next.period}`);
-    // The period between was given up, and nobody knew of it (bound `given-up`).
+    // The period in between was given up, and no client knew it (bound `given-up`).
     const isGivenUp = next !== undefined && !witness.told.has(`${userId}:${next.period}`);
     const mayOverlap =
       wasUnknown ||

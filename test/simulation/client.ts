@@ -10,26 +10,26 @@ import type { Strict } from './strict.ts';
 import type { Witness } from './witness.ts';
 
 const PING_INTERVAL_MS = 1000;
-/** After it a client gives an upgrade or a request up. */
-const PATIENCE_MS = 5000;
+/** After this time a client abandons an upgrade or a request. */
+const GIVE_UP_AFTER_MS = 5000;
 
-/** One device of a user: at most one socket, which pings each second while its player is there. */
+/** One device of a user. It has at most one socket, which pings each second while the player is there. */
 export class Device {
   readonly userId: number;
   readonly name: string;
   socket: ClientSocket | undefined;
-  /** Only `lingxi.v1` knows a message that logs out. */
+  /** Only `lingxi.v1` has a logout message. */
   protocol: ClientProtocol = 'lingxi.v1';
-  /** Of its token, as one text. */
+  /** The groups of its token, as one text. */
   groups = '';
-  /** Connects again by itself after a close or a refusal. */
+  /** Reconnects by itself after a close or a refusal. */
   returns = true;
-  /** Wall-clock ms at which its token was issued, in whole seconds; undefined: nothing is revoked in this history. */
+  /** When the token was issued, as wall-clock ms in whole seconds. Undefined: this history revokes no tokens. */
   issuedAt: number | undefined;
-  /** Gets a new token if its own is refused or revoked. Others knock again with the old one. */
+  /** Gets a new token if its own is refused or revoked. Other devices retry with the old one. */
   renewsToken = true;
   readonly #world: ClientWorld;
-  #dialling = false;
+  #connecting = false;
 
   constructor(userId: number, name: string, world: ClientWorld) {
     this.userId = userId;
@@ -38,22 +38,22 @@ export class Device {
   }
 
   get isBusy(): boolean {
-    return this.#dialling;
+    return this.#connecting;
   }
 
-  /** Connects to `node`; an open socket of this device is dropped without a word. */
+  /** Connects to `node`. An open socket of this device is dropped without a close. */
   connect(node: SimulatedNode): void {
-    if (this.#dialling) return;
+    if (this.#connecting) return;
     const { scheduler, random, trace } = this.#world;
     this.socket?.vanish();
     this.socket = undefined;
-    this.#dialling = true;
+    this.#connecting = true;
     const attempt = new Attempt();
-    const patience = scheduler.schedule(scheduler.now + PATIENCE_MS, () => {
+    const giveUp = scheduler.schedule(scheduler.now + GIVE_UP_AFTER_MS, () => {
       if (attempt.finish()) this.#refused();
     });
-    attempt.finished = () => patience.cancel();
-    trace(() => `${this.name} dials ${node.name}`);
+    attempt.finished = () => giveUp.cancel();
+    trace(() => `${this.name} connects to ${node.name}`);
     scheduler.schedule(scheduler.now + random.int(1, 5), () => void this.#admit(node, attempt), node.clock);
   }
 
@@ -69,18 +69,18 @@ export class Device {
       return refused();
     }
     const request = { userId, username: '', ip: '', protocol, groups };
-    const dialled = await node.tracker.admit(request);
-    if (!dialled.ok) {
+    const admitted = await node.tracker.admit(request);
+    if (!admitted.ok) {
       witness.turnedAway(userId);
-      trace(() => `${this.name} is refused by ${node.name}: ${dialled.error}`);
-      strict.refused(userId, dialled.error);
+      trace(() => `${this.name} is refused by ${node.name}: ${admitted.error}`);
+      strict.refused(userId, admitted.error);
       return refused();
     }
-    const dial = dialled.value;
-    witness.accepted(node, dial);
-    strict.accepted(dial);
-    strict.came(userId, dial.period, node.name);
-    // The upgrade itself, and a client that may have left before it.
+    const login = admitted.value;
+    witness.accepted(node, login);
+    strict.accepted(login);
+    strict.came(userId, login.period, node.name);
+    // The time of the upgrade itself. The client may have left before it.
     const upgradeMs = random.chance(0.1) ? random.int(5, 60) : 1;
     scheduler.schedule(
       scheduler.now + upgradeMs,
@@ -88,21 +88,23 @@ export class Device {
         const leaves = !attempt.open || !node.accepts || random.chance(this.#world.leaves);
         if (leaves) {
           trace(() => `${this.name} left before its upgrade by ${node.name}`);
-          node.tracker.abandon(dial);
+          node.tracker.abandon(login);
           return refused();
         }
         attempt.finish();
-        this.#dialling = false;
+        this.#connecting = false;
         const socket = new ClientSocket(this, node, this.#world);
         this.socket = socket;
         strict.connected(socket);
         const token = issuedAt === undefined ? {} : { tokenIssuedAt: issuedAt };
-        const connection = node.manager.register({ ...request, ...dial, ...token }, socket);
-        // A socket that opens proves life, also where its token was revoked meanwhile and it is closed at once.
-        if (connection.isOpen) witness.proved(node, { userId, period: dial.period, kind: 'socket' });
+        const connection = node.manager.register({ ...request, ...login, ...token }, socket);
+        // An opened socket proves life, even if its token was revoked in between and the node closes it at once.
+        if (connection.isOpen) witness.proved(node, { userId, period: login.period, kind: 'socket' });
         if (node.refuses(userId, issuedAt)) connection.close('token-revoked');
         this.#world.revocations.look(node, connection);
-        trace(() => `${this.name} is connected to ${node.name}, epoch ${dial.epoch}, period ${dial.period}`);
+        trace(
+          () => `${this.name} is connected to ${node.name}, epoch ${login.epoch}, period ${login.period}`,
+        );
         socket.opened(connection);
       },
       node.clock,
@@ -114,7 +116,7 @@ export class Device {
   }
 
   #refused(): void {
-    this.#dialling = false;
+    this.#connecting = false;
     this.comeBack();
   }
 
@@ -123,7 +125,7 @@ export class Device {
     if (!this.returns) return;
     scheduler.schedule(scheduler.now + random.int(100, 3000), () => {
       const open = nodes().filter((node) => node.accepts && !node.clock.isFrozen);
-      if (this.returns && !this.#dialling && this.socket === undefined && open.length > 0)
+      if (this.returns && !this.#connecting && this.socket === undefined && open.length > 0)
         this.connect(random.pick(open));
     });
   }
@@ -137,17 +139,17 @@ export class Device {
   }
 }
 
-/** The time that a token gets now: `iat` has whole seconds. */
+/** The issue time of a token that is made now. `iat` has whole seconds. */
 export function issuedNow({ now }: Pick<Scheduler, 'now'>): number {
   return Math.floor(wallAt(now, 0) / 1000) * 1000;
 }
 
-/** A client waits for an answer until it has one or loses patience. */
+/** A client waits for an answer, up to a limit. */
 class Attempt {
   open = true;
   finished: () => void = () => undefined;
 
-  /** False where the client has left already. */
+  /** False if the client has already left. */
   finish(): boolean {
     if (!this.open) return false;
     this.open = false;
@@ -168,15 +170,15 @@ export interface ClientWorld {
   leaves: number;
 }
 
-/** Both ends of one socket: what the node drives, and the client behind it. */
+/** Both ends of one socket: the end that the node uses, and the client at the other end. */
 export class ClientSocket implements Socket {
   readonly device: Device;
   readonly node: SimulatedNode;
   pings = true;
   connection: ClientConnection | undefined;
-  /** When its node last had a proof of life of it. */
+  /** When its node last received a proof of life from it. */
   provenAt = Number.NEGATIVE_INFINITY;
-  /** When its node heard, or decided, that it is closed. */
+  /** When its node closed it, or learned that it was closed. */
   goneAt: number | undefined;
   /** Whether anything passes between client and node. */
   #reachable = true;
@@ -189,7 +191,7 @@ export class ClientSocket implements Socket {
     this.#world = world;
   }
 
-  /** As far as the client knows. */
+  /** As the client sees it. */
   get isOpen(): boolean {
     return this.#reachable && !this.#closed && this.node.isUp;
   }
@@ -200,7 +202,7 @@ export class ClientSocket implements Socket {
     this.#pingLater();
   }
 
-  /** The client says something; it arrives a little later, if anything does. */
+  /** The client sends a text. It arrives a little later, unless the connection is dead. */
   say(text: string): void {
     const { scheduler, random, witness, strict } = this.#world;
     if (!this.#reachable) return;
@@ -227,7 +229,7 @@ export class ClientSocket implements Socket {
     this.#end(code);
   }
 
-  /** Half open: neither end hears of the other again. */
+  /** Half open: neither end receives anything from the other again. */
   vanish(): void {
     this.#reachable = false;
     if (this.device.socket === this) this.device.socket = undefined;
@@ -264,7 +266,7 @@ export class ClientSocket implements Socket {
       this.#closed = true;
       this.device.closedBy(this, code);
     });
-    // The closing handshake ends where the peer is there, and the TCP connection otherwise.
+    // A reachable client completes the closing handshake. Otherwise the TCP connection ends.
     scheduler.schedule(scheduler.now + 4, () => this.connection?.closed(code, reason), this.node.clock);
   }
 
@@ -272,7 +274,7 @@ export class ClientSocket implements Socket {
     const { scheduler } = this.#world;
     scheduler.carry(scheduler.now + PING_INTERVAL_MS, () => {
       if (this.#closed || !this.#reachable) return;
-      // A reset tells the client that its node is gone.
+      // A reset shows the client that its node is gone.
       if (!this.node.isUp) {
         this.#closed = true;
         this.device.closedBy(this, 1006);

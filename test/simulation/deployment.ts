@@ -3,8 +3,10 @@ import { isCalm, isSilent } from './all-is-well.ts';
 import type { BrokenPorts } from './broken-ports.ts';
 import { checkCalm, checkHealed } from './checks.ts';
 import { type ClientWorld, Device, issuedNow } from './client.ts';
+import { audience, NOBODY } from './contents.ts';
 import { type Fault, Faults } from './faults.ts';
 import { GroupWitness } from './group-witness.ts';
+import { HeartbeatWitness } from './heartbeat-witness.ts';
 import type { Mutation } from './mutation.ts';
 import { RedisHost } from './network.ts';
 import type { Random } from './random.ts';
@@ -20,43 +22,43 @@ import {
 } from './simulated-node.ts';
 import { SimulatedRedis, type SimulatedRedisOptions } from './simulated-redis.ts';
 import { SimulatedSql } from './simulated-sql.ts';
-import { audience, NOBODY, Strict } from './strict.ts';
+import { Strict } from './strict.ts';
 import { Witness } from './witness.ts';
 
-/** Where Redis comes from that is more than the rules. */
+/** Where a Redis comes from that is more than the rules. */
 export interface RedisSource {
-  /** `differs` hears what the scripts and the rules do differently. */
+  /** `differs` receives each difference between the scripts and the rules. */
   redis(options: SimulatedRedisOptions, differs: (text: string) => void): SimulatedRedis;
 }
 
 export interface DeploymentOptions {
   readonly random: Random;
   readonly rules: Rules;
-  /** What may befall it, so that whoever judges knows. */
+  /** The faults that may happen. The witness must know them. */
   readonly faults: readonly Fault[];
   readonly mutation?: Mutation | undefined;
   readonly broken?: BrokenPorts | undefined;
-  /** Collects a line for everything that happens. */
+  /** Collects a line for each event. */
   readonly trace?: string[] | undefined;
   /** Share of clients that leave before their upgrade. */
   readonly leaves: number;
-  /** Redis is a real one, with the shipped scripts. */
+  /** A real Redis with the shipped scripts. */
   readonly runner?: RedisSource | undefined;
-  /** Told of each period that ends. */
+  /** Called for each period that ends. */
   readonly ended?: (duty: Omit<Duty, 'id'>) => void;
 }
 
-/** Nothing befalls anybody, everybody plays on. */
+/** How long the deployment runs without faults while all users play on. */
 const CALM_MS = 13_000;
 const LAST_NOTICE_MS = 6000;
-/** Nobody plays any more: the last deadline, a dead node's reaping, a lost row's reconciling. */
+/** How long it runs after all users have left: the last deadline, the reaping of a dead node, the reconciling of a lost row. */
 const SILENCE_MS = 45_000;
-/** Histories that wait to the end all the same: what is well may not stay so. */
-const PATIENT_SHARE = 0.05;
+/** Share of histories that always wait to the end, because a good state may not last. */
+const FULL_WAIT_SHARE = 0.05;
 const LOOK_MS = 500;
 const WELL_LOOKS = 3;
 
-/** Nodes, clients, Redis and SQL on simulated time, and those who watch them. */
+/** Nodes, clients, Redis and SQL on simulated time, with the witnesses that watch them. */
 export class Deployment {
   readonly scheduler = new Scheduler();
   readonly random: Random;
@@ -68,6 +70,7 @@ export class Deployment {
   readonly witness: Witness;
   readonly strict: Strict;
   readonly groups: GroupWitness;
+  readonly heartbeats: HeartbeatWitness;
   readonly revocations: RevocationWitness;
   readonly faults: Faults;
   readonly devices: Device[] = [];
@@ -97,6 +100,8 @@ export class Deployment {
     });
     const groups = new GroupWitness({ scheduler, redis, witness, nodes, devices: this.devices });
     this.groups = groups;
+    const heartbeats = new HeartbeatWitness(witness);
+    this.heartbeats = heartbeats;
     const strict = new Strict({ scheduler, redis, sql, rules, witness, faults, nodes });
     this.revocations = new RevocationWitness({ witness, nodes, now: () => scheduler.now });
     this.sql = sql;
@@ -113,6 +118,7 @@ export class Deployment {
               groups.ended(duty);
               ended?.(duty);
             },
+            claimed: (...args) => heartbeats.claimed(...args),
             groupsChanged: (userId) => groups.changed(userId),
           },
           witness,
@@ -168,7 +174,7 @@ export class Deployment {
     return node;
   }
 
-  /** An HTTP login, or a heartbeat, that arrives at `node`. */
+  /** A login or a heartbeat by HTTP arrives at `node`. */
   async proveByHttp(node: SimulatedNode, userId: number, isLogin: boolean): Promise<boolean> {
     const at = this.scheduler.now;
     this.witness.asks(userId, 1);
@@ -177,23 +183,24 @@ export class Deployment {
     this.trace(() => `HTTP ${isLogin ? 'login' : 'heartbeat'} of ${userId} on ${node.name}: ${ok}`);
     this.witness.asks(userId, -1);
     if (!ok) return false;
+    if (!isLogin) this.heartbeats.taken(node, userId, at);
     this.witness.loggedIn(node, userId, at);
     const record = this.redis.world.records.get(userId);
     if (record?.recorded !== true) return true;
     if (record.holds.size === 1) this.strict.came(userId, record.period, node.name);
-    else this.strict.isInTwoPlaces(userId, record.period);
+    else this.strict.isInTwoPlaces(userId, record.period, node.name);
     return true;
   }
 
-  /** Whatever befell it is over; everybody plays on, leaves, and all must be settled. */
+  /** Ends all faults. Then all users play on and leave, and everything must be settled. */
   heal(): void {
-    this.trace(() => 'HEALING: nothing befalls anybody any more');
+    this.trace(() => 'HEALING: no more faults');
     this.faults.heal();
     this.#clients.leaves = 0;
     for (const device of this.devices) device.renewsToken = true;
     for (const node of [...this.nodes]) if (!node.isUp || !node.accepts) this.#replace(node);
     this.#advanceUntil(CALM_MS, isCalm);
-    // Nobody comes any more: the last take-over must be known everywhere.
+    // No user connects any more, so every node must learn of the last take-over.
     for (const device of this.devices) device.returns = false;
     this.#advanceUntil(LAST_NOTICE_MS, isCalm);
     if (this.isSound) checkCalm(this);
@@ -207,7 +214,7 @@ export class Deployment {
     if (this.isSound) this.strict.checkHealed();
   }
 
-  /** What a real Redis keeps is what it keeps by the rules (rule PR13). */
+  /** A real Redis stores what the rules say (rule PR13). */
   compareStores(): void {
     if (this.isSound) this.redis.compareState();
   }
@@ -216,10 +223,10 @@ export class Deployment {
     for (const node of this.nodes) node.kill();
   }
 
-  /** At the longest `ms`; shorter where all is well at several looks in a row, since simulated time has its price. */
+  /** Waits up to `ms`. It stops earlier if all is well at several looks in a row, because simulated time is not free. */
   #advanceUntil(ms: number, isWell: (deployment: Deployment) => boolean): void {
     const until = this.scheduler.now + ms;
-    const isPatient = this.random.chance(PATIENT_SHARE);
+    const isPatient = this.random.chance(FULL_WAIT_SHARE);
     for (let looks = 0; this.isSound && this.scheduler.now < until && (isPatient || looks < WELL_LOOKS); ) {
       this.scheduler.runUntil(Math.min(until, this.scheduler.now + LOOK_MS));
       looks = isWell(this) ? looks + 1 : 0;

@@ -30,29 +30,29 @@ export class DutyStream {
     this.#appended.push(id);
   }
 
-  /** What was appended since the last time. */
+  /** What was appended since the last call. */
   appended(): readonly Duty[] {
     return this.#appended.flatMap((id) => this.#entries.get(id)?.duty ?? []);
   }
 
-  /** Puts the same duties, under the ids and in the order of another stream, in the place of what was appended. */
+  /** Replaces what was appended by the same duties, with the ids and the order of another stream. */
   adopt(duties: readonly Duty[]): void {
     for (const id of this.#appended.splice(0)) this.#entries.delete(id);
     for (const duty of duties) this.#entries.set(duty.id, { duty, deliveredAt: undefined, consumer: '' });
   }
 
-  /** Fresh duties, then those that somebody has had for too long. */
+  /** New duties first, then those that a consumer has had for too long. */
   take(consumer: string, limit: number, wall: number): readonly Duty[] {
     const fresh = this.fresh(consumer, limit, wall);
     return [...fresh, ...this.abandoned(consumer, limit - fresh.length, wall)];
   }
 
-  /** What nobody has had. */
+  /** Duties that no consumer has had. */
   fresh(consumer: string, limit: number, wall: number): readonly Duty[] {
     return this.#give(consumer, { limit, wall }, ({ deliveredAt }) => deliveredAt === undefined);
   }
 
-  /** What somebody has had for too long. */
+  /** Duties that a consumer has had for too long. */
   abandoned(consumer: string, limit: number, wall: number): readonly Duty[] {
     return this.#give(
       consumer,
@@ -61,17 +61,17 @@ export class DutyStream {
     );
   }
 
-  /** What `consumer` has had and not acknowledged. */
+  /** Duties that `consumer` has and has not acknowledged. */
   heldBy(consumer: string): readonly Duty[] {
     return [...this.#entries.values()].filter((entry) => entry.consumer === consumer).map(({ duty }) => duty);
   }
 
-  /** The same, given once more. */
+  /** The same duties, delivered once more. */
   again(consumer: string, limit: number, wall: number): readonly Duty[] {
     return this.#give(consumer, { limit, wall }, (entry) => entry.consumer === consumer);
   }
 
-  /** What a dead consumer had goes to whoever takes next; answers how much that was. */
+  /** The duties of a dead consumer go to the next one that takes. Returns their number. */
   requeue(consumer: string, wall: number): number {
     const had = [...this.#entries.values()].filter((entry) => entry.consumer === consumer);
     const given = had.slice(0, MAX_REQUEUED);
@@ -82,13 +82,13 @@ export class DutyStream {
     return given.length;
   }
 
-  /** After a rollback another duty may bear the id: that one stays. */
+  /** After a rollback another duty may have this id. That one stays. */
   remove({ id, userId, period }: DutyKey): void {
     const duty = this.#entries.get(id)?.duty;
     if (duty?.userId === userId && duty.period === period) this.#entries.delete(id);
   }
 
-  /** Who has any in hand. */
+  /** Consumers that have any duty. */
   get consumers(): readonly string[] {
     return [...this.#entries.values()].flatMap(({ consumer }) => (consumer === '' ? [] : [consumer]));
   }

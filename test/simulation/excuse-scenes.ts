@@ -4,14 +4,14 @@ import type { Claim } from '../../src/presence/store/port.ts';
 import type { Duty } from '../../src/protocol/periods.ts';
 import { nodesOf, type OnStage, type Stage } from './stage.ts';
 
-/** What is settled for user 1 in `stage`, as if it had just ended. */
+/** The settlement of user 1 in `stage`, as if the period had just ended. */
 export function dutyOf(stage: Stage, period: number, changed: Partial<Duty>): Omit<Duty, 'id'> {
   const at = stage.redis.wall;
   const times = { loginAt: period, logoutAt: at, lastSeenAt: at };
   return { userId: 1, period, node: 'n1', reason: 'logout', ...times, ...changed };
 }
 
-/** What a node states of user 1. */
+/** A claim about user 1. */
 export function claimOf(changed: Partial<Claim>): Claim {
   const proofs = { sockets: 1, rivals: 0, socketMs: 10_000, httpMs: 0, proofAgeMs: 0, untilMs: 10_000 };
   const names = { proofMark: 'a', loginTime: 0, username: 'u1', ip: '', cause: '' };
@@ -36,7 +36,7 @@ export function callerOf(node: string): Caller {
 
 export type Played = (play: (stage: Stage, period: number) => void) => () => Promise<void>;
 
-/** A history on two nodes, in which user 1 is connected to the first and plays. */
+/** A history on two nodes. User 1 is connected to the first node and plays. */
 export function playedOn(onStage: OnStage): Played {
   return (play) =>
     onStage({}, (stage) => {

@@ -1,13 +1,13 @@
 import { describe, expect, it, vi } from 'vitest';
 import { checkHealed } from './checks.ts';
 import { callerOf, claimOf, dutyOf, found, playedOn } from './excuse-scenes.ts';
-import { nodesOf, stageOn } from './stage.ts';
+import { nodesOf, type Stage, stageOn } from './stage.ts';
 
 const played = playedOn(stageOn('the rules'));
 
 describe('a socket whose token is revoked while it opens', () => {
   it(
-    '[ST5] proves life as it opens',
+    '[ST5] proves life when it opens',
     played((stage) => {
       const [n1] = nodesOf(stage);
       const device = stage.device(1, 'b');
@@ -25,12 +25,12 @@ describe('a socket whose token is revoked while it opens', () => {
   );
 });
 
-describe('a proof of life on a node that was cut off when Redis lost its memory', () => {
+describe('a proof of life on a node that was cut off when Redis lost its data', () => {
   it.each([
-    ['counts until the node has stated it again', 8000, 6000, false],
-    ['counts for 1.9 s once the node can', 8000, 9900, false],
-    ['counts no more 2.1 s after that', 8000, 10_100, true],
-    ['does not count 6 s later where nothing hindered the node', 0, 6000, true],
+    ['counts until the node has claimed it again', 8000, 6000, false],
+    ['counts for 1.9 s after the node can claim it', 8000, 9900, false],
+    ['does not count 2.1 s after that', 8000, 10_100, true],
+    ['does not count 6 s later if nothing hindered the node', 0, 6000, true],
   ])('[ST5] %s', (_, cutMs, ms, isFound) =>
     played((stage, period) => {
       const [n1] = nodesOf(stage);
@@ -53,26 +53,28 @@ describe('a user of a node that died in trouble', () => {
   it.each([
     ['that began 4.9 s after the last proof', 4900, false],
     ['that began 5.1 s after it', 5100, true],
-  ])('[ST5] may be logged out by an older proof than its last one in a trouble %s', (_, ms, isFound) =>
-    played((stage, period) => {
-      const [n1] = nodesOf(stage);
-      const { now } = stage.scheduler;
-      stage.witness.proved(n1, { userId: 1, period, kind: 'socket' });
-      n1.troubles.add(now + ms, now + 12_000);
-      const logoutAt = stage.redis.wall - 60_000;
-      stage.scheduler.suspend(11_000);
-      n1.kill();
-      stage.scheduler.suspend(11_500);
-      stage.witness.ended(dutyOf(stage, period, { reason: 'node-lost', logoutAt }));
-      expect(found(stage).includes('ms too early')).toBe(isFound);
-    })(),
+  ])(
+    '[ST5] may be logged out by an older proof than the last one if the node was in trouble %s',
+    (_, ms, isFound) =>
+      played((stage, period) => {
+        const [n1] = nodesOf(stage);
+        const { now } = stage.scheduler;
+        stage.witness.proved(n1, { userId: 1, period, kind: 'socket' });
+        n1.troubles.add(now + ms, now + 12_000);
+        const logoutAt = stage.redis.wall - 60_000;
+        stage.scheduler.suspend(11_000);
+        n1.kill();
+        stage.scheduler.suspend(11_500);
+        stage.witness.ended(dutyOf(stage, period, { reason: 'node-lost', logoutAt }));
+        expect(found(stage).includes('ms too early')).toBe(isFound);
+      })(),
   );
 });
 
-describe('a logout of a user whom one node no longer held when Redis lost its memory', () => {
+describe('a logout if one node had lost the user before Redis lost its data', () => {
   it.each([
-    ['counts from the proofs of the other', true, false],
-    ['counts from the proofs of both while both hold the user', false, true],
+    ['follows the proofs of the other node', true, false],
+    ['follows the proofs of both while both hold the user', false, true],
   ])('[ST5] %s', (_, hasLetGo, isFound) =>
     played((stage, period) => {
       const [n1, n2] = nodesOf(stage);
@@ -93,8 +95,8 @@ describe('a logout of a user whom one node no longer held when Redis lost its me
 
 describe('a logout with an older epoch, once nodes have restored what they hold', () => {
   it.each([
-    ['may end a period that SQL had as ended before that', true, false],
-    ['ends none that SQL had as open', false, true],
+    ['may end a period that was ended in SQL before that', true, false],
+    ['does not end a period that was open in SQL', false, true],
   ])('[PR7] %s', (_, isSettled, isFound) =>
     played((stage, period) => {
       stage.connect(stage.device(1, 'b'), nodesOf(stage)[0]);
@@ -161,10 +163,107 @@ describe('an opening of a period that had ended', () => {
   );
 });
 
+describe('a login by HTTP that continues an opening of an ended period', () => {
+  /** User 2 logs in and out by HTTP. Then Redis goes back to the opening, and SQL is silent. Returns the period. */
+  function comesBack(stage: Stage, isFailover = true): string {
+    const [n1] = nodesOf(stage);
+    stage.sql.slowMs = 300;
+    stage.loginByHttp(n1, 2);
+    stage.advance(250);
+    expect(stage.redis.world.records.get(2)?.recorded).toBe(false);
+    const restore = stage.redis.snapshot();
+    stage.sql.slowMs = 0;
+    stage.advance(1000);
+    const key = `2:${stage.period(2)}`;
+    stage.logout(n1, 2);
+    stage.advance(500);
+    expect(stage.sql.rows.get(key)?.settledAt).toEqual(expect.any(Number));
+    stage.sql.hanging = true;
+    stage.witness.forgot();
+    stage.witness.rolledBack = isFailover;
+    stage.failover(restore, 100);
+    return key;
+  }
+
+  /** As in history 43832 of seed 20261218. SQL does not answer the second login, whatever the witness knows about that. */
+  it.each([
+    ['may do so after a failover, while SQL is silent', { isFailover: true, silentAgoMs: 0 }, false],
+    ['may not if SQL was silent 5 s before the login', { isFailover: true, silentAgoMs: 5000 }, true],
+    ['may not if SQL was never silent', { isFailover: true, silentAgoMs: undefined }, true],
+    ['may not without a failover', { isFailover: false, silentAgoMs: 0 }, true],
+  ])('[ST4] %s', (_, { isFailover, silentAgoMs }, isFound) =>
+    played((stage) => {
+      const key = comesBack(stage, isFailover);
+      const silentAt = stage.scheduler.now - (silentAgoMs ?? 0);
+      if (silentAgoMs !== undefined) stage.witness.sqlTroubles.add(silentAt, silentAt);
+      stage.loginByHttp(nodesOf(stage)[0], 2);
+      stage.advance(4000);
+      expect(`2:${stage.period(2)}`).toBe(key);
+      stage.strict.check();
+      expect(found(stage).includes(`[ST4] ${key} is settled while it runs`)).toBe(isFound);
+    })(),
+  );
+
+  it(
+    '[ST4] is a new claim, not a claim that the network delivers twice',
+    played((stage) => {
+      const [n1] = nodesOf(stage);
+      const claims = vi.spyOn(stage.redis, 'claim');
+      const renewals = vi.spyOn(stage.redis, 'renew');
+      const key = comesBack(stage);
+      stage.witness.sqlTroubles.add(stage.scheduler.now, stage.scheduler.now);
+      renewals.mockClear();
+      stage.advance(600);
+      const caller = renewals.mock.calls.map(([by]) => by).findLast(({ node }) => node === n1.name);
+      const opening = claims.mock.calls.flatMap(([, batch]) => batch).filter(({ mode }) => mode === 'http');
+      expect(stage.redis.claim(caller ?? callerOf('n1'), opening)).toMatchObject([{ kind: 'opened' }]);
+      expect(stage.witness.broughtBack.has(key)).toBe(false);
+    }),
+  );
+});
+
+describe('an opening that another period has followed', () => {
+  /** As in history 23622 of seed 20261215: the two periods overlap. */
+  it.each([
+    [
+      'may come back by a failover, 4.9 s after SQL was silent',
+      { isBack: true, isFollowed: true, ms: 4900 },
+      false,
+    ],
+    ['may not, 5.1 s after SQL was silent', { isBack: true, isFollowed: true, ms: 5100 }, true],
+    ['may not come back by itself', { isBack: false, isFollowed: true, ms: 4900 }, true],
+    [
+      'does not come back if the other period was not opened',
+      { isBack: true, isFollowed: false, ms: 4900 },
+      true,
+    ],
+  ])('[ST2] %s', (_, { isBack, isFollowed, ms }, isFound) =>
+    played((stage, period) => {
+      const next = period + 2000;
+      const begun = { epoch: period, unsettled: undefined, period, loginTime: period };
+      const opens = (opened: typeof begun): void =>
+        stage.witness.minted(claimOf({}), { kind: 'opened', ...opened });
+      stage.witness.openings.note(`1:${period}`, stage.scheduler.now - 5000, period);
+      const told = { userId: 1, period: next, loginTime: next };
+      if (isFollowed) stage.witness.openings.note(`1:${next}`, stage.scheduler.now, next);
+      stage.witness.told.set(`1:${next}`, told);
+      stage.witness.rolledBack = isBack;
+      stage.witness.sqlTroubles.add(stage.scheduler.now, stage.scheduler.now);
+      stage.scheduler.suspend(ms);
+      opens({ ...begun, epoch: 2 * period });
+      const row = { userId: 1, node: 'n1', lastSeenAt: null, settledAt: 1, reason: 'timeout' } as const;
+      stage.sql.rows.set(`1:${period}`, { ...row, period, loginAt: period, logoutAt: next + 5000 });
+      stage.sql.rows.set(`1:${next}`, { ...row, period: next, loginAt: next, logoutAt: next + 5000 });
+      checkHealed(stage);
+      expect(found(stage).includes('ms after the next login')).toBe(isFound);
+    })(),
+  );
+});
+
 describe('the groups of a period that comes back', () => {
   it.each([
-    ['may be older ones where the period had ended', true, false],
-    ['are the newest ones where it had not', false, true],
+    ['may be older ones if the period had ended', true, false],
+    ['are the newest ones if it had not', false, true],
   ])('[GR1] %s', (_, hasEnded, isFound) =>
     played((stage, period) => {
       const [n1] = nodesOf(stage);

@@ -6,21 +6,29 @@ import { dutyOf, found, playedOn } from './excuse-scenes.ts';
 import { Spells, troubledSince } from './spells.ts';
 import { nodesOf, stageOn } from './stage.ts';
 
-const played = playedOn(stageOn('the rules'));
+const onStage = stageOn('the rules');
+const played = playedOn(onStage);
 
 const FOLDER = new URL('.', import.meta.url);
 const DOCS = new URL('../../docs/', import.meta.url);
 const plain = (text: string): string => text.replace(/[\s*]+/g, ' ');
 
-describe('the bounds that witnesses go by', () => {
-  it.each(Object.entries(BOUNDS))('%s stands in the documents word for word', (_, { document, says }) => {
+interface LooksDead {
+  readonly cutMs: number;
+  readonly laterMs?: number;
+  readonly hasNewer?: boolean;
+  readonly earlierBy?: number;
+}
+
+describe('the bounds of the witnesses', () => {
+  it.each(Object.entries(BOUNDS))('the documents have the words of %s', (_, { document, says }) => {
     expect(plain(readFileSync(new URL(`${document}.md`, DOCS), 'utf8'))).toContain(says);
   });
 
-  it('are those that the excuses name', () => {
+  it('the excuses name each of them, and no others', () => {
     const named = new Set<string>();
     for (const file of readdirSync(FOLDER).filter((name) =>
-      /^(strict|(group-)?witness(-openings)?|troubles|checks)\.ts$/.test(name),
+      /^(strict|((group|heartbeat)-)?witness(-openings)?|troubles|checks)\.ts$/.test(name),
     )) {
       const text = readFileSync(new URL(file, FOLDER), 'utf8').replace(/\n\s*(\/\/|\*)/g, '');
       expect(text, file).not.toContain('bounds of the protocol');
@@ -32,7 +40,7 @@ describe('the bounds that witnesses go by', () => {
 });
 
 describe('times of trouble', () => {
-  it('are one where the pause between them is short, and begin with the first', () => {
+  it('count as one if the pause between them is short, and begin with the first', () => {
     const [one, other] = [new Spells(), new Spells()];
     one.add(1000, 2000);
     other.add(2500, 4000);
@@ -44,7 +52,7 @@ describe('times of trouble', () => {
     expect(one.msWithin(0, 9200)).toBe(1200);
   });
 
-  it('are counted once where they overlap', () => {
+  it('are counted once if they overlap', () => {
     const stalls = new Spells();
     for (const from of [1000, 1500, 1900, 5000]) stalls.add(from, from + 600);
     expect(stalls.countWithin(0, 9000)).toBe(2);
@@ -54,7 +62,7 @@ describe('times of trouble', () => {
     expect(stalls.touches(5200, 6000)).toBe(false);
   });
 
-  it('[PR10] Redis away for all makes no node look dead, however often', () =>
+  it('[PR10] no node looks dead because Redis is away for all nodes, however often', () =>
     played((stage, period) => {
       const [n1] = nodesOf(stage);
       const { now } = stage.scheduler;
@@ -70,7 +78,7 @@ describe('times of trouble', () => {
 
 describe('an end', () => {
   it(
-    '[PR7] without an epoch is none that a node may ask for, whatever comes of it',
+    '[PR7] without an epoch is never allowed, whatever the answer',
     played((stage) => {
       const request = { userId: 1, reason: 'logout', epoch: 0, proofAgeMs: -1 } as const;
       stage.witness.endAsked(request, { kind: 'young' });
@@ -79,9 +87,9 @@ describe('an end', () => {
   );
 
   it.each([
-    ['1.9 s after Redis lost its memory', 0, 1900, false],
-    ['2.1 s after it', 0, 2100, true],
-    ['1.9 s after it returned without its memory', 6000, 7900, false],
+    ['1.9 s after Redis lost its data', 0, 1900, false],
+    ['2.1 s after that', 0, 2100, true],
+    ['1.9 s after Redis returned without its data', 6000, 7900, false],
     ['2.1 s after it returned', 6000, 8100, true],
   ])('[PR7] of an older epoch that ends a newer one %s', (_, awayMs, ms, isFound) =>
     played((stage, period) => {
@@ -101,10 +109,10 @@ describe('an end', () => {
   );
 
   it.each([
-    ['while somebody asks for the end of whatever runs', 1, 0, 0, false],
-    ['that belongs to the next period', 1, 0, 1, true],
-    ['once that is answered', 1, 1, 0, true],
-    ['while nobody does', 0, 0, 0, true],
+    ['while a request without an epoch is in progress', 1, 0, 0, false],
+    ['of the next period', 1, 0, 1, true],
+    ['after that request has its answer', 1, 1, 0, true],
+    ['without such a request', 0, 0, 0, true],
   ])('[PR7] of an older epoch that ends a newer one %s', (_, asked, answered, earlierBy, isFound) =>
     played((stage, period) => {
       stage.connect(stage.device(1, 'b'), nodesOf(stage)[0]);
@@ -129,7 +137,7 @@ describe('an end', () => {
   it.each([
     ['before it was settled', true],
     ['after it was settled', false],
-  ])('[ST2] whose duty is lost with the memory of Redis %s', (_, isExcused) =>
+  ])('[ST2] with a duty that Redis lost %s', (_, isExcused) =>
     played((stage, period) => {
       const [n1] = nodesOf(stage);
       if (isExcused) stage.sql.hanging = true;
@@ -146,9 +154,9 @@ describe('an end', () => {
 
 describe('a period that is settled while it runs', () => {
   it.each([
-    ['with nothing that brought it back', false, false],
-    ['with a SQL that fails, which settles nothing by itself', true, false],
-    ['with a rollback that brought it back', false, true],
+    ['although nothing brought it back', false, false],
+    ['although SQL failed, because a failing SQL settles nothing by itself', true, false],
+    ['after a rollback brought it back', false, true],
   ])('[ST4] %s', (_, isSqlBad, isBack) =>
     played((stage, period) => {
       const restore = stage.redis.snapshot();
@@ -167,12 +175,12 @@ describe('a period that is settled while it runs', () => {
 });
 
 describe('a period that is reconciled', () => {
-  /** The last sign of life may be 6.5 s old, and as much older as SQL took nothing before the newest proof. */
+  /** The last sign of life may be 6.5 s old. If SQL took nothing before the newest proof, it may be older by that time. */
   it.each([
-    ['by a sign of life of 6.4 s before', 0, 6400, false],
-    ['by one of 6.7 s before', 0, 6700, true],
-    ['by one of 6.4 s before SQL fell silent', 3000, 9300, false],
-    ['by one of 6.7 s before SQL fell silent', 3000, 9700, true],
+    ['from a sign of life 6.4 s before the last proof', 0, 6400, false],
+    ['from one 6.7 s before it', 0, 6700, true],
+    ['from one 6.4 s before SQL fell silent', 3000, 9300, false],
+    ['from one 6.7 s before SQL fell silent', 3000, 9700, true],
   ])('[ST5] %s', (_, silentMs, behindMs, isFound) =>
     played((stage, period) => {
       stage.advance(12_000);
@@ -189,8 +197,8 @@ describe('a period that is reconciled', () => {
   );
 
   it.each([
-    ['was heard before that counts', true],
-    ['is heard once SQL has its end comes too late', false],
+    ['came before that counts', true],
+    ['comes once SQL has the end is too late', false],
   ])('[ST5] a proof of life that %s', (_, isBefore) =>
     played((stage, period) => {
       stage.advance(12_000);
@@ -207,20 +215,20 @@ describe('a period that is reconciled', () => {
 });
 
 describe('a user of a dead node', () => {
-  /** Recorded 5 s behind at most, and as much more as the node could not reach Redis. */
+  /** Recorded at most 5 s late, plus the time in which the node could not reach Redis. */
   it.each([
     ['5 s before the last proof', 0, 4900, false],
     ['more than 5 s before it', 0, 5200, true],
     ['5 s before the node was cut off', 4000, 8900, false],
     ['more than 5 s before it was cut off', 4000, 9200, true],
-  ])('[ST5] is logged out by a proof of %s', (_, cutMs, behindMs, isFound) =>
+  ])('[ST5] is logged out by a proof from %s', (_, cutMs, behindMs, isFound) =>
     played((stage, period) => {
       const [n1] = nodesOf(stage);
       const provenAt = stage.scheduler.now;
       stage.witness.proved(n1, { userId: 1, period, kind: 'socket' });
       if (cutMs > 0) n1.troubles.add(provenAt - cutMs, provenAt + 1000);
       const logoutAt = stage.redis.wall + 10_000 - behindMs;
-      // Its last proofs, which nobody could record any more, are none that is due.
+      // Nobody could record the last proofs of the node, so they do not count.
       stage.scheduler.suspend(5500);
       n1.kill();
       stage.scheduler.suspend(11_500);
@@ -230,9 +238,9 @@ describe('a user of a dead node', () => {
   );
 
   it.each([
-    ['for less than what makes it look dead', 8000, true],
-    ['for as long as makes it look dead', 9500, false],
-  ])('[HB1] is not logged out while the node lives and was cut off %s', (_, cutMs, isFound) =>
+    ['for too short a time to look dead', 8000, true],
+    ['for so long that it looks dead', 9500, false],
+  ])('[HB1] is logged out although the node lives: it was cut off %s', (_, cutMs, isFound) =>
     played((stage, period) => {
       const [n1] = nodesOf(stage);
       n1.troubles.add(stage.scheduler.now - cutMs, stage.scheduler.now);
@@ -243,11 +251,11 @@ describe('a user of a dead node', () => {
   );
 });
 
-describe('a logout that counts what a node told before it died', () => {
+describe('a logout that counts a claim of a node that died later', () => {
   it.each([
-    ['and Redis stood still after its proof', true, 1, false],
-    ['and Redis stood still before its proof', true, -1, true],
-    ['and Redis stood still, but the node lives and tells it again', false, 1, true],
+    ['and Redis stalled after its proof', true, 1, false],
+    ['and Redis stalled before its proof', true, -1, true],
+    ['and Redis stalled, but the node lives and claims again', false, 1, true],
   ])('[ST5] %s', (_, isDead, disturbedAfterMs, isFound) =>
     played((stage, period) => {
       const [n1, n2] = nodesOf(stage);
@@ -264,8 +272,8 @@ describe('a logout that counts what a node told before it died', () => {
   );
 });
 
-describe('a node that was cut off, and then Redis stood still for all', () => {
-  /** As in history 3917 of seed 5: a heartbeat by HTTP is answered in the stall, and then the period ends. */
+describe('a node that was cut off before Redis stalled for all nodes', () => {
+  /** As in history 3917 of seed 5: a node answers a heartbeat by HTTP during the stall, and then the period ends. */
   it.each([
     ['looked dead before the stall', 11_000, false],
     ['would not have looked dead by itself', 4000, true],
@@ -286,10 +294,10 @@ describe('a node that was cut off, and then Redis stood still for all', () => {
   );
 });
 
-describe('a period that somebody was told of and SQL does not have', () => {
+describe('a period that a client knows and SQL does not have', () => {
   it.each([
-    ['nor had it when Redis lost its memory', true],
-    ['though it had it then', false],
+    ['and did not have when Redis lost its data', true],
+    ['although SQL had it then', false],
   ])('[ST2] %s', (_, isExcused) =>
     played((stage, period) => {
       const key = `1:${period}`;
@@ -299,6 +307,77 @@ describe('a period that somebody was told of and SQL does not have', () => {
       stage.sql.rows.delete(key);
       checkHealed(stage);
       expect(found(stage).includes(`[ST2] ${key} is not in SQL`)).toBe(!isExcused);
+    })(),
+  );
+});
+
+describe('a user who connects to a second node', () => {
+  /** As in history 41490 of seed 20261212. */
+  it.each([
+    ['that already had the period by a heartbeat by HTTP', true, false],
+    ['that is new to the period', false, true],
+  ])('[ST5] %s: a reconciled logout counts the proofs on that node', (_, wasThere, isFound) =>
+    played((stage, period) => {
+      const [, n2] = nodesOf(stage);
+      if (wasThere) stage.strict.isInTwoPlaces(1, period, n2.name);
+      stage.strict.came(1, period, n2.name);
+      stage.scheduler.suspend(9000);
+      stage.strict.proved(1, period, n2.name);
+      const row = { userId: 1, period, loginAt: period, node: 'n1', lastSeenAt: null, settledAt: 1 };
+      const logoutAt = stage.redis.wall - 5000;
+      stage.sql.rows.set(`1:${period}`, { ...row, logoutAt, reason: 'reconciled' });
+      stage.strict.checkHealed();
+      expect(found(stage).includes('ms too early, on')).toBe(isFound);
+    })(),
+  );
+});
+
+describe('a socket on a node that looked dead, while the period runs on another node', () => {
+  /** As in history 16925 of seed 20261221. The node reads what had arrived, and then the socket closes. */
+  it(
+    '[ST5] proves life when the node thaws',
+    onStage({ policy: 'multi' }, (stage) => {
+      const [n1, n2] = nodesOf(stage);
+      const [first, second] = [stage.device(1, 'a'), stage.device(1, 'b')];
+      stage.connect(first, n1);
+      stage.connect(second, n2);
+      n2.clock.freeze();
+      n2.trouble(stage.scheduler.now, 12_500);
+      stage.advance(8000);
+      first.socket?.leave(1006);
+      stage.advance(4500);
+      expect(stage.holders(1)).toEqual([n1.name]);
+      second.socket?.leave(1006);
+      stage.failover(() => undefined, 10);
+      n2.clock.thaw();
+      const thawedAt = stage.redis.wall;
+      stage.advance(13_000);
+      expect(stage.ends).toHaveLength(1);
+      expect(Math.abs((stage.ends[0]?.logoutAt ?? 0) - thawedAt - 10_000)).toBeLessThan(50);
+      expect(found(stage)).toBe('');
+    }),
+  );
+
+  it.each([
+    ['proves life', { cutMs: 12_000 }, false],
+    ['proves life until 10 s later, and no longer', { cutMs: 12_000, laterMs: 50 }, true],
+    ['would not have looked dead', { cutMs: 8000 }, true],
+    ['is not the newest one', { cutMs: 12_000, hasNewer: true }, true],
+    ['is of an earlier period', { cutMs: 12_000, earlierBy: 1 }, true],
+  ])('[ST5] %s', (_, { cutMs, laterMs = 0, hasNewer = false, earlierBy = 0 }: LooksDead, isFound) =>
+    played((stage, period) => {
+      const [n1, n2] = nodesOf(stage);
+      if (hasNewer) stage.connect(stage.device(1, 'b'), n2);
+      else stage.loginByHttp(n2, 1);
+      stage.advance(1000);
+      stage.redis.world.records.get(1)?.holds.delete(n1.name);
+      n1.troubles.add(stage.scheduler.now, stage.scheduler.now + cutMs);
+      stage.scheduler.suspend(cutMs);
+      stage.witness.proved(n1, { userId: 1, period: period - earlierBy, kind: 'socket' });
+      stage.scheduler.suspend(11_000);
+      const logoutAt = stage.redis.wall - 1000 + laterMs;
+      stage.witness.ended(dutyOf(stage, period, { reason: 'timeout', logoutAt }));
+      expect(found(stage).includes('after its last proof')).toBe(isFound);
     })(),
   );
 });

@@ -27,7 +27,7 @@ export const FAULTS = [
 ] as const;
 export type Fault = (typeof FAULTS)[number];
 
-/** What may befall the deployment; everything heals by itself, and at once when told. */
+/** The faults of a deployment. Each one ends by itself, and `heal` ends them all at once. */
 export class Faults {
   readonly #world: FaultWorld;
   #healed = false;
@@ -120,7 +120,7 @@ export class Faults {
     }
   }
 
-  /** Mostly shorter than what makes a node look dead, sometimes well beyond it. */
+  /** Usually too short to make a node look dead, and sometimes much longer. */
   #duration(): number {
     const { random } = this.#world;
     return random.chance(0.7) ? random.int(200, 7500) : random.int(7500, 25_000);
@@ -161,7 +161,7 @@ export class Faults {
   #drain(node: SimulatedNode): void {
     const { random, replace, trace, witness } = this.#world;
     if (!node.accepts) return;
-    trace(() => `${node.name} is told to stop`);
+    trace(() => `${node.name} gets SIGTERM`);
     witness.diedAt = this.#world.scheduler.now;
     void node.stop();
     this.#after(random.int(6000, 15_000), () => {
@@ -194,7 +194,7 @@ export class Faults {
     this.#after(ms, () => host.goOn());
   }
 
-  /** The server ends and another takes its place after `downMs`, with the contents that `restore` gives it. */
+  /** The server stops. After `downMs` another one takes its place, with the contents from `restore`. */
   #restart(restore: () => void, downMs: number): void {
     const { host, nodes, witness, scheduler } = this.#world;
     if (host.down) return;
@@ -249,7 +249,7 @@ export class Faults {
     if (this.#healed) node.link.cut = false;
   }
 
-  /** Once everything was healed nothing more befalls anybody. */
+  /** After `heal`, nothing more happens. */
   #after(ms: number, then: () => void): void {
     const { scheduler } = this.#world;
     scheduler.schedule(scheduler.now + ms, () => {

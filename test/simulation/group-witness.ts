@@ -7,9 +7,9 @@ import type { SimulatedRedis } from './simulated-redis.ts';
 import { REPEATED_WITHIN_MS } from './troubles.ts';
 import type { Witness } from './witness.ts';
 
-/** A node that holds a user repeats its claim within this time, and hears then what has changed. */
+/** Within this time a node repeats its claim for a user, and then receives any changes. */
 const HEARD_WITHIN_MS = 6000;
-/** Before a loss of Redis in which a node that is in trouble may not come to repeat what it knows. */
+/** A node in trouble this long before a loss of data may not repeat what it knows. */
 const TROUBLE_MS = 5000;
 
 interface Known {
@@ -17,7 +17,7 @@ interface Known {
   readonly version: number;
   readonly text: string;
   readonly at: number;
-  /** Nodes that knew it when Redis last lost its memory; undefined: it has lost nothing since. */
+  /** The nodes that knew it when Redis last lost its data. Undefined: Redis has lost nothing since. */
   readonly knowers: readonly SimulatedNode[] | undefined;
   /** The period has ended since. */
   readonly isOver?: boolean;
@@ -31,17 +31,17 @@ interface GroupWorld {
   readonly devices: readonly Device[];
 }
 
-/** Knows which groups the service gave, and holds what Redis and the nodes know against it (rule GR1). */
+/** Knows the groups that the service set, and compares Redis and the nodes with them (rule GR1). */
 export class GroupWitness {
   readonly #world: GroupWorld;
-  /** The newest groups by the service that Redis took, by user. */
+  /** For each user, the newest groups from the service that Redis accepted. */
   readonly #given = new Map<number, Known>();
 
   constructor(world: GroupWorld) {
     this.#world = world;
   }
 
-  /** Redis took a change. */
+  /** Redis accepted a change. */
   changed(userId: number): void {
     const record = this.#world.redis().world.records.get(userId);
     if (record !== undefined) this.#given.set(userId, this.#knownOf(record));
@@ -53,7 +53,7 @@ export class GroupWitness {
     if (known?.period === period) this.#given.set(userId, { ...known, isOver: true });
   }
 
-  /** Redis is about to lose everything, or what is newer than a snapshot. */
+  /** Redis is about to lose everything, or everything newer than a snapshot. */
   forgot(): void {
     const nodes = this.#world.nodes().filter(({ isUp }) => isUp);
     for (const [userId, known] of this.#given) {
@@ -66,7 +66,7 @@ export class GroupWitness {
     }
   }
 
-  /** What must hold at every moment: Redis has what it took, or what a node could give back. */
+  /** What must be true at every moment: Redis has the groups that it accepted, unless no node could restore them. */
   check(): void {
     for (const record of this.#world.redis().world.records.values()) {
       const known = this.#given.get(record.userId);
@@ -78,7 +78,7 @@ export class GroupWitness {
     }
   }
 
-  /** After a calm time each node knows the groups of those who play there, and Redis the groups of their tokens. */
+  /** After a calm time each node knows the groups of its players, and Redis knows the groups of their tokens. */
   checkCalm(): void {
     const { devices, redis, witness, scheduler } = this.#world;
     for (const { userId, socket, groups } of devices) {
@@ -104,21 +104,21 @@ export class GroupWitness {
           this.#violated(record, `has ${tokenGroups} by a token without a socket on ${node}`);
   }
 
-  /** A period without a change has no groups. What came back with an older memory may have had some. */
+  /** A period without a change has no groups. A period that an older snapshot brought back may have some. */
   #checkNew(record: RecordState): void {
     const { groups } = record;
     if (groups === '') return;
     const isOn: boolean = isOnline(record);
     if (!isOn) this.#violated(record, `is offline and has ${groups}`);
     else if (this.#world.witness.lostMemoryAt < 0)
-      this.#violated(record, `has ${groups} of no change in this period`);
+      this.#violated(record, `has ${groups} without a change in this period`);
   }
 
   #judgeLoss(record: RecordState, known: Known): void {
     const { witness, scheduler } = this.#world;
     const { now } = scheduler;
     const lost = witness.lostMemoryAt;
-    // Whoever brings the period back may know older groups (bound `old-groups`).
+    // The node that brings the period back may know older groups (bound `old-groups`).
     if (known.isOver === true) return void this.#given.set(record.userId, this.#knownOf(record));
     if (known.knowers !== undefined && now < witness.returnedAt + REPEATED_WITHIN_MS) return;
     const mayRestore = (node: SimulatedNode): boolean =>
@@ -131,7 +131,7 @@ export class GroupWitness {
       node.tracker.periodHere(record.userId) === known.period;
     if (known.knowers === undefined || known.knowers.some(mayRestore))
       this.#violated(record, `has ${record.groups} and had ${known.text}`);
-    // Nobody who lives knew it, or could say it in time.
+    // No living node knew it, or none could report it in time.
     this.#given.set(record.userId, this.#knownOf(record));
   }
 

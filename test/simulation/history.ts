@@ -13,14 +13,14 @@ export interface HistoryOptions {
   readonly seed: number;
   readonly history: number;
   readonly mutation?: Mutation;
-  /** What its nodes do wrong at their ports. */
+  /** The broken ports of its nodes. */
   readonly broken?: BrokenPorts;
-  /** Collects a line for everything that happens. */
+  /** Collects a line for each event. */
   readonly trace?: string[];
   readonly steps?: number;
-  /** Redis is a real one, with the shipped scripts. */
+  /** A real Redis with the shipped scripts. */
   readonly runner?: ScriptRunner | undefined;
-  /** What befalls the deployment, in place of a random choice. */
+  /** The faults of the history. Undefined: chance chooses them. */
   readonly faults?: readonly Fault[];
 }
 
@@ -31,7 +31,7 @@ export interface HistoryReport {
 }
 
 const STEPS = 150;
-/** Steps from one look at all that a real Redis keeps to the next. */
+/** The number of steps between two looks at everything that a real Redis stores. */
 const COMPARE_EVERY = 10;
 const START_MS = 3000;
 const PACES = [
@@ -41,7 +41,7 @@ const PACES = [
   { maxMs: 100, longShare: 0.06, moreUsers: 0 },
 ];
 const POLICIES = [...times(6, 'replace'), ...times(2, 'reject'), ...times(2, 'multi')];
-/** Each as often as it is to be chosen among the others. */
+/** An action appears as often as its share among all actions. */
 const ACTIONS = [
   ...times(10, 'connect'),
   ...times(3, 'quiet'),
@@ -53,17 +53,17 @@ const ACTIONS = [
   ...times(2, 'end'),
   ...times(3, 'group'),
 ];
-/** Groups of tokens, as one text. */
+/** The groups of a token, as one text. */
 const TOKENS = ['', '', '', 't1', 'g1;t1'];
 /** One more than a user may be in. */
 const GROUPS = ['g1', 'g2', 'g3', 'g4'];
-/** Histories in which nothing befalls the deployment: what holds then needs no tolerance. */
+/** Share of histories without faults. They need no tolerance. */
 const UNDISTURBED_SHARE = 0.1;
-/** Histories in which tokens are revoked, and the share of their steps. */
+/** Share of histories that revoke tokens, and the share of steps that do so. */
 const REVOKING_SHARE = 0.1;
 const REVOCATION_SHARE = 0.05;
 
-/** One random history of a deployment, from its start until everybody has left and everything must be settled. */
+/** One random history of a deployment, from its start until all users have left and everything must be settled. */
 export class History {
   readonly #options: HistoryOptions;
   readonly #random: Random;
@@ -71,7 +71,7 @@ export class History {
   readonly #deployment: Deployment;
   readonly #faultKinds: readonly Fault[];
   readonly #faultShare: number;
-  /** Steps in quick succession meet each other's traces, slow ones meet deadlines. */
+  /** Quick steps meet the effects of earlier ones. Slow steps meet deadlines. */
   readonly #pace: (typeof PACES)[number];
 
   constructor(options: HistoryOptions) {
@@ -79,7 +79,7 @@ export class History {
     this.#options = options;
     const random = new Random(Math.imul(seed, 0x9e3779b1) ^ Math.imul(history + 1, 0x85ebca6b));
     this.#random = random;
-    // Randomness of its own: histories without revocations go as they always went.
+    // Revocations have their own random numbers, so histories without them stay the same.
     const revoking = new Random(Math.imul(seed, 0x27d4eb2f) ^ Math.imul(history + 1, 0x165667b1));
     this.#revoking = revoking;
     const revokes = broken?.revocations !== undefined || revoking.chance(REVOKING_SHARE);

@@ -1,10 +1,10 @@
-// What scripts/simulate.mjs starts for each worker: plays its share and tells of it in lines of JSON.
+// What scripts/simulate.mjs starts for each worker. It plays its share and reports in lines of JSON.
 import { startRedis } from '../support/redis.ts';
 import { History, type HistoryReport } from './history.ts';
 import { type Kill, killed, MUTANTS } from './mutants.ts';
 import { ScriptRunner } from './script-runner.ts';
 
-/** Every `stride`th from `first`, below `end`: the other workers have the rest. */
+/** Every `stride`th history from `first` on, below `end`. The other workers play the rest. */
 interface Share {
   readonly seed: number;
   readonly first: number;
@@ -67,7 +67,7 @@ async function trace(
   tell({ kind: 'trace', report, lines });
 }
 
-/** Lets `work` have a Redis of its own, where the real scripts are to be played. */
+/** Gives `work` its own Redis if the real scripts are to run. */
 async function withScripts(
   realScripts: boolean,
   work: (runner: ScriptRunner | undefined) => Promise<void>,
@@ -94,6 +94,6 @@ function play(job: Job): Promise<void> {
   }
 }
 
-// Nobody reads the stacks of the errors that a bad network makes by the thousand.
+// A bad network makes thousands of errors, and nobody reads their stacks.
 Error.stackTraceLimit = 0;
 await play(JSON.parse(process.argv[2] ?? '') as Job);

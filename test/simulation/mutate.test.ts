@@ -24,7 +24,7 @@ const COUNTER = `export function countDown(from: number): number {
   return left;
 }
 `;
-/** Notices how it counts, but not where it refuses to. */
+/** Notices changes of the counting, but not of the limit. */
 const COUNTER_TEST = `import { expect, it } from 'vitest';
 import { countDown } from '../../../src/counter/counter.ts';
 it('counts down', () => expect(countDown(3)).toBe(0));
@@ -42,7 +42,7 @@ const EXCUSE = {
 };
 
 let project: string;
-/** The temporary folder of the tool, to see what it leaves there. */
+/** The temporary folder of the tool. The tests check what the tool leaves there. */
 let temporary: string;
 
 beforeAll(() => {
@@ -81,7 +81,7 @@ async function mutate(...args: readonly string[]) {
   return { code, output: child.output() };
 }
 
-/** Processes of the group that the first worker of this project leads. */
+/** Processes of the group whose leader is the first worker of this project. */
 async function workerGroup(): Promise<readonly string[]> {
   const lines = (await run('ps', ['-eo', 'pgid=,args='])).split('\n').map((line) => line.trim());
   const worker = lines.find((line) => line.includes(join(project, 'scripts/mutate/worker.mjs')));
@@ -90,7 +90,7 @@ async function workerGroup(): Promise<readonly string[]> {
 }
 
 describe('npm run mutate', { timeout: 120_000 }, () => {
-  it('kills what a test notices and what loops for ever, and lists what survives', async () => {
+  it('kills mutants that a test notices or that loop for ever, and lists the survivors', async () => {
     const { code, output } = await mutate('src/counter', '--workers', '1', '--time-limit', '5000');
     const loop = 'src/counter/counter.ts:4\n  - while (left > 0) left -= 1;\n  + while';
     expect(output).toContain(`killed counts down ${loop} (left > 1) left -= 1;`);
@@ -105,7 +105,7 @@ describe('npm run mutate', { timeout: 120_000 }, () => {
     expect(readFileSync(join(project, 'src/counter/counter.ts'), 'utf8')).toBe(COUNTER);
   });
 
-  it('says where no test imports a file', async () => {
+  it('reports a file that no test imports', async () => {
     const { code, output } = await mutate('src/untested');
     expect(output).toContain('no test imports src/untested/untested.ts');
     expect(code).toBe(1);
@@ -134,7 +134,7 @@ describe('npm run mutate', { timeout: 120_000 }, () => {
     expect(new Set(await Promise.all(['1', '2', '3', '4'].map(draw))).size).toBeGreaterThan(1);
   });
 
-  it('plays no mutant that is excused, and refuses an excuse without a mutant', async () => {
+  it('plays no excused mutant, and refuses an excuse without a mutant', async () => {
     plant('test/mutants/equivalent.json', JSON.stringify([EXCUSE]));
     expect((await mutate('src/counter', '--list')).output).not.toContain('+ ;\n');
     plant('test/mutants/equivalent.json', JSON.stringify([{ ...EXCUSE, from: 'if (from > 99) return 99;' }]));
@@ -158,7 +158,7 @@ describe('npm run mutate', { timeout: 120_000 }, () => {
     expect(code).toBe(2);
   });
 
-  it('judges nothing where a test fails without any mutant', async () => {
+  it('judges nothing if a test fails without any mutant', async () => {
     plant('test/unit/counter/broken.test.ts', COUNTER_TEST.replace('toBe(0)', 'toBe(1)'));
     const { code, output } = await mutate('src/counter');
     expect(output).toContain('the tests of src/counter/counter.ts fail without any mutant: counts down.');
@@ -166,12 +166,12 @@ describe('npm run mutate', { timeout: 120_000 }, () => {
     rmSync(join(project, 'test/unit/counter/broken.test.ts'));
   });
 
-  it('leaves no process and no file behind when it is interrupted in a loop without end', async () => {
+  it('leaves no process and no file behind if a signal interrupts an endless loop', async () => {
     let verdicts = '';
     const child = startTool(['src/counter', '--workers', '1', '--time-limit', '60000'], (text) => {
       verdicts += text;
     });
-    // What follows is the mutant that counts up.
+    // The next mutant counts up.
     await eventually(() => expect(verdicts).toContain('+ while (left > 1) left -= 1;'), {
       timeoutMs: 25_000,
     });

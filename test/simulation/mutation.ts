@@ -4,7 +4,7 @@ import type { Claim } from '../../src/presence/store/port.ts';
 import { NODE_RESPONSIVE_MS } from '../../src/protocol/liveness.ts';
 import type { Duty } from '../../src/protocol/periods.ts';
 
-/** What a mutant of the stores does wrong; each one must be caught. Empty for the product as it is. */
+/** The defect of a mutant of the stores. Each defect must be found. The product itself has none. */
 export interface Mutation {
   /** Leases, the observed clock, the start of a world. */
   readonly chargesWholeGaps?: boolean;
@@ -74,7 +74,7 @@ export function mutateLeases(mutation: Mutation, leases: Leases): void {
     };
 }
 
-/** Puts a world out of order just before it takes a claim; answers the claim that it takes. */
+/** Damages a world just before it takes a claim. Returns the claim that it takes. */
 export function mutatedClaim(
   mutation: Mutation,
   world: PresenceWorld,
@@ -119,7 +119,7 @@ export function mutatedClaim(
   return mutation.ignoresFloor ? { ...claim, floor: 0 } : claim;
 }
 
-/** The duty that is recorded in place of the right one, if any is. */
+/** The duty that is recorded in place of the right one, or undefined if none is. */
 export function mutatedDuty(
   { dropsDuties, dropsKicks, endsAtOnce }: Mutation,
   duty: Omit<Duty, 'id'>,

@@ -2,12 +2,12 @@ import type { Random } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
 import type { SimulatedRedis } from './simulated-redis.ts';
 
-/** What lies between the nodes and Redis, for all of them: whether the server answers at all. */
+/** The state of the Redis server for all nodes: whether it answers at all. */
 export class RedisHost {
   readonly redis: SimulatedRedis;
-  /** Calls wait until it goes on. */
+  /** Calls wait until the server continues. */
   stalled = false;
-  /** Connections are refused, calls get lost. */
+  /** Connections are refused, and calls are lost. */
   down = false;
   readonly #waiting: (() => void)[] = [];
   readonly #scheduler: Scheduler;
@@ -21,7 +21,7 @@ export class RedisHost {
     return this.down || this.stalled;
   }
 
-  /** Runs a script now, or when the stall is over; never while the server is down. */
+  /** Runs a script now, or after the stall. It never runs while the server is down. */
   submit(script: () => void): void {
     if (this.down) return;
     if (this.stalled) this.#waiting.push(script);
@@ -33,13 +33,13 @@ export class RedisHost {
     for (const script of this.#waiting.splice(0)) this.#scheduler.schedule(this.#scheduler.now, script);
   }
 
-  /** What the old server had not read is gone with it. */
+  /** Calls that the old server had not read are lost with it. */
   forget(): void {
     this.#waiting.length = 0;
   }
 }
 
-/** How bad the line of one node to Redis is; shares of calls. */
+/** The quality of one node's line to Redis, as shares of calls. */
 export interface LineQuality {
   lostRequests: number;
   lostReplies: number;
@@ -49,7 +49,7 @@ export interface LineQuality {
 
 export const GOOD_LINE: LineQuality = { lostRequests: 0, lostReplies: 0, doubled: 0, late: 0 };
 
-/** Whether a call does what its share says. */
-export function befalls(random: Random, share: number): boolean {
+/** Whether this call is among the share. */
+export function isHit(random: Random, share: number): boolean {
   return share > 0 && random.chance(share);
 }

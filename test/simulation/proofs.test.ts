@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { HTTP_TIMEOUT_MS } from './simulated-node.ts';
 import { nodesOf, stageOn } from './stage.ts';
 
 const onStage = stageOn('the rules');
@@ -8,15 +9,15 @@ const FOUND_WITHIN_MS = 1200;
 
 const HOUR_MS = 3_600_000;
 
-describe('the row of a user whom two nodes hold', () => {
+describe('the row of a user on two nodes', () => {
   it(
-    '[trap 15] [ST5] names the one that is left: its life counts where Redis is lost later',
+    '[trap 15] [ST5] names the remaining node: its signs of life count if Redis loses its data later',
     onStage({}, (stage) => {
       const [n1, n2] = nodesOf(stage);
       const device = stage.device(1);
       stage.connect(device, n1);
       const period = stage.period(1);
-      // It comes later, and so the row is of this node.
+      // This login comes later, so the row names its node.
       stage.loginByHttp(n2, 1);
       stage.advance(1000);
       expect(stage.sql.rows.get(`1:${period}`)?.node).toBe(n2.name);
@@ -61,7 +62,7 @@ describe('proofs of life after a logout elsewhere', () => {
   );
 
   it(
-    '[PR1] [PR7] a take-over leaves the proof by HTTP: the user stays online by it',
+    '[PR1] [PR7] a take-over keeps the proof by HTTP: the user stays online by it',
     onStage({}, (stage) => {
       const [n1, n2] = nodesOf(stage);
       const [first, second] = [stage.device(1, 'a'), stage.device(1, 'b')];
@@ -78,6 +79,33 @@ describe('proofs of life after a logout elsewhere', () => {
       stage.advance(5000);
       expect(stage.ends).toHaveLength(1);
       expect(stage.ends[0]?.now ?? 0).toBeGreaterThanOrEqual(provenAt + 14_500);
+    }),
+  );
+});
+
+describe('a heartbeat by HTTP that has to wait for the store', () => {
+  it(
+    '[ST5] proves life at its arrival, even behind another one, and not at the time of the answer',
+    onStage({}, (stage) => {
+      const [n1, n2] = nodesOf(stage);
+      stage.loginByHttp(n1, 1);
+      stage.redis.wipe();
+      const answered: number[] = [];
+      const beat = (): void =>
+        stage.request(n2, async () => {
+          expect(await n2.tracker.heartbeat(1)).toMatchObject({ ok: true });
+          answered.push(stage.redis.wall);
+        });
+      beat();
+      stage.advance(800);
+      beat();
+      const arrivedAt = stage.redis.wall;
+      stage.advance(4000);
+      expect(answered).toHaveLength(2);
+      expect(answered[0] ?? 0).toBeGreaterThan(arrivedAt + 500);
+      stage.advance(HTTP_TIMEOUT_MS);
+      expect(stage.ends).toHaveLength(1);
+      expect(Math.abs((stage.ends[0]?.logoutAt ?? 0) - arrivedAt - HTTP_TIMEOUT_MS)).toBeLessThan(50);
     }),
   );
 });

@@ -10,9 +10,9 @@ const START_MS = 3000;
 /** Longer than the heartbeat timeout of 10 s. */
 const OUTAGE_MS = 11_000;
 
-/** Random histories meet these faults too seldom to show what is broken. */
-describe('a scene shows what chance seldom meets', () => {
-  /** Whether a silent user is still connected after an outage of Redis that lasted longer than the timeout. */
+/** Random histories meet these faults too seldom to find the mutants. */
+describe('a scene finds a mutant that random histories seldom find', () => {
+  /** Whether a silent user is still connected after an outage of Redis that is longer than the timeout. */
   const survivesOutage = (broken: BrokenPorts): Promise<boolean> =>
     inOwnTurn(() => {
       const stage = new Stage({}, undefined, broken);
@@ -35,7 +35,7 @@ describe('a scene shows what chance seldom meets', () => {
     expect(await survivesOutage({ time: (clock) => new FreeRunningTime(clock) })).toBe(false);
   });
 
-  /** Whether a login through a node that has yet to restate what it holds must wait, after the young window. */
+  /** Whether a login must wait on a node that has not restored its holds, after the young window. */
   function unrestoredWaits(mutation: Mutation): boolean {
     const leases = new Leases();
     mutateLeases(mutation, leases);

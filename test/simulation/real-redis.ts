@@ -20,31 +20,31 @@ import { type LineOptions, ServerError } from './store-line.ts';
 
 export interface RealRedisOptions extends SimulatedRedisOptions {
   readonly runner: ScriptRunner;
-  /** Told of what the scripts and the rules do differently. */
+  /** Receives each difference between the scripts and the rules. */
   readonly differs: (text: string) => void;
 }
 
-/** Who holds each user, before a call. */
+/** The nodes that hold each user before a call. */
 type Holders = ReadonlyMap<number, readonly string[]>;
 
 const DUTIES = 'lingxi:duties';
-/** Scripts that end periods, or pass duties on. */
+/** Scripts that end periods or move duties. */
 const RECORDING: ReadonlySet<ScriptName> = new Set(['claim', 'end', 'reap']);
 const FIRST_ID = '0-0';
 const FEED_LENGTH = 1000;
 const TIMELINE_TTL_MS = 7_776_000_000;
-/** Snapshots that are kept at a time: Redis has as many databases beside the first. */
+/** The number of snapshots at a time. Redis has as many databases besides the first. */
 const MAX_COPIES = 15;
 
 /**
- * A real Redis with the shipped scripts, on simulated time. The rules do the same calls beside it: whoever judges looks
- * at them, the nodes get what the scripts answer, and where the two differ one of them is wrong (rule PR13).
+ * A real Redis with the shipped scripts, on simulated time. The rules do the same calls beside it. The witnesses look at the rules,
+ * and the nodes get the answers of the scripts. If the two differ, one of them is wrong (rule PR13).
  */
 export class RealRedis extends SimulatedRedis {
   readonly #runner: ScriptRunner;
   readonly #differs: (text: string) => void;
   #copies = 0;
-  /** Of the newest duty that both have. */
+  /** The id of the newest duty that both have. */
   #lastId = FIRST_ID;
 
   constructor(options: RealRedisOptions) {
@@ -54,7 +54,7 @@ export class RealRedis extends SimulatedRedis {
     this.#runner.reset();
   }
 
-  /** Runs a script, with the arguments that the product gives it; answers what Redis does. */
+  /** Runs a script with the arguments of the product. Returns what Redis answers. */
   script(name: ScriptName, key: string, args: readonly (string | number)[]): Reply {
     const commands = [this.#runner.call(name, key, args)];
     if (RECORDING.has(name)) commands.push(['XRANGE', DUTIES, `(${this.#lastId}`, '+']);
@@ -71,7 +71,7 @@ export class RealRedis extends SimulatedRedis {
     return answered(reply);
   }
 
-  /** Any other command. Those that give duties out do so on simulated time. */
+  /** Any other command. Commands that deliver duties use simulated time. */
   command(name: string, args: readonly (string | number)[]): Reply {
     switch (name) {
       case 'xreadgroup':
@@ -97,7 +97,7 @@ export class RealRedis extends SimulatedRedis {
     return { link, store };
   }
 
-  /** Compares all that both keep, whether anybody has asked for it or not. */
+  /** Compares everything that both store. */
   override compareState(): void {
     const [rows] = this.#run(this.#runner.call('testDump'));
     const difference = differenceOf(this, rows as unknown as readonly DumpRow[]);
@@ -123,11 +123,12 @@ export class RealRedis extends SimulatedRedis {
     };
   }
 
-  /** What is due goes first, also by the rules, which else wait until it is asked for: the clock may step back meanwhile. */
+  /** Removes expired data first. The rules do it only when they are asked, and the clock may step back before that. */
   #run(...commands: readonly Command[]): readonly Reply[] {
-    const { records, losses } = this.world;
+    const { records, losses, endings } = this.world;
     for (const userId of records.keys()) this.world.recordOf(userId, this.wall);
     for (const [node] of losses) losses.expire(node, this.wall);
+    endings.expire(this.wall);
     return this.#runner.run(this.wall, ...commands);
   }
 
@@ -162,7 +163,7 @@ export class RealRedis extends SimulatedRedis {
       this.#differs(`${command} gives ${shown(real)}, by the rules ${shown(given)}`);
   }
 
-  /** The rules go on with the ids of Redis, which a script that ends several periods gives in an order of its own. */
+  /** The rules continue with the ids of Redis. A script that ends several periods assigns them in its own order. */
   #compareDuties(name: ScriptName, entries: readonly StreamEntry[], holders: Holders): void {
     const real = entries.flatMap((entry) => toDuty(entry) ?? []);
     this.#lastId = entries.at(-1)?.[0] ?? this.#lastId;
@@ -179,7 +180,7 @@ function answered(reply: Reply | undefined): Reply {
   return reply ?? null;
 }
 
-/** Of the nodes that hold a user, a logout names any. */
+/** If several nodes hold a user, a logout may name any of them. */
 function sortedDuties(duties: readonly Duty[], holders: Holders): readonly Duty[] {
   return duties
     .map((duty) => ({ ...duty, id: '', node: isOfAny(duty, holders) ? '' : duty.node }))

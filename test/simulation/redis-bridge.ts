@@ -1,6 +1,6 @@
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 
-/** As Redis answers; an error that it answers is a value too. */
+/** As Redis answers. An error from Redis is a value too. */
 export type Reply = null | number | string | ReplyError | readonly Reply[];
 
 export interface ReplyError {
@@ -11,28 +11,28 @@ export interface ReplyError {
 export type Command = readonly (string | number)[];
 
 interface Told {
-  /** That of the call. */
+  /** The number of the call. */
   readonly number: number;
   readonly replies?: readonly Reply[];
-  /** Why there are none. */
+  /** Why there are no replies. */
   readonly failure?: string;
 }
 
 const ANSWER_TIMEOUT_MS = 60_000;
-/** What the threads share: the number of the newest call that has an answer, its length, and its text. */
+/** Shared by the threads: the number of the newest answered call, the length of its answer, and the text. */
 const HEAD_BYTES = 8;
 const LONGEST_ANSWER_BYTES = 2 ** 24;
 
 /**
- * A connection to a real Redis whose calls return the reply. Simulated time stands while the call is on its way, and so
- * does this thread: another one does the talking.
+ * A connection to a real Redis whose calls return the reply. During a call, simulated time and this thread stand still, and another
+ * thread does the work.
  */
 export class RedisBridge {
   readonly #shared = new SharedArrayBuffer(HEAD_BYTES + LONGEST_ANSWER_BYTES);
   readonly #head = new Int32Array(this.#shared, 0, 2);
   readonly #port: MessagePort;
   readonly #worker: Worker;
-  /** Round trips so far. */
+  /** The number of round trips so far. */
   calls = 0;
 
   constructor(redisPort: number) {
@@ -45,7 +45,7 @@ export class RedisBridge {
     this.#worker.unref();
   }
 
-  /** Sends the commands in one go; answers their replies in the same order. */
+  /** Sends the commands together. Returns their replies in the same order. */
   send(commands: readonly Command[]): readonly Reply[] {
     const answered = Atomics.load(this.#head, 0);
     this.calls += 1;
@@ -53,7 +53,7 @@ export class RedisBridge {
       { number: this.calls, text: commands.map(encoded).join(''), count: commands.length },
       [],
     );
-    // The worker may notify of the last answer after this thread has read it: such a call wakes up without an answer.
+    // The worker may send its notice after this thread has read the answer. The next call then wakes up without an answer.
     while (Atomics.load(this.#head, 0) === answered)
       if (Atomics.wait(this.#head, 0, answered, ANSWER_TIMEOUT_MS) === 'timed-out')
         throw new Error('Redis does not answer the simulation');

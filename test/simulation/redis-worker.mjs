@@ -1,4 +1,4 @@
-// The thread that talks to Redis while the simulation stands still: writes what it is told, and answers the replies.
+// The thread that talks to Redis while the simulation stands still. It writes the commands and returns the replies.
 import { connect } from 'node:net';
 import { workerData } from 'node:worker_threads';
 
@@ -19,10 +19,9 @@ port.on('message', ({ number, text, count }) => {
   socket.write(text);
 });
 socket.on('data', (bytes) => {
-  // A copy: the runtime may use its buffer again before the rest of a reply has come.
+  // A copy, because the runtime may reuse its buffer before the rest of a reply arrives.
   unread = Buffer.concat([unread, bytes]);
-  if (expected === 0)
-    return answer({ failure: `it sent what nobody asked for: ${unread.toString('latin1')}` });
+  if (expected === 0) return answer({ failure: `it sent an unexpected reply: ${unread.toString('latin1')}` });
   while (replies.length < expected) {
     at = 0;
     const reply = read();
@@ -45,7 +44,7 @@ function answer(told) {
   Atomics.notify(head, 0);
 }
 
-/** One reply from `at` on; undefined where its end has not come yet. */
+/** One reply that begins at `at`. Undefined if its end has not arrived yet. */
 function read() {
   const end = unread.indexOf('\r\n', at);
   if (end < 0) return undefined;

@@ -4,7 +4,7 @@ import type { Witness } from './witness.ts';
 
 /** A revocation is in force on every node within this time of its confirmation. */
 const IN_FORCE_MS = 1000;
-/** After a trouble a call may still wait for its time-out, then comes a new connection, then the next look. */
+/** After a fault, a call may still wait for its time-out. A new connection and the next look follow. */
 const RECOVERED_MS = 3000;
 
 interface Kept {
@@ -13,9 +13,11 @@ interface Kept {
   readonly at: number;
   /** Simulated time of the confirmation. */
   readonly since: number;
+  /** The nodes that ran then. A stopping node runs until its process ends. */
+  readonly nodes: readonly SimulatedNode[];
 }
 
-/** Knows which revocations were confirmed, and holds the open connections against them. */
+/** Knows the confirmed revocations, and compares the open connections with them. */
 export class RevocationWitness {
   readonly #witness: Witness;
   readonly #now: () => number;
@@ -33,10 +35,10 @@ export class RevocationWitness {
   }
 
   kept(revocation: { readonly userId: number; readonly at: number }): void {
-    this.#kept.push({ ...revocation, since: this.#now() });
+    this.#kept.push({ ...revocation, since: this.#now(), nodes: this.#nodes().filter(({ isUp }) => isUp) });
   }
 
-  /** No connection with a revoked token is open, once the revocation must be in force. */
+  /** Once a revocation must be in force, no connection with a revoked token is open. */
   check(): void {
     for (const node of this.#nodes())
       for (const { userId } of this.#kept)
@@ -57,7 +59,7 @@ export class RevocationWitness {
   #mustKnow({ troubles, frozen, badLine }: SimulatedNode): boolean {
     const { redisTroubles, redisAway, stepped } = this.#witness;
     const now = this.#now();
-    // Bound `wall-clock`: nodes whose clocks were stepped mean different moments.
+    // Bound `wall-clock`: nodes with stepped clocks mean different moments.
     return (
       !stepped &&
       ![troubles, frozen, badLine, redisTroubles, redisAway].some((spells) =>
@@ -66,10 +68,12 @@ export class RevocationWitness {
     );
   }
 
-  /** Where Redis lost it, those who could put it back may have died since, or may not reach Redis. */
-  #isInForce({ since }: Kept): boolean {
-    const { lostMemoryAt, diedAt } = this.#witness;
+  /** If Redis lost it, the nodes that could put it back may have died since, or may not reach Redis. */
+  #isInForce({ since, nodes }: Kept): boolean {
     if (this.#now() - since <= IN_FORCE_MS) return false;
-    return lostMemoryAt < since || (diedAt < since && this.#nodes().every((node) => this.#mustKnow(node)));
+    if (this.#witness.lostMemoryAt < since) return true;
+    return (
+      nodes.every(({ diedAt }) => diedAt === undefined) && this.#nodes().every((node) => this.#mustKnow(node))
+    );
   }
 }

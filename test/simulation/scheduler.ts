@@ -1,22 +1,22 @@
 import type { Clock, Timer } from '../../src/lib/clock.ts';
 import { settlePromises } from './settle-promises.ts';
 
-/** Order within one millisecond of one process, as in an event loop: timers, what arrived, what was deferred. */
+/** The order within one millisecond of one process, as in an event loop: timers, then arrivals, then deferred work. */
 export const Phase = { timer: 0, read: 1, deferred: 2 } as const;
 
-/** Simulated processes look at their deadlines no more often than this, as a busy loop would: a fraction of the work. */
+/** Simulated processes check their deadlines at most this often, as a busy loop would. This saves most of the work. */
 const QUICKEST_TICK_MS = 250;
 const WALL_START = Date.UTC(2026, 0, 1);
-/** More than the events of any history: one number orders phases, and events within them. */
+/** More than the number of events in any history. So one number orders the phases, and the events within them. */
 const PHASE_RANKS = 2 ** 40;
 
-/** Something that will happen, unless it is cancelled. One shape for all, since a history has thousands. */
+/** A future event, unless it is cancelled. All events have one shape, because a history has thousands. */
 class Event implements Timer {
   at: number;
   rank: number;
   readonly owner: NodeClock | undefined;
   run: (() => void) | undefined;
-  /** Whether it may settle promises: most events are nothing but a message on its way. */
+  /** Whether it may settle promises. Most events only deliver a message. */
   mayResolve = true;
 
   constructor(at: number, rank: number, owner: NodeClock | undefined, run: () => void) {
@@ -31,20 +31,22 @@ class Event implements Timer {
   }
 }
 
-/** All that will happen, in order. Time moves from one event to the next; nothing here knows the real one. */
+/** All future events, in order. Time moves from one event to the next. Nothing here knows the real time. */
 export class Scheduler {
   now = 0;
   #order = 0;
   readonly #heap: Event[] = [];
-  /** Before all that is on the heap; much of what is scheduled comes next, and need not go through the heap. */
+  /**
+   * Comes before everything on the heap. Many events are the next ones when they are scheduled, and need not go through the heap.
+   */
   #first: Event | undefined;
 
-  /** Runs `run` at `at`. Of a node: only while it lives, and after it thawed. */
+  /** Runs `run` at `at`. With an owner, it runs only while that process lives, and waits until it is thawed. */
   schedule(at: number, run: () => void, owner?: NodeClock): Timer {
     return this.place(at, Phase.read, owner, run);
   }
 
-  /** As {@link schedule}, for what settles no promise. */
+  /** As {@link schedule}, for work that settles no promise. */
   carry(at: number, run: () => void): void {
     const event = new Event(Math.max(at, this.now), this.rank(Phase.read), undefined, run);
     event.mayResolve = false;
@@ -63,15 +65,15 @@ export class Scheduler {
     return phase * PHASE_RANKS + this.#order;
   }
 
-  /** Every promise that an event can settle has settled before the next event. */
+  /** All promises that an event can settle have settled before the next event. */
   runUntil(time: number): void {
     settlePromises();
     while (this.runToPromises(time)) settlePromises();
   }
 
   /**
-   * Runs events until one may have settled promises; false: none is left that is due by `time`. Whoever calls it lets those
-   * promises have their effect before it calls again.
+   * Runs events until one may have settled promises. False: no event is left that is due by `time`. The caller lets those promises
+   * take effect before it calls again.
    */
   runToPromises(time: number): boolean {
     for (let event = this.#next(time); event !== undefined; event = this.#next(time)) {
@@ -86,7 +88,7 @@ export class Scheduler {
     return false;
   }
 
-  /** Everything sleeps for so long: what falls due meanwhile happens at once, and in order, when it wakes. */
+  /** Everything sleeps for this long. Events in that time happen together when it wakes, in order. */
   suspend(ms: number): void {
     this.now += ms;
     const events = this.#heap.splice(0);
@@ -108,7 +110,7 @@ export class Scheduler {
     this.#first = event;
   }
 
-  /** Takes what comes first, if it is due by `time`. */
+  /** Takes the first event, if it is due by `time`. */
   #next(time: number): Event | undefined {
     const first = this.#first;
     if (first !== undefined) {
@@ -157,7 +159,7 @@ export class Scheduler {
   }
 }
 
-/** The clock of one process: its timers die with it and wait while it is frozen; its wall clock may be stepped. */
+/** The clock of one process. Its timers die with it, and wait while it is frozen. A fault may step its wall clock. */
 export class NodeClock implements Clock {
   skewMs: number;
   readonly #scheduler: Scheduler;
@@ -195,7 +197,7 @@ export class NodeClock implements Clock {
     const interval = Math.max(intervalMs, QUICKEST_TICK_MS);
     let cancelled = false;
     const event = scheduler.place(scheduler.now + interval, Phase.timer, this, () => {
-      // It is off the heap by now, and may go back as it is.
+      // It is no longer on the heap, so the same object can be scheduled again.
       event.at = scheduler.now + interval;
       event.rank = scheduler.rank(Phase.timer);
       callback();
@@ -213,7 +215,7 @@ export class NodeClock implements Clock {
     return this.#scheduler.place(this.#scheduler.now, Phase.deferred, this, callback);
   }
 
-  /** Whether the event may run now; otherwise it is gone, or waits for the thaw. */
+  /** Whether the event may run now. Otherwise it is dropped, or waits for the thaw. */
   takes(event: Event): boolean {
     if (this.#state === 'frozen') this.#backlog.push(event);
     return this.#state === 'running';
@@ -232,14 +234,14 @@ export class NodeClock implements Clock {
     }
   }
 
-  /** `kill -9`: nothing of this process ever happens again. */
+  /** `kill -9`: this process does nothing more. */
   kill(): void {
     this.#state = 'dead';
     this.#backlog.length = 0;
   }
 }
 
-/** What a wall clock that is off by `skewMs` shows at simulated time `time`. */
+/** The time of a wall clock that is off by `skewMs`, at simulated time `time`. */
 export function wallAt(time: number, skewMs: number): number {
   return Math.floor(WALL_START + time + skewMs);
 }

@@ -5,10 +5,7 @@ import type { RealRedis } from './real-redis.ts';
 import type { Reply } from './redis-bridge.ts';
 import { type LineOptions, StoreLine } from './store-line.ts';
 
-/** Of calls that say themselves whose they are. */
-const NOBODY: Caller = { node: '', lease: '', runId: '' };
-
-/** What the node's own store takes for its link to Redis: each call goes over the bad network to a real one. */
+/** The link to Redis that the node's own store gets. Each call goes over the bad network to a real Redis. */
 export class ScriptLink extends StoreLine implements StoreConnection {
   readonly database = 0;
   readonly client: StoreConnection['client'];
@@ -42,6 +39,8 @@ export class ScriptLink extends StoreLine implements StoreConnection {
   }
 
   #call(run: () => Reply): Promise<Reply> {
-    return this.send(run, NOBODY);
+    // The call itself names its caller.
+    const caller: Caller = { node: '', lease: '', runId: this.redis.runId };
+    return this.send(run, caller);
   }
 }

@@ -9,10 +9,10 @@ import { replaced, timedScripts } from '../support/timed-scripts.ts';
 
 const MUTANTS = readScriptMutants();
 const SCRIPTS = new URL('../../src/presence/store/redis/scripts/', import.meta.url);
-/** Where the history in the list no longer shows a mutant, because other commands are drawn now. */
+/** Used if the history in the list no longer shows a mutant, because it draws other commands by now. */
 const MOST_COMMANDS = 12_000;
 const TIMEOUT_MS = 600_000;
-/** Side by side, for most of the time each of them waits for its Redis. */
+/** Several run side by side, because each one mostly waits for its Redis. */
 const RUNNERS = 4;
 
 describe('test/mutants/scripts.txt', () => {
@@ -22,7 +22,7 @@ describe('test/mutants/scripts.txt', () => {
     expect(MUTANTS.length).toBeGreaterThan(200);
   });
 
-  it('names the line of each mutant so that it is found once', () => {
+  it('names text that occurs exactly once in the script', () => {
     const elsewhere = MUTANTS.filter(({ part, from }) => {
       const text = readFileSync(new URL(`${part}.lua`, SCRIPTS), 'utf8');
       return text.split(from).length !== 2;
@@ -31,7 +31,7 @@ describe('test/mutants/scripts.txt', () => {
     expect(new Set(MUTANTS.map(({ part, from, to }) => `${part}\n${from}\n${to}`)).size).toBe(MUTANTS.length);
   });
 
-  it('names stories that there are, and each of them', () => {
+  it('names every story, and no others', () => {
     const named = MUTANTS.flatMap(({ shownBy }) => (typeof shownBy === 'string' ? [shownBy] : []));
     expect(new Set(named)).toEqual(new Set(STORY_NAMES));
   });
@@ -42,10 +42,10 @@ describe('test/mutants/scripts.txt', () => {
   });
 });
 
-/** What it took to show a mutant; undefined: nothing shows it. */
+/** How many commands or which kind of test showed a mutant. Undefined: nothing shows it. */
 type Outcome = { readonly commands: number } | 'story' | undefined;
 
-/** A Redis of its own: the model test reads and flushes whole databases. */
+/** A runner with its own Redis: the model test reads and flushes whole databases. */
 class Runner {
   readonly #redis: RedisServer;
 
@@ -57,7 +57,7 @@ class Runner {
     return new Runner(await startRedis());
   }
 
-  /** What the scripts as they are do wrong, by one of the ways in which mutants are shown. */
+  /** What the unchanged scripts do wrong in a history or a story that shows mutants. */
   async playUnchanged(shownBy: ScriptMutant['shownBy']): Promise<unknown> {
     return this.#with(timedScripts(), async (link) => {
       if (typeof shownBy === 'string') return failureOf(link, shownBy);
@@ -75,7 +75,7 @@ class Runner {
     });
   }
 
-  /** Where commands are drawn otherwise by now. */
+  /** Used if the history draws other commands by now. */
   async #searchOn(link: NamedLink, { part, name }: ScriptMutant): Promise<Outcome> {
     const { found, commands } = await search(link, 1, (soFar) => soFar.commands >= MOST_COMMANDS, false);
     if (found === undefined || !differs(found)) return undefined;
@@ -101,12 +101,12 @@ class Runner {
   }
 }
 
-/** Another answer, another state, an error in the script, or an answer without sense. Not a call without an answer. */
+/** Another answer, another state, an error in the script, or an invalid answer. A missing answer does not count. */
 function differs({ report }: Found): boolean {
   return /^(Difference: |ReplyError: |Error: \w+\.lua answered )/m.test(report);
 }
 
-/** An assertion that fails, or an answer that the story cannot go on with. */
+/** The failed assertion, or the answer with which the story cannot continue. */
 async function failureOf(link: NamedLink, story: StoryName): Promise<Error | undefined> {
   try {
     await playStory(link, story);
@@ -147,7 +147,7 @@ describe('the model test', () => {
     );
   });
 
-  it('[PR13] finds nothing in the scripts as they are by the same histories and stories', () => {
+  it('[PR13] finds nothing in the unchanged scripts by the same histories and stories', () => {
     expect([...unchanged.values()].filter((failure) => failure !== undefined)).toEqual([]);
     expect(unchanged.size).toBeGreaterThan(0);
   });

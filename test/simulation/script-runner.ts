@@ -4,10 +4,10 @@ import { RealRedis } from './real-redis.ts';
 import { type Command, isError, RedisBridge, type Reply } from './redis-bridge.ts';
 import type { SimulatedRedisOptions } from './simulated-redis.ts';
 
-/** Simulated deliveries lie so much earlier: Redis takes none that is in the future. */
+/** Simulated deliveries are moved back by this time, because Redis accepts no time in the future. */
 const LONG_AGO_MS = 315_576_000_000;
 
-/** Ids of streams go by the time of the test too, so that a rollback gives some of them again. */
+/** The ids of streams follow the time of the test as well, so a rollback repeats some of them. */
 const IDS = `
 local below = redis
 local redis = setmetatable({}, { __index = below })
@@ -33,7 +33,7 @@ end
 redis.call, redis.pcall = with_ids(below.call), with_ids(below.pcall)
 `;
 
-/** Notes when entries were given, on the time of the test. */
+/** Sets the delivery time of entries to the time of the test. */
 const GIVEN = `
 local stamp = string.format('%.0f', tonumber(redis.call('GET', '${NOW_KEY}')) - ${LONG_AGO_MS})
 local function note(stream, group, consumer, entries)
@@ -59,7 +59,7 @@ if not reply.err then note(KEYS[1], ARGV[1], ARGV[2], reply[2]) end
 return reply
 `;
 
-/** The shipped scripts in a real Redis, on the time of a test, each call a round trip that the caller waits for. */
+/** The shipped scripts in a real Redis, on the time of a test. The caller waits for the round trip of each call. */
 export class ScriptRunner implements RedisSource {
   readonly #bridge: RedisBridge;
   readonly #hashes = new Map<string, string>();
@@ -84,7 +84,7 @@ export class ScriptRunner implements RedisSource {
     this.#bridge.send([['FLUSHALL']]);
   }
 
-  /** What is due goes; then the commands are done. */
+  /** Removes expired keys, then runs the commands. */
   run(now: number, ...commands: readonly Command[]): readonly Reply[] {
     const [, , ...replies] = this.#bridge.send([['SET', NOW_KEY, now], this.call('testExpire'), ...commands]);
     return replies;

@@ -6,8 +6,7 @@ import type { RealRedis } from './real-redis.ts';
 import type { ScriptLink } from './script-link.ts';
 
 /**
- * The node's own store. Over a good line it does not ask what Redis, by the rules beside it, would answer with nothing:
- * two of three calls would be such.
+ * The node's own store. On a good line it omits calls that would find nothing according to the rules. These are two of three calls.
  */
 export class ScriptStore extends RedisPresenceStore {
   readonly #link: ScriptLink;
@@ -29,7 +28,7 @@ export class ScriptStore extends RedisPresenceStore {
     return isIdle ? Promise.resolve([]) : super.takeDuties(limit);
   }
 
-  /** It feeds metrics, and tells a node that stops whether to wait on. */
+  /** Only metrics use this, and a stopping node that decides whether to wait longer. */
   override pendingDuties(): Promise<PendingDuties> {
     const { size } = this.#real.duties;
     if (!this.#link.isGood || size > 0) return super.pendingDuties();

@@ -8,23 +8,33 @@ import {
   parseLost,
   parseReapAnswer,
   parseRenewAnswer,
+  parseRunning,
   parseUserRecord,
   type ReadReply,
-  type ReapReply,
 } from '../../src/presence/store/redis/replies.ts';
 import type { ScriptName } from '../../src/presence/store/redis/scripts.ts';
-import { CLAIM, decoder, END_REQUEST } from '../../src/presence/store/redis/wire.ts';
+import {
+  ACKNOWLEDGED,
+  CLAIM,
+  decoder,
+  END_REQUEST,
+  type Layout,
+  type Named,
+  PERIOD,
+  RENEWAL,
+  SETTLED,
+} from '../../src/presence/store/redis/wire.ts';
 import type { EndedPeriod } from '../../src/protocol/periods.ts';
 import { isError, type Reply } from './redis-bridge.ts';
 import type { SimulatedRedis } from './simulated-redis.ts';
 
-/** A call of a script as it is sent: what follows the arguments that all scripts have, as text. */
+/** A call of a script as it is sent: the texts after the arguments that all scripts have. */
 export interface ScriptCall {
   readonly caller: Caller;
   readonly args: readonly string[];
 }
 
-/** What both say of one call, in one form. */
+/** Both answers to one call, in the same form. */
 export interface Answers {
   readonly script: unknown;
   readonly rules: unknown;
@@ -33,30 +43,28 @@ export interface Answers {
 type Twin = (redis: SimulatedRedis, call: ScriptCall, reply: Reply) => Answers;
 
 const COMMON_ARGS = 5;
-const END_REQUEST_WIDTH = Object.keys(END_REQUEST).length;
+const RENEWAL_WIDTH = Object.keys(RENEWAL).length;
 const decodeClaim = decoder(CLAIM);
-const decodeEndRequest = decoder(END_REQUEST);
+const decodeRenewal = decoder(RENEWAL);
+const decodeSettled = decoder(SETTLED);
 
 export function toScriptCall(sent: readonly (string | number)[]): ScriptCall {
   const [, node = '', lease = '', runId = '', , ...args] = sent.map(String);
   return { caller: { node, lease, runId }, args: sent.length > COMMON_ARGS ? args : [] };
 }
 
-/** Lets the rules do what a script has done. */
+/** For each script, repeats its effect on the rules. */
 export const TWINS: Readonly<Record<ScriptName, Twin>> = {
   renew(redis, { caller, args }, reply) {
-    const [highestEpoch = '', restatedIn = '', lived = '', ...acknowledged] = args;
+    const { highestEpoch, restoredIn, generation } = decodeRenewal(args);
+    const acknowledged = listsIn(ACKNOWLEDGED, args.slice(RENEWAL_WIDTH));
     const request = {
-      highestEpoch: Number(highestEpoch),
-      restored: restatedIn !== '',
-      acknowledged: pairsOf(acknowledged).map(([userId, rev]) => ({
-        userId,
-        rev,
-        reason: 'replaced' as const,
-      })),
+      highestEpoch,
+      restored: restoredIn !== '',
+      acknowledged: acknowledged.map((loss) => ({ ...loss, reason: 'replaced' as const })),
     };
-    const known = lived === '0' ? undefined : `::${lived}`;
-    const world = restatedIn === '*' || restatedIn === '' ? known : restatedIn;
+    const known = generation === 0 ? undefined : `::${generation}`;
+    const world = restoredIn === '*' || restoredIn === '' ? known : restoredIn;
     const rules = redis.renew(caller, request, world);
     if (rules === undefined) return { rules: 'stale', script: isError(reply) ? 'stale' : reply };
     const script = isError(reply) ? reply : sortedLosses(parseRenewAnswer(reply as (number | string)[]));
@@ -68,12 +76,12 @@ export const TWINS: Readonly<Record<ScriptName, Twin>> = {
     return withLost({ redis, rules, reply, parse: parseClaimAnswer });
   },
   record(redis, { caller, args }, reply) {
-    const rules = redis.record(caller, pairsOf(args).map(toRow));
+    const rules = redis.record(caller, listsIn(PERIOD, args));
     return { rules: rules.map((held) => (held ? 1 : 0)), script: reply };
   },
   withdraw(redis, { caller, args }, reply) {
     const script = isError(reply) ? 'no-lease' : reply;
-    return { rules: redis.withdraw(caller, pairsOf(args).map(toRow)), script };
+    return { rules: redis.withdraw(caller, listsIn(PERIOD, args)), script };
   },
   unstated(redis, { caller, args }, reply) {
     const [, ...found] = reply as string[];
@@ -81,10 +89,7 @@ export const TWINS: Readonly<Record<ScriptName, Twin>> = {
     return { rules: [...rules].sort(ascending), script: found.map(Number).sort(ascending) };
   },
   end(redis, { caller, args }, reply) {
-    const requests: EndRequest[] = [];
-    for (let index = 0; index < args.length; index += END_REQUEST_WIDTH)
-      requests.push(toEndRequest(args.slice(index, index + END_REQUEST_WIDTH)));
-    const rules = redis.end(caller, requests);
+    const rules = redis.end(caller, listsIn(END_REQUEST, args).map(toEndRequest));
     return withLost({ redis, rules, reply, parse: parseEndAnswer });
   },
   groups(redis, { caller, args }, reply) {
@@ -96,7 +101,7 @@ export const TWINS: Readonly<Record<ScriptName, Twin>> = {
   reap(redis, { caller, args }, reply) {
     const rules = redis.reap(caller, Number(args[1]));
     if (isError(reply)) return { rules, script: reply };
-    const script = parseReapAnswer(reply as unknown as ReapReply);
+    const script = parseReapAnswer(reply as unknown as readonly (string | number)[]);
     return {
       rules: { ...rules, ended: sortedEnds(rules.ended) },
       script: { ...script, ended: sortedEnds(script.ended) },
@@ -106,22 +111,25 @@ export const TWINS: Readonly<Record<ScriptName, Twin>> = {
     const userIds = args.map(Number);
     const replies = reply as unknown as readonly ReadReply[];
     return {
-      rules: [redis.read(caller.node, userIds), userIds.map((userId) => redis.blockLeftMs(userId))],
+      rules: [
+        redis.read(caller.node, userIds),
+        userIds.map((userId) => redis.running(userId)),
+        userIds.map((userId) => redis.blockLeftMs(userId)),
+      ],
       script: [
         userIds.map((userId, index) => parseUserRecord(userId, replies[index])),
+        replies.map(parseRunning),
         replies.map(parseBlockLeft),
       ],
     };
   },
   knows(redis, { args }, reply) {
-    const rules = redis.knows(pairsOf(args).map(toRow));
+    const rules = redis.knows(listsIn(PERIOD, args));
     return { rules: rules.map((known) => (known ? 1 : 0)), script: reply };
   },
   acknowledge(redis, { args }, reply) {
-    const entries = JSON.parse(args[0] ?? '') as readonly (readonly [string, string, string])[];
-    redis.acknowledge(
-      entries.map(([id, userId, period]) => ({ id, userId: Number(userId), period: Number(period) })),
-    );
+    const entries = JSON.parse(args[0] ?? '') as readonly (readonly string[])[];
+    redis.acknowledge(entries.map(decodeSettled));
     return { rules: 1, script: reply };
   },
   nodes: noRules,
@@ -130,12 +138,12 @@ export const TWINS: Readonly<Record<ScriptName, Twin>> = {
   tell: noRules,
 };
 
-/** What the rules say nothing of. */
+/** For scripts without a counterpart in the rules. */
 function noRules(_redis: SimulatedRedis, _call: ScriptCall, reply: Reply): Answers {
   return { rules: reply, script: reply };
 }
 
-/** Answers one by one, and behind them what other nodes lost. */
+/** The answers in order, and after them the losses of other nodes. */
 function withLost<Answer>(call: {
   readonly redis: SimulatedRedis;
   readonly rules: readonly Answer[];
@@ -157,8 +165,8 @@ function toClaim(fields: readonly (string | number)[]): Claim {
   return { ...claim, mode: claim.mode as Claim['mode'] };
 }
 
-function toEndRequest(fields: readonly string[]): EndRequest {
-  const { reason, blockMs, note, ...request } = decodeEndRequest(fields);
+function toEndRequest(asked: Named<typeof END_REQUEST>): EndRequest {
+  const { reason, blockMs, note, ...request } = asked;
   return {
     ...request,
     reason: reason as EndRequest['reason'],
@@ -167,19 +175,18 @@ function toEndRequest(fields: readonly string[]): EndRequest {
   };
 }
 
-function pairsOf(flat: readonly string[]): readonly (readonly [number, number])[] {
-  const pairs: [number, number][] = [];
-  for (let index = 0; index + 1 < flat.length; index += 2)
-    pairs.push([Number(flat[index]), Number(flat[index + 1])]);
-  return pairs;
+/** Several lists of fields, one after another. */
+function listsIn<List extends Layout>(list: List, flat: readonly string[]): readonly Named<List>[] {
+  const decode = decoder(list);
+  const width = Object.keys(list).length;
+  const lists: Named<List>[] = [];
+  for (let index = 0; index < flat.length; index += width)
+    lists.push(decode(flat.slice(index, index + width)));
+  return lists;
 }
 
 function usersIn(text: string): readonly number[] {
   return text === '' ? [] : text.split(',').map(Number);
-}
-
-function toRow([userId, period]: readonly [number, number]): { userId: number; period: number } {
-  return { userId, period };
 }
 
 /** Redis keeps no order of them. */

@@ -1,16 +1,16 @@
-/** Undocumented, and the same function since Node 0.10: what Node does after each callback of its own. */
+/** Undocumented, and the same function since Node 0.10. Node itself runs it after each callback. */
 interface NodeProcess {
   readonly _tickCallback?: () => void;
 }
 
 /**
- * Runs whatever promises have to run, however deep their chains, and comes back. Outside of a promise's own callback
- * only: Node does nothing when it is called within one.
+ * Runs all waiting promises, however deep their chains, and returns. It must not be called inside a promise's callback, because
+ * Node does nothing then.
  */
 export const settlePromises: () => void = findOut();
 
 function findOut(): () => void {
-  // In a browser nothing does it: there a page takes the events of the scheduler one by one.
+  // A browser has nothing like it. There a page takes the events of the scheduler one by one.
   if (typeof process === 'undefined') return unable;
   if (process.versions['bun'] !== undefined) {
     const { createRequire } = process.getBuiltinModule('node:module');
@@ -25,7 +25,7 @@ function unable(): never {
   throw new Error('this runtime cannot settle promises in between');
 }
 
-/** Runs `work` where {@link settlePromises} works, in a turn of the loop of its own. */
+/** Runs `work` in its own turn of the loop, where {@link settlePromises} works. */
 export function inOwnTurn<Value>(work: () => Value): Promise<Value> {
   return new Promise((resolve, reject) => {
     setImmediate(() => {

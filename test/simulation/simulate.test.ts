@@ -4,7 +4,7 @@ import { simulate } from './simulator-program.ts';
 
 const HISTORIES = 3000;
 const SEED = 1;
-/** Of any length, and so that something befell the deployment in them. */
+/** Histories of various lengths, all with faults. */
 const COMPARED = [1, 2, 3, 5, 8];
 
 async function traceOf(history: number): Promise<string> {
@@ -30,21 +30,21 @@ describe('the simulator', () => {
     expect(output).toContain(`${HISTORIES} histories of seed ${SEED}, 0 violations`);
   });
 
-  /** A cut-off, then a stall for all (seed 5); openings that a failover brought back; a wipe, then a failover to before it. */
+  /**
+   * Seed 5: a node is cut off, then Redis stalls for all. Seed 6: a failover brings openings back; a wipe, then a failover to an
+   * earlier state.
+   */
   it.each([
     [5, 3917],
     [6, 168],
     [6, 740],
     [6, 1213],
-  ])(
-    '[ST4] [ST5] [PR2] history %i/%i, in which something was found once, breaks no rule',
-    async (seed, history) => {
-      expect((await new History({ seed, history }).run()).violations).toEqual([]);
-    },
-  );
+  ])('[ST4] [ST5] [PR2] history %i/%i, which once broke a rule, breaks none', async (seed, history) => {
+    expect((await new History({ seed, history }).run()).violations).toEqual([]);
+  });
 
   it.each(COMPARED)(
-    'history %i goes the same way each time, on Node and on what the program runs on',
+    'history %i is the same each time, on Node and on the runtime of the program',
     async (history) => {
       const trace = await traceOf(history);
       expect(trace.length).toBeGreaterThan(1000);

@@ -1,10 +1,10 @@
 import type { Bus } from '../../src/cluster/bus.ts';
-import { befalls } from './network.ts';
+import { isHit } from './network.ts';
 import type { Random } from './random.ts';
 import type { NodeClock, Scheduler } from './scheduler.ts';
 import type { StoreLine } from './store-line.ts';
 
-/** One node's way to the bus. */
+/** One node's connection to the bus. */
 export interface BusEnd {
   readonly line: StoreLine;
   readonly clock: NodeClock;
@@ -16,8 +16,8 @@ interface Listener extends BusEnd {
 }
 
 /**
- * Pub/sub of the simulated Redis. A text travels over the line of its sender, which may lose, delay or double it like any
- * call, and then over the line of its receiver. Nothing is kept for a node that is cut off.
+ * Pub/sub of the simulated Redis. A text travels over the line of its sender, which may lose, delay or double it like any call.
+ * Then it travels over the line of its receiver. The bus keeps nothing for a node that is cut off.
  */
 export class SimulatedBus {
   readonly #scheduler: Scheduler;
@@ -27,7 +27,7 @@ export class SimulatedBus {
     this.#scheduler = scheduler;
   }
 
-  /** The bus as one node has it. */
+  /** The bus as one node sees it. */
   of(end: BusEnd): Bus {
     return {
       publish: (topic, text) => end.line.publish(() => this.#deliver(topic, text)),
@@ -43,9 +43,9 @@ export class SimulatedBus {
     if (listener === undefined || !listener.line.isReady) return;
     const { line, clock, random, handler } = listener;
     const { lostReplies, doubled, late } = line.quality;
-    if (befalls(random, lostReplies)) return;
-    for (let copies = befalls(random, doubled) ? 2 : 1; copies > 0; copies -= 1) {
-      const delay = befalls(random, late) ? random.int(200, 2500) : random.int(1, 2);
+    if (isHit(random, lostReplies)) return;
+    for (let copies = isHit(random, doubled) ? 2 : 1; copies > 0; copies -= 1) {
+      const delay = isHit(random, late) ? random.int(200, 2500) : random.int(1, 2);
       this.#scheduler.schedule(this.#scheduler.now + delay, () => !line.cut && handler(text), clock);
     }
   }

@@ -21,7 +21,7 @@ import { Spells } from './spells.ts';
 import type { StoreLine } from './store-line.ts';
 
 export interface Rules {
-  /** Tokens are revoked. */
+  /** The history revokes tokens. */
   readonly revokes?: boolean;
   readonly policy: 'replace' | 'reject' | 'multi';
   readonly loginResetsTime: boolean;
@@ -31,9 +31,9 @@ export interface Rules {
 export const HEARTBEAT_TIMEOUT_MS = 10_000;
 export const HTTP_TIMEOUT_MS = 15_000;
 const PING_INTERVAL_MS = 3000;
-/** A socket is responsive for so long after its newest proof of life (rule PR4). */
+/** How long a socket stays responsive after its newest proof of life (rule PR4). */
 export const RESPONSIVE_FOR_MS = responsiveForMs({ pingIntervalMs: PING_INTERVAL_MS });
-/** What is left of the deadline of a socket that is responsive no more. */
+/** The time before the deadline of a socket when it stops being responsive. */
 export const RESPONSIVE_LEFT_MS = HEARTBEAT_TIMEOUT_MS - RESPONSIVE_FOR_MS;
 export const MAX_CONNECTIONS = 3;
 export const MAX_GROUPS = 3;
@@ -48,11 +48,11 @@ export interface NodeWorld {
   readonly sql: SimulatedSql;
   readonly rules: Rules;
   readonly trace: (text: () => string) => void;
-  /** What a mutant breaks; nothing in the product as it is. */
+  /** What a mutant breaks. The product itself breaks nothing. */
   readonly broken: BrokenPorts;
 }
 
-/** One process of the product as `create-gateway.ts` joins it, on simulated stores and a clock of its own. */
+/** One process of the product as `create-gateway.ts` builds it, on simulated stores and its own clock. */
 export class SimulatedNode {
   readonly name: string;
   readonly clock: NodeClock;
@@ -63,19 +63,19 @@ export class SimulatedNode {
   readonly revocations: Revocations | undefined;
   readonly sql: UserStore;
   readonly broken: BrokenPorts;
-  /** When it was frozen or cut off last; pauses that are too short to recover in do not count. */
+  /** When it was last frozen or cut off. Pauses that are too short for a recovery do not count. */
   troubledFrom = Number.NEGATIVE_INFINITY;
   troubledUntil = Number.NEGATIVE_INFINITY;
   /** When it was frozen or cut off, and when it was frozen. */
   readonly troubles = new Spells();
   readonly frozen = new Spells();
-  /** When calls of its connection to Redis were late, lost or doubled. */
+  /** When calls on its connection to Redis were late, lost or doubled. */
   readonly badLine = new Spells();
-  /** Takes connections. */
+  /** Whether it accepts connections. */
   accepts = false;
   stopped = false;
   readonly startedAt: number;
-  /** Simulated time at which its process ended. */
+  /** The simulated time at which its process ended. */
   diedAt: number | undefined;
   readonly #scheduler: Scheduler;
   #ids = 0;
@@ -143,7 +143,7 @@ export class SimulatedNode {
       });
   }
 
-  /** Whether it refuses a token of the user that was issued at that time. */
+  /** Whether it refuses a token of the user with that issue time. */
   refuses(userId: number, issuedAt: number | undefined): boolean {
     const { revocations } = this;
     return (
@@ -164,7 +164,7 @@ export class SimulatedNode {
     this.accepts = true;
   }
 
-  /** Notes that it is frozen or cut off from now on for `ms`. */
+  /** Records that it is frozen or cut off from now on, for `ms`. */
   trouble(now: number, ms: number): void {
     if (now > this.troubledUntil + RECOVERY_MS) this.troubledFrom = now;
     this.troubledUntil = Math.max(this.troubledUntil, now + ms);
@@ -177,7 +177,7 @@ export class SimulatedNode {
     this.accepts = false;
   }
 
-  /** SIGTERM: the order of `create-gateway.ts`. */
+  /** SIGTERM: stops in the order of `create-gateway.ts`. */
   async stop(): Promise<void> {
     const { settler, reconciler } = this.settlement;
     this.accepts = false;

@@ -3,7 +3,7 @@ import { PresenceWorld } from '../../src/presence/rules/claims.ts';
 import { ANY_WORLD, type Caller, type Sighting } from '../../src/presence/rules/lease.ts';
 import type { Hold, Moment } from '../../src/presence/rules/record.ts';
 import type { WorldRules } from '../../src/presence/rules/session-policy.ts';
-import { visibleRecord } from '../../src/presence/rules/view.ts';
+import { runningPeriod, visibleRecord } from '../../src/presence/rules/view.ts';
 import type {
   Claim,
   ClaimAnswer,
@@ -17,6 +17,7 @@ import type {
   ReapAnswer,
   RenewAnswer,
   RenewRequest,
+  RunningPeriod,
   UserRecord,
 } from '../../src/presence/store/port.ts';
 import type { Duty, PeriodKey } from '../../src/protocol/periods.ts';
@@ -29,10 +30,10 @@ import type { LineOptions, StoreLine } from './store-line.ts';
 import { StoreLink } from './store-link.ts';
 
 export const DEAD_AFTER_MS = 11_000;
-/** A look tells of a death up to a renewal ahead, and is on its way for much less than the rest of this. */
+/** A look may report a death one renewal ahead, and takes much less time than the rest of this. */
 const IDLE_LOOK_MS = 600;
 
-/** What a node has of Redis: its connection, and its store over it. */
+/** A node's connection to Redis, and its store over that connection. */
 export interface Connected {
   readonly link: StoreLine;
   readonly store: PresenceStore;
@@ -48,7 +49,9 @@ export interface SimulatedRedisOptions {
   readonly deadAfterMs?: number;
 }
 
-/** One Redis: the scripts of `src/presence/store/redis/scripts` as the rules of `src/presence/rules` compute them, and what may befall it. */
+/**
+ * One Redis: the scripts of `src/presence/store/redis/scripts` as the rules of `src/presence/rules` compute them, and its faults.
+ */
 export class SimulatedRedis {
   skewMs = 0;
   runId = 'run-1';
@@ -78,7 +81,7 @@ export class SimulatedRedis {
     return this.#contents.revocations;
   }
 
-  /** Entries of the timelines, those of the feed among them, oldest first. */
+  /** Entries of the timelines and the feed, oldest first. */
   get changes(): readonly PresenceChange[] {
     return this.#contents.changes;
   }
@@ -87,20 +90,20 @@ export class SimulatedRedis {
     return wallAt(this.#options.scheduler.now, this.skewMs);
   }
 
-  /** A node connects; `lost` gets what its calls take from other nodes. */
+  /** A node connects. `lost` receives what its calls take from other nodes. */
   connect(options: LineOptions, lost: (lost: LostByNodes) => void): Connected {
     const link = new StoreLink(options, lost);
     return { link, store: link };
   }
 
-  /** Where there are the rules alone, nothing is to be compared. */
+  /** With the rules alone there is nothing to compare. */
   compareState(): void {}
 
   protected get rules(): WorldRules {
     return this.#options.rules;
   }
 
-  /** FLUSHALL: the same server without a memory. */
+  /** FLUSHALL: the same server without its data. */
   wipe(): void {
     this.#contents = this.#empty();
   }
@@ -112,13 +115,13 @@ export class SimulatedRedis {
     };
   }
 
-  /** Another server from now on: a restart, or a replica that was promoted. */
+  /** Another server from now on: after a restart, or a promoted replica. */
   restart(): void {
     this.#runs += 1;
     this.runId = `run-${this.#runs}`;
   }
 
-  /** `world` names the newest world of the node. Undefined: it has renewed on a newer connection. */
+  /** `world` names the newest world of the node. Returns undefined if the node has renewed on a newer connection. */
   renew(caller: Caller, request: RenewRequest, world: string | undefined): RenewAnswer | undefined {
     const { leases, losses, onlineCount } = this.world;
     const { wall } = this;
@@ -140,12 +143,17 @@ export class SimulatedRedis {
     const moment = this.#leased(caller);
     if (moment === undefined) return batch.map(() => ({ kind: 'no-lease' }));
     return batch.map((claim) => {
-      const before = this.world.recordOf(claim.userId, moment.wall)?.epoch;
-      const answer = this.#noting(claim.userId, () => this.#take(caller, claim, moment));
+      const { userId } = claim;
+      const record = this.world.recordOf(userId, moment.wall);
+      const before = record?.epoch;
+      // A repeated claim gets its old answer.
+      const isRepeated = record?.holds.get(caller.node)?.rev === claim.rev;
+      const answer = this.#noting(userId, () => this.#take(caller, claim, moment));
       const minted = answer.kind === 'opened' || (answer.kind === 'joined' && claim.mode === 'socket');
-      // A repeated statement gets its old answer.
-      const after = this.world.records.get(claim.userId)?.epoch;
+      const after = this.world.records.get(userId)?.epoch;
       if (minted && before !== after) this.#events.minted(claim, answer);
+      else if (answer.kind === 'opened' && !isRepeated)
+        this.#events.continued?.({ userId, period: answer.period });
       this.#events.claimed(claim, answer, caller);
       return answer;
     });
@@ -156,7 +164,7 @@ export class SimulatedRedis {
     return batch.map((opening) => valid && this.world.record(caller.node, opening));
   }
 
-  /** How many are still held. */
+  /** Returns how many are still held. */
   withdraw(caller: Caller, batch: readonly PeriodKey[]): number | 'no-lease' {
     const moment = this.#leased(caller);
     if (moment === undefined) return 'no-lease';
@@ -192,7 +200,7 @@ export class SimulatedRedis {
     return answers;
   }
 
-  /** Whether a look at dead nodes would find none, now and for as long as one is on its way. */
+  /** Whether a look at dead nodes would find none, now and until it is done. */
   hasNothingToReap(): boolean {
     const { leases } = this.world;
     if (leases.dead.size > 0) return false;
@@ -213,7 +221,7 @@ export class SimulatedRedis {
     const { world } = this;
     const moment = this.#leased(caller);
     if (moment === undefined || world.leases.isYoung(moment, true))
-      return { ended: [], ghosts: 0, nextDeathMs: undefined };
+      return { ended: [], orphans: 0, nextDeathMs: undefined };
     const { nextDeathMs } = world.leases.buryDead(this.#silence, moment);
     const { reapIgnoresDeadlines, reapIgnoresHttp, neverReaps } = this.#mutation;
     for (const node of world.leases.dead) {
@@ -234,6 +242,10 @@ export class SimulatedRedis {
     return userIds.map((userId) => visibleRecord(this.world.recordOf(userId, this.wall), node));
   }
 
+  running(userId: number): RunningPeriod | undefined {
+    return runningPeriod(this.world.recordOf(userId, this.wall));
+  }
+
   blockLeftMs(userId: number): number {
     const { observed } = this.world.leases.momentAt(this.wall);
     return Math.max(0, (this.world.recordOf(userId, this.wall)?.blockedUntil ?? 0) - observed);
@@ -243,7 +255,7 @@ export class SimulatedRedis {
     return rows.map((row) => this.world.knows(row, this.wall));
   }
 
-  /** Who takes part, and how many users each holds. */
+  /** The nodes, and the number of users that each one holds. */
   nodes(): readonly (Sighting & { readonly users: number })[] {
     const { leases } = this.world;
     return leases
@@ -259,14 +271,14 @@ export class SimulatedRedis {
     }
   }
 
-  /** What nodes lost by the claims and ends since the call before. */
+  /** What nodes lost by the claims and ends since the last call. */
   takeLost(): LostByNodes {
     const lost = this.#lost;
     this.#lost = new Map();
     return lost;
   }
 
-  /** Notes what nodes lose by `work`, which is about one user. */
+  /** Records what nodes lose by `work`, which concerns one user. */
   #noting<Answer>(userId: number, work: () => Answer): Answer {
     const { losses } = this.world;
     const before = new Map([...losses].map(([node, ofNode]) => [node, ofNode.get(userId)]));
@@ -300,7 +312,7 @@ export class SimulatedRedis {
     }
   }
 
-  /** The moment of a script under a valid lease; undefined without one. */
+  /** The moment of a script under a valid lease. Undefined without a lease. */
   #leased(caller: Caller): Moment | undefined {
     const { leases } = this.world;
     const moment = leases.momentAt(this.wall);

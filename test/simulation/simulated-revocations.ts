@@ -5,7 +5,7 @@ import type { StoreLine } from './store-line.ts';
 
 type Entry = readonly [string, readonly string[]];
 
-/** The two keys of the revocations in Redis, and the commands on them that the product uses. */
+/** The two keys of the revocations in Redis, and the commands that the product uses on them. */
 export class RevocationKeys {
   readonly #set = new Map<string, number>();
   #stream: Entry[] = [];
@@ -36,7 +36,7 @@ export class RevocationKeys {
     }
   }
 
-  /** `wall` is the clock of the server. Ids rise even if that falls. */
+  /** `wall` is the clock of the server. Ids rise even if it steps back. */
   xadd(wall: number, fields: readonly (string | number)[]): void {
     const [ms = 0, count = 0] = (this.#stream.at(-1)?.[0] ?? '0-0').split('-').map(Number);
     const now = Math.floor(wall);
@@ -55,13 +55,13 @@ function compareIds(left: string, right: string): number {
   return leftMs - rightMs || leftCount - rightCount;
 }
 
-/** The product's own store of revocations, whose commands go over the line of a node to the simulated Redis. */
+/** The product's own store of revocations. Its commands go over the line of a node to the simulated Redis. */
 export function revocationsOver(line: StoreLine): RevocationStore {
   type Text = string | number;
   const client = {
     zadd: (_key: string, _gt: string, ...pairs: Text[]) =>
       line.command((redis) => redis.revocations.zadd(pairs)),
-    // A history has few users, and is short: nothing is trimmed.
+    // Nothing is trimmed, because a history is short and has few users.
     zremrangebyrank: () => line.command(() => 0),
     zremrangebyscore: () => line.command(() => 0),
     xadd: (_key: string, ...args: Text[]) =>

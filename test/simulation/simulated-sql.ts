@@ -12,23 +12,23 @@ import type { Mutation } from './mutation.ts';
 import type { Random } from './random.ts';
 import type { NodeClock, Scheduler } from './scheduler.ts';
 
-/** After it a driver gives up on a statement. */
+/** After this time a driver gives up on a statement. */
 const STATEMENT_TIMEOUT_MS = 5000;
 
-/** One PostgreSQL: tables, transactions that commit at once, and what may befall it. */
+/** One PostgreSQL: tables, transactions that commit at once, and its faults. */
 export class SimulatedSql {
   readonly rows = new Map<string, PeriodRow>();
   readonly times = new Map<number, number>();
-  /** Rows that came after the period before them had been reconciled: their login was not known then. */
+  /** Rows that were written after the previous period had been reconciled. Their login was not known then. */
   readonly lateRows = new Set<string>();
-  /** The newest login of each user whose row was dropped: it had moved the user's time. */
+  /** For each user with a dropped row, the newest login: it had moved the user's time. */
   readonly droppedLogins = new Map<number, number>();
   readonly nodes = new Map<string, number>();
   down = false;
-  /** Statements get no answer and do nothing. */
+  /** Statements get no answer and have no effect. */
   hanging = false;
   slowMs = 0;
-  /** Share of statements that commit and whose answer is lost. */
+  /** Share of statements that commit, but lose their answer. */
   lostReplies = 0;
   lockHolder: NodeClock | undefined;
   readonly #options: { readonly loginResetsTime: boolean; readonly mutation: Mutation };
@@ -196,7 +196,7 @@ export class SqlLink implements UserStore {
     );
   }
   async withReconcilerLock(work: () => Promise<void>): Promise<boolean> {
-    // A connection whose answers are lost is thrown away, and its lock with it.
+    // A connection with lost answers is discarded, and its lock with it.
     const taken = await this.#call(() => {
       const { lockHolder } = this.#sql;
       if (lockHolder !== undefined && !lockHolder.isDead) return false;

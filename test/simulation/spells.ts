@@ -3,7 +3,7 @@ interface Spell {
   readonly until: number;
 }
 
-/** Stretches of simulated time in which something is wrong. */
+/** Stretches of simulated time with a fault. */
 export class Spells {
   #spells: Spell[] = [];
 
@@ -11,19 +11,19 @@ export class Spells {
     this.#spells.push({ from, until });
   }
 
-  /** All is well from `at` on. */
+  /** No fault from `at` on. */
   heal(at: number): void {
     this.#spells = this.#spells
       .filter(({ from }) => from <= at)
       .map(({ from, until }) => ({ from, until: Math.min(until, at) }));
   }
 
-  /** Whether some of it lies between `from` and `until`. */
+  /** Whether a spell overlaps the time from `from` to `until`. */
   touches(from: number, until: number): boolean {
     return this.#spells.some((spell) => spell.from <= until && spell.until >= from);
   }
 
-  /** How much of the time between `from` and `until` it takes. */
+  /** How much time the spells fill between `from` and `until`. */
   msWithin(from: number, until: number): number {
     let ms = 0;
     let counted = from;
@@ -37,7 +37,7 @@ export class Spells {
     return ms;
   }
 
-  /** How many there are between `from` and `until`; those that overlap are one. */
+  /** The number of spells between `from` and `until`. Overlapping spells count as one. */
   countWithin(from: number, until: number): number {
     let count = 0;
     let reached = Number.NEGATIVE_INFINITY;
@@ -49,7 +49,7 @@ export class Spells {
     return count;
   }
 
-  /** When it is over that reaches to `at`, or begins before that is over; `at`: nothing does. */
+  /** The end of the spell at `at`, including later spells that overlap it. Without a spell: `at`. */
   endAfter(at: number): number {
     let end = at;
     for (const spell of [...this.#spells].sort((left, right) => left.from - right.from))
@@ -57,7 +57,7 @@ export class Spells {
     return end;
   }
 
-  /** The earliest beginning of a spell that reaches to `at` but for a pause of `pauseMs`. */
+  /** The earliest start of a spell that lasts until `at`, or ends at most `pauseMs` before it. */
   earliestReaching(at: number, pauseMs: number): number {
     return this.#spells.reduce(
       (earliest, { from, until }) =>
@@ -67,7 +67,7 @@ export class Spells {
   }
 }
 
-/** When the trouble of any kind began that reaches to `at`; pauses of less than `pauseMs` count as none. */
+/** The start of the trouble that lasts until `at`, over all kinds. Pauses of at most `pauseMs` do not end a trouble. */
 export function troubledSince(at: number, pauseMs: number, ...kinds: readonly Spells[]): number {
   let since = at;
   for (;;) {

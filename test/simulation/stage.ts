@@ -12,14 +12,14 @@ import type { Rules, SimulatedNode } from './simulated-node.ts';
 
 const USUAL: Rules = { policy: 'replace', loginResetsTime: false, lastSeenTtlMs: 86_400_000 };
 const START_MS = 3000;
-/** An upgrade, or a request, in a deployment that is well. */
+/** The time of an upgrade or a request in a deployment without faults. */
 const ANSWER_MS = 200;
-/** What scripts and rules do differently is told under this rule. */
+/** The rule that a difference between scripts and rules breaks. */
 const DIFFERENCE = '[PR13]';
 
-/** A deployment whose history is written down: nothing in it is left to chance but the way to the stores. */
+/** A deployment that plays a written scene. Chance decides only the delays of calls to the stores. */
 export class Stage extends Deployment {
-  /** Periods that ended, oldest first, and the simulated time of it. */
+  /** The ended periods, oldest first, each with its simulated time. */
   readonly ends: (Omit<Duty, 'id'> & { readonly now: number })[];
 
   constructor(rules: Partial<Rules>, runner?: ScriptRunner, broken?: BrokenPorts) {
@@ -30,7 +30,7 @@ export class Stage extends Deployment {
     this.ends = ends;
   }
 
-  /** A device that does only what it is told. */
+  /** A device that does nothing by itself. */
   device(userId: number, name = 'a'): Device {
     const device = this.addDevice(userId, name);
     device.returns = false;
@@ -42,7 +42,7 @@ export class Stage extends Deployment {
     this.advance(ANSWER_MS);
   }
 
-  /** A request that arrives at a node; what it was answered is not waited for. */
+  /** A request arrives at a node. The stage does not wait for the answer. */
   request(node: SimulatedNode, work: () => Promise<unknown>): void {
     this.scheduler.place(this.scheduler.now + 1, Phase.read, node.clock, () => void work());
   }
@@ -64,7 +64,7 @@ export class Stage extends Deployment {
     this.advance(ANSWER_MS);
   }
 
-  /** The period that runs; 0 where the user is offline. */
+  /** The current period, or 0 if the user is offline. */
   period(userId: number): number {
     const record = this.redis.world.records.get(userId);
     return record !== undefined && record.recorded && record.holds.size > 0 ? record.period : 0;
@@ -74,7 +74,7 @@ export class Stage extends Deployment {
     return [...(this.redis.world.records.get(userId)?.holds.keys() ?? [])];
   }
 
-  /** Another server with contents of its own takes the place of Redis, which was away for `downMs`. */
+  /** Another server with its own contents replaces Redis, which was away for `downMs`. */
   failover(restore: () => void, downMs: number): void {
     this.#away(() => {
       restore();
@@ -84,7 +84,7 @@ export class Stage extends Deployment {
     this.host.down = false;
   }
 
-  /** Redis cannot be reached from now on, until `host.down` is taken back. */
+  /** Redis is unreachable from now on, until the caller resets `host.down`. */
   unreachable(): void {
     this.#away(() => undefined);
   }
@@ -99,10 +99,10 @@ export class Stage extends Deployment {
 
 export const STAGES = ['the rules', 'the real scripts'] as const;
 
-/** Plays a scene. What the simulator's witnesses think of it is not asked: they know chance, and scenes say what they expect. */
+/** Plays a scene. The simulator's witnesses do not judge it: they fit random histories, and a scene has its own expectations. */
 export type OnStage = (rules: Partial<Rules>, play: (stage: Stage) => void) => () => Promise<void>;
 
-/** Plays scenes over a Redis that is the rules, or over a real one with the scripts. For the tests of one `describe`. */
+/** Plays scenes on the rules, or on the scripts in a real Redis. For the tests of one `describe`. */
 export function stageOn(where: (typeof STAGES)[number]): OnStage {
   let redis: RedisServer | undefined;
   let runner: ScriptRunner | undefined;
@@ -128,9 +128,14 @@ export function stageOn(where: (typeof STAGES)[number]): OnStage {
     });
 }
 
-/** Two nodes that are there from the start. */
+/** The two nodes that run from the start. */
 export function nodesOf(stage: Stage): readonly [SimulatedNode, SimulatedNode] {
   const [first, second] = stage.nodes;
   if (first === undefined || second === undefined) throw new Error('the stage has two nodes');
   return [first, second];
+}
+
+/** The number of periods that SQL has for a user. */
+export function rowsOf(stage: Stage, userId: number): number {
+  return [...stage.sql.rows.values()].filter((row) => row.userId === userId).length;
 }

@@ -3,10 +3,10 @@ import { expectedImage, type Image, redisImage } from '../support/model/images.t
 import { type DumpRow, dumpedKeys } from '../support/timed-scripts.ts';
 import type { SimulatedRedis } from './simulated-redis.ts';
 
-/** What nobody but readers from outside looks at; of the random commands of the contracts it is compared too. */
+/** Only outside readers look at these keys. The model test compares them too. */
 const SHOWN = /^(?:player:online:|lingxi:tl:|lingxi:feed$)/;
 
-/** What Redis keeps otherwise than by the rules; undefined where it does not. */
+/** The first difference between Redis and the rules, or undefined. */
 export function differenceOf(redis: SimulatedRedis, rows: readonly DumpRow[]): string | undefined {
   const kept = redisImage(dumpedKeys(rows));
   const { world, duties } = redis;

@@ -1,6 +1,6 @@
 import type { Timer } from '../../src/lib/clock.ts';
 import type { Caller } from '../../src/presence/rules/lease.ts';
-import { befalls, GOOD_LINE, type LineQuality, type RedisHost } from './network.ts';
+import { GOOD_LINE, isHit, type LineQuality, type RedisHost } from './network.ts';
 import type { Random } from './random.ts';
 import type { NodeClock, Scheduler } from './scheduler.ts';
 import type { SimulatedRedis } from './simulated-redis.ts';
@@ -13,20 +13,20 @@ export interface LineOptions {
   readonly random: Random;
 }
 
-/** What a call does at the server. What it throws is an error that the server answers. */
+/** The work of a call at the server. What it throws is an error that the server answers. */
 export type Work<Value> = (redis: SimulatedRedis, caller: Caller) => Value;
 
 const COMMAND_TIMEOUT_MS = 1000;
 const RECONNECT_MS = 50;
 const RETRY_CONNECT_MS = 500;
 
-/** Before a connection has learnt whose it is, and of calls that say it themselves. */
+/** Used before a connection knows its caller, and for calls that name the caller themselves. */
 const NOBODY: Caller = { node: '', lease: '', runId: '' };
 
-/** One node's connection to Redis as `redis/link.ts` keeps it, and what befalls its calls on their way. */
+/** One node's connection to Redis as `redis/link.ts` keeps it, with the faults of its calls. */
 export class StoreLine {
   quality: LineQuality = { ...GOOD_LINE };
-  /** Nothing gets through in either direction. */
+  /** Nothing passes in either direction. */
   cut = false;
   readonly #node: string;
   readonly #host: RedisHost;
@@ -36,7 +36,7 @@ export class StoreLine {
   #name = 0;
   #caller: Caller | undefined;
   #ready = true;
-  /** Calls on the present TCP connection, oldest first, some of them answered; replaced with it. */
+  /** Calls on the current TCP connection, oldest first. Some have answers. A new connection starts a new list. */
   #calls: AnyCall[] = [];
   #toResend: AnyCall[] = [];
   #timer: Timer | undefined;
@@ -51,7 +51,7 @@ export class StoreLine {
     this.#random = options.random;
   }
 
-  /** Name of the present connection, for the lease. */
+  /** The name of the current connection, for the lease. */
   get connectionName(): string {
     return String(this.#name);
   }
@@ -61,7 +61,7 @@ export class StoreLine {
     return this.#ready && !this.#host.isBad && !this.cut;
   }
 
-  /** Nothing can befall a call, so one that would find nothing need not travel: half of all would be such. */
+  /** Whether calls meet no faults. Then a call that would find nothing need not travel, which is half of all calls. */
   get isGood(): boolean {
     const { lostRequests, lostReplies, doubled, late } = this.quality;
     return (
@@ -72,7 +72,7 @@ export class StoreLine {
     );
   }
 
-  /** The TCP connection broke, or was given up: what was under way fails, and a new one is made. */
+  /** The TCP connection broke, or the node gave it up. Calls in progress fail, and a new connection is made. */
   disconnect(afterMs = RECONNECT_MS): void {
     const calls = this.#calls;
     this.#calls = [];
@@ -90,17 +90,17 @@ export class StoreLine {
     return this.send(deliver, NOBODY);
   }
 
-  /** A command that says nothing of its caller, as plain commands do. */
+  /** A command that does not name its caller, like any plain command. */
   command<Value>(run: (redis: SimulatedRedis) => Value): Promise<Value> {
     return this.send(run, NOBODY);
   }
 
-  /** Who calls on the present connection: each one learns the run of its server, and has a name of its own. */
+  /** The caller on the current connection. Each connection learns the run of its server, and has its own name. */
   protected caller(): Promise<Caller> {
     return this.#caller === undefined ? this.#identify() : Promise.resolve(this.#caller);
   }
 
-  /** The same, where it is known already. */
+  /** The same, if it is already known. */
   protected get known(): Caller | undefined {
     return this.#caller;
   }
@@ -109,11 +109,11 @@ export class StoreLine {
     return this.#host.redis;
   }
 
-  /** Sends a call; rejects with what the server or the way to it said. */
+  /** Sends a call. Rejects with the error of the server or of the line. */
   protected send<Value>(run: Work<Value>, caller: Caller): Promise<Value> {
     if (!this.#ready) return Promise.reject(new Error("Stream isn't writeable"));
     return new Promise((resolve, reject) => {
-      // Nothing that was meant for one server reaches the next.
+      // A call for one server never reaches the next one.
       const again = (): void =>
         void (caller.runId === this.#host.redis.runId && outcomeOf(() => run(this.#host.redis, caller)));
       const call = new Call(this.#scheduler.now + COMMAND_TIMEOUT_MS, again, { resolve, reject });
@@ -131,7 +131,7 @@ export class StoreLine {
     });
   }
 
-  /** A driver may send again what was not answered: under the name of the connection that broke. */
+  /** A driver may send unanswered calls again, with the name of the broken connection. */
   #reconnected(): void {
     this.#ready = true;
     for (const { again } of this.#toResend.splice(0))
@@ -146,7 +146,7 @@ export class StoreLine {
     return this.#caller;
   }
 
-  /** One timer for all calls, which time out in the order in which they were sent. */
+  /** One timer for all calls. They time out in the order of sending. */
   #watch(): void {
     const [oldest] = this.#calls;
     if (this.#timer !== undefined || oldest === undefined) return;
@@ -162,18 +162,18 @@ export class StoreLine {
     });
   }
 
-  /** In order on one connection, both ways. */
+  /** In order on one connection, in both directions. */
   #travel<Value>(call: Call<Value>, run: Work<Value>, caller: Caller): void {
     const { lostRequests, lostReplies, doubled, late } = this.quality;
     const random = this.#random;
-    const delay = befalls(random, late) ? random.int(200, 2500) : random.int(1, 3);
+    const delay = isHit(random, late) ? random.int(200, 2500) : random.int(1, 3);
     this.#lastArrival = Math.max(this.#lastArrival, this.#scheduler.now + delay);
-    const isLost = befalls(random, lostRequests);
-    const isUnanswered = befalls(random, lostReplies);
-    const isDoubled = befalls(random, doubled);
+    const isLost = isHit(random, lostRequests);
+    const isUnanswered = isHit(random, lostReplies);
+    const isDoubled = isHit(random, doubled);
     const server = this.#host.redis.runId;
     this.#scheduler.carry(this.#lastArrival, () => {
-      // What was sent to a server that is gone reaches no other.
+      // A call to a server that is gone reaches no other server.
       if (this.cut || isLost || this.#host.redis.runId !== server) return;
       this.#host.submit(() => {
         const outcome = outcomeOf(() => run(this.#host.redis, caller));
@@ -192,7 +192,7 @@ type Outcome<Value> =
   | { readonly kind: 'answered'; readonly value: Value }
   | { readonly kind: 'refused'; readonly error: Error };
 
-/** An error that the server answers, as a client library makes one of it. */
+/** An error that the server answers, as a client library would throw it. */
 export class ServerError extends Error {}
 
 interface Settle<Value> {
@@ -200,11 +200,11 @@ interface Settle<Value> {
   readonly reject: (error: Error) => void;
 }
 
-/** A call under way on one connection. */
+/** A call in progress on one connection. */
 class Call<Value> {
   isOpen = true;
   readonly dueAt: number;
-  /** Does it once more, and nobody hears of it. */
+  /** Repeats the call, and ignores the answer. */
   readonly again: () => void;
   readonly #settle: Settle<Value>;
 
@@ -226,7 +226,7 @@ class Call<Value> {
   }
 }
 
-/** What the server does and says. Whatever else goes wrong there is a fault of the simulation. */
+/** What the server does and answers. Any other error there is a bug of the simulation. */
 function outcomeOf<Value>(work: () => Value): Outcome<Value> {
   try {
     return { kind: 'answered', value: work() };

@@ -11,6 +11,7 @@ import type {
   ReapAnswer,
   RenewAnswer,
   RenewRequest,
+  RunningPeriod,
   UserRecord,
 } from '../../src/presence/store/port.ts';
 import type { Duty, PendingDuties } from '../../src/protocol/periods.ts';
@@ -19,12 +20,12 @@ import { type LineOptions, StoreLine, type Work } from './store-line.ts';
 
 /** As in `redis/duties.ts`. */
 const RECHECK_EVERY = 16;
-/** Of the renewals over a good line, the most common of all calls: the others take no time. */
+/** On a good line only one renewal in this many travels. Renewals are the most common calls, and the others take no time. */
 const TRAVELS_EVERY = 4;
 
 type Row = { readonly userId: number; readonly period: number };
 
-/** A store over one node's connection to a Redis that is the rules: as `redis/store.ts` is one over the scripts. */
+/** A store over one node's connection to a Redis that is the rules, as `redis/store.ts` is one over the scripts. */
 export class StoreLink extends StoreLine implements PresenceStore {
   readonly keepsDuties = true;
   readonly renewalMs = 3000;
@@ -38,7 +39,7 @@ export class StoreLink extends StoreLine implements PresenceStore {
   #world: string | undefined;
   readonly #lost: (lost: LostByNodes) => void;
 
-  /** `lost` gets what a call took from other nodes. */
+  /** `lost` receives what a call took from other nodes. */
   constructor(options: LineOptions, lost: (lost: LostByNodes) => void) {
     super(options);
     this.#node = options.node;
@@ -86,6 +87,9 @@ export class StoreLink extends StoreLine implements PresenceStore {
   read(userIds: readonly number[]): Promise<readonly (UserRecord | undefined)[]> {
     return this.#script((redis) => redis.read(this.#node, userIds));
   }
+  running(userId: number): Promise<RunningPeriod | undefined> {
+    return this.#script((redis) => redis.running(userId));
+  }
   blockLeftMs(userId: number): Promise<number> {
     return this.#script((redis) => redis.blockLeftMs(userId));
   }
@@ -122,7 +126,7 @@ export class StoreLink extends StoreLine implements PresenceStore {
   setAside(duty: Duty): Promise<void> {
     return this.ackDuties([duty]);
   }
-  /** Without the way to Redis and back: it feeds metrics, and tells a node that stops whether to wait on. */
+  /** Without the time of a call. Only metrics use this, and a stopping node that decides whether to wait longer. */
   pendingDuties(): Promise<PendingDuties> {
     if (!this.isReady) return Promise.reject(new Error("Stream isn't writeable"));
     return Promise.resolve({ count: this.redis.duties.size, oldestAgeMs: 0, setAside: 0 });
@@ -136,7 +140,7 @@ export class StoreLink extends StoreLine implements PresenceStore {
     super.disconnect(afterMs);
   }
 
-  /** A script that answers at its end what other nodes lost by it. */
+  /** A script that appends the losses of other nodes to its answer. */
   async #taking<Value>(run: Work<Value>): Promise<Value> {
     const { value, lost } = await this.#script((redis, caller) => ({
       value: run(redis, caller),

@@ -20,23 +20,22 @@ import { Spells, troubledSince } from './spells.ts';
 import { ASKED_WITHIN_MS, REPEATED_WITHIN_MS } from './troubles.ts';
 import type { Witness } from './witness.ts';
 
-/** The slowest tick, the way to Redis, and the call that was under way. */
+/** The slowest tick, the way to Redis, and a call in progress. */
 const FOUND_WITHIN_MS = 600;
-/** A node that is gone refuses nobody any more (rule PR4), and one that is there has told of a close. */
+/** A node that is gone refuses nobody any more, and a living node has reported a close by then (rule PR4). */
 const RESPONSIVE_MS = 3500;
-/** A socket that is silent refuses nobody (rule PR4): with room for the way to Redis. */
+/** A silent socket refuses nobody (rule PR4). This includes time for the way to Redis. */
 const SILENT_MS = RESPONSIVE_FOR_MS + 300;
-/** Signs of life are written this often (rule ST5), and not while a connection to SQL is bad. */
+/** Nodes write signs of life this often (rule ST5), unless their connection to SQL is bad. */
 const LIFE_NOTED_MS = 6500;
-
-/** SQL is told within this time that a period has moved. */
+/** A node reports to SQL within this time that a period has moved. */
 const MOVED_WITHIN_MS = 1000;
-/** After a time without SQL: a statement that hangs is given up after 5 s, and a sign of life follows 5 s after that. */
+/** After an outage of SQL: a hanging statement fails after 5 s, and a sign of life follows within another 5 s. */
 const WRITTEN_AFTER_MS = 10_500;
 const ROUNDING_MS = 30;
-/** Clocks of nodes differ a little. */
+/** The clocks of nodes differ a little. */
 const SKEW_MS = 50;
-/** Answers to statements that count. */
+/** Answers after which a claim counts. */
 const TAKEN: ReadonlySet<string> = new Set(['opened', 'joined', 'held', 'released', 'ended']);
 const SQL_FAULTS = ['sql-down', 'sql-hangs', 'sql-slow', 'sql-replies-lost'] as const;
 
@@ -47,48 +46,50 @@ interface StrictWorld {
   readonly rules: Rules;
   readonly witness: Witness;
   readonly nodes: () => readonly SimulatedNode[];
-  /** What may befall the deployment in this history. */
+  /** The faults that may happen in this history. */
   readonly faults: readonly Fault[];
 }
 
-/** What holds where nothing of a kind befalls the deployment: rules that need no tolerance then. */
+/** Rules that need no tolerance in histories without certain faults. */
 export class Strict implements RedisEvents {
   readonly #world: StrictWorld;
   readonly #sockets = new Map<number, ClientSocket[]>();
-  /** Newest period that was opened and told, for each user. */
+  /** For each user, the newest opened period that a client knows. */
   readonly #openings = new Map<number, number>();
-  /** Newest period that Redis had since it last lost its memory, for each user. */
+  /** For each user, the newest period that Redis had since it last lost its data. */
   readonly #periods = new Map<number, number>();
   #periodsSince = Number.NEGATIVE_INFINITY;
-  /** Latest deadline that nodes stated of each user since their last period ended, as Redis reckons. */
+  /** For each user, the latest deadline in any claim since the last period ended, on the clock of Redis. */
   readonly #until = new Map<number, number>();
   readonly #mintedFor = new Map<string, number>();
   readonly #newestMinted = new Map<number, number>();
   readonly #mintedAt = new Map<number, number>();
-  /** Where the user of a period came last, and when they last proved life there. */
+  /** For each period, where its user came last, and the last proof of life there. */
   readonly #stays = new Map<string, Stay>();
   readonly #visits = new Set<string>();
-  /** Until when what nodes have stated of proofs by HTTP counts, for each user. */
+  /** For each user and node, how long the claimed proofs by HTTP count. */
   readonly #httpUntil = new Map<number, Map<string, number>>();
   readonly #duties = new Map<string, Omit<Duty, 'id'>[]>();
-  /** When each node stood still, also of nodes that are gone. */
+  /** Ended periods that a node restored while SQL was silent, until they end again. */
+  readonly #cameBack = new Set<string>();
+  /** When each node was frozen, including nodes that are gone. */
   readonly #frozen = new Map<string, Spells>();
-  /** Also those that are gone: what they had sent may still be on its way. */
+  /** Includes nodes that are gone, because their last calls may still be on their way. */
   readonly #nodes = new Set<SimulatedNode>();
 
   constructor(world: StrictWorld) {
     this.#world = world;
   }
 
-  /** A node let somebody in. */
+  /** A node accepted a login. */
   accepted({ userId, period, resumed }: AdmittedLogin): void {
     const { sql, rules, witness } = this.#world;
     if (rules.loginResetsTime && !resumed && !sql.rows.has(`${userId}:${period}`))
-      witness.violated(`[ST9] ${userId}:${period} is told before SQL has it`);
+      witness.violated(`[ST9] ${userId}:${period} is answered before SQL has it`);
     if (resumed || this.#mayFail(...SQL_FAULTS)) return;
     const newest = this.#openings.get(userId) ?? 0;
     this.#openings.set(userId, Math.max(newest, period));
-    // Known only to SQL, which did not answer (bound `stepped-number`).
+    // Only SQL knew it, and SQL did not answer (bound `stepped-number`).
     const isKnown = !witness.redisFell || witness.lostMemoryAt < 0;
     if (period < newest && isKnown) witness.violated(`[PR2] ${userId}:${period} is opened after ${newest}`);
   }
@@ -99,7 +100,7 @@ export class Strict implements RedisEvents {
     this.#sockets.set(userId, [...ofUser, socket]);
   }
 
-  /** A node refused a dial. */
+  /** A node refused a connection. */
   refused(userId: number, code: string): void {
     const { witness } = this.#world;
     if (!this.#mayFail() && (code === 'presence-unavailable' || code === 'settlement-unavailable'))
@@ -107,7 +108,7 @@ export class Strict implements RedisEvents {
     const { policy } = this.#world.rules;
     const byPolicy = policy === 'reject' ? 'session-exists' : policy === 'replace' ? 'session-flapping' : '';
     if (code !== byPolicy || this.#isTroubled()) return;
-    // Where nobody is left to look at the clock, the time of it is not charged.
+    // If no node checks the clock, its time is not charged.
     const since = this.#world.scheduler.now - RESPONSIVE_MS;
     if (!this.#world.nodes().some(({ isUp, startedAt }) => isUp && startedAt < since)) return;
     if ((this.#mintedAt.get(userId) ?? 0) > this.#world.scheduler.now - SILENT_MS) return;
@@ -115,33 +116,34 @@ export class Strict implements RedisEvents {
       witness.violated(`[PR4] user ${userId} is refused (${code}), and has no socket that shows life`);
   }
 
-  /** The user came to a node, by a dial or a request: it tells SQL that the period is there now. */
+  /** The user came to a node, by a socket or by HTTP. The node reports to SQL that it has the period now. */
   came(userId: number, period: number, node: string): void {
     const present = this.#world.nodes().find(({ name }) => name === node);
     if (present !== undefined) this.#frozen.set(node, present.frozen);
     const key = `${userId}:${period}`;
     const visit = `${key} ${node}`;
-    // A node that has the period already tells nothing when its user comes back.
+    // If the node already has the period, it reports nothing when its user comes back.
     if (this.#visits.has(visit)) this.#stays.delete(key);
     else this.#stays.set(key, { node, since: this.#world.scheduler.now, provenAt: 0 });
     this.#visits.add(visit);
   }
 
-  /** What is heard once SQL has the end of the period comes too late for it. */
+  /** A proof counts only if it comes before SQL has the end of the period. */
   proved(userId: number, period: number, node: string): void {
     const stay = this.#stays.get(`${userId}:${period}`);
     const isOpen = this.#world.sql.rows.get(`${userId}:${period}`)?.settledAt == null;
     if (isOpen && stay?.node === node) stay.provenAt = this.#world.scheduler.now;
   }
 
-  /** Another node has the user now as well (bound `two-holders`). Who comes there by a dial is known to stay there. */
+  /** Another node has the user too (bound `two-holders`). Only a login by socket shows that the user stays there. */
   #joined(key: string, node: string): void {
     const stay = this.#stays.get(key);
     if (stay !== undefined && stay.node !== node) this.#stays.delete(key);
   }
 
-  /** Two nodes have the user, and SQL knows of one: who of them it is nobody can tell (bound `two-holders`). */
-  isInTwoPlaces(userId: number, period: number): void {
+  /** Two nodes have the user, and SQL knows one of them. Nobody can say which one (bound `two-holders`). */
+  isInTwoPlaces(userId: number, period: number, node: string): void {
+    this.came(userId, period, node);
     this.#stays.delete(`${userId}:${period}`);
   }
 
@@ -153,7 +155,7 @@ export class Strict implements RedisEvents {
   claimed(claim: Claim, answer: ClaimAnswer, { node }: Caller): void {
     if (answer.kind === 'joined' && claim.mode !== 'restate')
       this.#joined(`${claim.userId}:${answer.period}`, node);
-    // It holds nothing there: an opening that it had stated was given up.
+    // The node holds nothing: it gave up the opening that it had claimed.
     if (answer.kind === 'gone') this.#httpUntil.get(claim.userId)?.delete(node);
     if (!TAKEN.has(answer.kind)) return;
     this.#noteHttp(claim, node);
@@ -167,23 +169,33 @@ export class Strict implements RedisEvents {
     if (this.#periodsSince !== witness.lostMemoryAt) this.#periods.clear();
     this.#periodsSince = witness.lostMemoryAt;
     const newest = this.#periods.get(userId) ?? 0;
-    // What is restated while SQL is silent (bound `silent-sql`) is the newest from then on.
+    // A period that a node restores while SQL is silent is the newest one from then on (bound `silent-sql`).
     const mayBeOld = mode === 'restate' && this.#isSqlSilent();
-    // An opening that was given up is as if it had never been.
+    // An opening that was given up does not count.
     if (answer.kind === 'joined')
       this.#periods.set(userId, mayBeOld ? answer.period : Math.max(newest, answer.period));
     if (answer.period < newest && !mayBeOld)
       witness.violated(`[PR2] ${userId}:${answer.period} is joined on ${node} after ${newest}`);
     if (witness.lostMemoryAt >= 0) return;
-    // A node that is thawed while SQL is silent restates all it has (bound `silent-sql`).
-    if (mode === 'restate' && !this.#isSqlSilent() && this.#duties.has(`${userId}:${answer.period}`))
-      witness.violated(`[PR7] ${userId}:${answer.period} is restated by ${node} and had ended`);
+    if (mode === 'restate') this.#judgeRestored(claim, answer.period, node);
     if (mode !== 'socket') return;
-    const statement = `${node} ${userId} ${rev}`;
-    const before = this.#mintedFor.get(statement);
-    this.#mintedFor.set(statement, answer.epoch);
+    const claimKey = `${node} ${userId} ${rev}`;
+    const before = this.#mintedFor.get(claimKey);
+    this.#mintedFor.set(claimKey, answer.epoch);
     if (before !== undefined && before !== answer.epoch)
-      witness.violated(`[PR3] one statement of ${node} got user ${userId} epochs ${before}, ${answer.epoch}`);
+      witness.violated(`[PR3] one claim of ${node} got user ${userId} epochs ${before}, ${answer.epoch}`);
+  }
+
+  /**
+   * If a node thaws while SQL is silent, it restores all its periods (bound `silent-sql`). From then on Redis runs that period, and
+   * the next restore returns its groups.
+   */
+  #judgeRestored({ userId, serviceGroups }: Claim, period: number, node: string): void {
+    const key = `${userId}:${period}`;
+    if (!this.#duties.has(key)) return;
+    if (this.#isSqlSilent()) this.#cameBack.add(key);
+    else if (serviceGroups === '' || !this.#cameBack.has(key))
+      this.#world.witness.violated(`[PR7] ${key} is restored by ${node} and had ended`);
   }
 
   withdrawn(userId: number, { node }: Caller): void {
@@ -194,6 +206,7 @@ export class Strict implements RedisEvents {
     const { witness } = this.#world;
     const key = `${duty.userId}:${duty.period}`;
     this.#duties.set(key, [...(this.#duties.get(key) ?? []), duty]);
+    this.#cameBack.delete(key);
     this.#checkHttp(duty);
     this.#checkUntil(duty);
     if (this.#mayFail() || duty.reason !== 'timeout') return;
@@ -208,7 +221,7 @@ export class Strict implements RedisEvents {
       witness.violated(`[PR7] user ${userId}: a logout of the newest epoch ${epoch} is refused`);
   }
 
-  /** Between any two steps. */
+  /** Runs between any two steps. */
   check(): void {
     const { redis, sql, witness, nodes } = this.#world;
     for (const node of nodes()) this.#nodes.add(node);
@@ -223,10 +236,10 @@ export class Strict implements RedisEvents {
     }
   }
 
-  /** After a calm time: what SQL could not take then it has now (rule ST4). */
+  /** After a calm time SQL has what it could not take before (rule ST4). */
   checkCalm(): void {
     const { redis, sql, witness } = this.#world;
-    // What a node had still to write when it died, the duty of the end brings.
+    // If a node died before it wrote a row, the duty of the end writes it.
     if (witness.nodeDied) return;
     for (const record of redis().world.records.values()) {
       const key = `${record.userId}:${record.period}`;
@@ -234,13 +247,13 @@ export class Strict implements RedisEvents {
     }
   }
 
-  /** SQL was asked whether a period had ended, and may have been silent for as long as that is waited for. */
+  /** Whether SQL may have been silent when a node asked for ended periods. The node waits only for this long. */
   #isSqlSilent(): boolean {
     const { scheduler, witness } = this.#world;
     return witness.sqlTroubles.touches(scheduler.now - ASKED_WITHIN_MS, scheduler.now);
   }
 
-  /** Once everything has ended and is settled. */
+  /** Runs after everything has ended and is settled. */
   checkHealed(): void {
     const { witness } = this.#world;
     for (const [key, duties] of this.#duties)
@@ -254,37 +267,39 @@ export class Strict implements RedisEvents {
     ofUser.set(node, httpMs > 0 ? this.#world.scheduler.now + httpMs : 0);
   }
 
-  /** What a node has stated of a proof by HTTP counts to its end, whatever becomes of the node (rules HB1, PR1). */
+  /** A claimed proof by HTTP counts until its end, even if its node dies (rules HB1, PR1). */
   #checkHttp({ userId, period, reason, node }: Omit<Duty, 'id'>): void {
     const { scheduler, witness } = this.#world;
     const ofUser = this.#httpUntil.get(userId) ?? new Map<string, number>();
     this.#httpUntil.delete(userId);
-    // The statement that ends the period may take a proof back that was not accepted.
+    // The claim that ends the period may withdraw a proof that was not accepted.
     if (reason === 'timeout') ofUser.delete(node);
     else if (reason !== 'node-lost') return;
     const left = Math.max(0, ...ofUser.values()) - scheduler.now;
     const wasLate = witness.slowUntil > scheduler.now - 2 * HTTP_TIMEOUT_MS;
-    // Bounds `restoring` and `rollback`; after a step of Redis's clock, `charged`.
+    // Bounds `restoring` and `rollback`. After a step of Redis's clock, bound `charged`.
     const hasStepped = witness.redisSteps.touches(scheduler.now - HTTP_TIMEOUT_MS, scheduler.now);
     const isForgotten = scheduler.now < witness.returnedAt + HTTP_TIMEOUT_MS;
     if (left > ROUNDING_MS && !isForgotten && !hasStepped && !wasLate)
-      witness.violated(`[HB1] ${userId}:${period} ends (${reason}) ${left} ms before a stated proof by HTTP`);
+      witness.violated(
+        `[HB1] ${userId}:${period} ends (${reason}) ${left} ms before a claimed proof by HTTP`,
+      );
   }
 
-  /** What a dead node held ends no later than some node has said (rule ST5). */
+  /** The holds of a dead node end no later than some claim has said (rule ST5). */
   #checkUntil({ userId, period, reason, loginAt, logoutAt }: Omit<Duty, 'id'>): void {
     const { witness, scheduler } = this.#world;
     const latest = Math.max(loginAt, this.#until.get(userId) ?? 0);
     this.#until.delete(userId);
-    // A rollback may bring back a hold whose proof a logout had voided (bound `rollback`). What was stated before a
-    // step of the clock of Redis is called another time since then (bound `wall-clock`).
+    // A rollback may bring back a hold whose proof a logout had voided (bound `rollback`). A step of Redis's clock changes the
+    // wall-clock time of earlier claims (bound `wall-clock`).
     const hasStepped = witness.redisSteps.touches(scheduler.now - HTTP_TIMEOUT_MS, scheduler.now);
     const isBack = witness.rolledBack && scheduler.now < witness.returnedAt + HTTP_TIMEOUT_MS;
     if (reason !== 'node-lost' || hasStepped || isBack || witness.broughtBack.has(`${userId}:${period}`))
       return;
     if (logoutAt > latest + ROUNDING_MS)
       witness.violated(
-        `[ST5] ${userId}:${period} (${reason}) ends ${logoutAt - latest} ms later than stated`,
+        `[ST5] ${userId}:${period} (${reason}) ends ${logoutAt - latest} ms later than claimed`,
       );
   }
 
@@ -293,7 +308,7 @@ export class Strict implements RedisEvents {
     const row = sql.rows.get(key);
     const due = duties.reduce((latest, { logoutAt }) => Math.max(latest, logoutAt), 0);
     if (row === undefined || row.settledAt === null) return;
-    // What a rollback brought back after it was reconciled has two logout times: the later one counts (rule ST2).
+    // A period that was reconciled and came back by a rollback has two logout times. The later one counts (rule ST2).
     if (witness.broughtBack.has(key) && (row.logoutAt ?? 0) >= due) return;
     if (row.reason === 'reconciled' || row.logoutAt !== due)
       witness.violated(
@@ -301,14 +316,14 @@ export class Strict implements RedisEvents {
       );
   }
 
-  /** What was reconciled ended no sooner than its node is known to have lived (rule ST5). */
+  /** A reconciled period ends no sooner than one timeout after its node's last known life (rule ST5). */
   #checkReconciled(key: string, { node, since, provenAt }: Stay): void {
     const { sql, witness, redis } = this.#world;
     const row = sql.rows.get(key);
     // A node reconciles by its own clock (bound `wall-clock`).
     if (row?.reason !== 'reconciled' || row.logoutAt === null || witness.stepped) return;
-    // While SQL took nothing, or the node stood still, neither the move nor a sign of life could be written
-    // (bound `unwritten-life`).
+    // While SQL took nothing or the node was frozen, the node could write neither a sign of life nor the move (bound
+    // `unwritten-life`).
     const hindered = [witness.sqlTroubles, this.#frozenOf(node)];
     const untouched = troubledSince(provenAt, WRITTEN_AFTER_MS, ...hindered);
     if (untouched < since + MOVED_WITHIN_MS) return;
@@ -334,13 +349,13 @@ export class Strict implements RedisEvents {
     return next;
   }
 
-  /** Whether some of `kinds`, or anything at all, may have befallen the deployment. */
+  /** Whether some of `kinds`, or any fault at all, may happen in this history. */
   #mayFail(...kinds: readonly Fault[]): boolean {
     const { faults } = this.#world;
     return kinds.length === 0 ? faults.length > 0 : kinds.some((kind) => faults.includes(kind));
   }
 
-  /** Something has befallen Redis, SQL or a node of late: Redis may know of a socket that is not there (bound `stale-rival`). */
+  /** Whether Redis, SQL or a node was in trouble lately. Redis may still know a socket that is gone (bound `stale-rival`). */
   #isTroubled(): boolean {
     const { scheduler, witness } = this.#world;
     const [since, now] = [scheduler.now - SILENT_MS - REPEATED_WITHIN_MS, scheduler.now];
@@ -364,37 +379,4 @@ interface Stay {
   readonly node: string;
   readonly since: number;
   provenAt: number;
-}
-
-/** Whoever wants to hear of some of it only. */
-export const NOBODY: RedisEvents = {
-  minted: () => undefined,
-  claimed: () => undefined,
-  withdrawn: () => undefined,
-  ended: () => undefined,
-  endAsked: () => undefined,
-};
-
-/** Tells several of what happens in Redis. */
-export function audience(...listeners: readonly RedisEvents[]): RedisEvents {
-  return {
-    minted: (...args) => {
-      for (const listener of listeners) listener.minted(...args);
-    },
-    claimed: (...args) => {
-      for (const listener of listeners) listener.claimed(...args);
-    },
-    withdrawn: (...args) => {
-      for (const listener of listeners) listener.withdrawn(...args);
-    },
-    ended: (...args) => {
-      for (const listener of listeners) listener.ended(...args);
-    },
-    endAsked: (...args) => {
-      for (const listener of listeners) listener.endAsked(...args);
-    },
-    groupsChanged: (userId) => {
-      for (const listener of listeners) listener.groupsChanged?.(userId);
-    },
-  };
 }

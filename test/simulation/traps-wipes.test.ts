@@ -1,10 +1,12 @@
 import { describe, expect, it } from 'vitest';
+import { groupsOf } from '../../src/presence/rules/groups.ts';
+import type { RecordState } from '../../src/presence/rules/record.ts';
 import { nodesOf, STAGES, type Stage, stageOn } from './stage.ts';
 
 const HOUR_MS = 3_600_000;
 const STEP_MS = 5;
 
-/** Plays on until `isSo`, and fails if that takes longer than logins wait. */
+/** Plays on until `isSo`. Fails if that takes longer than a login waits. */
 function advanceUntil(stage: Stage, isSo: () => boolean): void {
   for (let waited = 0; !isSo(); waited += STEP_MS) {
     expect(waited).toBeLessThan(6000);
@@ -16,11 +18,17 @@ function rowOf(stage: Stage, period: number) {
   return stage.sql.rows.get(`1:${period}`);
 }
 
+function recordOf(stage: Stage): RecordState {
+  const record = stage.redis.world.records.get(1);
+  if (record === undefined) throw new Error('user 1 has no record');
+  return record;
+}
+
 describe.each(STAGES)('what random histories have found about wipes, on %s', (where) => {
   const onStage = stageOn(where);
 
   it(
-    '[ST4] [PR11] a node comes back while another one opens the next period: the earlier one is not settled',
+    '[ST4] [PR11] a node comes back while another node opens the next period: the earlier period is not settled',
     onStage({ loginResetsTime: true }, (stage) => {
       const [n1, n2] = nodesOf(stage);
       const first = stage.device(1, 'a');
@@ -44,7 +52,7 @@ describe.each(STAGES)('what random histories have found about wipes, on %s', (wh
   );
 
   it(
-    '[ST4] [ST6] an open row that presence knows nothing of is settled before the login is answered, by its time',
+    '[ST4] [ST6] a login first settles an open row that presence does not know, at a time before the login',
     onStage({}, (stage) => {
       const [n1, n2] = nodesOf(stage);
       stage.connect(stage.device(1, 'a'), n1);
@@ -61,7 +69,7 @@ describe.each(STAGES)('what random histories have found about wipes, on %s', (wh
   );
 
   it(
-    '[PR11] [PR2] Redis stalls for almost 2 s just after a wipe: the login that waits in it opens no period',
+    '[PR11] [PR2] Redis stalls for almost 2 s just after a wipe: a login in that time opens no period',
     onStage({}, (stage) => {
       const [n1, n2] = nodesOf(stage);
       stage.connect(stage.device(1, 'a'), n1);
@@ -83,7 +91,7 @@ describe.each(STAGES)('what random histories have found about wipes, on %s', (wh
   );
 
   it(
-    '[ST2] [PR9] a node restores no period that Redis had taken from it before it lost its memory',
+    '[ST2] [PR9] a node restores no period that Redis had taken from it before Redis lost its data',
     onStage({ policy: 'multi' }, (stage) => {
       const [n1, n2] = nodesOf(stage);
       const [first, second] = [stage.device(1, 'a'), stage.device(1, 'b')];
@@ -97,7 +105,7 @@ describe.each(STAGES)('what random histories have found about wipes, on %s', (wh
       advanceUntil(stage, () => second.socket !== undefined);
       const later = stage.period(1);
       expect(later).toBeGreaterThan(earlier);
-      // The socket on the first node shows no life: its user is not connected anew.
+      // The socket on the first node shows no life, so its user does not come back.
       n1.clock.thaw();
       stage.advance(1000);
       n2.kill();
@@ -109,7 +117,7 @@ describe.each(STAGES)('what random histories have found about wipes, on %s', (wh
   );
 
   it.each(['multi', 'replace'] as const)(
-    '[PR7] [PR9] a logout elsewhere, after the newest sign of life of a socket that Redis lost: it opens nothing, %s',
+    '[PR7] [PR9] a socket that Redis lost opens nothing if a logout elsewhere is newer than its last sign of life, %s',
     (policy) =>
       onStage({ policy }, (stage) => {
         const [n1, n2] = nodesOf(stage);
@@ -131,7 +139,7 @@ describe.each(STAGES)('what random histories have found about wipes, on %s', (wh
         expect(stage.ends.map(({ reason }) => reason)).toEqual(['logout']);
         expect(stage.period(1)).toBe(0);
         expect(stage.holders(1)).toEqual([]);
-        // What it shows after the logout counts.
+        // A sign of life after the logout counts.
         socket?.say('{"type":"ping"}');
         stage.advance(700);
         expect(stage.holders(1)).toEqual([n2.name]);
@@ -139,7 +147,7 @@ describe.each(STAGES)('what random histories have found about wipes, on %s', (wh
   );
 
   it(
-    '[ST5] [PR4] an older socket that is restored takes the linger of no newer one',
+    '[ST5] [PR4] restoring an older socket does not remove the linger of a newer one',
     onStage({}, (stage) => {
       const [n1, n2] = nodesOf(stage);
       const [first, second] = [stage.device(1, 'a'), stage.device(1, 'b')];
@@ -163,7 +171,7 @@ describe.each(STAGES)('what random histories have found about wipes, on %s', (wh
   );
 
   it(
-    '[ST5] [PR4] a node that thaws after a failover hears first what was taken from it, and states no proof of that',
+    '[ST5] [PR4] a node that thaws after a failover first learns its losses, and claims no proof of a lost user',
     onStage({}, (stage) => {
       const [n1, n2] = nodesOf(stage);
       const [first, second] = [stage.device(1, 'a'), stage.device(1, 'b')];
@@ -189,7 +197,7 @@ describe.each(STAGES)('what random histories have found about wipes, on %s', (wh
   );
 
   it(
-    '[PR2] [PR3] the number of an opening that was given back is not given again after a wipe and a step back',
+    '[PR2] [PR3] after a wipe and a backward clock step, no period gets the number of an opening that was given up',
     onStage({ loginResetsTime: true }, (stage) => {
       const [n1] = nodesOf(stage);
       const device = stage.device(1);
@@ -203,6 +211,90 @@ describe.each(STAGES)('what random histories have found about wipes, on %s', (wh
       stage.advance(5000);
       stage.connect(device, n1);
       expect(stage.period(1)).toBeGreaterThan(given);
+    }),
+  );
+
+  it(
+    '[GR1] [PR11] an ended period that a failover brought back keeps its groups in the next failover',
+    onStage({}, (stage) => {
+      const [n1] = nodesOf(stage);
+      const device = stage.device(1);
+      stage.connect(device, n1);
+      const period = stage.period(1);
+      const beforeLogout = stage.redis.snapshot();
+      stage.logout(n1, 1);
+      stage.advance(1000);
+      expect(rowOf(stage, period)).toMatchObject({ reason: 'logout' });
+      stage.failover(beforeLogout, 50);
+      stage.advance(5000);
+      stage.connect(device, n1);
+      expect(stage.period(1)).toBe(period);
+      const beforeChange = stage.redis.snapshot();
+      stage.request(n1, () => n1.tracker.changeGroup({ group: 'g1', add: [1], remove: [] }));
+      stage.advance(200);
+      stage.failover(beforeChange, 50);
+      expect([...groupsOf(recordOf(stage))]).toEqual([]);
+      stage.advance(3000);
+      expect(stage.period(1)).toBe(period);
+      expect([...groupsOf(recordOf(stage))]).toEqual(['g1']);
+      expect(n1.tracker.groupsHere(1)).toBe(recordOf(stage).groups);
+    }),
+  );
+
+  it(
+    '[PR11] [ST2] a period with groups that is ended in SQL is not restored once Redis has lost it',
+    onStage({}, (stage) => {
+      const [n1] = nodesOf(stage);
+      const device = stage.device(1);
+      stage.connect(device, n1);
+      const period = stage.period(1);
+      const beforeLogout = stage.redis.snapshot();
+      stage.logout(n1, 1);
+      stage.advance(1000);
+      stage.failover(beforeLogout, 50);
+      stage.advance(5000);
+      stage.connect(device, n1);
+      expect(stage.period(1)).toBe(period);
+      stage.request(n1, () => n1.tracker.changeGroup({ group: 'g1', add: [1], remove: [] }));
+      stage.advance(200);
+      stage.redis.wipe();
+      stage.advance(6000);
+      expect(stage.period(1)).toBeGreaterThan(period);
+      expect([...groupsOf(recordOf(stage))]).toEqual([]);
+    }),
+  );
+});
+
+describe.each(STAGES)('what random histories have found about openings, on %s', (where) => {
+  const onStage = stageOn(where);
+
+  it(
+    '[ST4] [ST9] another node continues an opening: the row stays, although the first node gives the opening up',
+    onStage({ loginResetsTime: true }, (stage) => {
+      const [n1, n2] = nodesOf(stage);
+      const [first, second] = [stage.device(1, 'a'), stage.device(1, 'b')];
+      stage.sql.slowMs = 1700;
+      second.connect(n2);
+      advanceUntil(stage, () => stage.redis.world.records.get(1)?.recorded === false);
+      const { period } = recordOf(stage);
+      // This look at SQL ends when a login may continue the opening, and the row is not there yet.
+      stage.sql.slowMs = 1550;
+      first.connect(n1);
+      stage.advance(100);
+      stage.sql.slowMs = 200;
+      advanceUntil(stage, () => recordOf(stage).holds.has(n1.name));
+      expect(rowOf(stage, period)).toBe(undefined);
+      stage.sql.lostReplies = 1;
+      advanceUntil(stage, () => rowOf(stage, period) !== undefined);
+      expect(rowOf(stage, period)?.node).toBe(n2.name);
+      stage.advance(STEP_MS);
+      stage.sql.lostReplies = 0;
+      advanceUntil(stage, () => first.socket !== undefined);
+      expect(second.socket).toBe(undefined);
+      expect(stage.holders(1)).toEqual([n1.name]);
+      stage.advance(15_000);
+      expect(stage.period(1)).toBe(period);
+      expect(rowOf(stage, period)).toMatchObject({ node: n1.name, settledAt: null });
     }),
   );
 });

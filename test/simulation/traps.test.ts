@@ -1,20 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import { GOOD_LINE } from './network.ts';
-import { nodesOf, STAGES, type Stage, stageOn } from './stage.ts';
+import { nodesOf, rowsOf, STAGES, type Stage, stageOn } from './stage.ts';
 
 const HOUR_MS = 3_600_000;
-/** A claim that takes a user over, the row of a joined period, and the notice: each is on its way for a few milliseconds. */
+/** A claim that takes a user over, the row of a joined period, and the notice: each one travels for a few milliseconds. */
 const NOTICED_MS = 60;
 
-/** Everything that has ended is in SQL as it ended, once and for good. */
+/** SQL has each ended period as it ended, and no duty is left. */
 function expectSettled(stage: Stage): void {
   expect(stage.redis.duties.size).toBe(0);
   for (const { userId, period, logoutAt } of stage.ends)
     expect(stage.sql.rows.get(`${userId}:${period}`)).toMatchObject({ logoutAt });
-}
-
-function rowsOf(stage: Stage, userId: number): number {
-  return [...stage.sql.rows.values()].filter((row) => row.userId === userId).length;
 }
 
 describe.each(STAGES)('the traps of the protocol, on %s', (where) => {
@@ -45,7 +41,7 @@ describe.each(STAGES)('the traps of the protocol, on %s', (where) => {
     (what) =>
       onStage({}, (stage) => {
         const [n1, n2] = nodesOf(stage);
-        // Wherever in its half second the renewal of the first node stands.
+        // The renewal of the first node may be at any point of its half second.
         for (let user = 1; user <= 6; user += 1) {
           const [first, second] = [stage.device(user, 'a'), stage.device(user, 'b')];
           stage.connect(first, n1);
@@ -61,7 +57,7 @@ describe.each(STAGES)('the traps of the protocol, on %s', (where) => {
   );
 
   it(
-    '[trap 3] [PR11] a wipe, and the answer to the renewal after it is lost: the user is restored all the same',
+    '[trap 3] [PR11] a wipe, and the answer to the next renewal is lost: the user is restored all the same',
     onStage({}, (stage) => {
       const [n1] = nodesOf(stage);
       const device = stage.device(1);
@@ -78,7 +74,7 @@ describe.each(STAGES)('the traps of the protocol, on %s', (where) => {
   );
 
   it(
-    '[trap 4] [PR1] the answer to a connect is lost: the retry is in, and the period has its row',
+    '[trap 4] [PR1] the answer to a login is lost: the retry succeeds, and the period has its row',
     onStage({ policy: 'reject' }, (stage) => {
       const [n1] = nodesOf(stage);
       const device = stage.device(1);
@@ -98,7 +94,7 @@ describe.each(STAGES)('the traps of the protocol, on %s', (where) => {
   );
 
   it(
-    '[trap 5] [PR11] a connect elsewhere overtakes the restore: it joins the period',
+    '[trap 5] [PR11] a login elsewhere overtakes the restore: it joins the period',
     onStage({}, (stage) => {
       const [n1, n2] = nodesOf(stage);
       stage.connect(stage.device(1, 'a'), n1);
@@ -158,7 +154,7 @@ describe.each(STAGES)('the traps of the protocol, on %s', (where) => {
   );
 
   it(
-    '[trap 8] [scenario 34] [PR7] the answer to a logout is lost, the user is back, the logout is tried again',
+    '[trap 8] [scenario 34] [PR7] the answer to a logout is lost, the user returns, the node repeats the logout: the user stays online',
     onStage({}, (stage) => {
       const [n1, n2] = nodesOf(stage);
       const device = stage.device(1);
@@ -245,7 +241,7 @@ describe.each(STAGES)('the traps of the protocol, on %s', (where) => {
   );
 
   it(
-    '[trap 13] [PR9] a thawed node lets a user in before its first renewal: peers do not reap what it holds then',
+    '[trap 13] [PR9] a thawed node accepts a user before its first renewal: peers do not reap this hold',
     onStage({}, (stage) => {
       const [n1] = nodesOf(stage);
       stage.advance(2000);
@@ -267,7 +263,7 @@ describe.each(STAGES)('the traps of the protocol, on %s', (where) => {
   );
 
   it(
-    '[trap 14] [PR7] [PR11] a logout that names the epoch from before a wipe counts after it',
+    '[trap 14] [PR7] [PR11] after a wipe, a logout counts if it names an epoch from before the wipe',
     onStage({}, (stage) => {
       const [n1] = nodesOf(stage);
       const device = stage.device(1);
@@ -283,7 +279,7 @@ describe.each(STAGES)('the traps of the protocol, on %s', (where) => {
   );
 
   it(
-    '[trap 15] [ST5] a user moved, the old node stopped, Redis is lost an hour later: the life of the new one counts',
+    '[trap 15] [ST5] a user moves, the old node stops, Redis loses its data an hour later: the signs of life of the new node count',
     onStage({}, (stage) => {
       const [n1, n2] = nodesOf(stage);
       const device = stage.device(1);
@@ -303,179 +299,5 @@ describe.each(STAGES)('the traps of the protocol, on %s', (where) => {
       expect(row?.logoutAt ?? 0).toBeGreaterThan(diedAt + 10_000 - 5500);
       expect(row?.logoutAt ?? 0).toBeLessThan(diedAt + 10_500);
     }),
-  );
-});
-
-describe.each(STAGES)('what random histories have found, on %s', (where) => {
-  const onStage = stageOn(where);
-
-  it(
-    '[PR5] Redis stalls between a take-over and the dial back: who dialled lingers, whatever was lost before',
-    onStage({}, (stage) => {
-      const [n1, n2] = nodesOf(stage);
-      const [first, second] = [stage.device(1, 'a'), stage.device(1, 'b')];
-      stage.connect(first, n1);
-      const period = stage.period(1);
-      stage.connect(second, n2);
-      stage.host.stalled = true;
-      stage.connect(second, n1);
-      stage.advance(1500);
-      stage.host.goOn();
-      stage.advance(3000);
-      expect(stage.ends).toEqual([]);
-      expect(stage.period(1)).toBe(period);
-    }),
-  );
-
-  it(
-    '[PR11] a node that thaws after a wipe opens nothing beside what it has yet to restate',
-    onStage({}, (stage) => {
-      const [n1] = nodesOf(stage);
-      stage.connect(stage.device(1, 'a'), n1);
-      const period = stage.period(1);
-      n1.clock.freeze();
-      stage.redis.wipe();
-      stage.advance(5000);
-      stage.connect(stage.device(1, 'b'), n1);
-      n1.clock.thaw();
-      stage.advance(3000);
-      expect(stage.period(1)).toBe(period);
-      expect(rowsOf(stage, 1)).toBe(1);
-    }),
-  );
-
-  it(
-    '[PR11] an opening that was given up stands in SQL: it keeps nobody from being restored',
-    onStage({}, (stage) => {
-      const [n1] = nodesOf(stage);
-      const device = stage.device(1);
-      stage.connect(device, n1);
-      const period = stage.period(1);
-      const later = { userId: 1, period: period + 100, loginAt: period + 100, node: 'n9' };
-      stage.sql.open([later]);
-      stage.redis.wipe();
-      stage.advance(5000);
-      expect(stage.period(1)).toBe(period);
-      expect(stage.ends).toEqual([]);
-    }),
-  );
-
-  it(
-    '[PR2] an opening that a failover brought back, and that SQL has outlived, is not taken up',
-    onStage({ loginResetsTime: true }, (stage) => {
-      const [n1, n2] = nodesOf(stage);
-      const device = stage.device(1);
-      stage.sql.slowMs = 300;
-      device.connect(n1);
-      stage.advance(450);
-      expect(stage.redis.world.records.get(1)?.recorded).toBe(false);
-      const restore = stage.redis.snapshot();
-      stage.sql.slowMs = 0;
-      stage.advance(1000);
-      stage.logout(n1, 1);
-      stage.connect(device, n1);
-      const period = stage.period(1);
-      expect(period).toBeGreaterThan(0);
-      n1.kill();
-      n2.kill();
-      stage.failover(restore, 100);
-      const n3 = stage.startNode();
-      stage.advance(4000);
-      stage.connect(device, n3);
-      expect(stage.period(1)).toBeGreaterThan(period);
-    }),
-  );
-
-  it(
-    '[PR2] an opening that a failover brought back, and that has ended since, is not taken up',
-    onStage({ loginResetsTime: true }, (stage) => {
-      const [n1, n2] = nodesOf(stage);
-      const device = stage.device(1);
-      stage.sql.slowMs = 300;
-      device.connect(n1);
-      stage.advance(450);
-      expect(stage.redis.world.records.get(1)?.recorded).toBe(false);
-      const restore = stage.redis.snapshot();
-      stage.sql.slowMs = 0;
-      stage.advance(1000);
-      const period = stage.period(1);
-      expect(period).toBeGreaterThan(0);
-      stage.logout(n1, 1);
-      stage.advance(500);
-      const row = stage.sql.rows.get(`1:${period}`);
-      expect(row).toMatchObject({ reason: 'logout', settledAt: expect.any(Number) });
-      n1.kill();
-      n2.kill();
-      stage.failover(restore, 100);
-      const n3 = stage.startNode();
-      stage.advance(4000);
-      stage.connect(device, n3);
-      expect(stage.period(1)).toBeGreaterThan(period);
-      expect(stage.sql.rows.get(`1:${period}`)).toEqual(row);
-    }),
-  );
-
-  it(
-    '[ST5] [PR11] a period that is restated ends by its own proofs, not by those of the period before',
-    onStage({}, (stage) => {
-      const [n1] = nodesOf(stage);
-      stage.loginByHttp(n1, 1);
-      stage.logout(n1, 1);
-      const restore = stage.redis.snapshot();
-      const device = stage.device(1);
-      stage.connect(device, n1);
-      if (device.socket !== undefined) device.socket.pings = false;
-      stage.failover(restore, 2000);
-      stage.advance(14_000);
-      const [first, second, ...more] = stage.ends;
-      expect([first?.reason, second?.reason, more]).toEqual(['logout', 'timeout', []]);
-      expect((second?.logoutAt ?? 0) - (second?.lastSeenAt ?? 0)).toBe(10_000);
-    }),
-  );
-
-  it(
-    '[ST5] [PR11] a failover brings the period before back, on another node: its proofs are none of what is restated',
-    onStage({}, (stage) => {
-      const [n1, n2] = nodesOf(stage);
-      stage.loginByHttp(n1, 1);
-      const restore = stage.redis.snapshot();
-      stage.logout(n1, 1);
-      const device = stage.device(1);
-      stage.connect(device, n2);
-      const period = stage.period(1);
-      if (device.socket !== undefined) device.socket.pings = false;
-      stage.failover(restore, 500);
-      stage.advance(20_000);
-      const [first, second, ...more] = stage.ends;
-      expect([first?.reason, second?.reason, more]).toEqual(['logout', 'timeout', []]);
-      expect(second?.period).toBe(period);
-      expect((second?.logoutAt ?? 0) - (second?.lastSeenAt ?? 0)).toBe(10_000);
-    }),
-  );
-
-  it.each(['take-over', 'logout'])(
-    '[HB1] [PR7] a logout without an answer, and the hold is gone: by a %s',
-    (what) =>
-      onStage({}, (stage) => {
-        const [n1, n2] = nodesOf(stage);
-        const first = stage.device(1, 'a');
-        stage.connect(first, n1);
-        const period = stage.period(1);
-        stage.heartbeatByHttp(n1, 1);
-        const provenAt = stage.scheduler.now;
-        // The store has yet to hear of that heartbeat, and either hears nothing of the logout or is not heard.
-        n1.link.quality[what === 'logout' ? 'lostReplies' : 'lostRequests'] = 1;
-        stage.logout(n1, 1, first.socket?.connection?.registration.epoch);
-        const second = stage.device(1, 'b');
-        if (what === 'take-over') stage.connect(second, n2);
-        if (second.socket !== undefined) second.socket.pings = false;
-        Object.assign(n1.link.quality, GOOD_LINE);
-        stage.advance(20_000);
-        expect(stage.ends).toHaveLength(1);
-        const [end] = stage.ends;
-        expect(end).toMatchObject({ period, reason: what === 'logout' ? 'logout' : 'timeout' });
-        expect(first.socket?.isOpen ?? false).toBe(false);
-        if (what === 'take-over') expect((end?.now ?? 0) - provenAt).toBeGreaterThan(14_500);
-      })(),
   );
 });

@@ -2,42 +2,44 @@ import type { Scheduler } from './scheduler.ts';
 import type { SimulatedNode } from './simulated-node.ts';
 import { Spells, troubledSince } from './spells.ts';
 
-/** A node without a sign of life for about as long looks dead (bound `looks-dead`). */
+/** A node without a sign of life for about this long looks dead (bound `looks-dead`). */
 const LOOKS_DEAD_MS = 9000;
-/** A proof is recorded within this time where nothing hinders it. */
+/** Without trouble, a proof is recorded within this time. */
 export const RECORDED_WITHIN_MS = 5000;
-/** Nodes repeat their claims within this time of the return of Redis. */
+/** Nodes repeat their claims within this time after the return of Redis. */
 export const REPEATED_WITHIN_MS = 2000;
-/** A restore waits for SQL for 500 ms, and has its statements on their way. */
+/** A restore waits 500 ms for SQL, and its claims take some time too. */
 export const ASKED_WITHIN_MS = 1500;
 export const MAX_CHARGED_MS = 2000;
-/** A pause between two troubles in which a node may not come to record anything. */
+/** Each node gives Redis a sign of life within this time. */
+const RENEWED_WITHIN_MS = 600;
+/** During a pause this short between two troubles, a node may not record anything. */
 const RECOVERY_MS = 5000;
 
-/** What has befallen the deployment, and what a node is excused for by it. */
+/** The faults that happened to the deployment, and the excuses that they give to a node. */
 export class Troubles {
-  /** Moment of the newest wipe or rollback. */
+  /** The time of the newest wipe or rollback. */
   lostMemoryAt = Number.NEGATIVE_INFINITY;
-  /** Redis last could not be reached, or lost something. */
+  /** The last time at which Redis was unreachable or had just lost data. */
   disturbedUntil = Number.NEGATIVE_INFINITY;
-  /** A wall clock was stepped: times of different moments no longer compare (bound `wall-clock`). */
+  /** A wall clock was stepped. Times from before and after the step can no longer be compared (bound `wall-clock`). */
   stepped = false;
   /** When the clock of Redis was stepped. */
   readonly redisSteps = new Spells();
-  /** It was stepped back at some time. */
+  /** The clock of Redis was stepped back at some time. */
   redisFell = false;
-  /** When a node died or stopped last; what it alone held nobody restores. */
+  /** When a node last died or stopped. Nobody restores what only this node held. */
   diedAt = Number.NEGATIVE_INFINITY;
   rolledBack = false;
-  /** SQL was away, slow, or lost its answers. */
+  /** SQL was down, slow, or lost its answers at some time. */
   sqlFailed = false;
-  /** When SQL was away, slow, or lost its answers. */
+  /** When SQL was down, slow, or lost its answers. */
   readonly sqlTroubles = new Spells();
-  /** When Redis stood still, was away, or had lost something a moment before. */
+  /** When Redis was stalled or down, or had just lost data. */
   readonly redisTroubles = new Spells();
-  /** When Redis stood still or was away. */
+  /** When Redis was stalled or down. */
   readonly redisAway = new Spells();
-  /** Calls of some node were late until then. */
+  /** Until this time, calls of some node were late. */
   slowUntil = Number.NEGATIVE_INFINITY;
   protected readonly scheduler: Scheduler;
 
@@ -59,30 +61,53 @@ export class Troubles {
     this.redisSteps.add(this.scheduler.now, this.scheduler.now);
   }
 
-  /** Whether nodes have yet to repeat what Redis has lost, at `at` (bound `restoring`). */
+  /** Whether nodes may not have repeated their claims yet, at `at` (bound `restoring`). */
   isRestoring(at: number): boolean {
     return at >= this.lostMemoryAt && at < this.returnedAt + REPEATED_WITHIN_MS;
   }
 
-  /** When Redis was there again after it last lost its memory. */
+  /** When Redis returned after it last lost its data. */
   get returnedAt(): number {
     return this.redisAway.endAfter(this.lostMemoryAt);
   }
 
-  /** Whether the node was hindered when Redis lost its memory, and has 2 s since its own return to repeat its claims. */
+  /**
+   * Whether the node was in trouble since Redis lost its data, and still has time to repeat its claims: 2 s after its own return.
+   */
   protected isLate(node: SimulatedNode, lost: number): boolean {
     const { now } = this.scheduler;
     const isHindered = node.troubles.touches(lost, now) || node.badLine.touches(lost, now);
-    const returnedAt = Math.max(this.returnedAt, node.troubles.endAfter(lost), node.badLine.endAfter(lost));
+    const returnedAt = Math.max(
+      this.returnedAt,
+      this.#endAfterLoss(node.troubles),
+      node.badLine.endAfter(lost),
+    );
     return isHindered && now < returnedAt + REPEATED_WITHIN_MS;
   }
 
-  /** For how long what a node heard at `at` could not be recorded, beyond the 5 s of the bound `recorded-proof`. */
+  /** The end of a trouble that covers the loss of data, or that began before the node's time to repeat its claims was over. */
+  #endAfterLoss(spells: Spells): number {
+    const repeated = this.returnedAt + REPEATED_WITHIN_MS;
+    const end = spells.endAfter(repeated);
+    return end > repeated ? end : spells.endAfter(this.lostMemoryAt);
+  }
+
+  /** How long a proof of `at` could not be recorded, beyond the 5 s of the bound `recorded-proof`. */
   protected unrecordable(node: SimulatedNode, at: number): number {
     const kinds = [node.troubles, node.badLine, this.redisTroubles];
-    // What came just before the trouble could not be recorded either.
+    // A proof just before the trouble could not be recorded either.
     const moments = [at, at + RECORDED_WITHIN_MS];
     return Math.max(0, ...moments.map((moment) => at - troubledSince(moment, RECOVERY_MS, ...kinds)));
+  }
+
+  /**
+   * The start of the time in which Redis may have heard neither from the node nor of its proof of `at`. It lies before that proof
+   * only if the node died, or got into trouble before its next renewal and is still in it.
+   */
+  protected silentFrom(node: SimulatedNode, at: number): number {
+    const troubled = troubledSince(this.scheduler.now, 0, node.troubles);
+    if (node.isUp && troubled > at + RENEWED_WITHIN_MS) return at;
+    return at - Math.max(RENEWED_WITHIN_MS, this.unrecordable(node, at));
   }
 
   /** When the node could last record anything before `at`. */
@@ -90,28 +115,28 @@ export class Troubles {
     return troubledSince(at, REPEATED_WITHIN_MS, node.troubles, node.badLine, this.redisTroubles);
   }
 
-  /** Redis has not heard of the node for as long as makes it look dead, or has just heard of it again. */
-  #lookedDead(node: SimulatedNode, at: number): boolean {
+  /** Redis has not heard from the node for so long that it looks dead, or has just heard from it again. */
+  protected lookedDead(node: SimulatedNode, at: number): boolean {
     const since = troubledSince(at, RECOVERY_MS, node.troubles, this.redisTroubles);
     const alone = node.troubles.msWithin(since, at);
-    // What no node could be heard in is charged to nobody, but for 2 s each time, and so is each step of the clock of Redis
-    // (bound `charged`).
+    // Time in which no node could reach Redis is charged with at most 2 s each time. So is each step of Redis's clock (bound
+    // `charged`).
     const times = this.redisTroubles.countWithin(since, at) + this.redisSteps.countWithin(since, at);
     const charged = MAX_CHARGED_MS * times;
     return alone > 0 && alone + charged >= LOOKS_DEAD_MS;
   }
 
-  /** A node that looked dead, or that was in trouble while Redis lost its memory (bounds `looks-dead`, `early-logout`). */
+  /** The node looked dead, or was in trouble while Redis lost its data (bounds `looks-dead`, `early-logout`). */
   protected isExcused(node: SimulatedNode, at: number): boolean {
     if (node.badLine.touches(at - RECORDED_WITHIN_MS, this.scheduler.now)) return true;
-    if (this.#lookedDead(node, at) || this.#lookedDead(node, this.scheduler.now)) return true;
+    if (this.lookedDead(node, at) || this.lookedDead(node, this.scheduler.now)) return true;
     const lost = this.lostMemoryAt;
     if (lost < at - 20_000) return false;
-    // Killed before it could restore, or frozen or cut off meanwhile.
-    // Its line may have been too bad to restore within the 2 s for which logins wait.
+    // On a bad line a node may not restore within the 2 s for which logins wait.
     if (node.badLine.touches(lost, this.scheduler.now)) return true;
-    // While Redis is away nobody can restore anything.
+    // While Redis is down no node can restore anything.
     const restorable = Math.max(lost, this.redisTroubles.endAfter(lost)) + 5000;
+    // The node was killed, frozen or cut off before it could restore.
     return !node.accepts || node.troubles.touches(lost - 5000, restorable);
   }
 }

@@ -1,7 +1,19 @@
-import type { RecordState } from '../../src/presence/rules/record.ts';
+import { isOnline, type RecordState } from '../../src/presence/rules/record.ts';
 import type { Claim } from '../../src/presence/store/port.ts';
+import type { PeriodRow } from '../../src/protocol/periods.ts';
+import type { Scheduler } from './scheduler.ts';
 import { HEARTBEAT_TIMEOUT_MS, HTTP_TIMEOUT_MS, type Rules, type SimulatedNode } from './simulated-node.ts';
+import type { SimulatedRedis } from './simulated-redis.ts';
 import { RECORDED_WITHIN_MS } from './troubles.ts';
+
+export interface WitnessOptions {
+  readonly scheduler: Scheduler;
+  readonly redis: () => SimulatedRedis;
+  readonly trace: (text: () => string) => void;
+  readonly rowOf: (key: string) => PeriodRow | undefined;
+  readonly policy: Rules['policy'];
+  readonly nodes: () => readonly SimulatedNode[];
+}
 
 export type Kind = 'socket' | 'http';
 
@@ -9,7 +21,7 @@ export const TIMEOUT: Readonly<Record<Kind, number>> = {
   socket: HEARTBEAT_TIMEOUT_MS,
   http: HTTP_TIMEOUT_MS,
 };
-/** What is recorded may be the proof of a socket, which lasts shorter. */
+/** The recorded proof may be one of a socket, which counts for a shorter time. */
 export const UNRECORDED_HTTP_MS = RECORDED_WITHIN_MS + HTTP_TIMEOUT_MS - HEARTBEAT_TIMEOUT_MS;
 
 export interface ProofSeen {
@@ -17,7 +29,7 @@ export interface ProofSeen {
   readonly period: number;
   readonly kind: Kind;
   readonly at: number;
-  /** Its node no longer held the user when Redis lost its memory. */
+  /** The node no longer held the user when Redis lost its data. */
   isLetGo?: boolean;
 }
 
@@ -27,7 +39,7 @@ export interface ToldPeriod {
   readonly loginTime: number;
 }
 
-/** A node whose sockets of a user were taken over, and what it last heard by one of them, if anything. */
+/** A node that lost a user's sockets by a take-over, and its last proof from one of them, if any. */
 export interface Taken {
   readonly name: string;
   readonly proof: ProofSeen | undefined;
@@ -39,18 +51,33 @@ export interface Logout {
   readonly isExcused: boolean;
 }
 
-/** Whether `node` has the user by a socket that none on another node has followed. */
-export function isHeldBySocket(
+interface Holder {
+  readonly node: string;
+  readonly policy: Rules['policy'];
+}
+
+/** Whether `node` holds the user by such a proof. A socket does not count if another node has a newer one. */
+export function isHeldBy(
   record: RecordState | undefined,
-  node: string,
-  policy: Rules['policy'],
+  { node, policy, kind }: Holder & { readonly kind: Kind },
 ): boolean {
   const hold = record?.holds.get(node);
-  if (record === undefined || hold === undefined || hold.sockets === 0) return false;
+  if (record === undefined || hold === undefined) return false;
+  if (kind === 'http') return true;
+  if (hold.sockets === 0) return false;
   if (policy === 'multi') return true;
   for (const [other, { sockets, epoch }] of record.holds)
     if (other !== node && sockets > 0 && epoch > hold.epoch) return false;
   return true;
+}
+
+/** Whether the period runs and `node` does not hold it, and no other node has a newer socket. */
+export function runsWithout(
+  record: RecordState | undefined,
+  { node, policy, period }: Holder & { readonly period: number },
+): boolean {
+  if (record?.period !== period || !isOnline(record) || record.holds.has(node)) return false;
+  return policy === 'multi' || [...record.holds.values()].every(({ sockets }) => sockets === 0);
 }
 
 /** A line of a trace. */

@@ -1,76 +1,71 @@
 import type { AdmittedLogin } from '../../src/presence/api.ts';
 import { isOnline } from '../../src/presence/rules/record.ts';
 import type { Claim, ClaimAnswer, EndAnswer, EndRequest } from '../../src/presence/store/port.ts';
-import type { Duty, PeriodRow } from '../../src/protocol/periods.ts';
-import { type Scheduler, wallAt } from './scheduler.ts';
-import { HEARTBEAT_TIMEOUT_MS, HTTP_TIMEOUT_MS, type Rules, type SimulatedNode } from './simulated-node.ts';
-import type { SimulatedRedis } from './simulated-redis.ts';
+import type { Duty, PeriodKey } from '../../src/protocol/periods.ts';
+import { wallAt } from './scheduler.ts';
+import { HEARTBEAT_TIMEOUT_MS, HTTP_TIMEOUT_MS, type SimulatedNode } from './simulated-node.ts';
 import { ASKED_WITHIN_MS, MAX_CHARGED_MS, RECORDED_WITHIN_MS, Troubles } from './troubles.ts';
 import {
-  isHeldBySocket,
+  isHeldBy,
   type Kind,
   type Logout,
   type ProofSeen,
+  runsWithout,
   shownClaim,
   type Taken,
   TIMEOUT,
   type ToldPeriod,
   UNRECORDED_HTTP_MS,
+  type WitnessOptions,
 } from './witness-facts.ts';
 import { Openings } from './witness-openings.ts';
 
 const ROUNDING_MS = 40;
-/** A node hears of a take-over with its next renewal. */
+/** A node learns of a take-over with its next renewal. */
 const HEARD_WITHIN_MS = 1000;
 
-export interface WitnessOptions {
-  readonly scheduler: Scheduler;
-  readonly redis: () => SimulatedRedis;
-  readonly trace: (text: () => string) => void;
-  readonly rowOf: (key: string) => PeriodRow | undefined;
-  readonly policy: Rules['policy'];
-  readonly nodes: () => readonly SimulatedNode[];
-}
-
-/** Knows what the clients know to be true, and holds what happens against it. */
+/** Knows what the clients know, and checks everything that happens against it. */
 export class Witness extends Troubles {
   readonly violations: string[] = [];
-  /** Periods that a node told somebody of. */
+  /** Periods that a node announced to a client. */
   readonly told = new Map<string, ToldPeriod>();
   /**
-   * Periods that ended, or that a later one followed, and then were there again: by a rollback, or restated while SQL was
-   * silent (bounds `rollback`, `silent-sql`, `followed`).
+   * Periods that ended, or that a later one followed, and that came back: by a rollback, or by a restore while SQL was silent
+   * (bounds `rollback`, `silent-sql`, `followed`).
    */
   readonly broughtBack = new Set<string>();
-  /** Periods that a node restated late, for it was cut off, frozen or on a bad line when Redis lost its memory. */
+  /** Periods that a node restored late, because it was cut off, frozen or on a bad line when Redis lost its data. */
   readonly restoredLate = new Set<string>();
-  /** Periods that had ended and were not settled when Redis lost its memory, and with it the duty (bound `lost-duty`). */
+  /** Periods that had ended without a settlement when Redis lost its data, and the duty with it (bound `lost-duty`). */
   readonly dutiesLost = new Set<string>();
-  /** Periods that somebody was told of and that SQL did not have when Redis lost its memory (bound `lost-period`). */
+  /** Periods that a client knew and SQL did not have when Redis lost its data (bound `lost-period`). */
   readonly unwritten = new Set<string>();
-  /** Periods that SQL had as ended when Redis last lost its memory: no node restored them then (bound `ended-once`). */
+  /** Periods that were ended in SQL when Redis last lost its data. No node restored them (bound `ended-once`). */
   #unrestored: ReadonlySet<string> = new Set();
   readonly #options: WitnessOptions;
   readonly #proofs = new Map<number, Map<string, ProofSeen>>();
   readonly #newestEpoch = new Map<number, number>();
   readonly #ended = new Set<string>();
   readonly openings: Openings;
-  /** The latest logout time of each period that has ended. */
+  /** The latest logout time of each ended period. */
   readonly #due = new Map<string, number>();
-  /** What the newest logout put an end to. */
+  /** The proofs of the user at the newest logout. */
   #before: readonly ProofSeen[] = [];
-  /** Latest deadline that somebody's knocking alone could give, for each user: an answer that was lost may have counted. */
+  /**
+   * For each user, the latest deadline that login attempts, or proofs on nodes that looked dead, could give. An attempt may have
+   * counted although its answer was lost.
+   */
   readonly #knocked = new Map<number, number>();
   readonly #asking = new Map<number, number>();
   readonly #askedAt = new Map<number, number>();
-  /** Ends under way that name no epoch. */
+  /** For each user, the number of ends in progress that name no epoch. */
   readonly #anyEnds = new Map<number, number>();
   readonly #logouts = new Map<number, Logout>();
-  /** From whom the user's sockets were taken last. */
+  /** For each user, the nodes whose sockets another node took over last. */
   readonly #takenFrom = new Map<number, Map<string, Taken>>();
-  /** Periods that ran when Redis last lost its memory. */
+  /** The periods that ran when Redis last lost its data. */
   #ranBefore: ReadonlySet<string> = new Set();
-  /** When a node last heard of the user in any way. */
+  /** When a node last received anything from the user. */
   readonly #shownAt = new Map<number, number>();
 
   constructor(options: WitnessOptions) {
@@ -90,7 +85,7 @@ export class Witness extends Troubles {
     this.proved(node, { userId, period, kind: 'socket' });
   }
 
-  /** An HTTP login or heartbeat that arrived at `at` was answered well. */
+  /** A login or heartbeat by HTTP that arrived at `at` got a good answer. */
   loggedIn(node: SimulatedNode, userId: number, at: number): void {
     this.#knocks(userId, this.now + HTTP_TIMEOUT_MS);
     const record = this.#options.redis().world.records.get(userId);
@@ -100,22 +95,26 @@ export class Witness extends Troubles {
     this.proved(node, { userId, period, kind: 'http', at });
   }
 
-  /** The node heard of the user. What a socket says whose period has ended, and that its node no longer holds, is void. */
+  /**
+   * The node received a proof from the user. A proof from a socket is void if its period has ended and its node no longer holds it.
+   */
   proved(node: SimulatedNode, proof: { userId: number; period: number; kind: Kind; at?: number }): void {
     const { userId, period, kind } = proof;
+    const { policy, redis } = this.#options;
     this.#shownAt.set(userId, this.now);
-    const record = this.#options.redis().world.records.get(userId);
+    const record = redis().world.records.get(userId);
     const hasEnded = this.#ended.has(`${userId}:${period}`);
     const loss = this.#lossOf(userId, node.name);
-    // The end of its period is yet to be told, and its node may hold the next one already.
+    // The node has not learned yet that this period has ended, and may already hold the next one.
     if (hasEnded && loss !== undefined && record !== undefined && record.period > period) return;
-    const hold = record?.holds.get(node.name);
-    const held =
-      kind === 'socket' ? isHeldBySocket(record, node.name, this.#options.policy) : hold !== undefined;
-    // Until the node has stated it again Redis does not have it, but the node goes on by it.
+    const held = isHeldBy(record, { node: node.name, kind, policy });
+    // Redis does not have the hold until the node claims it again, but the node keeps using it.
     const isLost = this.now - this.lostMemoryAt < 5000 || this.isLate(node, this.lostMemoryAt);
-    // What is said to a node that has yet to hear of a loss is void as well; a take-over leaves proofs by HTTP alone.
+    // A proof is void too if the node has not learned of its loss yet. A take-over voids no proofs by HTTP.
     const isVoid = loss !== undefined && (kind === 'socket' || loss !== 'replaced');
+    // If the period still runs elsewhere, a node that looked dead claims it again with this proof (bound `looks-dead`).
+    const runsOn = !isVoid && !hasEnded && runsWithout(record, { node: node.name, period, policy });
+    if (runsOn && this.lookedDead(node, this.now)) this.#knocks(userId, this.now + TIMEOUT[kind]);
     if (!held && (isVoid || !isLost || hasEnded)) return;
     const proofs = this.#proofs.get(userId) ?? new Map<string, ProofSeen>();
     this.#proofs.set(userId, proofs);
@@ -125,15 +124,14 @@ export class Witness extends Troubles {
   minted(claim: Claim, answer: Extract<ClaimAnswer, { kind: 'opened' | 'joined' }>): void {
     const { userId } = claim;
     const newest = this.#newestEpoch.get(userId) ?? 0;
-    // Known only to a node that was away while Redis lost its memory and its clock fell (bound `stepped-number`).
+    // Only a node knew this epoch. It was away while Redis lost its data and its clock stepped back (bound `stepped-number`).
     const isKnown = !this.redisFell || this.lostMemoryAt < 0;
     if (answer.epoch <= newest && isKnown)
       this.violated(`[PR3] user ${userId} got epoch ${answer.epoch} after ${newest}`);
     const key = `${userId}:${answer.period}`;
-    if (answer.kind === 'opened') this.openings.note(key, this.now);
     if (answer.kind !== 'opened') return;
-    // A failover brought the opening back, and SQL did not say that its period had ended (bound `old-opening`).
-    if (this.#ended.has(key) && this.rolledBack && this.openings.mayBeUnasked()) this.broughtBack.add(key);
+    this.openings.note(key, this.now, answer.loginTime);
+    this.continued({ userId, period: answer.period });
     if (this.#ended.has(key)) return;
     this.#options.trace(() => `Redis opens ${userId}:${answer.period}`);
     const askedAgo = this.now - (this.#askedAt.get(userId) ?? Number.NEGATIVE_INFINITY);
@@ -145,14 +143,20 @@ export class Witness extends Troubles {
           this.now - this.disturbedUntil < 1000;
     this.#judgeReturn(userId, isAsked);
     for (const { node, at, kind, period } of this.#proofs.get(userId)?.values() ?? []) {
-      // A rollback had brought an ended period back, or one was reconciled while the node that had it was on its way
-      // back and SQL slow; then a wipe took it: SQL knew that it had ended (bounds `rollback`, `silent-sql`).
+      // A rollback had brought an ended period back, or a period was reconciled while its node was coming back and SQL was slow.
+      // Then a wipe removed it, and SQL knew its end (bounds `rollback`, `silent-sql`).
       const isSettled = (this.rolledBack || this.sqlFailed) && this.#isSettled(`${userId}:${period}`);
       if (this.#ended.has(`${userId}:${period}`) || isSettled) continue;
       const age = this.now - at;
       if (age < TIMEOUT[kind] - 1000 && node.isUp && !this.isExcused(node, at))
         this.violated(`[PR2] user ${userId} opens a period ${age} ms after life on ${node.name}`);
     }
+  }
+
+  continued({ userId, period }: PeriodKey): void {
+    const key = `${userId}:${period}`;
+    const known = { hasEnded: this.#ended.has(key), told: this.told.values() };
+    if (this.openings.comesBack(key, known)) this.broughtBack.add(key);
   }
 
   claimed(claim: Claim, answer: ClaimAnswer, { node }: { readonly node: string }): void {
@@ -174,7 +178,7 @@ export class Witness extends Troubles {
     const isOver = this.#ended.has(key) || (isSilent && this.#isSettled(key));
     if (isOver || this.openings.isFollowed(key, { isSilent, told: this.told.values() }))
       this.broughtBack.add(key);
-    // It could not restore in time, and meanwhile a login may have had the period reconciled (bound `early-logout`).
+    // The node could not restore in time. A login may have had the period reconciled before that (bound `early-logout`).
     const node = this.#options.nodes().find((present) => present.name === name);
     if (node !== undefined && this.isLate(node, this.lostMemoryAt)) this.restoredLate.add(key);
   }
@@ -191,7 +195,7 @@ export class Witness extends Troubles {
   ended(duty: Omit<Duty, 'id'>): void {
     const { userId, period, reason, logoutAt } = duty;
     this.#options.trace(() => `Redis ends ${userId}:${period} for ${reason} at ${logoutAt} of ${duty.node}`);
-    // A rollback had brought an ended period back: SQL has its end, and nothing restores it a second time.
+    // A rollback had brought an ended period back. SQL has its end, so no node restores it again.
     const wasBroughtBack = this.#ended.has(`${userId}:${period}`);
     this.#ended.add(`${userId}:${period}`);
     this.#due.set(`${userId}:${period}`, Math.max(logoutAt, this.#due.get(`${userId}:${period}`) ?? 0));
@@ -211,21 +215,21 @@ export class Witness extends Troubles {
   endAsked(request: EndRequest, answer: EndAnswer): void {
     if (request.epoch === 0)
       this.violated(`[PR7] user ${request.userId}: a node asks for an end without an epoch`);
-    // The end itself has been noted before, and has taken what was known of the user.
+    // `ended` has recorded this end already, and removed the proofs of the user.
     if (answer.kind !== 'ended') return;
     const newest = this.#newestEpoch.get(request.userId) ?? 0;
-    // What was accepted while Redis lost its memory is stated to it once it is no longer young (bound `restoring`).
+    // While Redis lost its data, nodes could accept proofs. They claim them only when Redis is no longer young (bound `restoring`).
     if (this.isRestoring(this.now)) return;
-    // Nor is what was heard in a period that SQL has as ended (bound `ended-once`).
+    // Proofs in a period that SQL knows as ended do not count either (bound `ended-once`).
     if (this.#unrestored.has(`${request.userId}:${answer.end.period}`)) return;
-    // It names the newest epoch that Redis knew, and ends that period all the same.
+    // The request named the newest epoch that Redis knew, and still ends that period.
     const isOfPeriod = this.#before.every(({ period }) => period === answer.end.period);
     if (isOfPeriod && (this.#anyEnds.get(request.userId) ?? 0) > 0) return;
     if (request.epoch < newest && this.#isLiving(request.userId, newest))
       this.violated(`[PR7] user ${request.userId}: an end of epoch ${request.epoch} ended epoch ${newest}`);
   }
 
-  /** Redis is about to lose everything, or what is newer than a snapshot. */
+  /** Redis is about to lose everything, or everything newer than a snapshot. */
   forgot(): void {
     const { now } = this;
     this.lostMemoryAt = now;
@@ -244,7 +248,7 @@ export class Witness extends Troubles {
     }
   }
 
-  /** Redis has the contents of a snapshot from now on. */
+  /** From now on Redis has the contents of a snapshot. */
   wentBack(): void {
     for (const key of this.#running()) if (!this.#ranBefore.has(key)) this.broughtBack.add(key);
   }
@@ -254,30 +258,30 @@ export class Witness extends Troubles {
     return new Set(online.map(({ userId, period }) => `${userId}:${period}`));
   }
 
-  /** The same duty that a snapshot took back may come again; a settled period never opens again. */
+  /** A rollback may repeat a duty. A settled period never opens again. */
   hasEnded(userId: number, period: number): boolean {
     return this.#ended.has(`${userId}:${period}`);
   }
 
-  /** An HTTP request of the user is under way (+1), or done (-1): nobody knows what it has proved. */
+  /** An HTTP request of the user began (+1) or finished (-1). While it runs, its effect is unknown. */
   asks(userId: number, change: 1 | -1): void {
     this.#asking.set(userId, (this.#asking.get(userId) ?? 0) + change);
-    // It may do its work after its client was told that nobody knows.
+    // It may take effect even after its client got no answer.
     this.#askedAt.set(userId, this.now);
     this.#knocks(userId, this.now + HTTP_TIMEOUT_MS);
   }
 
-  /** A logout or kick that names no epoch is under way (+1), or done (-1): it ends whatever runs (rule PR7). */
+  /** A logout or kick without an epoch began (+1) or finished (-1). It ends whatever period runs (rule PR7). */
   asksForAnyEnd(userId: number, change: 1 | -1): void {
     this.#anyEnds.set(userId, (this.#anyEnds.get(userId) ?? 0) + change);
   }
 
-  /** A dial was refused: where no answer came from the store, the user lingers by having dialled. */
+  /** A connection was refused. If the store did not answer, the attempt itself makes the user linger. */
   turnedAway(userId: number): void {
     this.#knocks(userId, this.now + HEARTBEAT_TIMEOUT_MS);
   }
 
-  /** What sockets proved that were taken over counts no more: the newer connection's node answers for the user. */
+  /** Proofs of sockets that were taken over no longer count. The node of the newer connection is responsible for the user. */
   #forgetTaken(userId: number, by: string): void {
     const proofs = this.#proofs.get(userId);
     const taken = this.#takenFrom.get(userId) ?? new Map<string, Taken>();
@@ -290,14 +294,14 @@ export class Witness extends Troubles {
     }
   }
 
-  /** Why the node lost the user, which it has yet to hear. */
+  /** Why the node lost the user. Undefined if it has learned of the loss, or lost nothing. */
   #lossOf(userId: number, node: string): string | undefined {
     return this.#options.redis().world.losses.get(node)?.get(userId)?.reason;
   }
 
   /**
-   * What was taken and Redis then forgot: its node had not heard of it and states it again, and may take the linger of
-   * the newer socket with it (bound `rollback`).
+   * Redis forgot a take-over before the losing node learned of it. That node claims the user again, and this may remove the linger
+   * of the newer socket (bound `rollback`).
    */
   #mayComeBack(userId: number, by: SimulatedNode): boolean {
     for (const { name, proof, at } of this.#takenFrom.get(userId)?.values() ?? []) {
@@ -322,11 +326,11 @@ export class Witness extends Troubles {
     );
   }
 
-  /** Nobody asked for it, and nothing was heard of the user since a logout. */
+  /** Nobody asked for this login, and no proof of the user came since a logout. */
   #judgeReturn(userId: number, isAsked: boolean): void {
     const { at, isExcused } = this.#logouts.get(userId) ?? { at: Number.NEGATIVE_INFINITY, isExcused: false };
-    // A node that looked dead has the user's sockets and proofs, of which nobody knew when they logged out elsewhere.
-    // What Redis forgot of it, nobody knows (bounds `lost-duty`, `rollback`, `restoring`).
+    // A node that looked dead may have sockets and proofs of the user that no other node knew at the logout. Redis may also have
+    // forgotten the logout (bounds `lost-duty`, `rollback`, `restoring`).
     const isForgotten =
       this.isRestoring(at) || (this.lostMemoryAt >= at && this.now < this.returnedAt + HTTP_TIMEOUT_MS);
     if (isAsked || isExcused || (this.#shownAt.get(userId) ?? 0) > at || isForgotten) return;
@@ -336,17 +340,14 @@ export class Witness extends Troubles {
   #judgeEarly({ userId, period, reason }: Omit<Duty, 'id'>, { node, kind, at }: ProofSeen): void {
     const age = this.now - at;
     if (kind === 'socket' && this.#mayComeBack(userId, node)) return;
-    // Answered by what a node knew while Redis could tell it nothing (bound `unheard-logout`).
+    // The node answered from what it knew while Redis could report nothing to it (bound `unheard-logout`).
     if (kind === 'http' && this.disturbedUntil >= at) return;
-    const untold = node.isUp ? 0 : this.unrecordable(node, at);
-    // A dead node's silence is Redis's to measure, whose clock takes each step since the recorded proof for 2 s at most
-    // (bound `charged`).
+    const ofHttp = kind === 'http' ? UNRECORDED_HTTP_MS : 0;
+    const untold = node.isUp ? 0 : this.unrecordable(node, at) + ofHttp;
+    // Redis measures the silence of a dead node. Its clock charges each step in that time with at most 2 s (bound `charged`).
     const isByRedis = reason === 'node-lost' || !node.isUp;
-    const steps = isByRedis ? this.redisSteps.countWithin(at - untold, this.now) : 0;
-    const charged = MAX_CHARGED_MS * steps;
-    const ofHttp = !node.isUp && kind === 'http' ? UNRECORDED_HTTP_MS : 0;
-    const unrecorded = charged + ofHttp + untold;
-    if (age >= TIMEOUT[kind] - unrecorded - ROUNDING_MS) return;
+    const steps = isByRedis ? this.redisSteps.countWithin(this.silentFrom(node, at), this.now) : 0;
+    if (age >= TIMEOUT[kind] - MAX_CHARGED_MS * steps - untold - ROUNDING_MS) return;
     this.violated(
       `[HB1] ${userId}:${period} ended (${reason}) ${age} ms after a proof of life (${kind}) on ${node.name}`,
     );
@@ -354,8 +355,8 @@ export class Witness extends Troubles {
 
   #judgeLogoutTime(duty: Omit<Duty, 'id'>, proofs: readonly ProofSeen[]): void {
     if (proofs.length === 0) return;
-    // A step since then has changed what a moment is called (bound `wall-clock`). Of a dead node an older proof may be the
-    // recorded one (bound `recorded-proof`).
+    // A clock step in between changes the wall-clock time of a moment (bound `wall-clock`). For a dead node, Redis may have
+    // recorded an older proof (bound `recorded-proof`).
     const recordedAt = ({ node, at }: ProofSeen): number =>
       node.isUp ? at : at - RECORDED_WITHIN_MS - this.unrecordable(node, at);
     const oldest = Math.min(...proofs.map(recordedAt));
@@ -365,10 +366,10 @@ export class Witness extends Troubles {
     const now = wallAt(this.now, skewMs);
     const knocked = this.#knocked.get(userId) ?? 0;
     const proven = wallAt(Math.max(knocked, ...proofs.map(({ at, kind }) => at + TIMEOUT[kind])), skewMs);
-    // A deadline from before a step back is not reached: the end counts from when it is found (bound `wall-clock`).
+    // After a backward step, a deadline from before the step is in the future. The period then ends when a node finds the deadline
+    // (bound `wall-clock`).
     const latest = this.openings.hasSteppedSince(`${userId}:${period}`) ? now : proven;
-    // Whatever was told of the newest proof may have been long on its way, and a dead node cannot tell it again (bound
-    // `late-statement`).
+    // The claim with the newest proof may have been slow, and a dead node cannot repeat it (bound `late-statement`).
     const newest = Math.max(...proofs.map(({ at }) => at));
     const ofDead = proofs.filter(({ node }) => node.diedAt !== undefined).map(({ at }) => at);
     const lastWord = Math.min(this.now, ...proofs.map(({ node }) => node.diedAt ?? Number.POSITIVE_INFINITY));
@@ -382,14 +383,14 @@ export class Witness extends Troubles {
     for (const { node, at, kind, isLetGo, period: heardIn } of proofs) {
       // Redis lost what its node no longer held (bound `let-go`).
       if (isLetGo === true) continue;
-      // A socket that was taken over plays on where Redis has forgotten it (bound `restoring`).
+      // If Redis has forgotten a take-over, the old socket plays on (bound `restoring`).
       if (this.isExcused(node, at) || this.isRestoring(at)) continue;
       if (at < this.lostMemoryAt && this.#unrestored.has(`${userId}:${heardIn}`)) continue;
-      // A proof that had still to be recorded when its node died may be the first one for long (bound `recorded-proof`).
+      // If the node died before it recorded this proof, the proof may be the first one in a long time (bound `recorded-proof`).
       if (node.diedAt !== undefined && at > this.recordableUntil(node, node.diedAt) - RECORDED_WITHIN_MS)
         continue;
       const due = Math.min(now, wallAt(at + TIMEOUT[kind], skewMs));
-      // What was recorded may be of a socket, what was not by HTTP, which lasts longer.
+      // The recorded proof may be one of a socket, and the unrecorded one by HTTP, which counts longer.
       const recorded = RECORDED_WITHIN_MS + TIMEOUT[kind] - HEARTBEAT_TIMEOUT_MS;
       const slack = node.isUp ? 0 : recorded + this.unrecordable(node, at);
       if (logoutAt < due - slack - ROUNDING_MS)

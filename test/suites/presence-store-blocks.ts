@@ -13,7 +13,7 @@ export const presenceStoreBlocksContract = (cases: readonly SubjectCase[]): void
       it('a block refuses logins for its time, also of an offline user', async () => {
         const store = await open();
         const user = freshUser();
-        expect(await end(store, endOf(user, { reason: 'kick', blockMs: 300 }))).toEqual({
+        expect(await end(store, endOf(user, { reason: 'kick', blockMs: 2_000 }))).toEqual({
           kind: 'not-online',
         });
         let rev = 0;
@@ -24,7 +24,7 @@ export const presenceStoreBlocksContract = (cases: readonly SubjectCase[]): void
         );
       });
 
-      it('a store says how long a block goes on, also of a user who was never online', async () => {
+      it('a store returns the remaining time of a block, also for a user who was never online', async () => {
         const store = await open();
         const [stranger, online, free] = [freshUser(), freshUser(), freshUser()];
         await login(store, socketOf(online, 1));
@@ -44,7 +44,7 @@ export const presenceStoreBlocksContract = (cases: readonly SubjectCase[]): void
         await eventually(async () => expect(await store.blockLeftMs(short)).toBe(0));
       });
 
-      it('a block of 0 lifts the block, of an unknown user and of a known one', async () => {
+      it('a block of 0 lifts the block, for an unknown user and a known one', async () => {
         const store = await open();
         const [stranger, known] = [freshUser(), freshUser()];
         await login(store, socketOf(known, 1));
@@ -52,7 +52,7 @@ export const presenceStoreBlocksContract = (cases: readonly SubjectCase[]): void
         await end(store, endOf(stranger, { reason: 'kick', blockMs: 600_000 }));
         for (const user of [stranger, known]) {
           expect(await state(store, socketOf(user, 2))).toEqual({ kind: 'refused', code: 'blocked' });
-          // Who says nothing of the block leaves it.
+          // A call without a block does not change the block.
           expect(await end(store, endOf(user))).toEqual({ kind: 'not-online' });
           expect(await state(store, socketOf(user, 3))).toEqual({ kind: 'refused', code: 'blocked' });
           expect(await end(store, endOf(user, { reason: 'kick', blockMs: 0 }))).toEqual({
@@ -64,7 +64,7 @@ export const presenceStoreBlocksContract = (cases: readonly SubjectCase[]): void
         expect((await read(store, known))?.status).toBe('offline');
       });
 
-      it('[PR7] a block outlives the record where nothing is remembered of who is offline', async () => {
+      it('[PR7] a block lasts longer than the record if the store remembers nothing of offline users', async () => {
         const store = await open({ lastSeenTtlMs: 0 });
         const [kicked, gone] = [freshUser(), freshUser()];
         for (const user of [kicked, gone]) await login(store, socketOf(user, 1));
@@ -75,7 +75,7 @@ export const presenceStoreBlocksContract = (cases: readonly SubjectCase[]): void
         expect(await state(store, socketOf(kicked, 2))).toEqual({ kind: 'refused', code: 'blocked' });
       });
 
-      it('[PR4] take-overs of an opening that a failover brought back go with it', async () => {
+      it('[PR4] take-overs of an opening that a failover brought back are removed with it', async () => {
         const store = await open();
         const user = freshUser();
         const opened = await state(store, socketOf(user, 1));
@@ -87,7 +87,7 @@ export const presenceStoreBlocksContract = (cases: readonly SubjectCase[]): void
         expect(await state(store, socketOf(user, 8, { rivals: 1, floor }))).toMatchObject({ kind: 'opened' });
       });
 
-      it('[ST5] what was proved of an earlier period is no proof of a restated one', async () => {
+      it('[ST5] proofs of an earlier period do not count for a restored one', async () => {
         const store = await open();
         const user = freshUser();
         const { period } = await login(store, httpOf(user, 1, { httpMs: 60_000, untilMs: 60_000 }));
@@ -99,9 +99,9 @@ export const presenceStoreBlocksContract = (cases: readonly SubjectCase[]): void
         const before = Date.now();
         const answer = await state(store, nothingLeft(user, 3, proofs));
         if (answer.kind !== 'ended') throw new Error(answer.kind);
-        expect(Math.abs(answer.end.logoutTime - before + 5000)).toBeLessThan(1000);
+        expect(Math.abs(answer.end.logoutTime - before + 5000)).toBeLessThan(3000);
         const { lastHeartbeat = 0 } = (await read(store, user)) ?? {};
-        expect(Math.abs(lastHeartbeat - before + 15_000)).toBeLessThan(1000);
+        expect(Math.abs(lastHeartbeat - before + 15_000)).toBeLessThan(3000);
       });
 
       it('[PR7] a logout with an older epoch blocks nobody', async () => {

@@ -206,7 +206,7 @@ export const presenceStoreEndsContract = (cases: readonly SubjectCase[]): void =
       });
     });
 
-    describe('claims in mode restate', () => {
+    describe('claims in mode `restate`', () => {
       const restated = (user: number, rev: number, period: number, changed: Partial<Claim> = {}) =>
         claimOf(user, { mode: 'restate', rev, period, loginTime: period, epoch: period + 7, ...changed });
 
@@ -242,7 +242,7 @@ export const presenceStoreEndsContract = (cases: readonly SubjectCase[]): void =
     });
 
     describe('reading', () => {
-      it('answers in the order of the request, and nothing for unknown users', async () => {
+      it('answers in the order of the request, with nothing for unknown users', async () => {
         const store = await open();
         const [first, second, stranger] = [freshUser(), freshUser(), freshUser()];
         for (const user of [first, second]) await login(store, socketOf(user, 1));
@@ -251,7 +251,7 @@ export const presenceStoreEndsContract = (cases: readonly SubjectCase[]): void =
         expect(await store.read([])).toEqual([]);
       });
 
-      it('distinguishes periods: running, waiting, ended and unknown', async () => {
+      it('distinguishes periods: open, waiting, ended and unknown', async () => {
         const store = await open();
         const user = freshUser();
         const { period } = await login(store, socketOf(user, 1));
@@ -260,7 +260,7 @@ export const presenceStoreEndsContract = (cases: readonly SubjectCase[]): void =
         expect(await store.knows([])).toEqual([]);
       });
 
-      it('pages through the users online, each once, in order of the id', async () => {
+      it('pages contain each online user once, ordered by id', async () => {
         const store = await open();
         const some = Array.from({ length: 25 }, freshUser);
         for (const user of some) await login(store, socketOf(user, 1));

@@ -49,7 +49,7 @@ export const presenceStoreGroupsContract = (cases: readonly SubjectCase[]): void
       expect(await members(store, group)).toEqual([user]);
     });
 
-    it('[GR3] a user is in so many groups, those of tokens included', async () => {
+    it("[GR3] the number of a user's groups is limited, those of tokens included", async () => {
       const store = await open({ maxGroupsPerUser: 3 });
       const [user, named, others] = [freshUser(), freshGroup(), [freshGroup(), freshGroup(), freshGroup()]];
       await login(store, socketOf(user, 1, { tokenGroups: named }));
@@ -86,7 +86,7 @@ export const presenceStoreGroupsContract = (cases: readonly SubjectCase[]): void
       expect([await members(store, named), await members(store, given)]).toEqual([[], []]);
     });
 
-    it('[GR1] a node hears the groups that it does not know, with every answer', async () => {
+    it('[GR1] every answer to a node has the groups that it does not know', async () => {
       const store = await open();
       const [user, group] = [freshUser(), freshGroup()];
       await login(store, socketOf(user, 1));
@@ -104,7 +104,7 @@ export const presenceStoreGroupsContract = (cases: readonly SubjectCase[]): void
       });
     });
 
-    it('[PR11] a node gives back the groups that the store lost; of two nodes the newer ones count', async () => {
+    it('[PR11] a node gives back the groups that the store lost; of two nodes the newer groups count', async () => {
       const store = await open();
       const [user, old, newer] = [freshUser(), freshGroup(), freshGroup()];
       const period = Date.now() - 5000;
@@ -121,7 +121,7 @@ export const presenceStoreGroupsContract = (cases: readonly SubjectCase[]): void
       expect(stepOf(answer).before).toBe(period + 2);
     });
 
-    it('pages go by user id', async () => {
+    it('pages are ordered by user id', async () => {
       const store = await open();
       const group = freshGroup();
       const users = [freshUser(), freshUser(), freshUser()];

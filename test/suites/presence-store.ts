@@ -3,7 +3,7 @@ import { eventually } from '../support/ports.ts';
 import { claimOf, login, nothingLeft, type SubjectCase, state } from '../support/presence-subject.ts';
 import { endOf, freshUser, httpOf, socketOf, storeRoom } from './store-room.ts';
 
-/** How periods open, and what statements do, in every presence store (rule PR13). */
+/** How periods open, and the effect of claims, in every presence store (rule PR13). */
 export const presenceStoreContract = (cases: readonly SubjectCase[]): void =>
   describe.each(cases)('[PR13] the presence store in %s', (_name, openSubject) => {
     const { open, read, end, online } = storeRoom(openSubject);
@@ -22,7 +22,7 @@ export const presenceStoreContract = (cases: readonly SubjectCase[]): void =>
         }
       });
 
-      it('[ST4] nobody sees a period before it is recorded; then everybody does', async () => {
+      it('[ST4] a period becomes visible when it is recorded, not before', async () => {
         const store = await open();
         const user = freshUser();
         const answer = await state(store, socketOf(user, 1));
@@ -46,7 +46,7 @@ export const presenceStoreContract = (cases: readonly SubjectCase[]): void =>
         });
       });
 
-      it('a second record counts nobody twice, and does not record another period', async () => {
+      it('a second record counts no user twice, and does not record another period', async () => {
         const store = await open();
         const user = freshUser();
         const { period } = await login(store, socketOf(user, 1));
@@ -78,7 +78,7 @@ export const presenceStoreContract = (cases: readonly SubjectCase[]): void =>
         expect(again.period).toBe(first.period);
       });
 
-      it('[PR1] an HTTP login opens with the period as its epoch; one that joins mints none', async () => {
+      it('[PR1] an HTTP login opens with the period as its epoch; one that joins creates no epoch', async () => {
         const store = await open();
         const user = freshUser();
         const opened = await login(store, httpOf(user, 1));
@@ -159,7 +159,7 @@ export const presenceStoreContract = (cases: readonly SubjectCase[]): void =>
     });
   });
 
-/** Statements that are old, repeated or the last, in every presence store (rule PR13). */
+/** Claims that are old, repeated or the last one, in every presence store (rule PR13). */
 export const presenceStoreStatementsContract = (cases: readonly SubjectCase[]): void =>
   describe.each(cases)('[PR13] claims of nodes in %s', (_name, openSubject) => {
     const { open, read, dutiesOf, online } = storeRoom(openSubject);
@@ -190,7 +190,7 @@ export const presenceStoreStatementsContract = (cases: readonly SubjectCase[]): 
       });
     });
 
-    describe('what is left', () => {
+    describe('claims of the rest', () => {
       it('a state claim for a user without a hold is gone, and creates nothing', async () => {
         const store = await open();
         const user = freshUser();

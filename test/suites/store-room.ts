@@ -34,9 +34,9 @@ export const endOf = (userId: number, changed: Partial<EndRequest> = {}): EndReq
   ...changed,
 });
 
-/** What the suites do with a store. */
+/** The functions of a store that the suites use. */
 export interface StoreRoom {
-  /** A store of a node of its own. */
+  /** A separate store for a node. */
   open(options?: SubjectOptions): Promise<PresenceStore>;
   read(store: PresenceStore, userId: number): Promise<UserRecord | undefined>;
   end(store: PresenceStore, request: EndRequest): Promise<EndAnswer | undefined>;

@@ -5,7 +5,7 @@ import { sleep } from './ports.ts';
 
 export const REPOSITORY = repository(fileURLToPath(new URL('../../', import.meta.url)));
 
-/** Where test tools are kept between runs. */
+/** The folder where test tools are kept between runs. */
 export const CACHE = join(REPOSITORY, 'node_modules', '.cache');
 
 /** Longest wait for another process that prepares the same thing. */
@@ -36,7 +36,7 @@ export async function withLock<T>(
   }
 }
 
-/** This file may run where it was compiled to, deeper in the repository. */
+/** The compiled file may run from a deeper folder of the repository. */
 function repository(folder: string): string {
   return existsSync(join(folder, 'bin', 'lingxi.js')) ? folder : repository(join(folder, '..', '/'));
 }
@@ -59,7 +59,7 @@ function acquire(lock: string): boolean {
 
 function isAlive(text: string): boolean {
   const pid = Number(text);
-  // An empty file belongs to an owner that is just about to write its id.
+  // If a lock file is empty, its owner is just about to write its id.
   if (!Number.isInteger(pid) || pid <= 0) return true;
   try {
     process.kill(pid, 0);

@@ -12,12 +12,12 @@ export interface ChildOptions {
   readonly env?: NodeJS.ProcessEnv;
   readonly uid?: number;
   readonly gid?: number;
-  /** Folder that is removed if this test run dies before it could clean up. */
+  /** A folder that is removed if this test run dies before it can clean up. */
   readonly removeOnDeath?: string;
   readonly onStdout?: (text: string) => void;
 }
 
-/** A process in a group of its own, so that a signal reaches what it started too. */
+/** A process in a separate group, so that a signal also reaches its children. */
 export interface Child {
   readonly pid: number;
   readonly exited: Promise<Exit>;
@@ -72,7 +72,7 @@ export function startChild(command: string, args: readonly string[], options: Ch
   };
 }
 
-/** Runs a command to its end and answers its outputs; rejects with them where the exit code is not 0. */
+/** Runs a command to its end and returns its outputs. Rejects with them if the exit code is not 0. */
 export async function run(
   command: string,
   args: readonly string[],
@@ -91,8 +91,8 @@ export async function run(
 }
 
 /**
- * A test run may be killed outright. The watchdog holds the other end of a pipe: when this process is gone it reads the end
- * of file, kills the groups that would otherwise stay behind, and removes their folders. One serves all children: another
+ * A test run may be killed. The watchdog has the other end of a pipe: when this process ends, it reads the end of file. Then it
+ * kills the groups that would otherwise stay behind, and removes their folders. One watchdog serves all children, because another
  * process for each would cost as much as a short command itself.
  */
 const WATCHDOG = `
@@ -127,20 +127,22 @@ function startWatchdog(): ChildProcess {
   return started;
 }
 
-/** The nice value of this process's session: `npm test` gives that of the simulation a low one. */
+/** The nice value of this process's session. `npm test` gives the simulation's session a low one. */
 const sessionPriority = readSessionPriority();
 
-/** A child leads a session of its own. Linux weighs sessions against each other ("autogroup"), and a new one has the usual weight. */
+/**
+ * A child leads a separate session. Linux balances sessions against each other ("autogroup"), and a new one has the usual weight.
+ */
 function passPriorityOn(pid: number): void {
   if (sessionPriority === undefined) return;
   try {
     writeFileSync(`/proc/${pid}/autogroup`, sessionPriority);
   } catch {
-    // It has ended already, or Linux takes no second change within 100 ms: it keeps the usual priority.
+    // The process has already ended, or Linux accepts no second change within 100 ms. Then it keeps the usual priority.
   }
 }
 
-/** Undefined where it is the usual one, and where the system has none. */
+/** Undefined if it is the usual value, or if the system has none. */
 function readSessionPriority(): string | undefined {
   try {
     const nice = /nice (-?\d+)/.exec(readFileSync('/proc/self/autogroup', 'utf8'))?.[1];

@@ -5,7 +5,7 @@ import { CACHE, findExecutable, withLock } from './cache.ts';
 import { run } from './child.ts';
 import { fetchDebianClosure, libraryPath } from './debian.ts';
 
-/** A Chromium and the environment that it needs. */
+/** A Chromium and its environment. */
 export interface ChromiumBinary {
   readonly command: string;
   readonly env: NodeJS.ProcessEnv;
@@ -17,7 +17,7 @@ const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-s
 const PACKAGES = ['chromium', 'fonts-dejavu-core', 'fonts-droid-fallback'];
 
 /**
- * The family of the C library must be the machine's own: every process has one, and apt itself needs these. The rest are
+ * The family of the C library must be the machine's own: every process has it, and apt itself needs it. The other packages are
  * programs that a page in a test never starts.
  */
 const ASSUMED = [
@@ -25,7 +25,7 @@ const ASSUMED = [
   ...['adduser', 'dbus', 'debconf', 'dpkg', 'perl', 'shared-mime-info', 'x11-utils', 'xdg-utils'],
 ];
 
-/** A fetch over a slow line takes minutes; whoever needs the same waits for it. */
+/** A fetch over a slow line takes minutes. Other processes that need the same file wait for it. */
 const LOCK_TIMEOUT_MS = 1_800_000;
 
 const ADVICE =
@@ -43,7 +43,7 @@ function installed(): string | undefined {
   return onPath ?? [...usualPlaces(), playwrightsOwn()].find((path) => existsSync(path));
 }
 
-/** Where the installers of macOS and Windows put it: no PATH leads there. */
+/** The places where the installers of macOS and Windows put it, which are not on PATH. */
 function usualPlaces(): readonly string[] {
   const { platform, env } = process;
   if (platform === 'darwin')
@@ -67,7 +67,7 @@ function playwrightsOwn(): string {
   }
 }
 
-/** Debian's, from the cache of the tests. */
+/** Debian's Chromium, from the cache of the tests. */
 export async function fetchedChromium(root = ROOT): Promise<ChromiumBinary> {
   if (!existsSync(binaryIn(root).command)) await fetchLocked(root);
   writeFontSettings(root);
@@ -86,7 +86,7 @@ function fetchLocked(root: string): Promise<void> {
   return withLock(`${root}.lock`, fetchOnce, LOCK_TIMEOUT_MS);
 }
 
-/** Where a library is missing, Chromium says which. */
+/** If a library is missing, Chromium names it. */
 function verify(root: string): Promise<unknown> {
   const { command, env } = binaryIn(root);
   return run(command, ['--version'], { env });
@@ -97,7 +97,7 @@ function binaryIn(root: string): ChromiumBinary {
     ...process.env,
     LD_LIBRARY_PATH: libraryPath(root),
     FONTCONFIG_FILE: join(root, 'fonts.conf'),
-    // Modules of the machine's own GLib would meet another GLib. This folder has none.
+    // Modules of the machine's own GLib would be loaded into another GLib. This folder has none.
     GIO_MODULE_DIR: join(root, 'no-modules'),
   };
   return { command: join(root, 'usr/lib/chromium/chromium'), env };

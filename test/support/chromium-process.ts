@@ -11,7 +11,7 @@ export interface ChromiumProcess {
   readonly port: number;
   /** Address of the DevTools protocol for the whole browser. */
   readonly url: string;
-  /** Waits until it has ended by itself, else kills it; removes its folder. */
+  /** Waits until the process has ended by itself, else kills it; removes its folder. */
   stop(): Promise<void>;
 }
 
@@ -33,7 +33,7 @@ export async function startChromiumProcess(
       '--disable-extensions',
       '--remote-debugging-port=0',
       `--user-data-dir=${folder}`,
-      // Its sandbox refuses root, and many containers refuse it. The pages are the tests' own.
+      // The sandbox refuses root, and many containers refuse the sandbox. The pages are the tests' own.
       '--no-sandbox',
       ...(options.flags ?? []),
       'about:blank',
@@ -44,7 +44,7 @@ export async function startChromiumProcess(
     await Promise.race([child.exited, sleep(STOP_TIMEOUT_MS)]);
     if (child.exit() === undefined) child.signalGroup('SIGKILL');
     await child.exited;
-    // Its helpers may write for a moment longer.
+    // Its helper processes may write for a moment longer.
     rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   };
   try {

@@ -2,18 +2,20 @@ import { type BrowserContext, type Browser as Connection, chromium, type Page } 
 import type { ChromiumBinary } from './chromium-binary.ts';
 import { startChromiumProcess } from './chromium-process.ts';
 
-/** A real Chromium, whose tabs share one window: showing one hides the others, as for a user. */
+/** A real Chromium whose tabs share one window. As for a user, showing one tab hides the others. */
 export interface Chromium {
   readonly pid: number;
   readonly tabs: BrowserContext;
-  /** Freezes a hidden tab, as Chromium does to save power, or thaws it. */
+  /** One more window with separate storage. Its pages count as visible and hide no others, so tests may run at the same time. */
+  openWindow(): Promise<BrowserContext>;
+  /** Freezes a hidden tab as Chromium does to save power, or thaws it. */
   freeze(tab: Page, isFrozen: boolean): Promise<void>;
   /** Kills the process behind a tab. */
   crash(tab: Page): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** Starts the Chromium of this machine, else Debian's, or the one that is given. */
+/** Starts the Chromium of this machine, else Debian's, or the given one. */
 export async function startChromium(binary?: ChromiumBinary): Promise<Chromium> {
   const { port, pid, stop } = await startChromiumProcess(binary === undefined ? {} : { binary });
   try {
@@ -31,6 +33,7 @@ function driver(connection: Connection, stop: () => Promise<void>): Omit<Chromiu
   if (tabs === undefined) throw new Error('Chromium has no window');
   return {
     tabs,
+    openWindow: () => connection.newContext({ viewport: null }),
     async freeze(tab, isFrozen) {
       const session = await tabs.newCDPSession(tab);
       await session.send('Page.setWebLifecycleState', { state: isFrozen ? 'frozen' : 'active' });
@@ -39,12 +42,12 @@ function driver(connection: Connection, stop: () => Promise<void>): Omit<Chromiu
     async crash(tab) {
       const session = await tabs.newCDPSession(tab);
       const crashed = new Promise<void>((resolve) => tab.once('crash', () => resolve()));
-      // Nobody is left to answer.
+      // No process can answer any more.
       session.send('Page.crash').catch(() => undefined);
       await crashed;
     },
     async stop() {
-      // It ends its helpers itself; killed, it would leave them to others.
+      // The browser ends its helper processes itself. If it were killed, they would stay.
       const session = await connection.newBrowserCDPSession();
       await session.send('Browser.close').catch(() => undefined);
       await connection.close();

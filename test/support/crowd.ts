@@ -12,12 +12,12 @@ export interface Member {
   readonly welcome: Welcome;
 }
 
-/** Handshakes under way at once: what one process of tests and two nodes on two cores do without queueing. */
+/** Handshakes in progress at the same time: as many as one test process and two nodes on two cores can do without a queue. */
 const DIALS_AT_ONCE = 50;
 
 let given = 0;
 
-/** Users that nobody else has in a cluster of {@link KNOWN_USERS}. */
+/** Users of {@link KNOWN_USERS} that no other test of the cluster has. */
 export function freshUsers(count: number): number[] {
   return Array.from({ length: count }, () => {
     given += 1;
@@ -29,16 +29,16 @@ export function joinAll(node: ClusterNode, users: readonly number[]): Promise<re
   return inTurns(users, (user) => join(node, user));
 }
 
-async function join(node: ClusterNode, user: number): Promise<Member> {
-  const client = await node.view.v1(user);
-  return { user, client, welcome: await welcomeOf(client) };
+/** A node that waited for Redis for longer than a second, as on a busy machine, refuses until it has restored its holds. */
+function join(node: ClusterNode, user: number): Promise<Member> {
+  return joinPatiently(node, user, 100);
 }
 
-/** A busy server may also find that a request took too long to come in. */
+/** A busy server may also decide that a request took too long to arrive. */
 const BUSY: ReadonlySet<number> = new Set([408, 503]);
 
-/** As a client does that is told to come later, or gets no answer: again each half second, for 40 s. */
-export function joinPatiently(node: ClusterNode, user: number): Promise<Member> {
+/** Retries every half second for 40 s, as a client does after a refusal or without an answer. */
+export function joinPatiently(node: ClusterNode, user: number, intervalMs = 500): Promise<Member> {
   const { gateway } = node;
   return eventually(
     async () => {
@@ -48,11 +48,11 @@ export function joinPatiently(node: ClusterNode, user: number): Promise<Member> 
       const refusal = `refused with ${outcome.status} ${JSON.stringify(outcome.body)}`;
       throw BUSY.has(outcome.status) ? new Error(refusal) : new Aborted(refusal);
     },
-    { timeoutMs: 40_000, intervalMs: 500 },
+    { timeoutMs: 40_000, intervalMs },
   );
 }
 
-/** `work` for each, a bounded number of them at once. */
+/** Runs `work` for each, a bounded number at the same time. */
 export async function inTurns<Item, Done>(
   items: readonly Item[],
   work: (item: Item, index: number) => Promise<Done>,
@@ -70,7 +70,7 @@ export async function inTurns<Item, Done>(
   return done;
 }
 
-/** Every one of them is online in the period that they opened, which never ended, on an open socket. */
+/** All of them are online in the period that they opened, which never ended, on an open socket. */
 export async function expectUnmoved(cluster: Cluster, members: readonly Member[]): Promise<void> {
   const users = members.map(({ user }) => user);
   const closed = members.filter(({ client }) => client.socket.readyState !== client.socket.OPEN);
@@ -87,7 +87,7 @@ export async function expectUnmoved(cluster: Cluster, members: readonly Member[]
   expect(await cluster.countInSet(users)).toBe(users.length);
 }
 
-/** Sockets that come back one after the other within `withinMs`, each into the period that it left. */
+/** Sockets that return one after the other within `withinMs`, each into its previous period. */
 export async function comeBack(
   node: ClusterNode,
   members: readonly Member[],

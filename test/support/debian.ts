@@ -3,23 +3,23 @@ import { dirname, join, relative } from 'node:path';
 import { CACHE, findExecutable, REPOSITORY } from './cache.ts';
 import { run } from './child.ts';
 
-/** What comes with the packages that were named. */
+/** The packages to unpack besides the named ones. */
 type Extent =
   /** Nothing. */
   | { readonly kind: 'alone' }
-  /** Everything that they need and that is not installed here. */
+  /** All dependencies that are not installed here. */
   | { readonly kind: 'missing' }
-  /** Everything that they need, but for `assumed` and what only those need. */
+  /** All dependencies, except `assumed` and those that only `assumed` needs. */
   | { readonly kind: 'closure'; readonly assumed: readonly string[] };
 
 interface Fetch {
   readonly target: string;
   readonly extent: Extent;
-  /** Rejects where the unpacked packages do not work; they are thrown away then. */
+  /** Rejects if the unpacked packages do not work; then they are removed. */
   readonly verify?: (root: string) => Promise<unknown>;
 }
 
-/** No mirror may hold up the tests for longer than that. */
+/** A mirror may delay the tests by this time at most. */
 const NETWORK_TIMEOUT_S = 20;
 
 /**
@@ -56,7 +56,7 @@ export function libraryPath(root: string): string {
   const folders = ['usr/lib', 'lib']
     .flatMap((folder) => foldersIn(join(root, folder)))
     .filter((folder) => folder.includes('-linux-'));
-  // Some libraries have a folder of their own, and know only its place in an installed system.
+  // Some libraries have a separate folder, and know only its place in an installed system.
   const own = folders.flatMap((folder) =>
     foldersIn(folder).filter((inner) => readdirSync(inner).some((name) => /^lib.*\.so/.test(name))),
   );
@@ -76,7 +76,7 @@ async function fetchDebian(names: readonly string[], { target, extent, verify }:
   const place = relative(REPOSITORY, CACHE);
   process.stderr.write(`Fetching ${names[0]} into ${place} (once, without root rights).\n`);
   const work = `${target}.part`;
-  // A run that was killed may have left a part.
+  // A killed run may have left a part.
   rmSync(work, { recursive: true, force: true });
   try {
     const root = join(work, 'root');
@@ -93,7 +93,7 @@ async function fetchDebian(names: readonly string[], { target, extent, verify }:
   }
 }
 
-/** Answers the folder with the packages. */
+/** Returns the folder with the packages. */
 async function download(
   names: readonly string[],
   { work, extent }: { readonly work: string; readonly extent: Extent },
@@ -109,7 +109,7 @@ async function download(
     'Debug::NoLocking=1',
     `Acquire::http::Timeout=${NETWORK_TIMEOUT_S}`,
     `Acquire::https::Timeout=${NETWORK_TIMEOUT_S}`,
-    // Apt run by root gives its rights away to a user who cannot write into this repository.
+    // If root runs apt, apt drops its privileges to a user who cannot write into this repository.
     ...(process.getuid?.() === 0 ? ['APT::Sandbox::User=root'] : []),
   ];
   if (extent.kind === 'closure') {
@@ -118,7 +118,7 @@ async function download(
     settings.push(`Dir::State::status=${status}`);
   }
   const options = ['-q', '-y', ...settings.flatMap((setting) => ['-o', setting])];
-  // One broken source of many must not stop the tests: what counts is whether the packages come.
+  // One broken source among many must not stop the tests. It only matters whether the packages arrive.
   let trouble = '';
   await run('apt-get', [...options, 'update']).catch((error: unknown) => {
     trouble = `; before it, ${textOf(error)}`;
@@ -131,7 +131,7 @@ async function download(
   return archives;
 }
 
-/** A paragraph of dpkg's list of what is installed. */
+/** A paragraph of dpkg's list of installed packages. */
 function installed(name: string): string {
   return `Package: ${name}
 Status: install ok installed

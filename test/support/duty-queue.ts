@@ -1,7 +1,7 @@
 import type { Duty, PendingDuties } from '../../src/protocol/periods.ts';
 import type { DutySource } from '../../src/settlement/settler.ts';
 
-/** A duty source of one process that a test may look into and break. */
+/** A duty source in one process. A test can inspect it and make it fail. */
 export class DutyQueue implements DutySource {
   readonly waiting: Duty[] = [];
   readonly given = new Set<Duty>();

@@ -10,23 +10,23 @@ export interface ReceivedEnvelope {
 }
 
 /**
- * A socket without a network. It takes everything until it is told to {@link block}: then the frame at hand stays in
- * it, as in a socket whose kernel buffer is full, until {@link drain}.
+ * A socket without a network. It accepts everything until {@link block} is called. Then the present frame stays in it, as in a
+ * socket with a full kernel buffer, until {@link drain}.
  */
 export class FakeSocket implements Socket {
-  /** Frames that were handed over, in order. */
+  /** The frames that were handed over, in order. */
   readonly frames: string[] = [];
   readonly closes: { readonly code: number; readonly reason: string }[] = [];
   pings = 0;
   terminated = false;
-  /** Answers every further write with `failed`. */
+  /** Every further write returns `failed`. */
   broken = false;
-  /** Frames that are taken before the next one is buffered; infinite: never. */
+  /** Number of frames that are accepted before the next one is buffered. Infinite: none is buffered. */
   room = Number.POSITIVE_INFINITY;
   #buffered = 0;
   #events: SocketEvents | undefined;
 
-  /** Names who is told; as an adapter does once the connection is made. */
+  /** Sets the receiver of events, as an adapter does once the connection is made. */
   attach<Events extends SocketEvents>(events: Events): Events {
     this.#events = events;
     return events;
@@ -40,29 +40,29 @@ export class FakeSocket implements Socket {
     return this.envelopes.map(({ type }) => type);
   }
 
-  /** Code of the close that the server asked for. */
+  /** Code of the close that the server requested. */
   get code(): number | undefined {
     return this.closes[0]?.code;
   }
 
-  /** Takes `room` more frames and holds the one after them back. */
+  /** Accepts `room` more frames and holds the one after them back. */
   block(room = 0): void {
     this.room = room;
   }
 
-  /** Lets everything that was held back leave, and takes `room` more frames. */
+  /** Sends everything that was held back, and accepts `room` more frames. */
   drain(room = Number.POSITIVE_INFINITY): void {
     this.room = room;
     this.#buffered = 0;
     this.#events?.drained();
   }
 
-  /** The kernel takes some of the bytes that are held back; negative: as many more are held back. */
+  /** The kernel accepts some of the held bytes. Negative: this many more bytes are held. */
   take(bytes: number): void {
     this.#buffered -= bytes;
   }
 
-  /** The client speaks. */
+  /** The client sends a message. */
   hear(message: unknown): void {
     this.#events?.message(typeof message === 'string' ? message : JSON.stringify(message));
   }
@@ -76,7 +76,7 @@ export class FakeSocket implements Socket {
     this.#events?.control();
   }
 
-  /** The client's end, or the network's (1006). */
+  /** The client closes, or the network fails (1006). */
   end(code = 1000, reason = ''): void {
     this.#events?.closed(code, reason);
   }

@@ -4,22 +4,34 @@ import { CACHE, withLock } from './cache.ts';
 import { fetchDebianPackages } from './debian.ts';
 
 const ROOT = join(CACHE, 'lingxi-faketime');
-/** Debian's redis-server allocates by jemalloc, which asks for the time before libfaketime can answer: another allocator does not. */
+/** Debian's redis-server uses jemalloc, which reads the time before libfaketime is ready. So another allocator replaces it. */
 const ALLOCATORS = ['libtcmalloc-minimal4', 'libtcmalloc-minimal4t64'];
 
 /** A wall clock that a test moves under a running process. Its monotonic clock stays true. */
 export interface FakeClock {
-  /** What the process must be started with. */
+  /** The environment for the process. */
   readonly env: NodeJS.ProcessEnv;
-  /** Seconds by which the process is ahead of the true time from now on; negative: behind. */
+  /** From now on, the clock of the process is ahead of the true time by this many seconds; negative: behind. */
   set(aheadS: number): void;
+  /** The processes have ended. */
   remove(): void;
 }
 
-/** A clock kept in `file`. Fetches libfaketime once, without root rights; rejects where that fails. */
+const SHARED_MEMORY = '/dev/shm';
+
+/** Removes the shared memory that libfaketime leaves behind for killed processes. */
+function removeLeftClocks(): void {
+  if (!existsSync(SHARED_MEMORY)) return;
+  for (const name of readdirSync(SHARED_MEMORY)) {
+    const pid = /^(?:sem\.)?faketime_(?:shm|sem)_(\d+)$/.exec(name)?.[1];
+    if (pid !== undefined && !existsSync(`/proc/${pid}`)) rmSync(join(SHARED_MEMORY, name), { force: true });
+  }
+}
+
+/** A clock stored in `file`. Fetches libfaketime once, without root rights; rejects if that fails. */
 export async function createFakeClock(file: string): Promise<FakeClock> {
   const libraries = await findLibraries();
-  // Read before each look at the clock: written in place and at one length, it is never seen half.
+  // The file is read at each call for the time. It is overwritten in place with the same length, so no reader sees half of it.
   const set = (aheadS: number): void => {
     const text = `${aheadS < 0 ? '' : '+'}${aheadS}\n`.padEnd(16);
     writeFileSync(file, text, { flag: existsSync(file) ? 'r+' : 'w' });
@@ -33,7 +45,10 @@ export async function createFakeClock(file: string): Promise<FakeClock> {
       FAKETIME_DONT_FAKE_MONOTONIC: '1',
     },
     set,
-    remove: () => rmSync(file, { force: true }),
+    remove() {
+      rmSync(file, { force: true });
+      removeLeftClocks();
+    },
   };
 }
 

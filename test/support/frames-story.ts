@@ -8,7 +8,7 @@ const LONG_MS = 3_600_000;
 const SENT_TTL_MS = 86_400_000;
 const [ON_B, LINGERING, OFFLINE, OPENING, ON_B_AND_C, HERE] = [7, 8, 9, 10, 11, 12];
 
-/** Frames from node a: whom they reach, what they carry, how they are numbered. Only b listens. */
+/** Frames from node a: their receivers, their contents, their numbers. Only b listens. */
 export async function playFrames(link: NamedLink, stage: Stage): Promise<void> {
   const [b, c] = [stage.store('b'), stage.store('c')];
   await stage.pass(1, ['a', 'b', 'c']);

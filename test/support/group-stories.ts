@@ -7,7 +7,7 @@ import { dump } from './timed-scripts.ts';
 const LONG_MS = 3_600_000;
 const [ON_BOTH, ON_B] = [7, 8];
 
-/** A change of a group that a asks for: which frames b gets. */
+/** A change of a group through node a, and the frames that b gets. */
 export async function playGroupFrames(link: NamedLink, stage: Stage): Promise<void> {
   const [a, b] = [stage.store('a'), stage.store('b')];
   const socket = (user: number) => claimOf(user, { mode: 'socket', rev: 1, socketMs: LONG_MS });
@@ -39,7 +39,7 @@ export async function playGroupFrames(link: NamedLink, stage: Stage): Promise<vo
   subscriber.disconnect();
 }
 
-/** What a foreign program left in place of groups, and groups of a user who is in no period. */
+/** Values of a foreign program in the place of groups, and groups of a user without a period. */
 export async function playGroupForeign(link: NamedLink, stage: Stage): Promise<void> {
   const a = stage.store('a');
   const key = `lingxi:u:${ON_B}`;

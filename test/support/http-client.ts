@@ -3,7 +3,7 @@ export interface CallOptions {
   readonly token?: string;
   /** Sends the service key. */
   readonly service?: boolean;
-  /** Sent as JSON; a string or bytes are sent as they are. */
+  /** Sent as JSON. A string or bytes are sent unchanged. */
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -12,9 +12,9 @@ export interface Answer {
   readonly status: number;
   readonly headers: Headers;
   readonly text: string;
-  /** The parsed body, `undefined` where it is no JSON. */
+  /** The parsed body; `undefined` if it is not JSON. */
   readonly json: unknown;
-  /** `json` as an object; throws where it is none. */
+  /** `json` as an object; throws if it is not one. */
   readonly body: Readonly<Record<string, unknown>>;
 }
 

@@ -4,15 +4,15 @@ import type { AddressInfo } from 'node:net';
 
 export type Algorithm = 'RS256' | 'ES256';
 
-/** A key of an issuer, and what it signs. */
+/** A key of an issuer, and its signatures. */
 export interface IssuerKey {
-  /** As it stands in a JWKS document. */
+  /** The key in the form of a JWKS document. */
   readonly jwk: Readonly<Record<string, unknown>>;
-  /** Signs a token. `header` is added to `alg`; `kid` is written only where it is given. */
+  /** Signs a token. `header` is added to `alg`. `kid` is written only if it is given. */
   sign(claims: object, header?: Readonly<Record<string, unknown>>): string;
 }
 
-/** A fresh key pair; its public half has a `kid` where one is given. */
+/** A new key pair. Its public half has a `kid` if one is given. */
 export function issuerKey(algorithm: Algorithm, kid?: string): IssuerKey {
   const pair =
     algorithm === 'RS256'
@@ -35,7 +35,7 @@ function signWith(key: KeyObject, claims: object, header: object): string {
 /** The key server of an issuer, on a loopback port. */
 export interface KeyServer {
   readonly port: number;
-  /** What it answers: the keys of a set; a status without any; nothing; or the headers and half a body, and then nothing. */
+  /** The answer: the keys of a set; a status without a body; nothing; or the headers and half a body, and then nothing. */
   answer: readonly IssuerKey[] | number | 'silent' | 'half';
   /** `performance.now()` of each request so far. */
   readonly asked: readonly number[];

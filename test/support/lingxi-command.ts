@@ -4,7 +4,7 @@ import { REPOSITORY } from './cache.ts';
 import { startChild } from './child.ts';
 import type { Gateway } from './gateway-process.ts';
 
-/** How a command ended, and what it printed. */
+/** How a command ended, and its output. */
 export interface Ended {
   readonly code: number | null;
   /** Standard output, without the last newline. */
@@ -29,7 +29,7 @@ export function at({ url, apiKey }: Pick<Gateway, 'url' | 'apiKey'>): readonly s
   return ['--url', url, '--api-key', apiKey];
 }
 
-/** Runs a program to its end, with nothing of this shell's settings but its path. */
+/** Runs a program to its end, with only PATH from this shell's settings. */
 export async function runProgram(command: readonly string[], options: RunOptions = {}): Promise<Ended> {
   const { PATH = '', HOME = '' } = process.env;
   let out = '';

@@ -3,18 +3,18 @@ import type { LiveCounts } from '../../src/overview/api.ts';
 /** An open stream of `GET /api/dashboard/live`. */
 export interface LiveStream {
   readonly headers: Headers;
-  /** The next event that has not been taken. Rejects where the stream ends before. */
+  /** The next event that has not been read. Rejects if the stream ends first. */
   next(): Promise<LiveCounts>;
   /** The next event that `match` accepts. */
   until(match: (counts: LiveCounts) => boolean): Promise<LiveCounts>;
-  /** Comment lines so far. */
+  /** Number of comment lines so far. */
   comments(): number;
-  /** Resolves once the server has ended it. */
+  /** Resolves when the server has ended it. */
   readonly ended: Promise<void>;
   stop(): void;
 }
 
-/** Rejects with the status where the server refuses. */
+/** Rejects with the status if the server refuses. */
 export async function openLive(url: string, key: string): Promise<LiveStream> {
   const abort = new AbortController();
   const response = await fetch(`${url}/api/dashboard/live`, {
@@ -50,7 +50,7 @@ export async function openLive(url: string, key: string): Promise<LiveStream> {
         wake();
       }
     } catch {
-      // The server cut it, or the test has stopped it.
+      // The server has cut it, or the test has stopped it.
     }
     isOver = true;
     wake();

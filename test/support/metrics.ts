@@ -1,9 +1,9 @@
 import type { Gateway } from './gateway-process.ts';
 
-/** `/metrics` of one moment: what stands before the value, labels included, to the value. */
+/** `/metrics` at one time: a map from the name of each series with its labels to its value. */
 export type Metrics = (series: string) => number;
 
-/** Reads all metrics; a series that is not there reads as `NaN`. */
+/** Reads all metrics. A missing series reads as `NaN`. */
 export async function readMetrics(gateway: Pick<Gateway, 'service'>): Promise<Metrics> {
   const { text } = await gateway.service('GET', '/metrics');
   const values = new Map<string, number>();

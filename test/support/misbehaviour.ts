@@ -3,19 +3,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Runtime } from './gateway-process.ts';
 
-/** What a signal makes a prepared process do; the launcher, which ignores both, is prepared as well. */
+/** The effects of signals on a prepared process. The launcher, which ignores both signals, is prepared too. */
 export const BLOCK_LOOP = 'SIGUSR2';
 export const BREAK_DOWN = 'SIGWINCH';
 
-/** Loaded into the product's process before it, so that it can be made to fail from within. */
+/** Loaded into the product's process before the product, so that a test can make it fail from within. */
 export interface Misbehaviour {
   readonly env: Readonly<Record<string, string>>;
   remove(): void;
 }
 
 /**
- * On {@link BLOCK_LOOP} the process does nothing but compute for `blockMs`. On {@link BREAK_DOWN} it throws where nobody
- * catches, or takes memory until the runtime gives up.
+ * After {@link BLOCK_LOOP} the process only computes for `blockMs`. After {@link BREAK_DOWN} it throws without a handler, or
+ * allocates memory until the runtime fails.
  */
 export function prepareMisbehaviour(options: {
   readonly runtime: Runtime;

@@ -19,7 +19,7 @@ export async function nodesOf(gateway: Gateway): Promise<readonly NodeEntry[]> {
   return answer.body['nodes'] as readonly NodeEntry[];
 }
 
-/** The one node with this name. */
+/** The only node with this name. */
 export async function entryOf(gateway: Gateway, name: string): Promise<NodeEntry> {
   const [entry, ...others] = (await nodesOf(gateway)).filter((node) => node.name === name);
   if (entry === undefined || others.length > 0)

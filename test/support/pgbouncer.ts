@@ -9,16 +9,16 @@ import { freePort, waitForPort } from './ports.ts';
 /** A real PgBouncer between a gateway and a PostgreSQL. */
 export interface PgBouncer {
   readonly port: number;
-  /** The address of the database `name` by way of it. */
+  /** The address of the database `name` through PgBouncer. */
   url(name: string, user?: string): string;
   stop(): Promise<void>;
 }
 
 export interface PgBouncerOptions {
-  /** Port of the PostgreSQL, which trusts everybody. */
+  /** Port of the PostgreSQL, which trusts every client. */
   readonly postgresPort: number;
   readonly poolMode: 'session' | 'transaction' | 'statement';
-  /** The one database that it lets through. Default: every one. */
+  /** The only database that it serves. Default: all. */
   readonly databases?: string;
   /** Further lines of its section `[pgbouncer]`. */
   readonly settings?: readonly string[];
@@ -30,11 +30,11 @@ interface Binary {
 }
 
 const ROOT = join(CACHE, 'lingxi-pgbouncer');
-const START_TIMEOUT_MS = 10_000;
-/** Debian's `nobody`: PgBouncer refuses to run as root, and gives its rights away to this user. */
+const START_TIMEOUT_MS = 20_000;
+/** Debian's `nobody`: PgBouncer refuses to run as root, and drops its privileges to this user. */
 const UNPRIVILEGED = 65_534;
 
-/** Starts a PgBouncer on a free port. Fetches the program once, without root rights, where none is installed. */
+/** Starts a PgBouncer on a free port. If none is installed, fetches the program once, without root rights. */
 export async function startPgBouncer(options: PgBouncerOptions): Promise<PgBouncer> {
   const binary = await findPgBouncer();
   const folder = mkdtempSync(join(tmpdir(), 'lingxi-pgbouncer-'));

@@ -1,5 +1,5 @@
-// Loaded into the product before anything else: a text that holds this mark is parsed into an object whose first look at a
-// member throws. It plays a bug in whatever handles the text, for the product itself has none that a test could use.
+// Loaded into the product before anything else. A text with this mark is parsed into an object that throws when its first member
+// is read. This simulates a bug in the code that handles the text, because the product has no known bug for a test.
 const MARK = '"planted-fault"';
 const parse = JSON.parse;
 

@@ -41,7 +41,7 @@ async function takeBlock(): Promise<number> {
   throw new Error(`no ${BLOCK_SIZE} ports between ${FIRST_BLOCK} and ${END_OF_BLOCKS} of 127.0.0.1 are free`);
 }
 
-/** Undefined where something listens there already. */
+/** Undefined if a program already listens there. */
 function listen(port: number): Promise<Server | undefined> {
   const server = createServer();
   return new Promise((resolve, reject) => {
@@ -53,7 +53,7 @@ function listen(port: number): Promise<Server | undefined> {
   });
 }
 
-/** Resolves once something accepts connections on `port`; rejects after `timeoutMs` or once `gaveUp` says why. */
+/** Resolves when a program accepts connections on `port`. Rejects after `timeoutMs`, or when `gaveUp` returns a reason. */
 export async function waitForPort(
   port: number,
   timeoutMs: number,
@@ -69,15 +69,18 @@ export async function waitForPort(
   );
 }
 
-/** An error that {@link eventually} does not try again. */
+/** An error that {@link eventually} does not retry. */
 export class Aborted extends Error {}
 
-/** Repeats `check` until it does not throw; after `timeoutMs` the last error is thrown. */
+/** Long enough for a process that starts beside others. A rule with a time needs a limit of its own. */
+const PATIENCE_MS = 15_000;
+
+/** Repeats `check` until it does not throw; after `timeoutMs` (15 s) the last error is thrown. */
 export async function eventually<T>(
   check: () => T | Promise<T>,
   options: { readonly timeoutMs?: number; readonly intervalMs?: number } = {},
 ): Promise<T> {
-  const deadline = performance.now() + (options.timeoutMs ?? 5_000);
+  const deadline = performance.now() + (options.timeoutMs ?? PATIENCE_MS);
   for (;;) {
     try {
       return await check();
@@ -88,7 +91,7 @@ export async function eventually<T>(
   }
 }
 
-/** Never sooner than `ms` by `performance.now()`: a timer counts from when its loop last looked at the clock. */
+/** Never earlier than `ms` by `performance.now()`: a timer counts from the last time reading of its loop. */
 export async function sleep(ms: number): Promise<void> {
   const until = performance.now() + ms;
   for (let left = ms; left > 0; left = until - performance.now())

@@ -12,11 +12,11 @@ import { tmpdir } from 'node:os';
 import { dirname, join, relative, resolve } from 'node:path';
 import { findExecutable, REPOSITORY, withLock } from './cache.ts';
 
-/** Where a PostgreSQL's programs lie and as whom they must run. */
+/** The folder of PostgreSQL's programs, and the user that must run them. */
 export interface PostgresBinaries {
   readonly initdb: string;
   readonly postgres: string;
-  /** The server refuses root: as root it runs as this user. */
+  /** The server refuses root: under root it runs as this user. */
   readonly user: { readonly uid: number; readonly gid: number } | undefined;
 }
 
@@ -47,8 +47,8 @@ export async function findPostgres(): Promise<PostgresBinaries> {
 }
 
 /**
- * A copy under the temporary folder, made once for a version: another user must be able to read it, and the links
- * that the package's install script would have made must exist.
+ * A copy under the temporary folder, made once per version. Another user must be able to read it, and it must have the links that
+ * the package's install script would make.
  */
 async function unpackedNative(): Promise<string> {
   const { version } = JSON.parse(readFileSync(join(PACKAGE, 'package.json'), 'utf8')) as { version: string };
@@ -65,7 +65,7 @@ async function unpackedNative(): Promise<string> {
   });
 }
 
-/** Applies `pg-symlinks.json`: `target` is the link, `source` what it names, both from the package's root. */
+/** Applies `pg-symlinks.json`: `target` is the link, `source` its destination, both from the package's root. */
 function link(native: string): void {
   const links = JSON.parse(readFileSync(join(native, 'pg-symlinks.json'), 'utf8')) as readonly {
     readonly source: string;

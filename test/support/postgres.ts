@@ -1,5 +1,14 @@
 import { createHash } from 'node:crypto';
-import { chownSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import {
+  chownSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  statSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -10,31 +19,35 @@ import { findPostgres, type PostgresBinaries } from './postgres-binaries.ts';
 
 export type Row = Record<string, unknown>;
 
-/** A database that a test may fill as it likes. */
+/** A database that a test may fill freely. */
 export interface PostgresDatabase {
   readonly url: string;
-  /** Runs one statement and answers its rows. `bigint` comes as a string, `timestamptz` as a Date. */
+  /** Runs one statement and returns its rows. `bigint` comes as a string, `timestamptz` as a Date. */
   query(sql: string, params?: readonly unknown[]): Promise<readonly Row[]>;
-  /** Runs `work` in a transaction of its own that holds its locks meanwhile and is rolled back unless it commits. */
+  /** Runs `work` in a separate transaction, which holds its locks until the end and is rolled back unless it commits. */
   rival(work: (query: PostgresDatabase['query']) => Promise<void>): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** A PostgreSQL of a test's own. */
+/** A PostgreSQL for one test. */
 export interface PostgresServer extends PostgresDatabase {
   readonly port: number;
   /** SIGKILL by default; SIGQUIT is PostgreSQL's immediate and SIGINT its fast shutdown. */
   kill(signal?: NodeJS.Signals): Promise<void>;
-  /** Stops every process of it, so that connections hang instead of breaking. */
+  /** Stops all its processes, so that connections hang instead of breaking. */
   freeze(): Promise<void>;
   thaw(): void;
-  /** Starts it again on the same port with its data, after {@link kill} where it still runs. */
+  /** Starts it again on the same port with its data, after a {@link kill} if it still runs. */
   restart(): Promise<void>;
   /** A further empty database on this server. */
   createDatabase(name: string): Promise<PostgresDatabase>;
 }
 
-const START_TIMEOUT_MS = 30_000;
+const START_TIMEOUT_MS = 60_000;
+
+const SHARED_MEMORY = '/dev/shm';
+/** Enough for some servers. A container may have only 64 MB. */
+const LEAST_MEMORY_BYTES = 2_147_483_648;
 
 const UNSYNCED = ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off'];
 const SETTINGS = [
@@ -42,19 +55,21 @@ const SETTINGS = [
   'shared_buffers=32MB',
   'listen_addresses=127.0.0.1',
   'unix_socket_directories=',
-  // When a row was committed can be asked afterwards.
+  // In the data folder, which is removed. Otherwise a killed server would leave a megabyte of memory behind.
+  'dynamic_shared_memory_type=mmap',
+  // Makes it possible to query the commit time of a row later.
   'track_commit_timestamp=on',
 ];
 
 export interface PostgresOptions {
-  /** Whether a commit waits for the disk, as in production. Default false: tests are faster, and no machine fails. */
+  /** Whether a commit waits for the disk, as in production. Default false: tests are faster, and machines do not fail in them. */
   readonly syncs?: boolean;
 }
 
-/** Starts a PostgreSQL of its own on a free port, from an empty data folder. */
+/** Starts a new PostgreSQL on a free port, from an empty data folder. */
 export async function startPostgres({ syncs = false }: PostgresOptions = {}): Promise<PostgresServer> {
   const binaries = await findPostgres();
-  const dir = mkdtempSync(join(tmpdir(), 'lingxi-postgres-'));
+  const dir = mkdtempSync(join(syncs ? tmpdir() : folderInMemory(), 'lingxi-postgres-'));
   if (binaries.user !== undefined) chownSync(dir, binaries.user.uid, binaries.user.gid);
   const data = join(dir, 'data');
   await run('cp', ['-a', await emptyCluster(binaries), data], processOptions(binaries, dir));
@@ -96,8 +111,8 @@ export async function startPostgres({ syncs = false }: PostgresOptions = {}): Pr
 }
 
 /**
- * A PostgreSQL that was killed leaves a segment of shared memory behind. Nothing but its next start would remove it, and the
- * system has 4,096 of them.
+ * A killed PostgreSQL leaves a segment of shared memory behind. Only its next start would remove it, and the system has 4,096 of
+ * them.
  */
 async function removeSharedMemory(data: string): Promise<void> {
   const file = join(data, 'postmaster.pid');
@@ -107,7 +122,20 @@ async function removeSharedMemory(data: string): Promise<void> {
   if (id !== undefined) await run('ipcrm', ['-m', id]).catch(() => undefined);
 }
 
-/** A data folder as `initdb` makes it, which takes much longer than a copy. It is made once for a version of PostgreSQL. */
+/**
+ * The place where Linux keeps files in memory. A data folder has a thousand files. On ext4, which does not reuse an inode for
+ * half a minute, the search for free ones costs up to a second of CPU if many servers come and go.
+ */
+function folderInMemory(): string {
+  try {
+    const { bavail, bsize } = statfsSync(SHARED_MEMORY);
+    return bavail * bsize > LEAST_MEMORY_BYTES ? SHARED_MEMORY : tmpdir();
+  } catch {
+    return tmpdir();
+  }
+}
+
+/** A data folder as made by `initdb`, which takes much longer than a copy. It is made once per version of PostgreSQL. */
 async function emptyCluster(binaries: PostgresBinaries): Promise<string> {
   const version = createHash('sha256').update(`${binaries.initdb} ${statSync(binaries.initdb).mtimeMs}`);
   const user = process.getuid?.() ?? 'user';
@@ -125,7 +153,7 @@ async function emptyCluster(binaries: PostgresBinaries): Promise<string> {
   });
 }
 
-/** Makes the empty database `name` on the server of `url`; `stop` drops it again. */
+/** Creates the empty database `name` on the server of `url`; `stop` drops it again. */
 export async function createDatabase(url: string, name: string): Promise<PostgresDatabase> {
   const quoted = `"${name.replaceAll('"', '""')}"`;
   await once(url, `CREATE DATABASE ${quoted}`);
@@ -143,7 +171,7 @@ export async function createDatabase(url: string, name: string): Promise<Postgre
 
 function connect(url: string): PostgresDatabase {
   const pool = new pg.Pool({ connectionString: url, max: 3, allowExitOnIdle: true });
-  // The server is killed on purpose: an idle connection that breaks is no news.
+  // The test kills the server on purpose, so a broken idle connection is expected.
   pool.on('error', () => undefined);
   return {
     url,
@@ -167,7 +195,7 @@ async function runRival(
     await client.query('BEGIN');
     await work(async (sql, params = []) => (await client.query<Row>(sql, [...params])).rows);
   } finally {
-    // The server rolls back what is open.
+    // The server rolls back open transactions.
     await client.end();
   }
 }
@@ -224,7 +252,7 @@ async function backends(postmaster: number): Promise<readonly number[]> {
   return [postmaster, ...children.split(/\s+/).filter(Boolean).map(Number)];
 }
 
-/** A backend whose client has just left may be gone since it was listed. */
+/** A backend whose client has just left may end after it was listed. */
 function signalIfThere(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);

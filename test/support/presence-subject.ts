@@ -11,23 +11,23 @@ import { type RedisServer, startRedis } from './services.ts';
 
 const DAY_MS = 86_400_000;
 
-/** What a store of a test is made with; the defaults are those of a test that says nothing. */
+/** The parameters of a store in a test, with their defaults. */
 export interface SubjectOptions extends Partial<WorldRules> {
   readonly node?: string;
-  /** Redis alone: the node named is dead after this silence. */
+  /** Only for Redis: the named node is dead after this silence. */
   readonly deadAfterMs?: number;
 }
 
-/** One side of the store pair, ready to be asked. */
+/** One side of the store pair. */
 export interface PresenceSubject {
   readonly name: 'memory' | 'redis';
   readonly redis: RedisServer | undefined;
-  /** A store of its own node. In Redis all see the same world; in memory each has its own. */
+  /** A store for a separate node. In Redis all nodes share the same world; in memory each has its own. */
   open(options?: SubjectOptions): Promise<PresenceStore>;
   stop(): Promise<void>;
 }
 
-/** A name for the store, and how one is made. */
+/** The name of the store, and the function that creates it. */
 export type SubjectCase = readonly [name: string, open: () => PresenceSubject | Promise<PresenceSubject>];
 
 export function memorySubject(): PresenceSubject {
@@ -81,21 +81,21 @@ export async function openRedisStore(
   });
 }
 
-/** Renews until the node is known and has nothing to restore. */
+/** Renews until the store knows the node and the node has nothing to restore. */
 export async function takeLease(store: PresenceStore): Promise<void> {
   await store.renew({ highestEpoch: 0, restored: true, acknowledged: [] });
 }
 
-/** Waits until the store lets users in: a fresh Redis waits 2 s for nodes to restore. */
+/** Waits until the store accepts logins: a new Redis waits 2 s for nodes to restore. */
 export async function grownUp(store: PresenceStore): Promise<void> {
   await eventually(async () => {
-    // Logins are let in a little before the ends of lingers.
+    // Logins are accepted slightly before lingers end.
     const [answer] = await store.claim([nothingLeft(1, -1)]);
     if (answer?.kind === 'young' || answer?.kind === 'no-lease') throw new Error(answer.kind);
   });
 }
 
-/** A statement with the values of somebody who has just connected, changed as told. */
+/** A claim with the values of a user who has just connected, plus the given changes. */
 export function claimOf(userId: number, changed: Partial<Claim> & Pick<Claim, 'mode' | 'rev'>): Claim {
   const socket = changed.mode === 'socket' || changed.mode === 'state' || changed.mode === 'restate';
   return {
@@ -113,19 +113,19 @@ export function claimOf(userId: number, changed: Partial<Claim> & Pick<Claim, 'm
   };
 }
 
-/** A statement that nothing is left. */
+/** A claim that nothing is left. */
 export function nothingLeft(userId: number, rev: number, changed: Partial<Claim> = {}): Claim {
   return claimOf(userId, { mode: 'state', rev, sockets: 0, socketMs: 0, httpMs: 0, ...changed });
 }
 
-/** The one answer to one statement. */
+/** The only answer to one claim. */
 export async function state(store: PresenceStore, claim: Claim): Promise<ClaimAnswer> {
   const [answer] = await store.claim([claim]);
   if (answer === undefined) throw new Error('no answer');
   return answer;
 }
 
-/** Opens and records a period; answers it. */
+/** Opens and records a period; returns it. */
 export async function login(
   store: PresenceStore,
   claim: Claim,
@@ -145,7 +145,7 @@ function rulesOf(options: SubjectOptions): WorldRules {
     maxConnectionsPerUser: options.maxConnectionsPerUser ?? 3,
     maxGroupsPerUser: options.maxGroupsPerUser ?? 3,
     lastSeenTtlMs: options.lastSeenTtlMs ?? DAY_MS,
-    // Statements of a test have 10 s by default: responsive is what proved life within 4 s.
+    // Claims in a test have 10 s by default: a socket is responsive if it proved life within 4 s.
     responsiveLeftMs: options.responsiveLeftMs ?? 6000,
   };
 }

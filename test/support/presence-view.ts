@@ -1,19 +1,19 @@
 import type { Deployment } from './stores.ts';
 import { type Client, type ConnectOptions, connect } from './ws-client.ts';
 
-/** What a `lingxi.v1` client is told in its first frame, numbers decoded. */
+/** The first frame of a `lingxi.v1` client, with numbers decoded. */
 export interface Welcome {
   readonly epoch: number;
   readonly period: number;
   readonly resumed: boolean;
 }
 
-/** A deployment as the presence suites use it. */
+/** A deployment in the form that the presence suites use. */
 export interface PresenceView {
-  /** A client in the seed's style: nothing but a token. */
+  /** A client without `lingxi.v1`: nothing but a token. */
   seed(user: number, options?: ConnectOptions): Promise<Client>;
   v1(user: number, options?: ConnectOptions): Promise<Client>;
-  /** `GET /api/online/player/<user>`, its body. */
+  /** The body of `GET /api/online/player/<user>`. */
   player(user: number): Promise<Readonly<Record<string, unknown>>>;
   status(user: number): Promise<unknown>;
   login(user: number): ReturnType<Deployment['gateway']['call']>;

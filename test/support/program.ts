@@ -6,7 +6,7 @@ import { REPOSITORY } from './cache.ts';
 import { type Child, startChild } from './child.ts';
 import type { Runtime } from './gateway-process.ts';
 
-/** A folder of a program that has Lingxi installed, as a user's has. */
+/** A folder of a program with Lingxi installed, as a user has it. */
 export interface ProgramFolder {
   readonly path: string;
   /** Writes `text` as a module and runs it on `runtime`. */
@@ -37,7 +37,7 @@ export function createProgramFolder(): ProgramFolder {
   };
 }
 
-/** The Bun of the development dependencies: the binary of its platform's package, or where its install script put it. */
+/** The Bun of the development dependencies: the binary of its platform package, or the one from its install script. */
 function bunBinary(): string {
   const require = createRequire(import.meta.url);
   const arch = process.arch === 'arm64' ? 'aarch64' : process.arch;
@@ -51,7 +51,7 @@ function bunBinary(): string {
       return [];
     }
   });
-  // Without install scripts the first is a note in place of the binary.
+  // Without install scripts, the first file is a note instead of the binary.
   const binary = candidates.reverse().find((candidate) => existsSync(candidate));
   if (binary === undefined) throw new Error('Bun is not installed: run "npm ci"');
   return binary;

@@ -1,13 +1,13 @@
 import { WebSocket } from 'ws';
 import { sleep } from './ports.ts';
 
-/** A client that was refused or cut off dials again after half of this time up to all of it. */
+/** A client that was refused or cut off reconnects after half of this time up to all of it. */
 const RETRY_MS = 1_000;
 
 export interface ProxiedPlayerOptions {
   readonly wsUrl: string;
   readonly token: string;
-  /** The page from which it comes. */
+  /** The origin of its page. */
   readonly origin: string;
   /** Its own address. */
   readonly localAddress: string;
@@ -27,15 +27,15 @@ function mayReturn(code: number): boolean {
   return code < 4_000 || code > 4_099;
 }
 
-/** A `lingxi.v1` client that comes back when `goodbye` tells it to, and what it met. */
+/** A `lingxi.v1` client that reconnects at the time in `goodbye`, and records what happens. */
 export class ProxiedPlayer {
-  /** Periods that it was welcomed in. */
+  /** Periods in its welcomes. */
   readonly periods = new Set<string>();
-  /** Nodes that it was welcomed by, oldest first. */
+  /** Nodes in its welcomes, oldest first. */
   readonly nodes: string[] = [];
-  /** Status of each refused upgrade, and close codes but 1012. */
+  /** Status of each refused upgrade, and close codes other than 1012. */
   readonly trouble: string[] = [];
-  /** What was pushed to it. */
+  /** The pushes that it received. */
   readonly received: string[] = [];
   /** The longest time from the end of a connection to the next `welcome`, in ms. */
   longestAwayMs = 0;
@@ -64,7 +64,7 @@ export class ProxiedPlayer {
     while (!this.#left) await sleep(await this.#live());
   }
 
-  /** One connection from its dial to its end; answers in how many ms the next one comes. */
+  /** One connection from the attempt to its end. Returns the time in ms until the next one. */
   #live(): Promise<number> {
     const { wsUrl, token, origin, localAddress } = this.#options;
     const socket = new WebSocket(wsUrl, ['lingxi.v1', `bearer.${token}`], {

@@ -8,13 +8,13 @@ export interface Caller {
   readonly apiKey: string;
 }
 
-/** Requests by HTTP, one after the other all the time, and a stream of events that is opened again when it ends. */
+/** HTTP requests, one after the other without a pause, and a stream of events that is reopened when it ends. */
 export class ProxiedTraffic {
-  /** Requests that were answered 200. */
+  /** Requests with the answer 200. */
   answered = 0;
-  /** Every other answer, and what was no answer at all. */
+  /** Every other answer, and requests without an answer. */
   readonly trouble: string[] = [];
-  /** Users whom the stream told to have come online. */
+  /** Users who came online according to the stream. */
   readonly heard = new Set<number>();
   /** How often the stream was opened. */
   streams = 0;
@@ -22,7 +22,7 @@ export class ProxiedTraffic {
   readonly #ended = new AbortController();
   readonly #done: Promise<unknown>;
 
-  /** `user` is kept online by HTTP alone. */
+  /** Only HTTP keeps `user` online. */
   constructor(caller: Caller, user: number) {
     this.#caller = caller;
     this.#done = Promise.all([this.#ask(user), this.#listen()]);
@@ -69,7 +69,7 @@ export class ProxiedTraffic {
       try {
         cursor = await this.#stream(cursor);
       } catch (error) {
-        // A stream ends with its node, and is opened again where it ended.
+        // A stream ends with its node, and is reopened at the same place.
         if (error instanceof Refused) this.trouble.push(error.message);
       }
       await sleep(STREAM_RETRY_MS);

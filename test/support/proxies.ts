@@ -9,32 +9,32 @@ import { freePort, waitForPort } from './ports.ts';
 export const PROXIES = ['nginx', 'haproxy', 'caddy'] as const;
 export type ProxyName = (typeof PROXIES)[number];
 
-/** A load balancer in front of two nodes, with the configuration that docs/BEHIND-A-PROXY.md shows. */
+/** A load balancer in front of two nodes, with the configuration from docs/BEHIND-A-PROXY.md. */
 export interface LoadBalancer {
   readonly name: ProxyName;
   readonly port: number;
   readonly url: string;
   readonly wsUrl: string;
-  /** What it printed, for a failure. */
+  /** Its output, for a failure message. */
   output(): string;
   stop(): Promise<void>;
 }
 
-/** Where the configuration stands in the repository, and what the test puts in the place of its ports and nodes. */
+/** The place of the configuration in the repository, and the replacements for its ports and nodes. */
 interface Recipe {
   readonly file: string;
-  /** What it listens on, as it is written. */
+  /** The address that it listens on, as written in the file. */
   readonly listens: string;
   readonly listensOn: (port: number) => string;
   readonly program: string;
-  /** Makes the configuration a whole one for a process of a test, without root rights. */
+  /** Completes the configuration for a process of a test, without root rights. */
   readonly wrap: (text: string, folder: string) => string;
   readonly args: (config: string) => readonly string[];
 }
 
 const NODE_ADDRESSES = ['127.0.0.1:4101', '127.0.0.1:4102'] as const;
 const ROOT = join(CACHE, 'lingxi-proxies');
-const START_TIMEOUT_MS = 10_000;
+const START_TIMEOUT_MS = 20_000;
 /** Two for each client, as BEHIND-A-PROXY.md says. */
 const NGINX_CONNECTIONS = 4_096;
 
@@ -118,7 +118,7 @@ function configuration(
   return recipe.wrap(leading, to.folder);
 }
 
-/** The page shows what goes into the http block: the rest is of this process. */
+/** The page shows the contents of the http block. The rest is for this process. */
 function wrapNginx(text: string, folder: string): string {
   const kinds = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
   const temporary = kinds.map((kind) => `${kind}_temp_path ${join(folder, kind)};`).join('\n');
@@ -127,7 +127,7 @@ function wrapNginx(text: string, folder: string): string {
   return `${head}\nevents { worker_connections ${NGINX_CONNECTIONS}; }\nhttp {\naccess_log off;\n${temporary}\n${text}}\n`;
 }
 
-/** Throws where the configuration in the repository no longer says what the test is about to change. */
+/** Throws if the configuration in the repository no longer has the text that the test replaces. */
 function replaceOnce(text: string, from: string, to: string): string {
   if (text.split(from).length !== 2) throw new Error(`the configuration must say "${from}" once`);
   return text.replace(from, () => to);

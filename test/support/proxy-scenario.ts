@@ -8,19 +8,19 @@ import { BUN_AND_NODE, type Cluster, type ClusterNode, startCluster } from './tw
 import { tryConnect } from './ws-client.ts';
 
 const TIMEOUT_MS = 10_000;
-/** The players' own address: what the proxies must tell the nodes. */
+/** The players' own address, which the proxies must forward to the nodes. */
 const PLAYERS_ADDRESS = '127.0.0.9';
-/** Load balancers look each second whether a node that was away is back. */
-const NOTICED_MS = 2_000;
+/** Every second, load balancers check whether a node has returned. */
+const NOTICED_MS = 4_000;
 
 export interface ProxySize {
-  /** Behind each load balancer. */
+  /** Number of players behind each load balancer. */
   readonly players: number;
   readonly shutdownDelayMs: number;
   readonly drainTimeoutMs: number;
 }
 
-/** What goes on behind one load balancer. */
+/** The traffic behind one load balancer. */
 interface Site {
   readonly balancer: LoadBalancer;
   readonly users: readonly number[];
@@ -44,7 +44,7 @@ export class ProxyScenario {
       nodes: BUN_AND_NODE,
       timeoutMs: TIMEOUT_MS,
       env: {
-        // Pages of the same origin alone may connect: the Host that a proxy passes on is looked at.
+        // Only pages of the same origin may connect, so the Host that a proxy forwards matters.
         NODE_ENV: 'production',
         LINGXI_TRUSTED_PROXIES: '127.0.0.1/32',
         LINGXI_SHUTDOWN_DELAY_MS: String(size.shutdownDelayMs),
@@ -69,22 +69,20 @@ export class ProxyScenario {
     }
   }
 
-  /** Everybody is online through the proxies, on both nodes, and known by their own addresses. */
+  /** All users are online through the proxies, on both nodes, and known by their own addresses. */
   async everybodyIsIn(): Promise<void> {
     for (const { players } of this.#sites)
       await eventually(() => expect(players.filter(({ isOnline }) => !isOnline)).toHaveLength(0), {
         timeoutMs: 15_000,
       });
-    const connected = this.#cluster.nodes.map(({ gateway }) =>
-      gateway.logs().filter((line) => line['event'] === 'connected'),
-    );
-    for (const lines of connected) {
-      expect(lines.length).toBeGreaterThan(0);
+    for (const { gateway } of this.#cluster.nodes) {
+      await gateway.waitForLog('connected');
+      const lines = gateway.logs().filter((line) => line['event'] === 'connected');
       expect(new Set(lines.map((line) => line['ip']))).toEqual(new Set([PLAYERS_ADDRESS]));
     }
   }
 
-  /** A page of another origin is refused by the node, and told so. */
+  /** The node refuses a page of another origin, with its reason. */
   async foreignPagesAreRefused(): Promise<void> {
     const { gateway } = this.#cluster.node(0);
     const [user] = freshUsers(1);
@@ -108,11 +106,11 @@ export class ProxyScenario {
     await sleep(NOTICED_MS);
   }
 
-  /** One node is emptied by way of the other, and taken back. */
+  /** One node is drained through the other, and the drain is cancelled. */
   async drainOne(): Promise<void> {
     const [asked, drained] = [this.#cluster.node(0), this.#cluster.node(1)];
     const call = (method: string) => asked.gateway.service(method, '/api/drain', { node: 'b' });
-    // For 3 s its name is that of the process before it as well.
+    // For 3 s, the previous process has its name as well.
     await eventually(async () => expect((await call('POST')).status).toBe(200), { timeoutMs: 10_000 });
     await eventually(async () => expect(await connectionsOf(drained)).toBe(0), {
       timeoutMs: 60_000,
@@ -122,7 +120,7 @@ export class ProxyScenario {
     expect((await call('DELETE')).status).toBe(200);
   }
 
-  /** Nobody noticed more than being sent from one node to the other. */
+  /** Nobody noticed more than a move from one node to the other. */
   async expectNobodyLost(): Promise<void> {
     for (const { balancer, players, users, byHttp, traffic } of this.#sites) {
       const { name } = balancer;
@@ -136,7 +134,7 @@ export class ProxyScenario {
       expect(traffic.trouble, name).toEqual([]);
       expect(traffic.answered).toBeGreaterThan(20);
       for (const user of [...users, byHttp]) expect(traffic.heard, name).toContain(user);
-      // One period each, which runs.
+      // Each user has one open period.
       for (const { periods, nodes } of players) {
         expect(periods.size, name).toBe(1);
         expect(nodes.length, name).toBeGreaterThan(1);

@@ -1,6 +1,6 @@
 import { openRaw, type RawSocket } from './raw-socket.ts';
 
-/** One HTTP answer as its bytes say it. */
+/** One HTTP answer, parsed from its bytes. */
 export interface RawAnswer {
   readonly status: number;
   /** Names in lower case. */
@@ -8,17 +8,17 @@ export interface RawAnswer {
   readonly body: string;
 }
 
-/** A TCP connection that speaks HTTP/1.1 by hand, for what no decent client would send. */
+/** A TCP connection with hand-written HTTP/1.1, for input that no normal client would send. */
 export interface RawHttp extends RawSocket {
-  /** The complete answers so far, in order; interim ones (100) are left out. */
+  /** The complete answers so far, in order, without interim ones (100). */
   answers(): readonly RawAnswer[];
-  /** Waits until `count` answers came or the server ended the connection. */
+  /** Waits until `count` answers have arrived or the server has ended the connection. */
   settled(count: number, timeoutMs?: number): Promise<readonly RawAnswer[]>;
   /** Whether the server has ended the connection. */
   hasEnded(): boolean;
 }
 
-const TIMEOUT_MS = 5_000;
+const TIMEOUT_MS = 15_000;
 
 export function openHttp(port: number, request: string | Buffer = ''): RawHttp {
   const raw = openRaw(port, request);
@@ -71,7 +71,7 @@ export async function askRaw(port: number, request: string | Buffer): Promise<Ra
   }
 }
 
-/** The text of a request; a body gets its `Content-Length` unless a header says how it comes. */
+/** The text of a request. A body gets a `Content-Length`, unless a header says how it is sent. */
 export function requestText(
   method: string,
   target: string,

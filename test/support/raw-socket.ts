@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { connect as connectTcp, type Socket } from 'node:net';
 
-/** A frame of RFC 6455 as a test wants it, right or wrong. */
+/** A frame of RFC 6455 for a test, valid or invalid. */
 export interface FrameOptions {
   /** 0 continuation, 1 text, 2 binary, 8 close, 9 ping, 10 pong. */
   readonly opcode: number;
@@ -21,23 +21,23 @@ export interface ServerFrame {
 
 /** How the server ended a raw connection. */
 export interface RawEnd {
-  /** Code of the close frame; `undefined` where the connection ended without one. */
+  /** Code of the close frame; `undefined` if the connection ended without one. */
   readonly code: number | undefined;
   /** `performance.now()` of the end. */
   readonly at: number;
 }
 
-/** A WebSocket client of bytes, for what no decent client would send. */
+/** A WebSocket client at the level of bytes, for input that no normal client would send. */
 export interface RawSocket {
   readonly socket: Socket;
   /** Status line and headers of the answer, once they are complete. */
   readonly head: Promise<{ readonly status: number; readonly text: string }>;
-  /** Resolves when the server ended the connection, however it did. */
+  /** Resolves when the server has ended the connection in any way. */
   readonly ended: Promise<RawEnd>;
   write(data: Buffer | string): void;
   send(frame: FrameOptions): void;
   frames(): readonly ServerFrame[];
-  /** Everything that came, as it came. */
+  /** All received bytes, unchanged. */
   received(): Buffer;
   destroy(): void;
 }
@@ -86,7 +86,16 @@ export function openRaw(port: number, request: string | Buffer): RawSocket {
   };
 }
 
-/** The bytes of a right handshake; `headers` are added, or replace one of the same name (empty text removes it). */
+/** A connection whose client reads nothing. */
+export function openUnread(port: number): Promise<Socket> {
+  return new Promise((resolve) => {
+    const socket = connectTcp(port, '127.0.0.1').pause();
+    socket.on('error', () => undefined);
+    socket.once('connect', () => resolve(socket));
+  });
+}
+
+/** The bytes of a valid handshake. `headers` are added, or replace one with the same name (an empty text removes it). */
 export function handshake(
   target: string,
   token: string,

@@ -9,16 +9,18 @@ import { BUN_AND_NODE, type Cluster, startCluster } from './two-nodes.ts';
 import type { Client } from './ws-client.ts';
 
 const TIMEOUT_MS = 10_000;
-/** Each process of clients has this many at most: a process has only so many descriptors. */
+/** Largest number of clients in one process, because a process has a limited number of descriptors. */
 const CLIENTS_OF_A_PROCESS = 10_000;
-/** Connections of each node that stay open in the storm, and how often each of them sends a ping. */
+/** Number of connections on each node that stay open in the storm, and the interval of their pings. */
 const WATCHERS = 10;
 const PING_INTERVAL_MS = 100;
-/** Beyond the users of the storm. */
+/** Users besides those of the storm. */
 const FIRST_WATCHER = KNOWN_USERS + 1;
 
 interface Wave {
   readonly periods: Readonly<Record<string, string>>;
+  /** When each user got the `welcome`, wall clock. */
+  readonly welcomes: Readonly<Record<string, number>>;
   readonly refusals: Readonly<Record<string, number>>;
   readonly lastMs: number;
 }
@@ -28,9 +30,11 @@ export interface StormReport {
   readonly allBackMs: number;
   /** Users who lost their period. */
   readonly lost: readonly number[];
+  /** Those of them whose next connection was accepted within the timeout of their last sign of life. Rule HB1 forbids that. */
+  readonly lostInTime: readonly number[];
   /** Refused or failed attempts by status or cause. */
   readonly refusals: Readonly<Record<string, number>>;
-  /** 99th percentile of the time from a ping, as it was due, to its pong, on connections that stayed open; by node. */
+  /** 99th percentile of the time from a ping's due time to its pong, on connections that stayed open, by node. */
   readonly pongP99Ms: readonly number[];
 }
 
@@ -59,7 +63,7 @@ export class ReconnectStorm {
     return new ReconnectStorm(cluster, freshUsers(users));
   }
 
-  /** Everybody logs in, without hurry. */
+  /** All users log in, at a slow pace. */
   async login(withinMs: number): Promise<void> {
     const { periods } = await this.#connect(0, withinMs);
     expect(Object.keys(periods)).toHaveLength(this.users.length);
@@ -73,11 +77,22 @@ export class ReconnectStorm {
         Watch.open((index) => node.view.v1(FIRST_WATCHER + place * WATCHERS + index)),
       ),
     );
-    await Promise.all(this.#processes.map((process) => ask(process, { kind: 'cut' })));
-    const { periods, refusals, lastMs } = await this.#connect(1, withinMs);
+    const cuts = await Promise.all(
+      this.#processes.map((process) =>
+        ask<{ lastSigns: Readonly<Record<string, number>> }>(process, { kind: 'cut' }),
+      ),
+    );
+    const lastSigns: Readonly<Record<string, number>> = Object.assign(
+      {},
+      ...cuts.map((cut) => cut.lastSigns),
+    );
+    const { periods, welcomes, refusals, lastMs } = await this.#connect(1, withinMs);
     const pongP99Ms = watches.map((watch) => watch.stop());
     const lost = this.users.filter((user) => periods[user] !== this.#periods[user]);
-    return { allBackMs: Math.round(lastMs), lost, refusals, pongP99Ms };
+    const silentMs = (user: number): number =>
+      (welcomes[user] ?? Number.NaN) - (lastSigns[user] ?? Number.NaN);
+    const lostInTime = lost.filter((user) => !(silentMs(user) >= TIMEOUT_MS));
+    return { allBackMs: Math.round(lastMs), lost, lostInTime, refusals, pongP99Ms };
   }
 
   async stop(): Promise<void> {
@@ -85,7 +100,7 @@ export class ReconnectStorm {
     await this.cluster.stop();
   }
 
-  /** `shift` chooses the node: another one sends each user to the other node. */
+  /** `shift` chooses the node: another value sends each user to the other node. */
   async #connect(shift: number, withinMs: number): Promise<Wave> {
     const clients = this.users.map((user, index) => {
       const { gateway } = this.cluster.node((index + shift) % this.cluster.nodes.length);
@@ -103,6 +118,7 @@ export class ReconnectStorm {
     );
     return {
       periods: Object.assign({}, ...waves.map(({ periods }) => periods)) as Wave['periods'],
+      welcomes: Object.assign({}, ...waves.map(({ welcomes }) => welcomes)) as Wave['welcomes'],
       refusals: waves.reduce<Record<string, number>>((sum, wave) => {
         for (const [cause, count] of Object.entries(wave.refusals)) sum[cause] = (sum[cause] ?? 0) + count;
         return sum;
@@ -112,7 +128,7 @@ export class ReconnectStorm {
   }
 }
 
-/** Open connections of one node that measure how long it takes to answer. */
+/** Open connections of one node that measure its response time. */
 class Watch {
   readonly #clients: readonly Client[];
   readonly #delays: number[] = [];
@@ -143,7 +159,7 @@ class Watch {
       await sleep(Math.max(0, dueAt - performance.now()));
       client.send({ type: 'ping', timestamp: turn });
       await client.next('pong', 60_000).catch(() => undefined);
-      // From the moment at which the ping was due: a slow answer must not hide the pings behind it.
+      // From the due time of the ping: a slow answer must not hide the later pings.
       this.#delays.push(performance.now() - dueAt);
       dueAt += PING_INTERVAL_MS;
     }

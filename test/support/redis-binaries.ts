@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { CACHE, findExecutable, withLock } from './cache.ts';
 import { fetchDebianPackages, libraryPath } from './debian.ts';
 
-/** The programs of a Redis or Valkey and the environment they need. */
+/** The programs of a Redis or Valkey and their environment. */
 export interface RedisBinaries {
   readonly server: string;
   readonly cli: string;
@@ -52,6 +52,6 @@ function fetched(): RedisBinaries | undefined {
   const server = join(ROOT, 'usr/bin/redis-server');
   if (!existsSync(server)) return undefined;
   const env = { ...process.env, LD_LIBRARY_PATH: libraryPath(ROOT) };
-  // Debian names redis-server as a link to redis-check-rdb: the program looks at its own name.
+  // In Debian, redis-server is a link to redis-check-rdb: the program checks its own name.
   return { server, cli: join(ROOT, 'usr/bin/redis-cli'), env };
 }

@@ -5,14 +5,15 @@ import { findRedis } from './redis-binaries.ts';
 import { linkedUp, type RedisDeployment, SYNC_AT_ONCE } from './redis-sentinel.ts';
 
 const MASTERS = 3;
-const NODE_TIMEOUT_MS = 1000;
+/** On a busy machine, a server that works may be silent for more than a second. */
+const NODE_TIMEOUT_MS = 2_000;
 const READY_TIMEOUT_MS = 20_000;
 const PREFIX = '{lingxi}:';
 
-/** One server of the cluster, and what only a test of the cluster asks. */
+/** One server of the cluster, with functions that only a test of the cluster needs. */
 export interface RedisCluster extends RedisDeployment {
   readonly servers: readonly RedisServer[];
-  /** Moves our slot to a master that did not serve it, keys and all. */
+  /** Moves our slot with its keys to a master that did not serve it. */
   moveSlot(): Promise<void>;
 }
 
@@ -49,7 +50,7 @@ export async function startRedisCluster(): Promise<RedisCluster> {
         },
         { timeoutMs: READY_TIMEOUT_MS, intervalMs: 50 },
       ),
-    // A server of a cluster learns by itself that another has its slots.
+    // A server of a cluster learns by itself that another server has its slots.
     rejoin: (server) => linkedUp(server.cli),
     async switchOver() {
       const standby = (await owner()) === replica ? old : replica;
@@ -85,7 +86,7 @@ function addressOf({ port }: RedisServer): string {
   return `127.0.0.1:${port}`;
 }
 
-/** The master of the slot, as the server says that heard of the newest change. One of the asked servers may be dead or hang. */
+/** The master of the slot, from the server with the newest configuration. One of the called servers may be dead or hang. */
 async function ownerBy(
   asked: readonly RedisServer[],
   slot: number,
@@ -110,7 +111,7 @@ async function ownerBy(
   return owner;
 }
 
-/** Whom a server takes for the master of the slot, and since which change of the cluster. */
+/** The master of the slot as a server sees it, and the epoch of that configuration. */
 interface View {
   readonly port: number;
   readonly epoch: number;
@@ -129,7 +130,7 @@ async function viewOf(server: RedisServer, slot: number): Promise<readonly View[
   });
 }
 
-/** A replica votes for nobody and is elected only where all know it. */
+/** A replica has no vote. It is elected only if all servers know it. */
 async function allAgree(servers: readonly RedisServer[]): Promise<void> {
   await eventually(
     async () => {

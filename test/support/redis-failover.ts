@@ -15,7 +15,7 @@ export interface Node {
   readonly view: PresenceView;
 }
 
-/** Two gateways, one on each runtime, on a Redis of several processes. */
+/** Two gateways, one on each runtime, on a Redis with several processes. */
 export interface Site<Redis extends RedisDeployment> {
   readonly redis: Redis;
   readonly postgres: PostgresServer;
@@ -24,7 +24,7 @@ export interface Site<Redis extends RedisDeployment> {
   stop(): Promise<void>;
 }
 
-/** Somebody who stays connected while the master changes. */
+/** A user who stays connected while the master changes. */
 export interface Guest {
   readonly user: number;
   readonly node: Node;
@@ -32,14 +32,18 @@ export interface Guest {
   readonly welcome: Welcome;
 }
 
-/** Bound of what follows a promotion: PR10 and PR11 leave nodes 2 s; one more for suites that share the cores. */
+/** Limit for the effects of a promotion: PR10 and PR11 give nodes 2 s, plus one for suites that share the cores. */
 const RESTORE_MS = 3000;
 const GUESTS_A_NODE = 20;
-/** A message of the push channel that has not arrived by then was lost: it is delivered at most once. */
+/**
+ * Half of the default. The doctor waits for one timeout, and an entry that a dead connection took waits for one timeout + 1 s.
+ */
+const HEARTBEAT_TIMEOUT_MS = 5_000;
+/** A message of the push channel that has not arrived by then is lost: it is delivered at most once. */
 const PUBLISHED_MS = 1_000;
-/** An entry that a cut connection was given is taken over after the heartbeat timeout + 1 s, at the next look. */
+/** An entry of a cut connection is taken over after the heartbeat timeout + 1 s, at the next check. */
 const TAKEN_OVER_MS = 16_000;
-/** Calls of a probe that are under way at a time, and the pause after each. */
+/** Number of calls of a probe in progress at the same time, and the pause after each. */
 const PROBE_CALLS = 3;
 const PROBE_PAUSE_MS = 10;
 
@@ -55,12 +59,18 @@ export async function openSite<Redis extends RedisDeployment>(
   try {
     await createUsers(postgres);
     const stores = { redisUrl: redis.url, databaseUrl: postgres.url };
-    for (const runtime of ['bun', 'node'] as const) {
-      const env = { LINGXI_NODE_NAME: runtime };
+    const begin = async (runtime: Runtime): Promise<void> => {
+      const env = {
+        LINGXI_NODE_NAME: runtime,
+        LINGXI_HEARTBEAT_TIMEOUT_MS: String(HEARTBEAT_TIMEOUT_MS),
+        LINGXI_PING_INTERVAL_MS: String(HEARTBEAT_TIMEOUT_MS * 0.3),
+      };
       const gateway = await startGateway({ runtime, stores, env });
       started.push({ gateway, view: viewPresence({ gateway }) });
-    }
-    await Promise.all(started.map(({ gateway }) => untilReady(gateway)));
+      await untilReady(gateway);
+    };
+    const begun = await Promise.allSettled((['bun', 'node'] as const).map(begin));
+    for (const outcome of begun) if (outcome.status === 'rejected') throw outcome.reason;
   } catch (error) {
     await stop();
     throw error;
@@ -92,8 +102,8 @@ export async function invite(site: Pick<Site<RedisDeployment>, 'nodes'>): Promis
 }
 
 /**
- * Has `change` make another server the master and proves what must hold then: sockets and periods stay, both nodes are
- * back within 2 s of the promotion. Answers the former master.
+ * Uses `change` to make another server the master, and checks the rules: sockets and periods stay, and both nodes are back within
+ * 2 s of the promotion. Returns the former master.
  */
 export async function surviveFailover<Redis extends RedisDeployment>(
   site: Site<Redis>,
@@ -105,7 +115,7 @@ export async function surviveFailover<Redis extends RedisDeployment>(
   const former = await redis.master();
   await change(former);
   const master = await redis.promoted(former);
-  const promotedAt = performance.now();
+  const promotedAt = Date.now();
   await eventually(
     async () => {
       for (const [index, { gateway }] of nodes.entries()) {
@@ -116,9 +126,10 @@ export async function surviveFailover<Redis extends RedisDeployment>(
         /run_id:(\w+)/.exec(await redis.cli('INFO', 'server'))?.[1],
       );
     },
-    { timeoutMs: 10_000, intervalMs: 10 },
+    { intervalMs: 10 },
   );
-  const restoredMs = performance.now() - promotedAt;
+  // By the clock of the nodes: a line may wait in the pipe to this process.
+  const restoredMs = Math.max(0, ...nodes.map(({ gateway }) => restoredAt(gateway) - promotedAt));
   process.stdout.write(`restored ${Math.round(restoredMs)} ms after the promotion\n`);
   expect(restoredMs).toBeLessThan(RESTORE_MS);
   expect(master).toBe(await redis.master());
@@ -127,16 +138,19 @@ export async function surviveFailover<Redis extends RedisDeployment>(
   return former;
 }
 
-/** What a link said of the servers behind it while they changed. */
+/** The observations of a link while the servers behind it changed. */
 export interface Probe {
-  /** Calls that ran on another server than the one whose `run_id` they named. */
+  /** Calls that ran on a server other than the one whose `run_id` they named. */
   readonly strays: readonly string[];
   /** `run_id` of every server that ran a call. */
   readonly servers: ReadonlySet<string>;
   stop(): Promise<void>;
 }
 
-/** Calls many times a second, as a store calls its scripts; each call names a `run_id` and answers that of who ran it. */
+/**
+ * Makes calls many times a second, as a store calls its scripts. Each call names a `run_id` and returns the one of the server
+ * that ran it.
+ */
 export async function startProbe(url: string): Promise<Probe> {
   const link = new RedisLink({ url, timeoutMs: 1000, scripts: loadScripts() });
   await link.connect();
@@ -168,9 +182,15 @@ export async function startProbe(url: string): Promise<Probe> {
   };
 }
 
-/** `presence-restored` lines so far. */
+/** Number of `presence-restored` lines so far. */
 function restorations(gateway: Gateway): number {
   return gateway.logs().filter((line) => line['event'] === 'presence-restored').length;
+}
+
+/** When the node wrote its newest `presence-restored` line. */
+function restoredAt(gateway: Gateway): number {
+  const line = gateway.logs().findLast(({ event }) => event === 'presence-restored');
+  return Date.parse(String(line?.['time']));
 }
 
 async function stillThere(site: Site<RedisDeployment>, guests: readonly Guest[]): Promise<void> {
@@ -195,7 +215,7 @@ async function stillThere(site: Site<RedisDeployment>, guests: readonly Guest[])
     const ended = gateway.logs().filter((line) => line['event'] === 'logged-out');
     expect(ended.filter((line) => ids.includes(Number(line['userId'])))).toEqual([]);
   }
-  // A message on the channel reaches who listens at that moment; each node finds the new master by itself.
+  // A message on the channel reaches the nodes that listen at that moment. Each node finds the new master by itself.
   await eventually(async () =>
     expect(await redis.cli('PUBSUB', 'NUMSUB', 'lingxi:push')).toBe(`lingxi:push\n${nodes.length}`),
   );
@@ -210,7 +230,7 @@ async function stillThere(site: Site<RedisDeployment>, guests: readonly Guest[])
   await Promise.all(guests.map(({ client }) => client.next('entry', TAKEN_OVER_MS)));
 }
 
-/** One guest a node goes to the other node, and all log out there. */
+/** One user per node moves to the other node, and all log out there. */
 async function moveAndLeave(site: Site<RedisDeployment>, guests: readonly Guest[]): Promise<void> {
   for (const node of site.nodes) {
     const other = site.nodes.find((candidate) => candidate !== node) ?? node;
@@ -233,7 +253,7 @@ async function moveAndLeave(site: Site<RedisDeployment>, guests: readonly Guest[
   );
 }
 
-/** Resolves once the user's one period is settled as a logout and Redis shows nobody. */
+/** Resolves when the user's only period is settled as a logout and Redis shows no user online. */
 export async function settled(site: Site<RedisDeployment>, user: number): Promise<void> {
   const { redis, postgres } = site;
   await eventually(async () => {
@@ -252,6 +272,6 @@ export function pushOf(userIds: readonly number[], type = 'news'): string {
 
 async function untilReady(gateway: Gateway): Promise<void> {
   await eventually(async () => expect((await gateway.call('GET', '/readyz')).status).toBe(200), {
-    timeoutMs: 10_000,
+    timeoutMs: 30_000,
   });
 }

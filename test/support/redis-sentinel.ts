@@ -6,23 +6,23 @@ import { eventually, freePort, waitForPort } from './ports.ts';
 import { type RedisServer, startRedis } from './redis.ts';
 import { findRedis } from './redis-binaries.ts';
 
-/** A Redis of several processes, seen through whoever is the master. */
+/** A Redis with several processes, seen through its present master. */
 export interface RedisDeployment {
-  /** For `REDIS_URL`. */
+  /** The value for `REDIS_URL`. */
   readonly url: string;
-  /** What stands in the URL and must stand in no log. */
+  /** The part of the URL that must not appear in a log. */
   readonly secrets: readonly string[];
-  /** Before every key. */
+  /** The prefix of every key. */
   readonly prefix: string;
   /** redis-cli on the present master. */
   cli(...args: string[]): Promise<string>;
   /** The present master. */
   master(): Promise<RedisServer>;
-  /** Resolves once another than `old` is named as the master. */
+  /** Resolves when a server other than `old` is the master. */
   promoted(old: RedisServer): Promise<RedisServer>;
   /** Makes a former master a replica of the present one, and waits until it has its data. */
   rejoin(server: RedisServer): Promise<void>;
-  /** Asks for a failover while the master is well. */
+  /** Requests a failover while the master works. */
   switchOver(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -31,7 +31,8 @@ const NAME = 'lingxi-test';
 const PASSWORD = 'of:the@master';
 const SENTINEL_PASSWORD = 'of the sentinels';
 const SENTINELS = 3;
-const DOWN_AFTER_MS = 500;
+/** On a busy machine, a master that works may be silent for more than a second. */
+const DOWN_AFTER_MS = 2_000;
 const READY_TIMEOUT_MS = 20_000;
 const AUTH = ['--no-auth-warning', '-a', PASSWORD];
 
@@ -47,7 +48,7 @@ export async function startRedisSentinels(): Promise<RedisDeployment> {
   await linkedUp((...args) => second.cli(...AUTH, ...args));
   const sentinels = await Promise.all(Array.from({ length: SENTINELS }, () => startSentinel(first.port)));
   await Promise.all(sentinels.map(seesAll));
-  /** By the Sentinel that has heard of the newest failover: the others name the former master for up to 2 s. */
+  /** From the Sentinel with the newest failover: the others report the former master for up to 2 s. */
   const master = async (): Promise<RedisServer> => {
     const views = await Promise.all(sentinels.map(viewOf));
     const [newest] = views.toSorted((left, right) => right.epoch - left.epoch);
@@ -74,7 +75,7 @@ export async function startRedisSentinels(): Promise<RedisDeployment> {
         { timeoutMs: READY_TIMEOUT_MS, intervalMs: 50 },
       ),
     async rejoin(server) {
-      // The Sentinels would do the same, but take their time.
+      // The Sentinels would do the same, but later.
       await server.cli(...AUTH, 'REPLICAOF', '127.0.0.1', String((await master()).port));
       await linkedUp((...args) => server.cli(...AUTH, ...args));
     },
@@ -141,7 +142,7 @@ async function startSentinel(master: number): Promise<Sentinel> {
   };
 }
 
-/** Whom a Sentinel names, and by which failover; a view that changes meanwhile is never taken for newer than it is. */
+/** The master that a Sentinel names, and by which failover. If the view changes meanwhile, it never seems newer than it is. */
 async function viewOf(sentinel: Sentinel): Promise<{ readonly epoch: number; readonly address: string }> {
   const epoch = Number(fieldOf(await sentinel.cli('SENTINEL', 'master', NAME), 'config-epoch'));
   return { epoch, address: await sentinel.cli('SENTINEL', 'get-master-addr-by-name', NAME) };

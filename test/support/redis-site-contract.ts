@@ -40,7 +40,7 @@ export function itServesPlayers(site: () => Site<RedisDeployment>, examined: Run
             Number(beat.body['lastHeartbeat']),
           );
         },
-        { timeoutMs: 7000, intervalMs: 500 },
+        { timeoutMs: 10_000, intervalMs: 500 },
       );
 
       await redis.cli('PUBLISH', 'lingxi:push', pushOf([user]));

@@ -2,13 +2,17 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Child, run, startChild } from './child.ts';
-import { freePort, waitForPort } from './ports.ts';
+import { eventually, freePort, waitForPort } from './ports.ts';
 import { findRedis, type RedisBinaries } from './redis-binaries.ts';
+import { callRedis } from './redis-call.ts';
 
 /** A database that a test may fill and flush. */
 export interface RedisDatabase {
   readonly url: string;
-  /** Runs redis-cli and answers its output without the last newline; arrays stand one element a line. */
+  /**
+   * As redis-cli, and by it where options stand first: its output without the last newline; arrays stand one element a line.
+   * An error reply rejects.
+   */
   cli(...args: string[]): Promise<string>;
   stop(): Promise<void>;
 }
@@ -36,7 +40,7 @@ export interface RedisOptions {
   readonly env?: NodeJS.ProcessEnv;
 }
 
-const START_TIMEOUT_MS = 10_000;
+const START_TIMEOUT_MS = 30_000;
 
 /** Starts a Redis or Valkey of its own on a free port. */
 export async function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
@@ -51,7 +55,10 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
   return {
     url: `redis://127.0.0.1:${port}`,
     port,
-    cli: (...args) => cli(binaries, ['-h', '127.0.0.1', '-p', String(port)], args),
+    cli: (...args) =>
+      args[0]?.startsWith('-') === true
+        ? cli(binaries, ['-h', '127.0.0.1', '-p', String(port)], args)
+        : callRedis(port, args),
     kill,
     freeze: () => child.signal('SIGSTOP'),
     thaw: () => child.signal('SIGCONT'),
@@ -106,7 +113,18 @@ async function launch(
   await waitForPort(options.port, START_TIMEOUT_MS, () =>
     child.exit() === undefined ? undefined : `redis-server did not start: ${child.output()}`,
   );
+  await eventually(() => waitWhileLoading(options.port), { timeoutMs: START_TIMEOUT_MS });
   return child;
+}
+
+/** A Redis that reads its file accepts connections already, and refuses each command. */
+async function waitWhileLoading(port: number): Promise<void> {
+  try {
+    await callRedis(port, ['PING']);
+  } catch (error) {
+    // Any other refusal is for the tests to see.
+    if (error instanceof Error && error.message.startsWith('LOADING')) throw error;
+  }
 }
 
 async function cli(

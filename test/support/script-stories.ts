@@ -6,11 +6,13 @@ import { playFrames } from './frames-story.ts';
 import { playGroupForeign, playGroupFrames } from './group-stories.ts';
 import type { NamedLink } from './model/two-sides.ts';
 import { claimOf, login, nothingLeft, state, takeLease } from './presence-subject.ts';
-import { bringBack, dump, keepCopy, setTime, wipe } from './timed-scripts.ts';
+import { bringBack, dump, expireDue, keepCopy, setTime, wipe } from './timed-scripts.ts';
 
 const BEGIN = 1_700_000_000_000;
 const [USER, OTHER] = [7, 8];
 const LONG_MS = 3_600_000;
+/** For so long it is kept how a period ended, where its record is gone sooner. */
+const HOUR_MS = 3_600_000;
 const DEAD_AFTER_MS = 11_000;
 const RESPONSIVE_LEFT_MS = 6000;
 /** Less than what a script charges for at most. */
@@ -21,13 +23,15 @@ export class Stage {
   readonly link: NamedLink;
   readonly #stores = new Map<string, RedisPresenceStore>();
   readonly #policy: WorldRules['policy'];
+  readonly #lastSeenTtlMs: number;
   /** What the calls since the last look took from nodes. */
   #lost: [node: string, losses: readonly Loss[]][] = [];
   now = BEGIN;
 
-  constructor(link: NamedLink, policy: WorldRules['policy']) {
+  constructor(link: NamedLink, policy: WorldRules['policy'], lastSeenTtlMs = LONG_MS) {
     this.link = link;
     this.#policy = policy;
+    this.#lastSeenTtlMs = lastSeenTtlMs;
   }
 
   async begin(): Promise<void> {
@@ -45,7 +49,7 @@ export class Stage {
       ...{
         maxConnectionsPerUser: 3,
         maxGroupsPerUser: 3,
-        lastSeenTtlMs: LONG_MS,
+        lastSeenTtlMs: this.#lastSeenTtlMs,
         responsiveLeftMs: RESPONSIVE_LEFT_MS,
       },
       ...{ deadAfterMs: DEAD_AFTER_MS, feedLength: 1000, timelineTtlMs: LONG_MS },
@@ -75,13 +79,29 @@ export class Stage {
     return state(this.store(node), claimOf(USER, { mode: 'socket', rev, socketMs }));
   }
 
-  /** A period of the user ends on node b, 0.3 s ago. */
-  async endsBy(reason: 'logout' | 'kick' | 'timeout'): Promise<void> {
+  /** A period of the user ends on node b, 0.3 s ago; answers it. */
+  async endsBy(reason: 'logout' | 'kick' | 'timeout'): Promise<number> {
     const b = this.store('b');
-    await login(b, claimOf(USER, { mode: 'http', rev: 1, httpMs: LONG_MS }));
+    const { period } = await login(b, claimOf(USER, { mode: 'http', rev: 1, httpMs: LONG_MS }));
     if (reason === 'timeout') await state(b, nothingLeft(USER, 2));
     else await b.end([{ userId: USER, reason, epoch: 0, proofAgeMs: -1 }]);
     await this.pass(300);
+    return period;
+  }
+
+  /** SQL has all logouts. */
+  async settle(): Promise<void> {
+    const store = this.store('b');
+    await store.ackDuties(await store.takeDuties(10));
+    await expireDue(this.link, this.now + 2);
+    await setTime(this.link, this.now);
+  }
+
+  /** The clock steps forward: what is due goes, and deadlines stay ahead. */
+  async leap(ms: number): Promise<void> {
+    this.now += ms;
+    await expireDue(this.link, this.now);
+    for (const node of ['a', 'b']) await takeLease(this.store(node));
   }
 
   /** Sockets come anew to node a; how that is answered. */
@@ -269,6 +289,42 @@ const STORIES = {
     deepStrictEqual(await stage.comesAnew({ rev: 2, proofAgeMs: 300, epoch }), 'opened');
   },
 
+  /** The record of the user is gone once the logout is settled. How the period ended is kept for an hour. */
+  async 'record-gone'(link: NamedLink) {
+    const [key, early, gone] = [`lingxi:ended:${USER}`, HOUR_MS - 300, 'gone'];
+    for (const [ms, expected] of [
+      [early, gone],
+      [early + 1, 'opened'],
+    ] as const) {
+      const stage = await begun(link, 'replace', 0);
+      const { now } = stage;
+      const period = await stage.endsBy('logout');
+      await stage.settle();
+      deepStrictEqual((await dump(link)).has(`lingxi:u:${USER}`), false);
+      deepStrictEqual(await stage.comesAnew({ rev: 2, proofAgeMs: 300, epoch: now }), gone);
+      const restated = claimOf(USER, {
+        mode: 'restate',
+        rev: 3,
+        period,
+        loginTime: period,
+        socketMs: LONG_MS,
+      });
+      deepStrictEqual((await state(stage.store('a'), restated)).kind, gone);
+      await stage.leap(ms);
+      deepStrictEqual((await dump(link)).has(key), expected === gone);
+      deepStrictEqual(await stage.comesAnew({ rev: 4, proofAgeMs: 2 * HOUR_MS, epoch: now }), expected);
+    }
+    for (const foreign of ['garbage', '1|2|3|x|logout']) {
+      const stage = await begun(link, 'replace', 0);
+      const { now } = stage;
+      await stage.endsBy('logout');
+      await stage.settle();
+      await link.client.set(key, foreign);
+      deepStrictEqual(await stage.comesAnew({ rev: 2, proofAgeMs: 300, epoch: now }), 'opened');
+      deepStrictEqual((await dump(link)).has(key), false);
+    }
+  },
+
   async 'http-just-over'(link: NamedLink) {
     const stage = await begun(link, 'replace');
     await login(stage.store('a'), claimOf(USER, { mode: 'http', rev: 1, httpMs: 5000 }));
@@ -305,8 +361,8 @@ export function playStory(link: NamedLink, name: StoryName): Promise<void> {
   return STORIES[name](link);
 }
 
-async function begun(link: NamedLink, policy: WorldRules['policy']): Promise<Stage> {
-  const stage = new Stage(link, policy);
+async function begun(link: NamedLink, policy: WorldRules['policy'], lastSeenTtlMs = LONG_MS): Promise<Stage> {
+  const stage = new Stage(link, policy, lastSeenTtlMs);
   await stage.begin();
   return stage;
 }

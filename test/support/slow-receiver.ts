@@ -2,25 +2,25 @@ import { connect as connectTcp } from 'node:net';
 import type { Gateway } from './gateway-process.ts';
 import { encodeFrame, handshake } from './raw-socket.ts';
 
-/** How often a receiver may read again. */
+/** Interval between two reads of a receiver. */
 const TURN_MS = 50;
 
 export interface SlowReceiverOptions {
   readonly userId: number;
-  /** Bytes that it reads in a second; 0: it reads nothing once it is connected. */
+  /** Number of bytes that it reads in a second. 0: it reads nothing after the handshake. */
   readonly bytesPerSecond: number;
   readonly speaksV1: boolean;
 }
 
-/** A client behind a slow line: it reads at its own pace, and answers protocol pings when it has read as far as them. */
+/** A client behind a slow line. It reads at its own pace, and answers a protocol ping when it has read that far. */
 export interface SlowReceiver {
   /** Bytes read so far. */
   read(): number;
   /** Protocol pings answered so far. */
   pongs(): number;
-  /** Whether the server ended the connection, or said that it will. */
+  /** Whether the server has ended the connection, or announced that. */
   isClosed(): boolean;
-  /** Sends a heartbeat in the seed's way. */
+  /** Sends a heartbeat as clients without `lingxi.v1` do. */
   beat(): void;
   destroy(): void;
 }
@@ -79,11 +79,11 @@ export async function openSlowReceiver(
   };
 }
 
-/** Reads the heads of a server's frames and passes over what is in them. */
+/** Reads the headers of a server's frames and skips their payloads. */
 class FrameSkipper {
   readonly #found: (opcode: number) => void;
   #head = Buffer.alloc(0);
-  /** Bytes of the present frame that are still to come. */
+  /** Remaining bytes of the present frame. */
   #left = 0;
 
   constructor(found: (opcode: number) => void) {

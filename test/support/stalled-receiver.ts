@@ -2,19 +2,21 @@ import type { Gateway } from './gateway-process.ts';
 import { eventually, sleep } from './ports.ts';
 import { openRawWebSocket } from './raw-socket.ts';
 
-/** More than a message that a test looks for, and less than the limit of a body. */
+/** Larger than a message that a test looks for, and smaller than the limit of a body. */
 const FILLER = 'x'.repeat(500_000);
-/** A kernel takes some megabytes before it holds bytes back. */
+/** A kernel accepts some megabytes before it holds bytes back. */
 const MOST_FILLERS = 60;
-/** On a busy machine the kernel moves bytes from one buffer to the next for some time after it held some back. */
+/** On a busy machine the kernel still moves bytes between buffers for some time after it held some back. */
 const SETTLE_MS = 200;
 
-/** A client that reads nothing until it is told to: its socket and the buffers before it are full. */
+/** A client that reads nothing until `readUntil` is called: its socket and the buffers before it are full. */
 export interface StalledReceiver {
   readonly user: number;
-  /** Fillers that the socket took whole, and one that it holds in part. */
+  /** Number of fillers that the socket accepted completely, plus one that it holds in part. */
   readonly fillers: number;
-  /** Reads again, until a message of this type has come. Answers the `[type, data]` of all but the fillers, in order. */
+  /**
+   * Reads again until a message of this type has arrived. Returns the `[type, data]` of all messages except fillers, in order.
+   */
   readUntil(type: string): Promise<readonly (readonly [string, unknown])[]>;
   destroy(): void;
 }

@@ -11,7 +11,7 @@ import {
   startRedis,
 } from './services.ts';
 import { createUsers } from './stores.ts';
-import { startWireProxy, type WireProxy } from './wire-proxy.ts';
+import { startTcpProxy, type TcpProxy } from './tcp-proxy.ts';
 import type { Client } from './ws-client.ts';
 
 /** One node of a pair. */
@@ -21,9 +21,9 @@ export interface PairNode extends PresenceView {
   ready(): Promise<number>;
   /** A metric without labels; NaN where there is none. */
   metric(name: string): Promise<number>;
-  /** Lines of the log with this event, from `since` (an index of {@link mark}) on. */
+  /** Lines of the log with this event, starting at `since` (an index of {@link mark}). */
   logged(event: string, since?: number): readonly LogLine[];
-  /** Where the log ends at this moment. */
+  /** The present end of the log. */
   mark(): number;
 }
 
@@ -37,21 +37,21 @@ export interface PairPeriod {
   readonly userTime: number | null;
 }
 
-/** A user who is in by a socket that beats. */
+/** A user who is online by a socket with heartbeats. */
 export interface Visitor {
   readonly user: number;
   readonly client: Client;
   readonly welcome: Welcome;
-  /** Ends the beating alone. */
+  /** Stops only the heartbeats. */
   readonly silence: () => void;
 }
 
-/** A Bun and a Node process on one Redis and one PostgreSQL, each reached through a proxy of its own. */
+/** A Bun and a Node process on one Redis and one PostgreSQL, each reached through a separate proxy. */
 export interface StorePair {
   readonly redis: RedisServer;
   readonly postgres: PostgresServer;
-  readonly redisProxy: WireProxy;
-  readonly postgresProxy: WireProxy;
+  readonly redisProxy: TcpProxy;
+  readonly postgresProxy: TcpProxy;
   readonly bun: PairNode;
   readonly node: PairNode;
   readonly both: readonly [PairNode, PairNode];
@@ -63,11 +63,11 @@ export interface PairOptions {
   readonly timeoutMs: number;
   readonly redis?: RedisOptions;
   readonly env?: Readonly<Record<string, string>>;
-  /** Role by which the gateways come to PostgreSQL; made with the least that they need. Default the owner. */
+  /** The role of the gateways in PostgreSQL, created with the smallest rights that they need. Default: the owner. */
   readonly role?: string;
 }
 
-/** Runs `work` on a pair of its own. */
+/** Runs `work` on a new pair. */
 export async function withPair(
   options: PairOptions,
   work: (pair: StorePair) => Promise<void>,
@@ -80,14 +80,14 @@ export async function withPair(
   }
 }
 
-/** Lets as many users in at each node. */
+/** Connects the same number of users on each node. */
 export async function enterBoth(pair: StorePair, users: readonly number[]): Promise<readonly Visitor[]> {
   const half = users.length >> 1;
   return [...(await enter(pair.bun, users.slice(0, half))), ...(await enter(pair.node, users.slice(half)))];
 }
 
-/** Waits until `/readyz` of both nodes answers so. */
-export async function waitForReadiness(pair: StorePair, status: number, timeoutMs = 5_000): Promise<void> {
+/** Waits until `/readyz` of both nodes has this status. */
+export async function waitForReadiness(pair: StorePair, status: number, timeoutMs = 15_000): Promise<void> {
   await eventually(
     async () => expect(await Promise.all(pair.both.map((node) => node.ready()))).toEqual([status, status]),
     { timeoutMs },
@@ -101,8 +101,8 @@ export async function startPair(options: PairOptions): Promise<StorePair> {
   await createUsers(postgres);
   if (options.role !== undefined) await createRole(postgres, options.role);
   const [redisProxy, postgresProxy] = await Promise.all([
-    startWireProxy(redis.port),
-    startWireProxy(postgres.port),
+    startTcpProxy(redis.port),
+    startTcpProxy(postgres.port),
   ]);
   const databaseUrl = new URL(postgres.url);
   databaseUrl.port = String(postgresProxy.port);
@@ -117,8 +117,11 @@ export async function startPair(options: PairOptions): Promise<StorePair> {
     };
     return pairNode(await startGateway({ runtime, stores, env }));
   };
-  const bun = await start('bun');
-  const node = await start('node');
+  const [bun, node] = await Promise.all([start('bun'), start('node')]);
+  // If many servers start at the same time, a node may lose Redis again at once.
+  await eventually(async () => expect(await Promise.all([bun.ready(), node.ready()])).toEqual([200, 200]), {
+    timeoutMs: 30_000,
+  });
   return {
     ...{ redis, postgres, redisProxy, postgresProxy, bun, node, both: [bun, node] },
     periods: (user) => readPeriods(postgres, user),
@@ -130,11 +133,11 @@ export async function startPair(options: PairOptions): Promise<StorePair> {
   };
 }
 
-/** Lets users in by sockets that beat, each at one node. */
+/** Connects users with sockets that send heartbeats, each on one node. */
 export async function enter(node: PairNode, users: readonly number[]): Promise<readonly Visitor[]> {
   const visitors: Visitor[] = [];
   await eachOf(users, async (user) => {
-    // Without pongs, so that the beating alone keeps the user in.
+    // Without pongs, so that only the heartbeats keep the user online.
     const client = await node.v1(user, { autoPong: false });
     const welcome = await welcomeOf(client);
     visitors.push({ user, client, welcome, silence: client.keepAlive(400) });
@@ -146,7 +149,7 @@ export async function enter(node: PairNode, users: readonly number[]): Promise<r
 export function settledPeriod(
   pair: Pick<StorePair, 'periods'>,
   user: number,
-  timeoutMs = 8_000,
+  timeoutMs = 15_000,
 ): Promise<PairPeriod> {
   return eventually(
     async () => {
@@ -160,12 +163,12 @@ export function settledPeriod(
   );
 }
 
-/** Ids of the set of who is online. */
+/** The ids in the set of online users. */
 export async function onlineSet(redis: RedisDatabase): Promise<ReadonlySet<string>> {
   return new Set((await redis.cli('SMEMBERS', 'server:online:players')).split('\n'));
 }
 
-/** What is missing of users who should be online: open sockets, ids in the set, hashes. */
+/** What is missing for users who should be online: open sockets, ids in the set, hashes. */
 export async function missingOf(
   redis: RedisDatabase,
   visitors: readonly Visitor[],
@@ -181,7 +184,7 @@ export async function missingOf(
   ]);
 }
 
-/** Waits until nobody is missing and answers after how many ms. */
+/** Waits until nothing is missing and returns the time in ms. */
 export async function restoredAfter(
   redis: RedisDatabase,
   visitors: readonly Visitor[],
@@ -195,7 +198,7 @@ export async function restoredAfter(
   return Math.round(performance.now() - from);
 }
 
-/** Does `work` for everybody, some at a time: a burst from this process would measure this process. */
+/** Runs `work` for all users, a few at a time: a burst from this process would measure this process. */
 export async function eachOf<Item>(
   items: readonly Item[],
   work: (item: Item) => Promise<unknown>,

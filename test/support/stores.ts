@@ -7,7 +7,7 @@ import { type PostgresServer, type RedisDatabase, startPostgres } from './servic
 
 export type StoreKind = 'embedded' | 'redis+postgres';
 
-/** Every pairing that a contract is held against. */
+/** Every combination of runtime and stores that the contract tests use. */
 export const COMBINATIONS: readonly { readonly runtime: Runtime; readonly kind: StoreKind }[] = [
   { runtime: 'bun', kind: 'embedded' },
   { runtime: 'node', kind: 'embedded' },
@@ -15,7 +15,13 @@ export const COMBINATIONS: readonly { readonly runtime: Runtime; readonly kind: 
   { runtime: 'node', kind: 'redis+postgres' },
 ];
 
-/** On PostgreSQL the users 1 to this one exist. */
+/** Each runtime once and each pair of stores once: for rules that depend on neither of them alone. */
+export const ONE_OF_EACH: typeof COMBINATIONS = [
+  { runtime: 'node', kind: 'embedded' },
+  { runtime: 'bun', kind: 'redis+postgres' },
+];
+
+/** On PostgreSQL the users from 1 to this one exist. */
 export const KNOWN_USERS = 20_000;
 
 /** A row of `lingxi_periods`; times in ms. */
@@ -55,17 +61,23 @@ export async function openStores(kind: StoreKind): Promise<TestStores> {
   };
 }
 
-/** The operator's table as the seed's game has it. */
+/** The operator's table in the form of the Go game. */
 export async function createUsers(postgres: Pick<PostgresServer, 'query'>): Promise<void> {
   await postgres.query('CREATE TABLE users (id bigint PRIMARY KEY, last_spirit_gain_time timestamptz)');
   await postgres.query('INSERT INTO users (id) SELECT generate_series(1, $1::int)', [KNOWN_USERS]);
 }
 
-/** A gateway on stores of its own, and what one may look at beside it. */
+/**
+ * `LINGXI_REDIS_TIMEOUT_MS` where no test stops Redis. A busy machine stops a gateway for longer than the default of a second, and
+ * then the gateway refuses logins.
+ */
+export const PATIENT_REDIS_MS = '5000';
+
+/** A gateway on new stores, with access to what the tests inspect. */
 export interface Deployment {
   readonly gateway: Gateway;
   readonly stores: TestStores;
-  /** `last_spirit_gain_time` in ms: `null` where it is NULL, `undefined` where the row is missing. */
+  /** `last_spirit_gain_time` in ms: `null` if it is NULL, `undefined` if the row is missing. */
   userTime(userId: number): Promise<number | null | undefined>;
   /** Rows of `lingxi_periods` of the user, oldest first. */
   periods(userId: number): Promise<readonly StoredPeriod[]>;
@@ -82,7 +94,7 @@ export async function deploy(options: {
     const gateway = await startGateway({
       runtime: options.runtime,
       stores: stores.settings,
-      ...(options.env === undefined ? {} : { env: options.env }),
+      env: { LINGXI_REDIS_TIMEOUT_MS: PATIENT_REDIS_MS, ...options.env },
     });
     const read = (sql: string, userId: number) => readRows({ stores, gateway }, sql, userId);
     return {
@@ -113,6 +125,11 @@ let lastUser = 0;
 export function freshUser(): number {
   lastUser += 1;
   return lastUser;
+}
+
+/** The next file in the same process has its own stores, and begins with the first user again. */
+export function forgetFreshUsers(): void {
+  lastUser = 0;
 }
 
 async function readRows(

@@ -1,100 +1,102 @@
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 
-/** A wire between a client and a server that a test may cut, hold up, or make deaf in one direction. */
+/** How a connection continues after a lost answer: it breaks, or it hangs like a half-open one. */
+export type LossKind = 'breaks' | 'hangs';
+
+/** Whether a request matches. `past` is what its connection has sent to the server, with this request. */
+export type Match = (request: string, past: string) => boolean;
+
+/** A TCP proxy in front of a server. It can disturb connections as a network can. */
 export interface TcpProxy {
   readonly port: number;
-  /** Breaks what is connected and refuses whoever comes, until {@link heal}. */
+  /** Breaks every connection; new ones go to `port` of the loopback address. */
+  aim(port: number): void;
+  /** Breaks every connection and refuses new ones, until {@link heal}. */
   cut(): void;
-  /** Everything is accepted and kept; it goes on its way with {@link heal}, even if its sender is gone by then. */
+  /** Accepts and keeps everything. {@link heal} sends it on, even if its sender is gone by then. */
   hang(): void;
   heal(): void;
-  /**
-   * Carries the first request that matches, and no answer on that connection any more. With `after`, only a connection
-   * that carried this before is looked at. Resolves once the request was carried.
-   */
-  loseAnswerTo(pattern: RegExp, after?: RegExp): Promise<void>;
+  /** From now on, all present connections carry nothing more and never close; new ones work. */
+  hangAll(): void;
+  /** Carries the next request that `match` accepts to the server and loses the answer, `times` times (1). */
+  loseAnswer(match: Match, how: LossKind, times?: number): LostAnswers;
   stop(): Promise<void>;
 }
 
-/** How much of a connection's past is searched: one statement may come in several pieces. */
+export interface LostAnswers {
+  /** How many answers are lost by now. */
+  count(): number;
+  /** Resolves when the first one is lost. */
+  readonly first: Promise<void>;
+}
+
+/** Number of stored characters of a connection's past: one statement may come in several pieces. */
 const REMEMBERED_CHARACTERS = 65_536;
 
 interface Wire {
   readonly client: Socket;
   readonly server: Socket;
-  /** What waits while the proxy hangs, in order; the end of a side waits like a piece of data. */
+  /** Waiting data while the proxy hangs, in order. The end of a side waits like a piece of data. */
   readonly held: (() => void)[];
   /** The newest requests, as text. */
   past: string;
-  /** Answers are dropped. */
-  deaf: boolean;
+  /** Takes the next answer. */
+  loss: Loss | undefined;
+  /** Carries nothing more. */
+  hangs: boolean;
 }
 
 interface Loss {
-  readonly pattern: RegExp;
-  readonly after: RegExp | undefined;
-  readonly done: () => void;
+  readonly match: Match;
+  readonly how: LossKind;
+  readonly lost: () => void;
+  left: number;
+  count: number;
 }
 
-/** Listens on a free port and carries everything to `port` of the loopback address. */
-export async function startTcpProxy(port: number): Promise<TcpProxy> {
+/** Listens on a free port and carries everything to `target` of the loopback address. */
+export async function startTcpProxy(target: number): Promise<TcpProxy> {
   const wires = new Set<Wire>();
-  const losses = new Set<Loss>();
+  let losses: readonly Loss[] = [];
   let mode: 'open' | 'cut' | 'hung' = 'open';
-
+  let aimed = target;
   const pass = (wire: Wire, step: () => void): void => {
+    if (wire.hangs) return;
     if (mode === 'hung') wire.held.push(step);
     else step();
   };
-  const server = createServer({ allowHalfOpen: true }, (client) => {
+  const findLoss = (request: string, past: string): Loss | undefined => {
+    const loss = losses.find((entry) => entry.left > 0 && entry.match(request, past));
+    if (loss !== undefined) loss.left -= 1;
+    return loss;
+  };
+  const listener = createServer({ allowHalfOpen: true }, (client) => {
     if (mode === 'cut') {
       client.resetAndDestroy();
       return;
     }
-    const upstream = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
-    const wire: Wire = { client, server: upstream, held: [], past: '', deaf: false };
+    const server = connect({ port: aimed, host: '127.0.0.1', allowHalfOpen: true });
+    const wire: Wire = { client, server, held: [], past: '', loss: undefined, hangs: false };
     wires.add(wire);
-    const gone = (): void => {
-      if (client.destroyed && upstream.destroyed) wires.delete(wire);
-    };
-    client.setNoDelay(true);
-    upstream.setNoDelay(true);
-    client.on('data', (data) => {
-      pass(wire, () => {
-        lose(wire, data, losses);
-        upstream.write(data);
-      });
-    });
-    upstream.on('data', (data) => {
-      if (!wire.deaf) pass(wire, () => client.write(data));
-    });
-    client.on('error', () => client.destroy());
-    upstream.on('error', () => upstream.destroy());
-    // A side that ended or broke lets the other go, after what it still had to say.
-    client.on('end', () => pass(wire, () => upstream.end()));
-    upstream.on('end', () => pass(wire, () => client.end()));
-    client.on('close', () => {
-      pass(wire, () => upstream.end());
-      gone();
-    });
-    upstream.on('close', () => {
-      pass(wire, () => client.destroy());
-      gone();
-    });
+    join(wire, { pass, findLoss, gone: () => wires.delete(wire) });
   });
-  await listen(server);
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('no port was given');
-
+  await new Promise<void>((resolve, reject) => {
+    listener.once('error', reject);
+    listener.listen(0, '127.0.0.1', resolve);
+  });
   const breakAll = (): void => {
-    for (const { client, server: upstream, held } of wires) {
+    for (const { client, server, held } of wires) {
       held.length = 0;
       client.resetAndDestroy();
-      upstream.resetAndDestroy();
+      server.resetAndDestroy();
     }
   };
   return {
-    port: address.port,
+    port: (listener.address() as AddressInfo).port,
+    aim(port) {
+      aimed = port;
+      breakAll();
+    },
     cut() {
       mode = 'cut';
       breakAll();
@@ -106,32 +108,71 @@ export async function startTcpProxy(port: number): Promise<TcpProxy> {
       mode = 'open';
       for (const { held } of wires) for (const step of held.splice(0)) step();
     },
-    loseAnswerTo(pattern, after) {
-      return new Promise((done) => losses.add({ pattern, after, done }));
+    hangAll() {
+      for (const wire of wires) wire.hangs = true;
+    },
+    loseAnswer(match, how, times = 1) {
+      let lost = (): void => undefined;
+      const first = new Promise<void>((resolve) => {
+        lost = resolve;
+      });
+      const loss: Loss = { match, how, lost, left: times, count: 0 };
+      losses = [...losses, loss];
+      return { count: () => loss.count, first };
     },
     async stop() {
       mode = 'cut';
       breakAll();
-      await new Promise<void>((resolve) => server.close(() => resolve()));
+      await new Promise<void>((resolve) => listener.close(() => resolve()));
     },
   };
 }
 
-function lose(wire: Wire, data: Buffer, losses: Set<Loss>): void {
-  const text = data.toString('latin1');
-  wire.past = (wire.past + text).slice(-REMEMBERED_CHARACTERS);
-  for (const loss of losses) {
-    if (!loss.pattern.test(text) || !(loss.after?.test(wire.past) ?? true)) continue;
-    losses.delete(loss);
-    wire.deaf = true;
-    loss.done();
-    return;
-  }
+interface Joint {
+  readonly pass: (wire: Wire, step: () => void) => void;
+  readonly findLoss: (request: string, past: string) => Loss | undefined;
+  readonly gone: () => void;
 }
 
-function listen(server: Server): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', resolve);
+function join(wire: Wire, { pass, findLoss, gone }: Joint): void {
+  const { client, server } = wire;
+  for (const socket of [client, server]) {
+    socket.setNoDelay(true);
+    socket.on('error', () => socket.destroy());
+    socket.once('close', () => {
+      if (client.destroyed && server.destroyed) gone();
+    });
+  }
+  client.on('data', (data) => {
+    pass(wire, () => {
+      const request = data.toString('latin1');
+      wire.past = (wire.past + request).slice(-REMEMBERED_CHARACTERS);
+      wire.loss ??= findLoss(request, wire.past);
+      server.write(data);
+    });
   });
+  server.on('data', (data) => {
+    pass(wire, () => {
+      if (wire.loss === undefined) client.write(data);
+      else lose(wire, wire.loss);
+    });
+  });
+  // If one side ends or breaks, the other side gets the rest of the data and ends too.
+  client.on('end', () => pass(wire, () => server.end()));
+  server.on('end', () => pass(wire, () => client.end()));
+  client.on('close', () => pass(wire, () => server.end()));
+  server.on('close', () => pass(wire, () => client.destroy()));
+  // A client that gives up on a connection that hangs may leave.
+  client.on('end', () => wire.hangs && client.end());
+  client.on('close', () => wire.hangs && server.end());
+}
+
+function lose(wire: Wire, loss: Loss): void {
+  wire.hangs = true;
+  loss.count += 1;
+  loss.lost();
+  if (loss.how === 'hangs') return;
+  // The server is not reset: what it has received it carries out.
+  wire.client.destroy();
+  wire.server.end();
 }

@@ -40,8 +40,9 @@ end
 redis.call, redis.pcall = timed(real.call), timed(real.pcall)
 `;
 
-/** Redis keeps a key until the millisecond of its deadline is over. */
-const EXPIRE_DUE = `
+/** Redis keeps a key until the millisecond of its deadline is over. ARGV: the time from now on, if it changes. */
+const PASS_TIME = `
+if ARGV[1] then redis.call('SET', '${NOW_KEY}', ARGV[1]) end
 local now, gone = tonumber(redis.call('GET', '${NOW_KEY}')), {}
 for _, key in ipairs(redis.call('KEYS', '*')) do
   local at = redis.call('PEXPIRETIME', key)
@@ -50,6 +51,8 @@ for _, key in ipairs(redis.call('KEYS', '*')) do
     gone[#gone + 1] = key
   end
 end
+`;
+const EXPIRE_DUE = `${PASS_TIME}
 return gone
 `;
 
@@ -119,7 +122,10 @@ export function timedScripts(mutate: ScriptMutation = (_, text) => text): Readon
     const script = `local function main()\n${mutate(name, body)}\nend\nlocal answer = main()\n${tail}`;
     return [name, `${HEADER}${mutate('prelude', prelude)}\n${script}`] as const;
   });
-  const helpers = { testDump: DUMP, testExpire: EXPIRE_DUE, testCopy: COPY_ALL, testWipe: WIPE };
+  const helpers = {
+    ...{ testDump: DUMP, testDumpAt: `${PASS_TIME}${DUMP}` },
+    ...{ testExpire: EXPIRE_DUE, testCopy: COPY_ALL, testWipe: WIPE },
+  };
   return { ...Object.fromEntries(timed), ...helpers };
 }
 
@@ -137,9 +143,9 @@ export async function setTime(link: RedisLink, now: number): Promise<void> {
   await link.client.set(NOW_KEY, now);
 }
 
-/** Deletes the keys whose simulated deadline is over; answers them. */
-export async function expireDue(link: RedisLink): Promise<readonly string[]> {
-  return (await link.script('testExpire', NOW_KEY, [])) as string[];
+/** Deletes the keys whose simulated deadline is over, at the time `now` from here on; answers them. */
+export async function expireDue(link: RedisLink, now?: number): Promise<readonly string[]> {
+  return (await link.script('testExpire', NOW_KEY, now === undefined ? [] : [now])) as string[];
 }
 
 /** One key of Redis, as it is. */
@@ -159,9 +165,11 @@ export type DumpRow = readonly [
   inHand: readonly (readonly [string, string])[],
 ];
 
-/** The whole database, but for the test's own key. */
-export async function dump(link: RedisLink): Promise<ReadonlyMap<string, DumpedKey>> {
-  return dumpedKeys((await link.script('testDump', NOW_KEY, [])) as DumpRow[]);
+/** The whole database, but for the test's own key; with `now`, as it is after {@link expireDue}. */
+export async function dump(link: RedisLink, now?: number): Promise<ReadonlyMap<string, DumpedKey>> {
+  const rows =
+    now === undefined ? link.script('testDump', NOW_KEY, []) : link.script('testDumpAt', NOW_KEY, [now]);
+  return dumpedKeys((await rows) as DumpRow[]);
 }
 
 /** What the script of a dump answers, by key. */

@@ -1,17 +1,17 @@
 import { createHmac } from 'node:crypto';
 
-/** What stands in a test's token; made without the product's own code, as a foreign issuer would. */
+/** The contents of a test's token. It is made without the product's own code, as an external issuer would. */
 export interface TokenOptions {
-  /** Claim that carries the user id. Default `sub`; the seed's servers write `id`. */
+  /** The claim with the user id. Default `sub`; the Go server writes `id`. */
   readonly claim?: 'sub' | 'id';
   /** Writes the id as a JSON number. Default: `sub` is a string, `id` a number. */
   readonly numeric?: boolean;
   readonly name?: string;
-  /** Seconds from now, negative for the past. Default 3600; `null` leaves `exp` out. */
+  /** Seconds from now, negative for the past. Default 3600; `null` omits `exp`. */
   readonly expiresInS?: number | null;
   readonly secret?: string;
   readonly header?: Readonly<Record<string, unknown>>;
-  /** Further claims; they win over the others. */
+  /** Further claims, which have priority over the others. */
   readonly claims?: Readonly<Record<string, unknown>>;
 }
 

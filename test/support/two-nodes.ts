@@ -6,17 +6,17 @@ import { createUsers } from './stores.ts';
 import { startTcpProxy, type TcpProxy } from './tcp-proxy.ts';
 import type { Client } from './ws-client.ts';
 
-/** One node of a deployment, and the wires that lead from it to its stores. */
+/** One node of a deployment, and its lines to the stores. */
 export interface ClusterNode {
   readonly gateway: Gateway;
   readonly view: PresenceView;
-  /** Those that it was asked to have, by store. */
+  /** The requested lines, by store. */
   readonly wires: ReadonlyMap<WiredStore, TcpProxy>;
 }
 
 export type WiredStore = 'redis' | 'sql';
 
-/** A row of `lingxi_periods` as the scenarios judge it; times in ms. */
+/** A row of `lingxi_periods` in the form for the scenarios; times in ms. */
 export interface PeriodRow {
   readonly userId: number;
   readonly period: number;
@@ -25,7 +25,7 @@ export interface PeriodRow {
   readonly logoutAt: number | undefined;
   readonly reason: string | undefined;
   readonly settledAt: number | undefined;
-  /** How often a settlement changed this row: once, whatever happened. */
+  /** How often a settlement changed this row. It must be once. */
   readonly writes: number;
 }
 
@@ -35,7 +35,7 @@ export interface Cluster {
   readonly postgres: PostgresServer;
   readonly nodes: readonly ClusterNode[];
   node(index: number): ClusterNode;
-  /** Starts one more node. */
+  /** Starts a further node. */
   add(options: NodeOptions): Promise<ClusterNode>;
   /** Rows of these users, oldest period first. */
   periods(...users: readonly number[]): Promise<readonly PeriodRow[]>;
@@ -54,19 +54,19 @@ export interface NodeOptions {
   /** `LINGXI_NODE_NAME`; default: the letter of its place. */
   readonly name?: string;
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** Which of its stores it reaches through a wire of its own. */
+  /** The stores that it reaches through a separate line. */
   readonly wires?: readonly WiredStore[];
 }
 
 export interface ClusterOptions {
   readonly nodes: readonly NodeOptions[];
-  /** Default 2000 ms: the scenarios of ten seconds in two. */
+  /** Default 2000 ms: the scenarios of ten seconds run in two. */
   readonly timeoutMs?: number;
   /** For every node. */
   readonly env?: Readonly<Record<string, string | undefined>>;
 }
 
-/** `LINGXI_PING_INTERVAL_MS` of every node as a share of its timeout, as by default. */
+/** `LINGXI_PING_INTERVAL_MS` of every node, as a share of its timeout; the default share of the product. */
 export const PING_SHARE = 0.3;
 
 export const BUN_AND_NODE: readonly NodeOptions[] = [{ runtime: 'bun' }, { runtime: 'node' }];
@@ -129,11 +129,11 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   }
 }
 
-/** Resolves once each of these users has exactly one period that is settled, and answers the rows. */
+/** Resolves when each of these users has exactly one settled period, and returns the rows. */
 export function untilSettled(
   cluster: Pick<Cluster, 'periods'>,
   users: readonly number[],
-  timeoutMs = 10_000,
+  timeoutMs = 20_000,
 ): Promise<readonly PeriodRow[]> {
   return eventually(
     async () => {
@@ -148,7 +148,7 @@ export function untilSettled(
   );
 }
 
-/** A cluster for one test alone. */
+/** A cluster for a single test. */
 export async function withCluster(
   options: ClusterOptions,
   scenario: (cluster: Cluster) => Promise<void>,
@@ -161,7 +161,7 @@ export async function withCluster(
   }
 }
 
-/** The wire of a node that was started with it. */
+/** The line of a node that was started with it. */
 export function wireOf(node: ClusterNode, store: WiredStore): TcpProxy {
   const wire = node.wires.get(store);
   if (wire === undefined) throw new Error(`this node has no wire of its own to ${store}`);
@@ -223,10 +223,10 @@ const untilReady = ({ gateway }: ClusterNode): Promise<void> =>
       const { status } = await gateway.call('GET', '/readyz');
       if (status !== 200) throw new Error(`not ready: ${status}`);
     },
-    { timeoutMs: 15_000 },
+    { timeoutMs: 30_000 },
   );
 
-/** The test's own witness in the database: every change of a settled row, whoever makes it. */
+/** The test's own witness in the database: it records every change of a settled row, by any program. */
 async function countSettlements(postgres: PostgresServer): Promise<void> {
   await postgres.query('CREATE TABLE settlements (user_id bigint, period bigint)');
   await postgres.query(`CREATE FUNCTION count_settlement() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -256,7 +256,7 @@ async function readPeriods(
   }));
 }
 
-/** The presence feed from its beginning, told by whichever node can: one may be dead, one cut off from Redis. */
+/** The presence feed from its beginning, from any node that answers: one may be dead, one cut off from Redis. */
 function readFeed(nodes: readonly ClusterNode[]): Promise<readonly Record<string, unknown>[]> {
   return Promise.any(nodes.map(readFeedOf));
 }

@@ -6,16 +6,17 @@ import type { Duty, Opening } from '../../src/protocol/periods.ts';
 import { createUserStore } from '../../src/settlement/create-user-store.ts';
 import type { UserStoreOptions } from '../../src/settlement/sql-dialect.ts';
 import type { UserStore } from '../../src/settlement/user-store.ts';
+import type { PgBouncer } from './pgbouncer.ts';
 import type { PostgresDatabase, PostgresServer } from './services.ts';
 
-/** A database on which one test runs, with the operator's users table made and looked at from outside. */
+/** A database for one test, with the operator's users table, created and inspected from outside. */
 export interface TestDatabase {
   readonly options: UserStoreOptions;
   /** Runs statements as the operator would. */
   run(text: string): Promise<void>;
   rows(text: string): Promise<readonly Record<string, unknown>[]>;
   putUser(id: number, timeMs: number | null): Promise<void>;
-  /** Milliseconds; `null` is NULL, `undefined` no such row. */
+  /** Milliseconds; `null` is NULL, `undefined` means that the row is missing. */
   userTime(id: number): Promise<number | null | undefined>;
   remove(): Promise<void>;
 }
@@ -84,7 +85,7 @@ export async function postgresDatabase(
   await database.query(
     `create table ${table} (id ${shape.idType ?? 'integer'} primary key, last_spirit_gain_time ${timeType}, name text)`,
   );
-  // The session's zone differs from UTC, as an operator's may: times without a zone must still be UTC.
+  // The session's time zone differs from UTC, as an operator's may: times without a zone must still be UTC.
   await database.query(`alter database settlement_${databases} set timezone to 'Asia/Shanghai'`);
   const asMs = {
     timestamptz: 'extract(epoch from last_spirit_gain_time) * 1000',
@@ -135,4 +136,56 @@ export function duty(fields: Partial<Duty> & { readonly userId: number }): Duty 
     node: 'node-a#1',
     ...fields,
   };
+}
+
+export interface UserStoreSubject {
+  readonly name: string;
+  readonly make: () => TestDatabase | Promise<TestDatabase>;
+}
+
+/** Every kind of database that a user store supports. The servers start when a subject is created. */
+export function userStoreSubjects(servers: {
+  readonly server: () => PostgresServer;
+  readonly pooler: () => PgBouncer;
+}): readonly UserStoreSubject[] {
+  const postgres = (options?: Parameters<typeof postgresDatabase>[1]): Promise<TestDatabase> =>
+    postgresDatabase(servers.server(), options);
+  return [
+    { name: 'SQLite', make: sqliteDatabase },
+    { name: 'PostgreSQL, int4, timestamptz', make: () => postgres() },
+    {
+      name: 'PostgreSQL, int8, timestamp',
+      make: () => postgres({ idType: 'bigint', timeType: 'timestamp' }),
+    },
+    {
+      name: 'PostgreSQL by way of PgBouncer, transactions pooled',
+      async make() {
+        const database = await postgres();
+        const url = new URL(database.options.databaseUrl ?? '');
+        url.port = String(servers.pooler().port);
+        return { ...database, options: { ...database.options, databaseUrl: url.href } };
+      },
+    },
+    {
+      name: 'PostgreSQL, a schema, bigint',
+      make: () => postgres({ table: 'game.users', timeType: 'bigint' }),
+    },
+  ];
+}
+
+/** Makes the database refuse any change of user 13. */
+export async function poison(database: TestDatabase): Promise<void> {
+  const table = database.options.usersTable;
+  if (database.options.databaseUrl === undefined) {
+    await database.run(
+      `create trigger poison before update on users when new.id = 13 begin select raise(abort, 'poison'); end`,
+    );
+    return;
+  }
+  await database.run(
+    `create function poison() returns trigger language plpgsql as $$ begin raise exception 'poison'; end $$`,
+  );
+  await database.run(
+    `create trigger poison before update on ${table} for each row when (new.id = 13) execute function poison()`,
+  );
 }

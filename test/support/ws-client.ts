@@ -23,11 +23,11 @@ export interface ConnectOptions {
   readonly query?: string;
   readonly protocols?: readonly string[];
   readonly headers?: Readonly<Record<string, string>>;
-  /** False: protocol pings are left unanswered. Default true. */
+  /** False: the client does not answer protocol pings. Default true. */
   readonly autoPong?: boolean;
 }
 
-/** An upgrade that was not granted. */
+/** A refused upgrade. */
 export interface Refusal {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
@@ -36,29 +36,29 @@ export interface Refusal {
 
 export interface Client {
   readonly socket: WebSocket;
-  /** The selected subprotocol, empty where none is. */
+  /** The selected subprotocol; empty if there is none. */
   readonly protocol: string;
   readonly responseHeaders: Readonly<Record<string, string | string[] | undefined>>;
-  /** Every message so far, oldest first; `next` takes none away from here. */
+  /** Every message so far, oldest first. `next` does not remove messages from here. */
   readonly messages: readonly Received[];
   /** The text of each of `messages`, byte for byte. */
   readonly texts: readonly string[];
   /** Protocol pings of the server so far. */
   pings(): number;
   readonly closed: Promise<Closed>;
-  /** The next message not yet taken that `match` accepts; those before it are passed over. */
+  /** The next unread message that `match` accepts. Those before it are skipped. */
   next(match?: string | ((message: Received) => boolean), timeoutMs?: number): Promise<Received>;
   send(message: unknown): void;
-  /** One heartbeat in the seed's way; answers `performance.now()` of the sending. */
+  /** One heartbeat of a client without `lingxi.v1`. Returns `performance.now()` of the send. */
   ping(): number;
-  /** A heartbeat now and then each `intervalMs`, until the answer is called or the socket closes. */
+  /** A heartbeat now and then every `intervalMs`, until the returned function is called or the socket closes. */
   keepAlive(intervalMs?: number): () => void;
   close(code?: number): void;
   /** Drops the TCP connection without a close frame. */
   terminate(): void;
 }
 
-const TIMEOUT_MS = 5_000;
+const TIMEOUT_MS = 15_000;
 
 /** Connects, or rejects with the refusal in the message. */
 export async function connect(wsUrl: string, options: ConnectOptions = {}): Promise<Client> {
@@ -82,7 +82,7 @@ export function tryConnect(wsUrl: string, options: ConnectOptions = {}): Promise
     headers,
     autoPong: options.autoPong ?? true,
     perMessageDeflate: false,
-    handshakeTimeout: 10_000,
+    handshakeTimeout: 30_000,
   });
   let responseHeaders: Refusal['headers'] = {};
   socket.once('upgrade', (response) => {
@@ -105,25 +105,31 @@ export function tryConnect(wsUrl: string, options: ConnectOptions = {}): Promise
 }
 
 function attach(socket: WebSocket, headers: () => Refusal['headers']): Client {
-  const inbox = createInbox();
+  let end = '';
+  const inbox = createInbox(() => end);
   let pings = 0;
-  // Nobody else listens where a test is not about errors; a close always follows.
+  // An error needs a listener, also in tests that are not about errors. A close always follows.
   socket.on('error', () => undefined);
   socket.on('ping', () => {
     pings += 1;
   });
   const texts: string[] = [];
   socket.on('message', (data) => {
-    // The text comes first: a caller of `next` may count the texts.
+    // The text is added first, because a caller of `next` may count the texts.
     texts.push(String(data));
     inbox.put(JSON.parse(String(data)) as Received);
   });
   const closed = new Promise<Closed>((resolve) => {
-    socket.once('close', (code, reason) => resolve({ code, reason: String(reason), at: performance.now() }));
+    socket.once('close', (code, reason) => {
+      end = `; closed with ${code} ${String(reason)}`;
+      resolve({ code, reason: String(reason), at: performance.now() });
+    });
   });
   const ping = (): number => {
+    // The time after the call may be later than the sending: a busy machine can stop this process in between.
+    const at = performance.now();
     socket.send(JSON.stringify({ type: 'ping', timestamp: Date.now() }));
-    return performance.now();
+    return at;
   };
   return {
     socket,
@@ -160,7 +166,8 @@ interface Inbox {
   readonly next: Client['next'];
 }
 
-function createInbox(): Inbox {
+/** `end` says how the connection ended; empty while it is open. */
+function createInbox(end: () => string): Inbox {
   const messages: Received[] = [];
   const waiting = new Set<() => void>();
   let taken = 0;
@@ -190,7 +197,7 @@ function createInbox(): Inbox {
           waiting.delete(finish);
           const wanted = typeof match === 'string' ? `"${match}"` : 'as wanted';
           const seen = JSON.stringify(messages.slice(-5));
-          reject(new Error(`no message ${wanted} in ${timeoutMs} ms; seen: ${seen}`));
+          reject(new Error(`no message ${wanted} in ${timeoutMs} ms${end()}; seen: ${seen}`));
         }, timeoutMs);
         waiting.add(finish);
         finish();

@@ -1,4 +1,4 @@
-/** What a visitor, or chance, may do. */
+/** The actions of a visitor or of chance. */
 export type Slot = 'A' | 'B';
 export const SLOTS: readonly Slot[] = ['A', 'B'];
 export const USERS = [1, 2, 3, 4, 5] as const;
@@ -13,7 +13,7 @@ export type Action =
 
 export type ActionKind = Action['kind'];
 
-/** How an action is written in a link. */
+/** The form of an action in a link. */
 const CODES: ReadonlyMap<string, Action> = new Map([
   ...SLOTS.flatMap((node): [string, Action][] => [
     [`k${node}`, { kind: 'kill', node }],

@@ -3,24 +3,24 @@ import type { Duty, PeriodRow } from '../../../src/protocol/periods.ts';
 import type { Deployment } from '../../../test/simulation/deployment.ts';
 import type { Told } from './history-log.ts';
 
-/** One period of one user, as the ledger shows it. */
+/** One period of one user, in the form of the ledger. */
 export interface Line {
   readonly key: string;
   readonly user: number;
   readonly period: number;
-  /** Simulated time at which the book first saw it: in the feed or in SQL. */
+  /** Simulated time at which the book first saw the period: in the feed or in SQL. */
   readonly openedAt: number;
   readonly loginAt: number;
   /** Simulated time at which the store ended it. */
   endedAt: number | undefined;
-  /** When it stopped to be seen in the store without an end, as after a wipe. */
+  /** When the store no longer had the period although it had not ended, as after a wipe. */
   missingSince: number | undefined;
   reason: string | undefined;
-  /** Simulated time at which SQL had its logout. */
+  /** Simulated time at which SQL had the logout. */
   settledAt: number | undefined;
-  /** How often SQL was asked to write its logout. */
+  /** How often SQL was asked to write the logout. */
   asked: number;
-  /** How often a write counted: 1, and more only where a failover made a later end the true one. */
+  /** How often a write counted: 1. It is more only if a failover replaced the end by a later, correct one. */
   written: number;
   isLost: boolean;
   isTwice: boolean;
@@ -28,18 +28,18 @@ export interface Line {
   state: 'running' | 'missing' | 'pending' | 'settled';
 }
 
-/** Where nothing hinders nodes and stores, a logout is written within this time: the reconciler's 12 s, and its pace. */
+/** If no fault affects nodes and stores, a logout is written within this time: the reconciler's 12 s, plus its interval. */
 const LOST_AFTER_MS = 30_000;
 /** Clocks of nodes differ a little. */
 const SKEW_MS = 50;
 
-/** Holds what SQL has against what clients were told and the store has ended. */
+/** Compares SQL with the messages to clients and with the ends in the store. */
 export class Book {
   readonly lines = new Map<string, Line>();
   readonly #deployment: Deployment;
   readonly #tell: (told: Told) => void;
   readonly #overlaps = new Set<string>();
-  /** Since when nothing hinders nodes and stores. */
+  /** Since when no fault affects nodes and stores. */
   #calmSince = 0;
 
   constructor(deployment: Deployment, tell: (told: Told) => void) {
@@ -55,7 +55,7 @@ export class Book {
     line.reason = reason;
   }
 
-  /** Between two ticks. */
+  /** Called between two ticks. */
   look(isCalm: boolean): void {
     const { witness, sql, scheduler } = this.#deployment;
     if (!isCalm) this.#calmSince = scheduler.now;
@@ -103,7 +103,7 @@ export class Book {
     }
     line.missingSince ??= scheduler.now;
     const waited = scheduler.now - Math.max(line.missingSince, this.#calmSince);
-    // A wipe takes the order; then the open row in SQL is what is left of it.
+    // A wipe removes the order. Then only the open row in SQL remains.
     const hasOrder =
       line.state === 'missing' ||
       witness.dutiesLost.has(line.key) ||
@@ -116,7 +116,7 @@ export class Book {
     );
   }
 
-  /** No moment counts in two periods of a user. */
+  /** No time counts in two periods of one user. */
   #judgeOrder(user: number): void {
     const { sql, witness } = this.#deployment;
     const lines = [...this.lines.values()].filter((line) => line.user === user);
@@ -125,7 +125,7 @@ export class Book {
       const next = lines[index + 1];
       const logoutAt = sql.rows.get(key)?.logoutAt;
       if (next === undefined || logoutAt == null || logoutAt <= next.loginAt + SKEW_MS) return;
-      // The bounds that the simulator's own witness knows (docs/RELIABILITY.md).
+      // These bounds are the same as in the simulator's own witness (docs/RELIABILITY.md).
       const isExcused =
         witness.stepped ||
         witness.broughtBack.has(key) ||
@@ -137,7 +137,7 @@ export class Book {
     });
   }
 
-  /** Sees each write of a logout as SQL takes it. */
+  /** Observes each write of a logout in SQL. */
   #watchSql(): void {
     const { sql } = this.#deployment;
     const settle = sql.settle.bind(sql);

@@ -1,7 +1,7 @@
 import { altered, type BrokenPorts } from '../../../test/simulation/broken-ports.ts';
 import type { Mutation } from '../../../test/simulation/mutation.ts';
 
-/** A mutant of the simulator that a visitor may plant, to see that the checks can fail. */
+/** A mutant of the simulator. A visitor may plant it to see that the checks can fail. */
 interface BrokenRule {
   readonly mutation?: Mutation;
   readonly broken?: BrokenPorts;
@@ -11,16 +11,16 @@ export const RULES = {
   none: {},
   /** A period ends, and the store keeps no order to write its logout. */
   'no-order': { mutation: { dropsDuties: true } },
-  /** Orders are never confirmed, and SQL writes a logout although it has it. */
+  /** Orders are never confirmed, and SQL writes a logout again although it has it. */
   'written-twice': {
     mutation: { settleLastWins: true },
     broken: { store: (store) => altered(store, { ackDuties: () => Promise.resolve() }) },
   },
-  /** A node counts as dead after five seconds, and its users with it. */
+  /** A node counts as dead after five seconds, and its users are logged out. */
   'hasty-death': { mutation: { reapsWithoutGrace: true, reapIgnoresDeadlines: true } },
-  /** After a loss of the store nobody tells it again who is online. */
+  /** After a loss of the store, no node tells it who is online. */
   'never-restored': { mutation: { neverRestores: true } },
-  /** The logout counts from when the silence was noticed. */
+  /** The logout time is the time at which the silence was noticed. */
   'absence-counts': { mutation: { endsAtOnce: true } },
 } as const satisfies Record<string, BrokenRule>;
 

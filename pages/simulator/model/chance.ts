@@ -4,7 +4,7 @@ import { TICK_MS } from './link.ts';
 
 const FAULT_SHARE = 0.3;
 const PAUSE_TICKS = { from: 4, to: 50 } as const;
-/** Mostly shorter than what makes a node look dead, sometimes well beyond it: ticks. */
+/** In ticks: mostly too short for a node to look dead, sometimes much longer. */
 const SHORT = { from: 200 / TICK_MS, to: 7500 / TICK_MS } as const;
 const LONG = { from: 7500 / TICK_MS, to: 20_000 / TICK_MS } as const;
 const STREAM = 0x5bd1e995;
@@ -14,12 +14,12 @@ interface Due {
   readonly action: Action;
 }
 
-/** Draws from the seed what happens, and when it is over. */
+/** Draws events and their ends from the seed. */
 export class Chance {
   isOn = false;
   readonly #random: Random;
   #next = 0;
-  /** What ends a fault. */
+  /** The action that ends a fault. */
   #due: Due[] = [];
 
   constructor(seed: number) {
@@ -31,7 +31,7 @@ export class Chance {
     this.#next = tick;
   }
 
-  /** What happens at this tick. A fault that has begun ends, whether chance goes on or not. */
+  /** The events of this tick. A fault that has begun ends, even if chance is off. */
   draw(tick: number): readonly Action[] {
     const over = this.#due.filter((due) => due.tick <= tick);
     this.#due = this.#due.filter((due) => due.tick > tick);

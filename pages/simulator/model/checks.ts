@@ -1,13 +1,13 @@
 import type { Play } from './play.ts';
 
-/** What must hold at every moment. */
+/** Rules that must hold at every moment. */
 export const CHECKS = ['once', 'none-lost', 'not-back', 'exact-time', 'other'] as const;
 export type Check = (typeof CHECKS)[number];
 
 export interface Verdict {
   readonly isExact: boolean;
   readonly broken: ReadonlySet<Check>;
-  /** What the witnesses say, oldest first. */
+  /** The reports of the witnesses, oldest first. */
   readonly violations: readonly string[];
   readonly ended: number;
   readonly settled: number;
@@ -31,7 +31,7 @@ export function verdictOn({ book, deployment }: Play): Verdict {
   };
 }
 
-/** The check that a violation breaks, by the rule that it names and, among those of the book, by its words. */
+/** The check that a violation breaks, found by its rule and, for violations of the book, by its words. */
 export function checkOf(violation: string): Check {
   if (violation.includes('written a second time')) return 'once';
   if (/nobody writes it|no order to write it/.test(violation)) return 'none-lost';

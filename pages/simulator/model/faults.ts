@@ -5,22 +5,22 @@ import type { SimulatedNode } from '../../../test/simulation/simulated-node.ts';
 import { type Action, SLOTS, type Slot } from './actions.ts';
 
 const HOUR_MS = 3_600_000;
-/** How long nobody is the master. */
+/** Time without a master. */
 const PROMOTION_MS = 1000;
-/** Redis restores within this time of a loss what nodes state again. */
+/** After a loss, nodes claim their holds again, and Redis has them within this time. */
 const DISTURBED_MS = 1000;
 
 /**
- * What a visitor does to the deployment. The witnesses hear of it as they hear of the faults that the simulator draws, but of
- * its end only when it comes.
+ * The actions of a visitor on the deployment. The witnesses hear of them as they hear of the faults that the simulator draws, but
+ * of the end of a fault only when it comes.
  */
 export class Faults {
   readonly #deployment: Deployment;
-  /** Those that have come so far: until then the strictest checks hold. */
+  /** The faults so far: until the first one, the strictest checks hold. */
   readonly #seen: Fault[];
   readonly #nodes = new Map<Slot, SimulatedNode>();
   readonly #starts = new Map<Slot, number>();
-  /** What the replica has, oldest first. */
+  /** The contents of the replica, oldest first. */
   #copies: (() => void)[] = [];
   #promotedAt: number | undefined;
 
@@ -36,7 +36,7 @@ export class Faults {
     return node;
   }
 
-  /** Both stores answer, some node is there, and nothing hinders any that is. */
+  /** Both stores answer, at least one node runs, and no running node has a fault. */
   get isCalm(): boolean {
     const { host, sql } = this.#deployment;
     const up = SLOTS.map((slot) => this.nodeOf(slot)).filter(({ isUp }) => isUp);
@@ -44,12 +44,12 @@ export class Faults {
     return !host.isBad && !sql.down && up.length > 0 && isWell;
   }
 
-  /** The replica is a second or two behind. */
+  /** The replica is a second or two behind the master. */
   replicate(): void {
     this.#copies = [...this.#copies.slice(-1), this.#deployment.redis.snapshot()];
   }
 
-  /** Whether the replica became the master in this moment. */
+  /** Whether the replica became the master now. */
   promote(): boolean {
     const { scheduler, host } = this.#deployment;
     if (this.#promotedAt === undefined || scheduler.now < this.#promotedAt) return false;
@@ -58,7 +58,7 @@ export class Faults {
     return true;
   }
 
-  /** Whether the action means anything now. */
+  /** Whether the action has a meaning now. */
   canDo(action: Action): boolean {
     const { host, sql } = this.#deployment;
     if (action.kind === 'wipe' || action.kind === 'failover') return !host.down;

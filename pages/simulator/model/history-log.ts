@@ -44,7 +44,7 @@ const PATTERNS: readonly [RegExp, (...found: readonly string[]) => Told][] = [
   [/^VIOLATION (.*)$/, (text = '') => ({ kind: 'violated', text })],
 ];
 
-/** What a line of the simulator's trace tells a visitor, if anything. */
+/** What a line of the simulator's trace means to a visitor; undefined if nothing. */
 export function toldBy(line: string): Told | undefined {
   const text = line.replace(/^ *\d+ /, '');
   for (const [pattern, read] of PATTERNS) {

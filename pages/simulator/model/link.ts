@@ -1,13 +1,13 @@
 import { type Action, actionOf, codeOf } from './actions.ts';
 import { isRule, type RuleName } from './broken-rules.ts';
 
-/** Simulated time moves in ticks; whatever a visitor does happens between two of them. */
+/** Simulated time moves in ticks. Every action of a visitor happens between two ticks. */
 export const TICK_MS = 50;
 /** A history ends after ten simulated minutes. */
 export const MAX_TICKS = 12_000;
 export const MAX_PRESSES = 1000;
 export const MAX_SEED = 4_294_967_295;
-/** More than {@link MAX_PRESSES} presses take. */
+/** Longer than the text of {@link MAX_PRESSES} actions. */
 const MAX_LINK_LENGTH = 12_000;
 
 export interface Press {
@@ -15,22 +15,22 @@ export interface Press {
   readonly action: Action;
 }
 
-/** All that defines a history. */
+/** Everything that defines a history. */
 export interface Plan {
   readonly seed: number;
-  /** The rule that is broken on purpose. */
+  /** The rule that the visitor broke on purpose. */
   readonly rule: RuleName;
   readonly presses: readonly Press[];
 }
 
 export interface Link extends Plan {
-  /** The tick at which it was copied. */
+  /** The tick at which the link was copied. */
   readonly at: number;
-  /** Parts of the text that mean nothing, and were left out. */
+  /** Parts of the text without a meaning, which were omitted. */
   readonly isDamaged: boolean;
 }
 
-/** The part of an address behind `#`. */
+/** The part of an address after `#`. */
 export function linkOf({ seed, rule, presses }: Plan, at: number): string {
   let last = 0;
   const told = presses.map(({ tick, action }) => {
@@ -45,7 +45,7 @@ export function linkOf({ seed, rule, presses }: Plan, at: number): string {
   return `#${parts.join('&')}`;
 }
 
-/** Reads any text. Undefined: it names no seed, so there is nothing to play. */
+/** Reads any text. Undefined: it has no seed, so there is no history to play. */
 export function readLink(hash: string): Link | undefined {
   const text = hash.replace(/^#/, '');
   if (text === '') return undefined;
@@ -87,7 +87,7 @@ function readPresses(text: string): { presses: readonly Press[]; isWhole: boolea
     const waited = readNumber(since, 36, MAX_TICKS);
     const action = actionOf(code);
     const isGood = waited !== undefined && action !== undefined && more.length === 0;
-    // What follows would come at a wrong time.
+    // The actions after this one would come at a wrong time.
     if (!isGood || tick + waited > MAX_TICKS || presses.length >= MAX_PRESSES)
       return { presses, isWhole: false };
     tick += waited;

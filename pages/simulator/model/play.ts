@@ -11,17 +11,17 @@ import { type Entry, type Told, toldBy } from './history-log.ts';
 import { MAX_PRESSES, MAX_TICKS, type Plan, type Press, TICK_MS } from './link.ts';
 import { Players } from './players.ts';
 
-/** The nodes start before the history does. */
+/** The nodes start this long before the history. */
 export const START_MS = 3000;
-/** Everybody connects within this time. */
+/** All users connect within this time. */
 const ARRIVAL_TICKS = 40;
 const COPY_EVERY_TICKS = 20;
 const RULES = { policy: 'replace', loginResetsTime: true, lastSeenTtlMs: 86_400_000 } as const;
 
-/** Waits until every promise that can settle has settled: a turn of the loop. */
+/** Waits one turn of the loop, in which every promise that can settle has settled. */
 export type Turn = () => Promise<void>;
 
-/** One history: nodes, users and stores, what befalls them, and the ledger beside them. */
+/** One history: nodes, users and stores, the faults, and the ledger. */
 export class Play {
   readonly plan: Plan;
   readonly deployment: Deployment;
@@ -32,7 +32,7 @@ export class Play {
   readonly log: Entry[] = [];
   /** The technical trace of the simulator. */
   readonly trace: string[] = [];
-  /** What was pressed so far, in the order of time. */
+  /** The actions so far, in the order of time. */
   readonly presses: Press[] = [];
   tick = 0;
   readonly #arrivals: readonly Press[];
@@ -62,7 +62,7 @@ export class Play {
     this.players = new Players(this.deployment, (slot) => this.faults.nodeOf(slot));
   }
 
-  /** The nodes come up. */
+  /** Starts the nodes. */
   async start(): Promise<void> {
     await this.#run(START_MS);
     this.faults.replicate();
@@ -72,7 +72,7 @@ export class Play {
     return this.tick >= MAX_TICKS;
   }
 
-  /** Presses of the plan that are still to come. */
+  /** Actions of the plan that are still to come. */
   get planned(): readonly Press[] {
     return this.#planned;
   }
@@ -83,7 +83,7 @@ export class Play {
     return this.faults.canDo(action) && this.players.canDo(action);
   }
 
-  /** A visitor acts: what the plan had for later is dropped. False: it means nothing now. */
+  /** A visitor acts: the later actions of the plan are dropped. Returns false if the action has no meaning now. */
   press(action: Action): boolean {
     if (this.isOver || this.presses.length >= MAX_PRESSES || !this.canDo(action)) return false;
     this.#planned = [];
@@ -136,7 +136,7 @@ export class Play {
     this.#hear();
   }
 
-  /** What the trace has told since. */
+  /** The new lines of the trace since the last call. */
   #hear(): void {
     for (const line of this.trace.slice(this.#traced)) {
       const told = toldBy(line);

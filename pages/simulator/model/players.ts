@@ -77,7 +77,7 @@ export class Players {
     return this.tabsOf(user).find(({ socket }) => socket !== undefined);
   }
 
-  /** The tab that has a socket, else the first one. */
+  /** The tab with a socket, else the first one. */
   #inUse(user: number): Device {
     const device = this.#open(user) ?? this.tabsOf(user)[0];
     if (device === undefined) throw new Error(`no user ${user}`);

@@ -75,7 +75,7 @@ export function App({ driver, isDamaged }: { driver: Driver; isDamaged: boolean 
   );
 }
 
-/** The address of the page holds the history, so the link itself must not change it. */
+/** The address of the page contains the history, so the link itself must not change it. */
 function skipToLedger(event: Event): void {
   event.preventDefault();
   document.querySelector<HTMLElement>('#ledger')?.focus();

@@ -87,7 +87,7 @@ function Seeds({ texts, driver }: Omit<ControlsProps, 'isDamaged'>) {
   const begin = (): void => {
     if (seed === undefined) return setSaid(texts.badSeed);
     setSaid('');
-    // The same seed again becomes a new one. "Replay" plays the same history.
+    // The same seed again is replaced by a new one. "Replay" plays the same history.
     const next = typed === undefined ? (crypto.getRandomValues(new Uint32Array(1))[0] ?? 0) : seed;
     setTyped(undefined);
     void driver.load({ seed: next, rule: plan.rule, presses: [] }, { plays: true });

@@ -3,23 +3,23 @@ import { linkOf, MAX_TICKS, type Plan, TICK_MS } from '../model/link.ts';
 import { Play } from '../model/play.ts';
 import { turn } from './turn.ts';
 
-/** Of each frame, so that the page stays responsive. */
+/** Time for the simulation in each frame, so that the page stays responsive. */
 const FRAME_BUDGET_MS = 12;
-/** A tab that was hidden does not catch up. */
+/** A tab that was hidden does not make up for the lost time. */
 const MAX_GAP_MS = 250;
-/** Between two pictures of a history that is wound on. */
+/** Time between two drawings while a history fast-forwards. */
 const WIND_MS = 200;
 /** A step ends at the next line of the log, or after this time. */
 const MAX_STEP_TICKS = 20;
 
 export const SPEEDS = [0.25, 1, 4, 16] as const;
 
-/** Lets simulated time pass, and shows it. */
+/** Lets simulated time pass, and shows the result. */
 export class Driver {
   play: Play;
   isPlaying = false;
   speed = 1;
-  /** It is winding on to this tick. */
+  /** The history fast-forwards to this tick. */
   windsTo: number | undefined;
   /** Called after each change. */
   show: () => void = () => undefined;
@@ -32,7 +32,7 @@ export class Driver {
     this.play = new Play(plan, turn);
   }
 
-  /** Another history, or the same one again; `until` winds on to that tick first. */
+  /** Starts another history, or the same one again. It first fast-forwards to the tick `until`. */
   async load(plan: Plan, { until = 0, plays = false } = {}): Promise<void> {
     const play = new Play(plan, turn);
     this.play = play;
@@ -71,7 +71,7 @@ export class Driver {
     this.show();
   }
 
-  /** On to the next thing that happens. */
+  /** Goes on to the next event. */
   async step(): Promise<void> {
     if (this.#isBusy || this.isPlaying) return;
     const { play } = this;
@@ -94,7 +94,7 @@ export class Driver {
     return linkOf({ ...plan, presses }, tick);
   }
 
-  /** Between two ticks only: a history knows no other moments. */
+  /** Acts only between two ticks, because a history has no other times. */
   #pressWaiting(): void {
     for (const action of this.#waiting.splice(0)) this.play.press(action);
   }
@@ -119,7 +119,7 @@ export class Driver {
       if (play === this.play) this.#pressWaiting();
     }
     if (play !== this.play) return;
-    // What the machine cannot do in time is not owed for ever.
+    // Time that the machine cannot simulate soon enough is dropped, not added up.
     this.#owedMs = Math.min(this.#owedMs, TICK_MS * this.speed * 4);
     this.#isBusy = false;
     this.#pressWaiting();

@@ -1,4 +1,4 @@
-/** What a visitor chose. A page may be forbidden to keep anything; then it asks the browser each time. */
+/** The settings of a visitor. If the page may not store them, it follows the browser at each start. */
 export type Language = 'en' | 'zh';
 export type Theme = 'auto' | 'light' | 'dark';
 export const THEMES: readonly Theme[] = ['auto', 'light', 'dark'];
@@ -37,6 +37,6 @@ function keep(name: string, value: string): void {
   try {
     localStorage.setItem(name, value);
   } catch {
-    // It lasts as long as the page.
+    // The setting lasts as long as the page.
   }
 }

@@ -12,7 +12,7 @@ interface Named {
   readonly hours: number;
 }
 
-/** Everything that the page says, in one language. */
+/** All texts of the page in one language. */
 export interface Texts {
   readonly title: string;
   readonly heading: string;
@@ -47,7 +47,7 @@ export interface Texts {
   readonly rule: string;
   readonly ruleHint: string;
   readonly rules: Readonly<Record<RuleName, { readonly name: string; readonly hint: string }>>;
-  /** A rule is broken, and the ledger is still exact. */
+  /** A rule is broken, but the ledger is still exact. */
   readonly unmet: string;
   readonly winding: string;
   readonly over: string;
@@ -94,7 +94,7 @@ export interface Texts {
   readonly legend: Readonly<Record<'running' | 'unnoticed' | 'settled' | 'fault', string>>;
   readonly ledger: string;
   readonly ledgerLead: string;
-  /** Beside a time that a jump of the store's clock is part of, and below the totals. */
+  /** A note beside times that contain a jump of the store's clock, and below the totals. */
   readonly jumped: (hours: number) => string;
   readonly jumps: string;
   readonly columns: readonly string[];
@@ -132,7 +132,7 @@ export function signed(hours: number): string {
   return `${hours > 0 ? '+' : '−'}${Math.abs(hours)}`;
 }
 
-/** Seconds with one digit: what the ledger counts in. */
+/** Seconds with one digit, the unit of the ledger. */
 export function seconds(ms: number): string {
   return `${(ms / 1000).toFixed(1)} s`;
 }

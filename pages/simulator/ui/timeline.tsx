@@ -7,7 +7,7 @@ import { type Bar, barsOf, elapsed, linesOf } from './views.ts';
 const WINDOW_MS = 60_000;
 const LANE = 26;
 const BAR = 14;
-/** What a visitor does to machines; what users do is seen by their bars. */
+/** Actions on machines. Actions of users are visible in their bars. */
 const OF_USERS: ReadonlySet<ActionKind> = new Set([
   ...(['connect', 'silent', 'speak', 'close', 'tab', 'logout', 'chance-on', 'chance-off'] as const),
 ]);

@@ -1,4 +1,4 @@
-/** Each message is a task of its own: when it comes, every promise that could settle has settled. */
+/** Each message is a separate task: when it arrives, every promise that could settle has settled. */
 const channel = new MessageChannel();
 const waiting: (() => void)[] = [];
 channel.port1.addEventListener('message', () => waiting.shift()?.());

@@ -7,7 +7,7 @@ import type { NodeState, Texts } from './texts.ts';
 
 const HOUR_MS = 3_600_000;
 
-/** What the page shows of a node. */
+/** The data of a node on the page. */
 export function nodeState(play: Play, slot: Slot): NodeState {
   const node = play.faults.nodeOf(slot);
   if (!node.isUp) return 'dead';
@@ -19,7 +19,7 @@ export function nodeState(play: Play, slot: Slot): NodeState {
 
 export type UserTone = 'good' | 'warn' | 'off';
 
-/** What a user is at this moment, in words, and how it looks. */
+/** The present state of a user in words, and its colour. */
 export function userState(play: Play, user: number, texts: Texts): { text: string; tone: UserTone } {
   const { userStates } = texts;
   const tabs = play.players.tabsOf(user);
@@ -62,9 +62,9 @@ export function clockText(ms: number): string {
 export interface Bar {
   readonly key: string;
   readonly from: number;
-  /** Until here time counts. */
+  /** Time counts until here. */
   readonly counted: number;
-  /** Until here nobody had noticed that it does not. */
+  /** Until here, no part had noticed that time no longer counts. */
   readonly until: number;
   readonly settledAt: number | undefined;
   readonly isWrong: boolean;
@@ -91,7 +91,7 @@ export function linesOf(play: Play): readonly Line[] {
   return [...play.book.lines.values()];
 }
 
-/** Hours that the store's clock jumped by while the period ran, where the time gained shows it. */
+/** Hours by which the store's clock jumped during the period, if the gained time shows the jump. */
 export function jumpOf(play: Play, line: Line): number {
   if (line.settledAt === undefined) return 0;
   const end = line.endedAt ?? line.settledAt;
@@ -104,7 +104,7 @@ export function jumpOf(play: Play, line: Line): number {
   }, 0);
 }
 
-/** What each user has gained by periods that are written. */
+/** The gains of each user from written periods. */
 export function gainedOf(play: Play): readonly { user: number; ms: number }[] {
   return USERS.map((user) => ({
     user,

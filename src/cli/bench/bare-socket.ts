@@ -17,7 +17,7 @@ export class Refused extends Error {
 }
 
 export interface BareSocketHandlers {
-  /** The payload of a text frame stands in `bytes`. The bytes may not be kept. */
+  /** The payload of a text frame is in `bytes`. Do not keep the bytes. */
   onText(bytes: Buffer, payload: { readonly start: number; readonly end: number }): void;
   onEnd(): void;
 }
@@ -25,16 +25,16 @@ export interface BareSocketHandlers {
 const OPCODE = { text: 1, close: 8, ping: 9, pong: 10 };
 const HEAD_END = '\r\n\r\n';
 const HANDSHAKE_TIMEOUT_MS = 10_000;
-/** A server that sends a larger frame, or a larger head, is not one of ours. */
+/** A server with a larger frame or a larger head is not a Lingxi server. */
 const MAX_PART_BYTES = 4_194_304;
-/** A prepared frame is masked with it: what a frame says is no secret of the one who measures. */
+/** Prepared frames are masked with it, because their content is no secret. */
 const MASK = randomBytes(4);
 
-/** A WebSocket client with little of its own: a frame costs hardly more than the system call. */
+/** A minimal WebSocket client: a frame costs hardly more than the system call. */
 export class BareSocket {
   readonly #socket: Socket;
   readonly #handlers: BareSocketHandlers;
-  /** Whether pings of the server are answered; a silent client does not. */
+  /** Whether the client answers pings of the server. A silent client does not. */
   answersPings = true;
   #part: Buffer | undefined;
   #head: ((head: string, rest: string) => void) | undefined;
@@ -80,12 +80,12 @@ export class BareSocket {
     return this.#isOpen;
   }
 
-  /** A frame of {@link textFrame}. */
+  /** Sends a frame made by {@link textFrame}. */
   send(frame: Buffer): void {
     if (this.#isOpen) this.#socket.write(frame);
   }
 
-  /** Ends it without a word, and without a call of `onEnd`. */
+  /** Ends the socket without a close frame, and without a call of `onEnd`. */
   destroy(): void {
     this.#isOpen = false;
     this.#socket.destroy();
@@ -99,7 +99,7 @@ export class BareSocket {
       const end = all.indexOf(HEAD_END);
       const head = all.subarray(0, Math.max(0, end)).toString('latin1');
       const rest = all.subarray(end + HEAD_END.length);
-      // The body of a refusal has the code, and may come later than the head.
+      // The body of a refusal has the code, and may arrive later than the head.
       const isWhole = head.startsWith('HTTP/1.1 101') || rest.length >= lengthIn(head);
       if (end < 0 || !isWhole) {
         this.#part = all;
@@ -129,7 +129,7 @@ export class BareSocket {
   }
 }
 
-/** A text frame of a client, to be sent as often as needed. */
+/** A text frame of a client, which may be sent any number of times. */
 export function textFrame(text: string): Buffer {
   return frameOf(OPCODE.text, Buffer.from(text));
 }

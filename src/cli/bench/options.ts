@@ -1,4 +1,4 @@
-/** What both kinds of load have in common. */
+/** The options that both kinds of load share. */
 export interface LoadOptions {
   readonly target?: string;
   readonly apiKey?: string;
@@ -22,5 +22,5 @@ export interface SoakOptions extends LoadOptions {
   readonly users: number;
 }
 
-/** The exit code of a run without a whole result. */
+/** The exit code of an incomplete run. */
 export const EXIT_NOT_MEASURED = 2;

@@ -1,11 +1,11 @@
 import { dueCount, intendedMs } from './statistics.ts';
 
-/** Timers are no finer; what is due between two of them is done together, late by at most this. */
+/** Timers are no finer. All events that are due between two of them run together, at most this late. */
 const TICK_MS = 1;
 
 /**
- * Calls `act` for each event of a steady rate when it is due, with the time at which it was to happen, by
- * `performance.now()`. A slow server does not lower the rate. Resolves with the number of events.
+ * Calls `act` for each event of a steady rate when it is due. The argument is the due time, by `performance.now()`. A slow server
+ * does not lower the rate. Resolves with the number of events.
  */
 export function atPace(
   perSecond: number,

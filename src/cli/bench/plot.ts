@@ -9,7 +9,7 @@ export interface Bar {
   readonly share: number;
 }
 
-/** The buckets from the first to the last that has a value. */
+/** The buckets from the first to the last non-empty one. */
 export function barsOf({ buckets, count }: Summary): readonly Bar[] {
   const used = buckets.flatMap((value, index) => (value > 0 ? [index] : []));
   const [first, last] = [used[0], used.at(-1)];

@@ -3,10 +3,10 @@ import type { Config } from '../../config/config.ts';
 import { err, ok, type Result } from '../../lib/result.ts';
 import { type Cli, readConfig } from '../cli.ts';
 import { networkReason } from '../doctor/api.ts';
-import { baseUrl, webSocketUrl } from '../server-url.ts';
+import { badUrl, baseUrl, webSocketUrl } from '../server-url.ts';
 import { ServiceApi } from '../service-api.ts';
-import { signToken } from '../token.ts';
-import { RunFailure, type Target } from './crowd.ts';
+import { tokenSigner } from '../token.ts';
+import { RunFailure, type Target } from './load-clients.ts';
 import { type BenchOptions, EXIT_NOT_MEASURED, type LoadOptions, type SoakOptions } from './options.ts';
 import { plot } from './plot.ts';
 import {
@@ -20,7 +20,7 @@ import {
 import type { Summary } from './statistics.ts';
 import { LIMITS, loadTarget, type TargetReport } from './target.ts';
 
-/** A server with what is needed to load it. */
+/** A server with everything that a load on it needs. */
 interface Opened {
   readonly base: string;
   readonly target: Target;
@@ -28,7 +28,7 @@ interface Opened {
   readonly apiKey: string;
 }
 
-/** Chosen ids fit into int4, which a users table may have, and are far above its sequence. */
+/** Chosen ids fit into int4, the type in some users tables, and are far above their sequence. */
 const FIRST_PICKED = 2_000_000_000;
 const PICKED_RANGE = 140_000_000;
 const SOAK_LOGINS_PER_SECOND = 200;
@@ -47,7 +47,7 @@ export async function runTarget(cli: Cli, options: BenchOptions): Promise<void> 
     for (const name of ['connections', 'loginsPerSecond', 'pushesPerSecond'] as const)
       limit(options, { name: flagOf(name), asked: plan[name], most: LIMITS[name] });
     requireDescriptors(plan.connections);
-    const opened = openTarget(cli, options);
+    const opened = await openTarget(cli, options);
     await requireHealth(opened.base);
     const report = await loadTarget(cli, opened, plan);
     if (options.json === true)
@@ -64,7 +64,7 @@ export async function runSoak(cli: Cli, options: SoakOptions): Promise<void> {
     requireDescriptors(options.users);
     const own = options.target === undefined ? await ownServer(cli) : undefined;
     try {
-      const opened = openTarget(cli, own === undefined ? options : { ...options, ...own });
+      const opened = await openTarget(cli, own === undefined ? options : { ...options, ...own });
       await requireHealth(opened.base);
       const readMetrics = (): Promise<string> => readText(`${opened.base}/metrics`, opened.apiKey);
       const report = await soak(
@@ -84,7 +84,7 @@ export async function runSoak(cli: Cli, options: SoakOptions): Promise<void> {
   });
 }
 
-/** A run without a whole result says why, and has an exit code of its own. Ctrl-C ends it at once. */
+/** An incomplete run says why, and has its own exit code. Ctrl-C ends a run at once. */
 async function guarded(cli: Cli, work: () => Promise<void>): Promise<void> {
   const interrupted = (): void => {
     cli.error('Interrupted. What was printed is not a whole run.');
@@ -120,9 +120,11 @@ async function ownServer(cli: Cli) {
   return { target: server.base, ...secrets, stop: () => server.stop() };
 }
 
-function openTarget(cli: Cli, options: LoadOptions): Opened {
+const TARGET_OPTION = { name: '--target', example: 'https://play.example' } as const;
+
+async function openTarget(cli: Cli, options: LoadOptions): Promise<Opened> {
   const base = baseUrl(options.target, undefined);
-  if (base === undefined) throw new RunFailure('--target must be an address such as https://play.example.');
+  if (base === undefined) throw new RunFailure(badUrl(TARGET_OPTION, options.target));
   const known = configOf(cli, options);
   if (!known.ok) throw new RunFailure(known.error);
   const config = known.value;
@@ -131,16 +133,17 @@ function openTarget(cli: Cli, options: LoadOptions): Opened {
     throw new RunFailure(
       'Messages are pushed with the service key: pass the LINGXI_API_KEY of that server as --api-key.',
     );
-  if (config.jwtSecrets.length === 0)
+  const sign = await tokenSigner(cli, config);
+  if (sign === undefined)
     throw new RunFailure('Users need tokens: pass the JWT_SECRET of that server as --jwt-secret.');
-  const token = (user: number): string => signToken(cli, config, { user }) ?? '';
+  const token = (user: number): string => sign({ user });
   return {
     ...{ base, apiKey, service: new ServiceApi({ base, key: apiKey, language: config.language }) },
     target: { url: new URL(webSocketUrl(base)), clock: cli.clock, token },
   };
 }
 
-/** The configuration of this folder with what the options say: an operator's own machine may have none. */
+/** The configuration of this folder with the options added: an operator's own machine may have none. */
 function configOf(cli: Cli, options: LoadOptions): Result<Config, string> {
   const apiKey = options.apiKey ?? options.key;
   const env = {
@@ -183,13 +186,13 @@ async function readText(url: string, key: string): Promise<string> {
   }
 }
 
-/** A runtime raises the soft limit to the hard one. */
+/** The runtime raises the soft limit to the hard one. */
 function requireDescriptors(connections: number): void {
   let text: string;
   try {
     text = readFileSync('/proc/self/limits', 'utf8');
   } catch {
-    return; // A system without /proc: the connections say it themselves.
+    return; // On a system without /proc, the connections report it.
   }
   const [, soft] = /^Max open files +\S+ +(\d+)/m.exec(text) ?? [];
   const needed = connections + BESIDE_SOCKETS;
@@ -251,7 +254,7 @@ function isWhole(report: TargetReport): boolean {
   return gapOf(report) === undefined;
 }
 
-/** Why these figures are not what was asked for. */
+/** Why these figures differ from the request. */
 function gapOf({ pushes, detection, loadShare }: TargetReport): string | undefined {
   if (pushes.arrived < pushes.asked)
     return `NOT A WHOLE RUN: ${pushes.asked - pushes.arrived} of ${pushes.asked} messages did not arrive.`;
@@ -262,7 +265,7 @@ function gapOf({ pushes, detection, loadShare }: TargetReport): string | undefin
   return undefined;
 }
 
-/** `loginsPerSecond` as it stands on the command line. */
+/** `loginsPerSecond` in the form of the command line. */
 function flagOf(name: string): string {
   return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }

@@ -1,10 +1,10 @@
-/** Called with the opcode of a frame and where its payload stands in `bytes`. */
+/** Called with the opcode of a frame and the place of its payload in `bytes`. */
 export type TakeFrame = (opcode: number, bytes: Buffer, payload: { start: number; end: number }) => void;
 
-/** One object for all frames: nothing is made for each of them. */
+/** One object for all frames, so that no frame needs a new one. */
 const place = { start: 0, end: 0 };
 
-/** Walks over the whole frames of a server, which are not masked; answers where the first incomplete one starts. */
+/** Visits the complete frames of a server, which are not masked. Returns the start of the first incomplete one. */
 export function walkFrames(bytes: Buffer, take: TakeFrame): number {
   let at = 0;
   while (bytes.length >= at + 2) {
@@ -31,7 +31,7 @@ export function walkFrames(bytes: Buffer, take: TakeFrame): number {
 const MARK = Buffer.from('"at":');
 const [ZERO, NINE] = [0x30, 0x39];
 
-/** The number behind `"at":` in a payload: when the message was to be sent, in µs. Undefined where there is none. */
+/** The number after `"at":` in a payload: the due time of the message, in µs. Undefined if there is none. */
 export function intendedIn(
   bytes: Buffer,
   payload: { readonly start: number; readonly end: number },

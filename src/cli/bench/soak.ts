@@ -5,31 +5,31 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { sleep } from '../../lib/clock.ts';
 import type { Cli } from '../cli.ts';
-import { Crowd, RunFailure, type Target } from './crowd.ts';
+import { LoadClients, RunFailure, type Target } from './load-clients.ts';
 import { type Summary, summarize } from './statistics.ts';
 
-/** What a soak looks at, at one moment. */
+/** One sample of a soak. */
 export interface Sample {
   readonly minutes: number;
   readonly rssBytes: number;
-  /** Beside those of the connections. */
+  /** Bytes apart from those of the connections. */
   readonly descriptors: number;
-  /** Mean of the detection lag since the sample before, in ms; NaN where nobody timed out. */
+  /** Mean of the detection lag since the previous sample, in ms; NaN if nobody timed out. */
   readonly lagMs: number;
 }
 
 export interface SoakReport {
   readonly samples: readonly Sample[];
-  /** Growth of resident memory after the warm-up, by the method of least squares; undefined: too short to say. */
+  /** Growth of resident memory after the warm-up, by the method of least squares; undefined if the time is too short. */
   readonly bytesPerMinute: number | undefined;
   readonly descriptorsBefore: number;
   readonly descriptorsAfter: number;
-  /** Mean lag in the first third and in the last. */
+  /** Mean lag in the first third and in the last third. */
   readonly lagFirstMs: number;
   readonly lagLastMs: number;
   readonly lag: Summary;
   readonly joined: number;
-  /** What grew, each a sentence; empty: nothing did. */
+  /** What grew, one sentence each. Empty: nothing grew. */
   readonly findings: readonly string[];
 }
 
@@ -40,32 +40,32 @@ export interface SoakPlan {
   readonly loginsPerSecond: number;
 }
 
-/** The share of the users who are replaced each second; half of them leave, the others fall silent. */
+/** The share of the users that is replaced each second. Half of them leave, the others become silent. */
 const CHURN = 0.02;
 const SAMPLES = 60;
 const MIN_SAMPLE_MS = 1_000;
 const WARM_UP_SHARE = 0.25;
-/** Growth of memory that a soak reports: this share over the time after the warm-up, and at least so many bytes. */
+/** The soak reports memory growth above this share in the time after the warm-up, and above this number of bytes. */
 const GROWTH_SHARE = 0.2;
 const GROWTH_BYTES = 20_000_000;
 const MORE_DESCRIPTORS = 20;
 const LAG_MS = 100;
-/** A heap that fills after a start looks like growth for some minutes: a shorter look says nothing about memory. */
+/** After a start, a heap that fills looks like growth for some minutes. So a shorter soak says nothing about memory. */
 export const MEMORY_MINUTES = 10;
-/** The soak that has so many after its warm-up. */
+/** A soak of this length has that much time after its warm-up. */
 export const MINUTES_FOR_MEMORY = Math.ceil(MEMORY_MINUTES / (1 - WARM_UP_SHARE)) + 1;
 const LINE_MS = 10_000;
 const START_TIMEOUT_MS = 20_000;
 const STEP_MS = 20;
 const MINUTE_MS = 60_000;
 
-/** Holds users, replaces a few each second, and looks at what grows. */
+/** Holds users, replaces a few each second, and looks for growth. */
 export async function soak(
   cli: Cli,
   parts: { readonly target: Target; readonly readMetrics: () => Promise<string> },
   plan: SoakPlan,
 ): Promise<SoakReport> {
-  const crowd = new Crowd(parts.target);
+  const clients = new LoadClients(parts.target);
   const samples: Sample[] = [];
   const start = cli.clock.monotonic();
   const end = start + plan.minutes * MINUTE_MS;
@@ -75,12 +75,12 @@ export async function soak(
   let sampleAt = start;
   let lineAt = start;
   try {
-    const logins = await crowd.joinAll(plan.firstUser, plan.users, plan.loginsPerSecond);
+    const logins = await clients.joinAll(plan.firstUser, plan.users, plan.loginsPerSecond);
     const [refusal] = Object.keys(logins.refusals);
     if (refusal !== undefined) throw new RunFailure(`The server refused logins: ${refusal}.`);
     while (cli.clock.monotonic() < end) {
-      crowd.check();
-      joined += await churn(crowd, plan, joined);
+      clients.check();
+      joined += await churn(clients, plan, joined);
       if (cli.clock.monotonic() >= sampleAt) {
         sampleAt += everyMs;
         const now = readSample(await parts.readMetrics());
@@ -96,9 +96,9 @@ export async function soak(
       }
       await sleep(cli.clock, 1000 - (cli.clock.monotonic() % 1000));
     }
-    return judge(samples, { joined, lags: crowd.lags });
+    return judge(samples, { joined, lags: clients.lags });
   } finally {
-    crowd.stop();
+    clients.stop();
   }
 }
 
@@ -109,7 +109,7 @@ export function sampleLine({ minutes, rssBytes, descriptors, lagMs }: Sample): s
   return `${time}: ${(rssBytes / 1e6).toFixed(1)} MB, ${descriptors} descriptors, ${lag}`;
 }
 
-/** What the samples say. */
+/** The conclusions from the samples. */
 export function judge(
   samples: readonly Sample[],
   seen: { readonly joined: number; readonly lags: readonly number[] },
@@ -148,7 +148,7 @@ export function judge(
   };
 }
 
-/** What a soak may claim, in sentences: only what it looked at for long enough did not grow. */
+/** The claims that a soak may make, in sentences: it claims no growth only if it measured for long enough. */
 export function verdictOf({
   findings,
   bytesPerMinute,
@@ -172,17 +172,17 @@ export function verdictOf({
   ];
 }
 
-/** Replaces some users; answers how many joined. */
-async function churn(crowd: Crowd, plan: SoakPlan, next: number): Promise<number> {
-  const present = crowd.userIds();
+/** Replaces some users; returns the number of new ones. */
+async function churn(clients: LoadClients, plan: SoakPlan, next: number): Promise<number> {
+  const present = clients.userIds();
   const leaving = present.slice(0, Math.max(1, Math.round(present.length * CHURN)));
   for (const [index, userId] of leaving.entries())
-    if (index % 2 === 0) crowd.silence(userId);
-    else crowd.leave(userId);
-  const missing = plan.users - crowd.userIds().length;
+    if (index % 2 === 0) clients.silence(userId);
+    else clients.leave(userId);
+  const missing = plan.users - clients.userIds().length;
   await Promise.all(
     Array.from({ length: missing }, (_, index) =>
-      crowd.join(plan.firstUser + next + index).catch((error: Error) => {
+      clients.join(plan.firstUser + next + index).catch((error: Error) => {
         throw new RunFailure(`The server refused a login: ${error.message}.`);
       }),
     ),
@@ -217,7 +217,7 @@ function meanOf(values: readonly number[]): number {
   return known.reduce((sum, value) => sum + value, 0) / known.length;
 }
 
-/** A server of the soak's own, on embedded stores in a folder that goes with it. */
+/** A server of the soak's own, on embedded stores in a temporary folder. */
 export async function startOwnServer(
   cli: Cli,
   secrets: { readonly apiKey: string; readonly jwtSecret: string },
@@ -235,7 +235,7 @@ export async function startOwnServer(
   });
   let output = '';
   const stop = (): void => {
-    // The server notices that the channel to this process is gone, and ends.
+    // The server notices that the channel to this process is closed, and ends.
     child.kill('SIGTERM');
     rmSync(folder, { recursive: true, force: true });
   };

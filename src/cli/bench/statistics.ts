@@ -1,11 +1,11 @@
-/** What many latencies come to, in ms; all NaN where there is none. */
+/** A summary of latencies, in ms; all values are NaN without a latency. */
 export interface Summary {
   readonly count: number;
   readonly min: number;
   readonly half: number;
   readonly p99: number;
   readonly max: number;
-  /** How many values fall into each of {@link BUCKETS_MS}; the last counts those above all of them. */
+  /** Number of values in each of {@link BUCKETS_MS}. The last one counts the values above all of them. */
   readonly buckets: readonly number[];
 }
 
@@ -18,7 +18,7 @@ export function ascending(values: Iterable<number>): readonly number[] {
   return [...values].sort((left, right) => left - right);
 }
 
-/** The smallest value that at least `share` of the values do not exceed (nearest rank); NaN of nothing. */
+/** The smallest value that at least `share` of the values do not exceed (nearest rank); NaN without a value. */
 export function percentile(sorted: readonly number[], share: number): number {
   const rank = Math.max(1, Math.ceil(share * sorted.length));
   return sorted[rank - 1] ?? Number.NaN;
@@ -46,12 +46,12 @@ function bucketsOf(values: Iterable<number>): readonly number[] {
   return counts;
 }
 
-/** How many events of a steady rate are due after `elapsedMs`; the first is due at once. */
+/** Number of events of a steady rate that are due after `elapsedMs`; the first is due at once. */
 export function dueCount(elapsedMs: number, perSecond: number): number {
   return elapsedMs < 0 ? 0 : Math.floor((elapsedMs * perSecond) / 1000) + 1;
 }
 
-/** When event `index` of a steady rate is to happen, in ms after the first. */
+/** The due time of event `index` of a steady rate, in ms after the first event. */
 export function intendedMs(index: number, perSecond: number): number {
   return (index * 1000) / perSecond;
 }

@@ -3,11 +3,11 @@ import { sleep } from '../../lib/clock.ts';
 import type { Cli } from '../cli.ts';
 import type { ServiceApi } from '../service-api.ts';
 import { Refused } from './bare-socket.ts';
-import { Crowd, type Logins, RunFailure, type Target } from './crowd.ts';
+import { LoadClients, type Logins, RunFailure, type Target } from './load-clients.ts';
 import { atPace } from './pace.ts';
 import { type Summary, summarize } from './statistics.ts';
 
-/** How much a server of the user's own gets. */
+/** The load on a user's own server. */
 export interface TargetPlan {
   readonly firstUser: number;
   readonly connections: number;
@@ -26,7 +26,7 @@ export interface TargetReport {
   readonly cores: number;
 }
 
-/** Without `--yes-this-is-mine` a run never gets larger than this. */
+/** Without `--yes-this-is-mine` a run is never larger than this. */
 export const LIMITS = { connections: 1_000, loginsPerSecond: 500, pushesPerSecond: 500 } as const;
 
 const ARRIVAL_MS = 5_000;
@@ -36,40 +36,40 @@ const SILENCE_SPREAD_MS = 2_000;
 const DETECTION_MARGIN_MS = 5_000;
 const STEP_MS = 20;
 
-/** Loads a server, and answers what came of it. Throws a {@link RunFailure} where there is no whole result. */
+/** Loads a server, and returns the result. Throws a {@link RunFailure} if the result is incomplete. */
 export async function loadTarget(
   cli: Cli,
   parts: { readonly target: Target; readonly service: ServiceApi },
   plan: TargetPlan,
 ): Promise<TargetReport> {
-  const crowd = new Crowd(parts.target);
+  const clients = new LoadClients(parts.target);
   const cpu = process.cpuUsage();
   const start = cli.clock.monotonic();
   try {
-    await firstLogin(crowd, plan.firstUser);
+    await firstLogin(clients, plan.firstUser);
     cli.error(
       `Connecting ${plan.connections} users: one has logged in alone, the others follow at ${plan.loginsPerSecond} a second.`,
     );
-    const logins = await crowd.joinAll(plan.firstUser + 1, plan.connections - 1, plan.loginsPerSecond);
+    const logins = await clients.joinAll(plan.firstUser + 1, plan.connections - 1, plan.loginsPerSecond);
     if (logins.done < logins.asked)
       throw new RunFailure(
         `${logins.done} of ${logins.asked} logins went well; the others: ${shownCounts(logins.refusals)}.`,
       );
     cli.error(`Pushing ${plan.pushesPerSecond} messages a second for ${plan.seconds} s.`);
-    const pushes = await push(cli, crowd, { ...plan, service: parts.service });
-    const detection = plan.detection ? await detect(cli, crowd) : undefined;
+    const pushes = await push(cli, clients, { ...plan, service: parts.service });
+    const detection = plan.detection ? await detect(cli, clients) : undefined;
     const { user, system } = process.cpuUsage(cpu);
     const loadShare = (user + system) / 1000 / (cli.clock.monotonic() - start);
     return { logins, pushes, detection, loadShare, cores: availableParallelism() };
   } finally {
-    crowd.stop();
+    clients.stop();
   }
 }
 
-/** Alone, so that a wrong secret costs the server one refusal, and not a thousand. */
-async function firstLogin(crowd: Crowd, userId: number): Promise<void> {
+/** This user connects alone, so that a wrong secret causes one refusal and not a thousand. */
+async function firstLogin(clients: LoadClients, userId: number): Promise<void> {
   try {
-    await crowd.join(userId);
+    await clients.join(userId);
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     if (error.status === 0) throw new RunFailure(`No WebSocket connection: ${error.code}.`);
@@ -83,13 +83,13 @@ async function firstLogin(crowd: Crowd, userId: number): Promise<void> {
 
 async function push(
   cli: Cli,
-  crowd: Crowd,
+  clients: LoadClients,
   plan: TargetPlan & { readonly service: ServiceApi },
 ): Promise<TargetReport['pushes']> {
-  const userIds = crowd.userIds();
+  const userIds = clients.userIds();
   let [unanswered, failure] = [0, ''];
   const asked = await atPace(plan.pushesPerSecond, plan.seconds, (intendedAt, index) => {
-    crowd.check();
+    clients.check();
     if (failure !== '') throw new RunFailure(failure);
     if (unanswered >= MAX_UNANSWERED)
       throw new RunFailure(`${unanswered} requests wait for an answer: the server does not keep up.`);
@@ -103,31 +103,31 @@ async function push(
     });
   });
   const until = cli.clock.monotonic() + ARRIVAL_MS;
-  while (crowd.arrived.length < asked && cli.clock.monotonic() < until) await sleep(cli.clock, STEP_MS);
-  crowd.check();
+  while (clients.arrived.length < asked && cli.clock.monotonic() < until) await sleep(cli.clock, STEP_MS);
+  clients.check();
   if (failure !== '') throw new RunFailure(failure);
-  return { asked, arrived: crowd.arrived.length, latency: summarize(crowd.arrived) };
+  return { asked, arrived: clients.arrived.length, latency: summarize(clients.arrived) };
 }
 
-/** Some users fall silent at random moments; how long after their deadlines does the server close them? */
-async function detect(cli: Cli, crowd: Crowd): Promise<TargetReport['detection']> {
-  const chosen = crowd.userIds().slice(0, SILENT_USERS);
+/** Some users become silent at random moments. Measures how long after their deadlines the server closes them. */
+async function detect(cli: Cli, clients: LoadClients): Promise<TargetReport['detection']> {
+  const chosen = clients.userIds().slice(0, SILENT_USERS);
   cli.error(`${chosen.length} users fall silent. Waiting for the heartbeat timeout.`);
   await Promise.all(
     chosen.map(async (userId) => {
       await sleep(cli.clock, Math.random() * SILENCE_SPREAD_MS);
-      crowd.silence(userId);
+      clients.silence(userId);
     }),
   );
-  const until = cli.clock.monotonic() + crowd.heartbeatTimeoutMs + DETECTION_MARGIN_MS;
-  while (crowd.lags.length < chosen.length && cli.clock.monotonic() < until) {
-    crowd.check();
+  const until = cli.clock.monotonic() + clients.heartbeatTimeoutMs + DETECTION_MARGIN_MS;
+  while (clients.lags.length < chosen.length && cli.clock.monotonic() < until) {
+    clients.check();
     await sleep(cli.clock, STEP_MS);
   }
-  return { asked: chosen.length, seen: crowd.lags.length, lag: summarize(crowd.lags) };
+  return { asked: chosen.length, seen: clients.lags.length, lag: summarize(clients.lags) };
 }
 
-/** What went wrong, the most frequent first. */
+/** The faults, the most frequent first. */
 export function shownCounts(counts: Readonly<Record<string, number>>): string {
   return Object.entries(counts)
     .sort(([, left], [, right]) => right - left)

@@ -3,11 +3,11 @@ import type { ServerUnderTest } from './server-under-test.ts';
 /** One line of the report. */
 export interface Check {
   readonly name: string;
-  /** Returns what was seen. {@link expect} ends the check if that is wrong. */
+  /** Returns what the check saw. {@link expect} ends the check if that is wrong. */
   run(server: ServerUnderTest): Promise<string>;
 }
 
-/** What was seen instead of the expected. The code that writes the report catches it. */
+/** Describes what the check saw instead of the expected result. The code that writes the report catches it. */
 export class Mismatch extends Error {}
 
 /** A mismatch that makes all further checks useless. */

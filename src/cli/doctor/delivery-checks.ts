@@ -2,7 +2,7 @@ import type { Message } from '../socket-client.ts';
 import { type Check, expect } from './check.ts';
 import { record, type ServerUnderTest, SOON_MS, show } from './server-under-test.ts';
 
-/** The pushes of the Go server to its pages, with the fields that the pages read. The gateway passes any type on. */
+/** The messages that the Go server pushes to its pages, with the fields that the pages read. The gateway forwards any type. */
 const SEED_EVENTS: readonly { readonly type: string; readonly data: unknown }[] = [
   {
     type: 'spirit:grow',
@@ -78,7 +78,7 @@ async function pushAll(server: ServerUnderTest, protocol: 'lingxi.v1' | 'seed'):
     const { seen, result } = await push(server, server.ids.A, event);
     expect(ARRIVED.includes(String(result['status'])), `${event.type}: ${seen}`);
     statuses.push(result['status']);
-    // A back end may push too, also with the same type: the data says which one is the message of this check.
+    // A back end may also push a message of the same type. The data identifies the message of this check.
     const text = JSON.stringify(event.data);
     const isOurs = ({ type, data }: Message): boolean => type === event.type && JSON.stringify(data) === text;
     const message =

@@ -1,6 +1,6 @@
 import type { Config } from '../../config/config.ts';
 import type { Cli } from '../cli.ts';
-import { webSocketUrl } from '../server-url.ts';
+import { pathAdvice, webSocketUrl } from '../server-url.ts';
 import { Api } from './api.ts';
 import { type Check, FinalMismatch, Mismatch } from './check.ts';
 import { deliveryChecks } from './delivery-checks.ts';
@@ -28,6 +28,11 @@ export async function examine(cli: Cli, examination: Examination): Promise<boole
     cli.out(
       `✗ server: ${examination.base} gives ${alive.seen}: start it with "npm start", or name it with --url`,
     );
+    return false;
+  }
+  const advice = alive.status === 404 ? pathAdvice(examination.base) : undefined;
+  if (advice !== undefined) {
+    cli.out(`✗ server: ${examination.base} is no Lingxi server (${alive.seen}): ${advice}`);
     return false;
   }
   const chosen = await chooseUsers(cli, { ...examination, api });

@@ -32,7 +32,7 @@ export const presenceChecks: readonly Check[] = [
     name: 'HTTP login, heartbeat, logout',
     async run(server) {
       const { api, serviceKey, ids } = server;
-      // Like the page of the Go server: the user id as a number, and an empty address.
+      // Sends what the page of the Go server sends: the user id as a number, and an empty address.
       const body = { playerId: ids.B, ip: '' };
       const login = await api.post('/api/online/login', { bearer: server.tokens.B, body });
       expect(login.status === 200 && typeof login.body['loginTime'] === 'number', `login: ${login.seen}`);

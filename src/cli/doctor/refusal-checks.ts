@@ -10,20 +10,20 @@ export const refusalChecks: readonly Check[] = [
   },
   {
     name: 'refused: no token',
-    run: async (server) => refusedWith(await dial(server, {}), 400, 'missing-credentials'),
+    run: async (server) => refusedWith(await upgradeWith(server, {}), 400, 'missing-credentials'),
   },
   {
     name: 'refused: bad token',
     run: async (server) => {
       const token = `${server.tokens.A.slice(0, -8)}AAAAAAAA`;
-      return refusedWith(await dial(server, { token }), 401, 'invalid-token');
+      return refusedWith(await upgradeWith(server, { token }), 401, 'invalid-token');
     },
   },
   {
     name: 'refused: token of another user',
     run: async (server) => {
       const query = `?userId=${server.ids.B}`;
-      return refusedWith(await dial(server, { token: server.tokens.A, query }), 403, 'user-mismatch');
+      return refusedWith(await upgradeWith(server, { token: server.tokens.A, query }), 403, 'user-mismatch');
     },
   },
   {
@@ -40,7 +40,7 @@ export const refusalChecks: readonly Check[] = [
   },
 ];
 
-async function dial(
+async function upgradeWith(
   server: ServerUnderTest,
   how: { readonly token?: string; readonly query?: string },
 ): Promise<ServerRefusal | undefined> {

@@ -16,7 +16,7 @@ export const serverChecks: readonly Check[] = [
     name: 'readiness',
     async run({ api }) {
       const answer = await api.get('/readyz');
-      // A node without its database is ready and reports that it is degraded.
+      // A node without its database is ready, and reports that it is degraded.
       expect(answer.status === 200 && answer.body['status'] === 'ok', answer.seen);
       return answer.seen;
     },

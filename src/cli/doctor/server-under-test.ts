@@ -26,7 +26,7 @@ interface ServerUnderTestOptions {
   readonly tokens: Readonly<Record<User, string>>;
 }
 
-/** An effect that the server causes by itself must be visible after this time. */
+/** An effect that the server causes by itself must be visible within this time. */
 export const SOON_MS = 2000;
 const POLL_MS = 25;
 
@@ -41,7 +41,7 @@ export class ServerUnderTest {
   readonly tokens: Readonly<Record<User, string>>;
   /** From the server's `welcome`. */
   heartbeatTimeoutMs = 10_000;
-  /** False once a logged-out user had no record (`LINGXI_LAST_SEEN_TTL_S=0`). */
+  /** False after a logged-out user had no record (`LINGXI_LAST_SEEN_TTL_S=0`). */
   keepsRecords = true;
   readonly #open = new Set<SocketClient>();
 
@@ -55,7 +55,7 @@ export class ServerUnderTest {
     this.tokens = options.tokens;
   }
 
-  /** Tries to connect as `user`. `options` has the differences from a plain `lingxi.v1` client. */
+  /** Tries to connect as `user`. `options` replaces the defaults of a plain `lingxi.v1` client. */
   async tryConnect(
     user: User,
     options: Partial<Pick<OpenOptions, 'protocol' | 'answersPings'>> = {},
@@ -74,7 +74,7 @@ export class ServerUnderTest {
     return opened;
   }
 
-  /** Connects as `user`. A socket that closed a moment ago may still count, so it waits and retries after one conflict. */
+  /** Connects as `user`. A socket that closed a moment ago may still count, so it retries after one conflict. */
   async connect(
     user: User,
     options: Partial<Pick<OpenOptions, 'protocol' | 'answersPings'>> = {},
@@ -116,7 +116,7 @@ export class ServerUnderTest {
     return this.api.get(`/api/online/player/${this.ids[user]}`, { bearer: this.serviceKey });
   }
 
-  /** Waits until `user` is shown offline, and returns the detail at that time. */
+  /** Waits until `user` is offline, and returns the detail at that time. */
   async untilOffline(user: User, withinMs = SOON_MS): Promise<Answer> {
     const deadline = this.clock.monotonic() + withinMs;
     for (;;) {
@@ -157,5 +157,10 @@ function connectFailure(refusal: ServerRefusal, id: number): Mismatch {
   if (refusal.code === 'unknown-user') {
     return new FinalMismatch(`user ${id} does not exist: pass --users A,B with two ids of the users table`);
   }
-  return new Mismatch(`refused ${refusal.status} ${refusal.code}`);
+  const { status, code, sentence } = refusal;
+  if (status !== 401) return new Mismatch(`refused ${status} ${code}`);
+  // Every other check would fail for the same reason.
+  return new FinalMismatch(
+    `refused ${status} ${code}: ${sentence ?? ''} The tokens are signed with the secret, issuer and audience of this folder: run this command in the folder of the server, or set its JWT_SECRET here`,
+  );
 }

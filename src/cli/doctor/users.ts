@@ -2,7 +2,7 @@ import type { Config } from '../../config/config.ts';
 import { err, ok, type Result } from '../../lib/result.ts';
 import { sampleUsers } from '../../settlement/sample-users.ts';
 import type { Cli } from '../cli.ts';
-import { signToken } from '../token.ts';
+import { tokenSigner } from '../token.ts';
 import type { Api } from './api.ts';
 
 interface Choice {
@@ -49,7 +49,10 @@ export async function chooseUsers(cli: Cli, choice: Choice): Promise<Result<Chos
 }
 
 async function tokenFor(cli: Cli, choice: Choice, id: number): Promise<string | undefined> {
-  return (await devToken(choice.api, id)) ?? signToken(cli, choice.config, { user: id });
+  const given = await devToken(choice.api, id);
+  if (given !== undefined) return given;
+  const sign = await tokenSigner(cli, choice.config);
+  return sign?.({ user: id });
 }
 
 async function devToken(api: Api, id: number): Promise<string | undefined> {

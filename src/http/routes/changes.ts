@@ -1,24 +1,19 @@
 import { z } from '@hono/zod-openapi';
 import { ok, type Result } from '../../lib/result.ts';
 import { FEED_START } from '../../presence/api.ts';
-import { checkShape, fieldDetail } from '../body.ts';
+import { checkQuery, headerRefused, queryRefused } from '../body.ts';
 import { type Outcome, type Refusal, refused } from '../outcome.ts';
 import { addRoute, askPresence, type Call, type RouteTable, userIdOf } from '../route.ts';
-import { TimeMs, UserIdOut, UserIdParam } from '../schemas.ts';
+import { countIn, TimeMs, UserIdOut, UserIdParam } from '../schemas.ts';
 import { EventStreams, eventOf } from './event-streams.ts';
 
 const DEFAULT_LIMIT = 100;
 const MAX_LIMIT = 1000;
 
-const Limit = z
-  .string()
-  .regex(/^[1-9][0-9]{0,3}$/)
-  .refine((text) => Number(text) <= MAX_LIMIT)
-  .optional()
-  .openapi({ description: `1 to ${MAX_LIMIT}, default ${DEFAULT_LIMIT}.` });
+const Limit = countIn(1, MAX_LIMIT, `1 to ${MAX_LIMIT}, default ${DEFAULT_LIMIT}.`);
 const Cursor = z.string().max(128).optional().openapi({ description: 'As an earlier answer gave it.' });
 const PageQuery = z.object({ cursor: Cursor, limit: Limit });
-/** The name of a log with a number in it, or the id of a stream entry. Each number fits into 64 bits. */
+/** The name of a log followed by a number, or the id of a stream entry. Each number fits into 64 bits. */
 const FEED_CURSOR = /^(?:\d{1,19}|[\w.-]{1,63}:[a-z\d]{1,32})-\d{1,19}$/;
 
 const EventsAnswer = z.object({
@@ -89,10 +84,7 @@ async function events(call: Call, streams: EventStreams): Promise<Outcome> {
   const resumed = isStream ? call.context.req.header('last-event-id') : undefined;
   const cursor = resumed ?? page.value.cursor ?? FEED_START;
   if (!FEED_CURSOR.test(cursor))
-    return refused(
-      'invalid-body',
-      fieldDetail(resumed === undefined ? 'cursor' : 'Last-Event-ID', call.language),
-    );
+    return resumed === undefined ? queryRefused('cursor') : headerRefused('Last-Event-ID');
   const read = await askPresence(call, call.deps.presence.feed({ cursor, limit }));
   if (!read.ok) return read;
   if (read.value === undefined) return refused('cursor-expired');
@@ -110,7 +102,7 @@ async function timeline(call: Call): Promise<Outcome> {
   const read = await askPresence(call, call.deps.presence.timeline(userId.value, { cursor, limit }));
   if (!read.ok) return read;
   const changes = read.value;
-  if (changes === undefined) return refused('invalid-body', fieldDetail('cursor', call.language));
+  if (changes === undefined) return queryRefused('cursor');
   const entries = changes.map(({ at, event, cause, note, node, epoch }) => ({
     at,
     event,
@@ -130,7 +122,7 @@ async function timeline(call: Call): Promise<Outcome> {
 function pageOf(
   call: Call,
 ): Result<{ readonly cursor: string | undefined; readonly limit: number }, Refusal> {
-  const query = checkShape(PageQuery, call.context.req.query(), call.language);
+  const query = checkQuery(PageQuery, call.context.req.query());
   if (!query.ok) return query;
   const { cursor, limit } = query.value;
   return ok({

@@ -5,12 +5,12 @@ import { type Outcome, refused } from '../outcome.ts';
 
 /** Largest number of readers of one node. All of them get the same text. */
 const MAX_STREAMS = 50;
-/** A comment line comes at least this often, together with an event. */
+/** A comment line comes with an event, at least this often. */
 const COMMENT_MS = 4_000;
 const COMMENT = ':\n\n';
-/** Bytes that wait for a slow reader. It misses the events beyond. */
+/** Largest number of bytes that wait for a slow reader. Beyond it, the reader misses events. */
 const MAX_WAITING_BYTES = 65_536;
-/** A reader that takes nothing for this time is ended. */
+/** A reader that accepts nothing for this time is disconnected. */
 const STUCK_MS = 10_000;
 
 const HEADERS = {
@@ -86,14 +86,14 @@ class StreamReader implements LiveReader {
     controller.enqueue(this.#encoder.encode(isCommentDue ? COMMENT + text : text));
   }
 
-  /** The node stops. */
+  /** Called when the node stops. */
   end(): void {
     if (this.#isOver) return;
     this.#stop();
     this.#controller?.close();
   }
 
-  /** The connection ends with it: what waits would never be read. */
+  /** Ends the connection too: nobody would read the waiting bytes. */
   #cut(controller: ReadableStreamDefaultController<Uint8Array>): void {
     this.#stop();
     controller.error(new Error('the reader took nothing'));

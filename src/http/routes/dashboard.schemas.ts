@@ -1,6 +1,6 @@
 import { z } from '@hono/zod-openapi';
 import { USER_SORTS, USER_STATES } from '../../overview/api.ts';
-import { BlockedUntil, TimeMs, UserIdOut } from '../schemas.ts';
+import { BlockedUntil, countIn, TimeMs, UserIdOut } from '../schemas.ts';
 import { PlayerAnswer } from './online.schemas.ts';
 
 const MAX_SEARCH = 200;
@@ -15,18 +15,8 @@ export const UsersQuerySchema = z.object({
   }),
   sort: z.enum(USER_SORTS).optional().openapi({ description: 'Default `since`.' }),
   order: z.enum(['asc', 'desc']).optional().openapi({ description: 'Default `desc`.' }),
-  offset: z
-    .string()
-    .regex(/^(?:0|[1-9]\d{0,6})$/)
-    .refine((text) => Number(text) <= MAX_OFFSET)
-    .optional()
-    .openapi({ description: `0 to ${MAX_OFFSET}, default 0.` }),
-  limit: z
-    .string()
-    .regex(/^[1-9]\d{0,2}$/)
-    .refine((text) => Number(text) <= MAX_WINDOW)
-    .optional()
-    .openapi({ description: `1 to ${MAX_WINDOW}, default ${DEFAULT_WINDOW}.` }),
+  offset: countIn(0, MAX_OFFSET, `0 to ${MAX_OFFSET}, default 0.`),
+  limit: countIn(1, MAX_WINDOW, `1 to ${MAX_WINDOW}, default ${DEFAULT_WINDOW}.`),
 });
 
 export const UsersAnswer = z.object({

@@ -2,7 +2,7 @@ import { z } from '@hono/zod-openapi';
 import { ok } from '../../lib/result.ts';
 import type { UsersGap } from '../../overview/api.ts';
 import type { Language } from '../../protocol/error-codes.ts';
-import { checkShape } from '../body.ts';
+import { checkQuery } from '../body.ts';
 import { type Outcome, refused } from '../outcome.ts';
 import { addRoute, askPresence, type Call, type RouteTable, userIdOf } from '../route.ts';
 import { UserIdParam } from '../schemas.ts';
@@ -19,7 +19,7 @@ import { connectionOut } from './users.ts';
 
 const shown = { method: 'get', access: 'service', tag: 'Dashboard' } as const;
 
-/** What the operator's dashboard shows. Everything here only reads, so a view key suffices. */
+/** The data of the operator's dashboard. All routes only read, so a view key suffices. */
 export function addDashboardRoutes(table: RouteTable): void {
   const streams = new DashboardStreams(table.deps);
   addRoute(table, {
@@ -65,7 +65,7 @@ export function addDashboardRoutes(table: RouteTable): void {
 }
 
 async function users(call: Call): Promise<Outcome> {
-  const query = checkShape(UsersQuerySchema, call.context.req.query(), call.language);
+  const query = checkQuery(UsersQuerySchema, call.context.req.query());
   if (!query.ok) return query;
   const { search = '', sort = 'since', order = 'desc', offset = '0', limit } = query.value;
   const found = await call.deps.dashboard.users({
@@ -113,7 +113,7 @@ const GAPS: Readonly<Record<Language, { readonly [Part in keyof UsersGap]: (what
       'The presence store is unreachable: users of other nodes are shown as they were.',
     silent: (nodes) => `No answer from ${nodes}: the users there are shown as they were, or not at all.`,
     filling: (nodes) => `The users of ${nodes} are still being read.`,
-    ghosts: (count) =>
+    orphans: (count) =>
       `Not shown: ${count} users of nodes that have died. They come back, or are logged out within seconds.`,
     tooMany: () =>
       'Other nodes have more users than this table holds: narrow the question to one node by asking it.',
@@ -122,18 +122,20 @@ const GAPS: Readonly<Record<Language, { readonly [Part in keyof UsersGap]: (what
     presenceUnavailable: () => '在线状态存储暂时不可用：其他节点的用户显示的是之前的状态。',
     silent: (nodes) => `${nodes} 没有应答：其用户显示的是之前的状态，或未显示。`,
     filling: (nodes) => `正在读取 ${nodes} 的用户。`,
-    ghosts: (count) => `未显示已失效节点的 ${count} 个用户：他们会在几秒内重连或被登出。`,
+    orphans: (count) => `未显示已失效节点的 ${count} 个用户：他们会在几秒内重连或被登出。`,
     tooMany: () => '其他节点的用户数超过了此列表的容量：请直接查询该节点。',
   },
 };
 
 function sentenceOf(gap: UsersGap, language: Language): string {
   const say = GAPS[language];
+  const isZh = language === 'zh';
+  const list = (nodes: readonly string[]): string => nodes.join(isZh ? '、' : ', ');
   const parts: string[] = [];
   if (gap.presenceUnavailable) parts.push(say.presenceUnavailable(''));
-  if (gap.silent.length > 0) parts.push(say.silent(gap.silent.join(', ')));
-  if (gap.filling.length > 0) parts.push(say.filling(gap.filling.join(', ')));
-  if (gap.ghosts > 0) parts.push(say.ghosts(String(gap.ghosts)));
+  if (gap.silent.length > 0) parts.push(say.silent(list(gap.silent)));
+  if (gap.filling.length > 0) parts.push(say.filling(list(gap.filling)));
+  if (gap.orphans > 0) parts.push(say.orphans(String(gap.orphans)));
   if (gap.tooMany) parts.push(say.tooMany(''));
-  return parts.join(' ');
+  return parts.join(isZh ? '' : ' ');
 }

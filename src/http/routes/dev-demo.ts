@@ -6,7 +6,7 @@ import { addRoute, askPresence, type Call, type RouteTable, userIdOf } from '../
 import { TimeMs, UserIdParam } from '../schemas.ts';
 
 const ENTRIES = 12;
-/** The answer leaves before the process ends. */
+/** Time for the answer to leave before the process ends. */
 const KILL_AFTER_MS = 100;
 
 const TimelineAnswer = z.object({
@@ -14,7 +14,7 @@ const TimelineAnswer = z.object({
   settlementsPending: z.int().openapi({ description: 'Logouts of anybody that are not in SQL yet.' }),
 });
 
-/** What the demo page asks for, in development only and of this machine only. */
+/** The requests of the demo page: in development only, and from this machine only. */
 export function addDemoRoutes(table: RouteTable): void {
   const { config, kill } = table.deps;
   if (config.environment !== 'development') return;
@@ -66,10 +66,10 @@ function die(call: Call, kill: () => void): Outcome {
   return ok(call.context.json({ killed: true, node }));
 }
 
-/** A page of another port may get a token, but not kill what it does not belong to. */
+/** A page of another port may get a token, but it must not kill this server. */
 function isOwnPage(call: Call): boolean {
   const { req } = call.context;
-  // A browser says the site of a page, even where it leaves out the origin.
+  // A browser sends the site of a page, even if it omits the origin.
   if (!['same-origin', 'none', undefined].includes(req.header('sec-fetch-site'))) return false;
   const origin = req.header('origin');
   return origin === undefined || origin === `http://${req.header('host')}`;

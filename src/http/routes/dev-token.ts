@@ -1,6 +1,6 @@
 import { z } from '@hono/zod-openapi';
 import { ok } from '../../lib/result.ts';
-import { checkShape } from '../body.ts';
+import { checkQuery } from '../body.ts';
 import { isLocal } from '../local-caller.ts';
 import { type Outcome, refused } from '../outcome.ts';
 import { addRoute, type Call, type RouteTable, userIdOf } from '../route.ts';
@@ -38,7 +38,7 @@ function devToken(call: Call): Outcome {
   const { req } = call.context;
   const userId = userIdOf(call, 'userId', req.query('userId'));
   if (!userId.ok) return userId;
-  const query = checkShape(NameQuery, req.query(), call.language);
+  const query = checkQuery(NameQuery, req.query());
   if (!query.ok) return query;
   const { name } = query.value;
   const token = call.deps.credentials.signUser({

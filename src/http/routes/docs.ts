@@ -37,7 +37,7 @@ export function addDocsRoutes(table: RouteTable): void {
   });
 }
 
-/** `npm run build` makes it. */
+/** The script that `npm run build` makes. */
 function readOnce(): () => PageFile | undefined {
   let files: readonly PageFile[] | undefined;
   return () => {
@@ -46,7 +46,7 @@ function readOnce(): () => PageFile | undefined {
   };
 }
 
-/** The page runs its own script, which may call this server and open a socket to it. It loads nothing else. */
+/** The page runs only its own script, which may call this server and open a socket to it. */
 const CONTENT_SECURITY_POLICY = `default-src 'none'; script-src 'self'; style-src ${DOCS_STYLE_SOURCE}; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'`;
 
 interface Pages {
@@ -54,7 +54,7 @@ interface Pages {
   readonly html: Uint8Array<ArrayBuffer>;
 }
 
-/** Renders both pages at the first request: few servers are asked for them, and they take 6 MB. They never change. */
+/** Renders both pages at the first request, because few servers need them and they take 6 MB. They never change. */
 function renderOnce(table: RouteTable): () => Pages {
   let pages: Pages | undefined;
   const render = (): Pages => {

@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi';
 import { ok } from '../../lib/result.ts';
+import type { Bilingual } from '../../protocol/error-codes.ts';
 import { type Outcome, refused, refusedExactly } from '../outcome.ts';
 import { addRoute, askPresence, audit, bodyOf, type Call, type RouteTable } from '../route.ts';
 
@@ -24,7 +25,7 @@ const drain = {
   errors: ['not-found', 'node-ambiguous', 'node-silent', 'presence-unavailable'],
 } as const;
 
-/** Drains a node without ending it, and takes it back (rule DR1). */
+/** Drains a node without ending its process, and cancels a drain (rule DR1). */
 export function addDrainRoutes(table: RouteTable): void {
   addRoute(table, {
     ...drain,
@@ -53,6 +54,10 @@ async function setDraining(call: Call, draining: boolean): Promise<Outcome> {
   });
   if (done.ok) return ok(call.context.json(done.value));
   return done.error === 'not-found'
-    ? refusedExactly('not-found', { sentence: 'no-such-node', detail: `(this node is ${call.deps.node})` })
+    ? refusedExactly('not-found', { sentence: 'no-such-node', detail: thisNode(call.deps.node) })
     : refused(done.error);
+}
+
+function thisNode(node: string): Bilingual {
+  return { en: `(this node is ${node})`, zh: `（当前节点是 ${node}）` };
 }

@@ -5,11 +5,11 @@ import type { Log } from '../../logging/log.ts';
 import type { Presence, StoredChange } from '../../presence/api.ts';
 import { type Outcome, refused } from '../outcome.ts';
 
-/** Largest number of readers of one node. Each queries the store by itself. */
+/** Largest number of readers of one node. Each one queries the store. */
 const MAX_STREAMS = 100;
 const POLL_MS = 250;
 const PAGE = 500;
-/** The server sends a comment line at least this often, so that neither side nor a proxy ends the stream as dead. */
+/** The server sends a comment line at least this often, so that no side and no proxy ends the stream as dead. */
 const KEEP_ALIVE_MS = 5000;
 const COMMENT = ':\n\n';
 /** Largest number of bytes that wait for a slow reader. Beyond it, reading pauses until some are sent. */
@@ -59,7 +59,7 @@ class FeedReader {
     this.#ended = ended;
   }
 
-  /** The comment makes proxies pass the headers on at once, so that the reader knows that it is connected. */
+  /** The comment makes proxies forward the headers at once, so that the reader knows that it is connected. */
   start(controller: ReadableStreamDefaultController<Uint8Array>): void {
     controller.enqueue(this.#encoder.encode(COMMENT));
     this.#saidAt = this.#deps.clock.monotonic();
@@ -70,7 +70,7 @@ class FeedReader {
     this.#stop();
   }
 
-  /** Ends the stream if reading meets a bug. No caller waits for it, and the reader resumes. */
+  /** Ends the stream if reading finds a bug. No caller waits for it, and the reader resumes. */
   #go(controller: ReadableStreamDefaultController<Uint8Array>): void {
     this.#read(controller).catch((error: unknown) => {
       logInternalError(this.#deps.log, { where: 'background', error });

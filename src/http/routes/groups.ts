@@ -1,13 +1,13 @@
 import { z } from '@hono/zod-openapi';
 import { ok, type Result } from '../../lib/result.ts';
 import type { GroupResult } from '../../presence/api.ts';
-import { GROUP_NAME_PATTERN, GROUP_NAME_RULE, isGroupName } from '../../protocol/groups.ts';
-import { checkShape, fieldDetail } from '../body.ts';
+import { GROUP_NAME_NOTE, GROUP_NAME_PATTERN, GROUP_NAME_RULE, isGroupName } from '../../protocol/groups.ts';
+import { checkQuery, fieldDetail, parameterDetail } from '../body.ts';
 import { type Outcome, type Refusal, refused } from '../outcome.ts';
 import { addRoute, askPresence, audit, bodyOf, type Call, type RouteTable } from '../route.ts';
-import { UserIdIn, UserIdOut } from '../schemas.ts';
+import { countIn, UserIdIn, UserIdOut } from '../schemas.ts';
 
-/** Users that one call may add, and users that it may remove. */
+/** Largest number of users that one call may add, and that it may remove. */
 const MAX_USERS = 1000;
 const DEFAULT_LIMIT = 1000;
 const MAX_LIMIT = 10_000;
@@ -15,7 +15,7 @@ const MAX_LIMIT = 10_000;
 const GroupPath = z.object({
   group: z
     .string()
-    .openapi({ pattern: GROUP_NAME_PATTERN, description: GROUP_NAME_RULE, example: 'guild:7' }),
+    .openapi({ pattern: GROUP_NAME_PATTERN, description: GROUP_NAME_RULE.en, example: 'guild:7' }),
 });
 
 const GroupBody = z
@@ -36,12 +36,7 @@ const GroupAnswer = z.object({
 });
 
 const PageQuery = z.object({
-  limit: z
-    .string()
-    .regex(/^[1-9]\d{0,4}$/)
-    .refine((text) => Number(text) <= MAX_LIMIT)
-    .optional()
-    .openapi({ description: `Members on one page, at most ${MAX_LIMIT}; ${DEFAULT_LIMIT} where absent.` }),
+  limit: countIn(1, MAX_LIMIT, `Members on one page, at most ${MAX_LIMIT}; ${DEFAULT_LIMIT} where absent.`),
   cursor: z
     .string()
     .regex(/^\d{1,16}$/)
@@ -90,21 +85,23 @@ export function addGroupsRoutes(table: RouteTable): void {
   });
 }
 
+const ALSO_IN_ADD = { en: ' (also in add)', zh: '（同时在 add 中）' };
+
 async function change(call: Call): Promise<Outcome> {
   const group = groupOf(call);
   if (!group.ok) return group;
   const body = await bodyOf(call, GroupBody);
   if (!body.ok) return body;
-  // One result for each user, in the order in which they are first named.
+  // One result for each user, in the order of their first mention.
   const add = [...new Set(body.value.add)];
   const remove = [...new Set(body.value.remove)];
   const added = new Set(add);
   const twice = body.value.remove?.findIndex((userId) => added.has(userId)) ?? -1;
-  if (twice >= 0) return refused('invalid-body', `${fieldDetail(`remove[${twice}]`, call.language)} (add)`);
+  if (twice >= 0) return refused('invalid-body', fieldDetail(`remove[${twice}]`, ALSO_IN_ADD));
   const changed = await call.deps.presence.changeGroup({ group: group.value, add, remove });
   const asked = { group: group.value, add: add.length, remove: remove.length };
   if (!changed.ok) {
-    // A part of it may be done.
+    // A part of the change may be done.
     audit(call, 'group', { ...asked, outcome: changed.error });
     return refused(changed.error);
   }
@@ -125,7 +122,7 @@ async function change(call: Call): Promise<Outcome> {
 async function members(call: Call): Promise<Outcome> {
   const group = groupOf(call);
   if (!group.ok) return group;
-  const query = checkShape(PageQuery, call.context.req.query(), call.language);
+  const query = checkQuery(PageQuery, call.context.req.query());
   if (!query.ok) return query;
   const { limit, cursor } = query.value;
   const page = await askPresence(
@@ -137,9 +134,9 @@ async function members(call: Call): Promise<Outcome> {
   return ok(call.context.json({ group: group.value, online, members: userIds, cursor: next }));
 }
 
-/** A name in the path that is no group name is a malformed request. */
+/** If the name in the path is no valid group name, the request is malformed. */
 function groupOf(call: Call): Result<string, Refusal> {
   const name = call.context.req.param('group');
   if (isGroupName(name)) return ok(name);
-  return refused('invalid-request', `${fieldDetail('group', call.language)} (${GROUP_NAME_RULE})`);
+  return refused('invalid-request', parameterDetail('group', GROUP_NAME_NOTE));
 }

@@ -10,14 +10,14 @@ import type { PushRefusal } from '../../cluster/router.ts';
 import { assert } from '../../lib/assert.ts';
 import { ok } from '../../lib/result.ts';
 import { DELIVERY_STATUSES, DROP_REASONS } from '../../protocol/delivery.ts';
-import { type Exactness, errorBody, type Language } from '../../protocol/error-codes.ts';
-import { GROUP_NAME_RULE } from '../../protocol/groups.ts';
+import { type Bilingual, type Exactness, errorBody } from '../../protocol/error-codes.ts';
+import { GROUP_NAME_NOTE } from '../../protocol/groups.ts';
 import { fieldDetail, readJsonText } from '../body.ts';
 import { type Outcome, refused, refusedExactly } from '../outcome.ts';
 import { addRoute, type Call, type RouteTable } from '../route.ts';
 import { ErrorSchema, UserIdOut } from '../schemas.ts';
 
-/** A copy, since only schemas made by this module can be named in the description of the interface. */
+/** A copy: only schemas made by this module can get a name in the description of the interface. */
 const Message = PushMessage.clone().openapi('Message');
 
 const Status = z.enum(DELIVERY_STATUSES);
@@ -69,7 +69,7 @@ async function push(call: Call): Promise<Outcome> {
   const { text, value } = body.value;
   if (!Array.isArray(value)) {
     const request = parsePush(body.value);
-    if (!request.ok) return pushRefused(request.error, call.language);
+    if (!request.ok) return pushRefused(request.error);
     const [answer] = await pushes.push([request.value]);
     assert(answer !== undefined, 'a push is answered');
     return answer.ok
@@ -77,9 +77,9 @@ async function push(call: Call): Promise<Outcome> {
       : refusedExactly(answer.error, EXACT[answer.error]);
   }
   const batch = parseBatch({ text, value });
-  if (!batch.ok) return pushRefused(batch.error, call.language);
+  if (!batch.ok) return pushRefused(batch.error);
   const answers = await pushes.push(batch.value);
-  // The others were delivered: a message of the batch that was not has its error in its place.
+  // The result of a failed message is its error. The other messages of the batch were delivered.
   const items = answers.map((answer) =>
     answer.ok ? answer.value : errorBody(answer.error, call.language, EXACT[answer.error]),
   );
@@ -92,16 +92,16 @@ const EXACT: Readonly<Record<PushRefusal, Exactness>> = {
   overloaded: { sentence: 'too-many-keys' },
 };
 
-const NOTES: Readonly<Record<PushFault['kind'], Readonly<Record<Language, string>>>> = {
+const NOTES: Readonly<Record<PushFault['kind'], Bilingual>> = {
   invalid: { en: '', zh: '' },
-  'invalid-group': { en: ` (${GROUP_NAME_RULE})`, zh: `（${GROUP_NAME_RULE}）` },
+  'invalid-group': GROUP_NAME_NOTE,
   'invalid-user-id': { en: '', zh: '' },
   unknown: { en: ' (not supported)', zh: '（不支持）' },
   'too-many': { en: ' (too many)', zh: '（数量过多）' },
   reserved: { en: ' (used by the protocol itself)', zh: '（协议自用）' },
 };
 
-function pushRefused(fault: PushFault, language: Language): Outcome {
+function pushRefused(fault: PushFault): Outcome {
   const code = fault.kind === 'invalid-user-id' ? 'invalid-user-id' : 'invalid-body';
-  return refused(code, `${fieldDetail(fault.field, language)}${NOTES[fault.kind][language]}`);
+  return refused(code, fieldDetail(fault.field, NOTES[fault.kind]));
 }

@@ -17,7 +17,7 @@ export function addMetricsRoute(table: RouteTable): void {
   });
 }
 
-/** Renders once for all requests of one turn of the event loop: it costs milliseconds, and one write may have many. */
+/** Renders once for all requests of one turn of the event loop. It takes milliseconds, and one write may bring many requests. */
 function renderOnceATurn(page: MetricsPage, clock: Clock): () => Promise<string> {
   let ofThisTurn: Promise<string> | undefined;
   return () => {

@@ -4,6 +4,7 @@ import {
   AddressIn,
   BlockedUntil,
   BlockMsIn,
+  countIn,
   EpochIn,
   PlayerIdOut,
   Sentence,
@@ -27,12 +28,7 @@ export const StatusBody = z
   .openapi('StatusQuery');
 
 export const PlayersQuery = z.object({
-  limit: z
-    .string()
-    .regex(/^[1-9]\d{0,3}$/)
-    .refine((text) => Number(text) <= MAX_PAGE)
-    .optional()
-    .openapi({ description: `Players a page, 1 to ${MAX_PAGE}; without it all are answered.` }),
+  limit: countIn(1, MAX_PAGE, `Players a page, 1 to ${MAX_PAGE}; without it all are answered.`),
   cursor: z
     .string()
     // The cursor is the last user of a page. The next page begins after that user.

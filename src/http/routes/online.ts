@@ -1,6 +1,6 @@
 import { ok } from '../../lib/result.ts';
 import { type LoginRefusal, loginRetryAfterS } from '../../presence/api.ts';
-import type { Language } from '../../protocol/error-codes.ts';
+import type { Bilingual } from '../../protocol/error-codes.ts';
 import { mayActFor } from '../access.ts';
 import { fieldDetail } from '../body.ts';
 import { type Outcome, refused } from '../outcome.ts';
@@ -18,7 +18,7 @@ const MESSAGES = {
   login: { en: 'Logged in.', zh: '登录成功' },
   heartbeat: { en: 'Heartbeat received.', zh: '心跳更新成功' },
   logout: { en: 'Logged out.', zh: '登出成功' },
-} as const satisfies Record<string, Record<Language, string>>;
+} as const satisfies Record<string, Bilingual>;
 
 const seedsOwn = { method: 'post', access: 'open-user', tag: 'Presence' } as const;
 
@@ -114,9 +114,9 @@ async function logout(call: Call): Promise<Outcome> {
   if (!body.ok) return body;
   const { playerId: userId, epoch, blockMs } = body.value;
   if (!mayActFor(call.caller, userId)) return refused('user-mismatch');
-  // Only the service may block a user; users may not block themselves.
+  // Only the service may block a user. Users may not block themselves.
   if (blockMs !== undefined && call.caller.kind !== 'service')
-    return refused('forbidden', fieldDetail('blockMs', call.language));
+    return refused('forbidden', fieldDetail('blockMs'));
   const { presence } = call.deps;
   const result = await presence.logout({
     userId,

@@ -5,9 +5,9 @@ import { type PageFile, readPage } from '../static-pages.ts';
 
 /** A page that `npm run build` makes. */
 interface Page {
-  /** Where it is served, with a slash at its end. */
+  /** The path of the page, with a slash at its end. */
   readonly path: string;
-  /** Where it is built. */
+  /** The folder of the built page. */
   readonly folder: string;
   readonly summary: string;
   readonly connect: string;
@@ -25,7 +25,7 @@ const SIMULATOR: Page = {
   summary: 'The simulator: nodes that die, and a ledger that stays exact. The page runs in the browser alone',
   connect: "'none'",
 };
-/** Plays with the nodes of one machine, which have other ports. */
+/** The page connects to all nodes of one machine, which have other ports. */
 const DEMO: Page = {
   path: '/',
   folder: 'dist/demo',
@@ -33,7 +33,7 @@ const DEMO: Page = {
   connect: "'self' ws://localhost:* ws://127.0.0.1:* http://localhost:* http://127.0.0.1:*",
 };
 
-/** Each page is read at its first request. */
+/** Each page is read from the disk at its first request. */
 export function addPages(table: RouteTable): void {
   const isDevelopment = table.deps.config.environment === 'development';
   for (const page of [DASHBOARD, SIMULATOR, ...(isDevelopment ? [DEMO] : [])]) addPage(table, page);
@@ -63,8 +63,12 @@ function addPage(table: RouteTable, page: Page): void {
     return refusalResponse({ code: 'not-found' }, language);
   });
   if (page.path !== '/')
-    // Relative, because a proxy may serve this below another path.
-    table.app.get(page.path.slice(0, -1), (context) => context.redirect(`.${page.path}`, 308));
+    table.app.get(page.path.slice(0, -1), (context) => {
+      // Without a length, Node would send an empty chunked body to GET, and no such header to HEAD.
+      context.header('content-length', '0');
+      // Relative, because a proxy may serve this below another path.
+      return context.redirect(`.${page.path}`, 308);
+    });
 }
 
 function answer(call: Call, files: ReadonlyMap<string, PageFile>, name: string): Outcome {
@@ -89,7 +93,6 @@ export function fileResponse(request: Request, file: PageFile): Response {
   );
   const isPacked = file.gzip !== undefined && takesGzip;
   const body = isPacked ? file.gzip : file.body;
-  // Bun would say 0 to HEAD.
   headers['content-length'] = String(body.length);
   if (isPacked) headers['content-encoding'] = 'gzip';
   return new Response(body, { headers });

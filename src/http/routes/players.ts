@@ -2,7 +2,7 @@ import { z } from '@hono/zod-openapi';
 import { ok } from '../../lib/result.ts';
 import type { UserPresence } from '../../presence/api.ts';
 import { defaultUsername } from '../../protocol/user-name.ts';
-import { checkShape } from '../body.ts';
+import { checkQuery } from '../body.ts';
 import { type Outcome, refused, refusedExactly } from '../outcome.ts';
 import { addRoute, askPresence, bodyOf, type Call, type RouteTable, userIdOf } from '../route.ts';
 import { UserIdParam } from '../schemas.ts';
@@ -51,7 +51,7 @@ export function addPlayersRoutes(table: RouteTable): void {
 }
 
 async function players(call: Call): Promise<Outcome> {
-  const query = checkShape(PlayersQuery, call.context.req.query(), call.language);
+  const query = checkQuery(PlayersQuery, call.context.req.query());
   if (!query.ok) return query;
   const { limit, cursor } = query.value;
   const page = await askPresence(
@@ -78,21 +78,21 @@ async function players(call: Call): Promise<Outcome> {
 async function player(call: Call): Promise<Outcome> {
   const userId = userIdOf(call, 'playerId', call.context.req.param('playerId'));
   if (!userId.ok) return userId;
-  // If presence no longer has the user (`LINGXI_LAST_SEEN_TTL_S`), this comes from SQL.
+  // If presence has forgotten the user (`LINGXI_LAST_SEEN_TTL_S`), this comes from SQL.
   const asked = await askPresence(call, call.deps.presence.find(userId.value));
   if (!asked.ok) return asked;
   const found = asked.value;
   const tellsOffline = call.deps.config.lastSeenTtlS > 0;
   if (!found.ok && tellsOffline) return refused(found.error);
   const user = found.ok ? found.value : undefined;
-  // With a time to live of 0 the answer has nothing about offline users, not even what SQL still knows.
+  // If the time to live is 0, the answer has nothing about offline users, not even their data in SQL.
   const shown = playerOf(call, userId.value, user);
   return shown === undefined
     ? refusedExactly('unknown-user', { sentence: 'never-online' })
     : ok(call.context.json(shown));
 }
 
-/** A user as a player; undefined where nothing is known of the user, or nothing may be told. */
+/** A user as a player. Undefined if nothing is known of the user, or the caller may not see the user. */
 export function playerOf(
   { deps: { config } }: Pick<Call, 'deps'>,
   userId: number,

@@ -9,7 +9,7 @@ const TicketAnswer = z.object({
   expiresAt: TimeMs,
 });
 
-/** Lets a user swap a token for a ticket that may stand in an address. */
+/** Lets a user exchange a token for a ticket, which may be part of an address. */
 export function addTicketsRoutes(table: RouteTable): void {
   addRoute(table, {
     method: 'post',

@@ -2,7 +2,7 @@ import { z } from '@hono/zod-openapi';
 import { refused } from '../outcome.ts';
 import { addRoute, type RouteTable } from '../route.ts';
 
-/** Describes `GET /ws`. The gateway takes upgrades, so they never come here. A plain GET learns what to do. */
+/** Describes `GET /ws`. The gateway handles upgrades, so they never come here. The answer to a plain GET says what to do. */
 export function addUpgradeRoute(table: RouteTable): void {
   addRoute(table, {
     method: 'get',

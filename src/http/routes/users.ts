@@ -39,7 +39,7 @@ const RevokeAnswer = z.object({
   }),
 });
 
-/** Shows the service a user's sockets, and lets it end them. */
+/** Lets the service see a user's sockets, and end them. */
 export function addUsersRoutes(table: RouteTable): void {
   addRoute(table, {
     method: 'get',
@@ -115,9 +115,9 @@ async function disconnect(call: Call): Promise<Outcome> {
     outcome: result.ok ? 'ended' : result.error,
   });
   if (!result.ok) {
-    // Without an epoch it means that the user came back before the kick was done.
+    // Without an epoch, the conflict means that the user came back before the kick was done.
     if (result.error === 'superseded') return refused('presence-unavailable');
-    // The block of an offline user is set, or lifted, all the same.
+    // The block is set or lifted even if the user is offline.
     if (result.error !== 'not-online' || blockMs === undefined) return refused(result.error);
   }
   return ok(
@@ -133,7 +133,7 @@ async function revoke(call: Call): Promise<Outcome> {
   const userId = userIdOf(call, 'id', call.context.req.param('id'));
   if (!userId.ok) return userId;
   const { presence, revocations } = call.deps;
-  // Asked first: the revocation closes connections.
+  // Reads before the revocation, because that closes connections.
   const seen = presence.read([userId.value]).catch(() => undefined);
   const { at, isKept } = await revocations.revoke(userId.value);
   audit(call, 'revoke', {

@@ -11,9 +11,9 @@ export interface Membership {
 
 const NOBODY: ReadonlySet<number> = new Set();
 
-/** Users that come and go while a push works through them. Nothing is copied: there may be a great many. */
+/** The receivers of a push to groups. Users may join and leave while the push runs. Nothing is copied: there may be many. */
 export class GroupReceivers implements Iterable<number> {
-  /** They are no more than this. */
+  /** Upper bound of their number. */
   readonly atMost: number;
   readonly #groups: readonly ReadonlySet<number>[];
   readonly #except: ReadonlySet<number>;
@@ -28,7 +28,7 @@ export class GroupReceivers implements Iterable<number> {
     return !this.#except.has(userId) && this.#groups.some((members) => members.has(userId));
   }
 
-  /** Each once, in the first of the groups that has the user. */
+  /** Gives each user once, with the first group that has the user. */
   *[Symbol.iterator](): Generator<number> {
     for (const [place, members] of this.#groups.entries())
       for (const userId of members)
@@ -44,20 +44,20 @@ export class GroupReceivers implements Iterable<number> {
 export const NO_MEMBER: Membership = { given: '', byToken: '' };
 
 /**
- * Users that this node holds, by group: the receivers of a push to a group here (rule GR2). It has an entry for each group of
- * each user, of which the store and the tokens allow only so many, and none for a user without groups.
+ * The users that this node holds, by group: the receivers of a push to a group on this node (rule GR2). Each user has one
+ * entry per group. The store and the tokens limit the groups of a user.
  */
 export class GroupMembers {
   readonly #ofGroup = new Map<string, Set<number>>();
 
-  /** The groups of a user are others now. */
+  /** The groups of a user changed. */
   moved(userId: number, before: Membership, after: Membership): void {
     const names = namesOf(after);
     for (const name of namesOf(before)) if (!names.has(name)) this.#leave(name, userId);
     for (const name of names) this.#enter(name, userId);
   }
 
-  /** Members of any of the groups, each once, without those of `except`. */
+  /** The members of any of the groups, each once, without the users in `except`. */
   of(groups: readonly string[], except: ReadonlySet<number>): GroupReceivers {
     const named = [...new Set(groups)].map((group) => this.#ofGroup.get(group) ?? NOBODY);
     return new GroupReceivers(named, except);

@@ -1,34 +1,27 @@
 import { sleep } from '../../lib/clock.ts';
 import { err, ok, type Result } from '../../lib/result.ts';
+import type { GroupNotice } from '../../protocol/groups.ts';
 import type { GroupRequest, GroupResult } from '../api.ts';
 import { steppedGroups } from '../rules/groups.ts';
-import { type GroupAnswer, type GroupChange, type GroupStep, MAX_BATCH } from '../store/port.ts';
+import { type GroupAnswer, type GroupChange, MAX_BATCH } from '../store/port.ts';
+import type { ChangedHolds } from './changed-holds.ts';
 import type { Holds } from './holds.ts';
 import type { LeaseCheck } from './lease.ts';
-import type { PresenceOptions } from './options.ts';
-import type { Unstated } from './unstated.ts';
+import type { PresenceOptions, StoreCalls } from './options.ts';
 
-/** How often a change is tried while the store restores. */
+/** Number of tries while the store restores. */
 const MAX_ATTEMPTS = 30;
 const RETRY_MS = 100;
 
-type GroupsOptions = Pick<PresenceOptions, 'clock' | 'store'>;
+type GroupsOptions = Pick<PresenceOptions, 'clock'> & StoreCalls<'changeGroup'>;
 
 interface GroupsParts {
   readonly holds: Holds;
-  readonly unstated: Unstated;
+  readonly changed: ChangedHolds;
   readonly lease: LeaseCheck;
 }
 
-/** The service changed the groups of a user, from one version of them to the next. */
-export interface GroupNotice {
-  readonly userId: number;
-  readonly group: string;
-  readonly isAdded: boolean;
-  readonly step: GroupStep;
-}
-
-/** Groups of users: changes by the service, and what this node knows of the users that it holds (rules GR1 to GR3). */
+/** Changes of groups by the service, and the groups of the users that this node holds (rules GR1 to GR3). */
 export class Groups {
   readonly #options: GroupsOptions;
   readonly #parts: GroupsParts;
@@ -64,22 +57,25 @@ export class Groups {
     return ok(results);
   }
 
-  /** The service changed the groups of a user, here or on another node. A lost notice is made good by the next statement. */
+  /**
+   * The service changed the groups of a user, on this node or on another one. If a notice is lost, the answer to the next
+   * claim brings the groups.
+   */
   hear({ userId, group, isAdded, step }: GroupNotice): void {
-    const { holds, unstated } = this.#parts;
+    const { holds, changed } = this.#parts;
     const hold = holds.get(userId);
     if (hold === undefined) return;
     if (hold.period !== step.period) {
-      // The notice may have overtaken the answer to the login, which knows the period but not the change.
-      if (hold.locked) unstated.stateSoon(hold);
+      // The notice may have overtaken the answer to a login. That answer has the new period but not this change.
+      if (hold.locked) changed.claimSoon(hold);
       return;
     }
     const groups = steppedGroups(hold.givenGroups, { group, isAdded, step });
-    if (groups === undefined) unstated.stateSoon(hold);
+    if (groups === undefined) changed.claimSoon(hold);
     else hold.giveGroups(groups);
   }
 
-  /** Undefined: the store did not take the change. */
+  /** Undefined: the store did not accept the change. */
   async #ask(change: GroupChange): Promise<readonly GroupAnswer[] | undefined> {
     const { store, clock } = this.#options;
     const { lease } = this.#parts;

@@ -7,11 +7,11 @@ import type { PresenceOptions } from './options.ts';
 
 type Options = Pick<PresenceOptions, 'clock' | 'time' | 'httpTimeoutMs'>;
 
-/** The moment of one look. All users of the look share it. */
+/** The moment at which the users are listed. */
 export interface LookMoment {
   /** Wall clock minus monotonic clock. */
   readonly offset: number;
-  /** An HTTP proof of life that is older has run out (observed time). */
+  /** An older HTTP proof of life has expired (observed time). */
   readonly httpSince: number;
 }
 
@@ -19,7 +19,7 @@ export function momentOf({ clock, time, httpTimeoutMs }: Options): LookMoment {
   return { offset: clock.now() - clock.monotonic(), httpSince: time.now() - httpTimeoutMs };
 }
 
-/** What this node knows of each user that it holds. It reads memory only. */
+/** Lists the users that this node holds. Reads memory only. */
 export function* heldUsers(holds: Holds, options: Options): IterableIterator<HeldUser> {
   const moment = momentOf(options);
   for (const hold of holds) {
@@ -28,7 +28,7 @@ export function* heldUsers(holds: Holds, options: Options): IterableIterator<Hel
   }
 }
 
-/** How many of them have no socket, and no proof of life by HTTP that still counts. */
+/** Counts the users that this node holds without a socket and without a valid proof of life by HTTP. */
 export function countLingering(holds: Holds, options: Options): number {
   const { httpSince } = momentOf(options);
   let count = 0;
@@ -36,12 +36,12 @@ export function countLingering(holds: Holds, options: Options): number {
   return count;
 }
 
-/** Undefined where the node holds no period of the user. */
+/** Undefined if the node holds no period of the user. */
 export function heldUser(hold: UserHold, moment: LookMoment): HeldUser | undefined {
   if (hold.period === 0) return undefined;
   const { userId, username, ip, loginTime, sockets } = hold;
   const { monotonic } = hold.newestProof();
-  // After a failover the store may give back a user who has proved nothing here.
+  // After a failover the store may return a user who has proved no life to this node.
   const lastHeartbeat = Number.isFinite(monotonic) ? Math.round(monotonic + moment.offset) : loginTime;
   return {
     userId,
@@ -54,7 +54,7 @@ export function heldUser(hold: UserHold, moment: LookMoment): HeldUser | undefin
   };
 }
 
-/** Groups by the service and by the tokens of the connections here. */
+/** The groups that the service gave, and those of the tokens of the connections on this node. */
 export function heldGroups(hold: UserHold): readonly string[] {
   const names = new Set(givenNames(hold.givenGroups));
   for (const { groups } of hold.sockets) for (const name of namesIn(groups)) names.add(name);
@@ -64,7 +64,7 @@ export function heldGroups(hold: UserHold): readonly string[] {
 function stateOf(hold: UserHold, httpSince: number): HeldUser['state'] {
   const { sockets } = hold;
   if (sockets.length === 0) return hold.httpProof.proof.observed > httpSince ? 'http' : 'lingering';
-  // A socket that is about to open has said nothing yet.
+  // A socket that is about to open has sent no state yet.
   const isActive = sockets.some(
     (socket) => socket.kind === 'admitted' || socket.connection.clientState === 'active',
   );

@@ -11,7 +11,7 @@ export interface Proof {
 
 export const NO_PROOF: Proof = { observed: Number.NEGATIVE_INFINITY, monotonic: Number.NEGATIVE_INFINITY };
 
-/** A proof with the number of the statement that told the store of it: a loss takes every proof that is not newer. */
+/** A proof of life, and the revision of the claim that reported it. A loss voids the proofs up to its own revision. */
 export interface NumberedProof {
   readonly proof: Proof;
   readonly rev: number;
@@ -19,28 +19,28 @@ export interface NumberedProof {
 
 const NEVER: NumberedProof = { proof: NO_PROOF, rev: 0 };
 
-/** What presence needs of an open connection. */
+/** The part of an open connection that presence uses. */
 export type HeldConnection = Pick<
   ClientConnection,
-  'userId' | 'registration' | 'provenAt' | 'provenAtMonotonic' | 'isHeld' | 'clientState' | 'close'
+  'userId' | 'registration' | 'provenAt' | 'provenAtMonotonic' | 'isHeldBack' | 'clientState' | 'close'
 >;
 
 interface SocketNumbers {
   readonly connectionId: string;
   readonly epoch: number;
-  /** The statement that claimed this socket: a loss takes every socket that is not newer. */
+  /** Revision of the claim that reported this socket. A loss covers the sockets up to its own revision. */
   readonly rev: number;
-  /** Groups of its token, as one text; empty: none. */
+  /** The groups of its token, as one text. Empty: none. */
   readonly groups: string;
 }
 
-/** A socket that was accepted and has not opened yet: the request to connect is its only proof of life. */
+/** An accepted socket that has not opened yet. The request to connect is its only proof of life. */
 export interface AdmittedSocket extends SocketNumbers {
   readonly kind: 'admitted';
   readonly admitted: Proof;
 }
 
-/** An open socket: its connection knows the newest proof of life. */
+/** An open socket. Its connection has the newest proof of life. */
 export interface OpenSocket extends SocketNumbers {
   readonly kind: 'open';
   readonly connection: HeldConnection;
@@ -49,63 +49,63 @@ export interface OpenSocket extends SocketNumbers {
 export type HeldSocket = AdmittedSocket | OpenSocket;
 type OneOrMore<Value> = readonly [Value, ...Value[]];
 
-/** A logout or kick that was sent to the store. */
+/** A logout or kick that this node sent to the store. */
 export interface AskedEnd {
   readonly reason: 'logout' | 'kick';
   readonly note: string | undefined;
 }
 
 interface Common {
-  /** Proofs that were told in statements up to this one are void, even if their answer arrives later. */
+  /** Proofs in claims up to this revision are void, even if the answer to such a claim arrives later. */
   readonly lostRev: number;
 }
 
-/** This node holds nothing of the user. A login may be under way: the lock of the hold says so. */
+/** This node does not hold the user. A login may be in progress; then the hold is locked. */
 export interface Absent extends Common {
   readonly kind: 'absent';
 }
 
-/** The store may hold the user for this node, by a statement without an answer. This node must find out. */
+/** The store may hold the user for this node, because a claim got no answer. This node must find out. */
 export interface InDoubt extends Common {
   readonly kind: 'in-doubt';
-  /** Keeps the user alive here until the doubt is settled. */
+  /** Keeps the user online on this node until it has found out. */
   readonly linger: NumberedProof;
 }
 
-/** What every state with a period has. */
+/** The fields of every state with a period. */
 interface Period extends Common {
   readonly period: number;
   readonly loginTime: number;
-  /** The statement by which this node came to hold the period. */
+  /** Revision of the claim with which this node began to hold the period. */
   readonly adoptedRev: number;
-  /** Newest proof of the sockets that are gone. */
+  /** The newest proof of the closed sockets. */
   readonly linger: NumberedProof;
   readonly http: NumberedProof;
-  /** A logout whose answer has not come. If the store no longer has the user, the logout happened. */
+  /** A logout without an answer so far. If the store no longer has the user, the logout happened. */
   readonly endAsked: AskedEnd | undefined;
-  /** Why the newest socket that is gone was closed, until the store knows; empty: the store knows. */
+  /** Why the newest closed socket was closed. Empty: the store knows it. */
   readonly closeCause: string;
-  /** Groups that the service gave, as the store keeps them; empty: none that this node knows of. */
+  /** The groups that the service gave, in the form of the store. Empty: this node knows of none. */
   readonly groups: string;
-  /** A statement without an answer may have given this node more than it knows of. */
+  /** A claim got no answer, so the store may have more of this user for this node than the node knows. */
   readonly isDoubted: boolean;
 }
 
-/** The user is online through this node: by sockets, by the linger after the last one, or by a proof over HTTP. */
+/** The user is online on this node: with sockets, lingering, or by HTTP. */
 export interface Held extends Period {
   readonly kind: 'held';
   readonly sockets: readonly HeldSocket[];
 }
 
-/** The store has no hold of this node for a user whose sockets are here. */
+/** The user has sockets on this node, but the store has no hold of this node. */
 export interface Missing extends Period {
   readonly kind: 'missing';
   readonly sockets: OneOrMore<HeldSocket>;
-  /** Monotonic time at which this node found out. */
+  /** Monotonic time at which this node noticed. */
   readonly since: number;
 }
 
-/** Nothing is left here. The store was told and has not answered: the period may be over. */
+/** Nothing keeps the user online on this node. It has claimed so, and the store has not answered. The period may be over. */
 export interface Ending extends Period {
   readonly kind: 'ending';
 }
@@ -115,7 +115,7 @@ export type HoldState = Absent | InDoubt | WithPeriod;
 
 export const ABSENT: Absent = { kind: 'absent', lostRev: -1 };
 
-// What a state says.
+// Questions about a state.
 
 export function hasPeriod(state: HoldState): state is WithPeriod {
   return state.kind !== 'absent' && state.kind !== 'in-doubt';
@@ -125,12 +125,12 @@ export function socketsOf(state: HoldState): readonly HeldSocket[] {
   return state.kind === 'held' || state.kind === 'missing' ? state.sockets : [];
 }
 
-/** Groups that the service gave in this period. */
+/** The groups that the service gave in this period. */
 export function givenGroups(state: HoldState): string {
   return hasPeriod(state) ? state.groups : '';
 }
 
-/** Groups of the tokens of the sockets here, as one text. */
+/** The groups of the tokens of these sockets, as one text. */
 export function tokenGroups(sockets: readonly Pick<HeldSocket, 'groups'>[]): string {
   const [first, second] = sockets;
   if (second === undefined) return first?.groups ?? '';
@@ -139,7 +139,7 @@ export function tokenGroups(sockets: readonly Pick<HeldSocket, 'groups'>[]): str
     : groupsText(sockets.flatMap(({ groups }) => namesIn(groups)));
 }
 
-/** The newest proof of life by a socket, one that is gone included. */
+/** The newest proof of life by a socket, closed ones included. */
 export function socketProof(state: HoldState): Proof {
   return socketsOf(state).reduce((newest, socket) => newer(newest, proofOf(socket)), lingerOf(state).proof);
 }
@@ -152,7 +152,7 @@ export function newestProof(state: HoldState): Proof {
   return newer(socketProof(state), httpProof(state).proof);
 }
 
-/** Observed time at which the last proof of life runs out. */
+/** Observed time at which the last proof of life expires. */
 export function expiresAt(
   state: HoldState,
   timeouts: { readonly heartbeatTimeoutMs: number; readonly httpTimeoutMs: number },
@@ -176,9 +176,9 @@ export function newer(left: Proof, right: Proof): Proof {
     : left;
 }
 
-// How a state changes. Each function answers the state that follows.
+// Transitions. Each function returns the next state.
 
-/** The store accepted the statement `rev`: this node holds the period. Whatever was in question before is settled. */
+/** The store accepted the claim `rev`: this node holds the period. A pending logout and a missing hold are over. */
 export function adopt(
   state: HoldState,
   accepted: { readonly period: number; readonly loginTime: number },
@@ -195,7 +195,7 @@ export function adopt(
     http: httpProof(state),
     endAsked: undefined,
     closeCause: hasPeriod(state) ? state.closeCause : '',
-    // What was given in another period is over.
+    // Groups of another period are over.
     groups: hasPeriod(state) && state.period === accepted.period ? state.groups : '',
     isDoubted: hasDoubt(state),
   };
@@ -205,7 +205,7 @@ export function addSocket(state: WithPeriod, socket: HeldSocket): Held | Missing
   return withSockets(state, [...socketsOf(state), socket]);
 }
 
-/** The socket opened. Undefined: the hold has no such socket, for it was taken away meanwhile. */
+/** The socket opened. Undefined: the hold no longer has this socket. */
 export function openSocket(
   state: HoldState,
   connectionId: string,
@@ -222,7 +222,7 @@ export function openSocket(
   );
 }
 
-/** The socket ended by `cause`; its newest proof becomes the linger. Undefined: the hold has no such socket. */
+/** The socket closed by `cause`. Its newest proof becomes the linger. Undefined: the hold has no such socket. */
 export function removeSocket(state: HoldState, connectionId: string, cause: string): HoldState | undefined {
   const sockets = socketsOf(state);
   const removed = sockets.find((socket) => socket.connectionId === connectionId);
@@ -232,7 +232,7 @@ export function removeSocket(state: HoldState, connectionId: string, cause: stri
   return { ...withSockets(state, left), linger, closeCause: cause };
 }
 
-/** Sockets that were here already were connected anew: the newest one carries the new epoch. */
+/** The open sockets were connected anew. The newest one gets the new epoch. */
 export function renewEpoch(state: HoldState, epoch: number): HoldState {
   const sockets = socketsOf(state);
   const newest = sockets.at(-1);
@@ -240,7 +240,7 @@ export function renewEpoch(state: HoldState, epoch: number): HoldState {
   return withSockets(state, [...sockets.slice(0, -1), { ...newest, epoch }]);
 }
 
-/** A socket has a fresh token, of these groups. Undefined: the hold has no such socket. */
+/** A socket renewed its token, which has these groups. Undefined: the hold has no such socket. */
 export function renewGroups(state: HoldState, connectionId: string, groups: string): HoldState | undefined {
   const sockets = socketsOf(state);
   const index = sockets.findIndex((socket) => socket.connectionId === connectionId);
@@ -249,24 +249,24 @@ export function renewGroups(state: HoldState, connectionId: string, groups: stri
   return withSockets(state, sockets.with(index, { ...renewed, groups }));
 }
 
-/** The store told of the groups of the period, in answer to a claim that stated the version `stated` of them. */
+/** The store answered a claim with the groups of the period. The claim had named the version `stated` of them. */
 export function hearGroups(state: HoldState, told: string, stated: number): HoldState {
   return hasPeriod(state) ? { ...state, groups: heardGroups(state.groups, { told, stated }) } : state;
 }
 
-/** The service has changed the groups of the period: `groups` is the newest text of them. */
+/** The service changed the groups of the period to `groups`. */
 export function giveGroups(state: HoldState, groups: string): HoldState {
   return hasPeriod(state) ? { ...state, groups: newerGroups(state.groups, groups) } : state;
 }
 
-/** A newer connection has the user: no socket is left here. The proofs of the evicted ones do not count as a linger. */
+/** A newer connection replaces all sockets of this node. Their proofs of life do not count as a linger. */
 export function evict(state: HoldState): HoldState {
   return hasPeriod(state) && state.kind !== 'ending' ? withSockets(state, []) : state;
 }
 
 /**
- * The store took away what was stated up to `rev`; what came later stands. A take-over takes sockets and their linger;
- * a proof of life by HTTP stays (rule PR1). A logout takes everything.
+ * A loss voids the claims up to `rev`; later ones stay valid. A take-over takes the sockets and their linger, and a proof of
+ * life by HTTP stays (rule PR1). A logout takes everything.
  */
 export function lose(state: HoldState, { rev, reason }: Pick<Loss, 'rev' | 'reason'>): HoldState {
   const lostRev = reason === 'replaced' ? state.lostRev : Math.max(state.lostRev, rev);
@@ -288,18 +288,18 @@ export function lose(state: HoldState, { rev, reason }: Pick<Loss, 'rev' | 'reas
   }
 }
 
-/** The user proved life by HTTP. Void if a loss covers the statement `rev`. */
+/** The user proved life by HTTP. Void if a loss covers the claim `rev`. */
 export function proveByHttp(state: HoldState, proof: Proof, rev: number): HoldState {
   return hasPeriod(state) && rev > state.lostRev ? { ...state, http: { proof, rev } } : state;
 }
 
-/** The store did not accept the newest proof by HTTP: the one before it stands again, unless it was lost meanwhile. */
+/** The store did not accept the newest proof by HTTP. The one before it counts again, unless a loss voided it meanwhile. */
 export function restoreHttp(state: HoldState, before: NumberedProof): HoldState {
   if (!hasPeriod(state)) return state;
   return { ...state, http: before.rev > state.lostRev ? before : { ...NEVER, rev: before.rev } };
 }
 
-/** The store may have more of the user than this node knows. By `linger` the user stays alive here until that is clear. */
+/** The store may have more of the user than this node knows. `linger` keeps the user online until the node has found out. */
 export function doubt(state: HoldState, linger: NumberedProof = NEVER): HoldState {
   const newest = newerNumbered(lingerOf(state), linger);
   return hasPeriod(state)
@@ -307,45 +307,45 @@ export function doubt(state: HoldState, linger: NumberedProof = NEVER): HoldStat
     : { kind: 'in-doubt', lostRev: state.lostRev, linger: newest };
 }
 
-/** A statement that nothing is left goes to the store. */
-export function stateNothingLeft(state: HoldState): HoldState {
+/** This node claims that nothing keeps the user online here. */
+export function claimNothing(state: HoldState): HoldState {
   return state.kind === 'held' && state.sockets.length === 0 ? { ...periodOf(state), kind: 'ending' } : state;
 }
 
 /**
- * The store answered the statement of what is held. Whatever it says, nothing is in doubt any more. `held` also says
- * that no logout happened, that the hold is not missing, and that the store knows the cause that was stated.
+ * The store answered a claim. After any answer nothing is in doubt. `held` also means: no logout happened, the hold is not
+ * missing, and the store knows the claimed cause.
  */
 export function answered(
   state: HoldState,
-  answer: { readonly isHeld: boolean; readonly statedCause: string },
+  answer: { readonly isHeldInStore: boolean; readonly claimedCause: string },
 ): HoldState {
   if (!hasPeriod(state)) return state;
   const sockets = socketsOf(state);
-  if (!answer.isHeld) return { ...withSockets(state, sockets), isDoubted: false };
-  const closeCause = answer.statedCause === state.closeCause ? '' : state.closeCause;
+  if (!answer.isHeldInStore) return { ...withSockets(state, sockets), isDoubted: false };
+  const closeCause = answer.claimedCause === state.closeCause ? '' : state.closeCause;
   return { ...held(state, sockets), isDoubted: false, closeCause, endAsked: undefined };
 }
 
-/** The store has no hold of this node, at monotonic time `now`. The first time counts. */
+/** The store has no hold of this node. `now` is monotonic; the time of the first call counts. */
 export function miss(state: HoldState, now: number): HoldState {
   return state.kind === 'held' && isSome(state.sockets)
     ? { ...periodOf(state), kind: 'missing', sockets: state.sockets, since: now }
     : state;
 }
 
-/** A logout is asked for; undefined: none is open any more. Where no period is held, there is nothing to note. */
+/** Notes a logout without an answer so far; undefined: there is none. Without a period there is nothing to note. */
 export function askEnd(state: HoldState, endAsked: AskedEnd | undefined): HoldState {
   return hasPeriod(state) ? { ...state, endAsked } : state;
 }
 
-/** The period is over for this node. What was in doubt still is. */
+/** The period is over for this node. A doubt remains. */
 export function end(state: HoldState): Absent | InDoubt {
   const { lostRev } = state;
   return hasDoubt(state) ? { kind: 'in-doubt', lostRev, linger: NEVER } : { kind: 'absent', lostRev };
 }
 
-/** Nothing is held, and nothing is in doubt. */
+/** This node holds nothing of the user, without doubt. */
 export function forget({ lostRev }: HoldState): Absent {
   return { kind: 'absent', lostRev };
 }
@@ -362,7 +362,7 @@ function newerNumbered(left: NumberedProof, right: NumberedProof): NumberedProof
   return { proof: newer(left.proof, right.proof), rev: Math.max(left.rev, right.rev) };
 }
 
-/** The same period with other sockets: a hold whose last socket is gone is not missing but lingers. */
+/** The same period with other sockets. Without sockets a hold is not missing: the user lingers. */
 function withSockets(state: WithPeriod, sockets: readonly HeldSocket[]): Held | Missing {
   return state.kind === 'missing' && isSome(sockets) ? { ...state, sockets } : held(state, sockets);
 }
@@ -370,7 +370,7 @@ function withSockets(state: WithPeriod, sockets: readonly HeldSocket[]): Held | 
 function held(state: WithPeriod, sockets: readonly HeldSocket[]): Held {
   const { lostRev, period, loginTime, adoptedRev, linger, http, endAsked, closeCause, groups, isDoubted } =
     state;
-  // In the order of `adopt`, and no spread: V8 would give each of these objects a shape of its own, of 360 bytes.
+  // The same order as in `adopt`, and no spread. Otherwise V8 gives each of these objects its own shape of 360 bytes.
   return {
     kind: 'held',
     lostRev,

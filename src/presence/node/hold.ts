@@ -4,6 +4,15 @@ import { OFF_WHEEL, type WheelNode } from '../../heartbeat/timeout-wheel.ts';
 import { assert } from '../../lib/assert.ts';
 import { versionOf } from '../rules/groups.ts';
 import type { Claim, Loss } from '../store/port.ts';
+import {
+  type ClaimDetails,
+  type ClaimedProofs,
+  claimedProofsOf,
+  claimOf,
+  type HoldTimeouts,
+  isOutdated,
+  NOTHING_CLAIMED,
+} from './claim.ts';
 import { type GroupMembers, type Membership, NO_MEMBER } from './group-members.ts';
 import {
   ABSENT,
@@ -12,6 +21,7 @@ import {
   adopt,
   answered,
   askEnd,
+  claimNothing,
   doubt,
   end,
   evict,
@@ -38,51 +48,41 @@ import {
   renewGroups,
   restoreHttp,
   socketsOf,
-  stateNothingLeft,
   tokenGroups,
 } from './hold-state.ts';
-import {
-  claimOf,
-  type HoldTimeouts,
-  isOutdated,
-  NOTHING_TOLD,
-  type Statement,
-  type ToldProofs,
-  toldOf,
-} from './statement.ts';
 
-/** What all holds of this node share. */
+/** The parts that all holds of this node share. */
 export interface HoldOwner {
   readonly timeouts: HoldTimeouts;
   readonly members: GroupMembers;
-  /** The last proof of life of a hold without a socket has run out. */
+  /** Called when the last proof of life of a hold without a socket has expired. */
   readonly due: (hold: UserHold) => void;
 }
 
 /**
- * What this node holds of one user: the state, whose turn it is to change it by a call to the store, and the deadline
- * that the heartbeat watches. How states follow each other is in `hold-state.ts`.
+ * This node's hold of one user: its state, the lock that lets one call to the store about the user run at a time, and the
+ * deadline that the heartbeat watches. `hold-state.ts` has the transitions.
  */
 export class UserHold implements Watched {
   readonly userId: number;
 
-  // The wheel and the mass-timeout breaker keep these four.
+  // The timeout wheel and the mass-timeout breaker own these four fields.
   wheelSlot = OFF_WHEEL;
   wheelPrevious: WheelNode | undefined = undefined;
   wheelNext: WheelNode | undefined = undefined;
-  isHeld = false;
+  isHeldBack = false;
 
   readonly #owner: HoldOwner;
   #state: HoldState = ABSENT;
-  /** Groups in which the members of the owner have the user. */
+  /** The groups under which the owner's `members` list the user. */
   #shownIn: Membership = NO_MEMBER;
   #username = '';
   #ip = '';
-  /** The newest statement that asks to come in. */
+  /** Revision of the newest claim of a login or of a heartbeat by HTTP. */
   #askedRev = 0;
-  #told: ToldProofs = NOTHING_TOLD;
-  /** Version of the groups in the newest statement. */
-  #statedGroups = 0;
+  #claimed: ClaimedProofs = NOTHING_CLAIMED;
+  /** Version of the groups in the newest claim. */
+  #claimedGroups = 0;
   #locked = false;
   #waiting: (() => void)[] | undefined;
 
@@ -95,12 +95,12 @@ export class UserHold implements Watched {
     return this.#state;
   }
 
-  /** 0: none is held here. */
+  /** 0: this node holds no period of the user. */
   get period(): number {
     return hasPeriod(this.#state) ? this.#state.period : 0;
   }
 
-  /** When the period began, wall clock; 0: none is held here. */
+  /** When the period began, wall clock. 0: this node holds no period of the user. */
   get loginTime(): number {
     return hasPeriod(this.#state) ? this.#state.loginTime : 0;
   }
@@ -117,12 +117,12 @@ export class UserHold implements Watched {
     return socketsOf(this.#state);
   }
 
-  /** Whether this node has nothing to tell the store about the user. */
+  /** Whether this node has nothing to claim about the user. */
   get isAbsent(): boolean {
     return this.#state.kind === 'absent';
   }
 
-  /** A logout that was asked for and whose answer has not come. */
+  /** A logout without an answer of the store so far. */
   get endAsked(): AskedEnd | undefined {
     return hasPeriod(this.#state) ? this.#state.endAsked : undefined;
   }
@@ -135,7 +135,7 @@ export class UserHold implements Watched {
     return this.#locked;
   }
 
-  /** One statement about a user is under way at a time. Undefined: the caller may go on; else once this resolves. */
+  /** One call to the store about a user runs at a time. Undefined: the caller may go on. Otherwise it waits for the promise. */
   lock(): Promise<void> | undefined {
     if (!this.#locked) {
       this.#locked = true;
@@ -153,13 +153,13 @@ export class UserHold implements Watched {
     else next();
   }
 
-  /** Who the user is, as the newest login says. */
+  /** Keeps the name and address of the newest login. */
   introduce(login: { readonly username?: string; readonly ip: string }): void {
     this.#username = login.username ?? this.#username;
     this.#ip = login.ip;
   }
 
-  /** The newest login, or proof of life by HTTP, was accepted: this node holds the period. */
+  /** The store accepted the newest login or heartbeat by HTTP: this node holds the period. */
   adopt(accepted: { readonly period: number; readonly loginTime: number; readonly groups?: string }): void {
     this.#become(adopt(this.#state, accepted, this.#askedRev));
     this.hearGroups(accepted.groups);
@@ -177,17 +177,17 @@ export class UserHold implements Watched {
     return opened !== undefined;
   }
 
-  /** A socket ended by `cause`. False: the hold has no such socket. */
+  /** A socket closed by `cause`. False: the hold has no such socket. */
   removeSocket(connectionId: string, cause: string): boolean {
     const socket = this.sockets.find((held) => held.connectionId === connectionId);
     const removed = removeSocket(this.#state, connectionId, cause);
     if (socket === undefined || removed === undefined) return false;
     this.#become(removed);
-    this.isHeld = socket.kind === 'open' && socket.connection.isHeld;
+    this.isHeldBack = socket.kind === 'open' && socket.connection.isHeldBack;
     return true;
   }
 
-  /** A socket has a fresh token, of these groups. False: the hold has no such socket, or they are as they were. */
+  /** A socket renewed its token, which has these groups. False: the hold has no such socket, or the groups did not change. */
   renewGroups(connectionId: string, groups: string): boolean {
     const socket = this.sockets.find((held) => held.connectionId === connectionId);
     const renewed = renewGroups(this.#state, connectionId, groups);
@@ -196,78 +196,78 @@ export class UserHold implements Watched {
     return true;
   }
 
-  /** Groups that the service gave in this period, as this node knows them. */
+  /** The groups that the service gave in this period, as this node knows them. */
   get givenGroups(): string {
     return givenGroups(this.#state);
   }
 
-  /** What the store told of them in answer to the newest statement; undefined: nothing new. */
+  /** The store answered the newest claim with these groups. Undefined: nothing new. */
   hearGroups(told: string | undefined): void {
-    if (told !== undefined) this.#become(hearGroups(this.#state, told, this.#statedGroups));
+    if (told !== undefined) this.#become(hearGroups(this.#state, told, this.#claimedGroups));
   }
 
-  /** The newest text of them. */
+  /** The service changed the groups to these. */
   giveGroups(groups: string): void {
     this.#become(giveGroups(this.#state, groups));
   }
 
-  /** The newest socket here carries another epoch from now on. */
+  /** Gives the newest socket another epoch. */
   renewEpoch(epoch: number): void {
     this.#become(renewEpoch(this.#state, epoch));
   }
 
-  /** Drops all sockets, for a newer connection has the user. Answers them, to be closed. */
+  /** Drops all sockets, because a newer connection replaces them. Returns them; the caller closes them. */
   evict(): readonly HeldSocket[] {
     const evicted = this.sockets;
     this.#become(evict(this.#state));
     return evicted;
   }
 
-  /** Drops what the store took away. Answers the lost sockets, to be closed. */
+  /** Drops what the loss covers. Returns the lost sockets; the caller closes them. */
   lose(loss: Pick<Loss, 'rev' | 'reason'>): readonly HeldSocket[] {
     const before = this.sockets;
     this.#become(lose(this.#state, loss));
     return before.filter((socket) => socket.rev <= loss.rev);
   }
 
-  /** A proof of life by HTTP that the store knows from the statement `rev`. */
+  /** A proof of life by HTTP. The claim `rev` reports it. */
   proveByHttp(proof: Proof, rev: number): void {
     this.#become(proveByHttp(this.#state, proof, rev));
   }
 
-  /** The newest proof of life by HTTP was not accepted: `before` stands again. */
+  /** The store did not accept the newest proof of life by HTTP: `before` counts again. */
   restoreHttp(before: NumberedProof): void {
     this.#become(restoreHttp(this.#state, before));
   }
 
-  /** A proof of life by HTTP to a user who is online here. A loss of what is held here now covers it too. */
+  /** A heartbeat by HTTP of a user who is online on this node. A loss of the present hold covers it too. */
   beat(proof: Proof): void {
     if (!hasPeriod(this.#state)) return;
     const { http, adoptedRev } = this.#state;
     this.proveByHttp(proof, Math.max(http.rev, adoptedRev));
   }
 
-  /** The store may have more of the user than this node knows of. */
+  /** The store may have more of the user than this node knows. */
   doubt(): void {
     this.#become(doubt(this.#state));
   }
 
-  /** As {@link doubt}; the user stays alive here by `proof` until that is clear. An earlier loss does not cover it. */
+  /** As {@link doubt}. `proof` keeps the user online until this node has found out. An earlier loss does not cover it. */
   lingerInDoubt(proof: Proof): void {
     this.#become(doubt(this.#state, { proof, rev: this.#askedRev }));
   }
 
-  /** The store answered a statement of what is held. */
+  /** The store answered a claim of mode `state`. */
   answered(answer: {
-    readonly isHeld: boolean;
-    readonly statedCause: string;
+    readonly isHeldInStore: boolean;
+    readonly claimedCause: string;
     readonly groups?: string | undefined;
   }): void {
     this.#become(answered(this.#state, answer));
     this.hearGroups(answer.groups);
   }
 
-  /** The store has no hold of this node for sockets that are here. Answers since when this node knows. */
+  /** The store has no hold of this node for the sockets here. Returns the time at which this node noticed that first. */
   missingSince(monotonic: number): number {
     this.#become(miss(this.#state, monotonic));
     return this.#state.kind === 'missing' ? this.#state.since : monotonic;
@@ -277,35 +277,34 @@ export class UserHold implements Watched {
     this.#become(askEnd(this.#state, asked));
   }
 
-  /** The period is over for this node; what was in doubt still is. */
+  /** The period is over for this node. A doubt remains. */
   end(): void {
     this.#become(end(this.#state));
-    this.isHeld = false;
+    this.isHeldBack = false;
   }
 
-  /** Nothing is held here any more, and nothing is in doubt. */
+  /** This node holds nothing of the user any more, without doubt. */
   forget(): void {
     this.#become(forget(this.#state));
-    this.isHeld = false;
+    this.isHeldBack = false;
   }
 
-  /** Whether anything keeps the user online here at observed time `now`. */
+  /** Whether anything keeps the user online on this node at observed time `now`. */
   isAlive(now: number): boolean {
     return this.sockets.length > 0 || this.dueAt() > now;
   }
 
-  /** Whether no end of the period here is under way, or may have come. */
+  /** Whether it is certain that the period runs: the store has the hold, and no call and no logout waits for an answer. */
   get isSettled(): boolean {
-    const { kind } = this.#state;
-    return (kind === 'held' || kind === 'missing') && !this.#locked && this.endAsked === undefined;
+    return this.#state.kind === 'held' && !this.#locked && this.endAsked === undefined;
   }
 
-  /** Sockets whose newest proof of life is younger than `responsiveMs` at observed time `now` (rule PR4). */
+  /** Number of sockets whose newest proof of life is younger than `responsiveMs` at observed time `now` (rule PR4). */
   responsiveSockets(now: number, responsiveMs: number): number {
     return this.sockets.filter((socket) => now - proofOf(socket).observed < responsiveMs).length;
   }
 
-  /** Whether a socket here proved life after monotonic time `since`. */
+  /** Whether a socket of this node proved life after monotonic time `since`. */
   livedSince(since: number): boolean {
     return this.sockets.some((socket) => proofOf(socket).monotonic > since);
   }
@@ -314,14 +313,18 @@ export class UserHold implements Watched {
     return newestProof(this.#state);
   }
 
-  /** Observed time at which the hold ends for want of a proof of life. A living socket has a deadline of its own. */
+  /** Observed time at which the hold ends if no proof of life comes. An open socket has its own deadline. */
   dueAt(): number {
     return expiresAt(this.#state, this.#owner.timeouts) + this.#graceMs();
   }
 
-  /** With a socket the user times out by the connection; without one, by this hold. */
+  /**
+   * If the user has a socket, the connection times out, not the hold. If there is no proof at all, as after a take-over by
+   * another node, the user does not time out on this node.
+   */
   timesOutAt(): number {
-    return this.sockets.length > 0 ? Number.POSITIVE_INFINITY : this.dueAt();
+    const dueAt = this.dueAt();
+    return this.sockets.length > 0 || !Number.isFinite(dueAt) ? Number.POSITIVE_INFINITY : dueAt;
   }
 
   attend(now: number): boolean {
@@ -331,13 +334,13 @@ export class UserHold implements Watched {
     return false;
   }
 
-  /** Whether the store should hear of the proofs here again; see {@link isOutdated}. */
-  isUntold(monotonic: number, oldMs: number): boolean {
-    return isOutdated(this.#told, this.#state, { monotonic, oldMs });
+  /** Whether the last claim is too old, see {@link isOutdated}. */
+  isClaimOutdated(monotonic: number, oldMs: number): boolean {
+    return isOutdated(this.#claimed, this.#state, { monotonic, oldMs });
   }
 
-  /** A statement of what is held here now, about to go to the store. */
-  claim(time: ObservedTime, said: Statement): Claim {
+  /** Makes a claim of what this node holds now. The caller sends it to the store at once. */
+  claim(time: ObservedTime, details: ClaimDetails): Claim {
     const observed = time.now();
     const { monotonic } = time;
     const claim = claimOf(
@@ -350,17 +353,18 @@ export class UserHold implements Watched {
         now: { observed, monotonic },
         graceMs: this.#graceMs(),
       },
-      said,
+      details,
     );
-    this.#statedGroups = versionOf(claim.serviceGroups);
-    if (said.mode === 'state' || said.mode === 'restate') this.#told = toldOf(this.#state, monotonic);
-    else this.#askedRev = said.rev;
-    if (said.mode === 'state' && claim.sockets + claim.socketMs + claim.httpMs === 0)
-      this.#become(stateNothingLeft(this.#state));
+    this.#claimedGroups = versionOf(claim.serviceGroups);
+    if (details.mode === 'state' || details.mode === 'restate')
+      this.#claimed = claimedProofsOf(this.#state, monotonic);
+    else this.#askedRev = details.rev;
+    if (details.mode === 'state' && claim.sockets + claim.socketMs + claim.httpMs === 0)
+      this.#become(claimNothing(this.#state));
     return claim;
   }
 
-  /** The only way to another state: the groups follow it. */
+  /** The only place that sets the state. It keeps the list of group members in step. */
   #become(state: HoldState): void {
     this.#state = state;
     const given = givenGroups(state);
@@ -371,8 +375,8 @@ export class UserHold implements Watched {
     this.#shownIn = membership;
   }
 
-  /** The mass-timeout breaker holds the last socket's proof for one more timeout (rule HB6). */
+  /** The mass-timeout breaker gave the last socket one more timeout (rule HB6). */
   #graceMs(): number {
-    return this.isHeld && this.sockets.length === 0 ? this.#owner.timeouts.heartbeatTimeoutMs : 0;
+    return this.isHeldBack && this.sockets.length === 0 ? this.#owner.timeouts.heartbeatTimeoutMs : 0;
   }
 }

@@ -1,43 +1,42 @@
 import { err, ok, type Result } from '../../lib/result.ts';
-import type { UserFacts } from '../../protocol/periods.ts';
+import type { PeriodKey, UserFacts } from '../../protocol/periods.ts';
 import type { LoginRefusal } from '../api.ts';
-import type { Claim, ClaimAnswer } from '../store/port.ts';
+import type { ClaimAnswer } from '../store/port.ts';
+import type { ChangedHolds } from './changed-holds.ts';
 import type { UserHold } from './hold.ts';
 import type { Holds } from './holds.ts';
 import type { LeaseCheck } from './lease.ts';
-import type { LoginCalls } from './login-calls.ts';
+import type { Claimant, LoginCalls } from './login-calls.ts';
 import type { OnlineUsers } from './online-users.ts';
 import { isAdmitted, lookUp, settleEarlier, settleUnknown, writeOpening } from './opening.ts';
-import type { PresenceOptions } from './options.ts';
-import type { Unstated } from './unstated.ts';
+import type { PresenceOptions, StoreCalls } from './options.ts';
 
 export type Accepted = Extract<ClaimAnswer, { kind: 'opened' | 'joined' }>;
 
-/** The user is in. A login also waits for the row that the period before left open, once its socket or proof is held. */
-export type Entered = Accepted & { readonly earlierSettled?: Promise<void> };
+/**
+ * The user is online on this node. `earlierSettled`: the settlement of the row that an earlier period left open. A login
+ * waits for it after its socket or proof is held.
+ */
+export type Entered = Accepted & { readonly earlierSettled?: Promise<void> | undefined };
 
-/** How a user comes in. */
-export interface EntryRequest {
-  readonly statement: (floor: number) => Claim;
-  readonly hasLeft?: (() => boolean) | undefined;
-  /** Whether one more period may open. Absent: the user is here already, so there is no limit. */
-  readonly mayOpen?: (facts: UserFacts | undefined) => boolean;
+/** A login, or sockets that connect anew. */
+export interface EntryRequest extends Claimant {
+  /** Whether one more period may open. Absent: no limit, because the user's sockets are open already. */
+  mayOpen?(facts: UserFacts | undefined): boolean;
 }
 
 export interface EntryParts {
   readonly holds: Holds;
-  readonly unstated: Unstated;
+  readonly changed: ChangedHolds;
   readonly lease: LeaseCheck;
   readonly calls: LoginCalls;
   readonly online: OnlineUsers;
 }
 
-type EntryOptions = Pick<
-  PresenceOptions,
-  'clock' | 'store' | 'ledger' | 'node' | 'unknownUsers' | 'loginResetsTime'
->;
+type EntryOptions = Pick<PresenceOptions, 'clock' | 'ledger' | 'node' | 'unknownUsers' | 'loginResetsTime'> &
+  StoreCalls<'withdraw' | 'knows'>;
 
-/** Claims a user in the store. A period opens in two steps, with SQL between them (rules ST4, ST9). */
+/** Brings a user online: claims the user in the store, writes the row of a new period to SQL, then records the period (rules ST4, ST9). */
 export class PeriodEntry {
   readonly #options: EntryOptions;
   readonly #parts: EntryParts;
@@ -47,29 +46,29 @@ export class PeriodEntry {
     this.#parts = parts;
   }
 
-  /** Joins the running period, or opens one. It is this user's turn (see {@link Holds.exclusively}). */
+  /** Joins the running period, or opens one. The caller holds the user's lock (see {@link Holds.exclusively}). */
   async joinOrOpen(hold: UserHold, request: EntryRequest): Promise<Result<Entered, LoginRefusal>> {
-    const { statement, hasLeft, mayOpen } = request;
     const { holds, lease, calls } = this.#parts;
-    if (!(await lease.restored())) return err('presence-unavailable');
+    if (lease.isRestoring) await lease.restored();
+    if (!lease.available) return err('presence-unavailable');
     if (hold.period > 0 && hold.isAlive(holds.now().observed)) {
-      const answer = await calls.claim(() => statement(0), hasLeft);
+      const answer = await calls.claim(request);
       if (answer?.kind !== 'opened') return this.#accept(hold, answer);
-      // The period has ended elsewhere, and another one may have followed it. SQL knows that and is asked first.
+      // The period ended elsewhere, and another one may have followed. SQL knows, so the node asks SQL first.
       await this.#giveBack(hold, answer.period);
     }
     const facts = await lookUp(this.#options, hold.userId);
     const known = facts.ok ? facts.value : undefined;
     if (known !== undefined && !isAdmitted(known, this.#options)) return err('unknown-user');
-    const answer = await calls.claim(() => statement(floorOf(known)), hasLeft);
+    const answer = await calls.claim(request, floorOf(known));
     if (answer?.kind !== 'opened') return this.#accept(hold, answer);
-    // Without SQL a running period may be joined (rule ST7); none may open (rule ST9).
-    if (facts.ok && mayOpen?.(known) !== false) return this.#open(hold, answer, known);
+    // Without SQL a user may join a running period (rule ST7), but may not open one (rule ST9).
+    if (facts.ok && request.mayOpen?.(known) !== false) return this.#open(hold, answer, known);
     await this.#giveBack(hold, answer.period);
     return facts.ok ? err('rate-limited') : facts;
   }
 
-  /** The store did not open a period: the user joins the one that runs, or is refused. */
+  /** The store opened no period: the user joins the running one or is refused. */
   #accept(
     hold: UserHold,
     answer: Exclude<ClaimAnswer, { kind: 'opened' }> | undefined,
@@ -90,7 +89,7 @@ export class PeriodEntry {
     }
   }
 
-  /** The store accepted the newest statement: this node holds the period. */
+  /** The store accepted the newest claim: this node holds the period. */
   adopt(hold: UserHold, accepted: Accepted): void {
     if (accepted.kind === 'joined' && accepted.period !== hold.period) {
       this.#options.ledger.moved({ userId: hold.userId, period: accepted.period });
@@ -99,10 +98,10 @@ export class PeriodEntry {
     this.#parts.holds.learnEpoch(accepted.epoch);
   }
 
-  /** What the store has of this user may be more than this node knows of: the next statement says what is true. */
+  /** The store may have more of this user than this node knows. The next claim corrects it. */
   correctLater(hold: UserHold): void {
     hold.doubt();
-    this.#parts.unstated.stateSoon(hold);
+    this.#parts.changed.claimSoon(hold);
     this.#parts.lease.doubt();
   }
 
@@ -115,33 +114,34 @@ export class PeriodEntry {
     const { ledger, node } = this.#options;
     const { userId } = hold;
     const { period, loginTime } = answer;
-    // The store must not give this number out again, whatever becomes of the opening.
+    // The store must not use this number again, even if the opening fails.
     holds.learnEpoch(answer.epoch);
     const opened = { userId, ...answer, facts };
-    await settleEarlier(this.#options, opened);
+    const earlier = settleEarlier(this.#options, opened);
+    if (earlier !== undefined) await earlier;
     const opening = { userId, period, loginAt: loginTime, node };
     const outcome = await writeOpening(this.#options, opening);
     if (outcome !== 'written') {
-      // If the store did not answer, another node may take this opening up, with its row.
-      if (await this.#giveBack(hold, period)) ledger.giveUp(opening);
+      // If the store did not answer, another node may continue this opening with its row, or may have done so already.
+      if ((await this.#giveBack(hold, period)) && !(await this.#isKept(opening))) ledger.giveUp(opening);
       return err(outcome);
     }
     const visible = await calls.record(userId, period);
-    if (visible !== true) {
+    if (!visible.ok || !visible.value) {
       this.#lingerInDoubt(hold);
       return err('presence-unavailable');
     }
     online.periodBegan();
-    // Another node began this opening and wrote the row.
-    if (facts?.newest?.period === period) ledger.moved({ userId, period });
+    // Another node began this opening, and its row may be in SQL already.
+    if (facts?.newest?.period === period || answer.epoch > period) ledger.moved({ userId, period });
     this.adopt(hold, answer);
     return ok({ ...answer, earlierSettled: settleUnknown(this.#options, opened) });
   }
 
-  /** Returns whether the store has taken it back. */
+  /** Withdraws an opening. Returns false if the store did not confirm it. */
   async #giveBack(hold: UserHold, period: number): Promise<boolean> {
     const { userId } = hold;
-    // The store must not give this number out again, also where it loses its memory and its clock steps back.
+    // The store must not use this number again, even if it loses its data and its clock steps back.
     this.#parts.holds.learnEpoch(period);
     try {
       await this.#options.store.withdraw([{ userId, period }]);
@@ -152,14 +152,20 @@ export class PeriodEntry {
     }
   }
 
-  /** A login whose answer was lost may have taken the user from another node: the user lingers here. */
+  /** Whether another node continues an opening that this node withdrew. Also true if the store does not answer. */
+  async #isKept(opening: PeriodKey): Promise<boolean> {
+    const known = await this.#options.store.knows([opening]).catch(() => undefined);
+    return known?.[0] !== false;
+  }
+
+  /** If the answer to a login was lost, the login may have taken the user from another node. So the user lingers on this node. */
   #lingerInDoubt(hold: UserHold): void {
     hold.lingerInDoubt(this.#parts.holds.now());
     this.correctLater(hold);
   }
 }
 
-/** What SQL has closed must not open again, also if a failover has brought its opening back (rule PR2). */
+/** A period that SQL has closed must not open again, even if a failover brought its opening back (rule PR2). */
 function floorOf(known: UserFacts | undefined): number {
   const newest = known?.newest;
   if (newest === undefined) return 0;

@@ -1,50 +1,53 @@
 import { sleep, type Timer } from '../../lib/clock.ts';
 import { Coalescer } from '../../lib/coalescer.ts';
 import { type Loss, MAX_BATCH, type RenewAnswer } from '../store/port.ts';
+import type { ChangedHolds } from './changed-holds.ts';
 import type { Holds } from './holds.ts';
 import type { OnlineUsers } from './online-users.ts';
-import type { PresenceOptions } from './options.ts';
+import type { PresenceOptions, StoreCalls } from './options.ts';
 import type { Restore } from './restore.ts';
-import type { Unstated } from './unstated.ts';
 
 export const RENEW_INTERVAL_MS = 500;
-/** Users of dead nodes that one call looks at. */
+/** Largest number of users of dead nodes in one call. */
 const REAP_LIMIT = MAX_BATCH;
-/** Losses that one renewal acknowledges: each costs two arguments of one call. */
+/** Largest number of losses that one renewal acknowledges. Each one is two arguments of the call. */
 const MAX_ACKNOWLEDGED = 10_000;
-/** Least time between two looks at a node that is about to be dead. */
+/** Shortest time between two renewals that wait for a node to be dead. */
 const MIN_LOOK_MS = 10;
-/** Calls in one renewal; the next renewal does the rest. */
+/** Largest number of `reap` calls after one renewal. The next renewal continues. */
 const MAX_REAP_PAGES = 40;
-/** Logins wait for a restore 2 s at most, and look as often as this whether it is done. */
+/** A login checks this often whether a restore is complete, for at most 2 s. */
 const RESTORE_LOOK_MS = 50;
 const MAX_RESTORE_LOOKS = 40;
-/** In a burst of losses that notices cannot settle, this node looks at its losses once in this time. */
+/** If many notices need a renewal, this node renews at most once in this time. */
 const LOSSES_SPACING_MS = 20;
 
-/** The lease as the rest of this node sees it. */
+/** The part of the lease that the rest of this node uses. */
 export interface LeaseCheck {
-  /** False while the store is unreachable or this node restores: timeouts freeze, nobody may log in. */
+  /** False while the store is unreachable or this node restores. Then timeouts freeze, and nobody can log in. */
   readonly available: boolean;
-  /** Waits for a restore under way (rule PR11). Whether logins may go on then. */
-  restored(): Promise<boolean>;
-  /** The store refused the lease, or a call failed: the lease is renewed at once. */
+  /** A restore is in progress (rule PR11). */
+  readonly isRestoring: boolean;
+  /** Waits until it is complete, for at most 2 s. */
+  restored(): Promise<void>;
+  /** The store refused the lease, or a call failed: renews the lease at once. */
   doubt(): void;
 }
 
-type LeaseOptions = Pick<PresenceOptions, 'clock' | 'time' | 'store' | 'log' | 'notices'>;
+type LeaseOptions = Pick<PresenceOptions, 'clock' | 'time' | 'log' | 'notices'> &
+  StoreCalls<'renew' | 'reap'>;
 
 interface LeaseParts {
   readonly holds: Holds;
-  readonly unstated: Unstated;
+  readonly changed: ChangedHolds;
   readonly online: OnlineUsers;
   readonly restore: Restore;
 }
 
 /**
- * Keeps this node's lease: a sign of life each half second, whose answer also brings what was taken from this node. Notices
- * of other nodes bring most of that at once. While the store does not answer, timeouts freeze and nobody may log in; when it
- * is back, all holds are stated anew.
+ * Keeps this node's lease. It renews the lease every half second; the answer also has the losses of this node. Notices of
+ * other nodes usually bring the losses earlier. While the store does not answer, timeouts freeze and nobody can log in. When
+ * the store is back, this node claims all its holds again.
  */
 export class Lease implements LeaseCheck {
   readonly #options: LeaseOptions;
@@ -56,10 +59,10 @@ export class Lease implements LeaseCheck {
   #early: Timer | undefined;
   #renewing: Promise<void> | undefined;
   #available = false;
-  /** The store has asked for everything held here, and has not got it yet. */
+  /** The store asked this node to restore its holds, and the restore is not complete. */
   #isRestoring = false;
   #restored = false;
-  /** The world of the store in which everything held here was stated. */
+  /** The world of the store (see GLOSSARY) in which this node has claimed all its holds. */
   #world: string | undefined;
   #failing = false;
   #orphans = 0;
@@ -79,12 +82,12 @@ export class Lease implements LeaseCheck {
     return this.#isRestoring;
   }
 
-  /** Users of dead nodes that nobody has ended yet, as of the newest look. */
+  /** Users of dead nodes whose periods were not ended by the newest `reap`. */
   get orphans(): number {
     return this.#orphans;
   }
 
-  /** Resolves after the first renewal; presence may be unavailable even so. */
+  /** Resolves after the first renewal, even if that failed. */
   async start(): Promise<void> {
     this.#listen();
     this.#ticker = this.#options.clock.every(RENEW_INTERVAL_MS, () => void this.renew());
@@ -99,7 +102,7 @@ export class Lease implements LeaseCheck {
     this.#early?.cancel();
   }
 
-  /** Never rejects. Callers share a renewal that is under way. */
+  /** Never rejects. Callers share a renewal that is in progress. */
   renew(): Promise<void> {
     this.#renewing ??= this.#renew().finally(() => {
       this.#renewing = undefined;
@@ -111,35 +114,34 @@ export class Lease implements LeaseCheck {
     void this.renew();
   }
 
-  /** Gives up what the store has taken from this node until now. Never rejects. */
+  /** Fetches and applies all losses of this node up to now. Never rejects. */
   hearLosses(): Promise<void> {
-    // A renewal that is under way may have been answered before the loss.
+    // The store may have answered a running renewal before the loss. So this waits for a second one.
     return this.renew().then(() => this.renew());
   }
 
-  async restored(): Promise<boolean> {
+  async restored(): Promise<void> {
     for (let attempt = 0; this.#isRestoring && attempt < MAX_RESTORE_LOOKS; attempt += 1)
       await sleep(this.#options.clock, RESTORE_LOOK_MS);
-    return this.#available;
   }
 
-  /** Waits for nothing: this node learns its losses by renewals too. */
+  /** Does not wait: renewals bring the losses too. */
   #listen(): void {
     const { notices, log } = this.#options;
     notices
       ?.listen((losses) => this.#hear(losses))
       .catch((error: unknown) => {
-        // When the node stops, it gives up calls that still wait for Redis.
+        // A stop ends the calls that still wait for Redis.
         if (!this.#stopped)
           log.error({ event: 'internal-error', error }, 'this node cannot listen to its losses');
       });
   }
 
-  /** Another node says what the store took from this one. Only a renewal acknowledges it. */
+  /** Another node sent a notice of losses. Only a renewal acknowledges them. */
   #hear(losses: readonly Loss[]): void {
     if (this.#stopped) return;
     for (const loss of losses) this.#lose(loss);
-    // The notice may have overtaken the answer to the very statement that it takes back. A renewal cannot.
+    // The notice may have overtaken the answer to the claim that it voids. A renewal cannot overtake it.
     if (losses.some(({ userId }) => this.#parts.holds.get(userId)?.locked === true)) this.#looks.ask();
   }
 
@@ -152,9 +154,9 @@ export class Lease implements LeaseCheck {
       if (answer.restore) {
         if (holds.size > 0) this.#suspend('the store asks to be restored');
         this.#isRestoring = true;
-        // What the store took before, and still knows of, must not come back.
+        // The restore must not bring back what the store took before.
         for (const loss of answer.losses) this.#lose(loss);
-        // If only the lease was lost, the store still has everything: a restore would bring back what ended meanwhile.
+        // If the node lost only its lease, the store still has its holds. A restore would bring back periods that ended meanwhile.
         this.#restored = answer.world === this.#world || (await restore.run());
         answer = await this.#call([]);
         this.#logForeign(answer);
@@ -183,7 +185,7 @@ export class Lease implements LeaseCheck {
     for (const key of answer.foreign) {
       this.#options.log.warn(
         { event: 'foreign-value', key },
-        'something that is not ours was under this key of the presence store: it was replaced',
+        'the presence store had a value of another program under this key, and replaced it',
       );
     }
   }
@@ -192,20 +194,22 @@ export class Lease implements LeaseCheck {
     this.#parts.online.counted(answer.onlineCount);
     for (const loss of answer.losses) {
       this.#lose(loss);
-      // A loss that is not acknowledged comes again.
-      if (this.#acknowledged.length < MAX_ACKNOWLEDGED) this.#acknowledged.push(loss);
+      // The store sends a loss again until this node acknowledges it. A claim in progress may be sent twice. So the loss must
+      // stay in the store until that claim is over.
+      const isUnderWay = this.#parts.holds.get(loss.userId)?.locked === true;
+      if (!isUnderWay && this.#acknowledged.length < MAX_ACKNOWLEDGED) this.#acknowledged.push(loss);
     }
   }
 
-  /** Gives up exactly what was stated up to the revision named; what came later stands. */
+  /** Drops what this node claimed up to the revision of the loss. Later claims stay valid. */
   #lose(loss: Loss): void {
-    const { holds, unstated } = this.#parts;
+    const { holds, changed } = this.#parts;
     const hold = holds.get(loss.userId);
     if (hold === undefined) return;
     for (const socket of hold.lose(loss))
       if (socket.kind === 'open') socket.connection.close(loss.reason, 0, loss.note);
     holds.watch(hold);
-    unstated.stateSoon(hold);
+    changed.claimSoon(hold);
   }
 
   #suspend(cause: string): void {
@@ -223,29 +227,29 @@ export class Lease implements LeaseCheck {
 
   #resume(): void {
     if (this.#available) return;
-    const { holds, unstated } = this.#parts;
+    const { holds, changed } = this.#parts;
     this.#available = true;
     this.#options.time.thaw();
     if (!this.#failing) return;
     this.#failing = false;
-    unstated.stateAllSoon(holds);
+    changed.claimAllSoon(holds);
     this.#options.log.info({ event: 'presence-restored', users: holds.size }, 'presence is available again');
   }
 
-  /** One call for each {@link REAP_LIMIT} users of dead nodes, so that all of them are ended within 12 s of the death. */
+  /** Ends the periods of dead nodes' users, {@link REAP_LIMIT} users per call, all of them within 12 s of the death. */
   async #reap(): Promise<void> {
     let pages = 1;
     for (let page = 0; page < pages; page += 1) {
-      const { ended, ghosts, nextDeathMs } = await this.#options.store.reap(REAP_LIMIT);
+      const { ended, orphans, nextDeathMs } = await this.#options.store.reap(REAP_LIMIT);
       this.#lookAgainIn(nextDeathMs);
-      this.#orphans = ghosts;
+      this.#orphans = orphans;
       for (const end of ended) this.#parts.online.periodEnded(end);
-      if (page === 0) pages = Math.min(MAX_REAP_PAGES, Math.ceil(ghosts / REAP_LIMIT) + 1);
-      if (ghosts === 0) return;
+      if (page === 0) pages = Math.min(MAX_REAP_PAGES, Math.ceil(orphans / REAP_LIMIT) + 1);
+      if (orphans === 0) return;
     }
   }
 
-  /** Looks again at the moment of the next death: waiting for the next renewal could miss the limit of 12 s. */
+  /** Renews at the moment at which the next node is dead. The regular renewal could miss the limit of 12 s. */
   #lookAgainIn(delayMs: number | undefined): void {
     this.#early?.cancel();
     if (delayMs === undefined || delayMs >= RENEW_INTERVAL_MS) return;

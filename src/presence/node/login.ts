@@ -4,21 +4,22 @@ import type { AdmissionRequest, AdmittedLogin, LoginRefusal, LoginRequest } from
 import { responsiveForMs } from '../rules/session-policy.ts';
 import type { Claim } from '../store/port.ts';
 import type { UserHold } from './hold.ts';
-import { NO_PROOF, tokenGroups } from './hold-state.ts';
+import { newer, type Proof, tokenGroups } from './hold-state.ts';
 import type { EntryParts, PeriodEntry } from './join-or-open.ts';
 import { LoginLimits } from './login-limits.ts';
-import type { PresenceOptions } from './options.ts';
+import type { PresenceOptions, StoreCalls } from './options.ts';
 
 type LoginOptions = Pick<
   PresenceOptions,
-  'clock' | 'time' | 'store' | 'sessionPolicy' | 'pingIntervalMs' | 'loginsPerMinute' | 'newId'
->;
+  'clock' | 'time' | 'sessionPolicy' | 'pingIntervalMs' | 'loginsPerMinute' | 'newId'
+> &
+  StoreCalls<'renewalMs'>;
 
-interface LoginParts extends Pick<EntryParts, 'holds' | 'unstated' | 'lease' | 'calls'> {
+interface LoginParts extends Pick<EntryParts, 'holds' | 'changed' | 'lease' | 'calls'> {
   readonly entry: PeriodEntry;
 }
 
-/** Lets users in by a socket or by HTTP, and takes their heartbeats by HTTP. */
+/** Logins by socket and by HTTP, and heartbeats by HTTP. */
 export class Logins {
   readonly #options: LoginOptions;
   readonly #parts: LoginParts;
@@ -31,39 +32,32 @@ export class Logins {
   }
 
   admit(request: AdmissionRequest): Promise<Result<AdmittedLogin, LoginRefusal>> {
+    return this.#parts.holds.exclusively(request.userId, (hold) => this.#admit(hold, request));
+  }
+
+  async #admit(hold: UserHold, request: AdmissionRequest): Promise<Result<AdmittedLogin, LoginRefusal>> {
     const { holds, entry } = this.#parts;
     const { newId, sessionPolicy } = this.#options;
-    const { userId, hasLeft } = request;
-    return holds.exclusively<Result<AdmittedLogin, LoginRefusal>>(userId, async (hold) => {
-      hold.introduce(request);
-      const rev = { current: 0 };
-      const accepted = await entry.joinOrOpen(hold, {
-        statement: (floor) => {
-          rev.current = holds.nextRev();
-          return this.#admitted(hold, { rev: rev.current, floor, groups: request.groups ?? '' });
-        },
-        hasLeft,
-        mayOpen: () => this.#limits.allows(request),
-      });
-      if (!accepted.ok) return accepted;
-      const { epoch, period, loginTime } = accepted.value;
-      const connectionId = newId();
-      // Under `reject` those that are here are silent.
-      if (sessionPolicy !== 'multi') holds.evict(hold);
-      const { groups = '' } = request;
-      hold.addSocket({
-        kind: 'admitted',
-        connectionId,
-        epoch,
-        rev: rev.current,
-        groups,
-        admitted: holds.now(),
-      });
-      holds.watch(hold);
-      await accepted.value.earlierSettled;
-      const resumed = accepted.value.kind === 'joined';
-      return ok({ userId, connectionId, epoch, period, loginTime, resumed });
+    const { userId, groups = '' } = request;
+    hold.introduce(request);
+    let rev = 0;
+    const accepted = await entry.joinOrOpen(hold, {
+      makeClaim: (floor) => {
+        rev = holds.nextRev();
+        return this.#socketClaim(hold, { rev, floor, groups });
+      },
+      client: request.client,
+      mayOpen: () => this.#limits.allows(request),
     });
+    if (!accepted.ok) return accepted;
+    const { kind, epoch, period, loginTime, earlierSettled } = accepted.value;
+    const connectionId = newId();
+    // Under `reject` the sockets on this node are silent, otherwise the store would have refused the login.
+    if (sessionPolicy !== 'multi') holds.evict(hold);
+    hold.addSocket({ kind: 'admitted', connectionId, epoch, rev, groups, admitted: holds.now() });
+    holds.watch(hold);
+    if (earlierSettled !== undefined) await earlierSettled;
+    return ok({ userId, connectionId, epoch, period, loginTime, resumed: kind === 'joined' });
   }
 
   async login(request: LoginRequest): Promise<Result<{ loginTime: number; resumed: boolean }, LoginRefusal>> {
@@ -75,9 +69,9 @@ export class Logins {
         const { httpProof } = hold;
         const rev = { current: 0 };
         const accepted = await entry.joinOrOpen(hold, {
-          statement: (floor) => {
+          makeClaim: (floor) => {
             rev.current = holds.nextRev();
-            return this.#statedByHttp(hold, { mode: 'http', rev: rev.current, floor });
+            return this.#httpClaim(hold, { mode: 'http', rev: rev.current, floor });
           },
           mayOpen: (facts) => this.#limits.allows(request, facts),
         });
@@ -85,7 +79,7 @@ export class Logins {
           hold.restoreHttp(httpProof);
           return accepted;
         }
-        // Not older than the login time, which the store gave meanwhile.
+        // Taken again now, so that it is not older than the login time, which the store chose meanwhile.
         hold.proveByHttp(holds.now(), rev.current);
         holds.watch(hold);
         await accepted.value.earlierSettled;
@@ -97,50 +91,58 @@ export class Logins {
   async heartbeat(
     userId: number,
   ): Promise<Result<{ lastHeartbeat: number }, 'not-online' | 'presence-unavailable'>> {
-    const { holds, unstated, lease } = this.#parts;
+    const { holds, changed, lease } = this.#parts;
     const { clock, time, store } = this.#options;
     const held = holds.get(userId);
-    // If the period may have ended, the store must answer.
+    // If the period may have ended, only the store knows the answer.
     if (held?.isSettled === true && held.isAlive(time.now())) {
       const isLate = time.monotonic - held.newestProof().monotonic > LATE_PROOF_MS;
-      if (isLate && store.renewalMs !== undefined) unstated.stateSoon(held);
+      if (isLate && store.renewalMs !== undefined) changed.claimSoon(held);
       held.beat(holds.now());
       holds.watch(held);
       return ok({ lastHeartbeat: clock.now() });
     }
     if (!lease.available) return err('presence-unavailable');
-    return holds.exclusively(userId, (hold) => this.#beat(hold));
+    const arrival = { proof: holds.now(), at: clock.now() };
+    return holds.exclusively(userId, (hold) => this.#beat(hold, arrival));
   }
 
-  /** A heartbeat that only the store can answer: this node holds no period, or one that may have ended. */
+  /**
+   * Asks the store about a heartbeat, because this node holds no period or one that may have ended. That may take seconds. The
+   * heartbeat still proves life at its arrival (rule ST5), and hides no newer proof.
+   */
   async #beat(
     hold: UserHold,
+    arrival: { readonly proof: Proof; readonly at: number },
   ): Promise<Result<{ lastHeartbeat: number }, 'not-online' | 'presence-unavailable'>> {
     const { holds, calls, entry } = this.#parts;
     const { httpProof } = hold;
-    let beat = { rev: 0, http: NO_PROOF };
-    const answer = await calls.claim(() => {
-      beat = { rev: holds.nextRev(), http: holds.now() };
-      hold.proveByHttp(beat.http, beat.rev);
-      return hold.claim(this.#options.time, { mode: 'beat', ...beat });
+    let rev = 0;
+    const answer = await calls.claim({
+      makeClaim: () => {
+        rev = holds.nextRev();
+        const http = newer(hold.httpProof.proof, arrival.proof);
+        hold.proveByHttp(http, rev);
+        return hold.claim(this.#options.time, { mode: 'beat', rev, http });
+      },
     });
     if (answer?.kind === 'joined') {
       entry.adopt(hold, answer);
-      hold.proveByHttp(beat.http, beat.rev);
+      hold.proveByHttp(newer(hold.httpProof.proof, arrival.proof), rev);
       holds.watch(hold);
-      return ok({ lastHeartbeat: this.#options.clock.now() });
+      return ok({ lastHeartbeat: arrival.at });
     }
     hold.restoreHttp(httpProof);
     if (answer === undefined) entry.correctLater(hold);
     return err(answer?.kind === 'not-online' ? 'not-online' : 'presence-unavailable');
   }
 
-  #admitted(
+  #socketClaim(
     hold: UserHold,
-    said: { readonly rev: number; readonly floor: number; readonly groups: string },
+    details: { readonly rev: number; readonly floor: number; readonly groups: string },
   ): Claim {
     const { time, sessionPolicy } = this.#options;
-    const { rev, floor, groups } = said;
+    const { rev, floor, groups } = details;
     const isMulti = sessionPolicy === 'multi';
     const rivals = isMulti
       ? hold.sockets.length
@@ -150,13 +152,13 @@ export class Logins {
     return hold.claim(time, { mode: 'socket', rev, floor, rivals, sockets, tokenGroups: stated });
   }
 
-  /** A statement with a proof of life by HTTP, which counts from now on unless the store refuses it. */
-  #statedByHttp(
+  /** A claim with a new proof of life by HTTP. The proof counts at once; a refusal takes it back. */
+  #httpClaim(
     hold: UserHold,
-    said: { readonly mode: 'http'; readonly rev: number; readonly floor: number },
+    details: { readonly mode: 'http'; readonly rev: number; readonly floor: number },
   ): Claim {
     const http = this.#parts.holds.now();
-    hold.proveByHttp(http, said.rev);
-    return hold.claim(this.#options.time, { ...said, http });
+    hold.proveByHttp(http, details.rev);
+    return hold.claim(this.#options.time, { ...details, http });
   }
 }

@@ -8,15 +8,16 @@ import type { Holds } from './holds.ts';
 import type { LeaseCheck } from './lease.ts';
 import type { OnlineUsers } from './online-users.ts';
 import { SETTLEMENT_WAIT_MS } from './opening.ts';
-import type { PresenceOptions } from './options.ts';
+import type { PresenceOptions, StoreCalls } from './options.ts';
 
-/** How often a logout is tried while the store restores, or while newer connections come between its two steps. */
+/** Number of tries of a logout while the store restores, or while newer connections open between its read and its end. */
 const MAX_END_ATTEMPTS = 30;
 const END_RETRY_MS = 100;
-/** Older than any epoch: for a user without a record. It ends nothing that begins meanwhile. */
+/** Older than any epoch. For a user without a period, so that the logout ends none that begins meanwhile. */
 const NO_EPOCH = 1;
 
-type LogoutOptions = Pick<PresenceOptions, 'clock' | 'store' | 'ledger'>;
+type LogoutOptions = Pick<PresenceOptions, 'clock' | 'ledger'> &
+  StoreCalls<'end' | 'running' | 'keepsDuties'>;
 
 interface LogoutParts {
   readonly holds: Holds;
@@ -24,7 +25,7 @@ interface LogoutParts {
   readonly online: OnlineUsers;
 }
 
-/** Ends periods because somebody asks for it: the user, or the service. */
+/** Ends periods at the request of the user or of the service. */
 export class Logouts {
   readonly #options: LogoutOptions;
   readonly #parts: LogoutParts;
@@ -38,14 +39,14 @@ export class Logouts {
     const answer = await this.end(request);
     if (answer === undefined || answer.kind === 'young' || answer.kind === 'no-lease')
       return err('presence-unavailable');
-    // Without a named epoch it only means that another period, or many connections, began while this was tried.
+    // If the caller named no epoch, another period or many new connections began during the tries.
     if (answer.kind === 'superseded')
       return err(request.epoch === undefined ? 'presence-unavailable' : 'superseded');
     if (answer.kind !== 'ended') return err('not-online');
     return ok({ logoutTime: answer.end.logoutTime });
   }
 
-  /** As {@link logout}, with the answer of the store. Undefined: the store did not answer. */
+  /** As {@link logout}, but returns the store's answer. Undefined: the store did not answer. */
   async end(request: LogoutRequest): Promise<EndAnswer | undefined> {
     const { holds, lease } = this.#parts;
     if (!lease.available) return undefined;
@@ -71,26 +72,27 @@ export class Logouts {
       await this.#settled(answer.end);
       holds.forget(hold, request.reason, request.note);
     } else if (answer.kind === 'not-online' && askedBefore !== undefined) {
-      // The earlier logout happened: only its answer was lost.
+      // The earlier logout happened; its answer was lost.
       holds.forget(hold, askedBefore.reason, askedBefore.note);
     }
     return answer;
   }
 
-  /** The closes of the sockets and the answer by HTTP say that the user is logged out: that must outlive this process. */
+  /** Waits until the logout survives a crash of this process. Only then the sockets close and the caller gets the answer. */
   async #settled(ended: EndedPeriod): Promise<void> {
     const { store, ledger } = this.#options;
     if (!store.keepsDuties) await ledger.settled(ended, SETTLEMENT_WAIT_MS);
   }
 
   /**
-   * A logout without an epoch reads it first, and its retries carry the same one: a period that began meanwhile is not
-   * meant. A newer connection of the period that was found does not save it (rule PR7).
+   * If the caller names no epoch, reads the newest one first and uses it for all tries. So the logout never ends a period that
+   * begins meanwhile. If a newer connection of the same period opens meanwhile, the logout still ends the period (rule PR7). It
+   * also ends a period that is about to open, once the opening is recorded: the login began before the logout.
    */
   async #ask(request: LogoutRequest, hold: UserHold): Promise<EndAnswer> {
     const { userId, reason, epoch, blockMs, note } = request;
     const { store, clock } = this.#options;
-    const found = epoch === undefined ? await this.#newest(userId) : { epoch, period: undefined };
+    const found = epoch === undefined ? await this.#running(userId) : { epoch, period: undefined };
     let named = found.epoch;
     let answer: EndAnswer = { kind: 'not-online' };
     for (let attempt = 0; attempt < MAX_END_ATTEMPTS; attempt += 1) {
@@ -104,8 +106,8 @@ export class Logouts {
       if (first !== undefined) answer = first;
       if (answer.kind === 'ended' || answer.kind === 'not-online') return answer;
       if (answer.kind === 'superseded') {
-        // Nothing has happened yet, so this asks anew rather than again.
-        const newest = epoch === undefined ? await this.#newest(userId) : undefined;
+        // The store changed nothing, so the next try may name the newer epoch.
+        const newest = epoch === undefined ? await this.#running(userId) : undefined;
         if (newest?.period === undefined || newest.period !== found.period) return answer;
         named = newest.epoch;
       } else {
@@ -116,9 +118,8 @@ export class Logouts {
     return answer;
   }
 
-  async #newest(userId: number): Promise<{ readonly epoch: number; readonly period: number | undefined }> {
-    const [record] = await this.#options.store.read([userId]);
-    return { epoch: record?.epoch ?? NO_EPOCH, period: record?.period };
+  async #running(userId: number): Promise<{ readonly epoch: number; readonly period: number | undefined }> {
+    return (await this.#options.store.running(userId)) ?? { epoch: NO_EPOCH, period: undefined };
   }
 
   #proofAge(hold: UserHold): number {

@@ -10,14 +10,14 @@ export interface LossNoticesOptions {
   readonly log: Log;
 }
 
-/** No notice is longer: what is came from elsewhere. */
+/** This program sends no longer notice. A longer one is from another program. */
 const MAX_NOTICE_LENGTH = 1_048_576;
 const REASONS: readonly unknown[] = ['replaced', 'logout', 'kick'] satisfies readonly Loss['reason'][];
 
 /**
- * Tells other nodes at once what the store took from them, and hears what it took from this one. A notice names each loss
- * whole, so its receiver need not ask the store. It may be lost, late or doubled: the next renewal brings the same losses,
- * and a loss takes only what its statement covers (rule PR4).
+ * Sends notices of losses to other nodes, and receives those for this one. A notice has the complete losses, so its receiver
+ * need not ask the store. A notice may be lost, late or doubled: the next renewal brings the same losses, and a loss voids
+ * only claims up to its own revision (rule PR4).
  */
 export class LossNotices {
   readonly #options: LossNoticesOptions;
@@ -26,15 +26,15 @@ export class LossNotices {
     this.#options = options;
   }
 
-  /** Sends one notice to each node. Waits for nothing and never throws. */
+  /** Sends one notice to each node. Does not wait and never throws. */
   send(lost: LostByNodes): void {
     for (const [node, losses] of lost) {
-      // A notice that finds no way is as good as one that is lost.
+      // The next renewal brings the losses of a notice that was not sent.
       this.#options.bus.publish(lossTopic(node), noticeOf(losses)).catch(() => {});
     }
   }
 
-  /** Resolves once this node hears notices; from then on over every reconnection. */
+  /** Resolves once this node receives notices. It receives them after every reconnection too. */
   listen(hear: (losses: readonly Loss[]) => void): Promise<void> {
     const { bus, node, log } = this.#options;
     const channel = lossTopic(node);
@@ -60,7 +60,7 @@ function noticeOf(losses: readonly Loss[]): string {
   return JSON.stringify({ lost });
 }
 
-/** Undefined where it is no notice. */
+/** Undefined if the text is not a notice. */
 function parseNotice(text: string): readonly Loss[] | undefined {
   if (text.length > MAX_NOTICE_LENGTH) return undefined;
   const { lost } = (parseJson(text) ?? {}) as { readonly lost?: unknown };

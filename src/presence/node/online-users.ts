@@ -14,7 +14,7 @@ export class OnlineUsers {
     return this.#count;
   }
 
-  /** The store has counted. */
+  /** The count that the store gave with a renewal. */
   counted(count: number): void {
     this.#count = count;
   }

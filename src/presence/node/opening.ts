@@ -3,14 +3,14 @@ import { err, ok, type Result } from '../../lib/result.ts';
 import { type Opening, RefusedForGood, type UserFacts } from '../../protocol/periods.ts';
 import type { PresenceOptions } from './options.ts';
 
-/** How long a login waits for SQL where it may go on without (rule ST4). */
+/** How long a login waits for SQL if it may go on without it (rule ST4). */
 const OPENING_WAIT_MS = 500;
-/** How long a login waits for the settlement of the user's earlier period (rule ST6), and a logout for its own. */
+/** How long a login waits for the settlement of the user's earlier period (rule ST6), and a logout for its own settlement. */
 export const SETTLEMENT_WAIT_MS = 500;
 
 type OpeningOptions = Pick<PresenceOptions, 'ledger' | 'clock' | 'loginResetsTime'>;
 
-/** Whether the user has a row, or may come in without one, or with one that the login makes. */
+/** Whether the user has a row in the users table, needs none, or gets one by the login. */
 export function isAdmitted(
   { exists, canExist }: UserFacts,
   { unknownUsers }: Pick<PresenceOptions, 'unknownUsers'>,
@@ -18,7 +18,7 @@ export function isAdmitted(
   return exists || unknownUsers === 'ignore' || (unknownUsers === 'create' && canExist);
 }
 
-/** What a login opened, and what SQL has said of its user. */
+/** The period that a login opened, and what SQL said of the user before. */
 export interface OpenedPeriod {
   readonly userId: number;
   readonly period: number;
@@ -27,41 +27,54 @@ export interface OpenedPeriod {
   readonly facts: UserFacts | undefined;
 }
 
-/** Before a period opens, the duty of the one before it is done, where that does not take too long (rule ST6). */
-export async function settleEarlier(
+/**
+ * Waits a short time for the settlement of the user's earlier period, before the new one opens (rule ST6). Undefined: no duty
+ * waits.
+ */
+export function settleEarlier(
   { ledger }: OpeningOptions,
   { userId, unsettled }: OpenedPeriod,
-): Promise<void> {
-  if (unsettled !== undefined) await ledger.settled({ userId, period: unsettled }, SETTLEMENT_WAIT_MS);
+): Promise<void> | undefined {
+  return unsettled === undefined
+    ? undefined
+    : ledger.settled({ userId, period: unsettled }, SETTLEMENT_WAIT_MS);
 }
 
 /**
- * Settles the open row of a period that presence knows nothing of: the node that held the user is gone (rule ST4). Only once
- * others see the period that follows it. Until then that node may come back after a loss of the store's memory, and claim
- * its period again.
+ * Settles the open row of a period that presence does not know, because the node that held the user is gone (rule ST4). Call
+ * it only once the new period is visible. Until then, if Redis lost its data, that node may still come back and claim its
+ * period again. Undefined: there is no such row.
  */
-export async function settleUnknown(
+export function settleUnknown(
   { ledger, clock }: OpeningOptions,
   { period, loginTime, unsettled, facts }: OpenedPeriod,
-): Promise<void> {
+): Promise<void> | undefined {
   const newest = facts?.newest;
   // Another node may have begun this opening and written its row.
-  if (unsettled !== undefined || newest?.settledAt !== null || newest.period === period) return;
-  await Promise.race([ledger.reconcile(newest, loginTime).catch(() => {}), sleep(clock, SETTLEMENT_WAIT_MS)]);
+  if (unsettled !== undefined || newest?.settledAt !== null || newest.period === period) return undefined;
+  return Promise.race([
+    ledger.reconcile(newest, loginTime).catch(() => {}),
+    sleep(clock, SETTLEMENT_WAIT_MS),
+  ]);
 }
 
 export type OpeningOutcome = 'written' | 'settlement-unavailable' | 'settlement-refused';
 
-/** Writes the row of an opening. `written`: the login may go on, for the row is committed, or need not be (rule ST4). */
-export async function writeOpening(
-  { ledger, clock, loginResetsTime }: OpeningOptions,
-  opening: Opening,
-): Promise<OpeningOutcome> {
+/** Writes the row of an opening. `written`: the login may go on. The row is committed, or follows later (rule ST4). */
+export function writeOpening(options: OpeningOptions, opening: Opening): Promise<OpeningOutcome> {
+  const { ledger, loginResetsTime } = options;
   const outcome = ledger.open(opening).then<OpeningOutcome, OpeningOutcome>(
     () => 'written',
     (error: unknown) => (error instanceof RefusedForGood ? 'settlement-refused' : 'settlement-unavailable'),
   );
-  if (loginResetsTime) return outcome;
+  return loginResetsTime ? outcome : writtenInTime(options, opening, outcome);
+}
+
+async function writtenInTime(
+  { ledger, clock }: OpeningOptions,
+  opening: Opening,
+  outcome: Promise<OpeningOutcome>,
+): Promise<OpeningOutcome> {
   const late = sleep(clock, OPENING_WAIT_MS).then<OpeningOutcome>(() => 'settlement-unavailable');
   const inTime = await Promise.race([outcome, late]);
   if (inTime !== 'settlement-unavailable') return inTime;
@@ -69,7 +82,7 @@ export async function writeOpening(
   return 'written';
 }
 
-/** What SQL says of a user. Where it does not answer, a login goes on only if nothing depends on it. */
+/** What SQL knows of a user. If SQL does not answer, the login goes on only if no setting needs SQL. */
 export async function lookUp(
   options: Pick<PresenceOptions, 'ledger' | 'loginResetsTime' | 'unknownUsers'>,
   userId: number,

@@ -3,29 +3,34 @@ import type { ObservedTime } from '../../heartbeat/observed-time.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Log } from '../../logging/log.ts';
 import type { Counters } from '../../metrics/counters.ts';
-import type { ChangeReader, ClaimStore, GroupStore, RecordReader } from '../store/port.ts';
+import type { ChangeReader, ClaimStore, DutyStore, GroupStore, RecordReader } from '../store/port.ts';
 import type { Ledger } from './ledger.ts';
 import type { LossNotices } from './loss-notices.ts';
 
-/** What a renewed token says: its times in wall-clock ms, undefined if it has none, and its groups as one text. */
+/** A renewed token: its times in wall-clock ms, undefined if it has none, and its groups as one text. */
 export interface RenewedToken {
   readonly expiresAt: number | undefined;
   readonly issuedAt: number | undefined;
   readonly groups?: string;
 }
 
-/** What this node's presence is made of. Each part takes what it needs. */
+/** A store, narrowed to the calls that one part of presence makes. */
+export interface StoreCalls<Names extends keyof PresenceOptions['store']> {
+  readonly store: Pick<PresenceOptions['store'], Names>;
+}
+
+/** The parts and settings of this node's presence. */
 export interface PresenceOptions {
   readonly clock: Clock;
-  /** The time on which the deadlines of the connections live. */
+  /** The clock of the deadlines. */
   readonly time: ObservedTime;
-  /** Watches deadlines: those of connections, and of holds without a socket. */
+  /** Watches the deadlines of connections and of holds without a socket. */
   readonly monitor: Pick<HeartbeatMonitor, 'watch' | 'unwatch'>;
   readonly log: Log;
   readonly counters: Counters;
-  readonly store: ClaimStore & RecordReader & GroupStore & ChangeReader;
+  readonly store: ClaimStore & RecordReader & GroupStore & ChangeReader & Pick<DutyStore, 'knows'>;
   readonly ledger: Ledger;
-  /** What the store takes from this node, heard at once; absent where there is no other node. */
+  /** Receives notices of this node's losses. Absent if there is no other node. */
   readonly notices?: Pick<LossNotices, 'listen'> | undefined;
   /** This incarnation: fresh at each start. */
   readonly node: string;
@@ -35,11 +40,11 @@ export interface PresenceOptions {
   readonly sessionPolicy: 'replace' | 'reject' | 'multi';
   readonly unknownUsers: 'reject' | 'create' | 'ignore';
   readonly loginResetsTime: boolean;
-  /** Periods that a user may open a minute; 0: any number. */
+  /** Periods that a user may open in a minute; 0: no limit. */
   readonly loginsPerMinute: number;
   /**
-   * Verifies a token that a client sends to renew its own. Answers when it expires and was issued, and its groups as one
-   * text; undefined where it is refused, or that the key which would verify it cannot be fetched now.
+   * Verifies the token with which a client renews its own. Undefined: the token is refused. `credentials-unavailable`: the key
+   * that verifies it cannot be fetched now.
    */
   readonly renewToken: (
     userId: number,

@@ -3,11 +3,12 @@ import type { PeriodRow } from '../../protocol/periods.ts';
 import type { UserPresence } from '../api.ts';
 import { MAX_BATCH, type UserRecord } from '../store/port.ts';
 import type { Holds } from './holds.ts';
-import type { PresenceOptions } from './options.ts';
+import type { PresenceOptions, StoreCalls } from './options.ts';
 
-type ReadOptions = Pick<PresenceOptions, 'clock' | 'store' | 'ledger'>;
+type ReadOptions = Pick<PresenceOptions, 'clock' | 'ledger'> &
+  StoreCalls<'read' | 'blockLeftMs' | 'onlinePage'>;
 
-/** Presence as readers see it: the store's records with newer proofs of this node, and SQL's rows for the rest. */
+/** Presence for readers: the store's records, with newer proofs of this node, and SQL's rows for users that the store does not know. */
 export class Readings {
   readonly #options: ReadOptions;
   readonly #holds: Holds;
@@ -21,7 +22,7 @@ export class Readings {
     const { ledger } = this.#options;
     const records = await this.records(userIds);
     const unknown = userIds.filter((_, index) => records[index] === undefined);
-    // Without SQL the answer still has what presence knows.
+    // If SQL does not answer, the reader still gets what the store knows.
     const rows =
       unknown.length === 0
         ? new Map<number, PeriodRow>()
@@ -29,7 +30,7 @@ export class Readings {
     return userIds.map((userId, index) => this.#shown(userId, records[index], rows.get(userId)));
   }
 
-  /** One user. What nobody could look up is no user who was never seen. */
+  /** One user. If SQL does not answer, it is not known whether the user was ever seen. */
   async find(userId: number): Promise<Result<UserPresence | undefined, 'settlement-unavailable'>> {
     const [record] = await this.records([userId]);
     if (record !== undefined) return ok(this.#shown(userId, record, undefined));
@@ -47,7 +48,7 @@ export class Readings {
     return leftMs === 0 ? undefined : Math.round(clock.now() + leftMs);
   }
 
-  /** The store's records alone, in the order of `userIds`. */
+  /** The store's records without SQL, in the order of `userIds`. */
   async records(userIds: readonly number[]): Promise<readonly (UserRecord | undefined)[]> {
     const records: (UserRecord | undefined)[] = [];
     for (let start = 0; start < userIds.length; start += MAX_BATCH) {
@@ -99,7 +100,7 @@ export class Readings {
     return { ...known, lastHeartbeat: lastSeenAt ?? undefined, logoutTime: logoutAt ?? undefined };
   }
 
-  /** This node knows the proofs of its own users to the millisecond; those of the store are up to 5 s old. */
+  /** This node knows the exact proofs of its own users. Those of the store are up to 5 s old. */
   #newestProof(record: UserRecord): number {
     const hold = this.#holds.get(record.userId);
     if (hold === undefined || record.status === 'offline' || hold.period !== record.period)

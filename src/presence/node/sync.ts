@@ -2,53 +2,54 @@ import type { Timer } from '../../lib/clock.ts';
 import { inBackground } from '../../logging/internal-error.ts';
 import { responsiveForMs } from '../rules/session-policy.ts';
 import { type ClaimAnswer, MAX_BATCH } from '../store/port.ts';
+import type { ChangedHolds } from './changed-holds.ts';
 import type { UserHold } from './hold.ts';
 import type { Holds } from './holds.ts';
 import type { LeaseCheck } from './lease.ts';
 import type { OnlineUsers } from './online-users.ts';
-import type { PresenceOptions } from './options.ts';
+import type { PresenceOptions, StoreCalls } from './options.ts';
 import type { Recovery } from './recovery.ts';
-import type { Unstated } from './unstated.ts';
 
-/** A statement that the store did not take is made again after this time. */
+/** A claim that the store did not accept is repeated after this time. */
 const RETRY_MS = 100;
-/** How often this node looks whether a missing user shows life: a thawed node may have a great many of them. */
+/** How often this node checks whether a missing user shows life. After a freeze there may be many such users. */
 const LIFE_LOOK_MS = 500;
-/** Changes made while a call is under way follow it this much later. */
+/** Delay of the claims for changes that happen while a batch is in progress. */
 const SOON_MS = 25;
-/** How often, in one `renewalMs`, this node looks for proofs that are newer than those of the store. */
+/** Number of times in one `renewalMs` that this node looks for proofs newer than those of the store. */
 const LOOKS = 6;
-/** A statement may be on its way for this long before a socket that lives would seem silent (rule PR4, ADR 0012). */
+/** Time that a claim may take to reach the store. If it took longer, a live socket would seem silent (rule PR4, ADR 0012). */
 const ON_THE_WAY_MS = 500;
 
-/** Two nodes may hold a user, and SQL names one of them. So each node reports its part again after this time. */
+/** Two nodes may hold a user, and the row in SQL has room for one name. So each node reports itself again after this time. */
 const ROW_TOLD_MS = 60_000;
 
-/** Batches under way at a time: the store works on one while this node takes the answer to another. */
+/** Batches in progress at the same time: the store works on one while this node reads the answer to another. */
 const MAX_WORKERS = 3;
 
-type SyncOptions = Pick<PresenceOptions, 'clock' | 'time' | 'store' | 'ledger' | 'log' | 'pingIntervalMs'>;
+type SyncOptions = Pick<PresenceOptions, 'clock' | 'time' | 'ledger' | 'log' | 'pingIntervalMs'> &
+  StoreCalls<'renewalMs' | 'claim' | 'read'>;
 
 interface SyncParts {
   readonly holds: Holds;
-  readonly unstated: Unstated;
+  readonly changed: ChangedHolds;
   readonly online: OnlineUsers;
   readonly lease: LeaseCheck & { hearLosses(): Promise<void> };
   readonly recovery: Recovery;
 }
 
 /**
- * Tells the store what this node holds: after each change, and regularly. A statement is computed anew at each try,
- * so that one that failed, or came late, needs no repair.
+ * Claims this node's holds in the store: after each change, and regularly. Each try makes a new claim, so a claim that failed
+ * or came late needs no repair.
  */
 export class Sync {
-  /** Monotonic time at which SQL was last told that a user's period is here, or at which this node first looked. */
+  /** Monotonic time at which this node last reported to SQL that it holds the period, or first saw the hold. */
   readonly #rowToldAt = new WeakMap<UserHold, number>();
   readonly #options: SyncOptions;
   readonly #parts: SyncParts;
   #scheduled: Timer | undefined;
   #running = false;
-  /** How soon the newest flush must be followed by another; undefined: it need not be. */
+  /** How soon another flush must follow; undefined: none must. */
   #retryMs: number | undefined;
   #renewal: Timer | undefined;
 
@@ -61,7 +62,7 @@ export class Sync {
     const { clock, store } = this.#options;
     if (store.renewalMs === undefined) return;
     const lookMs = store.renewalMs / LOOKS;
-    // A responsive socket must look responsive to the store until the next statement arrives.
+    // A responsive socket must look responsive to the store until the next claim arrives.
     const oldMs = Math.max(
       0,
       Math.min(store.renewalMs, responsiveForMs(this.#options) - lookMs - ON_THE_WAY_MS),
@@ -74,15 +75,15 @@ export class Sync {
     this.#scheduled?.cancel();
   }
 
-  /** States what changed, after this turn of the loop; changes of one turn share their calls. */
+  /** Claims what changed, at the end of this turn of the loop. Changes of one turn share one call. */
   soon(): void {
     this.#scheduled ??= this.#options.clock.defer(() => this.#run());
   }
 
-  /** States every change of each user without another statement under way. Never rejects. */
+  /** Claims all changed holds, except those with a call in progress. Never rejects. */
   async flush(): Promise<void> {
-    // A hold that must be stated again waits for the next flush.
-    const left = { rounds: Math.ceil(this.#parts.unstated.size / MAX_BATCH) };
+    // A hold that changes again waits for the next flush.
+    const left = { rounds: Math.ceil(this.#parts.changed.size / MAX_BATCH) };
     const workers = Array.from({ length: Math.min(MAX_WORKERS, left.rounds) }, () => this.#work(left));
     await Promise.all(workers);
   }
@@ -102,7 +103,7 @@ export class Sync {
     this.#retryMs = undefined;
     const flushed = this.flush().finally(() => {
       this.#running = false;
-      if (this.#parts.unstated.size > 0 && this.#parts.lease.available) this.#later();
+      if (this.#parts.changed.size > 0 && this.#parts.lease.available) this.#later();
     });
     inBackground(this.#options.log, flushed);
   }
@@ -111,19 +112,19 @@ export class Sync {
     this.#scheduled ??= this.#options.clock.after(this.#retryMs ?? SOON_MS, () => this.#run());
   }
 
-  /** States users with a proof that the store does not know, if the store's own is older than `oldMs`. */
+  /** Claims the users with a newer proof than the store's, if the store's is older than `oldMs`. */
   #renew(oldMs: number): void {
     if (!this.#parts.lease.available) return;
     const now = this.#options.clock.monotonic();
     for (const hold of this.#parts.holds) {
       if (hold.period === 0) continue;
       this.#tellRow(hold, now);
-      if (hold.isUntold(now, oldMs)) this.#parts.unstated.add(hold);
+      if (hold.isClaimOutdated(now, oldMs)) this.#parts.changed.add(hold);
     }
-    if (this.#parts.unstated.size > 0) this.soon();
+    if (this.#parts.changed.size > 0) this.soon();
   }
 
-  /** Rule ST5: if Redis is lost, the life of a node that still holds the user is what counts. */
+  /** Rule ST5: if Redis loses its data, the last sign of life of the node in this row counts. */
   #tellRow(hold: UserHold, now: number): void {
     const toldAt = this.#rowToldAt.get(hold);
     if (toldAt !== undefined && now - toldAt < ROW_TOLD_MS) return;
@@ -134,11 +135,11 @@ export class Sync {
 
   #takeBatch(): UserHold[] {
     const batch: UserHold[] = [];
-    for (const hold of this.#parts.unstated) {
+    for (const hold of this.#parts.changed) {
       if (batch.length === MAX_BATCH) break;
-      // A statement about this user is under way. Either it says everything, or the next round does.
+      // A call about this user is in progress. If it does not report this change, the next round does.
       if (hold.locked) continue;
-      this.#parts.unstated.delete(hold);
+      this.#parts.changed.delete(hold);
       if (hold.isAbsent) continue;
       void hold.lock();
       if (hold.period > 0) batch.push(hold);
@@ -152,7 +153,7 @@ export class Sync {
     inBackground(this.#options.log, settled);
   }
 
-  /** False where the store did not answer. */
+  /** False if the store did not answer. */
   async #state(batch: readonly UserHold[]): Promise<boolean> {
     const { store, time } = this.#options;
     const { holds, lease } = this.#parts;
@@ -167,9 +168,9 @@ export class Sync {
     }
     batch.forEach((hold, index) => {
       const answer = answers[index];
-      const isHeld = answer?.kind === 'held';
-      const groups = isHeld ? answer.groups : undefined;
-      hold.answered({ isHeld, statedCause: claims[index]?.cause ?? '', groups });
+      const isHeldInStore = answer?.kind === 'held';
+      const groups = isHeldInStore ? answer.groups : undefined;
+      hold.answered({ isHeldInStore, claimedCause: claims[index]?.cause ?? '', groups });
       if (answer !== undefined) this.#take(hold, answer);
     });
     return true;
@@ -189,7 +190,7 @@ export class Sync {
         void this.#gone(hold).catch(() => this.#again(hold));
         return;
       case 'taken':
-        // A proof of life by HTTP that this node has stays.
+        // A proof of life by HTTP on this node stays.
         holds.evict(hold);
         return this.#again(hold);
       case 'no-lease':
@@ -200,7 +201,7 @@ export class Sync {
     }
   }
 
-  /** The store has no such hold: taken over, logged out, or lost. Only if no loss explains it, the user is connected anew. */
+  /** The store has no such hold: it was taken over, logged out or lost. If no loss explains it, connects the user anew. */
   async #gone(hold: UserHold): Promise<void> {
     const { time } = this.#options;
     const { holds, lease, recovery } = this.#parts;
@@ -210,13 +211,13 @@ export class Sync {
     if (asked !== undefined && (await this.#isOver(hold))) {
       holds.forget(hold, asked.reason, asked.note);
     } else if (hold.sockets.length > 0 && !hold.livedSince(hold.missingSince(time.monotonic))) {
-      // The period may have ended while this node was away. A user who shows no life afterwards stays logged out.
+      // The period may have ended while this node was frozen or cut off. A user who shows no life since then stays logged out.
       return this.#again(hold, LIFE_LOOK_MS);
     } else await recovery.reconnect(hold);
     holds.release(hold);
   }
 
-  /** A hold also goes by a take-over, which ends no period: then the logout that was asked for has not happened. */
+  /** Whether the period is over. If only a take-over removed the hold, the logout has not happened. */
   async #isOver({ userId, period }: UserHold): Promise<boolean> {
     const [record] = await this.#options.store.read([userId]);
     return record?.status !== 'online' || record.period !== period;
@@ -224,9 +225,9 @@ export class Sync {
 
   #again(hold: UserHold, delayMs = RETRY_MS): void {
     this.#retryMs = Math.min(this.#retryMs ?? delayMs, delayMs);
-    this.#parts.unstated.add(hold);
+    this.#parts.changed.add(hold);
     this.#parts.holds.release(hold);
-    // If the answer came after the flush, only this brings the hold back.
+    // If the answer came after the flush, nothing else starts another one.
     if (!this.#running && this.#parts.lease.available) this.#later();
   }
 }

@@ -3,6 +3,7 @@ import type { ManagerObserver } from '../../connection/manager-options.ts';
 import type { Result } from '../../lib/result.ts';
 import { inBackground } from '../../logging/internal-error.ts';
 import type { CloseCause } from '../../protocol/close-codes.ts';
+import type { GroupNotice } from '../../protocol/groups.ts';
 import type {
   AdmissionRequest,
   AdmittedLogin,
@@ -17,8 +18,9 @@ import type {
   UserPresence,
 } from '../api.ts';
 import type { UserRecord } from '../store/port.ts';
+import { ChangedHolds } from './changed-holds.ts';
 import type { GroupReceivers } from './group-members.ts';
-import { type GroupNotice, Groups } from './groups.ts';
+import { Groups } from './groups.ts';
 import { countLingering, heldGroups, heldUser, heldUsers, momentOf } from './held-users.ts';
 import { Holds } from './holds.ts';
 import { PeriodEntry } from './join-or-open.ts';
@@ -32,15 +34,14 @@ import { Readings } from './read.ts';
 import { Recovery } from './recovery.ts';
 import { Restore } from './restore.ts';
 import { Sync } from './sync.ts';
-import { Unstated } from './unstated.ts';
 
 /**
- * This node's part in presence: the connections tell it as they come and end, it claims users in the store, lets them
- * linger, and ends their periods. Everything that leaves the process happens here, never on the message path.
+ * Presence on this node. It observes connections, claims users in the store, lets them linger, and ends their periods. All
+ * calls that leave the process start here, never on the message path.
  */
 export class PresenceTracker implements Presence, ManagerObserver {
   readonly #options: PresenceOptions;
-  readonly #unstated: Unstated;
+  readonly #changed: ChangedHolds;
   readonly #holds: Holds;
   readonly #online: OnlineUsers;
   readonly #lease: Lease;
@@ -52,17 +53,17 @@ export class PresenceTracker implements Presence, ManagerObserver {
 
   constructor(options: PresenceOptions) {
     this.#options = options;
-    // The one arrow that points back: what changes wakes the part that states it.
-    const unstated = new Unstated(() => this.#sync.soon());
-    const holds = new Holds(options, unstated);
+    // The only reference to a later part: a changed hold wakes Sync.
+    const changed = new ChangedHolds(() => this.#sync.soon());
+    const holds = new Holds(options, changed);
     const online = new OnlineUsers(options);
-    const restore = new Restore(options, { holds, unstated });
-    const lease = new Lease(options, { holds, unstated, online, restore });
+    const restore = new Restore(options, { holds, changed });
+    const lease = new Lease(options, { holds, changed, online, restore });
     const calls = new LoginCalls(options, lease);
-    const parts = { holds, unstated, online, lease, calls };
+    const parts = { holds, changed, online, lease, calls };
     const entry = new PeriodEntry(options, parts);
     const recovery = new Recovery(options, { ...parts, entry });
-    this.#unstated = unstated;
+    this.#changed = changed;
     this.#holds = holds;
     this.#online = online;
     this.#lease = lease;
@@ -73,13 +74,13 @@ export class PresenceTracker implements Presence, ManagerObserver {
     this.#groups = new Groups(options, parts);
   }
 
-  /** Takes the lease, and begins to renew it and to state what is held. */
+  /** Takes the lease, and begins to renew it and to claim holds. */
   async start(): Promise<void> {
     await this.#lease.start();
     this.#sync.start();
   }
 
-  /** States what is left to state and stops. Users stay online: they linger, here or at the next start. */
+  /** Claims the last changes and stops. Users stay online: they linger on another node or until the next start. */
   async stop(): Promise<void> {
     await this.#sync.flush();
     this.#sync.stop();
@@ -90,7 +91,7 @@ export class PresenceTracker implements Presence, ManagerObserver {
     return this.#lease.available || this.#lease.isRestoring;
   }
 
-  /** Users of dead nodes that nobody has ended yet. */
+  /** Users of dead nodes whose periods have not been ended yet. */
   get orphans(): number {
     return this.#lease.orphans;
   }
@@ -100,7 +101,7 @@ export class PresenceTracker implements Presence, ManagerObserver {
     return this.#holds.size;
   }
 
-  /** Users that this node holds without a socket, and without a proof of life by HTTP that still counts. */
+  /** Users that this node holds without a socket and without a valid proof of life by HTTP. */
   get lingeringUsers(): number {
     return countLingering(this.#holds, this.#options);
   }
@@ -109,26 +110,26 @@ export class PresenceTracker implements Presence, ManagerObserver {
     return this.#online.count;
   }
 
-  /** Where users are as presence knows it, without asking SQL; rejects while the store is unreachable. */
+  /** Where users are, without asking SQL. Rejects while the store is unreachable. */
   locate(userIds: readonly number[]): Promise<readonly (UserRecord | undefined)[]> {
     return this.#readings.records(userIds);
   }
 
   /**
-   * Epoch of the newest socket that this node holds for the user, 0 without one. A socket that was connected anew (rule
-   * PR9) has a newer epoch than its connection was registered with.
+   * Epoch of the user's newest socket on this node, 0 if there is none. A socket that connected anew (rule PR9) has a newer
+   * epoch than the one with which its connection was registered.
    */
   newestEpochHere(userId: number): number {
     const sockets = this.#holds.get(userId)?.sockets ?? [];
     return sockets.reduce((newest, { epoch }) => Math.max(newest, epoch), 0);
   }
 
-  /** The users that this node holds, without asking a store. */
+  /** The users that this node holds. Reads memory only. */
   heldHere(): Iterable<HeldUser> {
     return heldUsers(this.#holds, this.#options);
   }
 
-  /** One of them. */
+  /** One of these users. */
   userHere(userId: number): HeldUser | undefined {
     const hold = this.#holds.get(userId);
     return hold === undefined ? undefined : heldUser(hold, momentOf(this.#options));
@@ -202,22 +203,22 @@ export class PresenceTracker implements Presence, ManagerObserver {
     return (await this.#options.store.groupPage({ group, limit: 1, cursor: undefined })).online;
   }
 
-  /** Another node changed the groups of users that this one may hold. */
+  /** Another node changed the groups of a user that this one may hold. */
   groupChanged(notice: GroupNotice): void {
     this.#groups.hear(notice);
   }
 
-  /** Users that this node holds and that are in any of the groups. */
+  /** The users that this node holds and that are in any of the groups. */
   membersHere(groups: readonly string[], except: ReadonlySet<number>): GroupReceivers {
     return this.#holds.members.of(groups, except);
   }
 
-  /** Groups by the service as this node knows them of a user that it holds, in the form of `rules/groups.ts`. */
+  /** The groups that the service gave to a user, as this node knows them, in the form of `rules/groups.ts`. */
   groupsHere(userId: number): string {
     return this.#holds.get(userId)?.givenGroups ?? '';
   }
 
-  /** The period of a user that this node holds, 0 where it holds none. */
+  /** The user's period that this node holds, 0 if there is none. */
   periodHere(userId: number): number {
     return this.#holds.get(userId)?.period ?? 0;
   }
@@ -255,13 +256,13 @@ export class PresenceTracker implements Presence, ManagerObserver {
 
   provenLate({ userId }: ClientConnection): void {
     const hold = this.#holds.get(userId);
-    if (hold !== undefined && this.#options.store.renewalMs !== undefined) this.#unstated.stateSoon(hold);
+    if (hold !== undefined && this.#options.store.renewalMs !== undefined) this.#changed.claimSoon(hold);
   }
 
   logoutRequested(connection: ClientConnection): void {
     const { userId, registration } = connection;
     const { connectionId } = registration;
-    // A socket that was connected anew (rule PR9) has a newer epoch than it was registered with.
+    // A socket that connected anew (rule PR9) has a newer epoch than the one with which it was registered.
     const held = this.#holds.get(userId)?.sockets.find((socket) => socket.connectionId === connectionId);
     const epoch = Math.max(registration.epoch, held?.epoch ?? 0);
     const ended = this.#logouts
@@ -285,7 +286,7 @@ export class PresenceTracker implements Presence, ManagerObserver {
 
   #groupsRenewed({ userId, registration }: ClientConnection, groups: string): void {
     const hold = this.#holds.get(userId);
-    if (hold?.renewGroups(registration.connectionId, groups) === true) this.#unstated.stateSoon(hold);
+    if (hold?.renewGroups(registration.connectionId, groups) === true) this.#changed.claimSoon(hold);
   }
 
   #socketGone(
@@ -295,6 +296,6 @@ export class PresenceTracker implements Presence, ManagerObserver {
     const hold = this.#holds.get(userId);
     if (hold === undefined || !hold.removeSocket(connectionId, cause)) return;
     this.#holds.watch(hold);
-    this.#unstated.stateSoon(hold);
+    this.#changed.claimSoon(hold);
   }
 }

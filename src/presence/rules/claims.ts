@@ -2,6 +2,7 @@ import type { Duty, EndedPeriod, PeriodKey } from '../../protocol/periods.ts';
 import type { LogoutReason } from '../../protocol/reasons.ts';
 import type { PresenceChange } from '../api.ts';
 import type { Claim, ClaimAnswer, EndAnswer, EndRequest, GroupAnswer, GroupChange } from '../store/port.ts';
+import { Endings } from './endings.ts';
 import { changeMembership, newerGroups, untoldGroups } from './groups.ts';
 import { Leases } from './lease.ts';
 import { Losses } from './losses.ts';
@@ -28,13 +29,14 @@ import {
 import { isTaken, type LoginStep, sessionRefusal, type WorldRules, withoutTaken } from './session-policy.ts';
 
 /**
- * The rules of presence as a pure state: no I/O, time is an argument. The in-process store is this and a queue; the
- * scripts of the Redis store follow it line by line and are held against it by the same tests (rule PR13).
+ * The rules of presence, without I/O; time is an argument. The memory store is this class and a queue of duties. The scripts
+ * of the Redis store follow it line by line, and the same tests compare both (rule PR13).
  */
 export class PresenceWorld {
   readonly records = new Map<number, RecordState>();
   readonly leases = new Leases();
   readonly losses = new Losses();
+  readonly endings: Endings;
   readonly #rules: WorldRules;
   readonly #dutyRecorded: (duty: Omit<Duty, 'id'>) => void;
   readonly #changed: (change: PresenceChange) => void;
@@ -46,11 +48,12 @@ export class PresenceWorld {
     changed: (change: PresenceChange) => void = () => {},
   ) {
     this.#rules = rules;
+    this.endings = new Endings(rules);
     this.#dutyRecorded = dutyRecorded;
     this.#changed = changed;
   }
 
-  /** What is known of a user at `wall`. */
+  /** The record of a user; undefined if there is none at wall-clock time `wall`. */
   recordOf(userId: number, wall: number): RecordState | undefined {
     const record = this.records.get(userId);
     if (record?.expiresAt === undefined || wall <= record.expiresAt) return record;
@@ -58,7 +61,7 @@ export class PresenceWorld {
     return undefined;
   }
 
-  /** The caller has a valid lease: who has none is answered `no-lease` by the store. */
+  /** The caller has a valid lease. The store answers `no-lease` to a node without one. */
   claim(node: string, claim: Claim, moment: Moment): ClaimAnswer {
     const record = this.recordOf(claim.userId, moment.wall);
     const held = record?.holds.get(node);
@@ -81,23 +84,23 @@ export class PresenceWorld {
     }
   }
 
-  /** Answers whether the node still holds the period. */
+  /** Makes an opened period visible. False: the node no longer holds it. */
   record(node: string, { userId, period }: PeriodKey): boolean {
     const record = this.records.get(userId);
     if (record === undefined || record.period !== period || !record.holds.has(node)) return false;
     if (record.recorded) return true;
-    this.reveal(record);
+    this.makeVisible(record);
     this.#note(record, { event: 'online', cause: 'login', at: record.loginTime, node });
     return true;
   }
 
-  /** A period that ran before becomes visible again: that is no change. */
-  reveal(record: RecordState): void {
+  /** Makes the period of a record visible without an entry in the feed or the timeline. */
+  makeVisible(record: RecordState): void {
     if (!record.recorded) this.onlineCount += 1;
     record.recorded = true;
   }
 
-  /** The node gives its part in an opening back. False where another has recorded it: the node still holds the user. */
+  /** Drops the node's part in an opening. False: another node recorded the period meanwhile, so this one still holds the user. */
   withdraw(node: string, { userId, period }: PeriodKey, moment: Moment): boolean {
     const record = this.records.get(userId);
     if (record === undefined || record.period !== period || !record.holds.has(node)) return true;
@@ -106,11 +109,11 @@ export class PresenceWorld {
     return true;
   }
 
-  /** `node` asks and so knows. The others hear that they lost the user. */
+  /** Ends a period. `node` asked for it and gets the answer. The other nodes that held the user get losses. */
   end(node: string, request: EndRequest, moment: Moment): EndAnswer {
     if (this.leases.isYoung(moment)) return { kind: 'young' };
     const record = this.recordOf(request.userId, moment.wall) ?? newRecord(request.userId);
-    // Who has a newer connection than the one named keeps it, and may open others.
+    // A user with a newer connection than the named one keeps it.
     if (isOnline(record) && request.epoch > 0 && request.epoch < record.epoch) return { kind: 'superseded' };
     if (request.blockMs !== undefined) this.#block(record, request.blockMs, moment);
     if (record.holds.size === 0) return { kind: 'not-online' };
@@ -122,10 +125,10 @@ export class PresenceWorld {
     for (const [other, { rev }] of record.holds)
       if (other !== node) this.losses.add(other, { userId, rev, reason, ...note });
     const logoutTime = Math.max(record.loginTime, moment.wall);
-    return { kind: 'ended', end: this.#end(record, { reason, logoutTime, node: '', ...note }) };
+    return { kind: 'ended', end: this.#end(record, { reason, logoutTime, node: '', ...note }, moment.wall) };
   }
 
-  /** One answer for each user that is added, then for each that is removed (rule GR3). */
+  /** One answer for each user to add, then one for each user to remove (rule GR3). */
   changeGroup({ group, add, remove }: GroupChange, moment: Moment): readonly GroupAnswer[] {
     const asked = [
       ...add.map((userId) => [userId, true] as const),
@@ -141,16 +144,16 @@ export class PresenceWorld {
   }
 
   /**
-   * Drops the holds of dead nodes whose deadlines have passed, `limit` at most. A dead node is forgotten once it holds
-   * nobody and had no duties in hand, which `requeue` gives to others and counts.
+   * Drops at most `limit` holds of dead nodes whose deadlines have passed. `requeue` gives the duties that a dead node had
+   * taken to other nodes, and returns their number. A dead node is forgotten once it holds nobody and had no such duties.
    */
   reap(
     limit: number,
     moment: Moment,
     requeue: (node: string) => number = () => 0,
-  ): { readonly ended: readonly EndedPeriod[]; readonly ghosts: number } {
+  ): { readonly ended: readonly EndedPeriod[]; readonly orphans: number } {
     const ended: EndedPeriod[] = [];
-    let ghosts = 0;
+    let orphans = 0;
     let rest = limit;
     for (const node of this.leases.dead) {
       const due = this.heldBy(node).filter((userId) => this.#isDue(userId, node, moment));
@@ -165,12 +168,12 @@ export class PresenceWorld {
         this.leases.dead.delete(node);
         this.losses.ofDead(node, moment.wall);
       }
-      ghosts += left;
+      orphans += left;
     }
-    return { ended, ghosts };
+    return { ended, orphans };
   }
 
-  /** Users that `node` holds, alone or with others, by statements up to `rev`. */
+  /** Users that `node` holds, alone or with other nodes, by claims up to `rev`. */
   heldBy(node: string, rev = Number.POSITIVE_INFINITY): readonly number[] {
     const held = [...this.records.values()].filter(
       ({ holds }) => (holds.get(node)?.rev ?? Number.NaN) <= rev,
@@ -196,7 +199,7 @@ export class PresenceWorld {
     return hold !== undefined && Math.max(hold.socketUntil, hold.httpUntil) <= observed;
   }
 
-  /** Refuses logins for `blockMs`; 0 lifts the block, and forgets a record that was kept for it alone. */
+  /** Refuses logins for `blockMs`. 0 lifts the block, and drops a record that only the block needed. */
   #block(record: RecordState, blockMs: number, moment: Moment): void {
     record.blockedUntil = blockMs > 0 ? moment.observed + blockMs : 0;
     if (blockMs > 0) this.records.set(record.userId, record);
@@ -206,7 +209,7 @@ export class PresenceWorld {
   #login(node: string, step: LoginStep): ClaimAnswer {
     const { claim, record, moment } = step;
     if (record.blockedUntil > moment.observed) return { kind: 'refused', code: 'blocked' };
-    // SQL knows a later period: a failover has brought this opening back, and SQL knows its outcome.
+    // SQL knows a later period. So a failover has brought this opening back, and it is over.
     if (!record.recorded && record.holds.size > 0 && record.period < claim.floor) {
       record.holds.clear();
       this.#forgetOpening(record, moment);
@@ -214,7 +217,7 @@ export class PresenceWorld {
     if (isBeingOpened(record, node, moment)) return { kind: 'young' };
     if (claim.mode === 'socket') {
       if (isTaken(this.#rules, node, step)) return { kind: 'taken' };
-      if (isLoggedOut(record, claim, moment)) return { kind: 'gone' };
+      if (isLoggedOut(step, this.endings.lastOf(record, moment.wall))) return { kind: 'gone' };
       const refusal = sessionRefusal({ rules: this.#rules, nodes: this.leases.nodes }, node, step);
       if (refusal !== undefined) return refusal;
     }
@@ -247,9 +250,9 @@ export class PresenceWorld {
   }
 
   /**
-   * Takes sockets and lingers of other nodes, under `reject` sockets alone, which are silent then or of a dead node. An
-   * HTTP proof of theirs that has not run out stays a hold. So does a linger where sockets are restated: it may be that of
-   * a newer socket.
+   * Takes the sockets and lingers of other nodes. Under `reject` it takes only sockets, which are silent or of a dead node. A
+   * valid HTTP proof on another node stays as a hold. In mode `restate` a linger stays too, because it may be that of a newer
+   * socket.
    */
   #takeOver(node: string, { claim, record, moment }: LoginStep): void {
     const keepsLingers = this.#rules.policy === 'reject' || claim.mode === 'restate';
@@ -282,7 +285,7 @@ export class PresenceWorld {
     const { claim, record, moment } = step;
     const held = record.holds.get(node);
     if (isTaken(this.#rules, node, step)) return { kind: 'taken' };
-    // What is not recorded is being opened: nobody knows of it, except from a world that was lost.
+    // The period is not recorded, so no user can be in it. The claim is of a period that the store lost.
     if (!record.recorded && isHolding(claim)) this.#giveUp(record, node, moment);
     if (held === undefined || !record.holds.has(node)) return { kind: 'gone' };
     applyClaim(held, claim, moment);
@@ -292,7 +295,7 @@ export class PresenceWorld {
     if (claim.cause !== '')
       this.#note(record, { event: 'disconnected', cause: claim.cause, at: moment.wall, node });
     if (isHolding(claim)) {
-      // A node that has yet to restate what it knows must not unlearn it before.
+      // A node that has not restored yet must keep the groups that it knows.
       const isRestored = this.leases.nodes.get(node)?.restored !== false;
       const groups = isRestored ? untoldGroups(record, claim) : '';
       held.answer = groups === '' ? { kind: 'held' } : { kind: 'held', groups };
@@ -304,24 +307,24 @@ export class PresenceWorld {
 
   #restate(node: string, step: LoginStep): ClaimAnswer {
     const { claim, record, moment } = step;
-    if (isPast(record, claim)) return { kind: 'gone' };
-    // Nobody knows yet of what is being opened in its place.
+    if (isPast(step, this.endings.lastOf(record, moment.wall))) return { kind: 'gone' };
+    // The newer period is not recorded, so no user is in it.
     if (record.period > claim.period) record.holds.clear();
-    // What was proved of another period is no proof of this one.
+    // Proofs of another period do not count for this one.
     if (record.holds.size === 0) Object.assign(record, { proof: 0, until: 0 });
     // Two nodes with sockets, after a rollback: the higher epoch stays.
     if (isTaken(this.#rules, node, step)) return { kind: 'gone' };
-    // A failover has brought an older period back. Who still holds it says anew what proves life.
+    // A failover has brought an older period back. The nodes that hold the user will claim their proofs again.
     if (record.period < claim.period) forgetProofs(record);
     const isNewest = claim.sockets > 0 && claim.epoch >= record.epoch;
     if (isNewest && this.#rules.policy !== 'multi') this.#takeOver(node, step);
     this.records.set(claim.userId, record);
     const epoch = Math.max(record.epoch, claim.epoch, claim.period);
     const { period, loginTime } = claim;
-    // The newest that any node knows, for Redis may have lost it.
+    // Redis may have lost the newest groups. So the newest ones that any node knows count.
     const groups = newerGroups(record.period === period ? record.groups : '', claim.serviceGroups);
     Object.assign(record, { epoch, period, loginTime, groups, expiresAt: undefined });
-    this.reveal(record);
+    this.makeVisible(record);
     const answer = accepted(record, untoldGroups(record, claim));
     return this.#hold(node, { claim, record, moment, answer, epoch: claim.epoch });
   }
@@ -342,39 +345,40 @@ export class PresenceWorld {
       return undefined;
     }
     const { loginTime, until, proof } = record;
-    // A statement that was long on its way told its proof, and with it this end, as much too new: it is past already.
+    // If a claim was delayed, its proof seemed too new by that delay, and so did this end. But the end has passed already.
     record.proof = Math.max(loginTime, proof - Math.max(0, until - moment.wall));
     const logoutTime = Math.max(loginTime, Math.min(moment.wall, until));
-    return this.#end(record, { reason, logoutTime, node });
+    return this.#end(record, { reason, logoutTime, node }, moment.wall);
   }
 
-  /** Status, online set, duty: one step (rule ST1). */
+  /** Ends the period and records the duty in one step (rule ST1). */
   #end(
     record: RecordState,
     cause: { reason: LogoutReason; logoutTime: number; node: string; note?: string },
+    wall: number,
   ): EndedPeriod {
     const { userId, period, epoch, loginTime } = record;
-    const node = cause.node === '' ? (record.holds.keys().next().value ?? '') : cause.node;
+    const { reason, logoutTime, node: named, ...note } = cause;
+    const node = named === '' ? (record.holds.keys().next().value ?? '') : named;
     this.onlineCount -= 1;
     for (const holder of record.holds.keys()) removeHold(record, holder);
     record.recorded = false;
     record.groups = '';
     noteUnsettled(record);
-    const { reason, logoutTime } = cause;
     record.last = { period, loginTime, lastHeartbeat: record.proof, logoutTime, reason };
-    const note = cause.note === undefined ? {} : { note: cause.note };
+    this.endings.add(userId, record.last, wall);
     this.#note(record, { event: 'offline', cause: reason, at: logoutTime, node, ...note });
     const times = { loginAt: loginTime, logoutAt: logoutTime, lastSeenAt: record.proof };
     this.#dutyRecorded({ userId, period, ...times, reason, node });
     return { userId, period, epoch, loginTime, logoutTime, reason };
   }
 
-  /** Drops the part of a node in an opening, as if it had never been: what it proved counts for nothing. */
+  /** Drops the node's part in an opening. Its proofs of life do not count. */
   #giveUp(record: RecordState, node: string, moment: Moment): void {
     if (record.holds.delete(node) && record.holds.size === 0) this.#forgetOpening(record, moment);
   }
 
-  /** Nobody knows of a period that was not recorded. If SQL has an open row of it, that row is reconciled. */
+  /** Forgets a period that was not recorded. If SQL has an open row of it, the reconciler settles that row. */
   #forgetOpening(record: RecordState, moment: Moment): void {
     this.leases.raiseEpoch(record.epoch);
     if (record.unsettled.length > 0) return;
@@ -384,7 +388,7 @@ export class PresenceWorld {
   }
 
   #expireOffline(record: RecordState, moment: Moment): void {
-    // Its epochs must stay below those to come, also where the clock steps back meanwhile (rule PR3).
+    // New epochs must be higher than those of this record, even if the clock steps back meanwhile (rule PR3).
     this.leases.raiseEpoch(record.epoch);
     expireOffline(record, this.#rules.lastSeenTtlMs, moment);
   }

@@ -1,11 +1,11 @@
-import { namesIn } from '../../protocol/groups.ts';
-import type { Claim, GroupAnswer, GroupStep } from '../store/port.ts';
+import { type GroupStep, namesIn } from '../../protocol/groups.ts';
+import type { Claim, GroupAnswer } from '../store/port.ts';
 import { isOnline, type Moment, type RecordState } from './record.ts';
 
 /*
- * The groups that the service gave to a user are a text, `version;name;name…`, empty where the period has had none. The
- * version rises with each change, above the wall clock: of two texts of one period the newer one has the higher version,
- * also where Redis lost changes and others followed (rule GR1).
+ * The groups that the service gave to a user are one text: `version;name;name…`. It is empty if the period had no groups. The
+ * version rises with each change and is at least the wall-clock time. So of two texts of one period the newer one has the
+ * higher version, even if Redis lost changes and others followed (rule GR1).
  */
 
 const BETWEEN = ';';
@@ -24,18 +24,18 @@ export function newerGroups(left: string, right: string): string {
   return versionOf(right) > versionOf(left) ? right : left;
 }
 
-/** What a node hears that the period has had no groups, where it knows of some. */
+/** The answer to a node that knows groups although the period has had none. */
 const NONE = '0';
 
-/** What a node should hear: the groups that the service gave, where it knows another version; else empty. */
+/** The groups that the answer to a claim must have: those of the service, if the node knows another version. Otherwise empty. */
 export function untoldGroups({ groups }: RecordState, { serviceGroups }: Claim): string {
   if (versionOf(groups) === versionOf(serviceGroups)) return '';
   return groups === '' ? NONE : groups;
 }
 
 /**
- * What a node knows after an answer to its claim. The store is right, also where it went back in time and the period with it,
- * unless the node has heard of a change since it made the claim.
+ * The groups that a node knows after the answer to a claim. The store's groups count, even if the store went back in time.
+ * But if the node has heard of a change since it made the claim, the newer text counts.
  */
 export function heardGroups(
   known: string,
@@ -45,7 +45,7 @@ export function heardGroups(
   return told === NONE ? '' : told;
 }
 
-/** All groups of a user who is online: those of the service, and those of the tokens of connections. */
+/** All groups of a user who is online: those that the service gave, and those of the tokens of connections. */
 export function groupsOf(record: RecordState): ReadonlySet<string> {
   const names = new Set<string>();
   if (!isOnline(record)) return names;
@@ -55,16 +55,16 @@ export function groupsOf(record: RecordState): ReadonlySet<string> {
   return names;
 }
 
-/** What a change of one user's membership needs to know. */
+/** A change of one user's membership in one group. */
 export interface GroupAsk {
   readonly group: string;
   readonly isAdded: boolean;
-  /** Groups that one user may be in. */
+  /** Largest number of groups of one user. */
   readonly max: number;
   readonly moment: Moment;
 }
 
-/** Puts a user into a group, or takes the user out. Adding twice, or removing who is no member, changes nothing (rule GR3). */
+/** Adds a user to a group, or removes the user. Adding a member, or removing a user who is not one, changes nothing (rule GR3). */
 export function changeMembership(record: RecordState, ask: GroupAsk): GroupAnswer {
   const { group, isAdded, max, moment } = ask;
   if (!isOnline(record)) return { kind: 'offline' };
@@ -81,7 +81,7 @@ export function changeMembership(record: RecordState, ask: GroupAsk): GroupAnswe
   return { kind, step: { period: record.period, before, version } };
 }
 
-/** The text after a step that a node hears of. Undefined: it does not know the text before, and must ask for the whole. */
+/** The text after a notice of a change. Undefined: the node lacks the version before it and must claim again. */
 export function steppedGroups(
   text: string,
   { group, isAdded, step }: { readonly group: string; readonly isAdded: boolean; readonly step: GroupStep },

@@ -1,7 +1,7 @@
 import type { Claim } from '../store/port.ts';
 import { isHolding, type Moment } from './record.ts';
 
-/** Who calls the store: a node, by the lease of one connection, to the Redis whose run that connection found. */
+/** The caller of the store: a node, the lease of its connection, and the `run_id` of the Redis that this connection reached. */
 export interface Caller {
   readonly node: string;
   /** Rises with every connection of the node. */
@@ -9,32 +9,32 @@ export interface Caller {
   readonly runId: string;
 }
 
-/** What is known of a node that takes part. */
+/** The lease of a node. */
 export interface Lease {
-  /** Empty: the node has yet to renew in this world. */
+  /** Empty: the node has not renewed in this world. */
   readonly lease: string;
   /** Observed time of the newest sign of life. */
   readonly seen: number;
-  /** Whether the node has restated in this world all that it holds. */
+  /** Whether the node has claimed all its holds in this world. */
   readonly restored: boolean;
 }
 
-/** What a wipe takes: the clock, and when this data set began. */
+/** The world: one data set of the store, from a start or a loss of data to the next one. */
 export interface World {
   readonly clock: number;
   /** Wall clock at which {@link clock} was kept. */
   readonly reading: number;
   readonly run: string;
-  /** Observed time at which the young window began. */
+  /** Observed time at which the world started. Until `youngMs` later it is young. */
   readonly start: number;
-  /** Rises with each new world, whichever Redis it began on. */
+  /** Rises with each new world, on any Redis. */
   readonly generation: number;
 }
 
 export interface Renewal {
-  /** The world in which the node has restated everything; `any`: it had nothing to restate. */
+  /** The world in which the node has claimed all its holds. {@link ANY_WORLD}: it had none. */
   readonly restatedIn: string | undefined;
-  /** Generation of the newest world that the node has lived in, 0 where none. */
+  /** Generation of the newest world that the node has seen. 0: none. */
   readonly lived: number;
   readonly highestEpoch: number;
 }
@@ -44,68 +44,68 @@ export type Renewed =
   | { readonly kind: 'stale' }
   | { readonly kind: 'renewed'; readonly restore: boolean; readonly world: string };
 
-/** Who died at one look, and when the next one dies unless it is heard of before. */
+/** The nodes that are dead now, and when the next one will be. */
 export interface Deaths {
   readonly died: readonly string[];
-  /** Undefined where no node is left that could die. */
+  /** Time until the next node is dead, unless it gives a sign of life. Undefined: there is no other node. */
   readonly nextDeathMs: number | undefined;
 }
 
 /** A node as an operator sees it. */
 export interface Sighting {
   readonly node: string;
-  /** Age of the newest sign of life; undefined: it lost its lease for good. */
+  /** Age of the newest sign of life. Undefined: the node is dead. */
   readonly silentMs: number | undefined;
-  /** Undefined where the node renewed no lease in this world. */
+  /** Undefined if the node has not renewed in this world. */
   readonly sign: number | undefined;
 }
 
 export interface LeaseLimits {
-  /** For this long after a world starts, Redis hears only nodes that restore. */
+  /** For this long after its start a world is young: only renewals and claims in mode `restate` act. */
   readonly youngMs: number;
-  /** For so much longer no hold ends: who waits to log in comes before the end of the linger behind it. */
+  /** No hold ends for this much longer. So a user whose login waited logs in before the linger ends. */
   readonly loginsFirstMs: number;
-  /** The most that the observed clock moves between two looks. */
+  /** The observed clock moves at most this much between two calls. */
   readonly maxChargedMs: number;
-  /** A longer time between two looks is no time in which a node could have restored what it holds. */
+  /** If more time lies between two calls, no node could restore its holds in that time. */
   readonly stallMs: number;
 }
 
 /** For {@link Renewal.restatedIn}. */
 export const ANY_WORLD = '*';
-// Each node looks each half second. Nodes give a call up after a second.
+// Each node calls every half second, and gives up a call after a second.
 const LIMITS: LeaseLimits = { youngMs: 2000, loginsFirstMs: 500, maxChargedMs: 2000, stallMs: 1000 };
 
 /**
- * The rules of leases as a pure state: the observed clock, the start of a world, who takes part and who is dead. No I/O,
- * time is an argument. `renew.lua`, `reap.lua` and `prelude.lua` follow it line by line (rules PR8 and PR11).
+ * The rules of leases, without I/O; time is an argument: the observed clock, the start of a world, the living and the dead
+ * nodes. `renew.lua`, `reap.lua` and the prelude follow it line by line (rules PR8 and PR11).
  */
 export class Leases {
   limits: LeaseLimits = LIMITS;
-  /** Undefined before the first renewal, and after a wipe until the next one. */
+  /** Undefined before the first renewal, and after a wipe until the next renewal. */
   world: World | undefined;
   readonly nodes = new Map<string, Lease>();
-  /** Nodes that lost their lease for good, while anything of theirs is left. */
+  /** Dead nodes that still have holds or duties. */
   readonly dead = new Set<string>();
-  /** No new epoch is at or below it (rule PR3). */
+  /** Every new epoch is higher than this one (rule PR3). */
   highestEpoch = 0;
 
-  /** What the clock of the store says at a reading of the wall clock; keeps nothing. */
+  /** The observed time of the store at a reading of the wall clock. Changes nothing. */
   momentAt(wall: number): Moment {
     if (this.world === undefined) return { wall, observed: wall };
     const { clock, reading } = this.world;
     return { wall, observed: clock + Math.max(0, Math.min(this.limits.maxChargedMs, wall - reading)) };
   }
 
-  /** Names the world: another name after a new start, and after the young window began anew. */
+  /** Name of the world. It changes with each start, and if the time in which the world is young begins again. */
   get name(): string {
     const { run, start, generation } = this.world ?? { run: '', start: 0, generation: 0 };
     return `${run}:${start}:${generation}`;
   }
 
-  /** Gives the caller a lease: nothing else does. A sign of life. */
+  /** Gives the caller a lease. No other call gives one. A renewal is a sign of life. */
   renew({ node, lease, runId }: Caller, renewal: Renewal, moment: Moment): Renewed {
-    // What an older connection had sent and the store had not read must not bring its lease back.
+    // A late renewal of an older connection must not bring back the lease of that connection.
     if (Number(this.nodes.get(node)?.lease ?? 0) > Number(lease)) return { kind: 'stale' };
     const { world } = this;
     if (world === undefined || world.run !== runId || world.generation < renewal.lived)
@@ -119,7 +119,7 @@ export class Leases {
     return { kind: 'renewed', restore: !restored, world: this.name };
   }
 
-  /** Whether the caller has a valid lease. Every call under one is a sign of life. */
+  /** Whether the caller has a valid lease. Each call with one is a sign of life. */
   signOfLife({ node, lease, runId }: Caller, moment: Moment): boolean {
     const { world } = this;
     const held = this.nodes.get(node);
@@ -129,7 +129,7 @@ export class Leases {
     return true;
   }
 
-  /** A sign of life of a node that needs no lease: it is the store. */
+  /** A sign of life of a node that needs no lease, because it has the store in its own memory. */
   note(node: string, { observed }: Moment): void {
     this.nodes.set(node, { lease: '', seen: observed, restored: true });
     this.dead.delete(node);
@@ -141,15 +141,15 @@ export class Leases {
     return observed < this.world.start + youngMs + (forEnds ? loginsFirstMs : 0);
   }
 
-  /** Whether a claim has to wait for nodes that have yet to restate what they hold. */
+  /** Whether a claim has to wait for nodes that have not restored yet. */
   delays(node: string, claim: Claim, moment: Moment): boolean {
     if (claim.mode === 'restate') return false;
     if (claim.mode === 'state') return this.isYoung(moment, !isHolding(claim));
-    // A node that has yet to restate would open beside it what runs there already.
+    // A node that has not restored yet could open a second period beside the one that it still holds.
     return this.isYoung(moment) || this.nodes.get(node)?.restored === false;
   }
 
-  /** Nodes without a sign of life for `silenceMs` lose their lease at once and for good. */
+  /** Nodes without a sign of life for `silenceMs` are dead: they lose their lease for good. */
   buryDead(silenceMs: number, { observed }: Moment): Deaths {
     const died: string[] = [];
     let nextDeathMs: number | undefined;
@@ -177,7 +177,7 @@ export class Leases {
     return [...living, ...[...this.dead].map((node) => ({ node, silentMs: undefined, sign: undefined }))];
   }
 
-  /** Takes over what `other` knows: a snapshot of it, or the way back. */
+  /** Copies the whole state of `other`, to make a snapshot or to go back to one. */
   copyFrom(other: Leases): void {
     this.world = other.world;
     this.highestEpoch = other.highestEpoch;
@@ -188,8 +188,8 @@ export class Leases {
   }
 
   /**
-   * Another Redis than the one that gave the leases, or one that was left for another and leads again with what it had
-   * then: everybody states anew what it holds. A node that stays away dies like every other.
+   * Starts a new world: this is not the Redis that gave the leases, or it is one that an earlier failover had replaced. Every
+   * node claims its holds again. A node that does not come back will be dead like any other.
    */
   #begin(run: string, lived: number, { wall, observed }: Moment): void {
     for (const node of this.nodes.keys())
@@ -200,7 +200,7 @@ export class Leases {
 
   #keepClock(world: World, { wall, observed }: Moment): void {
     const { youngMs, stallMs } = this.limits;
-    // Nobody could restore anything: the young window begins anew.
+    // No node could restore anything in that time, so the world is young again from now on.
     const isStall = wall - world.reading > stallMs && world.clock < world.start + youngMs;
     this.world = { ...world, clock: observed, reading: wall, start: isStall ? observed : world.start };
   }

@@ -1,20 +1,20 @@
 import type { Loss } from '../store/port.ts';
 
-/** A dead node may only be frozen: what it lost it must hear when it thaws (rule PR8). */
+/** A dead node may only be frozen. It must still get its losses when it thaws (rule PR8). */
 const KEPT_OF_DEAD_MS = 3_600_000;
 
-/** Holds that were taken from nodes: told to each with every renewal until it acknowledges them (rule PR4). */
+/** Losses: holds that the store took from nodes. Each renewal of a node brings its losses until it acknowledges them (rule PR4). */
 export class Losses {
   readonly #ofNodes = new Map<string, Map<number, Loss>>();
-  /** Wall clock after which the losses of a node that was dead are gone. */
+  /** Wall-clock time at which the losses of a dead node expire. */
   readonly #expiries = new Map<string, number>();
 
-  /** Those of one node, by user. */
+  /** The losses of one node, by user. */
   get(node: string): ReadonlyMap<number, Loss> | undefined {
     return this.#ofNodes.get(node);
   }
 
-  /** When those of the node go, wall clock; undefined: they stay. */
+  /** Wall-clock time at which the losses of the node expire; undefined: they stay. */
   expiryOf(node: string): number | undefined {
     return this.#expiries.get(node);
   }
@@ -29,14 +29,14 @@ export class Losses {
     this.#ofNodes.set(node, ofNode);
   }
 
-  /** Takes losses back, whatever statement they name. */
+  /** Removes the loss of a user, whatever its revision. */
   forget(node: string, userId: number): void {
     const ofNode = this.#ofNodes.get(node);
     ofNode?.delete(userId);
     if (ofNode?.size === 0) this.#clear(node);
   }
 
-  /** A renewal: what the node acknowledges is done with, the rest stays for as long as it takes. */
+  /** A renewal: removes the acknowledged losses and returns the others, which stay. */
   renewed(node: string, acknowledged: readonly Loss[], wall: number): readonly Loss[] {
     this.expire(node, wall);
     for (const { userId, rev } of acknowledged) {
@@ -46,7 +46,7 @@ export class Losses {
     return [...(this.#ofNodes.get(node)?.values() ?? [])];
   }
 
-  /** Nothing else is left of a dead node. */
+  /** The store forgets a dead node. Its losses expire later. */
   ofDead(node: string, wall: number): void {
     if (this.#ofNodes.has(node)) this.#expiries.set(node, wall + KEPT_OF_DEAD_MS);
   }

@@ -5,19 +5,20 @@ import type { Moment, RecordState } from './record.ts';
 /** Take-overs of one user within {@link FLAPPING_WINDOW_MS} after which the newcomer is refused (rule PR4). */
 export const MAX_TAKEOVERS = 5;
 export const FLAPPING_WINDOW_MS = 60_000;
-/** A socket that lives answers each ping of the server; its answer is on the way for this long at most. */
+/** A live socket answers each ping of the server. The answer takes at most this long. */
 const ANSWER_MS = 1000;
 
 export interface WorldRules {
   readonly policy: 'replace' | 'reject' | 'multi';
   readonly maxConnectionsPerUser: number;
-  /** Groups that one user may be in by the service and by tokens; the service adds to no more (rule GR3). */
+  /** Largest number of groups of one user, by the service and by tokens. Beyond it the service cannot add one (rule GR3). */
   readonly maxGroupsPerUser: number;
   /** How long an offline user's record stays; 0 deletes it at logout. */
   readonly lastSeenTtlMs: number;
   /**
-   * A socket is responsive while more than this is left of its deadline, see {@link responsiveForMs}. A take-over of a socket
-   * that is not does not count, and under `reject` it refuses nobody (rule PR4). 0 or less: it is responsive to its end.
+   * A socket is responsive while its deadline is more than this away, see {@link responsiveForMs}. Only take-overs of
+   * responsive sockets count, and under `reject` only a responsive socket refuses a newcomer (rule PR4). 0 or less: a socket
+   * is responsive until it closes.
    */
   readonly responsiveLeftMs: number;
 }
@@ -33,7 +34,7 @@ export interface LoginStep {
   readonly moment: Moment;
 }
 
-/** Whether the session policy turns a new socket away (rule PR4). A take-over that it lets pass is noted. */
+/** Whether the session policy refuses a new socket (rule PR4). If not, notes the take-over. */
 export function sessionRefusal(
   world: { readonly rules: WorldRules; readonly nodes: ReadonlyMap<string, { readonly seen: number }> },
   node: string,
@@ -44,11 +45,11 @@ export function sessionRefusal(
   let elsewhere = 0;
   for (const [other, hold] of record.holds) {
     if (other === node) continue;
-    // A node that is stopped, cut off or dead refuses nobody.
+    // The sockets of a node that is stopped, cut off or dead refuse nobody.
     const lives =
       moment.observed - (world.nodes.get(other)?.seen ?? Number.NEGATIVE_INFINITY) < NODE_RESPONSIVE_MS;
     const isResponsive = hold.socketUntil - moment.observed > responsiveLeftMs;
-    // Silent or not, it takes one of the places that a user has under `multi`.
+    // Under `multi` a silent socket counts too.
     if (lives && (isResponsive || policy === 'multi')) elsewhere += hold.sockets;
   }
   const rivals = claim.rivals + elsewhere;
@@ -69,7 +70,7 @@ export function sessionRefusal(
   }
 }
 
-/** Whether sockets that come anew are older than one that another node holds (rule PR9). */
+/** Whether sockets that connect anew are older than a socket on another node (rule PR9). */
 export function isTaken(rules: WorldRules, node: string, { claim, record }: LoginStep): boolean {
   if (claim.epoch === 0 || rules.policy === 'multi') return false;
   return [...record.holds].some(
@@ -77,7 +78,7 @@ export function isTaken(rules: WorldRules, node: string, { claim, record }: Logi
   );
 }
 
-/** Whose sockets were taken over brings none of them by a proof of life. */
+/** If another node has taken over the sockets of this claim, a proof of life does not bring them back. */
 export function withoutTaken(rules: WorldRules, node: string, step: LoginStep): LoginStep {
   if (!isTaken(rules, node, step)) return step;
   return { ...step, claim: { ...step.claim, sockets: 0, socketMs: 0 } };

@@ -1,7 +1,7 @@
-import type { UserRecord } from '../store/port.ts';
+import type { RunningPeriod, UserRecord } from '../store/port.ts';
 import { isOnline, type LastPeriod, newestProof, type RecordState } from './record.ts';
 
-/** What is shown of a user to `node`; undefined where nothing is known. */
+/** The record of a user as `node` reads it; undefined if nothing is known. */
 export function visibleRecord(record: RecordState | undefined, node: string): UserRecord | undefined {
   if (record === undefined) return undefined;
   const { userId, ip, epoch, last } = record;
@@ -26,6 +26,13 @@ export function visibleRecord(record: RecordState | undefined, node: string): Us
     };
   }
   return last === undefined ? undefined : offline({ userId, username, ip, epoch, last });
+}
+
+/** The period that runs, or that is about to open. */
+export function runningPeriod(record: RecordState | undefined): RunningPeriod | undefined {
+  if (record === undefined || record.holds.size === 0) return undefined;
+  const { period, epoch } = record;
+  return { period, epoch };
 }
 
 function offline(known: {

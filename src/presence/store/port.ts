@@ -1,61 +1,63 @@
+import type { GroupStep } from '../../protocol/groups.ts';
 import type { Duty, EndedPeriod, PendingDuties, PeriodKey } from '../../protocol/periods.ts';
 import type { StoredChange } from '../api.ts';
 
-/** Users that one call of a store may carry, at most. */
+/** Largest number of users in one call of a store. */
 export const MAX_BATCH = 500;
 
 /**
- * What a node states of one user: not an event but what it *holds*. Stating it again, late or twice changes nothing,
- * since `rev` rises with every statement. Times are ages and remainders in milliseconds, never clock readings.
+ * What a node holds of one user. A claim is no event: the node may repeat it, late or twice, because `rev` rises with each
+ * claim. Times are ages and remaining times in ms, never clock readings.
  */
 export interface Claim {
   readonly userId: number;
   /**
-   * - `socket`: a new connection. Opens a period or joins the running one; mints an epoch.
-   * - `http`: an HTTP login. Opens or joins; mints no epoch when joining and takes nothing from anybody.
-   * - `beat`: a proof of life by HTTP; `not-online` where nobody holds the user.
-   * - `state`: what is left after a change, or the regular renewal. Creates nothing.
-   * - `restate`: as `state`, but creates: only while the store asks to be restored.
+   * - `socket`: a new connection. Opens a period or joins the running one. Gets a new epoch.
+   * - `http`: an HTTP login. Opens a period or joins the running one. If it joins, it gets no epoch and takes nothing over.
+   * - `beat`: a proof of life by HTTP. The answer is `not-online` if no node holds the user.
+   * - `state`: the hold after a change, or the regular repetition. Creates nothing.
+   * - `restate`: as `state`, but creates what the store lost. Allowed only while the store asks for a restore.
    */
   readonly mode: 'socket' | 'http' | 'beat' | 'state' | 'restate';
-  /** Rises with every statement of this node about this user. */
+  /** Revision. It rises with each claim of this node about this user. */
   readonly rev: number;
-  /** Sockets that the node has, for `socket` the new one included. */
+  /** Number of the user's sockets on the node. In mode `socket` it includes the new one. */
   readonly sockets: number;
-  /** Sockets here that a take-over would throw out; but for `multi` only responsive ones (mode `socket`, rule PR4). */
+  /** Mode `socket`: sockets on this node that a take-over would evict. Except under `multi`, only responsive ones (rule PR4). */
   readonly rivals: number;
-  /** Remainder of the deadline of the sockets, or of the linger after the last one; ≤ 0: none. */
+  /** Remaining time of the sockets' deadline, or of the linger after the last socket. ≤ 0: none. */
   readonly socketMs: number;
-  /** Remainder of the HTTP proof of life; ≤ 0: none. */
+  /** Remaining time of the HTTP proof of life. ≤ 0: none. */
   readonly httpMs: number;
   /** Age of the newest proof of life. */
   readonly proofAgeMs: number;
-  /** Newest proof plus its timeout, from now; negative once past. The logout time of a timeout (rule ST5). */
+  /** Newest proof plus its timeout, from now; negative if it has passed. The logout time of a timeout (rule ST5). */
   readonly untilMs: number;
   /**
-   * Names the proofs that {@link proofAgeMs} and {@link untilMs} go by, of this node alone: of two statements of the
-   * same proofs the one that was on its way for longer makes them too new. No separator of a store: letters, digits, `_`.
+   * Names the proofs behind {@link proofAgeMs} and {@link untilMs}; it has a meaning for this node only. Of two claims with the
+   * same proofs, the one that took longer to arrive makes them seem too new. Letters, digits and `_`, so that no store mistakes
+   * it for a separator.
    */
   readonly proofMark: string;
-  /** Epoch of the newest living socket, 0 where there is none; mode `socket`: 0 for a new one, else they come anew. */
+  /** Epoch of the newest open socket, 0 if there is none. In mode `socket`: 0 for a new socket; otherwise open ones connect anew. */
   readonly epoch: number;
-  /** The user's newest period that SQL knows of: a new one is greater. */
+  /** A new period gets a number greater than this: the user's newest period in SQL. */
   readonly floor: number;
-  /** What is restated; 0 in other modes. */
+  /** Mode `restate`: the period to restore; 0 in other modes. */
   readonly period: number;
   readonly loginTime: number;
   readonly username: string;
   readonly ip: string;
-  /** Groups of the tokens of this node's connections, as one text; empty: none (rule GR1). */
+  /** The groups of the tokens of this node's connections, as one text. Empty: none (rule GR1). */
   readonly tokenGroups: string;
-  /** Version of the groups by the service that this node knows; mode `restate`: all of them. Empty: none. */
+  /** Version of the groups that the service gave, as this node knows them; in mode `restate` the groups too. Empty: none. */
   readonly serviceGroups: string;
-  /** Mode `state`: why the newest socket that is gone was closed, since the statement before; empty: none was. */
+  /** Mode `state`: why the newest closed socket was closed. Empty: no socket closed after the last claim. */
   readonly cause: string;
 }
 
 export type ClaimAnswer =
-  /** A period opened; it is not visible before `record`. `unsettled`: an earlier period whose duty still waits. */
+  /** A period opened. It becomes visible by `record`. `unsettled`: an earlier period whose duty still waits. */
   | {
       readonly kind: 'opened';
       readonly period: number;
@@ -69,36 +71,36 @@ export type ClaimAnswer =
       readonly period: number;
       readonly epoch: number;
       readonly loginTime: number;
-      /** The groups by the service, where the node knows another version of them. */
+      /** The groups that the service gave, if the node knows another version of them. */
       readonly groups?: string;
     }
-  /** The statement was taken; the node still holds the user. */
+  /** The store accepted the claim. The node still holds the user. */
   | { readonly kind: 'held'; readonly groups?: string }
-  /** The node let go; another node still holds the user. */
+  /** The hold of this node ended. Another node still holds the user. */
   | { readonly kind: 'released' }
-  /** The last hold went: the period ended by timeout. */
+  /** The last hold ended: the period ended by timeout. */
   | { readonly kind: 'ended'; readonly end: EndedPeriod }
   | { readonly kind: 'refused'; readonly code: 'session-exists' | 'session-flapping' | 'blocked' }
-  /** Nobody holds the user (`beat`), or this node does not (`state`), or what is restated has ended. */
+  /** `not-online`: no node holds the user. `gone`: this node has no hold, or the claimed period has ended. */
   | { readonly kind: 'not-online' | 'gone' }
-  /** The statement is older than the newest one, or than what took the hold away. */
+  /** `stale`: a newer claim came before this one. `lost`: a loss covers this claim. */
   | { readonly kind: 'stale' | 'lost' }
-  /** Sockets that were to come back, or that the store does not know, are older than one of another node (PR9). */
+  /** The claimed sockets are older than a socket on another node (rule PR9). */
   | { readonly kind: 'taken' }
-  /** The store is too young, or the period is being opened elsewhere: state it again soon. */
+  /** The world is young, or another node is opening the period: claim again soon. */
   | { readonly kind: 'young' }
   | { readonly kind: 'no-lease' };
 
 export interface EndRequest {
   readonly userId: number;
   readonly reason: 'logout' | 'kick';
-  /** 0: whatever the epoch. Otherwise only this one or an older one is ended (rule PR7). */
+  /** Ends the period only if the user's newest epoch is this one or older (rule PR7). 0: any epoch. */
   readonly epoch: number;
   /** Refuse logins for this long from now; 0 lifts a block; absent: a block stays as it is. */
   readonly blockMs?: number;
-  /** Age of the newest proof that the asking node has, -1 where it holds none: an offline user's is exact. */
+  /** Age of the newest proof of the calling node; -1: it has none. So the last heartbeat of an offline user is exact. */
   readonly proofAgeMs: number;
-  /** What the service says of it: for the timeline, and for the nodes that close the sockets. */
+  /** The service's text for the timeline and the close frames. */
   readonly note?: string;
 }
 
@@ -109,60 +111,53 @@ export type EndAnswer =
   | { readonly kind: 'not-online' }
   | { readonly kind: 'young' | 'no-lease' };
 
-/** Users whom the service puts into a group, and users whom it takes out: together at most {@link MAX_BATCH}, each once. */
+/** Users to add to a group and users to remove from it: together at most {@link MAX_BATCH}, each once. */
 export interface GroupChange {
   readonly group: string;
   readonly add: readonly number[];
   readonly remove: readonly number[];
 }
 
-/** One change of the groups that the service gave to a user: the version before it, and the version after it. */
-export interface GroupStep {
-  readonly period: number;
-  readonly before: number;
-  readonly version: number;
-}
-
 export type GroupAnswer =
-  /** What the user is now. `step`: something changed. A user who is removed stays a member by a token. */
+  /** What the user is now. `step`: the groups changed. A removed user is still a `member` if a token names the group. */
   | { readonly kind: 'member' | 'removed'; readonly step?: GroupStep }
   /** `full`: the user is in as many groups as allowed. */
   | { readonly kind: 'offline' | 'full' }
   | { readonly kind: 'young' | 'no-lease' };
 
-/** A hold that was taken from this node; told again until acknowledged. */
+/** A hold that the store took from this node. Each renewal brings the loss until this node acknowledges it. */
 export interface Loss {
   readonly userId: number;
-  /** Statements up to this one are void. */
+  /** Claims up to this revision are void. */
   readonly rev: number;
   readonly reason: 'replaced' | 'logout' | 'kick';
-  /** What the service said of a kick. */
+  /** The service's text for a kick. */
   readonly note?: string;
 }
 
-/** What a call took from other nodes, by node. */
+/** The losses that one call caused, by the node that lost. */
 export type LostByNodes = ReadonlyMap<string, readonly Loss[]>;
 
 export interface RenewRequest {
-  /** Highest epoch that this node knows of (rule PR3). */
+  /** The highest epoch that this node knows (rule PR3). */
   readonly highestEpoch: number;
-  /** True once the node has restated everything after being asked to. */
+  /** True once the node has completed the restore that the store asked for. */
   readonly restored: boolean;
   readonly acknowledged: readonly Loss[];
 }
 
 export interface RenewAnswer {
-  /** The node must restate all that it holds, then renew with `restored`. */
+  /** The node must claim all its holds again in mode `restate`, then renew with `restored`. */
   readonly restore: boolean;
-  /** Names what the store remembers: another name after a wipe, a restart or a failover. */
+  /** Name of the world. It changes after a wipe, a restart or a failover. */
   readonly world: string;
   readonly losses: readonly Loss[];
   readonly onlineCount: number;
-  /** Keys under which the store found something that is not ours, and replaced it. */
+  /** Keys with values of other programs, which the store replaced. */
   readonly foreign: readonly string[];
 }
 
-/** What is known of a user; times are wall-clock milliseconds of the store. */
+/** The record of a user, for readers. Times are wall-clock ms of the store. */
 export interface UserRecord {
   readonly userId: number;
   readonly username: string | undefined;
@@ -172,55 +167,62 @@ export interface UserRecord {
   readonly lastHeartbeat: number;
   readonly logoutTime: number | undefined;
   readonly sockets: number;
-  /** Those of them that other nodes than the one that asks have. */
+  /** Those of them that are on other nodes than the calling one. */
   readonly socketsElsewhere: number;
   readonly epoch: number | undefined;
   readonly period: number | undefined;
 }
 
-/** What came of a look at the nodes that have died. */
+/** The answer to {@link ClaimStore.reap}. */
 export interface ReapAnswer {
   readonly ended: readonly EndedPeriod[];
-  /** Users of dead nodes who are left. */
-  readonly ghosts: number;
-  /** In how many ms the next node is dead unless it is heard of before; undefined where nothing can tell. */
+  /** Users of dead nodes whose periods still run. */
+  readonly orphans: number;
+  /** Time until the next node is dead, unless it gives a sign of life before. Undefined: not known. */
   readonly nextDeathMs: number | undefined;
 }
 
 /**
- * What this node holds, stated to the store, and its lease.
+ * Claims, and the lease of this node.
  *
  * - A user is online exactly while a node holds them and the opening is recorded.
  * - Ending a period and recording the duty to settle it are one atomic step (rule ST1).
  */
 export interface ClaimStore {
-  /** Whether a duty outlives this process: otherwise whoever asked for a logout hears of it once SQL has it (rule ST1). */
+  /** Whether a duty survives this process. If not, a logout is confirmed only once SQL has it (rule ST1). */
   readonly keepsDuties: boolean;
-  /** How far the newest proof of life that the store knows may be behind, in ms; undefined: it need not know. */
+  /** Largest allowed age of the store's newest proof while there is a newer one, in ms. Undefined: no limit. */
   readonly renewalMs: number | undefined;
   renew(request: RenewRequest): Promise<RenewAnswer>;
   claim(batch: readonly Claim[]): Promise<readonly ClaimAnswer[]>;
-  /** Makes opened periods visible: the id enters the online set. Answers whether the period was still held. */
+  /** Makes opened periods visible: the id enters the online set. False: this node no longer held the period. */
   record(batch: readonly PeriodKey[]): Promise<readonly boolean[]>;
   /**
-   * Gives back opened periods that could not be written to SQL: as if they had never been. Rejects where another node
-   * has recorded one meanwhile: this node then holds the user, and states what is true.
+   * Withdraws opened periods that this node could not write to SQL. Rejects if another node has recorded one meanwhile: then
+   * this node holds the user and must claim what is true.
    */
   withdraw(batch: readonly PeriodKey[]): Promise<void>;
   end(batch: readonly EndRequest[]): Promise<readonly EndAnswer[]>;
   /**
-   * Users that this node holds in the store by statements up to `rev`. After the node has restated everything, these
-   * are the users that it does not know: a failover brought them back.
+   * Users that the store holds for this node by claims up to `rev`. After a complete restore, these are users that the node
+   * does not know, because a failover brought them back.
    */
   unstated(rev: number): Promise<readonly number[]>;
-  /** Ends what dead nodes held and nobody else holds. */
+  /** Ends the holds of dead nodes, and the periods that no other node holds. */
   reap(limit: number): Promise<ReapAnswer>;
 }
 
-/** What is known of users. */
+export interface RunningPeriod {
+  readonly period: number;
+  readonly epoch: number;
+}
+
+/** Reads records of users. */
 export interface RecordReader {
   read(userIds: readonly number[]): Promise<readonly (UserRecord | undefined)[]>;
-  /** In how many ms the block of the user ends; 0: no block. A user who was never online may be blocked too. */
+  /** The period that the store runs for the user, and its newest epoch. It may be an opening, which {@link read} does not show. */
+  running(userId: number): Promise<RunningPeriod | undefined>;
+  /** Time until the block of the user ends, in ms; 0: no block. A user who was never online may be blocked too. */
   blockLeftMs(userId: number): Promise<number>;
   onlinePage(page: {
     readonly limit: number;
@@ -228,11 +230,11 @@ export interface RecordReader {
   }): Promise<{ readonly userIds: readonly number[]; readonly cursor: string | undefined }>;
 }
 
-/** Users who are online, by group (rules GR1 to GR3). */
+/** Groups of users who are online (rules GR1 to GR3). */
 export interface GroupStore {
-  /** One answer for each user that is added, then for each that is removed. The nodes that hold them hear of it. */
+  /** One answer for each user to add, then one for each user to remove. The nodes that hold these users get a notice. */
   changeGroup(change: GroupChange): Promise<readonly GroupAnswer[]>;
-  /** Members in the order of their ids, after `cursor`; `online` counts all of them. */
+  /** Members in the order of their ids, after `cursor`. `online` counts all members. */
   groupPage(page: {
     readonly group: string;
     readonly limit: number;
@@ -246,41 +248,41 @@ export interface GroupPage {
   readonly cursor: string | undefined;
 }
 
-/** What changed, for those who follow it. */
+/** Reads changes of presence. */
 export interface ChangeReader {
   /**
-   * Changes to online and offline of everybody, oldest first, after `cursor` ({@link FEED_START}: the oldest kept), in
-   * order for one user. Undefined where entries after the cursor may be gone (rule PR12).
+   * Changes to online and offline of all users after `cursor`, oldest first, in order for one user. {@link FEED_START}: from the
+   * oldest entry on. Undefined if entries after the cursor may be gone (rule PR12).
    */
   feed(page: {
     readonly cursor: string;
     readonly limit: number;
   }): Promise<readonly StoredChange[] | undefined>;
-  /** Changes of one user, newest first, older than `cursor` (absent: the newest). Undefined where it is no cursor. */
+  /** Changes of one user before `cursor`, newest first. Absent: from the newest on. Undefined if the cursor has the wrong form. */
   timeline(
     userId: number,
     page: { readonly cursor: string | undefined; readonly limit: number },
   ): Promise<readonly StoredChange[] | undefined>;
 }
 
-/** Ended periods that wait for SQL, for those who settle them. */
+/** Duties, for the parts that settle them. */
 export interface DutyStore {
-  /** For each row: whether presence knows the period as running or its duty waits (rule ST4). */
+  /** For each row: whether the period runs or its duty waits (rule ST4). */
   knows(rows: readonly PeriodKey[]): Promise<readonly boolean[]>;
-  /** Whether a burst of claims is in progress. Work that can wait should not ask the store meanwhile. */
+  /** Whether a burst of claims is in progress. Meanwhile, work without a waiting client should not call the store. */
   readonly hasBurst?: boolean;
-  /** Takes duties to settle; a duty is given out again only after a restart or to another node once this one died. */
+  /** Takes duties to settle. The store gives a taken duty again only after a restart, or to another node if this one is dead. */
   takeDuties(limit: number): Promise<readonly Duty[]>;
   ackDuties(duties: readonly Duty[]): Promise<void>;
-  /** Keeps a duty that can never succeed apart, for a person to look at. */
+  /** Moves a duty that can never succeed to the dead letters, for an operator. */
   setAside(duty: Duty, error: string): Promise<void>;
   pendingDuties(): Promise<PendingDuties>;
 }
 
 /**
- * A whole store, as the composition opens it. Whoever uses it takes the part that it needs. A rejected promise means that
- * the store is unreachable and that nothing is known of the call: stating again is always right. Batches hold at most
- * {@link MAX_BATCH} users, each user once; answers come in the order asked.
+ * A complete store. Its users take only the part that they need. A rejected promise means that the store is unreachable and
+ * that the outcome of the call is unknown. To claim again is always right. A batch has at most {@link MAX_BATCH} users, each
+ * once. Answers are in the order of the batch.
  */
 export interface PresenceStore extends ClaimStore, RecordReader, GroupStore, ChangeReader, DutyStore {
   close(): Promise<void>;

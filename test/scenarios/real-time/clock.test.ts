@@ -19,7 +19,7 @@ import { freshUser } from '../../support/stores.ts';
 
 const TIMEOUT_MS = 10_000;
 const HOUR_S = 3_600;
-/** A timeout is found within this, the statement of it included (rule HB4, with room for two busy cores). */
+/** A timeout is detected within this time, including the time of its claim (rule HB4, with some time for two busy cores). */
 const LATE_MS = 1_000;
 
 const fresh = (count: number): readonly number[] => Array.from({ length: count }, freshUser);
@@ -52,13 +52,13 @@ describe('the clock of Redis jumps', () => {
     ...(await enter(pair.node, fresh(count))),
   ];
 
-  /** Moves the clock and proves that Redis sees it. */
+  /** Moves the clock and checks that Redis sees it. */
   async function move(aheadS: number): Promise<void> {
     clock.set(aheadS);
     await eventually(async () => expect(Math.abs((await redisAheadS()) - aheadS)).toBeLessThan(3));
   }
 
-  /** Nobody who beats is logged out for two timeouts, and who falls silent is found after exactly one. */
+  /** No user who sends heartbeats is logged out for two timeouts, and a silent user is detected after exactly one. */
   async function expectTrueTimeouts(visitors: readonly Visitor[]): Promise<void> {
     const marks = pair.both.map((node) => node.mark());
     const [silent, lingering, ...staying] = visitors;
@@ -80,7 +80,7 @@ describe('the clock of Redis jumps', () => {
     ]);
     expect(closed.code).toBe(4100);
     for (const ms of [found, lingered, closed.at - from]) {
-      // The last beat was sent up to 400 ms before.
+      // The last heartbeat was sent up to 400 ms before.
       expect(ms).toBeGreaterThan(TIMEOUT_MS - 450);
       expect(ms).toBeLessThan(TIMEOUT_MS + LATE_MS);
     }
@@ -101,7 +101,7 @@ describe('the clock of Redis jumps', () => {
     }
   }
 
-  /** Epochs and periods go on rising, whatever the clock says (rules PR2, PR3). */
+  /** Epochs and periods continue to rise, whatever the clock is (rules PR2, PR3). */
   async function expectRising(before: readonly Visitor[]): Promise<void> {
     const highest = Math.max(...before.map(({ welcome }) => welcome.epoch));
     const visitor = before.at(-1) ?? expect.fail('nobody');
@@ -120,7 +120,7 @@ describe('the clock of Redis jumps', () => {
     again.terminate();
   }
 
-  it('[scenario 31] [HB5] [PR10] the clock of Redis goes 8 h ahead: nobody is logged out', async () => {
+  it('[scenario 31] [HB5] [PR10] the clock of Redis jumps 8 h ahead: nobody is logged out', async () => {
     const visitors = await enterBoth(20);
     await move(8 * HOUR_S);
     await expectTrueTimeouts(visitors);
@@ -129,7 +129,7 @@ describe('the clock of Redis jumps', () => {
     await sleep(TIMEOUT_MS + 2_000);
   });
 
-  it('[scenario 32] [HB5] [PR3] the clock of Redis goes 1 h back: timeouts are still 10 s, epochs rise', async () => {
+  it('[scenario 32] [HB5] [PR3] the clock of Redis jumps 1 h back: timeouts are still 10 s, epochs rise', async () => {
     const visitors = await enterBoth(20);
     await move(7 * HOUR_S);
     await expectTrueTimeouts(visitors);

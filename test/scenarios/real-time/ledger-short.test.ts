@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { runLedger } from '../../support/ledger/run-ledger.ts';
 
-/** The plan is replayed by its seed; how the processes answer to it is not. */
+/** The seed replays the plan, but not the reaction of the processes to it. */
 const SEED = Number(process.env['LEDGER_SEED'] ?? 20_260_801);
 
 describe('the ledger of a deployment under faults', () => {
@@ -22,7 +22,7 @@ describe('the ledger of a deployment under faults', () => {
     });
     process.stdout.write(`${outcome.table}\n`);
     expect(outcome.violations, `seed ${SEED}\n${outcome.histories}`).toEqual([]);
-    // A site that lets nobody in has nothing to be wrong with.
+    // A deployment that accepts no users would prove nothing.
     expect(outcome.logins).toBeGreaterThan(1_000);
   });
 });

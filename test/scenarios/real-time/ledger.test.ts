@@ -3,11 +3,11 @@ import { Random } from '../../simulation/random.ts';
 import type { Runtime } from '../../support/gateway-process.ts';
 import { type LedgerOptions, runLedger } from '../../support/ledger/run-ledger.ts';
 
-/** The first round is played with this seed itself: the seed of a round that failed replays its plan. */
+/** The first round uses this seed itself. So the seed of a failed round replays its plan. */
 const SEED = Number(process.env['LEDGER_SEED'] ?? 7_001);
 const MINUTES = Number(process.env['LEDGER_MINUTES'] ?? 8);
 const ROUND_MS = 60_000;
-/** A round begins only if there is time for it, and for its users to be settled. */
+/** A round begins only if there is enough time for it and for the settlements of its users. */
 const END_MS = 60_000;
 
 function roundOf(seed: number): LedgerOptions {

@@ -67,7 +67,7 @@ describe.each([
   );
 
   it(
-    '[scenario 17] [PR8] [PR9] stopped for 20 s with a living peer: one logout each, then connected anew',
+    '[scenario 17] [PR8] [PR9] stopped for 20 s with a living peer: one logout each, then new connections',
     () =>
       withCluster(cluster, (running) => {
         const { gateway } = running.node(0);

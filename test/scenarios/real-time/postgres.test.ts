@@ -5,7 +5,7 @@ import { freshUser } from '../../support/stores.ts';
 
 const DOWN_MS = 120_000;
 const USERS = 5_000;
-/** Page 35: an hour's duties within 5 minutes; these are fewer. */
+/** RELIABILITY.md, scenario 35: the duties of an hour within 5 minutes. These are fewer. */
 const DRAINED_MS = 60_000;
 
 describe('PostgreSQL in real time', () => {
@@ -24,7 +24,7 @@ describe('PostgreSQL in real time', () => {
     });
     await pair.postgres.kill();
     const downAt = performance.now();
-    // Nobody beats by HTTP, so everybody is logged out meanwhile.
+    // No user sends heartbeats by HTTP, so all users are logged out meanwhile.
     const pending = async () => Number(await pair.redis.cli('XLEN', 'lingxi:duties'));
     await eventually(async () => expect(await pair.redis.cli('SCARD', 'server:online:players')).toBe('0'), {
       timeoutMs: 40_000,

@@ -9,7 +9,7 @@ describe('nginx, HAProxy and Caddy with 500 clients each in front of two nodes w
   });
   afterAll(() => scenario?.stop());
 
-  it('[DR1] [DR2] a rolling restart and a drain lose nobody, and no client sees a 502 or 503', {
+  it('[DR1] [DR2] a rolling restart and a drain log nobody out, and no client gets a 502 or 503', {
     timeout: 300_000,
   }, async () => {
     await scenario.everybodyIsIn();

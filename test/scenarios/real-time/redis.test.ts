@@ -32,7 +32,7 @@ describe('Redis in real time, with the default timeouts', () => {
     }
     expect(visitors.filter(({ client }) => client.socket.readyState !== client.socket.OPEN)).toEqual([]);
     pair.redisProxy.aim(pair.redis.port);
-    // The node looks for Redis each half second.
+    // The node tries to reach Redis every half second.
     figure(
       `400 users restored ${await restoredAfter(pair.redis, visitors, 2_000)} ms after 60 s without Redis`,
     );

@@ -4,30 +4,30 @@ import { KEPT, SILENT } from './play-socket.ts';
 import type { Stage, Trouble } from './stage.ts';
 import { Tally } from './tally.ts';
 
-/** What one kind of input is, and how it is played. */
+/** One kind of input, and the way to play it. */
 export interface Plan {
   readonly kind: Kind;
   readonly seed: number;
   /** Frames, messages, handshakes or texts to send. */
   readonly count: number;
-  /** Cases that are played at one time. */
+  /** Number of cases that are played at the same time. */
   readonly concurrency: number;
   make(index: number): Case;
   unitsOf(input: Case): number;
   play(input: Case): Promise<string>;
 }
 
-/** A trouble with the smallest input that was found to cause it. */
+/** A fault with the smallest input that was found to cause it. */
 export interface Finding {
   readonly kind: Kind;
   readonly trouble: Trouble;
-  /** With the number of the case it is played again. */
+  /** The number of the case, which replays it. */
   readonly seed: number;
-  /** Undefined where no single case was to blame. */
+  /** Undefined if no single case was the cause. */
   readonly index: number | undefined;
-  /** The parts that are needed, in words. */
+  /** The required parts, in words. */
   readonly parts: readonly string[];
-  /** How often it was seen. */
+  /** How often the fault was seen. */
   times: number;
 }
 
@@ -36,36 +36,36 @@ export interface AttackReport {
   readonly units: number;
   readonly cases: number;
   readonly seconds: number;
-  /** Cases by how the product answered. */
+  /** Number of cases by the answer of the product. */
   readonly answers: ReadonlyMap<string, number>;
   readonly findings: readonly Finding[];
-  /** Waits beyond the limit that did not come again when the same cases were played again. */
+  /** Waits over the limit that did not repeat when the same cases were played again. */
   readonly unrepeated: readonly Trouble[];
-  /** Whether it ended early because it found too much. */
+  /** Whether the attack ended early because it found too much. */
   readonly gaveUp: boolean;
 }
 
-/** After each round somebody looks whether the product is well. */
+/** After each round of this size, the attack checks whether the product is well. */
 const ROUND_MS = 400;
-/** Troubles after which a kind is given up. */
+/** After this many faults, the attack skips the rest of a kind. */
 const MAX_TROUBLES = 40;
-/** Troubles of one kind that are searched for their causes. */
+/** Largest number of faults of one kind whose causes are searched. */
 const MAX_SEARCHES = 6;
-/** Answers that are findings although the process is well. */
+/** Answers that are findings even if the process is well. */
 const ODD_ANSWERS: ReadonlySet<string> = new Set([SILENT, KEPT, DEAF]);
-/** Of one case among several, what is shown. */
+/** Largest number of shown characters of one case among several. */
 const SHOWN_CHARS = 160;
-/** Cases and part lists that are played again to find one cause. */
+/** Largest number of replays to find one cause. */
 const MAX_PROBES = 60;
 
-/** Plays the cases of a plan in rounds, and finds the cause of each trouble. */
+/** Plays the cases of a plan in rounds, and finds the cause of each fault. */
 export class Attack {
   readonly #stage: Stage;
   readonly #plan: Plan;
   readonly #answers = new Tally();
   readonly #findings: Finding[] = [];
   readonly #unrepeated: Trouble[] = [];
-  /** Cases that may cause trouble long after their round. */
+  /** Cases that may cause a fault long after their round. */
   readonly #patient: Case[] = [];
   readonly #waiting = new Set<Promise<void>>();
   readonly #odd: { readonly input: Case; readonly answer: string }[] = [];
@@ -81,7 +81,7 @@ export class Attack {
     this.#plan = plan;
   }
 
-  /** Plays all cases. `progress` hears the units sent after each round. */
+  /** Plays all cases. `progress` gets the number of sent units after each round. */
   async run(progress: (units: number) => void = () => undefined): Promise<AttackReport> {
     const { kind, count } = this.#plan;
     const began = performance.now();
@@ -103,7 +103,7 @@ export class Attack {
     };
   }
 
-  /** Plays one case alone, and shrinks it where it causes trouble. */
+  /** Plays one case alone, and shrinks it if it causes a fault. */
   async runOne(index: number): Promise<Finding | undefined> {
     const input = this.#plan.make(index);
     const trouble = await this.#probe([input]);
@@ -129,7 +129,7 @@ export class Attack {
           this.#answers.add(answer);
           if (ODD_ANSWERS.has(answer)) this.#odd.push({ input, answer });
         });
-        // A client that waits to be cut off waits for seconds: nobody waits for it.
+        // It takes seconds until the server cuts such a client. The attack does not wait for that.
         if (input.leaving === 'wait') this.#follow(input, answered);
         else await answered;
       }
@@ -144,7 +144,7 @@ export class Attack {
     this.#waiting.add(followed);
   }
 
-  /** One case is made in each turn of the loop, so that this program holds nobody up by making many at once. */
+  /** One case is created in each turn of the loop, so that this program does not block by creating many at once. */
   #ownTurn(): Promise<unknown> {
     const turn = this.#turn.then(() => new Promise((resolve) => setImmediate(resolve)));
     this.#turn = turn;
@@ -179,18 +179,18 @@ export class Attack {
     else alike.times += 1;
   }
 
-  /** The process is well, and yet it hears whom it must not hear, or the other way round. */
+  /** The process is well, but it accepts a client that it must refuse, or refuses one that it must accept. */
   #report(input: Case, answer: string): void {
     const cause = { index: input.index, parts: summary(input.parts) };
     this.#add(this.#finding({ what: 'wrong answer', detail: answer }, cause));
   }
 
-  /** Plays the cases again, all together and then by halves. What does not stall a second time was the machine's. */
+  /** Replays the cases, first all together and then in halves. A stall that does not repeat came from the machine. */
   async #search(played: readonly Case[], trouble: Trouble): Promise<Finding | undefined> {
     this.#probesLeft = MAX_PROBES;
     const comesAgain = await this.#causes(played, trouble);
     if (trouble.what === 'stall') {
-      // Twice in a row: a busy machine stalls now and then.
+      // Twice in a row, because a busy machine stalls now and then.
       if (!comesAgain || !(await this.#causes(played, trouble))) return undefined;
     } else if (!comesAgain) {
       return this.#finding(trouble, { parts: [`one of ${played.length} cases; it did not come again`] });
@@ -204,7 +204,7 @@ export class Attack {
     return this.#finding(trouble, { parts: [`${suspects.length} cases together`, ...parts] });
   }
 
-  /** Leaves out parts as long as the trouble stays. */
+  /** Removes parts as long as the fault remains. */
   async #shrunk(input: Case, trouble: Trouble): Promise<Finding> {
     this.#probesLeft = Math.max(this.#probesLeft, MAX_PROBES / 2);
     const parts = await this.#reduced(input.parts, (fewer) =>
@@ -213,7 +213,7 @@ export class Attack {
     return this.#finding(trouble, { index: input.index, parts: summary(parts) });
   }
 
-  /** Leaves out halves, quarters and so on, down to single items, as long as what is left still causes it. */
+  /** Removes halves, quarters and so on, down to single items, as long as the rest still causes the fault. */
   async #reduced<Item>(
     all: readonly Item[],
     causes: (fewer: readonly Item[]) => Promise<boolean>,
@@ -242,7 +242,7 @@ export class Attack {
 
   async #probe(cases: readonly Case[]): Promise<Trouble | undefined> {
     this.#probesLeft -= 1;
-    // Of a client that waits to be cut off, only what it sent can be a cause.
+    // If a client only waits for the cut, only its sent bytes can be the cause.
     const impatient = cases.map(
       (input): Case => (input.leaving === 'wait' ? { ...input, leaving: 'reset' } : input),
     );
@@ -266,7 +266,7 @@ function withoutNumbers(text: string): string {
   return text.replaceAll(/\d+/g, '#');
 }
 
-/** Equal parts in a row are told once. */
+/** Consecutive equal parts are shown once. */
 function summary(parts: readonly Part[]): readonly string[] {
   const lines: { readonly what: string; times: number }[] = [];
   for (const { what } of parts) {

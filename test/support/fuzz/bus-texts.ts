@@ -3,16 +3,16 @@ import { type Case, type Channel, magnitude, mutate, type Part, randomOf } from 
 import type { Users } from './handshakes.ts';
 import { value } from './json.ts';
 
-/** Stands for the name of the node that listens, which is another one in each process. */
+/** A placeholder for the name of the listening node, which differs in each process. */
 export const NODE_NAME = '@node@';
 
-/** The user who is connected, and to whom most of the pushes go. */
+/** The connected user, the receiver of most pushes. */
 export const LISTENER = 1_000;
 
 const TEXTS_OF_A_CASE = 10;
 const MAX_TEXT_BYTES = 1_000_000;
 const MAX_NAMED_USERS = 12_000;
-/** More than a notice may name. */
+/** More than a notice may contain. */
 const MAX_LOSSES = 1_000;
 /** Share of the texts that are broken after they were written. */
 const BROKEN = 0.1;
@@ -49,7 +49,7 @@ function textFor(
   }
 }
 
-/** A notice of losses. One that is whole may rightly close the socket of the listener, who connects again. */
+/** A notice of losses. A valid one may rightly close the socket of the listener, who then reconnects. */
 function lossesText(random: Random): { readonly text: string; readonly what: string } {
   if (random.chance(0.2)) {
     const inner = value(random, magnitude(random, 1, MAX_TEXT_BYTES));
@@ -104,10 +104,7 @@ function pushText(random: Random, users: Users): { readonly text: string; readon
   }
 }
 
-/**
- * What nodes tell each other. A call that drains is the one thing that a stranger on Redis may rightly do, so none is
- * made that says `true`.
- */
+/** Messages between nodes. A foreign program on Redis may rightly start a drain, so no drain call here has the value `true`. */
 function callText(random: Random): { readonly text: string; readonly what: string } {
   const inner = value(random, magnitude(random, 1, MAX_TEXT_BYTES));
   const from = random.pick([

@@ -1,41 +1,41 @@
 import { Random } from '../../simulation/random.ts';
 
-/** What is thrown at the product, each from a generator of its own. */
+/** The kinds of input, each from its own generator. */
 export const KINDS = ['frames', 'json', 'handshakes', 'bus'] as const;
 export type Kind = (typeof KINDS)[number];
 
-/** Pushes, calls between nodes, and whatever else a node listens to. */
+/** Pushes, calls between nodes, and all other texts that a node listens to. */
 export type Channel = 'push' | 'calls' | 'other';
 
 /** One piece of an input: a frame, a request, a published text. */
 export interface Part {
-  /** A few words for the report: what it is and its dimensions. */
+  /** A short description for the report: the type of the part and its size. */
   readonly what: string;
   readonly bytes: Buffer;
-  /** After this part the server may end the connection, or wait for bytes that never come. */
+  /** After this part the server may end the connection, or wait for bytes that never arrive. */
   readonly mayEnd?: true;
-  /** After this part the connection must answer nothing any more. */
+  /** After this part the connection must not answer any more. */
   readonly mustEnd?: true;
-  /** Where a text on the bus goes. */
+  /** The channel of a text on the bus. */
   readonly channel?: Channel;
 }
 
-/** How a client leaves once all is sent. */
+/** How a client leaves after all is sent. */
 export type Leaving = 'reset' | 'end' | 'wait';
 
-/** One input: everything that one connection sends. Made from a seed and its number alone. */
+/** One input: everything that one connection sends. It depends only on a seed and its number. */
 export interface Case {
   readonly kind: Kind;
   readonly index: number;
-  /** Name of the generator's branch: cases of one name look alike. */
+  /** Name of the generator's branch: cases with the same name are similar. */
   readonly recipe: string;
   readonly parts: readonly Part[];
   readonly leaving: Leaving;
-  /** Offered in the handshake by kinds that open a WebSocket. */
+  /** Offered in the handshake, for kinds that open a WebSocket. */
   readonly protocol?: 'lingxi.v1';
 }
 
-/** A generator of its own for each case, so that one can be made again without those before it. */
+/** A separate random generator for each case, so that a case can be created without those before it. */
 export function randomOf(seed: number, kind: Kind, index: number): Random {
   const salt = KINDS.indexOf(kind) + 1;
   return new Random(
@@ -43,7 +43,7 @@ export function randomOf(seed: number, kind: Kind, index: number): Random {
   );
 }
 
-/** From `from` to `to`, small numbers as likely as large ones: each order of magnitude has the same share. */
+/** A number from `from` to `to`. Small numbers are as likely as large ones: each order of magnitude has the same share. */
 export function magnitude(random: Random, from: number, to: number): number {
   const low = Math.log(from);
   return Math.min(to, Math.floor(Math.exp(low + random.next() * (Math.log(to + 1) - low))));
@@ -55,7 +55,7 @@ export function randomBytes(random: Random, length: number): Buffer {
   return bytes;
 }
 
-/** Changes a few bytes, drops some or doubles some. */
+/** Changes, removes or doubles a few bytes. */
 export function mutate(random: Random, bytes: Buffer): Buffer {
   let mutated = Buffer.from(bytes);
   for (let left = random.int(1, 3); left > 0 && mutated.length > 0; left -= 1) {

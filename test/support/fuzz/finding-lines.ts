@@ -1,10 +1,10 @@
 import type { Finding } from './attack.ts';
 import type { RunSettings } from './run.ts';
 
-/** Parts of an input that are shown. */
+/** Largest number of shown parts of an input. */
 const MAX_PARTS = 8;
 
-/** A finding in words, with the command that plays it again. */
+/** A finding in words, with the command that replays it. */
 export function findingLines(finding: Finding, settings: RunSettings): readonly string[] {
   const { kind, trouble, index, seed, parts, times } = finding;
   const again = `npm run abuse -- --runtime ${settings.runtime} --seed ${seed} --kind ${kind} --case ${index}`;

@@ -11,12 +11,12 @@ const MAX_CLAIM_CHARS = 6_000;
 
 const CLAIMS = { iat: ISSUED_AT_S, exp: EXPIRES_AT_S };
 
-/** A token that the gateway must take. */
+/** A token that the gateway must accept. */
 export function rightToken(secret: string, userId: number): string {
   return signToken(secret, userId, { claims: CLAIMS });
 }
 
-/** A token that nobody may be let in with, or one whose claims are odd. */
+/** A token that must not give access, or one with odd claims. */
 export function forgedToken(random: Random, secret: string, userId: number): string {
   const sign = (claims: Readonly<Record<string, unknown>>, header: Readonly<Record<string, unknown>> = {}) =>
     signToken(secret, userId, { claims: { ...CLAIMS, ...claims }, header });
@@ -87,7 +87,7 @@ export function forgedToken(random: Random, secret: string, userId: number): str
       ]);
     case 'deep': {
       const depth = magnitude(random, 1, MAX_CLAIM_CHARS / 2);
-      // Written by hand: what a serialiser would refuse is the point.
+      // Written by hand, because a serialiser would refuse such values.
       const body = `{"sub":"${userId}","exp":${EXPIRES_AT_S},"x":${'['.repeat(depth)}${']'.repeat(depth)}}`;
       const [header = '', , signature = ''] = sign({}).split('.');
       return `${header}.${Buffer.from(body).toString('base64url')}.${signature}`;

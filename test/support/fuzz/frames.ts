@@ -5,16 +5,16 @@ import { encodeWire, type Wire } from './wire.ts';
 
 /** Frames of one connection that meets no error. */
 const MAX_FRAMES = 200;
-/** Share of the frames that RFC 6455 forbids, or that are random bytes: each costs a connection. */
+/** Share of the frames that RFC 6455 forbids, or that are random bytes. Each of them ends a connection. */
 const FORBIDDEN = 0.025;
-/** Frames that are sent after a forbidden one, which nobody should read. */
+/** Number of frames after a forbidden one. The server should not read them. */
 const MAX_TRAILING = 3;
 const MAX_SMALL_PAYLOAD = 200;
 const CONTROL_BYTES = 125;
-/** The largest payload of random bytes, and the largest of all. */
+/** The largest payload of random bytes, and the largest payload of all. */
 const MAX_RANDOM_BYTES = 2_000;
 
-/** One connection that sends right frames in odd shapes, and in most cases at last a wrong one. */
+/** One connection that sends valid frames in odd forms, and in most cases an invalid one at the end. */
 export function frameCase(seed: number, index: number): Case {
   const random = randomOf(seed, 'frames', index);
   const parts: Part[] = [];
@@ -89,7 +89,7 @@ function fragments(random: Random): readonly Part[] {
   }).flat();
 }
 
-/** What ends the connection, or leaves the server waiting for bytes. */
+/** Ends the connection, or leaves the server waiting for bytes. */
 function wrongFrame(random: Random): Part {
   const maybe = (what: string, wire: Wire): Part => ({ ...part(random, what, wire), mayEnd: true });
   const end = (what: string, wire: Wire): Part => ({ ...maybe(what, wire), mustEnd: true });

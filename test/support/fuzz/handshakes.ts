@@ -3,7 +3,7 @@ import { type Case, magnitude, mutate, type Part, randomBytes, randomOf } from '
 import { forgedToken, rightToken } from './forged-tokens.ts';
 import { encodeWire } from './wire.ts';
 
-/** Users whose tokens are right are drawn from here. */
+/** Valid tokens are for users from this range. */
 export interface Users {
   readonly first: number;
   readonly last: number;
@@ -105,7 +105,7 @@ const ODD_HEADERS: readonly (readonly [string, string])[] = [
   [' Host', 'x'],
 ];
 
-/** One TCP connection: a handshake, right, changed or broken off, or several requests in one write. */
+/** One TCP connection: a handshake, valid, changed or broken off, or several requests in one write. */
 export function handshakeCase(seed: number, index: number, settings: HandshakeSettings): Case {
   const random = randomOf(seed, 'handshakes', index);
   const recipe = random.weighted({
@@ -159,7 +159,7 @@ function partsOf(random: Random, recipe: Recipe, settings: HandshakeSettings): r
       return [withBody(random, settings)];
     case 'noise': {
       const noise = randomBytes(random, magnitude(random, 1, 4_000));
-      // As TLS begins.
+      // The beginning of TLS.
       const bytes = random.chance(0.3) ? Buffer.concat([Buffer.from([0x16, 3, 1, 2, 0]), noise]) : noise;
       return [{ what: `${bytes.length} random bytes`, bytes }];
     }
@@ -208,7 +208,7 @@ function placeToken(random: Random, request: Request, token: string): void {
   }
 }
 
-/** Changes one thing of the request, and says what. */
+/** Changes one part of the request, and describes the change. */
 function change(random: Random, request: Request): string {
   const { headers } = request;
   const at = random.int(0, Math.max(0, headers.length - 1));
@@ -296,7 +296,7 @@ function oddTarget(random: Random, target: string): string {
   ]);
 }
 
-/** Requests in one write, that nobody waits for. */
+/** Requests in one write, without waiting for answers. */
 function piped(random: Random, { apiKey }: HandshakeSettings): readonly Part[] {
   const count = magnitude(random, 2, MAX_PIPELINED);
   const path = random.pick(PATHS.filter((candidate) => candidate.startsWith('/')));
@@ -307,7 +307,7 @@ function piped(random: Random, { apiKey }: HandshakeSettings): readonly Part[] {
   return Array.from({ length: count }, () => ({ what, bytes }));
 }
 
-/** Frames right behind the handshake, before it was answered. */
+/** Frames right after the handshake, before its answer. */
 function early(random: Random, request: Request): readonly Part[] {
   const frames = Array.from({ length: magnitude(random, 1, 100) }, () => {
     const payload = random.chance(0.7) ? Buffer.from('{"type":"ping"}') : randomBytes(random, 20);
@@ -341,7 +341,7 @@ function withBody(random: Random, { apiKey, users }: HandshakeSettings): Part {
   ]);
   const key = random.chance(0.7) ? `Authorization: Bearer ${apiKey}\r\n` : '';
   const length = Buffer.byteLength(body);
-  // Told right, too large, or too small so that the rest looks like a second request.
+  // The stated length is correct, too large, or too small, so that the rest looks like a second request.
   const told = random.weighted({ right: 6, more: 1, less: 1, chunked: 2 });
   const head = `POST ${path} HTTP/1.1\r\nHost: x\r\n${key}`;
   const what = `POST ${path} with ${length} bytes of ${body.slice(0, 24)}…, its length ${told}`;

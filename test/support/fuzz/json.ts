@@ -2,7 +2,7 @@ import type { Random } from '../../simulation/random.ts';
 import { type Case, magnitude, mutate, type Part, randomOf } from './case.ts';
 import { encodeWire } from './wire.ts';
 
-/** A text of random depth, width and size, with those dimensions in words. */
+/** A text of random depth, width and size, with a description of them. */
 export interface DimensionedText {
   readonly text: string;
   readonly what: string;
@@ -40,9 +40,9 @@ const TYPES = [
   '',
   '__proto__',
 ];
-/** Most messages of one connection. */
+/** Largest number of messages of one connection. */
 const MAX_MESSAGES = 24;
-/** Of all bytes, what is kept for the envelope around a value. */
+/** Number of bytes that are reserved for the envelope around a value. */
 const ENVELOPE_BYTES = 64;
 /** Share of the messages that are broken after they were written. */
 const BROKEN = 0.04;
@@ -64,7 +64,7 @@ export function jsonCase(seed: number, index: number, maxBytes: number): Case {
   };
 }
 
-/** A JSON value of at most about `maxBytes`. Depth and width are drawn by orders of magnitude, as is the size. */
+/** A JSON value of at most about `maxBytes`. Depth, width and size are drawn by orders of magnitude. */
 export function value(random: Random, maxBytes: number): DimensionedText {
   const size = magnitude(random, 1, Math.max(1, maxBytes));
   switch (random.weighted({ deep: 5, wide: 4, tree: 3, string: 2, leaf: 3 })) {
@@ -97,7 +97,7 @@ function wide(random: Random, size: number): DimensionedText {
   const leaf = random.pick(LEAVES);
   const isArray = random.chance(0.5);
   const key = isArray ? undefined : random.pick(KEYS);
-  // Keys that are all alike, or all different.
+  // Keys that are all equal, or all different.
   const isSame = random.chance(0.3);
   const width = magnitude(random, 1, Math.max(1, Math.floor(size / (leaf.length + (isArray ? 1 : 10)))));
   const entries = Array.from({ length: width }, (_, at) => {

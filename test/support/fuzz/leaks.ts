@@ -3,9 +3,9 @@ import { sleep } from '../ports.ts';
 import { descriptorsOf, listenerOf, residentMb } from './process-facts.ts';
 import type { Stage } from './stage.ts';
 
-/** What a process holds at one moment. */
+/** The resources that a process holds at one time. */
 export interface Holdings {
-  /** Undefined where the system does not tell. */
+  /** Undefined if the system does not report it. */
   readonly descriptors: number | undefined;
   readonly residentMb: number | undefined;
   readonly heapMb: number | undefined;
@@ -17,7 +17,7 @@ export interface Holdings {
   readonly unsettled: number;
 }
 
-/** Users of closed sockets linger for their timeout, and PostgreSQL's idle connections are given back after 10 s. */
+/** Users of closed sockets linger for their timeout, and PostgreSQL's idle connections are closed after 10 s. */
 const SETTLE_MS = 45_000;
 const LOOK_MS = 250;
 const BYTES_IN_MB = 1_048_576;
@@ -36,7 +36,7 @@ export async function holdingsOf(stage: Stage): Promise<Holdings> {
   };
 }
 
-/** Waits until nothing is held that an attack left behind; answers what is held at last. */
+/** Waits until the process holds nothing that an attack left behind. Returns the last values. */
 export async function settle(stage: Stage, before: Holdings | undefined): Promise<Holdings> {
   const deadline = performance.now() + SETTLE_MS;
   for (;;) {
@@ -46,7 +46,7 @@ export async function settle(stage: Stage, before: Holdings | undefined): Promis
   }
 }
 
-/** In words, what is held beyond the witness and beyond what was held before. */
+/** In words: what the process holds besides the witness and more than before. */
 export function leaks(now: Holdings, before: Holdings | undefined): readonly string[] {
   const found: string[] = [];
   if (now.connections !== 1) found.push(`${now.connections} connections, where only the witness is left`);
@@ -57,7 +57,7 @@ export function leaks(now: Holdings, before: Holdings | undefined): readonly str
   return found;
 }
 
-/** How much more memory is held than before, in MB. */
+/** Growth of the memory since then, in MB. */
 export function grownMb(now: Holdings, before: Holdings): number {
   return (now.residentMb ?? 0) - (before.residentMb ?? 0);
 }

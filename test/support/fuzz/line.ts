@@ -13,12 +13,12 @@ const OPENING_MS = 10_000;
 /** A masked ping with the payload `fence`, mask zero. */
 const FENCE = Buffer.from('\x89\x85\0\0\0\0fence', 'latin1');
 
-/** One TCP connection that speaks WebSocket once it was let in. */
+/** One TCP connection that uses WebSocket after its handshake was accepted. */
 export class Line {
   /** Of the server's close frame. */
   code: number | undefined;
   ended = false;
-  /** Whether the newest fence came back. */
+  /** Whether the pong to the newest fence has arrived. */
   answered = false;
   readonly #socket: Socket;
   readonly #reader = new FrameReader();
@@ -53,7 +53,7 @@ export class Line {
     return this.#status;
   }
 
-  /** Pings, and waits until the pong is back: all that was sent before has then been read. */
+  /** Pings, and waits for the pong: then everything sent before has been read. */
   async fence(limitMs: number): Promise<void> {
     this.answered = false;
     this.write(FENCE);

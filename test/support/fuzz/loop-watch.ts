@@ -1,6 +1,6 @@
 const INTERVAL_MS = 5;
 
-/** Measures how long this program's own loop was held up, so that no stall of its own is charged to the product. */
+/** Measures how long this program's own loop was blocked, so that its own stalls do not count against the product. */
 export class LoopWatch {
   #last = performance.now();
   #worst = 0;

@@ -3,8 +3,8 @@ const NETWORKS = 60;
 let given = 0;
 
 /**
- * Another address of the loopback network for each connection, so that limits of one address do not hide what lies
- * behind them. Only Linux answers to all of them.
+ * A different loopback address for each connection, so that limits per address do not hide other behaviour. Only Linux answers on
+ * all of them.
  */
 export function loopbackAddress(): { readonly localAddress?: string } {
   if (process.platform !== 'linux') return {};

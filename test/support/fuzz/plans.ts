@@ -13,13 +13,13 @@ export interface PlanSettings {
   readonly seed: number;
   readonly counts: Readonly<Record<Kind, number>>;
   readonly maxMessageBytes: number;
-  /** Parts that are left out, by their words: to look behind what is known. */
+  /** Parts to omit, by their descriptions: to find faults other than the known ones. */
   readonly without?: RegExp;
-  /** No client waits until the server cuts it off, which takes 10 s. */
+  /** No client waits until the server cuts it, which takes 10 s. */
   readonly isHasty?: boolean;
 }
 
-/** Connections that are open at one time. */
+/** Number of connections that are open at the same time. */
 const SOCKETS = 48;
 const HANDSHAKES = 64;
 
@@ -28,7 +28,7 @@ export interface Plans {
   stop(): void;
 }
 
-/** What is to be thrown at a stage, of each kind. */
+/** The inputs of each kind for one stage. */
 export function plansFor(stage: Stage, settings: PlanSettings): Plans {
   const { seed, counts, maxMessageBytes, without } = settings;
   const kept = (input: Case): Case => ({

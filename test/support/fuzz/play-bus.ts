@@ -6,11 +6,11 @@ import { LISTENER, NODE_NAME } from './bus-texts.ts';
 import type { Case, Channel } from './case.ts';
 import { Line, type LineTarget } from './line.ts';
 
-/** How long a fence may take through Redis and the gateway to the witness. */
+/** Longest time of a fence through Redis and the gateway to the witness. */
 const HEARD_MS = 5_000;
 const BEAT_MS = 500;
 const LISTENING_MS = 2_000;
-/** The answer to a case after which a push no longer reached the witness. */
+/** The result of a case after which a push no longer reached the witness. */
 export const DEAF = 'deaf: a push after it was not heard';
 
 /** The witness, and the user that it is. */
@@ -43,7 +43,7 @@ export class BusPlayer {
     this.#client.on('error', () => undefined);
   }
 
-  /** Publishes the texts, then pushes to the witness, which must hear it: the channel has to live on. */
+  /** Publishes the texts, then pushes to the witness. The witness must get the push, because the channel must keep working. */
   async play({ witness, userId }: Listener, input: Case): Promise<string> {
     await this.#listen(LISTENER);
     const channels = await this.#channels();
@@ -66,7 +66,7 @@ export class BusPlayer {
     this.#client.disconnect();
   }
 
-  /** Somebody has to be connected to whom most of the pushes go; what comes is not kept. */
+  /** The receiver of most pushes must be connected. It stores no messages. */
   async #listen(userId: number): Promise<void> {
     if (this.#line?.ended === false) return;
     clearInterval(this.#beat);
@@ -76,7 +76,7 @@ export class BusPlayer {
     await line.opened();
   }
 
-  /** As Redis tells. A process that was started again listens to channels of its new name, soon after its start. */
+  /** From Redis. After a restart, a process listens to channels with its new name, soon after its start. */
   async #channels(): Promise<Channels | undefined> {
     const deadline = performance.now() + LISTENING_MS;
     for (;;) {

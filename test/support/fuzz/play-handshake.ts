@@ -2,16 +2,20 @@ import { connect as connectTcp } from 'node:net';
 import type { Case } from './case.ts';
 import { loopbackAddress } from './loopback.ts';
 
-/** A client goes once nothing came for this long. */
+/** A client leaves if nothing more arrived for this long. */
 const QUIET_MS = 100;
-/** A client that waits for the server to cut it off waits this long: half a request is cut within 11 s. */
+/** A client that sent a whole request waits this long for its answer. A busy machine takes some of this time. */
+const ANSWER_MS = 1_500;
+/** Inputs that the server does not answer. */
+const UNANSWERED: readonly string[] = ['partial', 'noise'];
+/** How long a client waits for the server to cut it. The server cuts half a request within 11 s. */
 const PATIENCE_MS = 15_000;
-/** Of the answer, what is kept for its status line. */
+/** Number of stored characters of the answer, enough for its status line. */
 const KEPT_BYTES = 64;
-/** A client that reads nothing goes after this long. */
+/** A client that reads nothing leaves after this time. */
 const DEAF_MS = 1_000;
 
-/** Opens a TCP connection, sends the parts, and answers with the first status, or how the connection ended. */
+/** Opens a TCP connection, sends the parts, and returns the first status, or how the connection ended. */
 export function playHandshake(port: number, input: Case): Promise<string> {
   return new Promise((resolve) => {
     const socket = connectTcp({ port, host: '127.0.0.1', ...loopbackAddress(), noDelay: true });
@@ -27,14 +31,15 @@ export function playHandshake(port: number, input: Case): Promise<string> {
     };
     const go = (): void => {
       if (input.leaving === 'end') socket.end();
-      // The rest of the answers is not awaited.
+      // The test does not wait for the rest of the answers.
       setTimeout(() => socket.resetAndDestroy(), input.leaving === 'end' ? QUIET_MS : 0);
       finish(
         input.leaving === 'wait' && !isDeaf ? `open after ${PATIENCE_MS / 1000} s (${input.recipe})` : 'left',
       );
     };
     const isDeaf = input.recipe === 'deaf';
-    const patience = input.leaving === 'wait' ? PATIENCE_MS : QUIET_MS;
+    const answerMs = UNANSWERED.includes(input.recipe) ? QUIET_MS : ANSWER_MS;
+    const patience = input.leaving === 'wait' ? PATIENCE_MS : answerMs;
     let timer = setTimeout(go, isDeaf ? DEAF_MS : patience);
     if (isDeaf) socket.pause();
     else

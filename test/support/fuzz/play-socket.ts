@@ -2,21 +2,21 @@ import type { Case, Part } from './case.ts';
 import type { Users } from './handshakes.ts';
 import { Line, type LineTarget } from './line.ts';
 
-/** Parts that are sent before the client waits until all of them were read. */
+/** Number of parts that are sent before the client waits until all of them were read. */
 const PARTS_AT_ONCE = 50;
-/** Bytes likewise: a part beyond them goes alone. */
+/** The same for bytes: a larger part is sent alone. */
 const BYTES_AT_ONCE = 131_072;
-/** How long an end is awaited that may come, and one that must. */
+/** How long the client waits for a possible end, and for a required one. */
 const MAYBE_MS = 200;
 const SURELY_MS = 5_000;
-/** Codes of the range for applications that the product closes with; others are echoes of what a client sent. */
+/** Codes of the application's range that the product closes with. Other codes are echoes of the client's close. */
 const OURS: ReadonlySet<number> = new Set([4000, 4001, 4002, 4003, 4100, 4101, 4102]);
-/** The answer to a case after which a connection that must end still answered a ping. */
+/** The result of a case after which a connection that must end still answered a ping. */
 export const KEPT = 'kept: a ping after a forbidden frame was answered';
-/** The answer to a case after which a connection that must live answered no ping. */
+/** The result of a case after which a connection that must live answered no ping. */
 export const SILENT = 'silent: a ping was not answered';
 
-/** Where the inputs of the kinds `frames` and `json` go. */
+/** The target of the kinds `frames` and `json`. */
 export interface SocketTarget extends LineTarget {
   readonly users: Users;
 }
@@ -24,8 +24,8 @@ export interface SocketTarget extends LineTarget {
 let connections = 0;
 
 /**
- * Opens a WebSocket, sends the parts, and answers how the connection ended. After each batch a ping must come back, so
- * that no more waits at the server than a few dozen parts of each connection.
+ * Opens a WebSocket, sends the parts, and returns how the connection ended. After each batch it waits for a pong, so that at most
+ * a few dozen parts of each connection wait at the server.
  */
 export async function playSocket(target: SocketTarget, input: Case): Promise<string> {
   connections += 1;
@@ -69,13 +69,13 @@ async function leave(line: Line, input: Case): Promise<string> {
 
 interface Batch {
   readonly parts: readonly Part[];
-  /** Whether the connection must still answer after it. */
+  /** Whether the connection must still answer after this part. */
   readonly isSure: boolean;
-  /** Whether it must not answer any more. */
+  /** Whether the connection must not answer any more. */
   readonly mustEnd: boolean;
 }
 
-/** What follows a part that may end the connection is sent in one go. */
+/** The parts after one that may end the connection are sent in one write. */
 function* batches(parts: readonly Part[]): Generator<Batch> {
   let batch: Part[] = [];
   let bytes = 0;

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 const LISTENING = '0A';
 
-/** The process that listens on `port` of 127.0.0.1; undefined where the system does not tell (only Linux does). */
+/** The process that listens on `port` of 127.0.0.1. Undefined if the system does not report it (only Linux does). */
 export function listenerOf(port: number): number | undefined {
   const wanted = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
   const row = read('/proc/net/tcp')

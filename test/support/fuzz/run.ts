@@ -7,9 +7,12 @@ import { Stage } from './stage.ts';
 
 export interface RunSettings extends PlanSettings {
   readonly runtime: Runtime;
-  /** Longest wait of the witness that is no finding, in ms. */
+  /** A wait of the witness up to this length is not a finding, in ms. */
   readonly stallMs: number;
-  /** Growth of the memory in RAM that is no finding, in MB; measured from the end of a small attack of each kind. */
+  /**
+   * Growth of the memory in RAM up to this size is not a finding, in MB. It is measured from the end of a small attack of each
+   * kind.
+   */
   readonly growthMb: number;
   readonly progress?: (kind: Kind, units: number) => void;
 }
@@ -17,7 +20,7 @@ export interface RunSettings extends PlanSettings {
 export interface RunReport {
   readonly runtime: Runtime;
   readonly attacks: readonly AttackReport[];
-  /** Those of the warm-up too. */
+  /** Including those of the warm-up. */
   readonly findings: readonly Finding[];
   readonly leaks: readonly string[];
   readonly worstMs: number;
@@ -26,12 +29,12 @@ export interface RunReport {
   readonly after: Holdings;
 }
 
-/** Of each kind, the share that is played before anything is measured. */
+/** Share of each kind that is played before the measurement begins. */
 const WARM_UP_SHARE = 0.02;
-/** Other cases than those that follow. */
+/** Different cases than in the attack itself. */
 const WARM_UP_SEED_OFFSET = 1;
 
-/** Attacks one runtime with everything, one kind after another, and looks for what is left behind. */
+/** Attacks one runtime with all kinds, one after another, and checks what is left behind. */
 export async function runAttacks(settings: RunSettings): Promise<RunReport> {
   const stage = await Stage.open(settings);
   try {
@@ -39,7 +42,7 @@ export async function runAttacks(settings: RunSettings): Promise<RunReport> {
     let before = await settle(stage, undefined);
     const { restarts } = stage;
     const attacks = await attackAll(stage, settings);
-    // A process that had to be started again is compared with itself alone.
+    // A restarted process is compared only with itself.
     if (stage.restarts > restarts) before = await settle(stage, undefined);
     const after = await settle(stage, before);
     const found = [...leaks(after, before)];
@@ -62,7 +65,7 @@ export async function runAttacks(settings: RunSettings): Promise<RunReport> {
   }
 }
 
-/** Plays one case alone; answers its finding. */
+/** Plays one case alone; returns its finding. */
 export async function replay(settings: RunSettings, kind: Kind, index: number): Promise<Finding | undefined> {
   const stage = await Stage.open(settings);
   const { plans, stop } = plansFor(stage, settings);

@@ -5,7 +5,7 @@ import { startWitness, type Witness } from '../witness.ts';
 import type { Users } from './handshakes.ts';
 import { LoopWatch } from './loop-watch.ts';
 
-/** What the product did that it must not do. */
+/** A forbidden behaviour of the product. */
 export interface Trouble {
   readonly what: 'exit' | 'hang' | 'stall' | 'witness closed' | 'internal-error' | 'wrong answer';
   readonly detail: string;
@@ -14,30 +14,30 @@ export interface Trouble {
 
 export interface StageOptions {
   readonly runtime: Runtime;
-  /** Longest wait of the witness that is no finding, in ms. */
+  /** A wait of the witness up to this length is not a finding, in ms. */
   readonly stallMs: number;
   readonly maxMessageBytes: number;
 }
 
-/** A process that answers nothing for this long hangs for good. */
+/** A process that gives no answer for this long hangs permanently. */
 const HANG_MS = 15_000;
 const HEALTH_MS = 3_000;
 /** Time from the last line of a process to its end. */
 const EXIT_MS = 500;
-/** Time in which a stall shows that a case has just caused. */
+/** Within this time, the stall of a case becomes visible. */
 const AFTER_MS = 60;
-/** Of a log line, what a report shows. */
+/** Largest number of characters of a log line in a report. */
 const SHOWN_CHARS = 400;
 /** The first users are for witnesses. */
 export const ATTACKERS: Users = { first: 1_001, last: KNOWN_USERS };
 
-/** The product as a process on real stores, with a witness beside whatever is thrown at it. */
+/** The product as a process on real stores, with a witness beside the attack. */
 export class Stage {
   readonly deployment: Deployment;
   readonly stallMs: number;
-  /** Longest wait of any witness so far, in ms, without what this program was held up itself. */
+  /** Longest wait of any witness so far, in ms, without the stalls of this program. */
   worstMs = 0;
-  /** How often the process had to be started again. */
+  /** How often the process had to be restarted. */
   restarts = 0;
   #witness: Witness;
   #linesRead = 0;
@@ -52,7 +52,7 @@ export class Stage {
   static async open({ runtime, stallMs, maxMessageBytes }: StageOptions): Promise<Stage> {
     const env = {
       LINGXI_MAX_MESSAGE_BYTES: String(maxMessageBytes),
-      // The rate has tests of its own: here it would hide what lies behind it.
+      // Other tests check the rate. Here it would hide other behaviour.
       LINGXI_MAX_MESSAGES_PER_SECOND: '1000000',
       LINGXI_HEARTBEAT_TIMEOUT_MS: '3000',
     };
@@ -72,7 +72,7 @@ export class Stage {
     return Number(this.#witness.client.messages[0]?.userId);
   }
 
-  /** What happened since the last look. The waits begin anew. */
+  /** The events since the last call. The measurement of waits begins again. */
   async look(): Promise<Trouble | undefined> {
     const waited = Math.round(this.#witness.worstMs() - this.#loop.takeWorst());
     const errors = this.#newErrors();
@@ -84,7 +84,7 @@ export class Stage {
       return { what: 'exit', detail: this.#lastWords() };
     }
     if (waited > this.stallMs) {
-      // A wait that goes on is known whole once it is over.
+      // The length of a wait is known only after its end.
       const isOver = await this.#answersAgain();
       const whole = Math.max(waited, Math.round(this.#witness.worstMs() - this.#loop.takeWorst()));
       if (this.#witness.closed() !== undefined) return this.look();
@@ -97,7 +97,7 @@ export class Stage {
     return first === undefined ? undefined : { what: 'internal-error', detail: inWords(first) };
   }
 
-  /** Looks after the newest case alone, with the time in which its effect shows. */
+  /** Checks only the newest case, and waits until its effect is visible. */
   async lookAfter(play: () => Promise<unknown>): Promise<Trouble | undefined> {
     this.#witness.forget();
     this.#loop.takeWorst();
@@ -106,7 +106,7 @@ export class Stage {
     return this.look();
   }
 
-  /** Makes everything right again after a trouble: the process, and the witness. */
+  /** Repairs everything after a fault: the process, and the witness. */
   async recover(trouble: Trouble): Promise<void> {
     if (trouble.what === 'exit' || trouble.what === 'hang') {
       this.#witness.stop();
@@ -130,7 +130,7 @@ export class Stage {
     this.#witness.forget();
   }
 
-  /** Waits until the witness hears something or is closed; false where neither comes. */
+  /** Waits until the witness gets a message or is closed. False if neither happens. */
   async #answersAgain(): Promise<boolean> {
     const { client } = this.#witness;
     const before = client.messages.length;

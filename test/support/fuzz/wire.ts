@@ -1,9 +1,9 @@
 import type { Random } from '../../simulation/random.ts';
 
-/** Payloads beyond this are masked by zeros, which is a valid mask and costs nothing. */
+/** Larger payloads are masked by zeros, which is a valid mask and costs nothing. */
 const MASKED_BYTES = 4_096;
 
-/** A client's frame, and how it differs from a right one. */
+/** A client's frame, and its deviations from a valid one. */
 export interface Wire {
   /** 0 continuation, 1 text, 2 binary, 8 close, 9 ping, 10 pong; others are reserved. */
   readonly opcode: number;
@@ -12,7 +12,7 @@ export interface Wire {
   /** The three reserved bits, 0…7. */
   readonly reserved?: number;
   readonly masked?: boolean;
-  /** The length that the header tells, where it is not the true one. */
+  /** The length in the header, if it differs from the true one. */
   readonly claimed?: bigint;
   /** Bytes of the length field beyond the first: 0, 2 or 8. Default: the shortest. */
   readonly lengthBytes?: 0 | 2 | 8;
@@ -51,11 +51,11 @@ function shortest(length: bigint): 0 | 2 | 8 {
   return length < 65_536n ? 2 : 8;
 }
 
-/** Reads a server's frames as they come, whatever the pieces. */
+/** Reads a server's frames as they arrive, in pieces of any size. */
 export class FrameReader {
   #held = Buffer.alloc(0);
 
-  /** Frames that are complete with this chunk. */
+  /** The frames that this chunk completes. */
   read(chunk: Buffer): readonly { readonly opcode: number; readonly payload: Buffer }[] {
     const bytes = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
     const frames: { opcode: number; payload: Buffer }[] = [];

@@ -2,19 +2,19 @@ import type { UserFacts } from './facts.ts';
 import type { Site, SiteNode } from './site.ts';
 import type { NodeLife } from './world.ts';
 
-/** A frozen node answers nothing: after this the client gives up. */
+/** A frozen node gives no answer: after this time the client gives up. */
 const ANSWER_TIMEOUT_MS = 5_000;
 
 interface Answered {
   readonly life: NodeLife;
   readonly from: number;
   readonly to: number;
-  /** 0: nobody knows. */
+  /** 0: unknown. */
   readonly status: number;
   readonly body: Readonly<Record<string, unknown>>;
 }
 
-/** One user's HTTP requests, each noted with what its answer tells. */
+/** The HTTP requests of one user. Each is recorded with the information in its answer. */
 export class Asking {
   readonly #site: Site;
   readonly #facts: UserFacts;
@@ -35,7 +35,7 @@ export class Asking {
     return isIn;
   }
 
-  /** False where the user was told to be offline. */
+  /** False: the answer reported that the user is offline. */
   async heartbeat(node: SiteNode): Promise<boolean> {
     const { life, from, to, status } = await this.#post(node, 'heartbeat');
     if (status === 404) {
@@ -43,7 +43,12 @@ export class Asking {
       return false;
     }
     const isHeard = status === 200;
-    this.#facts.beats.push({ via: 'http', life, from: isHeard ? from : to, to: isHeard ? to : undefined });
+    this.#facts.beats.push({
+      via: 'http',
+      life,
+      from,
+      ...(isHeard ? { to } : { to: undefined, gaveUpAt: to }),
+    });
     return true;
   }
 
@@ -62,7 +67,7 @@ export class Asking {
         life,
         from,
         to,
-        what: named === undefined ? 'logout' : 'logout of an epoch',
+        ...(named === undefined ? { what: 'logout' } : { what: 'logout of an epoch', epoch: named.epoch }),
       });
     this.#facts.logouts.push({
       ...{ by: 'http', life, from, to, outcome },

@@ -4,7 +4,7 @@ import type { Site } from './site.ts';
 import type { Span } from './world.ts';
 
 const MAX_LINES = 2_000;
-/** Fields of a log line that say nothing new here. */
+/** Fields of a log line that add nothing here. */
 const DULL = new Set(['level', 'msg', 'userId', 'pid', 'hostname', 'ip']);
 
 interface Event {
@@ -12,7 +12,7 @@ interface Event {
   readonly text: string;
 }
 
-/** Everything that is known of one user, in order: what the client did, SQL, feed, nodes' logs, and the troubles. */
+/** All information about one user, in order: the actions of the client, SQL, feed, logs of the nodes, and the faults. */
 export async function explain(site: Site, facts: UserFacts, evidence: Evidence): Promise<string> {
   const { userId } = facts;
   const events: Event[] = [...clientEvents(facts), ...troubles(site)];
@@ -24,6 +24,14 @@ export async function explain(site: Site, facts: UserFacts, evidence: Evidence):
         text: `SQL     row ${row.period} ends: ${row.reason}, seen ${row.lastSeenAt}, ${row.node}`,
       },
       { at: row.settledAt, text: `SQL     row ${row.period} settled` },
+    );
+  for (const row of evidence.deleted.filter((one) => one.userId === userId))
+    events.push(
+      { at: row.loginAt, text: `SQL     row ${row.period} begins, deleted later` },
+      {
+        at: row.deletedAt,
+        text: `SQL     row ${row.period} deleted while ${row.wasOpen ? 'open' : 'settled'}`,
+      },
     );
   for (const event of evidence.feed.events.filter((one) => one.userId === userId))
     events.push({

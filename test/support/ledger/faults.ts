@@ -6,12 +6,12 @@ type Part = 'node' | 'redis' | 'postgres';
 
 interface Fault {
   readonly part: Part;
-  /** How often it stands in the deck. */
+  /** Number of cards of this fault in the deck. */
   readonly cards: number;
   readonly run: (site: Site, random: Random) => Promise<void>;
 }
 
-/** As shares of the heartbeat timeout, clear of the moment itself. */
+/** As shares of the heartbeat timeout, not too close to the timeout itself. */
 const SHORT = { from: 0.3, to: 0.8 };
 const LONG = { from: 1.7, to: 2.6 };
 
@@ -31,10 +31,10 @@ const FAULTS: readonly Fault[] = [
 ];
 
 const GAP_MS = { from: 200, to: 1_500 };
-/** How often a second part is hurt while the first still is. */
+/** How often a second part fails while the first is still failing. */
 const TOGETHER_SHARE = 0.4;
 
-/** Hurts the site at random until `isOver`; every fault comes once before one comes again. Heals what it hurt. */
+/** Causes random faults until `isOver`. Every fault comes once before one comes again. Repairs everything at the end. */
 export async function hurt(site: Site, random: Random, isOver: () => boolean): Promise<void> {
   let deck: Fault[] = [];
   const busy = new Map<Part, Promise<void>>();

@@ -13,10 +13,10 @@ export interface FeedEvent {
 const READ_EVERY_MS = 300;
 const PAGE = 1_000;
 
-/** Reads the feed as a foreign program does: on and on from its cursor, at whatever node answers. */
+/** Reads the feed as another program does: always from its cursor, at any node that answers. */
 export class FeedReader {
   readonly events: FeedEvent[] = [];
-  /** How often the cursor was refused: only a wipe may do that. */
+  /** How often the cursor was refused: only a wipe may cause that. */
   expired = 0;
   readonly #site: Site;
   #cursor = '';
@@ -31,7 +31,7 @@ export class FeedReader {
     this.#reading = this.#readOn();
   }
 
-  /** After the newest entry was read. */
+  /** Continues after the newest entry was read. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     await this.#reading;
@@ -44,7 +44,7 @@ export class FeedReader {
     }
   }
 
-  /** Answers how many entries came; undefined where nobody answered. */
+  /** Returns the number of entries; undefined if no node answered. */
   async #read(): Promise<number | undefined> {
     const node = this.#site.answering;
     if (node === undefined) return undefined;

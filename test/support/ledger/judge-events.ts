@@ -1,16 +1,16 @@
-import type { PeriodEntry } from './books.ts';
-import type { FeedEvent, FeedReader } from './feed.ts';
+import type { Evidence, PeriodEntry } from './books.ts';
+import type { FeedEvent } from './feed.ts';
 import { ROUNDING_MS, type UserCase } from './user-case.ts';
 import type { Violation } from './verdict.ts';
 import type { World } from './world.ts';
 
 type Judgement = Omit<Violation, 'userId'>;
 
-/** A feed is read this often at least; what was not read before a wipe is gone. */
+/** The feed is read at least this often. Entries that were not read before a wipe are lost. */
 const UNREAD_MS = 3_000;
 const DEATH_TOLD_MS = 3_000;
 
-/** Stale: no socket was closed, and nobody told to be offline, against what its client knows. */
+/** Stale: no socket was closed, and no user reported as offline, in contradiction to the facts of the client. */
 export function judgeClosings(of: UserCase): readonly Judgement[] {
   const { facts, world, timeouts } = of;
   const stale = (text: string): Judgement => ({ kind: 'stale', text });
@@ -33,7 +33,7 @@ export function judgeClosings(of: UserCase): readonly Judgement[] {
       }
       case 4000: {
         const isAsked = facts.logouts.some((logout) => logout.from <= at && of.latest(logout) >= lineFrom);
-        // A logout message is noted once its socket is closed.
+        // The client records a logout message after its socket is closed.
         return isAsked ? [] : [stale(`${text}, and nobody asked for it`)];
       }
       case 1012:
@@ -50,7 +50,7 @@ export function judgeClosings(of: UserCase): readonly Judgement[] {
         return [stale(text)];
     }
   });
-  const denials = facts.denials.flatMap(({ from, to, what }) => {
+  const denials = facts.denials.flatMap(({ from, to, what, epoch }) => {
     const proof = of.proofs.findLast((candidate) => {
       const keptFor = of.keptFor(candidate, to);
       return keptFor !== undefined && candidate.to <= from && to - candidate.from < keptFor - ROUNDING_MS;
@@ -58,26 +58,27 @@ export function judgeClosings(of: UserCase): readonly Judgement[] {
     if (proof === undefined) return [];
     const isExcused =
       facts.logouts.some((l) => l.outcome !== 'not-online' && l.from <= to && of.latest(l) >= proof.from) ||
-      (what === 'logout of an epoch' && of.mayBeTaken(proof.from - 2 * world.timeoutMs, to));
+      (epoch !== undefined &&
+        (of.mayBeTaken(proof.from - 2 * world.timeoutMs, to) || (of.rowAt(to)?.period ?? 0) > epoch));
     return isExcused
       ? []
       : [
           stale(
-            `${what} at ${from} to ${to} was told "not online" ${to - proof.from} ms after a proof on ${proof.life.name}`,
+            `${what} at ${from} to ${to} got "not online" ${to - proof.from} ms after a proof on ${proof.life.name}`,
           ),
         ];
   });
   return [...closings, ...denials];
 }
 
-/** The feed beside SQL: each end once, the same as its row, and in order. */
+/** Compares the feed with SQL: each end once, equal to its row, and in order. */
 export function judgeFeed(
-  feed: FeedReader,
+  feed: Evidence['feed'],
   periods: ReadonlyMap<number, readonly PeriodEntry[]>,
   world: World,
 ): readonly Violation[] {
   const found: Violation[] = [];
-  // What Redis noted just before a wipe may not have come to SQL; a cursor is the moment of the note.
+  // Ends that Redis recorded just before a wipe may be missing in SQL. A cursor has the time of the record.
   const isKept = ({ at, cursor }: FeedEvent): boolean => !world.wasWiped(at, Number.parseInt(cursor, 10));
   const ofUser = new Map<number, FeedEvent[]>();
   for (const event of feed.events) ofUser.set(event.userId, [...(ofUser.get(event.userId) ?? []), event]);

@@ -1,5 +1,6 @@
 import type { PeriodEntry } from './books.ts';
-import { CALL_MS, ROUNDING_MS, type UserCase } from './user-case.ts';
+import type { Login } from './facts.ts';
+import { CALL_MS, ROUNDING_MS, type Timeouts, type UserCase } from './user-case.ts';
 import type { Violation } from './verdict.ts';
 import { RECORD_MS, RESTORE_MS } from './world.ts';
 
@@ -8,7 +9,7 @@ const COMMAND_MS = 1000;
 
 type Judgement = Omit<Violation, 'userId'>;
 
-/** Missing: what a client knows of stands in SQL, settled, and the user's time is the newest of it. */
+/** Missing: the periods that a client knows are in SQL and settled, and the user's time is the newest of them. */
 export function judgeMissing(of: UserCase): readonly Judgement[] {
   const { facts, rows, time } = of;
   const found: Judgement[] = [];
@@ -38,12 +39,17 @@ export function judgeMissing(of: UserCase): readonly Judgement[] {
   }
   for (const row of rows.filter(({ settledAt }) => Number.isNaN(settledAt)))
     missing(`${row.period} is not settled`);
-  const newest = Math.max(...rows.flatMap(({ loginAt, logoutAt }) => [loginAt, logoutAt]));
-  if (rows.length > 0 && time !== newest) missing(`the user's time is ${time}, the newest logout ${newest}`);
+  // A login moves the time of its user in the transaction that inserts its row (rule ST9).
+  const times = [
+    ...rows.flatMap(({ loginAt, logoutAt }) => [loginAt, logoutAt]),
+    ...of.deleted.map(({ loginAt }) => loginAt),
+  ];
+  const newest = Math.max(...times);
+  if (times.length > 0 && time !== newest) missing(`the user's time is ${time}, the newest logout ${newest}`);
   return found;
 }
 
-/** Logout messages that must have ended the period: nothing at all was the matter. */
+/** Logout messages that must have ended the period, because there was no fault. */
 function unansweredLogouts(of: UserCase) {
   const { facts, world } = of;
   return facts.logouts.filter(
@@ -56,7 +62,7 @@ function unansweredLogouts(of: UserCase) {
   );
 }
 
-/** Double: what the client knows as one period is one row, and no row has an opening that nobody asked for. */
+/** Double: one period of the client is one row, and no row has an opening that no client requested. */
 export function judgeDouble(of: UserCase): readonly Judgement[] {
   const { facts, rows } = of;
   const found: Judgement[] = [];
@@ -91,7 +97,7 @@ export function judgeDouble(of: UserCase): readonly Judgement[] {
   return found;
 }
 
-/** A login brought it, answered or not, or a node that looked dead connected its user anew. */
+/** A login opened it, answered or not; or a node that looked dead connected its user anew. */
 function isExplained(of: UserCase, { period, loginAt }: PeriodEntry): boolean {
   const isLogin = of.facts.logins.some((login) => {
     const { outcome, welcome, loginTime, from, to } = login;
@@ -108,7 +114,7 @@ function isExplained(of: UserCase, { period, loginAt }: PeriodEntry): boolean {
   );
 }
 
-/** Stale: each row ends when it should (rule ST5), and never against a user who is back. */
+/** Stale: each row has the correct end (rule ST5), and none after the user has returned. */
 export function judgeTimes(of: UserCase): readonly Judgement[] {
   return of.rows.flatMap((row, index) => {
     const { period, loginAt, logoutAt, settledAt, reason } = row;
@@ -130,7 +136,7 @@ export function judgeTimes(of: UserCase): readonly Judgement[] {
     const isWiped = wiped !== undefined && logoutAt >= wiped.from - ROUNDING_MS;
     if (tooEarly !== undefined && logoutAt < tooEarly.at - ROUNDING_MS && !isWiped)
       stale(`ends ${tooEarly.at - logoutAt} ms too early at ${logoutAt}: ${tooEarly.why}`);
-    // A reconciled period ends by its node's life, not by a proof.
+    // A reconciled period ends by the life of its node, not by a proof.
     const latest = reason === 'reconciled' ? settledAt : latestEnd(of, row);
     if (logoutAt > latest) stale(`ends ${logoutAt - latest} ms too late at ${logoutAt}`);
     if (reason === 'node-lost' && !lostANode(of, row)) stale(`ends at ${logoutAt}, and no node was lost`);
@@ -144,8 +150,8 @@ function wasAskedFor(of: UserCase, { logoutAt }: PeriodEntry): boolean {
   return of.facts.logouts.some((logout) => {
     if (logout.outcome === 'not-online') return false;
     if (logout.outcome === 'ended') return logout.logoutTime === logoutAt;
-    // A socket that came after the client had given up has a newer epoch (rule PR7). A logout that names none ends what
-    // runs when its node comes to it.
+    // A socket that came after the client had given up has a newer epoch (rule PR7). A logout without an epoch ends the period
+    // that is open when its node handles it.
     if (logout.epoch === 'none')
       return logoutAt >= logout.from - ROUNDING_MS && logoutAt <= of.latest(logout) + ROUNDING_MS;
     const newer = of.facts.logins.find(
@@ -156,7 +162,7 @@ function wasAskedFor(of: UserCase, { logoutAt }: PeriodEntry): boolean {
   });
 }
 
-/** The earliest logout time that the proofs allow, with the proof that says so. */
+/** The earliest logout time that the proofs allow, with the proof for it. */
 function earliestEnd(of: UserCase, row: PeriodEntry): { at: number; why: string } | undefined {
   let earliest: { at: number; why: string } | undefined;
   for (const { kind, life, from, to } of of.proofsOf(row)) {
@@ -174,29 +180,41 @@ function earliestEnd(of: UserCase, row: PeriodEntry): { at: number; why: string 
   return earliest;
 }
 
-/** The latest logout time that anything can explain which this user did. */
+/** The latest logout time that any action of this user can explain. */
 function latestEnd(of: UserCase, row: PeriodEntry): number {
   const { world, timeouts, facts } = of;
   const heard = [
-    ...facts.beats.map(({ via, life, from, to }) => ({
-      ...{ via, from },
-      at: to ?? world.latestEffect(life, from),
+    ...facts.beats.map(({ via, life, from, to, gaveUpAt }) => ({
+      ...{ from, at: to ?? world.latestEffect(life, gaveUpAt ?? from) },
+      keptMs: timeouts[via],
     })),
     ...facts.logins.map((login) => ({
-      // A login that was not let in, also one that was refused, proves life by HTTP (rule DR4).
-      via: login.outcome === 'in' ? login.via : 'http',
       from: login.from,
       at: login.outcome === 'unknown' ? of.latest(login) : login.to,
+      keptMs: keptBy(login, timeouts),
     })),
   ].filter(({ from }) => from <= row.logoutAt);
-  const ends = heard.map(({ via, at }) => at + (via === 'http' ? timeouts.http : timeouts.socket));
-  const due = Math.max(...ends);
-  // What waited for Redis to come back told its proof as much too new: a dead node cannot tell it again, and after the
-  // statement that ends a period none follows.
+  const due = Math.max(...heard.map(({ at, keptMs }) => at + keptMs));
+  // Calls that waited for the return of Redis made their proof too new by that wait. A dead node cannot correct that, and no
+  // claim follows the one that ends a period.
   const newest = Math.max(...heard.map(({ at }) => at));
   const wasLate = row.reason === 'node-lost' && world.unrecorded(newest, row.logoutAt) > 0;
   const waitedMs = row.reason === 'timeout' ? world.unrecorded(due, row.logoutAt) : 0;
   return due + (wasLate ? COMMAND_MS : CALL_MS) + waitedMs;
+}
+
+/** How long a login proves life. */
+function keptBy({ via, outcome }: Login, { socket, http }: Timeouts): number {
+  switch (outcome) {
+    case 'in':
+      return via === 'http' ? http : socket;
+    // It proves life by HTTP (rule DR4).
+    case 'refused':
+      return http;
+    // It may have been accepted, or its user lingers as after a socket until the node knows more.
+    case 'unknown':
+      return Math.max(socket, http);
+  }
 }
 
 function lostANode(of: UserCase, { loginAt, settledAt }: PeriodEntry): boolean {
@@ -208,6 +226,6 @@ function mayBeReconciled(of: UserCase, row: PeriodEntry): boolean {
   const ends = of.proofsOf(row).map(({ kind, from }) => from + of.timeouts[kind]);
   const isWiped = of.wipedLogout(row.loginAt, row.settledAt) !== undefined;
   const end = Math.max(...ends);
-  // Many at once are held for one more timeout (rule HB6).
+  // Many users at once are held back for one more timeout (rule HB6).
   return isWiped || of.world.wasWiped(end, end + of.timeouts.socket);
 }

@@ -3,11 +3,11 @@ import type { Beat, UserFacts } from './facts.ts';
 import type { SiteNode } from './site.ts';
 import type { NodeLife } from './world.ts';
 
-/** A frozen node answers no handshake: after this the client gives up. */
+/** A frozen node answers no handshake: after this time the client gives up. */
 const HANDSHAKE_TIMEOUT_MS = 4_000;
 const WELCOME_TIMEOUT_MS = 2_000;
 const BEAT_MS = 400;
-/** A node that was frozen reads everything at once, and a second has a limit of messages. */
+/** After a freeze, a node reads everything at once, and the number of messages a second is limited. */
 const MAX_UNANSWERED = 12;
 
 interface Welcome {
@@ -16,7 +16,7 @@ interface Welcome {
   readonly resumed: boolean;
 }
 
-/** One socket as its client knows it. */
+/** One socket from the view of its client. */
 export class Line {
   readonly life: NodeLife;
   readonly from: number;
@@ -62,29 +62,29 @@ export class Line {
     return this.code === undefined && this.#socket.readyState === WebSocket.OPEN;
   }
 
-  /** How long the oldest heartbeat without an answer has waited. */
+  /** How long the oldest unanswered heartbeat has waited. */
   get unansweredMs(): number {
     const [oldest] = this.#waiting.values();
     return oldest === undefined ? 0 : Date.now() - oldest.from;
   }
 
-  /** A heartbeat whose being heard can be known: `lingxi.v1` has a pong, a seed client asks with a protocol ping. */
+  /** A heartbeat with a confirmation: `lingxi.v1` has a pong, a client without `lingxi.v1` uses a protocol ping. */
   beat(): void {
     if (!this.isOpen || this.#silent || this.#waiting.size >= MAX_UNANSWERED) return;
     const from = Date.now();
     this.#expect(from);
     this.#socket.send(JSON.stringify({ type: 'ping', timestamp: from }));
-    // Read in order: who answers this has read the heartbeat before it.
+    // The node reads in order: if it answers this one, it has read the heartbeat before it.
     if (!this.#speaksV1) this.#socket.ping(String(from));
   }
 
-  /** From now on nothing leaves this client, not even a protocol pong. */
+  /** From now on this client sends nothing, not even a protocol pong. */
   silence(): void {
     this.#silent = true;
     clearInterval(this.#timer);
   }
 
-  /** The logout of this dialect; like every message it proves life as well. */
+  /** The logout of this dialect. Like every message it is a proof of life too. */
   logOut(): void {
     if (!this.isOpen) return;
     this.#said();
@@ -118,7 +118,7 @@ export class Line {
     this.#provenAt = Math.max(this.#provenAt, beat.from);
   }
 
-  /** May prove life, and nobody answers it. */
+  /** May be a proof of life, but has no answer. */
   #said(): void {
     this.#facts.beats.push({ via: 'socket', life: this.life, from: Date.now(), to: undefined });
   }
@@ -147,7 +147,7 @@ export class Line {
   }
 }
 
-/** Tries to connect, and notes what is known of the outcome. */
+/** Tries to connect, and records what is known about the outcome. */
 export async function dial(
   node: SiteNode,
   client: { readonly facts: UserFacts; readonly token: string; readonly speaksV1: boolean },
@@ -192,7 +192,7 @@ export async function dial(
     },
   );
   const { welcome } = answer;
-  // 409 leaves nothing behind. 503 may follow a step whose answer was lost.
+  // 409 leaves nothing behind. 503 may come after a step whose answer was lost.
   const outcome = answer.open ? 'in' : answer.status === 409 ? 'refused' : 'unknown';
   facts.logins.push({
     ...{ via, life, from, to: Date.now(), outcome, welcome, loginTime: undefined },

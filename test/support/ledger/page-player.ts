@@ -5,7 +5,7 @@ import type { Site } from './site.ts';
 
 const LOGOUT_TRIES = 3;
 
-/** A user of the seed's HTTP alone: logs in, beats at whatever node, and goes. */
+/** A user with only HTTP, as on the Go server: logs in, sends heartbeats to any node, and leaves. */
 export class PagePlayer {
   readonly #site: Site;
   readonly #random: Random;
@@ -31,7 +31,7 @@ export class PagePlayer {
     return this.#site.options.httpTimeoutMs;
   }
 
-  /** False where the user was told to be offline. */
+  /** False: the answer reported that the user is offline. */
   async #stay(): Promise<boolean> {
     const until = Date.now() + this.#random.int(300, 1.5 * this.#timeoutMs);
     while (Date.now() < until && !this.#isOver()) {

@@ -5,11 +5,11 @@ import { dial, type Line } from './line.ts';
 import type { Site } from './site.ts';
 
 const POLL_MS = 50;
-/** A close that was asked for comes within this, unless something is away. */
+/** A requested close comes within this time, unless there is a fault. */
 const CLOSE_WAIT_MS = 2_500;
-/** Fewer than what the rules call flapping. */
+/** Fewer than the take-overs that the rules call flapping. */
 const MAX_TAKEOVERS_A_MINUTE = 3;
-/** Tries for one HTTP logout, as a page would. */
+/** Attempts for one HTTP logout, as in a page. */
 const LOGOUT_TRIES = 3;
 
 const AFTER_LIFE = {
@@ -27,11 +27,11 @@ export interface PlayerOptions {
   readonly site: Site;
   readonly facts: UserFacts;
   readonly random: Random;
-  /** Whether the play is over: what is under way is ended, nothing new is begun. */
+  /** Whether the run is ending: actions in progress end, and no new ones begin. */
   readonly isOver: () => boolean;
 }
 
-/** A user with a socket, who comes and goes in every way that there is, one thing after the other. */
+/** A user with a socket, who comes and goes in every possible way, one after the other. */
 export class Player {
   readonly #site: Site;
   readonly #facts: UserFacts;
@@ -69,7 +69,7 @@ export class Player {
     return dial(this.#site.pick(this.#random), client);
   }
 
-  /** Until this user has no socket any more. */
+  /** Waits until this user has no socket any more. */
   async #live(first: Line): Promise<void> {
     let line: Line | undefined = first;
     while (line !== undefined) {
@@ -85,7 +85,7 @@ export class Player {
     }
   }
 
-  /** Beats for a while; ends early with the socket, or once an answer is out for longer than the patience. */
+  /** Sends heartbeats for a while. Ends early with the socket, or when an answer takes longer than the client waits. */
   async #stay(line: Line, patienceMs: number): Promise<void> {
     const until = Date.now() + this.#random.int(300, Math.round(this.#timeoutMs * 1.2));
     while (line.isOpen && !this.#isOver() && line.unansweredMs < patienceMs) {
@@ -95,7 +95,7 @@ export class Player {
     }
   }
 
-  /** Answers the socket with which life goes on. */
+  /** Returns the socket with which the user continues. */
   async #act(line: Line): Promise<Line | undefined> {
     const action = this.#random.weighted(AFTER_LIFE);
     switch (action) {
@@ -137,7 +137,7 @@ export class Player {
     await this.#closedWithin(line, CLOSE_WAIT_MS);
     this.#facts.logouts.push({
       ...{ by: 'message', life: line.life, from, to: Date.now() },
-      // The socket is closed whatever became of the logout.
+      // The socket is closed, whatever the outcome of the logout.
       outcome: 'unknown',
       logoutTime: undefined,
       epoch: 'newest',
@@ -157,7 +157,7 @@ export class Player {
     await this.#pause(0, this.#timeoutMs / 2);
   }
 
-  /** What a page that was reloaded sends late: it must not touch the newer connection. */
+  /** The late messages of a reloaded page: they must not affect the newer connection. */
   async #logoutOfAnOldEpoch(): Promise<void> {
     const { epochs } = this.#facts;
     const epoch = epochs.at(-2);
@@ -172,7 +172,7 @@ export class Player {
     while (this.#takeovers[0] !== undefined && this.#takeovers[0] < now - 60_000) this.#takeovers.shift();
     if (this.#takeovers.length >= MAX_TAKEOVERS_A_MINUTE) return line;
     this.#takeovers.push(now);
-    // What the old socket says from now on may be heard by a node that has lost the user already.
+    // A node that has already lost the user may receive the further messages of the old socket.
     line.silence();
     const newer = await this.#dial();
     if (newer === undefined) {
@@ -185,7 +185,7 @@ export class Player {
     return newer;
   }
 
-  /** The last thing that this user does. */
+  /** The last action of this user. */
   async #leave(line: Line): Promise<void> {
     if (this.#random.chance(0.3)) return this.#logoutByHttp(line);
     if (this.#random.chance(0.3)) return this.#logoutByMessage(line);
@@ -198,7 +198,7 @@ export class Player {
     line.terminate();
   }
 
-  /** Away, and back before anybody could say that the user was offline. */
+  /** Leaves, and returns before any node could log the user out. */
   #wander(): Promise<void> {
     return this.#pause(0, 0.7 * this.#timeoutMs);
   }

@@ -16,28 +16,28 @@ export interface LedgerOptions {
   readonly users: number;
   readonly timeoutMs: number;
   readonly httpTimeoutMs: number;
-  /** Played one after the other; each but the first adds its nodes to those that run. */
+  /** Runtimes of the nodes, one stage after the other. Each further stage adds its nodes to the running ones. */
   readonly acts: readonly { readonly runtimes: readonly Runtime[]; readonly ms: number }[];
-  /** Ends with a Redis that forgets everything while all play. */
+  /** Ends with a Redis that loses everything while all users are active. */
   readonly wipes: boolean;
-  /** Users whose history is written where something is wrong with them, at most. */
+  /** Largest number of faulty users whose histories are written. */
   readonly explains: number;
 }
 
 export interface LedgerOutcome {
   readonly violations: readonly Violation[];
   readonly logins: number;
-  /** What happened and what was found, for people. */
+  /** The events and the findings, for people. */
   readonly table: string;
-  /** The histories of the first users that something is wrong with. */
+  /** The histories of the first faulty users. */
   readonly histories: string;
 }
 
 const SHARES = { v1: 6, seed: 2, page: 2 };
-/** Everything that ended is settled by then: timeouts, dead nodes, and what only the reconciler finds. */
+/** By then everything that ended is settled: timeouts, dead nodes, and periods that only the reconciler finds. */
 const SETTLED_WITHIN_MS = 60_000;
 
-/** Plays `users` against a site of its own while it is hurt, lets it heal, and judges. */
+/** Runs `users` against a new deployment with faults, lets it recover, and judges. */
 export async function runLedger(options: LedgerOptions): Promise<LedgerOutcome> {
   const [first, ...later] = options.acts;
   const site = await Site.open({ ...options, runtimes: first?.runtimes ?? [] });
@@ -65,7 +65,7 @@ export async function runLedger(options: LedgerOptions): Promise<LedgerOutcome> 
   }
 }
 
-/** All users at once, each with a random generator of its own: what one does is no matter of the others' timing. */
+/** All users at once, each with its own random generator, so that the actions of one do not depend on the timing of others. */
 class Play {
   readonly #users: UserFacts[] = [];
   readonly #plays: Promise<void>[] = [];
@@ -96,7 +96,7 @@ async function hurtFor(site: Site, random: Random, ms: number): Promise<void> {
   await hurt(site, random, () => Date.now() >= until);
 }
 
-/** What is still left after the time that the rules allow is judged as it is. */
+/** After the time that the rules allow, whatever is left is judged. */
 async function settled(site: Site): Promise<void> {
   const until = Date.now() + SETTLED_WITHIN_MS;
   while (Date.now() < until && (await leftoversOf(site)).length > 0) await pause(200);

@@ -6,19 +6,20 @@ import { createUsers } from '../stores.ts';
 import { NodeLife, World } from './world.ts';
 
 const START_AGAIN_MS = 40_000;
-/** How many of the clients go to a node that is known to be away, as behind a balancer that is a little late. */
+/** Share of the clients that go to a node known to be away, as behind a load balancer that is a little late. */
 const BLIND_SHARE = 0.1;
 
-/** Every change of a settled row is kept here: a logout is written once. */
+/** This table keeps every change of a settled row, for a logout must be written once, and every deleted row. */
 const HISTORY = `
   SET synchronous_commit = on;
   CREATE TABLE ledger_changes (at timestamptz DEFAULT clock_timestamp(), what text, user_id bigint, period bigint,
-    old_logout timestamptz, new_logout timestamptz, old_reason text, new_reason text);
+    old_login timestamptz, old_settled timestamptz, old_logout timestamptz, new_logout timestamptz,
+    old_reason text, new_reason text);
   CREATE FUNCTION ledger_note() RETURNS trigger LANGUAGE plpgsql AS $$
   BEGIN
     IF TG_OP = 'DELETE' THEN
-      INSERT INTO ledger_changes (what, user_id, period, old_logout, old_reason)
-        VALUES ('deleted', OLD.user_id, OLD.period, OLD.logout_at, OLD.reason);
+      INSERT INTO ledger_changes (what, user_id, period, old_login, old_settled, old_logout, old_reason)
+        VALUES ('deleted', OLD.user_id, OLD.period, OLD.login_at, OLD.settled_at, OLD.logout_at, OLD.reason);
     ELSIF OLD.settled_at IS NOT NULL AND (NEW.settled_at IS NULL OR NEW.logout_at IS DISTINCT FROM OLD.logout_at
         OR NEW.reason IS DISTINCT FROM OLD.reason) THEN
       INSERT INTO ledger_changes (what, user_id, period, old_logout, new_logout, old_reason, new_reason)
@@ -38,7 +39,7 @@ const HISTORY = `
   CREATE TRIGGER ledger_time AFTER UPDATE ON users FOR EACH ROW WHEN (OLD.last_spirit_gain_time IS NOT NULL)
     EXECUTE FUNCTION ledger_time();`;
 
-/** A node of the site: one name and port, several lives. */
+/** A node of the deployment: one name and port, several incarnations. */
 export interface SiteNode {
   readonly name: string;
   readonly gateway: Gateway;
@@ -52,7 +53,7 @@ export interface SiteOptions {
   readonly httpTimeoutMs: number;
 }
 
-/** Nodes, Redis and PostgreSQL as real processes, and everything that is done to them, with its times. */
+/** Nodes, Redis and PostgreSQL as real processes, and all faults, with their times. */
 export class Site {
   readonly world: World;
   readonly nodes: SiteNode[] = [];
@@ -71,14 +72,14 @@ export class Site {
 
   static async open(options: SiteOptions): Promise<Site> {
     const [redis, postgres] = await Promise.all([
-      // What Redis has answered survives its kill.
+      // Answered writes of Redis survive its kill.
       startRedis({ persistence: true, args: ['--appendfsync', 'always'] }),
       startPostgres(),
     ]);
     const site = new Site(options, redis, postgres);
     try {
       await createUsers(postgres);
-      // What PostgreSQL has committed survives its kill; the tests' server is faster and more forgetful.
+      // Committed writes of PostgreSQL survive its kill. The usual server of the tests is faster and less durable.
       await postgres.query('ALTER DATABASE postgres SET synchronous_commit = on');
       for (const runtime of options.runtimes) await site.addNode(runtime);
       await postgres.query(HISTORY);
@@ -106,13 +107,13 @@ export class Site {
     this.nodes.push({ name, gateway, life, isAway: false });
   }
 
-  /** Where a client goes next. */
+  /** The node for a client's next connection. */
   pick(random: Random): SiteNode {
     const near = this.nodes.filter(({ isAway }) => !isAway);
     return random.pick(near.length === 0 || random.chance(BLIND_SHARE) ? this.nodes : near);
   }
 
-  /** A node that answers, for what the judges want to know. */
+  /** A node that answers, for the judges. */
   get answering(): SiteNode | undefined {
     return this.nodes.find(({ isAway }) => !isAway);
   }
@@ -123,7 +124,7 @@ export class Site {
     return known;
   }
 
-  /** How often each thing was done to this site. */
+  /** How often each fault was caused. */
   get counts(): Readonly<Record<string, number>> {
     return Object.fromEntries(this.#counts);
   }
@@ -136,7 +137,7 @@ export class Site {
     await node.gateway.kill();
   }
 
-  /** As a supervisor stops it: told to go. */
+  /** Stops it as a supervisor does: by a signal. */
   async stopNode(node: SiteNode): Promise<void> {
     this.#count('node stopped');
     node.isAway = true;
@@ -145,11 +146,11 @@ export class Site {
     node.life.end = exit.code === 0 ? 'stopped' : 'killed';
   }
 
-  /** A new life under the old name. A start that finds a store away is tried again, as a supervisor would. */
+  /** A new start under the old name. If a start fails because a store is away, it is tried again, as by a supervisor. */
   async reviveNode(node: SiteNode): Promise<void> {
     const start = (): Promise<void> =>
       node.gateway.restart().catch((error: unknown) => {
-        // The polling gives up on the errors of a start that ended by itself.
+        // The polling stops at the error of a start that ended by itself.
         throw new Error(String(error));
       });
     await eventually(start, { timeoutMs: START_AGAIN_MS, intervalMs: 200 });

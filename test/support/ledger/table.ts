@@ -3,7 +3,7 @@ import type { UserFacts } from './facts.ts';
 import type { Site } from './site.ts';
 import type { Violation } from './verdict.ts';
 
-/** What happened, and what was found, as lines of a table. */
+/** The events and the findings as lines of a table. */
 export function tableOf(result: {
   readonly site: Site;
   readonly users: readonly UserFacts[];
@@ -45,6 +45,7 @@ export function tableOf(result: {
     ...reasons.map(
       (reason) => [`  ended by ${reason}`, count(rows, (row) => row.reason === reason)] as const,
     ),
+    ['rows deleted', evidence.deleted.length],
     ['entries of the feed', evidence.feed.events.length],
     ...(['missing', 'double', 'stale'] as const).map(
       (kind) => [kind, count(violations, (violation) => violation.kind === kind)] as const,

@@ -1,12 +1,12 @@
-import type { PeriodEntry } from './books.ts';
+import type { DeletedRow, PeriodEntry } from './books.ts';
 import type { Login, Logout, UserFacts } from './facts.ts';
 import type { NodeLife, World } from './world.ts';
 
-/** Clocks are read to the millisecond, at both ends, by processes that share two cores. */
+/** Clocks are read in milliseconds, at both ends, by processes that share two cores. */
 export const ROUNDING_MS = 30;
-/** How long a call may be under way on two cores: what it states of ages counts from its arrival. */
+/** How long a call may take on two cores. The ages in it count from its arrival. */
 export const CALL_MS = 250;
-/** A node hears of a user who was taken from it within this (rule PR4). */
+/** A node learns within this time that it lost a user (rule PR4). */
 const LOSS_TOLD_MS = 2_000;
 
 export interface Timeouts {
@@ -14,21 +14,23 @@ export interface Timeouts {
   readonly http: number;
 }
 
-/** A proof of life that was surely heard, at some moment from `from` to `to`. */
+/** A proof of life that the server surely received, at some time from `from` to `to`. */
 export interface SureProof {
   readonly kind: 'socket' | 'http';
   readonly life: NodeLife;
   readonly from: number;
   readonly to: number;
-  /** A login was recorded before it was answered. */
+  /** A login was recorded before its answer. */
   readonly isLogin: boolean;
 }
 
-/** One user's facts beside the rows of SQL, and what follows from them. */
+/** The facts of one user together with the rows of SQL, and the conclusions. */
 export class UserCase {
   readonly facts: UserFacts;
   /** By period, oldest first. */
   readonly rows: readonly PeriodEntry[];
+  /** Rows of refused logins, which were deleted. */
+  readonly deleted: readonly DeletedRow[];
   readonly time: number | undefined;
   readonly world: World;
   readonly timeouts: Timeouts;
@@ -37,12 +39,14 @@ export class UserCase {
   constructor(options: {
     readonly facts: UserFacts;
     readonly rows: readonly PeriodEntry[];
+    readonly deleted?: readonly DeletedRow[];
     readonly time: number | undefined;
     readonly world: World;
     readonly timeouts: Timeouts;
   }) {
     this.facts = options.facts;
     this.rows = options.rows;
+    this.deleted = options.deleted ?? [];
     this.time = options.time;
     this.world = options.world;
     this.timeouts = options.timeouts;
@@ -63,7 +67,7 @@ export class UserCase {
     );
   }
 
-  /** For how long after `proof` the user is surely online, seen at `until`; undefined where the bounds promise nothing. */
+  /** How long after `proof` the user is surely online, seen at `until`. Undefined if the bounds promise nothing. */
   keptFor(proof: SureProof, until: number): number | undefined {
     const loss = this.world.lossOf(proof.life, proof.from, until);
     if (loss === undefined) return this.timeouts[proof.kind];
@@ -71,7 +75,7 @@ export class UserCase {
     return this.world.unrecorded(proof.from, loss.at) > 0 ? undefined : keptMs;
   }
 
-  /** Logouts between two moments that may have been wiped before they were settled (bounds of the protocol). */
+  /** Logouts between two times that may have been wiped before their settlement (bounds of the protocol). */
   wipedLogout(from: number, to: number): Logout | undefined {
     return this.facts.logouts.find((logout) => {
       const isThen = logout.to >= from && logout.from <= to;
@@ -79,19 +83,19 @@ export class UserCase {
     });
   }
 
-  /** Logins that may have had an effect although nobody said so. */
+  /** Logins that may have taken effect although no answer said so. */
   get unknownLogins(): readonly Login[] {
     return this.facts.logins.filter(({ outcome }) => outcome === 'unknown');
   }
 
-  /** Whether a login without an answer may have taken the user over between two moments, or be about to be told. */
+  /** Whether a login without an answer may have taken over the user between two times, or may still do so. */
   mayBeTaken(from: number, to: number): boolean {
     return this.unknownLogins.some(
       (login) => login.via !== 'http' && login.from <= to && this.latest(login) + LOSS_TOLD_MS >= from,
     );
   }
 
-  /** Lives on which this user ever was, or may have been. */
+  /** Incarnations on which this user ever was, or may have been. */
   get lives(): ReadonlySet<NodeLife> {
     const { logins, beats } = this.facts;
     return new Set([...logins, ...beats].map(({ life }) => life));
@@ -106,7 +110,7 @@ export class UserCase {
       }));
   }
 
-  /** What a node heard that looked dead, or that had lost the user already, proves nothing. */
+  /** Proofs that a node received while it looked dead, or after it lost the user, do not count. */
   #beatProofs(): readonly SureProof[] {
     return this.facts.beats.flatMap(({ via: kind, life, from, to }) => {
       if (to === undefined) return [];

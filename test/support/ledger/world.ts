@@ -4,23 +4,23 @@ export interface Span {
   readonly to: number;
 }
 
-/** What a node may take to be as before once Redis answers again (rules PR10, PR11). */
+/** After Redis answers again, a node may count the state before the outage as valid for this time (rules PR10, PR11). */
 export const RESTORE_MS = 2_000;
-/** Rule PR9 names no time: a node that comes back to a backlog, on two cores, connects its users anew within this. */
+/** Rule PR9 has no time. A node that returns to a backlog, on two cores, connects its users anew within this time. */
 const REOPEN_MS = 6_000;
 /** The newest recorded proof is at most this much older than the true one (rule ST5). */
 export const RECORD_MS = 5_000;
-/** What was sent and not answered has its effect within this, where nothing stands still. */
+/** Without a fault, a call that was sent and not answered takes effect within this time. */
 const UNDER_WAY_MS = 1_000;
-/** Two times of trouble that are this close are one: between them nobody could get through. */
+/** Two faults that are this close count as one: no call could succeed between them. */
 const CLOSE_MS = 1_000;
 
-/** A duty waits this long for its transaction where nothing hinders it. */
+/** Without a fault, a duty waits this long for its transaction. */
 const SETTLED_WITHIN_MS = 1_500;
-/** Where something does: until it is taken from a node that did not finish, and tried again. */
+/** With a fault: until the duty is taken from a node that did not finish it, and tried again. */
 const SETTLED_IN_TROUBLE_MS = 15_000;
 
-/** Stretches of time in which something was away. */
+/** Times in which something was away. */
 export class Spans {
   readonly #spans: { readonly from: number; to: number }[] = [];
 
@@ -44,7 +44,7 @@ export class NodeLife {
   readonly from = Date.now();
   readonly freezes = new Spans();
   endedAt = Number.POSITIVE_INFINITY;
-  /** A node that was stopped has told what it knew; one that was killed has not. */
+  /** A stopped node has reported its state; a killed one has not. */
   end: 'killed' | 'stopped' | undefined;
 
   constructor(name: string) {
@@ -52,7 +52,7 @@ export class NodeLife {
   }
 }
 
-/** What was done to the deployment, and what this excuses by the bounds of the protocol, and nothing more. */
+/** The faults of the deployment, and exactly what they excuse by the bounds of the protocol. */
 export class World {
   readonly timeoutMs: number;
   readonly redis = new Spans();
@@ -64,7 +64,7 @@ export class World {
     this.timeoutMs = timeoutMs;
   }
 
-  /** Until when something may have its effect that was sent to `life` until `at` and whose answer nobody heard. */
+  /** Until when a call without an answer, sent to `life` until `at`, may take effect. */
   latestEffect(life: NodeLife, at: number): number {
     let latest = at + UNDER_WAY_MS;
     for (const span of life.freezes.all)
@@ -75,8 +75,8 @@ export class World {
   }
 
   /**
-   * Times in which `life` may look dead although it lives: it was frozen, or cut off as well, for longer than the
-   * timeout. Its users may be logged out once, and are connected anew when it is back.
+   * Times in which `life` may look dead although it lives: it was frozen, or also cut off, for longer than the timeout. Its users
+   * may be logged out once, and are connected anew when it returns.
    */
   looksDead(life: NodeLife): readonly Span[] {
     const away = [
@@ -96,7 +96,7 @@ export class World {
       .map(({ from, to }) => ({ from, to: this.healedAfter(to) }));
   }
 
-  /** When everybody is connected anew who was lost until `at`: opening a period needs Redis and PostgreSQL. */
+  /** When all users that were lost until `at` are connected anew. Opening a period needs Redis and PostgreSQL. */
   healedAfter(at: number): number {
     let healed = at + REOPEN_MS;
     for (const span of [...this.redis.all, ...this.postgres.all].sort(
@@ -106,7 +106,7 @@ export class World {
     return healed;
   }
 
-  /** Milliseconds between two moments in which nothing could be recorded in Redis. */
+  /** Milliseconds between two times in which Redis could record nothing. */
   unrecorded(from: number, to: number): number {
     return overlap(this.redis.all, { from, to, healMs: RESTORE_MS });
   }
@@ -116,8 +116,8 @@ export class World {
   }
 
   /**
-   * How `life` was lost between two moments, and by how much what is recorded of it may be older than the truth.
-   * Undefined where it lived and could be heard.
+   * How `life` was lost between two times, and by how much its records may be older than the truth. Undefined if it lived and was
+   * reachable.
    */
   lossOf(
     life: NodeLife,
@@ -132,14 +132,14 @@ export class World {
     return { at, spareMs: RECORD_MS + this.unrecorded(from - RECORD_MS, at) };
   }
 
-  /** Whether what ended at some moment from `from` to `to` may have been wiped before it was settled. */
+  /** Whether an end at some time from `from` to `to` may have been wiped before its settlement. */
   wasWiped(from: number, to = from): boolean {
     const isCalm = this.wasCalm(from - SETTLED_WITHIN_MS, to + SETTLED_WITHIN_MS);
     const withinMs = isCalm ? SETTLED_WITHIN_MS : SETTLED_IN_TROUBLE_MS;
     return this.wipes.all.some((wipe) => to >= wipe.from - withinMs && from <= wipe.to);
   }
 
-  /** Whether nothing at all was the matter between two moments. */
+  /** Whether there was no fault at all between two times. */
   wasCalm(from: number, to: number): boolean {
     const spans = [
       ...this.redis.all,

@@ -1,6 +1,6 @@
 import type { Claim, EndRequest, GroupChange } from '../../../src/presence/store/port.ts';
 
-/** How often each kind of command comes, of all together. */
+/** How often each kind of command comes, relative to the others. */
 const WEIGHTS = {
   ...{
     socket: 16,
@@ -17,7 +17,7 @@ const WEIGHTS = {
   ...{ record: 8, withdraw: 3, end: 8, renew: 8, reap: 6, unstated: 1, read: 1, knows: 1, nodes: 2 },
   ...{ take: 3, acknowledge: 6 },
   ...{ pass: 6, edge: 16, live: 4, stall: 2, back: 2, leap: 1 },
-  /** Put between the others, see `search.ts`. */
+  /** `search.ts` inserts these between the others. */
   group: 0,
   ...{ wipe: 1, keep: 2, bringBack: 2, restart: 1, reconnect: 3 },
 } as const;
@@ -28,41 +28,41 @@ export const OPERATIONS: readonly Operation[] = (Object.entries(WEIGHTS) as [Ope
   ([operation, weight]) => Array.from({ length: weight }, () => operation),
 );
 
-/** What a node states of users whom it holds. */
+/** Claims that a node makes about users that it holds. */
 export const OF_HOLDERS: ReadonlySet<Operation> = new Set([
   ...(['held', 'linger', 'nothing', 'repeat', 'stale', 'record', 'withdraw'] as const),
 ]);
-/** What befalls users wherever they are held. */
+/** Operations for any user, whether this node holds the user or not. */
 export const OF_ANYBODY: ReadonlySet<Operation> = new Set(['socket', 'beat', 'end', 'restate'] as const);
-/** What no node asks the store, and a renewal. */
+/** Operations without a lease, and the renewal. */
 export const OF_NO_LEASE: ReadonlySet<Operation> = new Set([
   ...(['pass', 'edge', 'live', 'stall', 'back', 'leap'] as const),
   ...(['wipe', 'keep', 'bringBack', 'restart', 'reconnect', 'renew'] as const),
 ]);
 
-/** How far the clock of Redis moves at once. */
+/** How far the clock of Redis jumps at once. */
 export const PASSED_MS = {
   pass: [1, 10, 300, 499, 500, 1000, 1001, 1500, 1900, 1999, 2000],
-  /** More than is charged. */
+  /** Longer than the longest time that Redis charges. */
   stall: [2001, 2500, 10_000, 60_000],
   back: [-1, -50, -1000, -5000, -60_000, -3_600_000],
   leap: [60_000, 3_600_000, 8 * 3_600_000],
 } as const;
 
-/** One step of a history. What it means in detail depends on what has happened: `dice` choose among what there is. */
+/** One step of a history. Its details depend on the state at that time: `dice` choose among what exists then. */
 export interface ModelCommand {
   readonly operation: Operation;
   readonly node: number;
   readonly user: number;
   readonly dice: readonly number[];
-  /** The same for what has to do with groups. */
+  /** The same for details of groups. They are drawn apart, so that groups change nothing else. */
   readonly groupDice: readonly number[];
 }
 
-/** As many as a command chooses, at most. */
+/** The largest number of choices that one command makes. */
 export const DICE = 20;
 
-/** Choices of one command, in order; the first value of each list is the plainest. */
+/** The choices of one command, in order. The first value of each list is the simplest. */
 export class Dice {
   readonly #dice: readonly number[];
   #next = 0;
@@ -79,20 +79,20 @@ export class Dice {
   }
 }
 
-/** What is known of a user when a statement is drawn. */
+/** What a node knows about a user when it makes a claim. */
 export interface Known {
   readonly userId: number;
   readonly node: string;
   readonly rev: number;
   readonly wall: number;
-  /** Numbers of periods and epochs of the user, oldest first. */
+  /** Periods and epochs of the user, oldest first. */
   readonly numbers: readonly number[];
   readonly period: number;
   readonly loginTime: number;
   readonly epoch: number;
-  /** Groups that the service gave. */
+  /** Groups from the service. */
   readonly groups: string;
-  /** Marks of proofs that the node told of the user, oldest first. */
+  /** Marks of the proofs that the node reported for the user, oldest first. */
   readonly marks: readonly string[];
 }
 
@@ -102,7 +102,7 @@ const CAUSES = ['', '', 'client', 'timeout', 'replaced'];
 const NAMES = ['', 'player', '玩家|1;2,3'];
 const ADDRESSES = ['192.0.2.1', '', '2001:db8::1'];
 
-/** The claim of an operation that states something. */
+/** The claim of an operation that claims something. */
 export function drawClaim(operation: Operation, known: Known, dice: Dice): Claim {
   const { userId, rev } = known;
   const claim = {
@@ -146,7 +146,7 @@ export function drawClaim(operation: Operation, known: Known, dice: Dice): Claim
   }
 }
 
-/** Groups as no token or service has to name them: in any order, and twice. */
+/** Group lists in forms that tokens and services need not use: unordered, and with repetitions. */
 const TOKENS = ['', '', '', '', 'g1', 'g1;t:2', 'G44', 'g-3;g1'];
 const GROUPS = ['g1', 'g1', 'g', 'g-3', 'G.4', 'G44', 't:2'];
 
@@ -160,7 +160,7 @@ export function withGroups(claim: Claim, known: Known, dice: Dice): Claim {
   return { ...claim, tokenGroups, serviceGroups: dice.pick(claim.mode === 'restate' ? texts : versions) };
 }
 
-/** A change of a group, by users. */
+/** A change of the members of a group. */
 export function drawGroupChange(users: readonly number[], dice: Dice): GroupChange {
   const group = dice.pick(GROUPS);
   const sides = users.map((userId) => ({

@@ -1,4 +1,4 @@
-/** Where the scripts and the rules disagree. */
+/** The scripts and the rules disagree. */
 export class Difference extends Error {
   override readonly name = 'Difference';
   readonly rules: unknown;

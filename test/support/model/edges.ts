@@ -1,13 +1,13 @@
 import type { ExpectedRedis } from './expected-redis.ts';
 
-/** An observed time at which something is over: a deadline, a window, or an expiry. */
+/** An observed time at which something ends: a deadline, a window, or an expiry. */
 export interface Edge {
   readonly at: number;
-  /** Who is concerned, where it is one user. */
+  /** The user of this edge, if there is exactly one. */
   readonly userId: number | undefined;
 }
 
-/** Those ahead, seen from this time of the wall clock, and some that are past. */
+/** The edges after this wall-clock time, and some earlier ones. */
 export function* edgesOf(
   { world, settings, mirrors, timelines }: ExpectedRedis,
   wall: number,
@@ -26,6 +26,7 @@ export function* edgesOf(
     }
     for (const at of times) yield { at, userId };
   }
+  for (const [userId, { expiresAt }] of world.endings) yield { at: expiresAt - wall + observed, userId };
   for (const { deadline } of [...mirrors.values(), ...timelines.values()])
     yield { at: deadline - wall + observed, userId: undefined };
 }

@@ -25,11 +25,11 @@ import { SimulatedRedis } from '../../simulation/simulated-redis.ts';
 export interface ModelSettings extends WorldRules {
   readonly timelineTtlMs: number;
   readonly deadAfterMs: number;
-  /** How old the world is when the history begins: from 2,500 on nobody has to wait. */
+  /** The age of the world when the history begins. From 2,500 on nobody has to wait. */
   readonly youngMs: number;
 }
 
-/** `player:online:<id>` as the Go server that Lingxi replaces left it. */
+/** `player:online:<id>` as the Go server that Lingxi replaces wrote it. */
 export interface Mirror {
   readonly loginTime: number;
   readonly lastHeartbeat: number;
@@ -38,7 +38,7 @@ export interface Mirror {
   readonly logoutTime: number | undefined;
 }
 
-/** A key with an expiry: the wall clock after which it goes. */
+/** A key with an expiry: Redis removes it after this wall-clock time. */
 export interface Expiring<Content> {
   readonly content: Content;
   readonly deadline: number;
@@ -49,8 +49,8 @@ const TIMELINE_LENGTH = 100;
 const NONE = Number.NEGATIVE_INFINITY;
 
 /**
- * What Redis has to answer and to keep: the Redis of the simulator, and beside it what that one leaves out because no
- * script reads it, namely the mirror, the timelines and the feed. Written from the rules, not from the scripts.
+ * What Redis must answer and store. This is the Redis of the simulator, plus what the simulator omits because no script reads it:
+ * the mirror, the timelines and the feed. It follows the rules, not the scripts.
  */
 export class ExpectedRedis {
   readonly mirrors = new Map<number, Expiring<Mirror>>();
@@ -59,7 +59,7 @@ export class ExpectedRedis {
   readonly settings: ModelSettings;
   readonly #time = { now: 0 };
   readonly #twin: SimulatedRedis;
-  /** Changes of the twin that stand in timelines and feed. */
+  /** How many changes of the twin the timelines and the feed have. */
   #told = 0;
 
   constructor(settings: ModelSettings) {
@@ -78,12 +78,12 @@ export class ExpectedRedis {
     return this.#twin.world;
   }
 
-  /** What waits to be settled, oldest first. */
+  /** Duties without a settlement, oldest first. */
   get duties(): readonly Duty[] {
     return this.#twin.duties.all;
   }
 
-  /** The node that has a duty in hand. */
+  /** The node that has taken a duty. */
   holderOf(duty: Duty, nodes: readonly string[]): string | undefined {
     return nodes.find((node) => this.#twin.duties.heldBy(node).some(({ id }) => id === duty.id));
   }
@@ -101,7 +101,7 @@ export class ExpectedRedis {
       const before = batch.map(({ userId }) => this.#newestRev(caller.node, userId));
       const answers = this.#twin.claim(caller, batch);
       batch.forEach(({ userId, rev }, index) => {
-        // What was decided before is answered again, and nothing is written.
+        // A repeated claim gets its earlier answer, and nothing is written.
         if (rev > (before[index] ?? NONE) && isAccepted(answers[index])) this.#mirror(userId);
       });
       return answers;
@@ -118,7 +118,7 @@ export class ExpectedRedis {
     });
   }
 
-  /** False where the call is refused. */
+  /** False if Redis refuses the call. */
   withdraw(caller: Caller, batch: readonly PeriodKey[], wall: number): boolean {
     return this.#at(wall, () => this.#twin.withdraw(caller, batch) === 0);
   }
@@ -131,7 +131,7 @@ export class ExpectedRedis {
     return this.#at(wall, () => this.#twin.changeGroup(caller, change));
   }
 
-  /** A page that is full has a cursor, whether anybody is on the next one or not. */
+  /** A full page has a cursor, even if the next page is empty. */
   groupPage({
     group,
     limit,
@@ -182,9 +182,9 @@ export class ExpectedRedis {
     });
   }
 
-  /** What the node has in hand already, and what nobody has had. */
+  /** The duties that the node has already taken, then those that no node has taken. */
   take(node: string, limit: number): readonly Duty[] {
-    // Real time alone makes a duty an abandoned one, and a history takes none.
+    // Only real time makes a duty abandoned, and a history takes no real time.
     const inHand = this.#twin.duties.heldBy(node).slice(0, limit);
     return [...inHand, ...this.#twin.duties.take(node, limit, 0)];
   }
@@ -193,15 +193,16 @@ export class ExpectedRedis {
     this.#at(wall, () => this.#twin.acknowledge([duty]));
   }
 
-  /** Takes away what is over at this time of the wall clock. */
+  /** Removes what has expired at this wall-clock time. */
   expire(wall: number): void {
     for (const [userId, { deadline }] of this.mirrors) if (wall > deadline) this.mirrors.delete(userId);
     for (const [userId, { deadline }] of this.timelines) if (wall > deadline) this.timelines.delete(userId);
     for (const userId of [...this.world.records.keys()]) this.world.recordOf(userId, wall);
     for (const [node] of [...this.world.losses]) this.world.losses.expire(node, wall);
+    this.world.endings.expire(wall);
   }
 
-  /** Brings this state back into another one, each time it is called. */
+  /** Returns a function that restores this state. It may be called more than once. */
   snapshot(): () => void {
     const bringBack = this.#twin.snapshot();
     const [mirrors, timelines, feed, told] = [
@@ -239,7 +240,7 @@ export class ExpectedRedis {
     return Math.max(held?.rev ?? NONE, losses.get(node)?.get(userId)?.rev ?? NONE);
   }
 
-  /** Holds of dead nodes that a look does not reach: a small set is read whole, and then the limit counts. */
+  /** Holds of dead nodes that a look does not reach. A look reads small sets whole, and the limit counts after that. */
   #behindLimit(asking: string, limit: number): { httpUntil: number }[] {
     const { leases, records } = this.world;
     const { observed } = leases.momentAt(this.#twin.wall);
@@ -257,7 +258,7 @@ export class ExpectedRedis {
     return behind;
   }
 
-  /** Redis reads a small set of numbers in their order. */
+  /** Redis reads a small set of numbers in ascending order. */
   #sortRecords(): void {
     const sorted = [...this.world.records].sort(([left], [right]) => left - right);
     replaceBy(this.world.records, new Map(sorted));

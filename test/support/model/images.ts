@@ -1,26 +1,26 @@
 import type { PresenceChange } from '../../../src/presence/api.ts';
 import { groupsOf } from '../../../src/presence/rules/groups.ts';
 import type { Leases } from '../../../src/presence/rules/lease.ts';
-import type { Hold, RecordState } from '../../../src/presence/rules/record.ts';
+import type { Hold, LastPeriod, RecordState } from '../../../src/presence/rules/record.ts';
 import type { ClaimAnswer, Loss } from '../../../src/presence/store/port.ts';
 import { parseClaimAnswer } from '../../../src/presence/store/redis/replies.ts';
 import type { Duty } from '../../../src/protocol/periods.ts';
 import type { DumpedKey } from '../timed-scripts.ts';
 import type { ExpectedRedis, Mirror } from './expected-redis.ts';
 
-/** One key: what it holds, and the wall clock after which it goes. A stream is its entries, without ids. */
+/** One key: its content, and the wall-clock time of its expiry. A stream is its entries without ids. */
 interface KeyImage {
   readonly deadline: number | undefined;
   readonly content: unknown;
 }
 
-/** Everything that Redis keeps, by key; a key without content is none. */
+/** Everything that Redis stores, by key. A key without content does not exist. */
 export type Image = Readonly<Record<string, KeyImage>>;
 
-/** What an image is made of. */
+/** The sources of an image. */
 type Keeping = Pick<ExpectedRedis, 'world' | 'mirrors' | 'timelines' | 'feed' | 'duties' | 'holderOf'>;
 
-/** What Redis has to keep. */
+/** What Redis must store. */
 export function expectedImage(model: Keeping, nodes: readonly string[]): Image {
   const image = new Map<string, KeyImage>();
   const put = (key: string, content: unknown, deadline?: number): void => {
@@ -34,6 +34,8 @@ export function expectedImage(model: Keeping, nodes: readonly string[]): Image {
   for (const [node, losses] of world.losses)
     put(`lingxi:lost:${node}`, lossesOf(losses), world.losses.expiryOf(node));
   for (const [userId, record] of world.records) put(`lingxi:u:${userId}`, recordOf(record), record.expiresAt);
+  for (const [userId, { last, expiresAt }] of world.endings)
+    put(`lingxi:ended:${userId}`, lastOf(last), expiresAt);
   const online = [...world.records.values()].filter(({ recorded, holds }) => recorded && holds.size > 0);
   const ids = online.map(({ userId }) => String(userId)).sort(byText);
   put('server:online:players', ids);
@@ -60,11 +62,11 @@ export function expectedImage(model: Keeping, nodes: readonly string[]): Image {
   return Object.fromEntries(image);
 }
 
-/** What Redis keeps. */
+/** What Redis does store. */
 export function redisImage(dumped: ReadonlyMap<string, DumpedKey>): Image {
   const image = new Map<string, KeyImage>();
   for (const [key, found] of dumped) {
-    // The numbers of frames: the stories look at those, and at what frames say.
+    // Without the numbers of frames. The stories check those, and the content of frames.
     if (key.startsWith('lingxi:sent:')) continue;
     const content = contentOf(key, found);
     if (!isEmpty(content)) image.set(key, { deadline: found.deadline, content });
@@ -72,7 +74,7 @@ export function redisImage(dumped: ReadonlyMap<string, DumpedKey>): Image {
   return Object.fromEntries(image);
 }
 
-/** Ids of the stream of duties, oldest first. */
+/** The ids in the stream of duties, oldest first. */
 export function dutyIds(dumped: ReadonlyMap<string, DumpedKey>): readonly string[] {
   return ((dumped.get('lingxi:duties')?.content ?? []) as StreamEntry[]).map(([id]) => id);
 }
@@ -85,7 +87,7 @@ export function newestDutyNode(dumped: ReadonlyMap<string, DumpedKey>): string |
 
 type StreamEntry = readonly [id: string, fields: readonly string[]];
 type Fields = Record<string, string>;
-/** Before the answer. */
+/** The number of parts before the answer. */
 const HOLD_PARTS = 8;
 
 function contentOf(key: string, { type, content, inHand }: DumpedKey): unknown {
@@ -111,7 +113,7 @@ function contentOf(key: string, { type, content, inHand }: DumpedKey): unknown {
   return entries.map(([, fields]) => fieldsOf(fields));
 }
 
-/** An entry of a timeline, by the names that the feed has. */
+/** An entry of a timeline, with the field names of the feed. */
 function listedEntry(text: string): Fields {
   const [id, atBefore, t = '', c = '', n = '', epochBefore, ...note] = text.split('|');
   const [a, e] = [atBefore, epochBefore].map((before) => String(Number(id) - Number(before)));
@@ -125,7 +127,7 @@ function fieldsOf(flat: readonly string[]): Fields {
   return fields;
 }
 
-/** Nothing and zero are the same as no field. */
+/** An empty value and zero are the same as a missing field. */
 function shortened(fields: Fields): Fields {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== '' && value !== '0'));
 }
@@ -142,7 +144,7 @@ function holdIn(text: string): unknown {
   return { hold: parts.slice(0, HOLD_PARTS).join('|'), answer: parseClaimAnswer(answer), tokenGroups };
 }
 
-/** Several nodes that lose a user at once do so in no order. */
+/** If several nodes lose a user at once, their entries have no fixed order. */
 function settledOrder(entries: readonly Fields[]): readonly Fields[] {
   const isSame = (left: Fields, right: Fields): boolean =>
     left['t'] === 'replaced' && right['t'] === 'replaced' && left['a'] === right['a'];
@@ -190,16 +192,17 @@ function recordOf(record: RecordState): Readonly<Record<string, unknown>> {
   const texts = {
     ...{ ip: record.ip, name: record.username },
     ...{ tk: record.takeovers.join(';'), un: record.unsettled.join(';'), sg: record.groups },
-    last:
-      last === undefined
-        ? ''
-        : [last.period, last.loginTime, last.lastHeartbeat, last.logoutTime, last.reason].join('|'),
+    last: last === undefined ? '' : lastOf(last),
   };
   const short = shortened({
     ...Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, String(value)])),
     ...texts,
   });
   return { ...short, ...Object.fromEntries([...record.holds].map(([n, hold]) => [`h:${n}`, holdOf(hold)])) };
+}
+
+function lastOf({ period, loginTime, lastHeartbeat, logoutTime, reason }: LastPeriod): string {
+  return [period, loginTime, lastHeartbeat, logoutTime, reason].join('|');
 }
 
 function holdOf(hold: Hold): { hold: string; answer: ClaimAnswer; tokenGroups: string } {

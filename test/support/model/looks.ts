@@ -3,7 +3,7 @@ import type { PeriodKey } from '../../../src/protocol/periods.ts';
 import type { Dice } from './commands.ts';
 import type { ExpectedRedis } from './expected-redis.ts';
 
-/** What of a call the scripts do, and what the rules say of it. */
+/** The two sides of one call: what the scripts do, and what the rules expect. */
 interface Sides<Answer> {
   readonly name: string;
   readonly redis: () => Promise<Answer>;

@@ -3,7 +3,7 @@ import type { RedisPresenceStore } from '../../../src/presence/store/redis/store
 import type { Known } from './commands.ts';
 import type { TwoSides } from './two-sides.ts';
 
-/** What a node itself knows. */
+/** What the node itself knows. */
 export interface NodeState {
   readonly node: string;
   readonly store: RedisPresenceStore;
@@ -17,7 +17,7 @@ export interface NodeState {
   readonly newest: Map<number, Claim>;
 }
 
-/** Numbers of periods and epochs that nodes were told, by user, in that order. */
+/** The periods and epochs that nodes received, by user, in that order. */
 export class Numbers {
   readonly #ofUsers = new Map<number, number[]>();
 
@@ -32,7 +32,7 @@ export class Numbers {
   }
 }
 
-/** What the next statement or request of a node about a user goes by. */
+/** What a node uses for its next claim or request about a user. */
 export function knownOf(
   node: NodeState,
   userId: number,
@@ -48,7 +48,7 @@ export function knownOf(
   };
 }
 
-/** Losses are told in no order. */
+/** Losses have no fixed order. */
 export function inOrder(answer: RenewAnswer): RenewAnswer {
   return { ...answer, losses: [...answer.losses].sort((left, right) => left.userId - right.userId) };
 }

@@ -7,23 +7,23 @@ import type { NamedLink } from './two-sides.ts';
 const MIN_LENGTH = 40;
 const MAX_LENGTH = 160;
 const DIE = 9999;
-/** Few, so that users are often in as many as they may. */
+/** A small number, so that users often reach the limit. */
 const MAX_GROUPS = 3;
 const GROUPED_SHARE = 0.7;
 const GROUP_SHARE = 0.2;
-/** Their own numbers: what has to do with groups leaves the rest of a history as it is. */
+/** Groups have their own random numbers, so they leave the rest of a history unchanged. */
 const OF_GROUPS = 0x5bd1e995;
 
 export interface Found {
-  /** Draws the history that failed: another search that begins with it fails at once. */
+  /** Draws the failed history again: a search that begins with this seed fails at once. */
   readonly seed: number;
-  /** What the fewest commands that still fail did, and what differs then. */
+  /** The shortest failing list of commands, and the difference at its end. */
   readonly report: string;
 }
 
 export interface Searched {
   readonly histories: number;
-  /** Calls of scripts after which answers and state were compared. */
+  /** Calls of scripts after which the answers and the state were compared. */
   readonly commands: number;
   readonly found: Found | undefined;
 }
@@ -33,7 +33,7 @@ interface History {
   readonly commands: readonly ModelCommand[];
 }
 
-/** Plays histories of seeds from `seed` on, until one shows a difference or `isEnough` says so. */
+/** Plays histories with the seeds from `seed` on. It stops at the first difference, or when `isEnough` says so. */
 export async function search(
   link: NamedLink,
   seed: number,
@@ -65,7 +65,7 @@ export function drawHistory(seed: number): History {
     deadAfterMs: 11_000,
     youngMs: random.pick([2500, 2500, 2500, 1000]),
   };
-  // Few users meet more often.
+  // With few users, the commands meet the same user more often.
   const users = random.int(1, USER_COUNT);
   const commands = Array.from({ length: random.int(MIN_LENGTH, MAX_LENGTH) }, () => ({
     operation: random.pick(OPERATIONS),
@@ -76,7 +76,7 @@ export function drawHistory(seed: number): History {
   return { settings, commands: withGroups(commands, new Random(seed ^ OF_GROUPS)) };
 }
 
-/** In most histories, users come and go with groups, and the service changes them in between. */
+/** In most histories, users come and go with groups, and the service changes the groups in between. */
 function withGroups(
   commands: readonly Omit<ModelCommand, 'groupDice'>[],
   random: Random,
@@ -93,7 +93,7 @@ function withGroups(
 
 interface Failure {
   readonly report: string;
-  /** How many commands were played, with the one that failed. */
+  /** How many commands were played, including the failed one. */
   readonly length: number;
 }
 
@@ -117,7 +117,7 @@ async function play(
   }
 }
 
-/** Leaves commands out, many at a time at first, as long as the history still fails. */
+/** Removes commands, many at a time at first, as long as the history still fails. */
 async function shrunk(link: NamedLink, history: History, failure: Failure): Promise<string> {
   let commands = history.commands.slice(0, failure.length);
   let { report } = failure;

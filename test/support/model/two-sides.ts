@@ -8,15 +8,15 @@ import { ExpectedRedis, type ModelSettings } from './expected-redis.ts';
 import { dutyIds, expectedImage, newestDutyNode, redisImage } from './images.ts';
 
 const BEGIN = 1_700_000_000_000;
-/** What one command takes. A key that has a millisecond to live is gone before the next command. */
+/** The time that one command takes. A key with one millisecond to live expires before the next command. */
 export const COMMAND_MS = 2;
 
-/** A link that says which connection it is, and to which run of a Redis. */
+/** A link that names its connection and the run of Redis. */
 export class NamedLink extends RedisLink {
   connection = '1';
   run = 'run-1';
 
-  /** Runs as soon as a script of the product is sent, so that both travel together. */
+  /** Runs as soon as a script of the product is sent, so that both are sent together. */
   sent: () => void = () => {};
 
   override script(name: string, key: string, args: readonly (string | number)[]): Promise<unknown> {
@@ -42,28 +42,28 @@ type Dumped = ReadonlyMap<string, DumpedKey>;
 export interface TwoSidedCall<Answer> {
   readonly name: string;
   readonly caller: Caller;
-  /** One of many while time passes: its answer is compared, the state with the next command. */
+  /** One of many calls while time passes. Its answer is compared at once, the state with the next command. */
   readonly isBetween?: boolean;
-  /** False where the call sends more than one command. */
+  /** False if the call sends more than one command. */
   readonly isOneScript?: boolean;
   readonly redis: () => Promise<Answer>;
   readonly rules: (wall: number) => Answer;
 }
 
-/** What each command was and what came of it, for whoever reads why a history failed. */
+/** Receives each command and its outcome, for readers of a failed history. */
 export type Trace = (line: string) => void;
 
-/** The scripts on a real Redis and what the rules say of them, on one time. Throws a {@link Difference}. */
+/** The scripts on a real Redis, and the rules, on the same clock. Throws a {@link Difference}. */
 export class TwoSides {
   now = BEGIN;
-  /** Commands after which everything was compared. */
+  /** The number of commands after which everything was compared. */
   compared = 0;
   readonly expected: ExpectedRedis;
   readonly trace: Trace;
   readonly #link: NamedLink;
   readonly #nodes: readonly string[];
   readonly #copies = new Map<number, { readonly run: string; readonly bringBack: () => void }>();
-  /** Ids of duties: what the rules have for what Redis gave. */
+  /** Ids of duties in the rules, by the ids that Redis gave. */
   #ids = new Map<string, string>();
 
   constructor(
@@ -76,22 +76,21 @@ export class TwoSides {
     this.expected = new ExpectedRedis(options.settings);
   }
 
-  /** Runs a script, then the rules, and compares answers and everything that is kept. */
+  /** Runs a script, then the rules, and compares the answers and the whole state. */
   async run<Answer>(call: TwoSidedCall<Answer>): Promise<Answer> {
     const { caller } = call;
     this.#link.connection = caller.lease;
     this.#link.run = caller.runId;
     const wall = this.now;
-    void setTime(this.#link, wall);
-    // What went while time passed is gone before the script.
-    void expireDue(this.#link);
+    // What expired while time passed is gone before the script runs.
+    void expireDue(this.#link, wall);
     this.expected.expire(wall);
     this.now += COMMAND_MS;
     let sent: Promise<Dumped | undefined> | undefined;
     const look = (): void => {
       sent ??= this.#look(call.isBetween === true);
     };
-    // What looks at more than one script is looked at after the last.
+    // If a call sends more than one script, the state is read after the last one.
     if (call.isOneScript !== false) this.#link.sent = look;
     const answer = await call.redis();
     this.#link.sent = () => {};
@@ -108,13 +107,13 @@ export class TwoSides {
     this.expected.wipe();
   }
 
-  /** Keeps a snapshot; `run` comes back with it. */
+  /** Keeps a snapshot. `bringBack` returns its `run`. */
   async keep(copy: number, run: string): Promise<void> {
     await keepCopy(this.#link, copy);
     this.#copies.set(copy, { run, bringBack: this.expected.snapshot() });
   }
 
-  /** Returns to a snapshot; answers the run that was kept with it, undefined where none was kept. */
+  /** Returns to a snapshot. The result is the run that was kept with it, or undefined if there is no snapshot. */
   async bringBack(copy: number): Promise<string | undefined> {
     const kept = this.#copies.get(copy);
     if (kept === undefined) return undefined;
@@ -125,27 +124,27 @@ export class TwoSides {
     return kept.run;
   }
 
-  /** Duties as Redis names them, oldest first. */
+  /** Duties with the ids of Redis, oldest first. */
   get duties(): readonly Duty[] {
     return this.expected.duties.map((duty) => this.named(duty));
   }
 
-  /** A duty of the rules by the id that Redis gave. */
+  /** A duty of the rules with the id that Redis gave. */
   named(duty: Duty): Duty {
     const id = [...this.#ids].find(([, ofRules]) => ofRules === duty.id)?.[0] ?? '';
     return { ...duty, id };
   }
 
-  /** The other way round. */
+  /** The reverse. */
   unnamed(duty: Duty): Duty {
     return { ...duty, id: this.#ids.get(duty.id) ?? '' };
   }
 
-  /** What is kept once the command's time is over; nothing where only answers are compared. */
+  /** The stored state at the end of the command's time. Undefined if only answers are compared. */
   async #look(isBetween: boolean): Promise<Dumped | undefined> {
-    void setTime(this.#link, this.now);
-    void expireDue(this.#link);
-    return isBetween ? undefined : dump(this.#link);
+    if (!isBetween) return dump(this.#link, this.now);
+    void expireDue(this.#link, this.now);
+    return undefined;
   }
 
   #compare<Answer>(
@@ -171,7 +170,7 @@ export class TwoSides {
     if (!isDeepStrictEqual(scripts, rules)) throw new Difference(name, { rules, scripts });
   }
 
-  /** Of several nodes that hold a user, the row of an end may name any. */
+  /** If several nodes hold a user, the row of an end may name any of them. */
   #chooseHolder(node: string | undefined): void {
     for (const { holds } of this.expected.world.records.values()) {
       const chosen = node === undefined ? undefined : holds.get(node);
@@ -183,7 +182,7 @@ export class TwoSides {
   }
 }
 
-/** Whether a call is taken. */
+/** Whether Redis accepts the call. */
 export async function isDone(call: Promise<void>): Promise<boolean> {
   try {
     await call;

@@ -23,11 +23,11 @@ describe('the limit', () => {
   const idle = { ms: 1_000, cpuMs: 240 };
   const full = { ms: 1_000, cpuMs: 990 };
 
-  it('at a fixed pace is the pace where both had time left', () => {
+  it('at a fixed pace is the pace if both had time left', () => {
     expect(limitOf('pace', idle, idle)).toBe('the pace (server 24 % of a core, load 24 %)');
   });
 
-  it('as fast as it can is neither where both had time left', () => {
+  it('as fast as possible is neither if both had time left', () => {
     expect(limitOf('fast', idle, idle)).toMatch(/^neither \(.*\): other work on the machine, or waiting$/);
   });
 

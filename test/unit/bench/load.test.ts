@@ -19,20 +19,20 @@ function framesIn(bytes: Buffer): { readonly texts: readonly string[]; readonly 
 describe('frames of the server', () => {
   const frame = (payload: string): Buffer => encodeFrame({ opcode: 1, payload, masked: false });
 
-  it('several in one piece, of each length', () => {
+  it('are read from one piece, in each length', () => {
     const payloads = ['', 'a'.repeat(125), 'b'.repeat(126), 'c'.repeat(65_536)];
     const bytes = Buffer.concat(payloads.map(frame));
     expect(framesIn(bytes)).toEqual({ texts: payloads.map((text) => `1:${text}`), end: bytes.length });
   });
 
-  it('a piece that ends anywhere in a frame is taken up to that frame', () => {
+  it('a piece that ends within a frame is read up to the frame before', () => {
     const first = frame('whole');
     const bytes = Buffer.concat([first, frame('d'.repeat(200))]);
     for (let cut = first.length; cut < bytes.length; cut += 1)
       expect(framesIn(bytes.subarray(0, cut))).toEqual({ texts: ['1:whole'], end: first.length });
   });
 
-  it('a message carries when it was to be sent, or no time', () => {
+  it('a message contains its due time, or no time', () => {
     const intended = (text: string) => intendedIn(Buffer.from(text), { start: 0, end: text.length });
     expect(intended('{"data":{"at":1764460000123456,"text":"x"}}')).toBe(1_764_460_000_123_456);
     expect(intended('{"data":{"at":0.00000000000000}}')).toBeUndefined();
@@ -63,7 +63,7 @@ describe('requests', () => {
     },
   );
 
-  it('an answer is whole when its length, or its last chunk, is there', () => {
+  it('an answer is complete when its length, or its last chunk, has arrived', () => {
     const whole = Buffer.from('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello');
     for (let cut = 0; cut < whole.length; cut += 1)
       expect(readAnswer(whole.subarray(0, cut))).toBeUndefined();
@@ -113,7 +113,7 @@ describe('the table', () => {
     expect(limitOf('fast', { ms: 100, cpuMs: server }, { ms: 100, cpuMs: load })).toMatch(limit);
   });
 
-  it('a delivery that seems to cost nothing is no figure, and meets no goal', () => {
+  it('a delivery that seems to cost nothing is not a figure, and meets no goal', () => {
     for (const micros of [-8, 0, Number.NaN])
       expect(floorRows('B5', micros, { floor: 7, ratio: 1.25 })).toMatchObject([{ met: false }]);
     expect(floorRows('B5', 8.4, { floor: 7, ratio: 1.25 })).toMatchObject([
@@ -122,7 +122,7 @@ describe('the table', () => {
     ]);
   });
 
-  it('less than 99 % of what was asked is a miss, and so is nothing at all', () => {
+  it('less than 99 % of the requested number is a miss, and so is nothing at all', () => {
     expect([990, 989, 0].map((done) => doneRow('B9', 1000, done).met)).toEqual([true, false, false]);
     expect(doneRow('B9', 0, 0).met).toBe(false);
   });

@@ -34,8 +34,8 @@ const CELLS: readonly Cell[] = [
   },
 ];
 
-describe('the table side by side', () => {
-  it('has a column for each server, in one order, and says what was not measured', () => {
+describe('the comparison table', () => {
+  it('has a column for each server, in one order, and marks what was not measured', () => {
     expect(terminalTable(CELLS.slice(0, 3))).toEqual([
       '                                           floor (C)  Lingxi, Bun',
       'B1 opens/s, 1000 connections                  40,000        1,235',
@@ -60,7 +60,7 @@ describe('the model', () => {
     expect(table).toContain('| Redis: cores, and as many primaries at least | 0.01 | 0.10 | 1.00 |');
   });
 
-  it('shows a question mark where a figure is missing', () => {
+  it('shows a question mark if a figure is missing', () => {
     expect(modelTable(costsOf([], 'lingxi-bun')).at(-1)).toBe('| Redis: memory | ? | ? | ? |');
   });
 });
@@ -68,7 +68,7 @@ describe('the model', () => {
 describe('a histogram', () => {
   const summary = summarize([0.05, 3, 4, 4, 70_000]);
 
-  it('shows the buckets from the first to the last that has a value', () => {
+  it('shows the buckets from the first to the last non-empty one', () => {
     const bars = barsOf(summary);
     expect(bars[0]).toEqual({ label: '<= 0.1 ms', count: 1, share: 0.2 });
     expect(bars.at(-1)).toEqual({ label: '> 10000 ms', count: 1, share: 0.2 });
@@ -123,7 +123,7 @@ describe('docs/PERFORMANCE.md', () => {
     ],
   };
 
-  it('gets the table, the histograms and the model between its marks, as often as it is written', () => {
+  it('gets the table, the histograms and the model between its marks, each time that it is written', () => {
     const once = pageWith(textOf('docs/PERFORMANCE.md') ?? '', report);
     for (const part of [
       '2026-12-01, commit abc, in 590 s',

@@ -5,7 +5,7 @@ const NAMES = ['B1r', 'B5', 'B9'];
 const read = (...args: readonly string[]) => readSettings(args, NAMES);
 
 describe('the arguments of npm run bench', () => {
-  it('without any: everything in full, on Bun, and on both runtimes where both have a goal', () => {
+  it('none: everything in full, on Bun, and on both runtimes if both have a goal', () => {
     const settings = read();
     expect(settings).toMatchObject({
       only: NAMES,
@@ -17,12 +17,12 @@ describe('the arguments of npm run bench', () => {
     expect(settings.users(50_000)).toBe(10_000);
   });
 
-  it('--only takes names in any case, in the order in which they run', () => {
+  it('--only accepts names in upper or lower case, and keeps the order of the scenarios', () => {
     expect(read('--only', 'b9, B1R').only).toEqual(['B1r', 'B9']);
   });
 
   it.each([['--quick'], ['--users', '9999'], ['--pinging', '1'], ['--seconds', '11']])(
-    '%s makes it a part of a run',
+    '%s makes the run incomplete',
     (...args) => {
       expect(read(...args).isPart).toBe(true);
     },
@@ -35,7 +35,7 @@ describe('the arguments of npm run bench', () => {
     },
   );
 
-  it('--quick measures one runtime, and the other where it is named', () => {
+  it('--quick measures one runtime, and the other only if it is named', () => {
     expect(read('--quick').runtimes).toEqual(['bun']);
     expect(read('--quick', '--runtime', 'node').runtimes).toEqual(['node']);
   });

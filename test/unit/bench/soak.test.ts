@@ -17,7 +17,7 @@ function samples(change: (minutes: number) => Partial<Sample>): readonly Sample[
 }
 
 describe('a soak', () => {
-  it('finds nothing where nothing grows, whatever the warm-up takes', () => {
+  it('finds nothing if nothing grows, whatever the warm-up adds', () => {
     const steady = samples((minutes) => (minutes < 10 ? { rssBytes: 50_000_000, descriptors: 5 } : {}));
     expect(judge(steady, SEEN)).toMatchObject({ findings: [], bytesPerMinute: 0 });
   });
@@ -59,7 +59,7 @@ describe('a soak', () => {
     expect(verdictOf(report)).toEqual(['Nothing grew.']);
   });
 
-  it('where nobody timed out does not claim that the lag did not grow', () => {
+  it('without a timeout does not claim that the lag did not grow', () => {
     const silent = judge(
       samples(() => ({ lagMs: Number.NaN })),
       SEEN,
@@ -74,11 +74,11 @@ describe('a soak', () => {
     expect(line).toBe('1 min 10 s: 100.0 MB, 30 descriptors, detection lag 25.0 ms');
   });
 
-  it('of two looks says nothing, and says so', () => {
+  it('with two samples has no verdict, and says so', () => {
     expect(() => judge(samples(() => ({})).slice(0, 2), SEEN)).toThrow('too short');
   });
 
-  it('nobody who timed out makes no lag', () => {
+  it('without a timeout there is no lag', () => {
     const silent = samples(() => ({ lagMs: Number.NaN }));
     expect(judge(silent, { joined: 1, lags: [] })).toMatchObject({ findings: [], lagFirstMs: Number.NaN });
   });

@@ -13,7 +13,7 @@ describe('percentiles', () => {
     expect(percentile(HUNDRED, share)).toBe(value);
   });
 
-  it('one value is every percentile; nothing has none', () => {
+  it('one value is every percentile; no value has none', () => {
     expect(percentile([7], 0.99)).toBe(7);
     expect(percentile([], 0.99)).toBeNaN();
   });

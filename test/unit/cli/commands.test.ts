@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Cli } from '../../../src/cli/cli.ts';
 import { buildProgram } from '../../../src/cli/main.ts';
 import { baseUrl, webSocketUrl } from '../../../src/cli/server-url.ts';
+import { MAX_ACK_TIMEOUT_MS } from '../../../src/cluster/push-request.ts';
 import { createCredentials } from '../../../src/gateway/token-credentials.ts';
 import { FakeClock } from '../../../src/lib/fake-clock.ts';
 import { silentLog } from '../../../src/logging/log.ts';
@@ -81,7 +82,15 @@ describe('lingxi', () => {
     }
   });
 
-  it('token signs for the user named, with the configured secret', async () => {
+  it('token signs only for a named user', async () => {
+    const token = buildProgram({} as Cli).commands.find((command) => command.name() === 'token');
+    token?.exitOverride().configureOutput({ writeErr: () => {} });
+    await expect(token?.parseAsync([], { from: 'user' })).rejects.toThrow(
+      "error: required option '--user <id>' not specified",
+    );
+  });
+
+  it('token signs for the named user, with the configured secret', async () => {
     const { out, code } = await run(['token', '--user', '42', '--name', '云中子', '--expires-in', '60'], {
       JWT_SECRET: SECRET,
     });
@@ -111,7 +120,7 @@ describe('lingxi', () => {
     expect(existsSync(join(folder, 'data/api-key'))).toBe(false);
   });
 
-  it('token without a signing secret is one sentence', async () => {
+  it('token without a signing secret prints one sentence', async () => {
     const { errors, code } = await run(['token', '--user', '1'], { JWT_JWKS_URL: 'https://id.example/jwks' });
     expect(code).toBe(1);
     expect(errors).toEqual([
@@ -220,14 +229,19 @@ describe('lingxi', () => {
     expect(errors).toEqual([expect.stringMatching(sentence)]);
   });
 
-  it('drain asks a person on a terminal, and an undo asks nobody', async () => {
+  it('push waits for an acknowledgement at most as long as the server does', () => {
+    const push = buildProgram({} as Cli).commands.find((command) => command.name() === 'push');
+    expect(push?.helpInformation()).toContain(`at most ${MAX_ACK_TIMEOUT_MS}`);
+  });
+
+  it('drain asks a person on a terminal, and an undo does not ask', async () => {
     const argv = ['drain', 'a', '--key', 'k', '--url', `http://127.0.0.1:${await freePort()}`];
     expect((await run(argv, {}, { confirms: false })).errors).toEqual(['Nothing was done.']);
     expect((await run(argv, {}, { confirms: true })).errors[0]).toMatch(/gives no answer/);
     expect((await run([...argv, '--undo'])).errors[0]).toMatch(/gives no answer/);
   });
 
-  it('push refuses standard input that is too long, or no JSON', async () => {
+  it('push refuses standard input that is too long or not JSON', async () => {
     const argv = ['push', 't', '-', '--user', '1', '--key', 'k'];
     expect((await run(argv, {}, { input: '{"a":' })).errors[0]).toMatch(/^Standard input is not JSON /);
     expect((await run(argv)).errors).toEqual(['Standard input has more than 16777216 bytes.']);

@@ -5,7 +5,7 @@ import { serverChecks } from '../../../src/cli/doctor/server-checks.ts';
 import type { ServerUnderTest } from '../../../src/cli/doctor/server-under-test.ts';
 
 describe('doctor', () => {
-  /** The check of readiness, on a server that answers so. */
+  /** The check of readiness, on a server with this answer. */
   function readiness(status: number, body: Readonly<Record<string, unknown>>): Promise<string> {
     const api = Object.assign(new Api('http://server'), {
       get: () => Promise.resolve({ status, body, seen: `${status} ${JSON.stringify(body)}` }),

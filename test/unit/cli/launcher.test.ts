@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
-/** A program that says where it runs, in place of the compiled one. */
+/** A program that prints its runtime, instead of the compiled one. */
 const PROGRAM = `export async function runCli(argv) {
   console.log(JSON.stringify({ bun: process.versions.bun !== undefined, argv }));
 }`;
@@ -60,7 +60,7 @@ describe('bin/lingxi.js', () => {
     expect(ran).toMatchObject({ out: '{"bun":true,"argv":["serve"]}', code: 0 });
   });
 
-  it("lets Bun say once what is wrong with an option of the user's own", () => {
+  it("lets Bun report once what is wrong with the user's own option", () => {
     const { out, error, code } = launch(['serve'], { BUN_JSC_nonsense: '1' });
     expect([out, code, error.split('BUN_JSC_nonsense').length - 1]).toEqual(['', 1, 1]);
   });
@@ -86,7 +86,7 @@ describe('bin/lingxi.js', () => {
     expect(launch(['serve', '--help']).out).toBe('{"bun":false,"argv":["serve","--help"]}');
   });
 
-  it('LINGXI_RUNTIME=bun without Bun is one sentence', () => {
+  it('LINGXI_RUNTIME=bun without Bun prints one sentence', () => {
     rmSync(join(app, 'node_modules/bun'));
     rmSync(join(app, 'node_modules/@oven'));
     const ran = launch(['serve'], { LINGXI_RUNTIME: 'bun', PATH: join(app, 'nothing') });

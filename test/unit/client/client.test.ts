@@ -26,7 +26,7 @@ describe('the handshake', () => {
     expect(world.socket.extra).toEqual({ headers: { Authorization: 'Bearer secret' } });
   });
 
-  it('of a seed client has the token in the address and no subprotocol', () => {
+  it('of a client without lingxi.v1 has the token in the address and no subprotocol', () => {
     const world = new World();
     const { client } = start(world, { protocol: 'seed', url: 'ws://host/ws?userId=7', token: 'a+b' });
     expect(world.socket.url).toBe('ws://host/ws?userId=7&token=a%2Bb');
@@ -35,7 +35,7 @@ describe('the handshake', () => {
     expect(client.state).toEqual({ status: 'open', reason: 'connected' });
   });
 
-  it('is over with welcome, and not before', () => {
+  it('ends with welcome, and not before', () => {
     const world = new World();
     const { client, states } = start(world);
     world.socket.accept();
@@ -47,7 +47,7 @@ describe('the handshake', () => {
     ]);
   });
 
-  it('that hangs for 5 s is given up, with or without an open socket', () => {
+  it('ends after 5 s without progress, with or without an open socket', () => {
     const world = new World();
     const { client } = start(world);
     world.clock.advance(5_000);
@@ -60,7 +60,7 @@ describe('the handshake', () => {
     expect(world.sockets).toHaveLength(2);
   });
 
-  it('that the page forbids is tried again, and says why', () => {
+  it('is tried again if the page forbids it, and reports why', () => {
     const world = new World();
     world.isForbidden = true;
     const { client } = start(world);
@@ -97,7 +97,7 @@ describe('after a close', () => {
   });
 
   it.each([1000, 1001, 1006, 1008, 1009, 1011, 1012, 1013, 3999, 4100, 4101, 4102, 4110, 4199, 4200])(
-    'with %i it comes back',
+    'with %i it reconnects',
     (code) => {
       const world = new World();
       const { client } = open(world);
@@ -109,7 +109,7 @@ describe('after a close', () => {
     },
   );
 
-  it('connect() brings back a client that stays away', () => {
+  it('connect() makes a client that stays away reconnect', () => {
     const world = new World();
     const { client } = open(world);
     world.socket.end(4001, 'replaced');
@@ -137,7 +137,7 @@ describe('after a close', () => {
     }
   });
 
-  it('counts the row of failures anew only after a connection that lasted', () => {
+  it('counts the row of failures from 0 again only after a connection that lasted', () => {
     const world = new World();
     const { client } = start(world);
     const waitAfter = (livedMs: number): number => {
@@ -153,7 +153,7 @@ describe('after a close', () => {
     expect(waitAfter(6_000)).toBe(500);
   });
 
-  it('obeys the time that goodbye names, and never returns sooner', () => {
+  it('obeys the time in goodbye, and never returns sooner', () => {
     const world = new World();
     const { client } = open(world);
     world.socket.message('goodbye', { code: 1012, reason: 'shutdown', reconnectAfterMs: 4_000 });
@@ -168,7 +168,7 @@ describe('after a close', () => {
     expect(world.sockets).toHaveLength(2);
   });
 
-  it.each([[-5], [Number.NaN], ['soon'], [null], [1e300]])('takes no nonsense from goodbye: %s', (wait) => {
+  it.each([[-5], [Number.NaN], ['soon'], [null], [1e300]])('ignores an invalid goodbye: %s', (wait) => {
     const world = new World();
     const { client } = open(world);
     world.socket.message('goodbye', { reconnectAfterMs: wait });
@@ -181,7 +181,7 @@ describe('after a close', () => {
     expect(world.sockets).toHaveLength(2);
   });
 
-  it('obeys a refusal in band: closed for good, or later', () => {
+  it('obeys a refusal in band: closed permanently, or a later attempt', () => {
     const world = new World();
     const { client } = start(world);
     world.socket.accept();

@@ -21,7 +21,7 @@ describe('messages', () => {
   });
 
   it.each(['', 'x', '[]', 'null', '7', '{}', '{"type":7}', '{"type":null,"id":"1"}'])(
-    'that are none are ignored: %s',
+    'that are invalid are ignored: %s',
     (text) => {
       const world = new World();
       const { client } = open(world);
@@ -32,7 +32,7 @@ describe('messages', () => {
     },
   );
 
-  it('with an id are acknowledged after the listeners, whatever these do', () => {
+  it('with an id are acknowledged after the listeners, whatever the listeners do', () => {
     const world = new World();
     const { client } = open(world);
     const order: string[] = [];
@@ -59,7 +59,7 @@ describe('messages', () => {
     expect(acks()).toBe(30 + 256);
   });
 
-  it('disturb nobody if a listener throws, rejects, closes the client or changes the listeners', async () => {
+  it('still reach the other listeners if one throws, rejects, closes the client or changes the listeners', async () => {
     const world = new World();
     const seen: string[] = [];
     const onError = vi.fn<(error: unknown) => void>(() => {
@@ -115,7 +115,7 @@ describe('messages', () => {
     expect(await client.send('note', 5)).toBe('closed');
   });
 
-  it('to the server wait while the socket is full, and the queue has a bound in text too', async () => {
+  it('to the server wait while the socket is full, and the text in the queue is bounded too', async () => {
     const world = new World();
     const { client } = open(world);
     world.socket.bufferedAmount = 2_000_000;

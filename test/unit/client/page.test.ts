@@ -5,7 +5,7 @@ import { World } from './world.ts';
 const HOUR_MS = 3_600_000;
 
 describe('heartbeats', () => {
-  it('of a seed client go out each second, without an answer', () => {
+  it('of a client without lingxi.v1 go out each second, without an answer', () => {
     const world = new World();
     const { client } = start(world, { protocol: 'seed' });
     world.socket.accept();
@@ -22,7 +22,7 @@ describe('heartbeats', () => {
     expect(world.socket.pings()).toBe(10);
   });
 
-  it('find a dead line before the server gives the user up', () => {
+  it('detect a dead line before the server times out the user', () => {
     const world = new World();
     const { client } = start(world);
     world.socket.welcome();
@@ -32,7 +32,7 @@ describe('heartbeats', () => {
   });
 
   it.each(['online', 'pageshow', 'resume', 'visibilitychange'])(
-    'demand an answer within 2 s after %s',
+    'require an answer within 2 s after %s',
     (event) => {
       const world = new World();
       const { client } = open(world);
@@ -49,7 +49,7 @@ describe('heartbeats', () => {
     },
   );
 
-  it('demand an answer after a jump of the clock, and any frame is one', () => {
+  it('require an answer after a jump of the clock, and any frame counts', () => {
     const world = new World();
     const { client } = open(world);
     world.socket.answer = () => undefined;
@@ -64,7 +64,7 @@ describe('heartbeats', () => {
     expect(client.state.reason).toBe('no-answer');
   });
 
-  it('judge nobody by a timer that was itself late, and not twice', () => {
+  it('do not count a deadline whose timer was late, but only once', () => {
     const world = new World();
     const { client } = open(world);
     world.socket.answer = () => undefined;
@@ -77,7 +77,7 @@ describe('heartbeats', () => {
     expect(client.state).toMatchObject({ status: 'waiting', reason: 'no-answer' });
   });
 
-  it('of a seed client that slept longer than its server waits lead to a new socket', () => {
+  it("of a client without lingxi.v1 that slept longer than the server's timeout lead to a new socket", () => {
     const world = new World();
     const { client } = start(world, { protocol: 'seed' });
     world.socket.accept();
@@ -89,7 +89,7 @@ describe('heartbeats', () => {
 });
 
 describe('the page', () => {
-  it('that is left closes the socket; the one that comes back from the cache connects at once', () => {
+  it('closes the socket when it is left, and connects at once when it returns from the cache', () => {
     const world = new World();
     const { client } = start(world);
     for (let round = 0; round < 6; round += 1) {
@@ -140,7 +140,7 @@ describe('the page', () => {
     expect(storm).toBeLessThanOrEqual(13);
   });
 
-  it('that was frozen comes back by itself, also where the server closed with 4101 meanwhile', () => {
+  it('that was frozen reconnects by itself, even if the server closed with 4101 meanwhile', () => {
     const world = new World();
     const { client } = open(world);
     world.clock.stall(300_000);

@@ -4,7 +4,7 @@ import { Connection } from '../../../src/client/client.ts';
 import type { SendOutcome, State } from '../../../src/client/types.ts';
 import { settle, type TestSocket, tokenUntil, World } from './world.ts';
 
-/** What may happen to a client, in any order. */
+/** Events of a client, in any order. */
 type Step =
   | { readonly do: 'advance' | 'stall' | 'step'; readonly ms: number }
   | { readonly do: 'close'; readonly code: number }
@@ -156,7 +156,7 @@ class Play {
       case 'ack':
         return socket?.message('note', 1, { id: 'x' });
       case 'stale':
-        // Sockets that the client has left still speak.
+        // Sockets that the client has left still send events.
         for (const old of world.sockets.slice(0, -1)) {
           old.message('welcome', { pingIntervalMs: 500 });
           old.message('note', 1, { id: 'old' });
@@ -172,7 +172,7 @@ class Play {
     expect(living.length).toBeLessThanOrEqual(1);
     if (living.length === 1) expect(living[0]).toBe(this.socket);
     for (const socket of world.sockets) expect(socket.afterlife).toEqual([]);
-    // Of a waiting client one timer runs; of a connection its beat, an answer, a renewal and the queue.
+    // A waiting client has one timer. A connection has its heartbeat, an answer, a renewal and the queue.
     const most = { closed: 0, paused: 0, waiting: 1, connecting: 1, open: 4 }[status];
     expect(world.timers).toBeLessThanOrEqual(most);
     if (status === 'waiting') expect(world.timers).toBe(1);
@@ -187,7 +187,7 @@ beforeAll(() => void process.on('unhandledRejection', note));
 afterAll(() => void process.off('unhandledRejection', note));
 
 describe('whatever happens to a client', () => {
-  it('has one socket, no timer of an old one, never throws, and says what became of each message', async () => {
+  it('has one socket, no timer of an old one, never throws, and reports the outcome of each message', async () => {
     await fc.assert(
       fc.asyncProperty(fc.boolean(), fc.array(steps, { maxLength: 60 }), async (withGetToken, story) => {
         const play = new Play(withGetToken);
@@ -209,7 +209,7 @@ describe('whatever happens to a client', () => {
     expect(unhandled).toEqual([]);
   });
 
-  it('a connection whose server answers stays, whatever ended the ones before', async () => {
+  it('a connection with an answering server stays, whatever ended the earlier ones', async () => {
     await fc.assert(
       fc.asyncProperty(fc.boolean(), fc.array(steps, { maxLength: 40 }), async (withGetToken, story) => {
         const play = new Play(withGetToken);
@@ -218,7 +218,7 @@ describe('whatever happens to a client', () => {
           await settle();
         }
         const { world, client } = play;
-        // From here on the server and the network are well.
+        // From now on the server and the network work.
         world.show();
         world.fire('pageshow');
         client.connect();

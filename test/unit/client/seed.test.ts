@@ -63,13 +63,13 @@ describe('wsManager', () => {
     expect(manager.ws).toBe(world.socket);
   });
 
-  it('takes a server address as it is', () => {
+  it('uses a server address unchanged', () => {
     const { world, manager } = page();
     void manager.connect('secret', 7, 'ws://other:1/ws?token=x');
     expect(world.socket.url).toBe('ws://other:1/ws?token=x');
   });
 
-  it('connect() resolves at open, warns where it is connected, and rejects with the error event', async () => {
+  it('connect() resolves at open, warns if it is connected, and rejects with the error event', async () => {
     const { world, manager } = await connected();
     expect(manager.getConnectionStatus()).toEqual({
       isConnected: true,
@@ -98,7 +98,7 @@ describe('wsManager', () => {
     expect(world.socket.pings()).toBe(3);
   });
 
-  it('calls listeners with data and the rest, one after the other, whatever one throws', async () => {
+  it('calls listeners with the data and the other fields, one after the other, even if one throws', async () => {
     const { world, manager } = await connected();
     const seen: unknown[] = [];
     manager.on('spirit:grow', () => {
@@ -119,7 +119,7 @@ describe('wsManager', () => {
     expect(seen.slice(1)).toEqual([[5]]);
   });
 
-  it('only warns of types that it does not know, and survives what is no message', async () => {
+  it('only warns about unknown types, and survives invalid messages', async () => {
     const { world } = await connected();
     world.socket.message('system_notice', 1);
     world.socket.message('toString', 1);
@@ -129,7 +129,7 @@ describe('wsManager', () => {
     expect(world.reported).toHaveLength(1);
   });
 
-  it('send() says whether it could, and never throws', async () => {
+  it('send() returns whether it succeeded, and never throws', async () => {
     const { world, manager } = page();
     expect(manager.send({ type: 'x' })).toBe(false);
     void manager.connect('secret', 7);
@@ -139,7 +139,7 @@ describe('wsManager', () => {
     expect(manager.send({ n: 1n })).toBe(false);
   });
 
-  it('reconnects five times, after 3 s × attempt, and counts anew after an open', async () => {
+  it('reconnects five times, after 3 s × attempt, and counts from 0 again after an open', async () => {
     const { world } = await connected();
     const begin = world.clock.monotonic();
     world.socket.end(1006);
@@ -256,7 +256,7 @@ describe('the composables', () => {
     expect([used.combatLog.value.length, used.combatState.value]).toEqual([0, 'idle']);
   });
 
-  it('useLeaderboard replaces both on a full refresh, the rank alone on an update', () => {
+  it('useLeaderboard replaces both on a full refresh, and only the rank on an update', () => {
     const used = seed.useLeaderboard();
     const top10 = [{ rank: 1, userId: 2, username: '<b>' }];
     const rank = (value: number) => ({ rank: value, value, percent: 1 });

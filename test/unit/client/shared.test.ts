@@ -64,7 +64,7 @@ describe('tabs of one user', () => {
     expect([other, elsewhere].map(({ world }) => world.sockets.length)).toEqual([1, 1]);
   });
 
-  it('one takes over where the owner is closed, and the others follow it', async () => {
+  it('one takes over if the owner is closed, and the others follow it', async () => {
     const { tabs } = await openTabs(3);
     const states: State[] = [];
     tabs[2].client.subscribe((state) => states.push(state));
@@ -80,7 +80,7 @@ describe('tabs of one user', () => {
     expect([tabs[0].world.timers, tabs[0].world.listeners()]).toEqual([0, 0]);
   });
 
-  it('stay away together after 4001, also where the owner is closed then, until one asks', async () => {
+  it('stay away together after 4001, even if the owner is then closed, until one asks to connect', async () => {
     const { tabs } = await openTabs(3);
     tabs[0].world.socket.end(4001, 'replaced');
     await settle();
@@ -97,7 +97,7 @@ describe('tabs of one user', () => {
     expect(statuses(tabs)).toEqual(['closed', 'open', 'open']);
   });
 
-  it('connect again where a new tab is opened after a logout', async () => {
+  it('connect again if a new tab is opened after a logout', async () => {
     const { browser, tabs } = await openTabs(2);
     tabs[0].world.socket.end(4000, 'logout');
     await settle();
@@ -111,7 +111,7 @@ describe('tabs of one user', () => {
     expect(states).toEqual(['open']);
   });
 
-  it('what is under way to an owner that dies is unknown; what waits goes to the next', async () => {
+  it('if the owner dies, messages in transit are unknown, and waiting ones go to the next owner', async () => {
     const browser = new Browser();
     const owner = await openTab(browser);
     const other = await openTab(browser);
@@ -125,7 +125,7 @@ describe('tabs of one user', () => {
     expect(await late).toBe('sent');
   });
 
-  it('have a bound on what they ask of the owner', async () => {
+  it('have a bounded number of messages to the owner', async () => {
     const browser = new Browser();
     await openTab(browser);
     const other = await openTab(browser, { queueLimit: 2 });
@@ -139,7 +139,7 @@ describe('tabs of one user', () => {
     expect(outcomes).toEqual(['queue-full', 'unknown', 'unknown']);
   });
 
-  it('a page in the cache leaves the connection to others, and joins them again', async () => {
+  it('a page in the cache leaves the connection to the others, and later joins them again', async () => {
     const { tabs } = await openTabs(2);
     tabs[0].world.fire('pagehide');
     await settle();
@@ -195,7 +195,7 @@ describe('a page that may not share', () => {
     expect(client.state.status).toBe('closed');
   });
 
-  it('garbage in the channel disturbs nobody', async () => {
+  it('garbage in the channel has no effect', async () => {
     const { browser, tabs } = await openTabs(2);
     const { postMessage } = browser.tabs().channel('lingxi.v1 wss://game.example/ws 7');
     for (const note of [

@@ -22,7 +22,7 @@ async function sizeOf(entry: string): Promise<number> {
 describe('the size of the client', () => {
   it.each([
     ['index.ts', 5_000],
-    // With the client in it.
+    // This includes the client.
     ['shared.ts', 5_000],
     ['seed.ts', 3_000],
   ])('of %s is at most %i bytes', async (entry, most) => {

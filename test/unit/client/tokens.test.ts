@@ -14,7 +14,7 @@ describe('the token', () => {
     return { asked, getToken, reasons: () => asked.map(({ reason }) => reason) };
   }
 
-  it('is asked for once, and serves for every reconnection until it expires', async () => {
+  it('is requested once, and used for every reconnection until it expires', async () => {
     const world = new World();
     const { getToken, reasons } = withTokens(world, [tokenUntil(world.clock.now() + HOUR_MS)]);
     start(world, { getToken });
@@ -31,7 +31,7 @@ describe('the token', () => {
     expect(reasons()[1]).toMatch(/expired|refused/);
   });
 
-  it('is asked for anew after 4003, and connects with the new one', async () => {
+  it('is requested again after 4003, and the new one is used', async () => {
     const world = new World();
     const { getToken, reasons } = withTokens(world);
     const { client } = start(world, { getToken });
@@ -44,7 +44,7 @@ describe('the token', () => {
     expect(world.socket.protocols).toContain('bearer.token-2');
   });
 
-  it('is asked for anew after each handshake without a welcome, never faster than the backoff', async () => {
+  it('is requested again after each handshake without a welcome, never faster than the backoff', async () => {
     const world = new World();
     const { getToken, asked, reasons } = withTokens(world);
     start(world, { getToken });
@@ -68,7 +68,7 @@ describe('the token', () => {
     expect(gaps.length).toBeLessThanOrEqual(21);
   });
 
-  it('is not blamed where the server refuses for now', async () => {
+  it('is kept if the server refuses for now', async () => {
     const world = new World();
     const { getToken, reasons } = withTokens(world);
     start(world, { getToken });
@@ -80,7 +80,7 @@ describe('the token', () => {
     expect(reasons()).toEqual(['start']);
   });
 
-  it('that gets 401 is asked for anew, as after 4003, with ws and with Bun', async () => {
+  it('that gets 401 is requested again, as after 4003, with ws and with Bun', async () => {
     for (const message of ['Unexpected server response: 401', 'failed: Expected 101 status code: 401']) {
       const world = new World();
       const { getToken, reasons } = withTokens(world);
@@ -101,7 +101,7 @@ describe('the token', () => {
     expect(world.timers).toBe(0);
   });
 
-  it.each([403, 409])('is not asked for anew after %i: no token would help', async (status) => {
+  it.each([403, 409])('is not requested again after %i: no token would help', async (status) => {
     const world = new World();
     const { getToken, reasons } = withTokens(world);
     const { client } = start(world, { getToken });
@@ -127,7 +127,7 @@ describe('the token', () => {
     expect(world.sockets).toHaveLength(2);
   });
 
-  it('is not blamed where an open connection fails, whatever the text of the error', () => {
+  it('is kept if an open connection fails, whatever the error text is', () => {
     const world = new World();
     const { client } = start(world, { token: 'secret' });
     world.socket.welcome();
@@ -135,7 +135,7 @@ describe('the token', () => {
     expect(client.state).toMatchObject({ status: 'waiting', reason: 'connection-lost' });
   });
 
-  it('that is a ticket goes into the address, and each attempt gets another', async () => {
+  it('that is a ticket goes into the address, and each attempt gets another one', async () => {
     const world = new World();
     const { getToken, reasons } = withTokens(world);
     start(world, { getToken, auth: 'ticket', url: 'wss://game.example/ws?userId=7' });
@@ -175,7 +175,7 @@ describe('the token', () => {
     expect(world.reported).toEqual([]);
   });
 
-  it('that comes after the client was closed opens nothing', async () => {
+  it('that arrives after the client was closed opens nothing', async () => {
     const world = new World();
     let give: (token: string) => void = () => undefined;
     const { client } = start(world, {
@@ -218,7 +218,7 @@ describe('the token', () => {
     expect(world.sockets).toHaveLength(1);
   });
 
-  it('that the server refuses at the renewal is asked for again, 2.5 to 7.5 s later', async () => {
+  it('that the server refuses at the renewal is requested again, 2.5 to 7.5 s later', async () => {
     const world = new World();
     const { getToken, asked } = withTokens(world, [tokenUntil(world.clock.now() + 4_000)]);
     start(world, { getToken });
@@ -243,7 +243,7 @@ describe('the token', () => {
     expect(reasons()).toEqual(['start']);
   });
 
-  it('is not blamed for the end of a connection, though the clock went back meanwhile', async () => {
+  it('is kept when a connection ends, even if the clock went back meanwhile', async () => {
     const world = new World();
     const { getToken, reasons } = withTokens(world);
     start(world, { getToken });

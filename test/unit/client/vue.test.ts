@@ -24,7 +24,7 @@ describe('useLingxi of Vue', () => {
     scope.stop();
     world.socket.message('note', { a: 2 });
     expect(used.note.value?.a).toBe(1);
-    // The client belongs to somebody else.
+    // The client belongs to other code.
     expect(client.state.status).toBe('open');
     client.close();
     expect(used.state.value.status).toBe('open');

@@ -14,7 +14,7 @@ export class TestSocket implements WebSocketLike {
   readonly sent: { readonly type: string; readonly [name: string]: unknown }[] = [];
   /** Whether the client has closed it. */
   isClosed = false;
-  /** What the client did after it had closed this socket. */
+  /** Calls of the client after it had closed this socket. */
   readonly afterlife: string[] = [];
   readonly world: World;
   readonly url: string;
@@ -68,13 +68,13 @@ export class TestSocket implements WebSocketLike {
     this.message('pong', {});
   }
 
-  /** The server or the network ends the connection. */
+  /** The server or the network closes the connection. */
   end(code = 1006, reason = ''): void {
     if (code === 1006) this.#fire(this.onerror, {});
     this.#fire(this.onclose, { code, reason });
   }
 
-  /** The platform fails the handshake, or loses the connection, and says why. */
+  /** The platform fails the handshake or loses the connection, and gives a reason. */
   fail(message: string): void {
     this.#fire(this.onerror, { message });
     this.#fire(this.onclose, { code: 1006, reason: '' });
@@ -89,19 +89,19 @@ export class TestSocket implements WebSocketLike {
   }
 }
 
-/** The world of one client: a fake clock, sockets and a page, all moved by the test. */
+/** The environment of one client: a fake clock, sockets and a page, all controlled by the test. */
 export class World {
   readonly clock = new FakeClock();
   readonly sockets: TestSocket[] = [];
-  /** Errors that reached the developer. */
+  /** Errors shown to the developer. */
   readonly reported: unknown[] = [];
   readonly warned: string[] = [];
-  /** Timers that run. */
+  /** Number of active timers. */
   timers = 0;
   isHidden = false;
-  /** Answers `random()`. */
+  /** The result of `random()`. */
   luck = 0.5;
-  /** The next WebSocket cannot be made. */
+  /** The next WebSocket cannot be created. */
   isForbidden = false;
   readonly env: Environment;
   readonly #listeners = new Map<string, Set<() => void>>();
@@ -176,7 +176,7 @@ export class World {
   }
 }
 
-/** A token whose only claim is when it expires. */
+/** A token whose only claim is its expiry. */
 export function tokenUntil(expiresAtMs: number): string {
   return `h.${Buffer.from(JSON.stringify({ exp: expiresAtMs / 1000 })).toString('base64url')}.s`;
 }

@@ -67,7 +67,7 @@ describe('Drain', () => {
     expect(room.connections).toBe(0);
   });
 
-  it.each([1000, 6000])('is taken back after %i ms: no further close, and it can begin again', (ms) => {
+  it.each([1000, 6000])('is cancelled after %i ms: no further close, and it can begin again', (ms) => {
     const { clock, drain, room } = createRoom({ connections: 40, shutdownDelayMs: 5000 });
     void drain.start();
     clock.advance(ms);

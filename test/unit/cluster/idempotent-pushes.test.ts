@@ -18,7 +18,7 @@ const UNKNOWN = {
 describe('[DL8] idempotency keys', () => {
   let clock: FakeClock;
   let store: KeptAnswers;
-  /** Calls of the store, by name. */
+  /** Number of calls of the store, by name. */
   let roundTrips: string[];
   let unreachable: boolean;
   beforeEach(() => {
@@ -32,12 +32,12 @@ describe('[DL8] idempotency keys', () => {
       return call();
     };
     store = {
-      claim: (calls) => through('claim', () => memory.claim(calls)),
+      reserve: (calls) => through('reserve', () => memory.reserve(calls)),
       keep: (answers) => through('keep', () => memory.keep(answers)),
     };
   });
 
-  /** A node, what it has delivered, and how its deliveries end. */
+  /** A node, its deliveries, and their outcomes. */
   function node(limits: { readonly maxKeys?: number } = {}) {
     const pushed: PushRequest[] = [];
     const counters = new Counters();
@@ -60,7 +60,7 @@ describe('[DL8] idempotency keys', () => {
       pushes,
       pushed,
       counters,
-      /** Deliveries take until the answer is called. */
+      /** Deliveries are in progress until the returned function is called. */
       hold(): (report: PushReport) => void {
         let finish: (report: PushReport) => void = () => undefined;
         const held = new Promise<PushReport>((resolve) => {
@@ -80,7 +80,7 @@ describe('[DL8] idempotency keys', () => {
     return promise;
   }
 
-  it('a push without a key asks nobody, and is handed over in the same turn', () => {
+  it('a push without a key needs no call, and is delivered in the same turn', () => {
     const { pushes, pushed } = node();
     const { idempotencyKey: _, ...plain } = PUSH;
     void pushes.push([plain, plain]);
@@ -93,7 +93,7 @@ describe('[DL8] idempotency keys', () => {
     const batch = Array.from({ length: 1000 }, (_, n) => ({ ...PUSH, idempotencyKey: `k${n}` }));
     expect(await settled(pushes.push(batch))).toHaveLength(1000);
     expect(pushed).toHaveLength(1000);
-    expect(roundTrips).toEqual(['claim', 'keep']);
+    expect(roundTrips).toEqual(['reserve', 'keep']);
   });
 
   it('a call that comes to another node while the first is in progress waits for its answer', async () => {
@@ -112,7 +112,7 @@ describe('[DL8] idempotency keys', () => {
     expect([first.counters.pushesRepeated, second.counters.pushesRepeated]).toEqual([0, 1]);
   });
 
-  it('if the first gets no answer for 15 s, a repeat is unknown, not sooner, and never delivered', async () => {
+  it('after 15 s without an answer to the first push, a repeat is unknown, not sooner, and never delivered', async () => {
     const [first, second] = [node(), node()];
     first.hold();
     void first.pushes.push([PUSH]);
@@ -127,7 +127,7 @@ describe('[DL8] idempotency keys', () => {
     expect(second.pushed).toEqual([]);
   });
 
-  it('while the store is unreachable a push is refused and not delivered; later it is', async () => {
+  it('while the store is unreachable a push is refused and not delivered; later it is delivered', async () => {
     const { pushes, pushed } = node();
     unreachable = true;
     expect(await settled(pushes.push([PUSH]))).toEqual([{ ok: false, error: 'presence-unavailable' }]);
@@ -136,7 +136,7 @@ describe('[DL8] idempotency keys', () => {
     expect(await settled(pushes.push([PUSH]))).toEqual([{ ok: true, value: WRITTEN }]);
   });
 
-  it('an answer that cannot be kept is given all the same, and unknown to a repeat', async () => {
+  it('an answer that cannot be stored is still returned, and a repeat gets unknown', async () => {
     const [first, second] = [node(), node()];
     const finish = first.hold();
     const answer = first.pushes.push([PUSH]);
@@ -149,7 +149,7 @@ describe('[DL8] idempotency keys', () => {
     expect(second.pushed).toEqual([]);
   });
 
-  it('a bug in the delivery does not let a repeat wait for ever, nor deliver again', async () => {
+  it('after a bug in the delivery, a repeat neither waits forever nor delivers again', async () => {
     const { pushes, pushed, breakDown } = node();
     breakDown();
     const first = pushes.push([PUSH]);

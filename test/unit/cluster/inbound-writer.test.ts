@@ -8,17 +8,17 @@ import type { RedisLink } from '../../../src/redis/link.ts';
 
 const LENGTH = 100_000;
 const MIB = 1_048_576;
-/** What an entry takes in Redis beside its data. */
+/** Size of an entry in Redis without its data. */
 const ENTRY_BYTES = 200;
 const STREAM = 'lingxi:inbound';
 
-/** The streams in memory, as Redis keeps them. */
+/** The streams in memory, in the form that Redis has. */
 class FakeRedis {
   readonly #streams = new Map<string, { readonly id: number; readonly fields: readonly string[] }[]>();
   #lastId = 0;
   largest = 0;
   refusesMarks = false;
-  /** It takes entries, and its answer comes too late. */
+  /** The store accepts entries, but its answer comes too late. */
   isSlow = false;
 
   #of(key: string) {
@@ -114,7 +114,7 @@ function open() {
 }
 
 describe('the stream of messages from clients', () => {
-  it('takes about 64 MiB in Redis, whatever the size of the messages and whichever node writes them', async () => {
+  it('takes about 64 MiB in Redis, for any message size and any writing nodes', async () => {
     const { redis, node } = open();
     const [a, b] = [node('a'), node('b')];
     await a.send(20_000, 100);
@@ -130,13 +130,13 @@ describe('the stream of messages from clients', () => {
     expect(a.counters.inbound.dropped + b.counters.inbound.dropped).toBe(0);
   });
 
-  it('a node that begins anew does not begin a new count', async () => {
+  it('a restarted node continues the count', async () => {
     const { redis, node } = open();
     for (let life = 0; life < 20; life += 1) await node(`life ${life}`).send(500, 65_000);
     expect(redis.largest).toBeLessThan(80 * MIB);
   });
 
-  it('a few large messages among small ones take no place from them', async () => {
+  it('a few large messages do not displace the small ones', async () => {
     const { redis, node } = open();
     const a = node('a');
     for (let round = 0; round < 20; round += 1) {
@@ -155,7 +155,7 @@ describe('the stream of messages from clients', () => {
     expect(redis.length).toBeGreaterThan(20_000);
   });
 
-  it('one message that is larger than all by itself is kept, alone', async () => {
+  it('a single message larger than the bound is kept, alone', async () => {
     const { redis, node } = open();
     const a = node('a');
     await a.send(1000, 100);
@@ -169,7 +169,7 @@ describe('the stream of messages from clients', () => {
     expect(redis.length).toBeLessThan(1200);
   });
 
-  it('counts what a slow Redis may have taken', async () => {
+  it('counts what a slow Redis may have accepted', async () => {
     const { redis, node } = open();
     const a = node('a');
     for (let round = 0; round < 100; round += 1) {

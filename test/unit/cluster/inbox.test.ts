@@ -25,7 +25,7 @@ async function build() {
 }
 
 describe('[DL7] the frames of other nodes', () => {
-  it('arrive in order without a word', async () => {
+  it('arrive in order without a log line', async () => {
     const { hear, logged, counters, taken } = await build();
     for (const n of [1, 2, 3]) await hear('b', n);
     await hear('c', 1);
@@ -49,13 +49,13 @@ describe('[DL7] the frames of other nodes', () => {
     ]);
   });
 
-  it('that begin anew, since Redis lost the numbers, are no gap', async () => {
+  it('that begin again, because Redis lost the numbers, are no gap', async () => {
     const { hear, counters, taken } = await build();
     for (const n of [1, 2, 3, 1, 2]) await hear('b', n);
     expect([taken.length, counters.nodeFramesMissed]).toEqual([5, 0]);
   });
 
-  it('that break their handler end nothing', async () => {
+  it('whose handler throws stop no others', async () => {
     const { hear, logged, taken } = await build();
     await hear('b', 1, 'broken');
     await hear('b', 2);

@@ -20,20 +20,20 @@ const outcome = fc.record(
 const pushTo = (userIds: readonly number[]): PushRequest => ({ to: { userIds }, type: 'x', dataText: '1' });
 
 describe('a kept report', () => {
-  it('is the report again, for whatever users and outcomes', () => {
+  it('restores the report, for any users and outcomes', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(outcome, fc.integer({ min: 1, max: 9 })), { maxLength: 40 }), (runs) => {
         const outcomes = runs.flatMap(([one, times]) => new Array<typeof one>(times).fill(one));
         const results = outcomes.map((one, index): Delivery => ({ userId: index * 7, ...one }));
         const report = { results, counts: countsOf(results) };
         const userIds = results.map(({ userId }) => userId);
-        // A user who is named again changes nothing.
+        // A repeated user changes nothing.
         expect(decodeReport(encodeReport(report), pushTo([...userIds, ...userIds]))).toEqual(report);
       }),
     );
   });
 
-  it('takes little: 10,000 users with one outcome a few bytes, with outcomes that alternate 50 KB', () => {
+  it('is small: 10,000 users take a few bytes with one outcome, and 50 KB with alternating outcomes', () => {
     const results = (reasons: readonly Delivery[]): readonly Delivery[] =>
       Array.from({ length: 10_000 }, (_, userId) => ({
         ...(reasons[userId % reasons.length] as Delivery),
@@ -52,7 +52,7 @@ describe('a kept report', () => {
   });
 
   it.each(['garbage', '9-1', '1-1x3', '1-1,1-1,1-1', '1-1', '{"written":1}', ''])(
-    'that is no report of this push is none: %s',
+    'of another push or form is rejected: %s',
     (text) => {
       expect(decodeReport(text, pushTo([1, 2]))).toBeUndefined();
       expect(

@@ -36,10 +36,7 @@ describe('calls between nodes', () => {
   });
 
   it.each<[string, (parts: ReturnType<typeof build>) => Promise<void>]>([
-    [
-      'what is told is lost',
-      async ({ b, bus }) => b.listen(() => 'late').then(() => void (bus.lossy = true)),
-    ],
+    ['the message is lost', async ({ b, bus }) => b.listen(() => 'late').then(() => void (bus.lossy = true))],
     ['the call is not known there', async ({ b }) => b.listen(() => undefined)],
   ])('end after their timeout if %s', async (_name, prepare) => {
     const parts = build();
@@ -53,7 +50,7 @@ describe('calls between nodes', () => {
     expect(answer).toEqual(err('no-answer'));
   });
 
-  it('end at once if nobody listens there', async () => {
+  it('end at once if the node does not listen', async () => {
     expect(await build().a.ask('b', {}, 1000)).toEqual(err('no-answer'));
   });
 
@@ -63,7 +60,7 @@ describe('calls between nodes', () => {
     expect(await a.ask('b', {}, 1000)).toEqual(err('no-answer'));
   });
 
-  it('accept one answer, for the right call, and in time', async () => {
+  it('accept only one answer, for the right call, and in time', async () => {
     const { a, b, bus, clock } = build();
     await a.listen(() => undefined);
     await b.listen(() => undefined);

@@ -13,7 +13,7 @@ const alive = (node: string, changed: Partial<NodeSighting> = {}): NodeSighting 
   ...changed,
 });
 
-/** Nodes that share a bus and a list of who is there. */
+/** Nodes that share a bus and a list of nodes. */
 function deployment(...names: readonly string[]) {
   const clock = new FakeClock();
   const bus = new Switchboard();
@@ -52,7 +52,7 @@ function deployment(...names: readonly string[]) {
 }
 
 describe('draining', () => {
-  it.each([undefined, 'a', 'x1', 'a:x1'])('[DR1] of this node asks no other node: %s', async (asked) => {
+  it.each([undefined, 'a', 'x1', 'a:x1'])('[DR1] of this node calls no other node: %s', async (asked) => {
     const { first, drained, state } = deployment('a:x1', 'b:x2');
     state.reachable = false;
     expect(await first.drain(asked, true)).toEqual(ok({ node: 'a:x1', draining: true }));
@@ -163,11 +163,11 @@ describe('a name of two nodes', () => {
     expect(told(logged)).toEqual(['a:x2']);
   });
 
-  it('is not reported for a killed earlier start, nor after the store began anew', async () => {
+  it('is not reported for a killed earlier start, nor after the store lost its data', async () => {
     const { state, clock, logged } = deployment('a:x1');
     state.sightings = [alive('a:x1'), alive('a:x0', { sign: '5' }), alive('b:x0', { sign: '5' })];
     await clock.advanceAsync(10_000);
-    // Its sign of life is what a new world gives to everybody it knew.
+    // A new world gives a sign of life to every node that it knew.
     state.sightings = [alive('a:x1'), alive('a:x0', { sign: undefined }), alive('b:x0', { sign: '6' })];
     await clock.advanceAsync(10_000);
     state.sightings = [alive('a:x1'), alive('a:x0', { silentMs: undefined, sign: undefined })];

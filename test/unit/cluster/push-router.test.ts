@@ -87,7 +87,7 @@ describe('PushRouter on one node', () => {
     expect((await push(router(), { to: { userId: 2 } })).counts).toEqual({ unknown: 1 });
   });
 
-  it('[DL4] pushes keep their order, whatever each waits for', async () => {
+  it('[DL4] pushes keep their order, however long each one waits', async () => {
     const { socket } = library.connect({ userId: 1 });
     const to = router();
     const many = Array.from({ length: 200 }, (_, index) => index);
@@ -117,7 +117,7 @@ describe('PushRouter on one node', () => {
     expect(library.manager.counters.dropped['dispatch-full']).toBe(101);
   });
 
-  it('[DL3] beyond the rate a user gets no message; the next second begins anew', async () => {
+  it('[DL3] over the rate a user gets no message until the next second', async () => {
     library.connect({ userId: 1 });
     const to = router({ perSecond: 2 });
     const statuses = async () => {
@@ -151,7 +151,7 @@ describe('PushRouter on one node', () => {
       expect((await report).results?.map(({ status }) => status)).toEqual(['acked', 'written', 'written']);
     });
 
-    it('a user named twice does not make the answer wait for ever', async () => {
+    it('a user named twice does not delay the answer forever', async () => {
       library.connect({ userId: 1, protocol: 'lingxi.v1' });
       const report = await push(router(), { to: { userIds: [1, 1] }, ack: true, timeoutMs: 500 });
       expect(report.results?.map(({ status }) => status)).toEqual(['written']);

@@ -12,7 +12,7 @@ import {
 } from '../../../src/protocol/delivery.ts';
 
 const TAKE_OVER_MS = 3000;
-/** The id of an entry that somebody has deleted meanwhile. */
+/** The id of an entry that was deleted meanwhile. */
 const DELETED = 'deleted';
 
 /** The part of the store that a stream uses, in memory. */
@@ -70,7 +70,7 @@ class FakeStore implements Pick<PushStreamStore, keyof PushStreamStore> {
     this.acknowledged.push(...ids);
   }
 
-  async setAside({ id }: PushEntry): Promise<void> {
+  async reject({ id }: PushEntry): Promise<void> {
     this.aside.push(id);
   }
 
@@ -143,7 +143,7 @@ describe('the push stream', () => {
     expect(counters.pushStream.handled).toBe(1);
   });
 
-  it('hands over again to those whose outcome is unknown, and gives up after five tries', async () => {
+  it('delivers again to users with an unknown outcome, and gives up after five attempts', async () => {
     const { clock, store, counters, pushed } = open(async () =>
       report(outcome(1, 'written'), outcome(2, 'unknown')),
     );
@@ -157,7 +157,7 @@ describe('the push stream', () => {
     expect(counters.pushStream).toMatchObject({ handled: 0, 'given-up': 1 });
   });
 
-  it('each try counts ttlMs from the moment in which the entry was taken', async () => {
+  it('each attempt counts ttlMs from the time at which the entry was taken', async () => {
     const { clock, store, times } = open(async () => report(outcome(1, 'unknown')));
     await clock.advanceAsync(500);
     store.add('message', note({ userId: 1 }));
@@ -188,7 +188,7 @@ describe('the push stream', () => {
     expect(pushed).toHaveLength(2);
   });
 
-  it('while Redis is away no try is used up, and what is done with is acknowledged later', async () => {
+  it('while Redis is away no attempt counts, and finished entries are acknowledged later', async () => {
     const { clock, store, pushed } = open(async ({ to }) =>
       report(outcome(1, 'userId' in to && to.userId === 1 ? 'written' : 'unknown')),
     );
@@ -204,7 +204,7 @@ describe('the push stream', () => {
     expect(pushed.length).toBeGreaterThan(2);
   });
 
-  it('shows that what it has is in work, so that nobody takes it over', async () => {
+  it('shows that its entries are in progress, so that no other node takes them over', async () => {
     const { clock, store } = open(() => new Promise(() => undefined));
     store.add('message', note({ userId: 1 }));
     await clock.advanceAsync(4 * TAKE_OVER_MS, 100);
@@ -212,7 +212,7 @@ describe('the push stream', () => {
     expect(store.kept[0]).toEqual(['1-0']);
   });
 
-  it('takes over what others left, and reads what a cut read has given to it', async () => {
+  it('takes over entries of dead nodes, and reads the entries that a cut read gave to it', async () => {
     const { clock, store, counters, pushed } = open(
       async () => report(),
       ({ own, left }) => {
@@ -226,7 +226,7 @@ describe('the push stream', () => {
     expect(counters.pushStream['taken-over']).toBe(1);
   });
 
-  it('takes over at one look all that others left, as far as it has room', async () => {
+  it('takes over all entries of dead nodes at one check, as far as it has room', async () => {
     const leave = (store: FakeStore, count: number): void => {
       for (let n = 0; n < count; n += 1)
         store.left.push({ id: n < 10 ? DELETED : `${n}-0`, fields: ['message', note({ userId: 1 }, n)] });
@@ -248,7 +248,7 @@ describe('the push stream', () => {
     expect(many.pushed).toHaveLength(512);
   });
 
-  it('reads no further entries while many are in hand, and few at a time where they are large', async () => {
+  it('reads no further entries while many are in progress, and few at a time if they are large', async () => {
     const many = open(() => new Promise(() => undefined));
     for (let n = 0; n < 2000; n += 1) many.store.add('message', note({ userId: 1 }, n));
     await many.clock.advanceAsync(2000, 100);
@@ -260,7 +260,7 @@ describe('the push stream', () => {
     expect(large.pushed.length).toBeLessThanOrEqual(4);
   });
 
-  it('sets aside what it cannot read, and acknowledges it', async () => {
+  it('rejects and acknowledges unreadable entries', async () => {
     const { clock, store, counters, pushed } = open(async () => report());
     store.add('message', 'nonsense');
     store.add();
@@ -272,7 +272,7 @@ describe('the push stream', () => {
     expect([counters.pushStream.rejected, pushed.length]).toEqual([4, 0]);
   });
 
-  it('a push that fails by a bug is set aside, and the next entry is delivered', async () => {
+  it('a push that fails by a bug is rejected, and the next entry is delivered', async () => {
     const { clock, store } = open(async ({ to }) => {
       if ('all' in to) throw new Error('a bug');
       return report();
@@ -284,7 +284,7 @@ describe('the push stream', () => {
     expect(store.aside).toEqual(['1-0']);
   });
 
-  it('[DR1] a node that drains finishes what it has and reads nothing new', async () => {
+  it('[DR1] a draining node finishes its entries and reads no new ones', async () => {
     let answer = (_report: PushReport): void => undefined;
     const { clock, store, stream, pushed } = open(
       () =>

@@ -40,15 +40,15 @@ function open(times: number) {
 }
 
 describe('the idempotency keys in Redis', () => {
-  it('a key that expires while it is claimed is claimed again', async () => {
+  it('a key that expires while it is reserved is reserved again', async () => {
     const { answers, trips } = open(1);
-    expect(await answers.claim([{ key: 'k', fingerprint: 'f' }])).toEqual([{ kind: 'mine' }]);
+    expect(await answers.reserve([{ key: 'k', fingerprint: 'f' }])).toEqual([{ kind: 'mine' }]);
     expect(trips()).toBe(2);
   });
 
   it('a key that always disappears is refused after a few trips', async () => {
     const { answers, trips } = open(Number.POSITIVE_INFINITY);
-    await expect(answers.claim([{ key: 'k', fingerprint: 'f' }])).rejects.toThrow('lingxi:once:k');
+    await expect(answers.reserve([{ key: 'k', fingerprint: 'f' }])).rejects.toThrow('lingxi:once:k');
     expect(trips()).toBeLessThanOrEqual(3);
   });
 });

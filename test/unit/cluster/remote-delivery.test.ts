@@ -30,11 +30,11 @@ async function push(
 describe('[DL6] messages between nodes', () => {
   let bus: Switchboard;
   let clock: FakeClock;
-  /** Newest epoch that presence has of a user here. */
+  /** The newest epoch that presence has for a user here. */
   let renewed: Map<number, number>;
-  /** Members of the one group of these tests that each node holds. */
+  /** Members on each node of the one group in these tests. */
   let members: Map<string, readonly number[]>;
-  /** What presence says of users. */
+  /** The answer of presence about users. */
   let located: Map<number, { status: 'online'; sockets: number; socketsElsewhere: number }>;
   let a: Side;
   let b: Side;
@@ -98,7 +98,7 @@ describe('[DL6] messages between nodes', () => {
     expect(b.library.manager.counters.messages).toMatchObject({ written: 0 });
   });
 
-  it('are unknown after 500 ms without an answer, not sooner, and at once where nobody listens', async () => {
+  it('are unknown after 500 ms without an answer, not sooner, and at once if the node does not listen', async () => {
     bus.places = new Map<number, readonly string[]>([
       [1, ['b']],
       [2, ['gone']],
@@ -117,7 +117,7 @@ describe('[DL6] messages between nodes', () => {
     expect(counts).toEqual({ unknown: 1 });
   });
 
-  it('are unknown where the store is unreachable', async () => {
+  it('are unknown if the store is unreachable', async () => {
     bus.cut = true;
     expect((await push(a, { to: { userIds: [1, 2] } })).counts).toEqual({ unknown: 2 });
     expect((await push(a, { to: { all: true } })).counts).toEqual({ unknown: 3 });
@@ -127,7 +127,7 @@ describe('[DL6] messages between nodes', () => {
     const [here, there, both] = [a.library.connect({ userId: 1 }), b.library.connect({ userId: 2 }), 3];
     b.library.connect({ userId: 4 });
     members.set('a', [1, both]).set('b', [2, both, 4, 5]);
-    // One lingers, and one has gone meanwhile.
+    // One member lingers, and one has left meanwhile.
     located.set(both, { status: 'online', sockets: 0, socketsElsewhere: 0 });
     const { results, counts } = await push(a, { to: { groups: ['g', 'other', 'g'], except: [4] } });
     expect(results).toBeUndefined();
@@ -139,14 +139,14 @@ describe('[DL6] messages between nodes', () => {
     expect(b.library.manager.counters.messages).toMatchObject({ written: 1, offline: 0 });
   });
 
-  it('[GR2] a member with sockets elsewhere is not offline as well', async () => {
+  it('[GR2] a member with sockets elsewhere does not also count as offline', async () => {
     b.library.connect({ userId: 1 });
     members.set('a', [1]).set('b', [1]);
     located.set(1, { status: 'online', sockets: 1, socketsElsewhere: 1 });
     expect((await push(a, { to: { groups: ['g'] } })).counts).toEqual({ written: 1 });
   });
 
-  it('[GR2] members of a node that does not answer are unknown, as many as there may be', async () => {
+  it('[GR2] if a node does not answer, all members that it may hold are unknown', async () => {
     a.library.connect({ userId: 1 });
     members.set('a', [1]);
     bus.lossy = true;
@@ -173,7 +173,7 @@ describe('[DL6] messages between nodes', () => {
     expect((await push(a, { to: { groups: ['g'] }, ack: true })).counts).toEqual({ acked: 2 });
   });
 
-  it('[scenario 44] are unknown where the socket has gone meanwhile: the node never routes on', async () => {
+  it('[scenario 44] are unknown if the socket has closed meanwhile: the node never forwards them', async () => {
     bus.places = new Map([[1, ['b']]]);
     expect((await push(a, { to: { userId: 1 } })).results).toEqual([
       { userId: 1, status: 'unknown', connections: 0 },
@@ -182,7 +182,7 @@ describe('[DL6] messages between nodes', () => {
     expect(bus.published.filter(({ topic }) => topic === 'node:b')).toHaveLength(1);
   });
 
-  it('[PR9] reach a socket that was connected anew, whose connection has an older epoch', async () => {
+  it('[PR9] reach a socket that connected anew, even if its connection has an older epoch', async () => {
     const { socket } = b.library.connect({ userId: 1, epoch: 5 });
     const tell = bus.postOf('a').tell;
     renewed.set(1, 9);
@@ -201,7 +201,7 @@ describe('[DL6] messages between nodes', () => {
     expect(bus.published.at(-1)?.text).toContain('[1,"unknown",0]');
   });
 
-  it('are acked where the client on the other node says so in its time, else written', async () => {
+  it('are acked if the client on the other node acknowledges in time, else written', async () => {
     const [says, silent] = [1, 2].map((userId) =>
       b.library.connect({ userId, protocol: 'lingxi.v1' as const }),
     );
@@ -223,7 +223,7 @@ describe('[DL6] messages between nodes', () => {
     expect((await report).results?.map(({ status }) => status)).toEqual(['acked', 'written']);
   });
 
-  it('reach all sockets of a user under multi, here and there, and tell the better outcome', async () => {
+  it('reach all sockets of a user under multi on both nodes, and return the better outcome', async () => {
     const c = await join('c', true);
     c.library.connect({ userId: 1 });
     b.library.connect({ userId: 1 });
@@ -256,14 +256,14 @@ describe('[DL6] messages between nodes', () => {
     expect(socket.types).toEqual(['list', 'big', 'small']);
   });
 
-  it('[DL7] over the limit of a frame are dropped as by a full queue, and never sent', async () => {
+  it('[DL7] over the limit of a frame are dropped with queue-full, and never sent', async () => {
     bus.places = new Map([[1, ['b']]]);
     const report = await push(a, { to: { userId: 1 }, dataText: JSON.stringify('é'.repeat(500_000)) });
     expect(report.results).toEqual([{ userId: 1, status: 'dropped', connections: 0, reason: 'queue-full' }]);
     expect(bus.published).toEqual([]);
   });
 
-  it('[DL3] carry the time that they have left, and are not sent when it is over', async () => {
+  it('[DL3] carry their remaining time, and are not sent after it', async () => {
     const { socket } = b.library.connect({ userId: 1 });
     bus.places = new Map([[1, ['b']]]);
     const living = a.router.push({ to: { userId: 1 }, type: 'living', dataText: '1', ttlMs: 1000 });
@@ -304,7 +304,7 @@ describe('[DL6] messages between nodes', () => {
     },
   );
 
-  it('answers that nobody waits for, or of a wrong shape, change nothing', async () => {
+  it('late answers, and answers of a wrong shape, change nothing', async () => {
     const { postOf } = bus;
     const post = postOf.call(bus, 'b');
     const wrong = [

@@ -2,16 +2,16 @@ import type { Bus } from '../../../src/cluster/bus.ts';
 import { nodeTopic } from '../../../src/cluster/inbox.ts';
 import type { Parcel, Post, Routed, Whereabouts } from '../../../src/cluster/post.ts';
 
-/** Where the users of a test are: on which nodes each has a socket; absent: offline. */
+/** The nodes on which each user has a socket. Absent: the user is offline. */
 export type Places = ReadonlyMap<number, Whereabouts>;
 
-/** Pub/sub and frames between nodes of one process: as Redis, at most once and to whoever listens. */
+/** Pub/sub and frames between nodes in one process: at most once, to the nodes that listen, as in Redis. */
 export class Switchboard implements Bus {
   readonly #handlers = new Map<string, (text: string) => void>();
   readonly #numbers = new Map<string, number>();
-  /** Whoever publishes is told that the way is cut. */
+  /** `publish` rejects, as while Redis is unreachable. */
   cut = false;
-  /** What is published reaches nobody, and nobody notices. */
+  /** Published texts reach no node, and no node notices. */
   lossy = false;
   places: Places = new Map();
   /** Users that each node holds. */
@@ -61,8 +61,8 @@ export class Switchboard implements Bus {
       const there = named?.filter((_, index) => (whereabouts[index] ?? '').includes(node)) ?? [];
       const addressees =
         named === undefined ? '"all":true,' : `"users":[${there.map((u) => `[${u},0]`).join(',')}],`;
-      const whom = users === 'groups' ? '' : addressees;
-      const heard = await tell(node, `"id":"${id}",${whom}${fields}`);
+      const to = users === 'groups' ? '' : addressees;
+      const heard = await tell(node, `"id":"${id}",${to}${fields}`);
       return { node, heard, users: named === undefined ? this.held : there.length };
     });
     return { nodes: await Promise.all(routed), whereabouts };

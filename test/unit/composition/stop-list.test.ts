@@ -20,7 +20,7 @@ function listOf(broken?: Stoppable) {
   return { list, stopped, errors };
 }
 
-describe('what must be stopped', () => {
+describe('the stop list', () => {
   it('is stopped in the documented order, whatever the order of the start', async () => {
     const { list, stopped, errors } = listOf();
     await list.stop();

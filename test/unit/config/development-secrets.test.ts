@@ -48,7 +48,7 @@ describe('development secrets', () => {
     const path = join(folder, 'jwt-secret');
     const theirs = 'x'.repeat(43);
     const store = fileSecretStore((bytes) => {
-      // Between the look and the creation.
+      // Between the check and the creation.
       writeFileSync(path, theirs);
       return randomBytes(bytes);
     });

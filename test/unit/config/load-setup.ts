@@ -5,7 +5,7 @@ export const SECRET = 'a-development-secret-of-32-bytes!';
 export const API_KEY = 'service-key-of-24-bytes!';
 export const PRODUCTION = { NODE_ENV: 'production', JWT_SECRET: SECRET, LINGXI_API_KEY: API_KEY };
 
-/** Where the configuration of a test comes from. */
+/** The sources of the configuration in a test. */
 export interface Setup {
   readonly env?: Record<string, string | undefined>;
   readonly files?: Record<string, string>;

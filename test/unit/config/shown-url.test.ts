@@ -17,7 +17,7 @@ describe('an address that is shown', () => {
   });
 
   it.each(['postgres://u:12#rest@host/game', 'redis://default:12?rest@host', 'postgres://u:12/34#5@host'])(
-    'is masked whole where a password cuts it short: %s',
+    'is masked completely if a password cuts it short: %s',
     (text) => {
       expect([maskedAddress(text), placeOf(text)]).toEqual(['********', '********']);
     },

@@ -7,7 +7,7 @@ function crowd({ connect }: Library, size: number): Connected[] {
   );
 }
 
-/** Each write costs this much time of the clock, as encoding and system calls do. */
+/** Each write takes this much time of the clock, as encoding and system calls do. */
 function costly({ clock }: Library, crowded: readonly Connected[], ms: number): void {
   for (const { socket } of crowded) {
     const send = socket.send.bind(socket);
@@ -117,14 +117,14 @@ describe('messages to many', () => {
     expect(counts).toEqual({ written: 1, queued: 1, offline: 1 });
   });
 
-  it('[DL3] the dispatch queue is bounded: beyond it nobody gets the message, and the caller learns it', async () => {
+  it('[DL3] the dispatch queue is bounded: if it is full, no user gets the message, and the caller learns that', async () => {
     const library = openLibrary({ dispatchQueue: 2 });
     const [only] = crowd(library, 1);
     const taken = [library.manager.broadcast('a', null), library.manager.broadcast('b', null)];
     expect(library.manager.broadcast('c', null)).toBeUndefined();
     expect(library.manager.sendToUsers(new Set([1]), library.manager.prepare('d', null))).toBeUndefined();
     expect(library.manager.dispatchQueueDepth).toBe(2);
-    // The manager has the last word on a broadcast, so it counts the one that nobody gets.
+    // The manager decides the outcome of a broadcast, so it counts the one that no user gets.
     expect(library.manager.counters.messages.dropped).toBe(library.manager.onlineCount());
     expect(library.manager.counters.dropped['dispatch-full']).toBe(library.manager.onlineCount());
     library.clock.advance(0);
@@ -143,7 +143,7 @@ describe('messages to many', () => {
     expect(taken).toHaveLength(256);
   });
 
-  it('data without a JSON form is an error of the caller, and reaches nobody', () => {
+  it('data without a JSON form is an error of the caller, and reaches no user', () => {
     const library = openLibrary();
     const [only] = crowd(library, 1);
     const circular: Record<string, unknown> = {};

@@ -65,7 +65,7 @@ describe('an exception in the work for one connection', () => {
     expect(neighbour.socket.types).toEqual(['welcome', 'pong']);
   });
 
-  it('in a push closes it with 1011, and the push goes on to the others', () => {
+  it('in a push closes it with 1011, and the push continues with the others', () => {
     const { connect, errors, neighbour, manager, clock } = guarded();
     const client = connect({ userId: 2 });
     const last = connect({ userId: 3 });
@@ -98,7 +98,7 @@ describe('an exception in the work for one connection', () => {
     expect(client.socket.terminated).toBe(true);
   });
 
-  it('in a listener of its end ends nothing', () => {
+  it('in a listener of its end has no effect', () => {
     const { connect, errors, manager } = guarded({ observer: { ...observed, ended: broken } });
     const ends: number[] = [];
     manager.on('disconnected', ({ connection }) => ends.push(connection.userId));
@@ -111,10 +111,10 @@ describe('an exception in the work for one connection', () => {
 });
 
 describe('an exception of the application', () => {
-  it('in a listener, thrown or rejected, is logged and ends nothing', async () => {
+  it('in a listener, thrown or rejected, is logged and has no further effect', async () => {
     const { connect, errors, manager } = guarded();
     manager.on('message', broken);
-    // An application may pass an async function where the type says that nobody waits for it.
+    // An application may pass an async function even if the type returns no promise.
     const rejecting: () => unknown = () => Promise.reject(BUG);
     manager.on('message', rejecting);
     const { socket } = connect({ userId: 2 });

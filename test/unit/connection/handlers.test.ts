@@ -23,7 +23,7 @@ describe('messages of the types of the application', () => {
     expect(manager.counters.inbound.handled).toBe(2);
   });
 
-  it('have one handler, which can be taken back', () => {
+  it('have one handler, which can be removed', () => {
     const { manager, connect } = openLibrary();
     let handled = 0;
     const handler = (by: number) => (): void => {
@@ -76,7 +76,7 @@ describe('messages of the types of the application', () => {
     );
   });
 
-  it('without a handler go to the store with their text; what it refuses is told', () => {
+  it('without a handler go to the store with their text; the client is notified of a refusal', () => {
     const taken: unknown[] = [];
     const inbound = {
       take: (_connection: unknown, { type }: { type: string }, text: string) => {
@@ -96,7 +96,7 @@ describe('messages of the types of the application', () => {
     expect(errorsIn(socket)).toMatchObject([{ about: 'message', code: 'inbound-unavailable', type: 'late' }]);
   });
 
-  it('that nobody takes are counted; a client without lingxi.v1 gets nothing', () => {
+  it('without any receiver are counted; a client without lingxi.v1 gets nothing', () => {
     const { manager, connect } = openLibrary();
     const { socket } = connect();
     socket.hear(CHAT);

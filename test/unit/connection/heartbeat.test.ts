@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Connected, type Library, openLibrary, PING } from './library.ts';
 
-/** When the server closed the socket, in ms from now; undefined: it did not within `withinMs`. */
+/** When the server closed the socket, in ms from now; undefined if it did not within `withinMs`. */
 function closedAfter({ clock }: Library, { socket }: Connected, withinMs = 30_000): number | undefined {
   for (let ms = 0; ms <= withinMs; ms += 1) {
     if (socket.code !== undefined) return ms;
@@ -10,7 +10,7 @@ function closedAfter({ clock }: Library, { socket }: Connected, withinMs = 30_00
   return undefined;
 }
 
-/** Lets `forMs` pass while the client does something each second. */
+/** Advances the clock by `forMs` while the client does something each second. */
 function while_({ clock }: Library, forMs: number, each: () => void): void {
   for (let ms = 0; ms < forMs; ms += 1000) {
     clock.advance(1000);
@@ -49,7 +49,7 @@ describe('heartbeat of connections', () => {
     expect(socket.code).toBeUndefined();
   });
 
-  it('[HB2] neither pongs nor malformed messages keep a client without lingxi.v1 that stopped pinging', () => {
+  it('[HB2] neither pongs nor malformed messages keep a client without lingxi.v1 online after its last ping', () => {
     const library = openLibrary();
     const { socket } = library.connect();
     while_(library, 11_000, () => {
@@ -82,7 +82,7 @@ describe('heartbeat of connections', () => {
     expect(answered).toBeLessThanOrEqual(21);
   });
 
-  it('[HB2] the bytes that a lingxi.v1 client takes prove its life', () => {
+  it('[HB2] the bytes that a lingxi.v1 client accepts prove its life', () => {
     const library = openLibrary({ readTimeoutMs: 15_000, writeTimeoutMs: 60_000 });
     const { socket } = library.connect({ protocol: 'lingxi.v1' });
     socket.block();
@@ -93,7 +93,7 @@ describe('heartbeat of connections', () => {
     expect(socket.closes).toEqual([{ code: 4100, reason: 'heartbeat-timeout' }]);
   });
 
-  it('[HB2] the bytes that a client without lingxi.v1 takes prove nothing', () => {
+  it('[HB2] the bytes that a client without lingxi.v1 accepts prove nothing', () => {
     const library = openLibrary({ writeTimeoutMs: 60_000 });
     const { socket } = library.connect();
     socket.block();
@@ -198,7 +198,7 @@ describe('heartbeat of connections', () => {
     const { clock } = library;
     const standing = clock.monotonic.bind(clock);
     let looks = 0;
-    // As on a real machine, two looks are never the same moment.
+    // As on a real machine, two readings never have the same time.
     Object.assign(clock, {
       monotonic: () => {
         looks += 1;

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { openLibrary, PING } from './library.ts';
 
-describe('what clients send', () => {
-  it('is closed with 1008 beyond the allowed messages a second, control frames included', () => {
+describe('messages from clients', () => {
+  it('close the connection with 1008 over the limit a second, control frames included', () => {
     const { connect, clock } = openLibrary({ maxMessagesPerSecond: 5 });
     const [chatty, pongs, calm] = [connect({ userId: 1 }), connect({ userId: 2 }), connect({ userId: 3 })];
     for (let count = 0; count < 6; count += 1) {
@@ -17,7 +17,7 @@ describe('what clients send', () => {
     expect(chatty.socket.closes[0]?.reason).toBe('policy-violation');
   });
 
-  it('[PR10] counts by real time: pings during frozen time close nobody', () => {
+  it('[PR10] count by real time: pings during frozen time close no connection', () => {
     const { connect, clock, manager } = openLibrary({ maxMessagesPerSecond: 5 });
     const { socket } = connect();
     manager.time.freeze();
@@ -28,7 +28,7 @@ describe('what clients send', () => {
     expect(socket.code).toBeUndefined();
   });
 
-  it('[HB5] messages that queued up while the process stood still close nobody', () => {
+  it('[HB5] close no connection if they queued while the process stood still', () => {
     const { connect, clock } = openLibrary({ maxMessagesPerSecond: 10 });
     const { socket } = connect();
     const second = (): void => {
@@ -51,7 +51,7 @@ describe('what clients send', () => {
     const [greedy, late] = [connect({ userId: 1 }), connect({ userId: 2 })];
     late.socket.hear(PING);
     clock.stall(6100);
-    // Those of the stall, and those of the second that everybody may save.
+    // The credit of the stall, and the credit of the second that every client may save.
     for (let count = 0; count < 70; count += 1) greedy.socket.hear(PING);
     late.socket.hear(PING);
     expect(greedy.socket.code).toBeUndefined();
@@ -65,7 +65,7 @@ describe('what clients send', () => {
     expect(late.socket.code).toBe(1008);
   });
 
-  it('a client may send at the limit for ever, and not above it', () => {
+  it('a client may send at the limit forever, and not above it', () => {
     const { connect, clock } = openLibrary({ maxMessagesPerSecond: 10 });
     const [steady, above] = [connect({ userId: 1 }), connect({ userId: 2 })];
     for (let count = 0; count < 600; count += 1) {
@@ -91,7 +91,7 @@ describe('what clients send', () => {
     expect(socket.frames).toEqual([]);
   });
 
-  it('is ignored after the close', () => {
+  it('are ignored after the close', () => {
     const { connect, manager } = openLibrary();
     const { connection, socket } = connect();
     const heard: string[] = [];

@@ -7,11 +7,11 @@ import {
 } from '../../../src/index.ts';
 import { FakeSocket } from '../../support/fake-socket.ts';
 
-/** A manager as the library's user makes it, on a clock that stands still. */
+/** A manager as a user of the library creates it, on a clock that stands still. */
 export interface Library {
   readonly clock: FakeClock;
   readonly manager: ConnectionManager;
-  /** Registers a fresh socket with the defaults of a test, changed as told. */
+  /** Registers a new socket with the defaults of a test and the given changes. */
   connect(changed?: Partial<Registration>, socket?: FakeSocket): Connected;
 }
 
@@ -49,7 +49,7 @@ export function openLibrary(options: ManagerOptions = {}, clock = new FakeClock(
 
 export const PING = '{"type":"ping","timestamp":1767225600000}';
 
-/** What was counted as lost, by reason. */
+/** The counted losses, by reason. */
 export function losses(manager: ConnectionManager): number {
   return Object.values(manager.counters.dropped).reduce((sum, count) => sum + count, 0);
 }

@@ -102,7 +102,7 @@ describe('lingxi.v1 on a connection', () => {
     expect(socket.code).toBe(code);
   });
 
-  it('no goodbye is queued behind a socket that takes nothing, because it would count as a lost message', () => {
+  it('no goodbye is queued behind a socket that accepts nothing, because it would count as a lost message', () => {
     const { connect, manager } = openLibrary();
     const { connection, socket } = connect(V1);
     socket.block();
@@ -156,7 +156,7 @@ describe('lingxi.v1 on a connection', () => {
   });
 
   describe('ack', () => {
-    it('resolves with the user by the id of the push, and not by another user', async () => {
+    it('resolves with the user by the id of the push, and not for another user', async () => {
       const { connect, manager, clock } = openLibrary();
       const [asked, other] = [connect(V1), connect({ ...V1, userId: 8 })];
       const message = manager.prepare('offer', 1, { ack: true });
@@ -178,7 +178,7 @@ describe('lingxi.v1 on a connection', () => {
       expect(await acknowledged).toEqual(new Set([7]));
     });
 
-    it('resolves with nobody after the timeout, and a late ack is ignored', async () => {
+    it('resolves without a user after the timeout, and a late ack is ignored', async () => {
       const { connect, manager, clock } = openLibrary();
       const { socket } = connect(V1);
       const message = manager.prepare('offer', 1, { ack: true });

@@ -16,7 +16,7 @@ describe('PacedWork', () => {
     expect(done).toHaveLength(10);
     turns.shift()?.();
     expect(done).toHaveLength(20);
-    // Who comes later waits behind those who are there.
+    // Later work waits behind earlier work.
     work.run(() => done.push(26));
     turns.shift()?.();
     expect(done).toEqual(Array.from({ length: 26 }, (_, index) => index + 1));

@@ -67,7 +67,7 @@ describe('the queue behind a slow socket', () => {
     );
   });
 
-  it('[DL4] gives out high before normal, and normal before low', () => {
+  it('[DL4] returns high before normal, and normal before low', () => {
     const queue = new SendQueue({ policy: 'drop-newest', messages: 10, bytes: 1000 });
     const order = ['low', 'normal', 'high', 'low', 'high'] as const;
     for (const [number, priority] of order.entries())
@@ -89,7 +89,7 @@ describe('the queue behind a slow socket', () => {
     expect([queue.shift(), queue.shift(), queue.shift()].map((entry) => entry?.text)).toEqual(left);
   });
 
-  it('[DL3] conflate: by its type alone a message takes the place of none of a higher priority', () => {
+  it('[DL3] conflate: a match by type replaces no message of a higher priority', () => {
     const queue = new SendQueue({ policy: 'conflate', messages: 2, bytes: 1000 });
     const push = (text: string, priority: QueueTraits['priority']) =>
       queue.push(text, { ...plainTraits('t'), priority }, 0).outcome;
@@ -99,7 +99,7 @@ describe('the queue behind a slow socket', () => {
     expect([queue.shift()?.text, queue.shift()?.text]).toEqual(['h', 'n2']);
   });
 
-  it('[DL3] a replacement that would not fit takes nothing away', () => {
+  it('[DL3] a replacement that would not fit removes nothing', () => {
     const queue = new SendQueue({ policy: 'conflate', messages: 10, bytes: 20 });
     const traits = (key: string): QueueTraits => ({
       type: 't',

@@ -10,7 +10,7 @@ function bounded(policy: OverflowPolicy, limits: { messages?: number; bytes?: nu
   return openLibrary({ sendQueue: { messages: 3, bytes: 100_000, ...limits, policy } });
 }
 
-/** Ms until the server closed the socket of a client that still beats each second. */
+/** Ms until the server closed the socket of a client that still sends heartbeats each second. */
 function closedAfter({ clock }: Library, socket: FakeSocket): number {
   let passed = 0;
   for (; socket.code === undefined && passed < 60_000; passed += 100) {
@@ -20,7 +20,7 @@ function closedAfter({ clock }: Library, socket: FakeSocket): number {
   return passed;
 }
 
-/** Sends messages named by number; answers their statuses. */
+/** Sends messages with these numbers; returns their outcomes. */
 function sendEach(
   { manager }: Library,
   names: readonly number[],
@@ -48,7 +48,7 @@ describe('sending to a slow socket', () => {
     expect(library.manager.counters.dropped['queue-full']).toBe(2);
   });
 
-  it('[DL4] flushes in order once the socket takes more, also in several parts', () => {
+  it('[DL4] flushes in order once the socket accepts more, also in several parts', () => {
     const library = openLibrary();
     const { socket } = library.connect();
     socket.block();
@@ -83,7 +83,7 @@ describe('sending to a slow socket', () => {
     expect(library.manager.counters.dropped['queue-full']).toBe(2);
   });
 
-  it('[DL3] conflate lets the newest of a type replace the older one of it', () => {
+  it('[DL3] conflate replaces the older message of a type by the newest', () => {
     const library = bounded('conflate');
     const { socket } = library.connect();
     socket.block();
@@ -149,7 +149,7 @@ describe('sending to a slow socket', () => {
     if (policy !== 'disconnect') expect(library.manager.queuedMessages()).toBe(1);
   });
 
-  it('[DL3] a receiver that takes nothing for the write timeout is closed with 4101, another is not', () => {
+  it('[DL3] a receiver that accepts nothing for the write timeout is closed with 4101, another is not', () => {
     const library = openLibrary({ writeTimeoutMs: 4000 });
     const [stuck, slow] = [library.connect({ userId: 1 }), library.connect({ userId: 2 })];
     for (const { socket } of [stuck, slow]) socket.block();
@@ -188,14 +188,14 @@ describe('sending to a slow socket', () => {
     socket.block();
     library.manager.sendToUser(7, 'm', 1);
     for (let ms = 0; ms < 4100; ms += 100) {
-      // As a runtime does that answers pings by itself.
+      // Like a runtime that answers pings by itself.
       socket.take(-10);
       library.clock.advance(100);
     }
     expect(socket.closes).toEqual([{ code: 4101, reason: 'slow-consumer' }]);
   });
 
-  it('[DL3] a slow receiver delays nobody else', () => {
+  it('[DL3] a slow receiver delays no other user', () => {
     const library = openLibrary();
     const [slow, quick] = [library.connect({ userId: 1 }), library.connect({ userId: 2 })];
     slow.socket.block();
@@ -294,7 +294,7 @@ describe('sending to a slow socket', () => {
           }
           if (step.do === 'send') {
             sent += 1;
-            // That the socket was gone is told to who sends, and to them alone.
+            // Only the sender learns that the socket was gone.
             const { status, reason } = manager.sendToUser(7, `k${step.kind}`, 'x'.repeat(step.bytes));
             if (status === 'dropped') toldDropped += 1;
             if (reason === 'closed') told += 1;
@@ -309,7 +309,7 @@ describe('sending to a slow socket', () => {
         handedOver += socket.frames.length;
         const { written, queued, dropped, offline } = manager.counters.messages;
         expect(written + queued + toldDropped + offline).toBe(sent);
-        // Those that were told to be queued and were lost later are among the dropped.
+        // A message with the answer `queued` that is lost later counts as dropped too.
         expect(dropped).toBe(losses(manager));
         expect(handedOver + manager.queuedMessages() + losses(manager) + offline).toBe(sent);
         expect(announced + told).toBe(losses(manager));

@@ -22,7 +22,7 @@ function casesOf(make: (seed: number, index: number) => Case, seed: number): rea
   return Array.from({ length: CASES }, (_, index) => make(seed, index));
 }
 
-/** Words and bytes of all cases. */
+/** The descriptions and bytes of all cases. */
 function contentOf(cases: readonly Case[]): string {
   const hash = createHash('sha256');
   for (const { recipe, leaving, parts } of cases) {

@@ -13,7 +13,7 @@ afterEach(async () => {
   for (const end of ends.splice(0)) await end();
 });
 
-/** A game whose users are all online, and who counts what it asks and says. */
+/** A game whose users are all online, with counts of its calls and messages. */
 function startGame({ offline = new Set<number>() }: { offline?: Set<number> } = {}) {
   const clock = new FakeClock();
   const dataDir = mkdtempSync(join(tmpdir(), 'lingxi-game-'));
@@ -60,7 +60,7 @@ function startGame({ offline = new Set<number>() }: { offline?: Set<number> } = 
 }
 
 describe('the demo game under a flood of game:join', () => {
-  it('a message asks presence nothing: the timer asks for all who wait, and once for each', async () => {
+  it('a message causes no call to presence: the timer makes one call for all waiting users', async () => {
     const { clock, asked, say, pushed } = startGame();
     for (let count = 0; count < 1_000; count += 1) say('game:join', 7);
     expect(asked).toEqual({ reads: 0, users: 0, timelines: 0 });
@@ -69,7 +69,7 @@ describe('the demo game under a flood of game:join', () => {
     expect(pushed('game:state', 7)).toBe(1);
   });
 
-  it('a player is welcomed once a second at most, and what came meanwhile is answered after it', async () => {
+  it('a player gets at most one welcome a second, and requests in between are answered after it', async () => {
     const { clock, say, pushed } = startGame();
     for (let count = 0; count < 100; count += 1) {
       say('game:join', 7);
@@ -80,7 +80,7 @@ describe('the demo game under a flood of game:join', () => {
     expect(pushed('game:state', 7)).toBe(6);
   });
 
-  it('a player who is known already costs no look at the timeline', async () => {
+  it('a known player causes no read of the timeline', async () => {
     const { clock, asked, say } = startGame();
     for (let count = 0; count < 5; count += 1) {
       say('game:join', 7);
@@ -89,7 +89,7 @@ describe('the demo game under a flood of game:join', () => {
     expect(asked.timelines).toBe(0);
   });
 
-  it('who finds no place is refused once a second, until a player goes offline', async () => {
+  it('a user without a place is refused once a second, until a player goes offline', async () => {
     const offline = new Set<number>();
     const { clock, say, pushed } = startGame({ offline });
     for (let userId = 1; userId <= 500; userId += 1) say('game:join', userId);
@@ -105,7 +105,7 @@ describe('the demo game under a flood of game:join', () => {
     expect(pushed('game:state', 501)).toBe(1);
   });
 
-  it('who is new gets the leaderboard within a second or so, without a sort for each', async () => {
+  it('a new player gets the leaderboard within about a second, without a separate sort', async () => {
     const { clock, say, pushed } = startGame();
     say('game:join', 7);
     await clock.advanceAsync(1_400);

@@ -11,11 +11,11 @@ import type { AdmissionRequest, AdmittedLogin, LoginRefusal, Presence } from '..
 
 export const GOOD = 'good-token-of-7';
 
-/** Tokens are names of their outcome: what a real one says is proved in the tests of the credentials. */
+/** A token is the name of its outcome. The tests of the credentials check real tokens. */
 const credentials: Credentials = {
   async verifyUser(token) {
     if (token === GOOD) return ok({ userId: 7, username: '韩立', expiresAt: 123_000 });
-    if (token === 'expired') return err('invalid-claims');
+    if (token === 'expired') return err('token-expired');
     if (token === 'keyless') return err('credentials-unavailable');
     return err(token === 'bad-id' ? 'invalid-user-id' : 'invalid-token');
   },
@@ -26,11 +26,11 @@ const credentials: Credentials = {
 
 const ticketUser = (ticket: string): Awaited<ReturnType<Credentials['verifyUser']>> => {
   if (ticket === 'good-ticket') return ok({ userId: 7, username: '韩立', issuedAt: 122_000 });
-  return err(ticket === 'unanswered' ? 'presence-unavailable' : 'invalid-claims');
+  return err(ticket === 'unanswered' ? 'presence-unavailable' : 'void-ticket');
 };
 
 export interface Room {
-  /** Tickets that are used up. */
+  /** Used tickets. */
   readonly taken: Set<string>;
   readonly admission: Admission;
   readonly admitted: AdmissionRequest[];
@@ -41,7 +41,7 @@ export interface Room {
   readonly logged: LogFields[];
   readonly counters: Counters;
   readonly clock: FakeClock;
-  /** What presence answers. */
+  /** The answer of presence. */
   answer: LoginRefusal | 'accept';
   available: boolean;
   beforeDialAnswer: () => void;
@@ -88,7 +88,7 @@ export function room(config: Partial<Config> = {}): Room {
     tickets: {
       look: async (ticket) => ticketUser(ticket),
       async take(ticket) {
-        if (state.taken.has(ticket)) return 'invalid-claims';
+        if (state.taken.has(ticket)) return 'void-ticket';
         state.taken.add(ticket);
         return undefined;
       },
@@ -133,7 +133,7 @@ export function handshake(
     authorization: `Bearer ${GOOD}`,
     ...headers,
   };
-  return { method: 'GET', url, peer, header: (name) => all[name] };
+  return { method: 'GET', url, peer, header: (name) => all[name], hasLeft: () => false };
 }
 
 export function outcome(decision: Decision): string {

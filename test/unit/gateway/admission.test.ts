@@ -6,7 +6,7 @@ import { GOOD, handshake, outcome, type Room, room } from './admission-room.ts';
 const anonymous = { authorization: undefined };
 
 describe('the checks of contract section 3', () => {
-  /** Every fault, worst first: each line has its own fault and all those below it. */
+  /** All faults, in the order of the checks. Each line has its own fault and all those below it. */
   test('run in the given order', async () => {
     const full = room({ maxConnections: 0 });
     full.available = false;
@@ -105,7 +105,7 @@ describe('credentials', () => {
     );
   });
 
-  test('lingxi.v1 is selected only if it was offered, and the token never', async () => {
+  test('lingxi.v1 is selected only if it was offered, and the token is never selected', async () => {
     const { admission } = room();
     const offered = await admission.decide(
       handshake({ ...anonymous, 'sec-websocket-protocol': `bearer.${GOOD}, lingxi.v1` }),
@@ -212,7 +212,7 @@ describe('limits', () => {
     });
   });
 
-  test('while draining upgrades get 503, also those that already wait for presence', async () => {
+  test('while draining, upgrades get 503, even those that already wait for presence', async () => {
     const state = room();
     state.beforeDialAnswer = () => state.admission.setDraining(true);
     expect(outcome(await state.admission.decide(handshake()))).toBe('503 draining');
@@ -222,7 +222,7 @@ describe('limits', () => {
 });
 
 describe('refusals', () => {
-  test('are counted, logged without a token, and written in the language preferred', async () => {
+  test('are counted, logged without a token, and written in the preferred language', async () => {
     const { admission, counters, logged } = room({ allowedOrigins: 'any' });
     const decision = await admission.decide(
       handshake(
@@ -231,14 +231,16 @@ describe('refusals', () => {
       ),
     );
     expect(decision.kind === 'refuse' && JSON.parse(decision.body)).toEqual({
-      error: '令牌无效或已过期。',
+      error: '本服务器的密钥无法验证该令牌：令牌由其他密钥签名、被改动过，或根本不是令牌。',
       code: 'invalid-token',
     });
     expect(counters.refused.get('invalid-token')).toBe(1);
-    expect(logged).toEqual([{ event: 'refused', code: 'invalid-token', ip: '192.0.2.9' }]);
+    expect(logged).toEqual([
+      { event: 'refused', code: 'invalid-token', cause: 'not-signed-here', ip: '192.0.2.9' },
+    ]);
   });
 
-  test('name the user once the token is verified, and a foreign origin cut and escaped', async () => {
+  test('name the user after the token is verified, and a foreign origin in a cut and escaped form', async () => {
     const { admission, logged } = room();
     await admission.decide(handshake({}, '/ws?userId=8'));
     await admission.decide(handshake({ origin: `https://evil\n${'x'.repeat(500)}` }));
@@ -248,7 +250,7 @@ describe('refusals', () => {
 });
 
 describe('a refused upgrade as a proof of life', () => {
-  /** What was proved once all that a decision left behind is done. */
+  /** The recorded proofs, after all work that a decision started. */
   async function provenBy(state: Room, request: HandshakeRequest): Promise<readonly number[]> {
     await state.admission.decide(request);
     await new Promise((resolve) => setImmediate(resolve));
@@ -328,7 +330,7 @@ describe('a client that retries at once after a refusal', () => {
 });
 
 describe('handshakes in progress', () => {
-  test('count until they are decided: 20,001 one after the other are decided one by one', async () => {
+  test('count until they are decided: 20,001 in a row are decided one by one', async () => {
     const hall = room();
     const codes = new Set<string>();
     for (let count = 0; count < 10_001; count += 1) {

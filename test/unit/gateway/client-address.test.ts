@@ -34,8 +34,17 @@ describe('client address', () => {
     expect(ignored).toEqual(['203.0.113.5']);
   });
 
+  test.each([
+    ['127.0.0.9', '1.2.3.4'],
+    ['::ffff:127.0.0.9', '1.2.3.4'],
+    ['127.0.1.1', '127.0.1.1'],
+  ])('a network of IPv4 addresses in IPv6 form is that network: %s', (peer, expected) => {
+    expect(createClientAddress(['::ffff:127.0.0.0/120'])(peer, '1.2.3.4')).toBe(expected);
+  });
+
   test('a single address may be trusted, and a bad entry is named', () => {
     expect(createClientAddress(['127.0.0.1'])('127.0.0.1', '1.2.3.4')).toBe('1.2.3.4');
+    expect(createClientAddress(['::ffff:127.0.0.1'])('127.0.0.1', '1.2.3.4')).toBe('1.2.3.4');
     expect(() => createClientAddress(['10.0.0.0/40'])).toThrow(/LINGXI_TRUSTED_PROXIES.*10\.0\.0\.0\/40/);
   });
 });

@@ -11,11 +11,11 @@ function said(options: Parameters<typeof sayDescriptorLimit>[2]): string[] {
 }
 
 describe('fewer descriptors than connections', () => {
-  it('are a warning if the number of connections is configured', () => {
+  it('cause a warning if the number of connections is configured', () => {
     expect(said({ isReliedOn: true, limit: 1_024 })).toEqual([expect.stringMatching(/^warn .*1024.*10000/)]);
   });
 
-  it('are no warning on default settings in development', () => {
+  it('cause no warning on default settings in development', () => {
     expect(said({ isReliedOn: false, limit: 1_024 })).toEqual([expect.stringMatching(/^info /)]);
   });
 

@@ -14,7 +14,7 @@ async function refusalOf(state: Room, headers: Record<string, string | undefined
 }
 
 describe('refusals in band', () => {
-  it('[CR4] need lingxi.v1 and an Origin; what is no good handshake or origin keeps its status', async () => {
+  it('[CR4] need lingxi.v1 and an Origin; an invalid handshake or origin still gets its status', async () => {
     const authorization = 'Bearer nonsense';
     const inBand = async (headers: Record<string, string | undefined>) =>
       (await refusalOf(room(), { authorization, ...headers })).inBand?.code;
@@ -57,7 +57,7 @@ describe('refusals in band', () => {
     );
   });
 
-  it('[CR4] under a flood from one address the cheap status answers', async () => {
+  it('[CR4] under a flood from one address the answer is the cheap status', async () => {
     const state = room();
     const inBand: boolean[] = [];
     let last: Awaited<ReturnType<typeof refusalOf>> | undefined;
@@ -110,7 +110,7 @@ describe('tickets in the handshake', () => {
     expect([...state.taken]).toEqual(['good-ticket']);
   });
 
-  it('[CR2] one that cannot be looked up gets 503, one that was used 401, which is no forgery', async () => {
+  it('[CR2] a ticket that cannot be looked up gets 503, a used one 401, which does not count as a forgery', async () => {
     const state = room();
     const dial = async (ticket: string) => {
       const { status, code } = await refusalOf(

@@ -4,11 +4,11 @@ import { FakeClock } from '../../../src/lib/fake-clock.ts';
 import { err, ok } from '../../../src/lib/result.ts';
 import { silentLog } from '../../../src/logging/log.ts';
 
-/** Users who may have a login in progress at a time in calm, and in the busiest loop. */
+/** Largest number of users with a login in progress: in a calm loop, and in the busiest one. */
 const AT_A_TIME = 1_024;
 const AT_LEAST = 64;
 
-/** Users from this one on are held here; those from the next one on linger on another node. */
+/** Users from this number on are held here. Those from the next number on linger on another node. */
 const FIRST_HELD = 1_000_000;
 const FIRST_ELSEWHERE = 2_000_000;
 
@@ -31,16 +31,16 @@ function openGate() {
   const refused: number[] = [];
   const gone = new Set<number>();
   let next = 0;
-  /** A login that notes whether it got its turn. */
+  /** A login that records whether it got its turn. */
   const enter = (userId: number): void => {
-    const answer = gate.enter({ userId, hasLeft: () => gone.has(userId) });
+    const answer = gate.enter({ userId, client: { hasLeft: () => gone.has(userId) } });
     void Promise.resolve(answer).then((hasTurn) => (hasTurn ? admitted : refused).push(userId));
   };
-  /** So many new users who are held nowhere. */
+  /** This many new users without a hold anywhere. */
   const storm = (count: number): void => {
     for (let done = 0; done < count; done += 1) enter(next++);
   };
-  /** Lets what was decided reach the lists. */
+  /** Waits until decisions have reached the lists. */
   const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
   /** The loop is blocked for `ms`, and then turns. */
   const block = (ms: number): void => {
@@ -51,14 +51,14 @@ function openGate() {
 }
 
 describe('the gate of logins', () => {
-  test('[DR3] gives every login its turn at once while the node can take it', () => {
+  test('[DR3] gives every login its turn at once while the node has capacity', () => {
     const { gate } = openGate();
     for (let userId = 0; userId < AT_A_TIME; userId += 1)
-      expect(gate.enter({ userId, hasLeft: () => false })).toBe(true);
+      expect(gate.enter({ userId, client: { hasLeft: () => false } })).toBe(true);
     expect(gate.waiting).toBe(0);
   });
 
-  test('[DR3] lets the others wait, and gives the next one its turn when one is over', async () => {
+  test('[DR3] makes the others wait, and gives the next one its turn when one has ended', async () => {
     const { gate, storm, settle, admitted } = openGate();
     storm(AT_A_TIME + 3);
     await settle();
@@ -119,7 +119,7 @@ describe('the gate of logins', () => {
     expect(gate.waiting).toBe(10_001);
   });
 
-  test('[DR3] many logins of one user take one place, and only so many of them wait', async () => {
+  test('[DR3] many logins of one user take one place, and only a limited number of them wait', async () => {
     const { gate, storm, enter, settle, admitted, refused } = openGate();
     for (let count = 0; count < 5_000; count += 1) enter(FIRST_HELD);
     storm(AT_A_TIME - 1);
@@ -137,7 +137,7 @@ describe('the gate of logins', () => {
   test('[DR3] a user with a login in progress needs no second place, and gives it back with the last one', async () => {
     const { gate, storm, settle, admitted } = openGate();
     storm(AT_A_TIME + 1);
-    expect(gate.enter({ userId: 0, hasLeft: () => false })).toBe(true);
+    expect(gate.enter({ userId: 0, client: { hasLeft: () => false } })).toBe(true);
     gate.leave(0);
     await settle();
     expect(admitted).toHaveLength(AT_A_TIME);
@@ -156,20 +156,20 @@ describe('the gate of logins', () => {
     expect(admitted.at(-1)).toBe(AT_A_TIME + 1);
   });
 
-  test('[DR3] a busy event loop lets fewer in at a time, and a calm one all of them again', async () => {
+  test('[DR3] a busy event loop admits fewer at a time, and a calm one all of them again', async () => {
     const { clock, gate, storm, settle, admitted, block } = openGate();
     storm(AT_A_TIME + 1_500);
     for (let looks = 0; looks < 12; looks += 1) block(160);
     for (let user = 0; user < AT_A_TIME; user += 1) gate.leave(user);
     await settle();
     expect(admitted).toHaveLength(AT_A_TIME + AT_LEAST);
-    // Every look is in time now.
+    // Every check is in time now.
     clock.advance(50);
     await settle();
     expect(admitted).toHaveLength(AT_A_TIME + 2 * AT_LEAST);
   });
 
-  test('[DR3] a busy event loop in calm refuses nobody', async () => {
+  test('[DR3] a busy event loop refuses no login if few logins wait', async () => {
     const { gate, storm, settle, refused, block } = openGate();
     for (let turn = 0; turn < 50; turn += 1) {
       storm(AT_LEAST);

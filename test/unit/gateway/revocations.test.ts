@@ -15,7 +15,7 @@ import type { LogFields } from '../../../src/logging/log.ts';
 const DAY_MS = 86_400_000;
 const SYNC_MS = 500;
 
-/** A store as Redis is one: it may be away, lose writes, and forget everything. */
+/** A store like Redis: it may be away, lose writes, and lose everything. */
 class Store implements RevocationStore {
   readonly kept = new Map<number, number>();
   changes: Revocation[] = [];
@@ -66,7 +66,7 @@ function open(store: Store, clock = new FakeClock()) {
 }
 
 describe('revocations', () => {
-  it('[CR3] void what was issued at their moment or earlier, or without iat', async () => {
+  it('[CR3] void tokens that were issued at their time or earlier, or have no iat', async () => {
     const { revocations, revoked, clock } = open(new Store());
     await revocations.start();
     const at = clock.now();
@@ -77,7 +77,7 @@ describe('revocations', () => {
     expect(revocations.isRevoked({ userId: 8, issuedAt: undefined })).toBe(false);
   });
 
-  it('[CR3] another node learns of them at its next look, and of each once', async () => {
+  it('[CR3] another node learns of them at its next read, and of each only once', async () => {
     const store = new Store();
     const { revocations, revoked, clock } = open(store);
     await revocations.start();
@@ -89,7 +89,7 @@ describe('revocations', () => {
     expect(revoked).toEqual([revocation]);
   });
 
-  it('[CR3] a node that has not read the store yet says so, and reads it as soon as it answers', async () => {
+  it('[CR3] a node that has not read the store yet reports that, and reads it as soon as it answers', async () => {
     const store = new Store();
     await store.put([{ userId: 7, at: new FakeClock().now() }]);
     store.isAway = true;
@@ -104,7 +104,7 @@ describe('revocations', () => {
     expect(logged.map(({ event }) => event)).toEqual(['revocation', 'revocation']);
   });
 
-  it('[CR3] while the store is away a revocation holds here, and is stored when it is back', async () => {
+  it('[CR3] while the store is away a revocation takes effect on this node, and is stored when the store returns', async () => {
     const store = new Store();
     const { revocations, clock } = open(store);
     await revocations.start();
@@ -117,7 +117,7 @@ describe('revocations', () => {
     expect(store.kept.get(7)).toBe(at);
   });
 
-  it('[CR3] a write that was answered and then lost comes again', async () => {
+  it('[CR3] a write that was answered and then lost is repeated', async () => {
     const store = new Store();
     const { revocations, clock } = open(store);
     await revocations.start();
@@ -127,12 +127,12 @@ describe('revocations', () => {
     store.losesWrites = false;
     await clock.advanceAsync(SYNC_MS);
     expect(store.kept.get(7)).toBe(at);
-    // Read back, it is not written over and over.
+    // After it was read back, it is not written again.
     await clock.advanceAsync(2 * SYNC_MS);
     expect(store.changes).toEqual([]);
   });
 
-  it('[CR3] what a wiped store has lost is put back', async () => {
+  it('[CR3] the revocations that a wiped store lost are written back', async () => {
     const store = new Store();
     const { revocations, clock } = open(store);
     await revocations.start();
@@ -157,7 +157,7 @@ describe('revocations', () => {
     expect(store.forgotten).toBeGreaterThanOrEqual(at);
   });
 
-  it('[CR3] count for a node whose clock is behind, and the log says so once', async () => {
+  it('[CR3] apply on a node whose clock is behind, and the log reports that once', async () => {
     const store = new Store();
     const { revocations, logged, clock } = open(store);
     const at = clock.now() + 5 * 3_600_000;
@@ -172,7 +172,7 @@ describe('revocations', () => {
     expect(logged).toEqual([{ event: 'revocation', userId: 7, aheadMs: 5 * 3_600_000 }]);
   });
 
-  it('[CR3] count for a node that starts with a clock that is months ahead, and outlast its first hour', async () => {
+  it('[CR3] apply on a node that starts with a clock that is months ahead, also after its first hour', async () => {
     const store = new Store();
     const { revocations, clock } = open(store);
     const at = clock.now();
@@ -187,7 +187,7 @@ describe('revocations', () => {
     expect(store.forgotten).toBeLessThan(at);
   });
 
-  it('[CR3] are not forgotten before the clock of the store agrees', async () => {
+  it('[CR3] are not removed before they are too old by the clock of the store too', async () => {
     const store = new Store();
     const clock = new FakeClock();
     const at = clock.now();
@@ -206,7 +206,7 @@ describe('revocations', () => {
     expect(store.forgotten).toBeGreaterThanOrEqual(at);
   });
 
-  it('[CR3] have a bound: the oldest go, and the log says so', async () => {
+  it('[CR3] have a bound: the oldest are removed, and the log reports that', async () => {
     const store = new Store();
     const { revocations, logged, clock } = open(store);
     const first = clock.now() - MAX_REVOCATIONS;
@@ -224,7 +224,7 @@ describe('revocations', () => {
     expect(logged).toMatchObject([{ event: 'revocation', dropped: MAX_REVOCATIONS / 100 }]);
   });
 
-  it('[CR3] of too many that another program wrote, the newest count, and the loop turns in between', async () => {
+  it('[CR3] if another program wrote too many, the newest apply, and the loop turns in between', async () => {
     const store = new Store();
     const { revocations, clock } = open(store);
     const users = 3 * MAX_REVOCATIONS;
@@ -249,7 +249,7 @@ describe('the file of revocations', () => {
     return path;
   };
 
-  it('[CR3] keeps the later of two times over a restart, however many writes there are at once', async () => {
+  it('[CR3] keeps the later of two times over a restart, with any number of simultaneous writes', async () => {
     const path = join(folder(), 'data', 'revocations.json');
     const file = new RevocationFile(path);
     expect(await file.read()).toEqual({ revocations: [], isAll: true });

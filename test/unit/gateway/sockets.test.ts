@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import type { SocketEvents } from '../../../src/connection/socket.ts';
+import { BunHandshake } from '../../../src/gateway/bun-server.ts';
 import { BunSocket, bunSocketHandlers } from '../../../src/gateway/bun-socket.ts';
 import type { BunWebSocket } from '../../../src/gateway/bun-types.ts';
 import type { SocketOwner } from '../../../src/gateway/gateway-server.ts';
@@ -13,7 +14,7 @@ const broken = (): never => {
   throw new Error('a bug');
 };
 
-/** What a socket tells, in order, where its events are `events`; `opened` may refuse. */
+/** The events of a socket whose events are `events`, in order. `opened` may refuse. */
 function watched(events: Partial<SocketEvents>, opened?: () => never) {
   const told: string[] = [];
   const errors: LogFields[] = [];
@@ -117,6 +118,21 @@ describe("callbacks of the runtime's engine", () => {
     const { code } = await overWs(options);
     expect(await code).toBe(1011);
     await expect.poll(() => told).toEqual(['released', 'abandoned']);
+  });
+});
+
+describe('a handshake on Bun', () => {
+  it('counts as left when its connection has no peer, before the signal aborts', () => {
+    const leaving = new AbortController();
+    const request = new Request('http://gateway/ws', { signal: leaving.signal });
+    let peer: { address: string; port: number } | null = { address: '192.0.2.1', port: 4711 };
+    const handshake = new BunHandshake(request, { requestIP: () => peer }, '192.0.2.1');
+    expect(handshake.hasLeft()).toBe(false);
+    peer = null;
+    expect(handshake.hasLeft()).toBe(true);
+    peer = { address: '192.0.2.1', port: 4711 };
+    leaving.abort();
+    expect(handshake.hasLeft()).toBe(true);
   });
 });
 

@@ -20,7 +20,7 @@ function open(changes: Partial<TicketStore> = {}) {
     store,
     clock,
     newTicket: () => String((state.last += 1)).padStart(43, 'A'),
-    faultOf: () => (state.isRevoked ? 'invalid-claims' : undefined),
+    faultOf: () => (state.isRevoked ? 'token-revoked' : undefined),
   });
   const issue = async (identity: Parameters<Tickets['issue']>[0] = ANN): Promise<string> => {
     const issued = await tickets.issue(identity);
@@ -31,19 +31,19 @@ function open(changes: Partial<TicketStore> = {}) {
 }
 
 describe('tickets', () => {
-  it('[CR2] stand once for the whole identity, and a look does not use them up', async () => {
+  it('[CR2] contain the whole identity once, and a read does not use them up', async () => {
     const { tickets, issue } = open();
     const identity = { ...ANN, expiresAt: 9e15, issuedAt: 5 };
     const ticket = await issue(identity);
     expect(await tickets.look(ticket)).toEqual({ ok: true, value: identity });
     expect(await Promise.all([tickets.take(ticket), tickets.take(ticket)])).toEqual([
       undefined,
-      'invalid-claims',
+      'void-ticket',
     ]);
-    expect(await tickets.look(ticket)).toEqual({ ok: false, error: 'invalid-claims' });
+    expect(await tickets.look(ticket)).toEqual({ ok: false, error: 'void-ticket' });
   });
 
-  it('[DR4] given back, one stands again for the rest of its time', async () => {
+  it('[DR4] a ticket that is given back is valid for the rest of its time', async () => {
     const { clock, tickets, issue } = open();
     const ticket = await issue();
     clock.advance(TICKET_TTL_MS - 2);
@@ -54,7 +54,7 @@ describe('tickets', () => {
     expect(await tickets.take(ticket)).toBeUndefined();
     await tickets.giveBack(ticket);
     clock.advance(1);
-    expect(await tickets.take(ticket)).toBe('invalid-claims');
+    expect(await tickets.take(ticket)).toBe('void-ticket');
     const away = open({ giveBack: () => Promise.reject(new Error('away')) });
     await away.tickets.giveBack(ticket);
   });
@@ -68,17 +68,17 @@ describe('tickets', () => {
     expect((await tickets.look(late)).ok).toBe(false);
     const short = await issue({ ...ANN, expiresAt: clock.now() + 1000 });
     clock.advance(1000);
-    expect(await tickets.look(short)).toEqual({ ok: false, error: 'invalid-claims' });
+    expect(await tickets.look(short)).toEqual({ ok: false, error: 'void-ticket' });
   });
 
   it('[CR3] of a revoked token are void', async () => {
     const { tickets, issue, state } = open();
     const ticket = await issue();
     state.isRevoked = true;
-    expect(await tickets.look(ticket)).toEqual({ ok: false, error: 'invalid-claims' });
+    expect(await tickets.look(ticket)).toEqual({ ok: false, error: 'token-revoked' });
   });
 
-  it('[CR2] a store that does not answer, or has something else, is no ticket', async () => {
+  it('[CR2] without an answer of the store, or with another value, there is no ticket', async () => {
     const away = open({
       put: () => Promise.reject(new Error('away')),
       read: () => Promise.reject(new Error('away')),
@@ -90,11 +90,11 @@ describe('tickets', () => {
     expect(await away.tickets.take(form)).toBe('presence-unavailable');
     for (const text of ['', 'x', '[]', '{}', '{"userId":"7","username":"x"}', '{"userId":7,"username":1}']) {
       const { tickets } = open({ read: () => Promise.resolve(text) });
-      expect(await tickets.look(form)).toEqual({ ok: false, error: 'invalid-claims' });
+      expect(await tickets.look(form)).toEqual({ ok: false, error: 'void-ticket' });
     }
   });
 
-  it('[CR2] are limited for each user, and what has expired takes no memory', async () => {
+  it('[CR2] are limited for each user, and expired ones take no memory', async () => {
     const { clock, memory, tickets, issue } = open();
     for (let count = 0; count < 30; count += 1) await issue();
     expect(await tickets.issue(ANN)).toEqual({ ok: false, error: { retryAfterS: 1 } });

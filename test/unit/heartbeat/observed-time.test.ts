@@ -4,7 +4,7 @@ import { ObservedTime } from '../../../src/heartbeat/observed-time.ts';
 import { FakeClock } from '../../../src/lib/fake-clock.ts';
 
 describe('ObservedTime', () => {
-  it('[HB5] charges a gap of up to a second in full', () => {
+  it('[HB5] counts a gap of up to a second in full', () => {
     const clock = new FakeClock();
     const time = new ObservedTime(clock);
     clock.stall(1000);
@@ -23,14 +23,14 @@ describe('ObservedTime', () => {
     expect(credits).toEqual([4000]);
   });
 
-  it('[HB5] a suspend of hours charges one second', () => {
+  it('[HB5] a suspend of hours counts as one second', () => {
     const clock = new FakeClock();
     const time = new ObservedTime(clock);
     clock.stall(8 * 3_600_000);
     expect(time.now()).toBe(1000);
   });
 
-  it('[HB5] a step of the wall clock charges nothing', () => {
+  it('[HB5] a step of the wall clock does not count', () => {
     const clock = new FakeClock();
     const time = new ObservedTime(clock);
     clock.stepWall(8 * 3_600_000);
@@ -40,7 +40,7 @@ describe('ObservedTime', () => {
     expect(time.now()).toBe(100);
   });
 
-  it('[PR10] stands still while frozen and then goes on', () => {
+  it('[PR10] stands still while frozen and then continues', () => {
     const clock = new FakeClock();
     const credits: number[] = [];
     const time = new ObservedTime(clock, (ms) => credits.push(ms));
@@ -93,7 +93,7 @@ describe('ObservedTime', () => {
     );
   });
 
-  it('[HB5] a gap of a second credits nothing, one of a millisecond more credits that', () => {
+  it('[HB5] a gap of a second gives no credit, and a gap of a millisecond more gives that millisecond', () => {
     const clock = new FakeClock();
     const credits: number[] = [];
     const time = new ObservedTime(clock, (ms) => credits.push(ms));
@@ -105,12 +105,12 @@ describe('ObservedTime', () => {
     expect(credits).toEqual([1]);
   });
 
-  it('[HB5] counts how long the loop did not come round, beyond a usual turn', () => {
+  it('[HB5] counts how long the loop did not turn, beyond a usual turn', () => {
     const clock = new FakeClock();
     const time = new ObservedTime(clock);
     clock.stall(3000);
     time.now();
-    // No ticker runs yet: nobody can tell that the loop is late.
+    // Without a ticker, it is not known that the loop is late.
     expect(time.stalledMs).toBe(0);
     time.turned();
     expect(time.stalledMs).toBe(0);

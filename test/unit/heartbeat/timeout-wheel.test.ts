@@ -37,7 +37,7 @@ describe('TimeoutWheel', () => {
     expect(wheel.size).toBe(0);
   });
 
-  it('[HB4] a deadline that moved silently is found at its new place', () => {
+  it('[HB4] a deadline that moved without notice is found at its new place', () => {
     const wheel = new TimeoutWheel<Watch>(0);
     const node = new Watch(1, 100);
     wheel.add(node);
@@ -115,7 +115,7 @@ describe('TimeoutWheel', () => {
     wheel.add(other);
     const given: number[] = [];
     const putBack = (node: Watch): void => {
-      // Without an end of its own this test would run for ever where the wheel does.
+      // Without a limit, this test would run forever if the wheel does.
       if (given.length > 100) throw new Error('the wheel makes no progress');
       given.push(node.name);
       if (node === stubborn) wheel.add(node);
@@ -123,14 +123,14 @@ describe('TimeoutWheel', () => {
     for (const now of [0, 100, 125, 150, 150]) wheel.advance(now, 1000, putBack);
     expect(given).toContain(2);
     expect(wheel.size).toBe(1);
-    // Once for each slot that came up, at most, and again as soon as the next one does.
+    // At most once for each slot that was reached, and again when the next one is.
     expect(given.filter((name) => name === 1).length).toBeLessThanOrEqual(7);
     given.length = 0;
     wheel.advance(175, 1000, putBack);
     expect(given).toEqual([1]);
   });
 
-  it('[HB4] many that are put back, a few at a time, end as well', () => {
+  it('[HB4] many nodes that are put back, a few at a time, end too', () => {
     const wheel = new TimeoutWheel<Watch>(0);
     for (let name = 0; name < 25; name += 1) wheel.add(new Watch(name, 100));
     let calls = 0;
@@ -141,7 +141,7 @@ describe('TimeoutWheel', () => {
     expect(wheel.size).toBe(25);
   });
 
-  it('[HB5] put back in a gap of a whole turn, a node is handed out again and then kept', () => {
+  it('[HB5] a node that is put back in a gap of a whole turn is returned again and then kept', () => {
     const wheel = new TimeoutWheel<Watch>(0);
     const node = new Watch(1, 0);
     wheel.add(node);
@@ -156,14 +156,14 @@ describe('TimeoutWheel', () => {
     expect(advance(wheel, HORIZON_MS * 2 + 5000)).toEqual([1]);
   });
 
-  it('[HB6] says which nodes come up until a moment, and how many', () => {
+  it('[HB6] returns the nodes in the slots up to a time, and their number', () => {
     const wheel = new TimeoutWheel<Watch>(0);
     const nodes = [10, 30, 500, 980].map((due, name) => new Watch(name, due));
     for (const node of nodes) wheel.add(node);
     const until = (time: number) => [...wheel.until(time)].map(({ name }) => name);
     expect([until(0), until(30), until(975), until(1000)]).toEqual([[], [0, 1], [0, 1, 2], [0, 1, 2, 3]]);
     expect([0, 30, 975, 1000].map((time) => wheel.countUntil(time))).toEqual([0, 2, 3, 4]);
-    // More than a turn ahead, each node counts once.
+    // More than a turn ahead, each node counts only once.
     expect(until(HORIZON_MS * 3)).toEqual([0, 1, 2, 3]);
     expect(wheel.countUntil(HORIZON_MS * 3)).toBe(4);
     wheel.remove(nodes[1] as Watch);
@@ -172,7 +172,7 @@ describe('TimeoutWheel', () => {
     expect(wheel.countUntil(1000)).toBe(1);
   });
 
-  it('[HB4] a node that is due at the moment in which the wheel is made comes up at once', () => {
+  it('[HB4] a node that is due when the wheel is created is returned at once', () => {
     const wheel = new TimeoutWheel<Watch>(90_000);
     wheel.add(new Watch(1, 90_000));
     expect(advance(wheel, 90_000)).toEqual([1]);
@@ -227,9 +227,9 @@ describe('TimeoutWheel', () => {
                 break;
               case 'move':
                 if (picked === undefined) break;
-                // What would lie in the past is due now: lateness counts from when the wheel was told.
+                // A deadline in the past is due now. Its lateness counts from this call.
                 picked.due = Math.max(now, picked.due + step.by);
-                // A deadline that comes nearer must be told; one that moves away need not.
+                // A deadline that moves earlier must be reported; one that moves later need not be.
                 if (step.by < 0) wheel.reschedule(picked);
                 break;
               case 'tick':

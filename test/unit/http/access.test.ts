@@ -135,7 +135,7 @@ describe('rate limits', () => {
     expect((await ask('/api/online/player/42', { as: 42 })).status).toBe(404);
   });
 
-  it('a login above the limit of its user says when the next one may come', async () => {
+  it('a login over the limit of its user gets the time of the next one', async () => {
     const { ask, presence } = createHarness({ loginsPerMinute: 4 });
     presence.refusal = 'rate-limited';
     const answer = await ask('/api/online/login', { as: 42, body: { playerId: 42 } });

@@ -115,12 +115,12 @@ describe('bad input', () => {
     });
     const answer = await ask('/api/online/login', { as: 42, raw: endless });
     expect([answer.status, answer.body['code']]).toEqual([413, 'payload-too-large']);
-    // It is read on for a while, so that the client sees the answer.
+    // The server keeps reading for a while, so that the client sees the answer.
     expect(chunks).toBeLessThan(60);
     expect(presence.calls).toEqual([]);
   });
 
-  it('a body in a thousand pieces of one byte is cut off, whatever its size', async () => {
+  it('a body in a thousand pieces of one byte is cut off, at any size', async () => {
     const { ask, presence } = createHarness();
     const pieces = (count: number) => {
       let sent = 0;

@@ -40,7 +40,7 @@ describe('a live stream', () => {
     await expect(response.text()).rejects.toThrow('took nothing');
   });
 
-  it('[DB2] goes on for a reader that reads again in time', async () => {
+  it('[DB2] continues for a reader that reads again in time', async () => {
     const { clock, readers, open, tell } = build();
     const reader = open().body?.getReader();
     tell(1_000);

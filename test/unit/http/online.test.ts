@@ -69,7 +69,7 @@ describe('login, heartbeat and logout', () => {
     expect((await ask('/api/online/login', { as: 42, body: { playerId: 42 } })).status).toBe(200);
   });
 
-  it("take the body's ip from the service or the open API if not empty, else the peer's", async () => {
+  it("use the body's ip from the service or the open API if it is not empty, else the address of the peer", async () => {
     const login = async (
       harness: ReturnType<typeof createHarness>,
       as: number | string,
@@ -161,7 +161,7 @@ describe('reading presence', () => {
     expect((await ask('/api/online/player/042', { as: 'service' })).body['code']).toBe('invalid-user-id');
   });
 
-  it('a user whom only the database could know is not said to be unknown while it is away', async () => {
+  it('a user who may be known only to the database is not called unknown while it does not answer', async () => {
     const { ask, presence } = createHarness();
     await ask('/api/online/login', { as: 42, body: { playerId: 42 } });
     presence.sqlDown = true;

@@ -49,7 +49,7 @@ describe('statistics, health and metrics', () => {
     expect([worse.status, worse.body['code']]).toEqual([503, 'presence-unavailable']);
   });
 
-  it('shows metrics to the service, in development to anyone', async () => {
+  it('shows metrics to the service, and in development to anyone', async () => {
     const page = await createHarness().ask('/metrics', { as: 'service' });
     expect(page.headers.get('content-type')).toContain('text/plain');
     expect(page.text).toContain('lingxi_users_online 7');
@@ -148,7 +148,7 @@ describe('addresses and methods', () => {
 });
 
 describe('revocations', () => {
-  it('[CR3] one that the store did not confirm is 503 and is audited as such', async () => {
+  it('[CR3] a revocation that the store did not confirm gets 503, and the audit line says so', async () => {
     const { ask, logged } = createHarness(
       {},
       { revocations: { revoke: () => Promise.resolve({ at: 5, isKept: false }) } },

@@ -17,7 +17,7 @@ export const SERVICE_KEY = 'service-key-of-the-tests';
 export const VIEW_KEY = 'view-key-of-the-tests';
 export const PEER = '198.51.100.7';
 
-/** The smallest presence that obeys the port, with a record of what reached it. */
+/** The smallest presence that follows the port. It records the calls. */
 export class MemoryPresence implements Presence {
   available = true;
   refusal: LoginRefusal | undefined;
@@ -160,7 +160,7 @@ export const gauges: Gauges = {
   settlementOldestAgeMs: () => 1500,
   settlementsSetAside: () => 8,
   settlementAvailable: () => true,
-  ghosts: () => 1,
+  orphans: () => 1,
 };
 
 const baseConfig: Config = {
@@ -232,7 +232,7 @@ export interface Ask {
   /** A user id for that user's token, `'service'`, `'viewer'`, or the header's own text. */
   readonly as?: number | string;
   readonly body?: unknown;
-  /** Sent as it stands. */
+  /** Sent unchanged. */
   readonly raw?: string | ReadableStream;
   readonly method?: string;
   readonly headers?: Readonly<Record<string, string>>;
@@ -246,7 +246,7 @@ export interface Answer {
   readonly body: Readonly<Record<string, unknown>>;
 }
 
-/** An app on fakes of the other rooms, and a short way to ask it. */
+/** An app on fakes of the other modules, and a short way to call it. */
 export function createHarness(config: Partial<Config> = {}, deps: Partial<HttpDeps> = {}) {
   const clock = new FakeClock();
   const presence = new MemoryPresence(clock);
@@ -335,7 +335,7 @@ function toRequest(path: string, options: Ask): Request {
   if (options.as !== undefined) headers.set('authorization', authorization(options.as));
   const body = options.raw ?? (options.body === undefined ? undefined : JSON.stringify(options.body));
   const method = options.method ?? (body === undefined ? 'GET' : 'POST');
-  // As the servers make it: the place of the URL is that of `Host`.
+  // As in the servers: the host of the URL is that of `Host`.
   return new Request(`http://${headers.get('host') ?? 'gateway.test'}${path}`, {
     method,
     headers,

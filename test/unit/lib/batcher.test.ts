@@ -48,7 +48,7 @@ describe('Batcher', () => {
     expect(batcher.waiting).toBe(1);
   });
 
-  test('one batch is under way where nothing else is said, and the next begins when it ends', async () => {
+  test('one batch is in progress by default, and the next begins when it ends', async () => {
     const { clock, batches, finishers, batcher } = build({ maxBatch: 1, maxWaiting: 10 });
     for (const n of [1, 2, 3]) void batcher.submit(n);
     await clock.advanceAsync(50);
@@ -63,7 +63,7 @@ describe('Batcher', () => {
     expect(batches).toEqual([[1], [2], [3], [4]]);
   });
 
-  test('batches begin as far apart as told, and a lone request does not wait', async () => {
+  test('batches begin at the given distance, and a single request does not wait', async () => {
     const { clock, batches, finishers, batcher } = build({ maxBatch: 10, maxWaiting: 10, spacingMs: 100 });
     clock.stall(1000);
     void batcher.submit(1);
@@ -79,7 +79,7 @@ describe('Batcher', () => {
     expect(batches).toEqual([[1], [2, 3]]);
   });
 
-  test('a full batch waits for no other, and one that is not full still does', async () => {
+  test('a full batch does not wait, and one that is not full does', async () => {
     const { clock, batches, finishers, batcher } = build({ maxBatch: 2, maxWaiting: 10, spacingMs: 100 });
     clock.stall(1000);
     void batcher.submit(1);
@@ -96,7 +96,7 @@ describe('Batcher', () => {
     expect(batches).toEqual([[1], [2, 3], [4]]);
   });
 
-  test('a burst gathers for longer than few requests do, but a full batch does not wait', async () => {
+  test('a burst collects for longer than a few requests do, but a full batch does not wait', async () => {
     const burst = { from: 3, spacingMs: 100 };
     const { clock, batches, finishers, batcher } = build({
       ...{ maxBatch: 5, maxWaiting: 10, spacingMs: 10, burst },
@@ -121,7 +121,7 @@ describe('Batcher', () => {
     expect(batches[3]).toEqual([8, 9, 10, 11, 12]);
   });
 
-  test('a batch that answers too few fails each of its requests', async () => {
+  test('a batch with too few results fails each of its requests', async () => {
     const clock = new FakeClock();
     const batcher = new Batcher<number, number>({
       ...{ maxBatch: 5, maxWaiting: 5, clock },
@@ -132,7 +132,7 @@ describe('Batcher', () => {
     for (const ticket of tickets) expect(await ticket).toMatchObject({ ok: false });
   });
 
-  test('beyond the bound a request fails at once', async () => {
+  test('over the bound a request fails at once', async () => {
     const { clock, batches, batcher } = build({ maxBatch: 5, maxWaiting: 2 });
     void batcher.submit(1);
     void batcher.submit(2);

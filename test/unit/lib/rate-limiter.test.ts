@@ -15,6 +15,17 @@ describe('RateLimiter', () => {
     expect(limiter.take('a', limit)).toBe(0);
   });
 
+  it('gives whole tokens at any time of the clock', () => {
+    const clock = new FakeClock();
+    const limiter = new RateLimiter(clock);
+    const limit = { perSecond: 0.3, burst: 7 };
+    for (let round = 0; round < 500; round += 1) {
+      clock.stall(100_003.000_1 * round);
+      const taken = Array.from({ length: 8 }, () => limiter.take(round, limit));
+      expect(taken).toEqual([0, 0, 0, 0, 0, 0, 0, 4]);
+    }
+  });
+
   it('remembers a bounded number of keys and forgets the longest idle one', () => {
     const limiter = new RateLimiter(new FakeClock(), 2);
     const limit = { perSecond: 1, burst: 1 };
@@ -27,22 +38,22 @@ describe('RateLimiter', () => {
     expect(limiter.take('b', limit)).toBe(0);
   });
 
-  it('forgets the buckets that are full again, as others are used', () => {
+  it('forgets the buckets that are full again, each second', () => {
     const clock = new FakeClock();
     const limiter = new RateLimiter(clock);
     const limit = { perSecond: 1, burst: 2 };
     for (const key of ['a', 'b', 'c', 'd']) limiter.take(key, limit);
-    clock.stall(999);
-    limiter.take('e', limit);
+    clock.advance(500);
+    for (let taken = 0; taken < 2; taken += 1) limiter.take('e', limit);
+    clock.advance(499);
     expect(limiter.size).toBe(5);
-    clock.stall(1);
-    limiter.take('e', limit);
-    expect(limiter.size).toBe(3);
-    limiter.take('e', limit);
+    clock.advance(1);
     expect(limiter.size).toBe(1);
+    clock.advance(2000);
+    expect(limiter.size).toBe(0);
   });
 
-  it('gives back what time gives and no more than the burst', () => {
+  it('refills with time, up to the burst', () => {
     const clock = new FakeClock();
     const limiter = new RateLimiter(clock);
     const limit = { perSecond: 1, burst: 3 };
@@ -55,14 +66,14 @@ describe('RateLimiter', () => {
     expect(takeFive()).toEqual([0, 0, 0, 1, 1]);
   });
 
-  it('never says that a token is there in less than a second', () => {
+  it('never returns a wait of less than a second', () => {
     const clock = new FakeClock();
     const limiter = new RateLimiter(clock);
     const limit = { perSecond: 1000, burst: 1 };
     expect([limiter.take('a', limit), limiter.take('a', limit)]).toEqual([0, 1]);
   });
 
-  it('counts the refusals in a row of each key, from the last token on', () => {
+  it('counts the consecutive refusals of each key since its last token', () => {
     const clock = new FakeClock();
     const limiter = new RateLimiter(clock);
     const limit = { perSecond: 1, burst: 1 };

@@ -47,7 +47,7 @@ describe('a sliced queue', () => {
     expect(handled).toBe(40);
   });
 
-  it('refuses beyond its bounds, but takes one item that is too heavy by itself', () => {
+  it('refuses items over its bounds, but accepts a single item over the limit if it is alone', () => {
     const none = (): void => undefined;
     const few = open(none, { maxItems: 2 });
     expect([1, 2, 3].map((item) => few.queue.push(item))).toEqual([true, true, false]);
@@ -59,7 +59,7 @@ describe('a sliced queue', () => {
     expect([6, 5, 4].map((item) => light.queue.push(item))).toEqual([true, false, true]);
   });
 
-  it('keeps no memory of what it has handled while it never becomes empty', () => {
+  it('keeps no handled items in memory while it never becomes empty', () => {
     setFlagsFromString('--expose-gc');
     const collect = runInNewContext('gc') as () => void;
     const items = 3_000_000;
@@ -80,7 +80,7 @@ describe('a sliced queue', () => {
     expect(grown).toBeLessThan(8_000_000);
   });
 
-  it('an item that throws is passed over', () => {
+  it('an item that throws is skipped', () => {
     const seen: number[] = [];
     const { clock, queue } = open((item) => {
       if (item === 1) throw new Error('a bug');

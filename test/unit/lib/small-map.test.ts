@@ -10,7 +10,7 @@ const step = fc.oneof(
 );
 
 describe('SmallMap', () => {
-  it('answers as a Map does, in the same order, whatever was done to it', () => {
+  it('gives the same answers as a Map, in the same order, after any operations', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 12 }), (steps) => {
         const [small, real] = [new SmallMap<string, number>(), new Map<string, number>()];
@@ -32,7 +32,7 @@ describe('SmallMap', () => {
     );
   });
 
-  it('may lose entries while it is iterated', () => {
+  it('allows the removal of entries during an iteration', () => {
     const map = new SmallMap([
       ['a', 1],
       ['b', 2],

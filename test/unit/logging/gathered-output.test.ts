@@ -7,7 +7,7 @@ function build() {
 }
 
 describe('gathered output', () => {
-  it('passes on the lines of one turn together, in order, and those of the next turn separately', async () => {
+  it('writes the lines of one turn together, in order, and those of the next turn separately', async () => {
     const { written, output } = build();
     for (const line of ['a\n', 'b\n', 'c\n']) output.write(line);
     expect(written).toEqual([]);
@@ -27,7 +27,7 @@ describe('gathered output', () => {
     expect(written.join('')).toBe(line.repeat(200));
   });
 
-  it('writes at once what would be lost with the process', async () => {
+  it('writes at once the lines that would be lost with the process', async () => {
     const { written, output } = build();
     output.write('last\n');
     output.flush();

@@ -15,7 +15,7 @@ function recorder() {
 }
 
 describe('caught bugs', () => {
-  it('are counted by their place, also those in other log lines', () => {
+  it('are counted by their place, even those in other log lines', () => {
     const { log, counts, lines } = recorder();
     logInternalError(log, { where: 'bus', error: 1, fields: { channel: 'c' } });
     log.error({ event: 'internal-error' }, 'elsewhere');
@@ -28,7 +28,7 @@ describe('caught bugs', () => {
     expect(lines).toHaveLength(3);
   });
 
-  it('write ten lines a second for one place, and count on', () => {
+  it('write ten lines a second for one place, and count all', () => {
     const { log, counts, lines, clock } = recorder();
     for (let count = 0; count < 500; count += 1) logInternalError(log, { where: 'socket', error: count });
     logInternalError(log, { where: 'timer', error: 0 });
@@ -47,7 +47,7 @@ describe('caught bugs', () => {
     expect(lines).toMatchObject([{ where: 'background', err: { message: 'a bug' } }]);
   });
 
-  it('in timers go to the guard, and repeated work goes on', () => {
+  it('in timers go to the guard, and repeated work continues', () => {
     const real = new FakeClock();
     const failed: unknown[] = [];
     const clock = guardedClock(real, (error) => failed.push(error));

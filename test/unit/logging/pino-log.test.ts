@@ -11,7 +11,7 @@ function record(options: Partial<LogOptions> = {}): { readonly log: Log; readonl
 const TOKEN = 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI0MiJ9.c2lnbmF0dXJlLXNpZ25hdHVyZQ';
 
 describe('the log', () => {
-  it('[contract 9] is a JSON object a line, with level, time and event', () => {
+  it('[contract 9] is one JSON object per line, with level, time and event', () => {
     const { log, lines } = record();
     log.info({ event: 'connected', userId: 42, connectionId: 'c1', cause: 'client' }, 'user connected');
     expect(lines).toHaveLength(1);
@@ -62,12 +62,23 @@ describe('the log', () => {
   it('[security] writes control characters as escapes, so that nobody can forge a line or move a cursor', () => {
     for (const pretty of [false, true]) {
       const { log, lines } = record({ pretty });
-      const forged = 'x\n{"level":"info","event":"connected"}\u001b[2J\u009b31m\u0000';
+      const forged = 'x\n{"level":"info","event":"connected"}\u001b[2J\u009b31m\u0000\u202e\u2066';
       log.info({ event: 'refused', origin: forged }, forged);
       const text = lines.join('');
       expect(text.trimEnd().split('\n')).toHaveLength(1);
-      expect(text.trimEnd()).toMatch(/^[^\u0000-\u001f\u007f-\u009f]*$/);
+      expect(text.trimEnd()).toMatch(/^[^\u0000-\u001f\u007f-\u009f\u202e\u2066]*$/);
     }
+  });
+
+  it('escapes a control character once: parsing a line as JSON returns the text', () => {
+    const { log, lines } = record();
+    const text = '"a"\n\\n\u001b[2J\u0000\u007f\u009b\u2028\u202e\u2066';
+    const err = new Error(text);
+    log.info({ event: 'audit', reason: text, [text]: [text], err }, text);
+    expect(JSON.parse(lines[0] ?? '')).toMatchObject({
+      ...{ reason: text, [text]: [text], msg: text },
+      err: { message: text, stack: err.stack },
+    });
   });
 
   it('keeps name, code, stack and cause of an error', () => {
@@ -82,6 +93,36 @@ describe('the log', () => {
     });
   });
 
+  it('calls no function of a field', () => {
+    const { log, lines } = record();
+    const toJSON = (): never => {
+      throw new Error('called');
+    };
+    log.info({ event: 'audit', toJSON, deep: { toJSON, kept: 1 } }, 'x');
+    expect(JSON.parse(lines[0] ?? '')).toMatchObject({ event: 'audit', deep: { kept: 1 }, msg: 'x' });
+  });
+
+  it('writes the line of an error that cannot be read', () => {
+    // An application that embeds the gateway may throw anything.
+    const throwing = (name: string) =>
+      Object.defineProperty(new Error('m'), name, {
+        get() {
+          throw new Error('no');
+        },
+      });
+    const odd = (fields: object) => Object.assign(new Error('m'), fields);
+    const errors = [
+      ...['message', 'stack', 'name', 'code', 'cause'].map(throwing),
+      ...[odd({ message: undefined }), odd({ stack: 7 }), odd({ name: 7n }), odd({ name: Symbol('s') })],
+      new Proxy(new Error('m'), { getPrototypeOf: () => assertNever(), ownKeys: () => assertNever() }),
+    ];
+    for (const err of errors) {
+      const { log, lines } = record();
+      log.error({ event: 'internal-error', where: 'listener', err }, 'a bug');
+      expect(JSON.parse(lines.join(''))).toMatchObject({ event: 'internal-error', where: 'listener' });
+    }
+  });
+
   it('cuts endless values', () => {
     const { log, lines } = record();
     const loop: Record<string, unknown> = {};
@@ -93,3 +134,7 @@ describe('the log', () => {
     expect((lines[0] ?? '').length).toBeLessThan(10_000);
   });
 });
+
+function assertNever(): never {
+  throw new Error('nobody may look here');
+}

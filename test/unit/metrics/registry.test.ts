@@ -16,7 +16,7 @@ const gauges = {
   settlementOldestAgeMs: () => 1500,
   settlementsSetAside: () => 8,
   settlementAvailable: () => true,
-  ghosts: () => 1,
+  orphans: () => 1,
 };
 
 describe('the metrics page', () => {

@@ -19,7 +19,7 @@ const anyRow = fc.record({
   lastHeartbeat: fc.nat(20),
 });
 
-/** What each order compares. */
+/** The sort key of each order. */
 const KEYS: Readonly<Record<UsersQuery['sort'], (row: UserRow) => number | string>> = {
   since: ({ since }) => since,
   heartbeat: ({ lastHeartbeat }) => lastHeartbeat,
@@ -40,7 +40,7 @@ function sorted(rows: readonly UserRow[], { sort, order }: Pick<UsersQuery, 'sor
 }
 
 describe('the rows of a window', () => {
-  it('are those of a full sort, whatever the order and however the rows come', () => {
+  it('are those of a full sort, for any order and any sequence of rows', () => {
     fc.assert(
       fc.property(
         fc.uniqueArray(anyRow, { maxLength: 300, selector: ({ userId }) => userId }),
@@ -82,7 +82,7 @@ describe('a search', () => {
     expect(matcher(search)?.(row())).toBe(isFound);
   });
 
-  it('of nothing but spaces finds everybody', () => {
+  it('of only spaces finds every user', () => {
     expect(matcher(' \t ')).toBeUndefined();
   });
 

@@ -7,10 +7,10 @@ import { Users } from '../../../src/overview/users.ts';
 import type { HeldUser } from '../../../src/presence/api.ts';
 
 const QUERY = { search: '', sort: 'name', order: 'asc', offset: 0, limit: 200 } as const;
-/** Longest slice in ms: 4, and what comes before the next look at the clock. */
+/** Longest slice in ms: 4, plus the work before the next reading of the clock. */
 const SLICE_MS = 6;
 
-/** One node with `count` users. To read one of them takes a tenth of a millisecond. */
+/** One node with `count` users. Reading one of them takes a tenth of a millisecond. */
 function build(count: number) {
   const clock = new FakeClock();
   const held = new Map<number, HeldUser>();
@@ -42,9 +42,9 @@ function build(count: number) {
   const log = { debug: none, info: none, warn: none, error: none };
   const peers = new Peers({ node: 'a', list: () => Promise.resolve([]), calls: undefined, clock });
   const remote = new RemoteUsers({ peers, clock, log });
-  const users = new Users({ node: 'a', own, remote, clock, ghosts: () => 0, defaultName: String });
+  const users = new Users({ node: 'a', own, remote, clock, orphans: () => 0, defaultName: String });
   const ask = (query: Partial<UsersQuery> = {}) => users.page({ ...QUERY, ...query });
-  /** Runs the timers until the answers are there. Gives the longest time that one of them took. */
+  /** Runs the timers until the answers are complete. Returns the longest time of one timer. */
   const longestTurn = async (answers: Promise<unknown>): Promise<number> => {
     let isDone = false;
     void answers.then(() => {
@@ -61,7 +61,7 @@ function build(count: number) {
   return { clock, held, add, state, ask, longestTurn };
 }
 
-describe('many questions for the table of users', () => {
+describe('many queries for the table of users', () => {
   it('one large selection runs in slices', async () => {
     const { ask, longestTurn } = build(2_000);
     const answer = ask({ offset: 1_900 });
@@ -78,7 +78,7 @@ describe('many questions for the table of users', () => {
     );
   });
 
-  it('equal questions share one selection, for 250 ms', async () => {
+  it('equal queries share one selection, for 250 ms', async () => {
     const { clock, state, ask } = build(10);
     const [one, other] = await Promise.all([ask(), ask()]);
     expect(other).toBe(one);
@@ -90,7 +90,7 @@ describe('many questions for the table of users', () => {
     expect(state.reads).toBe(20);
   });
 
-  it('different questions do not share an answer', async () => {
+  it('different queries do not share an answer', async () => {
     const { ask, longestTurn } = build(10);
     const differences = [
       {},
@@ -105,7 +105,7 @@ describe('many questions for the table of users', () => {
     expect(new Set(await pages).size).toBe(differences.length);
   });
 
-  it('refuses the 33rd different question, and takes it once the others have their answers', async () => {
+  it('refuses the 33rd different query, and accepts it once the others have their answers', async () => {
     const { ask, longestTurn } = build(200);
     const answers = Promise.all(Array.from({ length: 32 }, (_, offset) => ask({ offset })));
     expect(await ask({ offset: 32 })).toBeUndefined();
@@ -116,7 +116,7 @@ describe('many questions for the table of users', () => {
     expect((await late)?.users).toHaveLength(168);
   });
 
-  it('an offset beyond all users gets an empty window without a look at them', async () => {
+  it('an offset beyond all users gets an empty window without visiting them', async () => {
     const { state, ask } = build(10);
     expect(await ask({ offset: 10 })).toMatchObject({ total: 10, matched: 10, users: [] });
     expect(state.reads).toBe(0);

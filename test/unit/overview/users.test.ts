@@ -34,7 +34,7 @@ class Holds implements OwnUsers {
   }
 }
 
-/** Node a asks, node b answers as it would in earnest, unless the test answers for it. */
+/** Node a asks. Node b answers as in production, unless the test answers for it. */
 function build() {
   const clock = new FakeClock();
   const [here, there] = [new Holds(), new Holds()];
@@ -43,7 +43,7 @@ function build() {
     isListed: true,
     answer: undefined as unknown,
     asked: [] as string[],
-    ghosts: 0,
+    orphans: 0,
   };
   const none = (): void => undefined;
   const log = { debug: none, info: none, warn: none, error: none };
@@ -53,7 +53,7 @@ function build() {
   });
   const nobody = new Peers({ node: 'b', list: () => Promise.resolve([]), calls: undefined, clock });
   const other = new Users({
-    ...{ node: 'b', own: there, clock, ghosts: () => 0, defaultName: String },
+    ...{ node: 'b', own: there, clock, orphans: () => 0, defaultName: String },
     remote: new RemoteUsers({ peers: nobody, clock, log }),
   });
   const ask = async (_node: string, call: unknown): Promise<Result<unknown, 'no-answer'>> => {
@@ -84,7 +84,7 @@ function build() {
     own: here,
     remote,
     clock,
-    ghosts: () => state.ghosts,
+    orphans: () => state.orphans,
     defaultName: (userId) => `Player ${userId}`,
   });
   const page = async (query: Partial<Parameters<Users['page']>[0]> = {}) => {
@@ -98,7 +98,7 @@ function build() {
 }
 
 describe('the table of users', () => {
-  it('gives a user whom no node knows by name the name of nobody, in the search and the order too', async () => {
+  it('gives a user without a name the default name, also for the search and the order', async () => {
     const { here, there, page } = build();
     here.set(1, { username: '' });
     here.set(2, { username: '' });
@@ -110,7 +110,7 @@ describe('the table of users', () => {
     expect(await named('player')).toEqual(['Player 1', 'Player 3']);
   });
 
-  it('has the users of all nodes from the first question on, however many they are', async () => {
+  it('has the users of all nodes from the first query on, however many they are', async () => {
     const { here, there, page } = build();
     for (let user = 1; user <= 10; user += 1) here.set(user);
     for (let user = 11; user <= 2_600; user += 1) there.set(user);
@@ -122,7 +122,7 @@ describe('the table of users', () => {
     expect(users[0]).toMatchObject({ node: 'b', nodes: ['b'], since: 2_501 });
   });
 
-  it('joins the rows of a user whom several nodes hold', async () => {
+  it('joins the rows of a user that several nodes hold', async () => {
     const { here, there, page } = build();
     here.set(1, { state: 'lingering', connections: 0, lastHeartbeat: 5, loginTime: 10 });
     there.set(1, { state: 'background', connections: 2, lastHeartbeat: 9, loginTime: 10 });
@@ -133,7 +133,7 @@ describe('the table of users', () => {
     ]);
   });
 
-  it('shows a change in the window within 250 ms, and newcomers and leavers of another node with its next page', async () => {
+  it('shows a change in the window within 250 ms, and arrivals and departures on another node with its next page', async () => {
     const { clock, there, page } = build();
     for (let user = 1; user <= 3; user += 1) there.set(user);
     await page();
@@ -147,7 +147,7 @@ describe('the table of users', () => {
     expect((await page()).users.map(({ userId }) => userId)).toEqual([2, 3, 4]);
   });
 
-  it('shows the users of a silent node as they were, says so, and leaves it alone for a second', async () => {
+  it('shows the old rows of a silent node, reports that, and does not call it for a second', async () => {
     const { clock, there, state, page } = build();
     there.set(1);
     await page();
@@ -163,7 +163,7 @@ describe('the table of users', () => {
     expect(state.asked).toHaveLength(asked);
   });
 
-  it('without the store it shows what it knew, and says so', async () => {
+  it('without the store it shows the last known rows, and reports that', async () => {
     const { clock, here, there, state, page } = build();
     here.set(1);
     there.set(2);
@@ -175,10 +175,10 @@ describe('the table of users', () => {
     expect(gap?.presenceUnavailable).toBe(true);
   });
 
-  it('says how many users of dead nodes it does not show', async () => {
+  it('reports how many users of dead nodes it does not show', async () => {
     const { state, page } = build();
-    state.ghosts = 3;
-    expect((await page()).gap?.ghosts).toBe(3);
+    state.orphans = 3;
+    expect((await page()).gap?.orphans).toBe(3);
   });
 
   it('forgets the users of other nodes when nobody has asked for 30 s', async () => {
@@ -196,12 +196,12 @@ describe('the table of users', () => {
   it.each([
     ['text', 'x'],
     ['no rows', {}],
-    ['a row that is none', { rows: [7] }],
+    ['an invalid row', { rows: [7] }],
     ['a negative id', { rows: [[-1, ...row.slice(1)]] }],
     ['an unknown state', { rows: [[1, 'name', 9, 5, 5, '', 1]] }],
     ['a long name', { rows: [[1, 'x'.repeat(10_000), 0, 5, 5, '', 1]] }],
     ['too many rows', { rows: Array.from({ length: 501 }, () => row) }],
-    ['a time that is none', { rows: [[1, 'name', 0, null, 5, '', 1]] }],
+    ['an invalid time', { rows: [[1, 'name', 0, null, 5, '', 1]] }],
   ])('takes %s from another node for no answer', async (_name, answer) => {
     const { here, state, page } = build();
     here.set(1);

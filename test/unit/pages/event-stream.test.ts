@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { EventStreamReader } from '../../../pages/dashboard/event-stream.ts';
 
 describe('a stream of events', () => {
-  it('is read alike wherever its pieces are cut', () => {
+  it('is read in the same way, wherever its pieces are cut', () => {
     const text = ': hello\n\nevent: counts\ndata: {"a":1}\n\ndata: one\ndata:two\r\n\r\n:\nevent: x\n\n';
     fc.assert(
       fc.property(fc.array(fc.nat(text.length), { maxLength: 8 }), (cuts) => {
@@ -20,7 +20,7 @@ describe('a stream of events', () => {
     );
   });
 
-  it('whose event has no end is given up, in one line or in many', () => {
+  it('with an endless event is an error, in one line or in many', () => {
     const long = 'x'.repeat(3_000_000);
     const oneLine = new EventStreamReader();
     oneLine.push(`data: ${long}`);

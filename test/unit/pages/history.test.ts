@@ -9,7 +9,7 @@ function counts(at: number, totals: object, more: object = {}): Counts {
 }
 
 describe('rates', () => {
-  it('are what the totals grew by, a second', () => {
+  it('are the growth of the totals per second', () => {
     const earlier = counts(1_000, { logins: 10, logouts: { timeout: 3 } });
     const later = counts(3_000, { logins: 30, logouts: { timeout: 4, kick: 2 } });
     expect(ratesBetween(earlier, later)).toEqual({ logins: 10, 'logouts.timeout': 0.5, 'logouts.kick': 1 });
@@ -38,7 +38,7 @@ describe('rates', () => {
     expect(busy.rates['logins']).toBe(100);
   });
 
-  it('begin anew with the totals', () => {
+  it('begin again with the totals', () => {
     const history = new History();
     history.push(counts(0, { logins: 10 }), 0);
     history.push(counts(500, { logins: 20 }), 500);
@@ -69,14 +69,14 @@ describe('the history for the charts', () => {
     expect(history.samples[2]?.values['logins']).toBeUndefined();
   });
 
-  it('goes forward only: where the clock of the page was set back, it begins anew', () => {
+  it('only goes forward: if the clock of the page was set back, it begins again', () => {
     const history = new History();
     history.push(counts(0, {}), 100_000);
     history.push(counts(1_000, {}), 20_000);
     expect(history.samples.map(({ at }) => at)).toEqual([20_000]);
   });
 
-  it('knows new names beside the known ones, and not without end', () => {
+  it('has new names beside the known ones, up to a limit', () => {
     const many = Object.fromEntries(Array.from({ length: 100 }, (_, index) => [`drops.new-${index}`, 1]));
     const names = namesBelow([{ 'drops.rate': 1, 'logouts.kick': 1 }, many], {
       kind: 'drops',

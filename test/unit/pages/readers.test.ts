@@ -7,7 +7,7 @@ import { parseRoute, usersHash } from '../../../pages/dashboard/route.ts';
 const READERS = { readCounts, readConfig, readTimeline, readUser, readUsers };
 
 describe.each(Object.entries(READERS))('%s', (_, read) => {
-  it('takes any JSON without a fault', () => {
+  it('accepts any JSON without a fault', () => {
     fc.assert(fc.property(fc.jsonValue(), (value) => void read(value)));
   });
 
@@ -16,8 +16,8 @@ describe.each(Object.entries(READERS))('%s', (_, read) => {
   });
 });
 
-describe('what the server says', () => {
-  it('may have parts of the wrong kind, which become harmless', () => {
+describe('the answers of the server', () => {
+  it('may have parts of a wrong type, which become harmless', () => {
     const wrong = { at: 5, users: { online: 3, lingering: 'x' }, totals: [], nodes: [null, 7, { node: {} }] };
     expect(readCounts(wrong)).toMatchObject({ online: 3, lingering: 0, totals: {} });
     expect(readCounts(wrong)?.nodes).toHaveLength(3);
@@ -30,7 +30,7 @@ describe('what the server says', () => {
     });
   });
 
-  it('is cut where there is too much of it', () => {
+  it('are cut if they are too large', () => {
     const causes = Object.fromEntries(Array.from({ length: 5_000 }, (_, index) => [`cause-${index}`, index]));
     const counts = readCounts({ at: 1, users: { online: 0 }, totals: { logouts: causes } });
     expect(Object.keys(counts?.totals ?? {}).length).toBeLessThan(100);

@@ -9,7 +9,7 @@ function details(more: object = {}): UserDetails {
   return read;
 }
 
-describe('what a result says of a user', () => {
+describe('the result of an action on a user', () => {
   it.each([
     ['blocked', { blockedUntil: 5 }, true],
     ['blocked', {}, false],
@@ -49,7 +49,7 @@ describe('the state of a user', () => {
 });
 
 describe('the order that a list shows', () => {
-  it('is that of the durations where the server sorts by times', () => {
+  it('is that of the durations if the server sorts by times', () => {
     expect([shownOrder('since', 'desc'), shownOrder('heartbeat', 'asc')]).toEqual(['asc', 'desc']);
     expect([shownOrder('name', 'asc'), shownOrder('user', 'desc')]).toEqual(['asc', 'desc']);
   });

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { readCounts } from '../../../pages/dashboard/counts.ts';
 import { clockTime, dayAndTime, duration, measured, wholeNumber } from '../../../pages/dashboard/format.ts';
 import { labelOf, sayer, TEXTS, type TextKey } from '../../../pages/dashboard/texts.ts';
+import { lagNote, sumOf, type Telling } from '../../../pages/dashboard/tile-figures.ts';
 import { isolated, visibleText } from '../../../pages/shared/visible-text.ts';
 import { DELIVERY_STATUSES, DROP_REASONS } from '../../../src/protocol/delivery.ts';
 import { LOGOUT_REASONS } from '../../../src/protocol/reasons.ts';
@@ -9,13 +11,13 @@ describe('the texts of the dashboard', () => {
   const entries = Object.entries(TEXTS);
   const placeholders = (text: string) => [...text.matchAll(/\{\w+\}/g)].map(([name]) => name).sort();
 
-  it.each(entries)('%s is there in both languages, with the same values', (_, [en, zh]) => {
+  it.each(entries)('%s exists in both languages, with the same values', (_, [en, zh]) => {
     expect(en.trim()).not.toBe('');
     expect(zh.trim()).not.toBe('');
     expect(placeholders(zh)).toEqual(placeholders(en));
   });
 
-  it('are Chinese where they are Chinese', () => {
+  it('contain Chinese in the Chinese version', () => {
     const alike = entries.filter(([, [en, zh]]) => en === zh).map(([key]) => key);
     expect(alike.sort()).toEqual(['series.lag.p50', 'series.lag.p99', 'state.http']);
   });
@@ -29,7 +31,7 @@ describe('the texts of the dashboard', () => {
     expect(missing).toEqual([]);
   });
 
-  it('fit one as well as many', () => {
+  it('fit both one and many', () => {
     const plural = entries.filter(([, [en]]) => /\{(?:count|matched|bytes|total)\}\s+\w+s\b/.test(en));
     expect(plural).toEqual([]);
   });
@@ -41,16 +43,42 @@ describe('the texts of the dashboard', () => {
     expect(TEXTS['nodes.drain'][1]).toBe('排空');
   });
 
-  it('put values where they belong, whatever these hold', () => {
+  it('put values in their places, whatever the values contain', () => {
     const say = sayer('en');
     expect(say('users.count', { matched: '$&', total: '{matched}' })).toBe('$& of {matched}');
     expect(say('users.count' satisfies TextKey)).toBe('{matched} of {total}');
   });
 
-  it('show a name that they do not know as it is', () => {
+  it('show an unknown name unchanged', () => {
     expect(labelOf('cause', 'kick', sayer('zh'))).toBe('被踢');
     expect(labelOf('cause', 'meteor\u202e', sayer('zh'))).toBe('meteor⟨202E⟩');
     expect(labelOf('cause', 'x'.repeat(500), sayer('en'))).toHaveLength(32);
+  });
+});
+
+describe('the tiles', () => {
+  const counted = (more: object = {}) =>
+    readCounts({ at: 1, users: { online: 0 }, totals: {}, detectionLagMs: { count: 0, ...more } });
+  const telling = (more: Partial<Telling>): Telling => ({
+    ...{ last: counted(), rates: {}, say: sayer('en'), spoken: 'en' },
+    ...more,
+  });
+
+  it('say "none" only of known values', () => {
+    const unknown = { sum: 0, figure: '–', note: '–' };
+    expect(sumOf(telling({}), 'logouts', 'cause')).toEqual(unknown);
+    expect(sumOf(telling({ last: undefined }), 'messages', 'status')).toEqual(unknown);
+    const rates = { logins: 0, 'logouts.kick': 0, 'drops.ttl': 2, 'drops.rate': 3 };
+    expect(sumOf(telling({ rates }), 'logouts', 'cause')).toMatchObject({ figure: '0', note: 'none' });
+    expect(sumOf(telling({ rates }), 'drops', 'drop')).toMatchObject({ sum: 5, figure: '5.0' });
+  });
+
+  it('show for how long no timeout was seen, which may be less than 10 s', () => {
+    const note = (lag: object) => lagNote(telling({ last: counted(lag) }));
+    expect(note({ overMs: 10_000 })).toBe('no open socket timed out in 10 s');
+    expect(note({ overMs: 1_500 })).toBe('no open socket timed out in 1 s');
+    expect([note({ overMs: 0 }), note({}), lagNote(telling({ last: undefined }))]).toEqual(['–', '–', '–']);
+    expect(note({ overMs: 500, max: 50 })).toBe('at most 50 ms');
   });
 });
 
@@ -104,7 +132,7 @@ describe('numbers and times', () => {
     ]);
   });
 
-  it('that no calendar has are no fault', () => {
+  it('that no calendar has cause no error', () => {
     expect(clockTime(Number.NaN, 'en')).toBe('–');
     expect(dayAndTime(1e20, 'zh')).toBe('–');
   });

@@ -5,7 +5,7 @@ const USER = 7;
 const KICK = { userId: USER, reason: 'kick', blockMs: 60_000 } as const;
 const BLOCKED = { ok: false, error: 'blocked' } as const;
 
-/** Nothing of a user who is offline is kept (LINGXI_LAST_SEEN_TTL_S=0), but a block is. */
+/** Redis keeps nothing of an offline user (LINGXI_LAST_SEEN_TTL_S=0), except a block. */
 const FORGETFUL = { lastSeenTtlMs: 0 } as const;
 
 describe('[PR6] a block where records of offline users are not kept', () => {
@@ -34,7 +34,7 @@ describe('[PR6] a block where records of offline users are not kept', () => {
     expect((await room.during(room.admit(USER))).ok).toBe(true);
   });
 
-  it('of a user whose login is under way outlasts the opening that is given back', async () => {
+  it('of a user during a login outlasts the opening that the login gives up', async () => {
     const room = await openRoom(FORGETFUL);
     room.ledger.open = async () => {
       // The opening is not recorded yet: nothing ends, and the block stands.
@@ -47,7 +47,7 @@ describe('[PR6] a block where records of offline users are not kept', () => {
     expect(await room.during(room.admit(USER))).toEqual(BLOCKED);
   });
 
-  it('that is lifted keeps nobody out', async () => {
+  it('that was lifted keeps nobody out', async () => {
     const room = await openRoom(FORGETFUL);
     await room.during(room.tracker.logout(KICK));
     await room.during(room.tracker.logout({ ...KICK, blockMs: 0 }));

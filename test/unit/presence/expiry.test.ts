@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { PresenceWorld } from '../../../src/presence/rules/claims.ts';
+import { Endings } from '../../../src/presence/rules/endings.ts';
 import { Losses } from '../../../src/presence/rules/losses.ts';
+import { newRecord } from '../../../src/presence/rules/record.ts';
 import { claimOf } from '../../support/presence-subject.ts';
 
 const USER = 7;
@@ -53,7 +55,7 @@ describe('[ST6] the record of a user', () => {
     expect(scene.isKnownAfter(DAY_MS + 1)).toBe(false);
   });
 
-  it('goes at once where nothing is to be remembered, but a block outlives it', () => {
+  it('expires at once if nothing must be remembered, but a block outlives it', () => {
     const forgotten = begin(0);
     const period = forgotten.login(1);
     forgotten.logout();
@@ -71,7 +73,7 @@ describe('[ST6] the record of a user', () => {
     expect([blocked.isKnownAfter(1), blocked.isKnownAfter(2)]).toEqual([true, false]);
   });
 
-  it('of somebody never seen is kept for a block alone', () => {
+  it('of a user who was never seen is kept only for a block', () => {
     const scene = begin(0);
     scene.logout({ blockMs: 5000 });
     expect([scene.isKnownAfter(5000), scene.isKnownAfter(5001)]).toEqual([true, false]);
@@ -80,7 +82,7 @@ describe('[ST6] the record of a user', () => {
     expect(scene.isKnownAfter(0)).toBe(false);
   });
 
-  it('stays from the next login on, also where a restore brings it', () => {
+  it('stays from the next login on, also if a restore brings it', () => {
     for (const returns of ['login', 'restate'] as const) {
       const scene = begin(DAY_MS);
       const period = scene.login(1);
@@ -94,7 +96,7 @@ describe('[ST6] the record of a user', () => {
     }
   });
 
-  it('goes by the time of the opening that was given up last', () => {
+  it('expires by the time of the opening that was given up last', () => {
     const scene = begin(DAY_MS);
     scene.settle(scene.login(1));
     const { end } = scene.logout() as { end: { period: number } };
@@ -103,6 +105,36 @@ describe('[ST6] the record of a user', () => {
     const period = scene.open(2);
     expect(scene.world.withdraw('a', { userId: USER, period }, scene.now())).toBe(true);
     expect([scene.isKnownAfter(DAY_MS), scene.isKnownAfter(DAY_MS + 1)]).toEqual([true, false]);
+  });
+});
+
+describe('[PR7] how the last period of a user ended', () => {
+  const ending = { period: 1, loginTime: 1, lastHeartbeat: 2, logoutTime: START, reason: 'logout' } as const;
+  const endings = (lastSeenTtlMs: number) => {
+    const kept = new Endings({ lastSeenTtlMs });
+    kept.add(USER, ending, START);
+    return kept;
+  };
+
+  it('stays for an hour if the record expires sooner', () => {
+    for (const lastSeenTtlMs of [0, 5000, HOUR_MS - 1]) {
+      const kept = endings(lastSeenTtlMs);
+      kept.expire(START + HOUR_MS);
+      expect(kept.lastOf(newRecord(USER), START + HOUR_MS)).toEqual(ending);
+      expect(kept.lastOf(newRecord(USER), START + HOUR_MS + 1)).toBeUndefined();
+      expect(kept.lastOf(newRecord(USER + 1), START)).toBeUndefined();
+      kept.expire(START + HOUR_MS + 1);
+      expect([...kept]).toEqual([]);
+    }
+  });
+
+  it('is stored in the record alone if the record stays as long', () => {
+    expect([...endings(HOUR_MS)]).toEqual([]);
+  });
+
+  it('comes from the record while there is one', () => {
+    const last = { ...ending, period: 2, reason: 'timeout' } as const;
+    expect(endings(0).lastOf({ ...newRecord(USER), last }, START)).toEqual(last);
   });
 });
 

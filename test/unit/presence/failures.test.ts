@@ -41,7 +41,7 @@ describe('[PR10] a store that cannot be reached', () => {
     expect(await room.status(USER)).toBe('online');
   });
 
-  it('a linger stands still as well', async () => {
+  it('lingers freeze as well', async () => {
     const room = await openRoom();
     const player = await room.enter(USER);
     player.socket.end();
@@ -132,7 +132,7 @@ describe('lost answers', () => {
 
   it('of a heartbeat: the node keeps no proof that the client does not know of', async () => {
     const room = await openRoom();
-    // Online without a hold that this node knows of, as a user whom another node holds.
+    // Online without a hold that this node knows of, as a user of another node.
     const [opened] = await room.store.claim([claimOf(USER, { mode: 'http', rev: 0, httpMs: 3_600_000 })]);
     if (opened?.kind !== 'opened') throw new Error('not opened');
     await room.store.record([{ userId: USER, period: opened.period }]);
@@ -154,7 +154,7 @@ describe('lost answers', () => {
     room.store.repliesLost.set('claim', 1);
     while (stated() === before) await room.clock.advanceAsync(10, 10);
     room.store.down = true;
-    // By this login, whatever becomes of it, the user lingers on.
+    // This login keeps the user lingering, whatever its outcome.
     expect((await room.during(room.admit(USER))).ok).toBe(false);
     expect(await room.during(room.tracker.heartbeat(USER))).toMatchObject({ error: 'presence-unavailable' });
     room.store.down = false;
@@ -189,7 +189,7 @@ describe('lost answers', () => {
       room.store.end = end;
       throw new Error('the answer is lost');
     };
-    // As over Redis, which tells a loss to the other nodes alone.
+    // As with Redis, which reports a loss only to the other nodes.
     const renew = room.store.renew.bind(room.store);
     room.store.renew = async (request) => ({ ...(await renew(request)), losses: [] });
     const kick = { userId: USER, reason: 'kick', note: 'cheating' } as const;
@@ -201,12 +201,23 @@ describe('lost answers', () => {
     expect(player.socket.closes).toEqual([{ code: 4002, reason: 'cheating' }]);
   });
 
+  it.each([
+    ['has continued it', () => Promise.resolve([true])],
+    ['may have continued it', () => Promise.reject(new Error('store down'))],
+  ])('[ST4] of SQL: the row of an opening stays where another node %s', async (_, knows) => {
+    const room = await openRoom({ unknownUsers: 'ignore' });
+    room.ledger.open = () => Promise.reject(new Error('SQL down'));
+    room.store.knows = knows;
+    expect(await room.during(room.admit(USER))).toEqual({ ok: false, error: 'settlement-unavailable' });
+    expect(room.ledger.givenUp).toEqual([]);
+  });
+
   it('of a withdrawal: the unwanted period goes', async () => {
     const room = await openRoom({ unknownUsers: 'ignore' });
     room.ledger.open = () => Promise.reject(new Error('SQL down'));
     room.store.withdraw = () => Promise.reject(new Error('store down'));
     expect(await room.during(room.admit(USER))).toEqual({ ok: false, error: 'settlement-unavailable' });
-    // Another node may take the opening up: its row is not this node's to drop.
+    // Another node may continue the opening, so this node must not delete its row.
     expect(room.ledger.givenUp).toEqual([]);
     await room.clock.advanceAsync(1000);
     expect(await room.during(room.store.knows([{ userId: USER, period: room.clock.now() }]))).toEqual([
@@ -229,7 +240,7 @@ describe('losses', () => {
     expect(room.ledger.settlements).toEqual([]);
   });
 
-  it('[PR9] a loss takes exactly what was claimed up to its revision', async () => {
+  it('[PR9] a loss voids exactly the claims up to its revision', async () => {
     const room = await openRoom({ sessionPolicy: 'multi' });
     const older = await room.enter(USER);
     const newer = await room.enter(USER);
@@ -346,11 +357,11 @@ describe('[ST8] open periods of a dead process', () => {
 });
 
 describe('[PR4] a client that leaves before its login is done', () => {
-  it('is not claimed, also if it left while its claim waited for the one before', async () => {
+  it('is not claimed, even if it left while its claim waited for the previous one', async () => {
     const room = await openRoom();
     let looks = 0;
-    const hasLeft = (): boolean => ++looks > 1;
-    const request = { userId: USER, username: '', ip: '', protocol: 'lingxi.v1' as const, hasLeft };
+    const client = { hasLeft: () => ++looks > 1 };
+    const request = { userId: USER, username: '', ip: '', protocol: 'lingxi.v1' as const, client };
     expect((await room.during(room.tracker.admit(request))).ok).toBe(false);
     expect(looks).toBeGreaterThan(1);
     expect(room.store.calls).not.toContain(`socket ${USER}`);

@@ -17,25 +17,25 @@ type Call =
   | ('renew' | 'claim' | 'record' | 'withdraw' | 'end' | 'reap' | 'read' | 'knows')
   | ('changeGroup' | 'groupPage');
 
-/** A presence store behind a network that may fail, and that may be made to answer something else. */
+/** A presence store behind a network that may fail. A test can also replace its answers. */
 export class FragileStore implements PresenceStore {
   readonly keepsDuties = true;
-  /** How often the node states what is newer than the store knows; undefined: never, as in memory. */
+  /** How often the node claims what is newer than the store knows. Undefined: never, as with the memory store. */
   renewalMs: number | undefined = undefined;
-  /** Every call fails and reaches nothing. */
+  /** Every call fails and has no effect. */
   down = false;
-  /** Calls whose next answers are lost on the way back: what they asked for happened. */
+  /** For each call, how many of its next answers are lost. The call itself takes effect. */
   readonly repliesLost = new Map<Call, number>();
   readonly calls: string[] = [];
-  /** Told once by the next renewal. */
+  /** The next renewal reports these once. */
   readonly losses: Loss[] = [];
-  /** Asks to be restored until the node has said `restored`. */
+  /** The store asks the node to restore, until the node has answered `restored`. */
   restoring = false;
   /** Replaces the answer to a claim. */
   answer: ((claim: Claim) => ClaimAnswer | undefined) | undefined;
-  /** Asked before each end reaches the store; what it answers takes the place of the store's answer. */
+  /** Runs before each end reaches the store. If it returns an answer, the node gets that one. */
   ending: ((request: EndRequest) => Promise<EndAnswer | undefined>) | undefined;
-  /** When the next node is dead, as looks at dead nodes tell. */
+  /** When the next node will be dead. Each look at dead nodes answers with it. */
   nextDeathMs: number | undefined;
   readonly #inner: PresenceStore;
 
@@ -104,6 +104,9 @@ export class FragileStore implements PresenceStore {
   }
   read(userIds: readonly number[]): ReturnType<PresenceStore['read']> {
     return this.#call('read', () => this.#inner.read(userIds));
+  }
+  running(userId: number): ReturnType<PresenceStore['running']> {
+    return this.#call('read', () => this.#inner.running(userId));
   }
   blockLeftMs(userId: number): Promise<number> {
     return this.#call('read', () => this.#inner.blockLeftMs(userId));

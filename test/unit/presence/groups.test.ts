@@ -32,7 +32,7 @@ describe('names of groups', () => {
     expect(isGroupName(name)).toBe(false);
   });
 
-  it('as a text stand once each, in order', () => {
+  it('in a text appear once each, in order', () => {
     expect(groupsText(['b', 'a', 'b'])).toBe('a;b');
     expect(groupsText([])).toBe('');
     expect(namesIn('')).toEqual([]);
@@ -41,20 +41,20 @@ describe('names of groups', () => {
 });
 
 describe('[GR1] groups by the service', () => {
-  it('of two texts of one period the one with the higher version is newer', () => {
+  it('of the same period are newer if their version is higher', () => {
     expect(newerGroups('5;a', '6')).toBe('6');
     expect(newerGroups('6', '5;a')).toBe('6');
     expect(newerGroups('', '1;a')).toBe('1;a');
   });
 
-  it('are what the store says, unless the node heard of a change since it made its claim', () => {
+  it('are those of the store, unless the node received a change since its claim', () => {
     expect(heardGroups('9;a', { told: '5;b', stated: 9 })).toBe('5;b');
     expect(heardGroups('9;a', { told: '0', stated: 9 })).toBe('');
     expect(heardGroups('9;a', { told: '5;b', stated: 4 })).toBe('9;a');
     expect(heardGroups('', { told: '5;b', stated: 4 })).toBe('5;b');
   });
 
-  it('follow the steps that a node hears of; a step that does not follow asks for the whole', () => {
+  it('follow the steps that a node receives; after a gap the node asks for the whole list', () => {
     const step = { period: 1, before: 5, version: 6 };
     expect(steppedGroups('5;a', { group: 'b', isAdded: true, step })).toBe('6;a;b');
     expect(steppedGroups('5;a;b', { group: 'a', isAdded: false, step })).toBe('6;b');
@@ -101,7 +101,7 @@ describe('[GR2] members on this node', () => {
     expect([here('token'), here('other')]).toEqual([false, true]);
     hold.removeSocket('c', 'client-closed');
     expect([here('given'), here('other')]).toEqual([true, false]);
-    // The same period, taken up again, keeps them; another one has none.
+    // The same period keeps them after an adoption; another period has none.
     hold.adopt({ period: 1, loginTime: 1 });
     expect(here('given')).toBe(true);
     hold.adopt({ period: 2, loginTime: 2 });

@@ -5,6 +5,7 @@ import {
   adopt,
   answered,
   askEnd,
+  claimNothing,
   doubt,
   end,
   evict,
@@ -27,7 +28,6 @@ import {
   restoreHttp,
   socketProof,
   socketsOf,
-  stateNothingLeft,
 } from '../../../src/presence/node/hold-state.ts';
 
 const PERIOD = { period: 1000, loginTime: 1001 };
@@ -52,14 +52,14 @@ function connection(ms: number): HeldConnection {
     ...{
       provenAt: observed,
       provenAtMonotonic: monotonic,
-      isHeld: false,
+      isHeldBack: false,
       clientState: 'active' as const,
       close: () => undefined,
     },
   };
 }
 
-/** A hold of a period adopted by statement 1, with sockets. */
+/** A hold with sockets. Claim 1 adopted its period. */
 function held(...sockets: readonly HeldSocket[]): Held {
   return sockets.reduce<Held>((state, socket) => addSocket(state, socket) as Held, adopt(ABSENT, PERIOD, 1));
 }
@@ -77,11 +77,11 @@ describe('a hold is adopted', () => {
     expect(newestProof(adopt(ABSENT, PERIOD, 4))).toEqual(NO_PROOF);
   });
 
-  it('from in doubt: the linger stays, and so does the doubt until a statement is answered', () => {
+  it('from in doubt: the linger stays, and so does the doubt until a claim gets an answer', () => {
     const state = adopt(doubt(ABSENT, { proof: at(50), rev: 2 }), PERIOD, 3);
     expect(state).toMatchObject({ kind: 'held', isDoubted: true });
     expect(socketProof(state)).toEqual(at(50));
-    expect(answered(state, { isHeld: false, statedCause: '' })).toMatchObject({ isDoubted: false });
+    expect(answered(state, { isHeldInStore: false, claimedCause: '' })).toMatchObject({ isDoubted: false });
   });
 
   it.each([
@@ -94,12 +94,12 @@ describe('a hold is adopted', () => {
   });
 
   it('from ending: held again', () => {
-    expect(adopt(stateNothingLeft(held()), PERIOD, 8)).toMatchObject({ kind: 'held', sockets: [] });
+    expect(adopt(claimNothing(held()), PERIOD, 8)).toMatchObject({ kind: 'held', sockets: [] });
   });
 });
 
 describe('sockets of a hold', () => {
-  it('a admitted socket proves life by its request, an open one by its connection', () => {
+  it('an admitted socket proves life by its request, an open one by its connection', () => {
     const state = held(admitted('a', 1, 100));
     expect(socketProof(state)).toEqual(at(100));
     const open = openSocket(state, 'a', connection(300));
@@ -109,7 +109,7 @@ describe('sockets of a hold', () => {
   });
 
   it('a socket that was taken away does not open, whatever the state', () => {
-    for (const state of [ABSENT, doubt(ABSENT), held(), stateNothingLeft(held())])
+    for (const state of [ABSENT, doubt(ABSENT), held(), claimNothing(held())])
       expect(openSocket(state, 'a', connection(0))).toBeUndefined();
   });
 
@@ -143,12 +143,12 @@ describe('sockets of a hold', () => {
 });
 
 describe('[PR1] proofs of life by HTTP', () => {
-  it('count where a period is held', () => {
+  it('count while a period is held', () => {
     expect(httpProof(proveByHttp(held(), at(70), 2))).toEqual({ proof: at(70), rev: 2 });
     expect(proveByHttp(ABSENT, at(70), 2)).toBe(ABSENT);
   });
 
-  it('are void once a loss covers their statement, also if the answer arrives later', () => {
+  it('are void once a loss covers their claim, even if the answer arrives later', () => {
     const lost = lose(held(), { rev: 5, reason: 'logout' });
     expect(proveByHttp(lost, at(70), 5)).toBe(lost);
     expect(httpProof(proveByHttp(lost, at(70), 6)).rev).toBe(6);
@@ -172,7 +172,7 @@ describe('[PR1] proofs of life by HTTP', () => {
 });
 
 describe('losses', () => {
-  it('[PR4] a take-over takes sockets and linger up to its statement; later sockets and HTTP stay', () => {
+  it('[PR4] a take-over voids sockets and linger up to its revision; later sockets and HTTP stay', () => {
     const state = lose(proveByHttp(held(admitted('a', 2, 100), admitted('b', 4, 200)), at(50), 1), {
       rev: 3,
       reason: 'replaced',
@@ -194,7 +194,7 @@ describe('losses', () => {
     const state = lose(doubt(ABSENT, { proof: at(1), rev: 8 }), { rev: 9, reason: 'replaced' });
     expect(state.kind).toBe('in-doubt');
     expect(newestProof(state)).toEqual(NO_PROOF);
-    expect(lose(stateNothingLeft(held()), { rev: 9, reason: 'kick' })).toMatchObject({
+    expect(lose(claimNothing(held()), { rev: 9, reason: 'kick' })).toMatchObject({
       kind: 'ending',
       lostRev: 9,
     });
@@ -207,56 +207,61 @@ describe('losses', () => {
 });
 
 describe('in doubt', () => {
-  it('a statement without an answer leaves an absent user in doubt, alive by the newest linger', () => {
+  it('a claim without an answer leaves an absent user in doubt, online by the newest linger', () => {
     const once = doubt(ABSENT, { proof: at(50), rev: 2 });
     expect(once).toMatchObject({ kind: 'in-doubt', linger: { proof: at(50), rev: 2 } });
     expect(doubt(once, { proof: at(40), rev: 3 })).toMatchObject({ linger: { proof: at(50), rev: 3 } });
   });
 
-  it('a held user stays held, and the doubt outlives the end of the period but no answer', () => {
+  it('a held user stays held; the doubt outlives the end of the period, and any answer ends it', () => {
     const state = doubt(held(), { proof: at(50), rev: 2 });
     expect(state).toMatchObject({ kind: 'held', isDoubted: true });
     expect(end(state)).toMatchObject({ kind: 'in-doubt' });
     expect(newestProof(end(state))).toEqual(NO_PROOF);
-    expect(end(answered(state, { isHeld: false, statedCause: '' }))).toMatchObject({ kind: 'absent' });
+    expect(end(answered(state, { isHeldInStore: false, claimedCause: '' }))).toMatchObject({
+      kind: 'absent',
+    });
   });
 
-  it('is over where the hold is forgotten', () => {
+  it('is over when the hold is forgotten', () => {
     expect(forget(doubt(ABSENT))).toEqual(ABSENT);
     expect(forget(doubt(held()))).toEqual(ABSENT);
   });
 });
 
 describe('an end that may have come', () => {
-  it('a hold without sockets that tells the store so is ending until any answer', () => {
-    const ending = stateNothingLeft(lingering(100));
+  it('a hold that claims to have no sockets is ending until any answer', () => {
+    const ending = claimNothing(lingering(100));
     expect(ending).toMatchObject({ kind: 'ending', period: PERIOD.period });
-    expect(answered(ending, { isHeld: false, statedCause: '' })).toMatchObject({ kind: 'held', sockets: [] });
+    expect(answered(ending, { isHeldInStore: false, claimedCause: '' })).toMatchObject({
+      kind: 'held',
+      sockets: [],
+    });
   });
 
-  it('a hold with sockets is not ending, and none without a period is', () => {
+  it('a hold with sockets, or without a period, is not ending', () => {
     const state = held(admitted('a', 1));
-    expect(stateNothingLeft(state)).toBe(state);
-    expect(stateNothingLeft(ABSENT)).toBe(ABSENT);
+    expect(claimNothing(state)).toBe(state);
+    expect(claimNothing(ABSENT)).toBe(ABSENT);
   });
 
-  it('[PR7] a logout without an answer stays asked for until the store says that the user is held', () => {
+  it('[PR7] a logout without an answer stays open until the store says that the user is held', () => {
     const asked = askEnd(held(admitted('a', 1)), KICK);
-    expect(answered(asked, { isHeld: false, statedCause: '' })).toMatchObject({ endAsked: KICK });
-    expect(answered(asked, { isHeld: true, statedCause: '' })).toMatchObject({ endAsked: undefined });
+    expect(answered(asked, { isHeldInStore: false, claimedCause: '' })).toMatchObject({ endAsked: KICK });
+    expect(answered(asked, { isHeldInStore: true, claimedCause: '' })).toMatchObject({ endAsked: undefined });
     expect(askEnd(asked, undefined)).toMatchObject({ endAsked: undefined });
     expect(askEnd(ABSENT, KICK)).toBe(ABSENT);
   });
 
-  it('[PR12] the cause of a close is stated until the store has heard this one', () => {
+  it('[PR12] claims carry the cause of a close until the store has received it', () => {
     const state = lingering(100);
-    expect(answered(state, { isHeld: true, statedCause: '' })).toMatchObject({
+    expect(answered(state, { isHeldInStore: true, claimedCause: '' })).toMatchObject({
       closeCause: 'connection-lost',
     });
-    expect(answered(state, { isHeld: false, statedCause: 'connection-lost' })).toMatchObject({
+    expect(answered(state, { isHeldInStore: false, claimedCause: 'connection-lost' })).toMatchObject({
       closeCause: 'connection-lost',
     });
-    expect(answered(state, { isHeld: true, statedCause: 'connection-lost' })).toMatchObject({
+    expect(answered(state, { isHeldInStore: true, claimedCause: 'connection-lost' })).toMatchObject({
       closeCause: '',
     });
   });
@@ -272,11 +277,11 @@ describe('[PR9] missing', () => {
   });
 
   it('they stay missing until the store has the hold again', () => {
-    expect(answered(missing, { isHeld: false, statedCause: '' })).toMatchObject({
+    expect(answered(missing, { isHeldInStore: false, claimedCause: '' })).toMatchObject({
       kind: 'missing',
       since: 90,
     });
-    expect(answered(missing, { isHeld: true, statedCause: '' })).toMatchObject({ kind: 'held' });
+    expect(answered(missing, { isHeldInStore: true, claimedCause: '' })).toMatchObject({ kind: 'held' });
   });
 
   it('without a socket nothing is missing', () => {

@@ -17,9 +17,9 @@ const socket: AdmittedSocket = {
 const inDoubt: InDoubt = { kind: 'in-doubt', lostRev: 0, linger: { proof: NO_PROOF, rev: 0 } };
 const { kind: _kind, sockets: _sockets, ...period } = adopt(ABSENT, { period: 1, loginTime: 1 }, 1);
 
-/** The compiler is the test: where a line below compiles, its expected error is one that `npm run types` reports. */
+/** The compiler is the test. If a line below compiles, `npm run types` reports that its expected error is missing. */
 describe('states that cannot be written', () => {
-  it('[PR2] nothing of a period where none is held', () => {
+  it('[PR2] no part of a period without a held period', () => {
     // @ts-expect-error an absent user has no period
     const absent: HoldState = { ...ABSENT, period: 1 };
     // @ts-expect-error a hold in doubt has no sockets

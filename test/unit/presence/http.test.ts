@@ -22,7 +22,7 @@ describe('presence by HTTP', () => {
     expect(logoutAt - before).toBeLessThanOrEqual(15_010);
   });
 
-  it('a user whom the store does not know is looked up in SQL once, and not called unknown while SQL is away', async () => {
+  it('a user that the store does not know is looked up in SQL once, and not called unknown while SQL does not answer', async () => {
     const room = await openRoom();
     const find = (userId: number) => room.during(room.tracker.find(userId));
     expect(await find(8)).toEqual({ ok: true, value: undefined });
@@ -30,7 +30,7 @@ describe('presence by HTTP', () => {
     room.ledger.down = true;
     expect(await find(USER)).toMatchObject({ ok: true, value: { status: 'online' } });
     expect(await find(8)).toEqual({ ok: false, error: 'settlement-unavailable' });
-    // Of many, those that nobody could look up are offline without times.
+    // In a batch, users that nobody could look up are offline without times.
     expect(await room.during(room.tracker.read([8]))).toEqual([undefined]);
   });
 
@@ -61,7 +61,7 @@ describe('presence by HTTP', () => {
     expect(settlementOf(room, USER)).toMatchObject({ lastSeenAt: proof, logoutAt: proof + 15_000 });
   });
 
-  it('[ST5] of an HTTP proof and a socket the later end counts', async () => {
+  it('[ST5] if a user has an HTTP proof and a socket, the later deadline counts', async () => {
     const room = await openRoom();
     await room.during(room.tracker.login({ userId: USER, ip: '' }));
     const byHttp = room.clock.now();
@@ -81,7 +81,23 @@ describe('presence by HTTP', () => {
     expect(room.tracker.heldUsers).toBe(0);
   });
 
-  it('a proof of life counts as a heartbeat only where a client sent one', async () => {
+  it('[HB1] the answer to a heartbeat names the time of the proof of life, however late the store answers', async () => {
+    const room = await openRoom();
+    const { clock, store, tracker } = room;
+    store.answer = () => ({ kind: 'joined', period: 7, epoch: 0, loginTime: clock.now() });
+    const claim = store.claim.bind(store);
+    store.claim = async (batch) => {
+      const answers = await claim(batch);
+      await new Promise<void>((resolve) => clock.after(700, resolve));
+      return answers;
+    };
+    const sentAt = clock.now();
+    const beat = await room.during(tracker.heartbeat(USER));
+    expect(clock.now() - sentAt).toBeGreaterThanOrEqual(700);
+    expect(beat).toMatchObject({ ok: true, value: { lastHeartbeat: sentAt } });
+  });
+
+  it('a proof of life counts as a heartbeat only if a client sent one', async () => {
     const room = await openRoom();
     await room.during(room.tracker.login({ userId: USER, ip: '' }));
     expect((await room.during(room.tracker.heartbeat(USER))).ok).toBe(true);

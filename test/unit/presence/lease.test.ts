@@ -7,7 +7,7 @@ const DEAD_AFTER_MS = 11_000;
 const USER = 7;
 const NOTHING_LEFT = { sockets: 0, socketMs: 0, httpMs: 0 };
 
-/** Leases at a wall clock that the test sets. */
+/** Leases with a wall clock that the test sets. */
 function begin() {
   const leases = new Leases();
   const scene = {
@@ -23,7 +23,7 @@ function begin() {
       const renewal = { restatedIn: ANY_WORLD, lived: 0, highestEpoch: 0, ...changed };
       return leases.renew(caller, renewal, scene.now());
     },
-    /** A node that has something to restate. */
+    /** A node with holds to restore. */
     returns(node: string, changed: Partial<Caller & Renewal> = {}) {
       return scene.renew(node, { restatedIn: undefined, ...changed });
     },
@@ -34,7 +34,7 @@ function begin() {
   return scene;
 }
 
-/** Past the young window: time goes in steps that are no stall. */
+/** After the young window. Time passes in steps that are no stall. */
 function grown() {
   const scene = begin();
   scene.renew('a');
@@ -67,7 +67,7 @@ describe('[HB5] the observed clock', () => {
     expect(scene.after(300).now().observed - before.observed).toBe(300);
   });
 
-  it('is kept by calls under a lease alone: a look changes nothing', () => {
+  it('moves only by calls under a lease: a look changes nothing', () => {
     const scene = begin();
     scene.renew('a');
     scene.after(1500).now();
@@ -93,7 +93,7 @@ describe('[PR11] the young window', () => {
     expect([youngAt(2499, true), youngAt(2500, true)]).toEqual([true, false]);
   });
 
-  it('begins anew with a stall of the store while it runs, under another name', () => {
+  it('starts again, under another name, if the store stalls during it', () => {
     const scene = begin();
     scene.renew('a');
     const { name } = scene.leases;
@@ -109,7 +109,7 @@ describe('[PR11] the young window', () => {
     expect(scene.after(1).leases.isYoung(scene.now())).toBe(false);
   });
 
-  it('does not begin anew with looks a second apart, nor once it is over', () => {
+  it('does not start again with looks a second apart, or after its end', () => {
     const slow = begin();
     slow.renew('a');
     for (let second = 0; second < 2; second += 1) slow.after(1000).calls('a');
@@ -119,7 +119,7 @@ describe('[PR11] the young window', () => {
     expect(scene.leases.isYoung(scene.now())).toBe(false);
   });
 
-  it('delays every claim but a restated one, and ends for longer than logins', () => {
+  it('delays every claim except in mode `restate`, and ends for longer than logins', () => {
     const scene = begin();
     scene.renew('a');
     const delayed = (mode: 'socket' | 'http' | 'beat' | 'state' | 'restate', changed = {}) =>
@@ -134,7 +134,7 @@ describe('[PR11] the young window', () => {
 });
 
 describe('[PR8] a lease', () => {
-  it('comes with a renewal alone, and is of one connection', () => {
+  it('comes only with a renewal, and belongs to one connection', () => {
     const scene = grown();
     expect([scene.calls('a'), scene.calls('b')]).toEqual([true, false]);
     scene.renew('b', { lease: '2' });
@@ -143,7 +143,7 @@ describe('[PR8] a lease', () => {
     expect([scene.calls('b', { lease: '2' }), scene.calls('b', { lease: '10' })]).toEqual([false, true]);
   });
 
-  it('is not taken back by a late renewal of an older connection, which is no sign of life', () => {
+  it('does not return to an older connection by a late renewal, which is no sign of life', () => {
     const scene = grown();
     scene.renew('b', { lease: '10' });
     const { seen } = scene.leases.nodes.get('b') ?? { seen: 0 };
@@ -189,7 +189,7 @@ describe('[PR11] the start of a world', () => {
     expect(scene.leases.world?.generation).toBe(1);
     scene.renew('a', { lived: 1 });
     expect(scene.leases.world?.generation).toBe(1);
-    // The Redis was left for another, and leads again with what it had then.
+    // Nodes left this Redis for another one. Now it is the master again, with the data from then.
     scene.returns('a', { lived: 5 });
     expect(scene.leases.world?.generation).toBe(6);
     expect(scene.leases.isYoung(scene.now())).toBe(true);
@@ -198,7 +198,7 @@ describe('[PR11] the start of a world', () => {
     expect(scene.leases.world?.generation).toBe(7);
   });
 
-  it('is restored by what was restated in this very world alone, and by who had nothing to restate', () => {
+  it('counts a node as restored if it restored in this very world, or had nothing to restore', () => {
     const scene = begin();
     const first = scene.returns('a');
     const world = first.kind === 'renewed' ? first.world : '';
@@ -224,7 +224,7 @@ describe('[PR11] the start of a world', () => {
 });
 
 describe('[PR3] the highest epoch', () => {
-  it('is the highest that any node told, and never falls', () => {
+  it('is the highest that any node reported, and never falls', () => {
     const scene = grown();
     for (const [told, highest] of [
       [500, 500],
@@ -238,7 +238,7 @@ describe('[PR3] the highest epoch', () => {
 });
 
 describe('[PR8] the dead', () => {
-  /** Node a lives on while b is silent for `ms`, in steps that are no stall. */
+  /** Node a stays alive while b is silent for `ms`. Time passes in steps that are no stall. */
   function silence(ms: number) {
     const scene = grown();
     scene.renew('b');
@@ -259,7 +259,7 @@ describe('[PR8] the dead', () => {
     ]);
   });
 
-  it('are not those whom a step of the clock or a stall made look silent', () => {
+  it('do not include nodes that only seem silent after a step of the clock or a stall', () => {
     const scene = silence(DEAD_AFTER_MS - 3000);
     scene.after(8 * 3_600_000).calls('a');
     expect(scene.reap()).toEqual({ died: [], nextDeathMs: 1000 });
@@ -274,7 +274,7 @@ describe('[PR8] the dead', () => {
     expect(scene.reap()).toEqual({ died: [], nextDeathMs: DEAD_AFTER_MS });
   });
 
-  it('are told of before they die: the next death is that of whoever was silent for longest', () => {
+  it('are announced: the next death is that of the node with the longest silence', () => {
     const scene = grown();
     scene.renew('b');
     scene.after(400).renew('c');
@@ -282,7 +282,7 @@ describe('[PR8] the dead', () => {
     expect(scene.reap().nextDeathMs).toBe(DEAD_AFTER_MS - 700);
   });
 
-  it('are those too who do not come back after a new start', () => {
+  it('include nodes that do not come back in a new world', () => {
     const scene = grown();
     scene.renew('b');
     scene.renew('a', { runId: 'run-2' });

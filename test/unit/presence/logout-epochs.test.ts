@@ -4,10 +4,10 @@ import { claimOf } from '../../support/presence-subject.ts';
 import { openRoom, type Room, settlementOf } from './room.ts';
 
 const USER = 7;
-/** Later than any statement of the node: as one that another connection brings meanwhile. */
+/** Higher than any claim of the node, like a claim that another connection makes in between. */
 const LATER_REV = 1000;
 
-/** Another connection of the user comes past this node; answers its epoch and its period. */
+/** Another connection of the user, through another node. Returns its epoch and its period. */
 async function connectPast({ store }: Room, rev = LATER_REV): Promise<{ epoch: number; period: number }> {
   const [answer] = await store.claim([claimOf(USER, { mode: 'socket', rev, sockets: 1, socketMs: 9000 })]);
   if (answer?.kind !== 'opened' && answer?.kind !== 'joined') throw new Error(`not let in: ${answer?.kind}`);
@@ -15,7 +15,7 @@ async function connectPast({ store }: Room, rev = LATER_REV): Promise<{ epoch: n
   return answer;
 }
 
-/** Notes what is asked of the store, and lets `meanwhile` happen before the first of it. */
+/** Records each end that the node sends to the store. `meanwhile` runs before the first one. */
 function noteEnds({ store }: Room, meanwhile: () => Promise<'young' | undefined>): EndRequest[] {
   const asked: EndRequest[] = [];
   store.ending = async (request) => {

@@ -8,7 +8,7 @@ const USER = 7;
 const EVERY_REV = 1_000_000;
 const SILENT = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
-/** A node that hears notices, in a store that no longer has the holds of this node. */
+/** A node that receives notices. The store no longer has the holds of this node. */
 async function begin(): Promise<{ room: Room; bus: Switchboard; tell: (...losses: Loss[]) => void }> {
   const bus = new Switchboard();
   const room = await openRoom({ bus });
@@ -51,7 +51,7 @@ describe('a notice of losses', () => {
     expect(await room.status(USER)).toBe('online');
   });
 
-  it('[PR4] of a user whose claim is under way leads to a renewal, which cannot overtake the answer', async () => {
+  it('[PR4] about a user with a claim in progress makes the node renew, because a renewal cannot overtake the answer', async () => {
     const { room, tell } = await begin();
     const admitted = room.admit(USER);
     const before = renewals(room);
@@ -61,7 +61,7 @@ describe('a notice of losses', () => {
     expect((await room.during(admitted)).ok).toBe(true);
   });
 
-  it('[PR4] names all that one node lost by one call, and goes to each node that lost something', () => {
+  it('[PR4] lists all losses of one node by one call, and goes to each node that lost something', () => {
     const bus = new Switchboard();
     const losses: readonly Loss[] = [
       { userId: 1, rev: 2, reason: 'replaced' },
@@ -79,7 +79,7 @@ describe('a notice of losses', () => {
     ]);
   });
 
-  it('that finds no way disturbs nobody', async () => {
+  it('that cannot be sent disturbs nobody', async () => {
     const { room, bus, tell } = await begin();
     const player = await room.enter(USER);
     bus.cut = true;

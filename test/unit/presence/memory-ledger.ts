@@ -3,23 +3,23 @@ import type { Ledger } from '../../../src/presence/node/ledger.ts';
 import type { PresenceStore } from '../../../src/presence/store/port.ts';
 import type { Duty, Opening, PeriodKey, PeriodRow, UserFacts } from '../../../src/protocol/periods.ts';
 
-/** SQL as presence sees it, in memory: rows, and duties that are settled as soon as somebody wakes it. */
+/** SQL as presence sees it, in memory: rows, and duties. A wake settles the duties at once. */
 export class MemoryLedger implements Ledger {
   readonly rows = new Map<string, PeriodRow>();
   readonly settlements: Duty[] = [];
   readonly late: Opening[] = [];
   readonly givenUp: Opening[] = [];
   readonly reconciled: PeriodRow[] = [];
-  /** Periods that the node has told are its own now. */
+  /** Periods that the node has reported as its own. */
   readonly moves: PeriodKey[] = [];
   readonly missing = new Set<number>();
   /** Every call fails. */
   down = false;
-  /** Openings are never answered. */
+  /** Openings get no answer. */
   hanging = false;
-  /** Duties are left where they are. */
+  /** Nobody takes the duties. */
   idle = false;
-  /** Told of each opening as it is committed. */
+  /** Called with each opening when it is committed. */
   opened: (opening: Opening) => void = () => undefined;
   readonly #store: PresenceStore;
   readonly #clock: Clock;

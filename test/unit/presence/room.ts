@@ -24,7 +24,7 @@ export type RoomOptions = Partial<
   readonly renewalMs?: number;
   readonly adopt?: readonly PeriodRow[];
   readonly lastAliveAt?: number;
-  /** On which this node hears its losses. */
+  /** The bus on which this node receives its losses. */
   readonly bus?: Bus;
   /** Default 0: the breaker of mass timeouts is off. */
   readonly massTimeoutShare?: number;
@@ -36,7 +36,7 @@ export interface Player {
   readonly accepted: AdmittedLogin;
 }
 
-/** One node's presence on the in-process store and an SQL in memory, on a clock that stands still. */
+/** The presence of one node, with the memory store and an in-memory SQL. Its clock moves only when the test moves it. */
 export interface Room {
   readonly clock: FakeClock;
   readonly tracker: PresenceTracker;
@@ -46,7 +46,7 @@ export interface Room {
   readonly logged: LogFields[];
   /** Lets time pass in small steps until `work` is done. */
   during<Value>(work: Promise<Value>, limitMs?: number): Promise<Value>;
-  /** Dials and opens the socket; throws where it is refused. */
+  /** Logs in and opens the socket. Throws if the login is refused. */
   enter(userId: number, protocol?: ClientProtocol): Promise<Player>;
   admit(userId: number): ReturnType<PresenceTracker['admit']>;
   open(accepted: AdmittedLogin, protocol?: ClientProtocol): Player;
@@ -144,7 +144,7 @@ export async function openRoom(options: RoomOptions = {}): Promise<Room> {
   };
 }
 
-/** The duty by which a user's newest period was settled. */
+/** The duty that settled the user's newest period. */
 export function settlementOf({ ledger }: Room, userId: number): Duty | undefined {
   return ledger.settlements.findLast((duty) => duty.userId === userId);
 }

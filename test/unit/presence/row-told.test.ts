@@ -3,7 +3,7 @@ import { openRoom } from './room.ts';
 
 const USER = 7;
 
-describe('[ST5] SQL is told again that a period is here', () => {
+describe('[ST5] the node reports again to SQL that it holds a period', () => {
   it('each minute while this node holds the user, and no longer', async () => {
     const room = await openRoom({ renewalMs: 3000 });
     const player = await room.enter(USER);

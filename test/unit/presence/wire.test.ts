@@ -3,6 +3,8 @@ import { toDuty } from '../../../src/presence/store/redis/duties.ts';
 import {
   parseClaimAnswer,
   parseGroupAnswer,
+  parseLost,
+  parseRenewAnswer,
   parseUserRecord,
 } from '../../../src/presence/store/redis/replies.ts';
 import { CLAIM, decoder, encoder, type Named, textDecoder } from '../../../src/presence/store/redis/wire.ts';
@@ -30,17 +32,17 @@ describe('a list of fields', () => {
     expect(decoder(LIST)(encoder(LIST)(VALUES).map(String))).toEqual(VALUES);
   });
 
-  it('tells what is missing: a number as NaN, a text as empty', () => {
+  it('shows what is missing: a number as NaN, a text as empty', () => {
     expect(decoder(LIST)(['7', ''])).toEqual({ userId: 7, restMs: NaN, count: NaN, reason: '', note: '' });
   });
 
-  it('is read from a text, of which the last field takes the rest', () => {
+  it('is read from a text; the last field gets the rest', () => {
     expect(textDecoder(LIST)('7|-5|2|kick|a|b')).toEqual({ ...VALUES, userId: 7 });
     expect(textDecoder(LIST)('7|-5').count).toBeNaN();
   });
 });
 
-/** What stands in the Redis of an older program, or comes from one. */
+/** Texts in the Redis of an older program, or from one. */
 describe('texts in Redis', () => {
   it('[ST1] a duty is read by its place in the text', () => {
     expect(toDuty(['1-0', ['d', '7|100|101|109|108|logout|node-a']])).toEqual({
@@ -51,10 +53,10 @@ describe('texts in Redis', () => {
 
   it.each([
     ['a number is missing', '7|100|101||108|logout|node-a'],
-    ['the reason is none', '7|100|101|109|108|whim|node-a'],
+    ['the reason does not exist', '7|100|101|109|108|whim|node-a'],
     ['parts are missing', '7|100'],
     ['nothing is there', ''],
-  ])('[ST1] where %s, it is no duty', (_, text) => {
+  ])('[ST1] if %s, it is no duty', (_, text) => {
     expect(toDuty(['1-0', ['d', text]])).toBeUndefined();
   });
 
@@ -66,14 +68,48 @@ describe('texts in Redis', () => {
     });
   });
 
-  it('[ST9] a login is told which period waits, or that none does', () => {
+  it('[PR4] a renewal reports foreign keys and losses; the note of a kick may contain any character', () => {
+    const losses = ['7', '3|kick|a|b', '8', '4|logout', '9', '5|kick|'];
+    expect(parseRenewAnswer([1, 2, 'run:1:2', 1, 'lingxi:dead', ...losses])).toEqual({
+      ...{ restore: true, onlineCount: 2, world: 'run:1:2', foreign: ['lingxi:dead'] },
+      losses: [
+        { userId: 7, rev: 3, reason: 'kick', note: 'a|b' },
+        { userId: 8, rev: 4, reason: 'logout' },
+        { userId: 9, rev: 5, reason: 'kick' },
+      ],
+    });
+  });
+
+  it('[PR4] the losses at the end of an answer are grouped by node', () => {
+    const lost = parseLost(['a', '7', '3|replaced', 'b', '7', '4|kick|x', 'a', '8', '5|logout']);
+    expect(lost).toEqual(
+      new Map([
+        [
+          'a',
+          [
+            { userId: 7, rev: 3, reason: 'replaced' },
+            { userId: 8, rev: 5, reason: 'logout' },
+          ],
+        ],
+        ['b', [{ userId: 7, rev: 4, reason: 'kick', note: 'x' }]],
+      ]),
+    );
+  });
+
+  it('[PR8] a node and a loss are read and written in the field order of older programs', () => {
+    expect(wireHeader()).toContain("string.match(text, '^([^|]*)|(%d+)|([^|]*)')");
+    expect(wireHeader()).toContain("table.concat({ v.lease, num(v.seen), v.restored }, '|')");
+    expect(wireHeader()).toContain("table.concat({ num(v.rev), v.reason }, '|')");
+  });
+
+  it('[ST9] the answer to a login names the period whose duty waits, if there is one', () => {
     const opened = { kind: 'opened', period: 100, epoch: 102, loginTime: 101 };
     expect(parseClaimAnswer('opened,100,102,101,90')).toEqual({ ...opened, unsettled: 90 });
     expect(parseClaimAnswer('opened,100,102,101,')).toEqual({ ...opened, unsettled: undefined });
     expect(parseClaimAnswer('joined,100,102,101,90')).toEqual({ ...opened, kind: 'joined' });
   });
 
-  it('[GR1] a node hears the groups that it does not know, and nothing where it knows them', () => {
+  it('[GR1] a node receives the groups that it does not know, and nothing if it knows them', () => {
     expect(parseClaimAnswer('joined,100,102,101,,7;a;b')).toMatchObject({ kind: 'joined', groups: '7;a;b' });
     expect(parseClaimAnswer('opened,100,102,101,,0')).toMatchObject({ kind: 'opened', groups: '0' });
     expect(parseClaimAnswer('held,7;a')).toEqual({ kind: 'held', groups: '7;a' });
@@ -98,7 +134,7 @@ describe('texts in Redis', () => {
     expect(() => parseClaimAnswer('ended,7,100,102,101,109')).toThrow('an ended period has all its fields');
   });
 
-  it('[PR11] a hold is read and written in the order of the holds that older programs left', () => {
+  it('[PR11] a hold is read and written in the field order of older programs', () => {
     const fields = 'rev, sockets, epoch, socket_until, http_until, proof, till, mark, answer, token_groups';
     const numbers = 'num(v.rev), num(v.sockets), v.epoch, num(v.socket_until), num(v.http_until)';
     expect(wireHeader()).toContain(`  local ${fields} = string.match(text, '^(%-?%d+)|(%d+)|`);

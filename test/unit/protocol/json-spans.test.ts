@@ -28,7 +28,7 @@ describe('the text of top-level values', () => {
     ]);
   });
 
-  it('has no members if there is no object', () => {
+  it('has no members if the text is not an object', () => {
     for (const text of ['1', '"data"', '[]', ' null ', '{}', '[{"data":1}]'])
       expect([...topLevelValues(text)]).toEqual([]);
     expect(topLevelValuesOfEach(' [ ] ')).toEqual([]);

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { CLOSES, CloseCode, closeReason } from '../../../src/protocol/close-codes.ts';
 import { matchPing, pingTimestamp } from '../../../src/protocol/codec.ts';
 import { EnvelopeEncoder, jsonText } from '../../../src/protocol/envelope.ts';
+import { ERRORS, EXACT_SENTENCES } from '../../../src/protocol/error-codes.ts';
 import { parseClientFrame } from '../../../src/protocol/frames.ts';
 import { isTooDeep, MAX_JSON_DEPTH, parseJson } from '../../../src/protocol/json-text.ts';
 import { mayReconnect } from '../../../src/protocol/may-reconnect.ts';
@@ -84,7 +85,7 @@ describe('JSON from outside', () => {
     expect(isTooDeep(`["a\\"b",${nested(128)}]`)).toBe(true);
   });
 
-  it('never throws, whatever arrives', () => {
+  it('never throws for any input', () => {
     const unit = fc.constantFrom('[', ']', '{', '}', '"', '\\', ',', ':', '1', ' ');
     fc.assert(
       fc.property(fc.string({ unit, maxLength: 400 }), (text) => {
@@ -125,6 +126,21 @@ describe('envelopes', () => {
     expect(new EnvelopeEncoder('x', jsonText(undefined), 1).forUser(1)).toContain('"data":null}');
     expect(() => jsonText(1n)).toThrow(TypeError);
   });
+});
+
+describe('the sentences of errors', () => {
+  const words = (text: string): string[] => text.toLowerCase().match(/[a-z][a-z_-]*/g) ?? [];
+
+  it.each(Object.entries({ ...ERRORS, ...EXACT_SENTENCES }))(
+    '%s is Chinese except for names',
+    (_, { en, zh }) => {
+      expect(en).toMatch(/^[A-Z][ -~]+$/);
+      expect(zh).toMatch(/[\u4e00-\u9fff]/);
+      // Names are the same in both. The contents of placeholders are translated.
+      const translated = zh.replaceAll(/<[^>]*>/g, '');
+      expect(words(translated).filter((word) => !words(en).includes(word))).toEqual([]);
+    },
+  );
 });
 
 describe('close reasons', () => {

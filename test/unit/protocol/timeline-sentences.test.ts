@@ -15,7 +15,7 @@ const ENTRIES: readonly (readonly [event: string, cause: string])[] = [
 ];
 
 describe('the sentences of lingxi why', () => {
-  it.each(ENTRIES)('%s by %s has one of its own in English and Chinese', (event, cause) => {
+  it.each(ENTRIES)('%s by %s has its own sentence in English and Chinese', (event, cause) => {
     const [en, zh] = (['en', 'zh'] as const).map((language) =>
       sentenceOf({ event, cause, reason: undefined }, language),
     );
@@ -27,7 +27,7 @@ describe('the sentences of lingxi why', () => {
     );
   });
 
-  it('shows what this program does not know as it is', () => {
+  it('shows unknown values unchanged', () => {
     expect(sentenceOf({ event: 'moved', cause: 'rebalance', reason: undefined }, 'en')).toBe(
       'moved: rebalance',
     );
@@ -36,7 +36,7 @@ describe('the sentences of lingxi why', () => {
     );
   });
 
-  it('repeats what the service said', () => {
+  it('repeats the reason of the service', () => {
     const kick = { event: 'offline', cause: 'kick', reason: 'cheating' };
     expect(sentenceOf(kick, 'en')).toBe(`Offline: ${LOGOUTS.kick.en}, and said: cheating`);
     expect(sentenceOf(kick, 'zh')).toBe(`下线：${LOGOUTS.kick.zh}，说明：cheating`);

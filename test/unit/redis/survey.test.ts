@@ -1,17 +1,21 @@
 import { describe, expect, it } from 'vitest';
 import { FakeClock } from '../../../src/lib/fake-clock.ts';
-import { newestOpinion, type Opinion } from '../../../src/redis/survey.ts';
+import { type MasterReport, newestMaster } from '../../../src/redis/survey.ts';
 import type { HostAndPort } from '../../../src/redis/url.ts';
 
 const at = (port: number): HostAndPort => ({ host: 'r', port });
-const says = (port: number, epoch: number): Promise<Opinion> => Promise.resolve({ master: at(port), epoch });
-const silent = new Promise<Opinion>(() => {});
-const refuses = (): Promise<Opinion> => Promise.reject(new Error('connect ECONNREFUSED'));
+const says = (port: number, epoch: number): Promise<MasterReport> =>
+  Promise.resolve({ master: at(port), epoch });
+const silent = new Promise<MasterReport>(() => {});
+const refuses = (): Promise<MasterReport> => Promise.reject(new Error('connect ECONNREFUSED'));
 
-function survey(...answers: readonly Promise<Opinion>[]): { clock: FakeClock; found: Promise<HostAndPort> } {
+function survey(...answers: readonly Promise<MasterReport>[]): {
+  clock: FakeClock;
+  found: Promise<HostAndPort>;
+} {
   const clock = new FakeClock();
   const hosts = answers.map((_, index) => at(index + 1));
-  const found = newestOpinion(clock, hosts, (host) => answers[host.port - 1] ?? silent);
+  const found = newestMaster(clock, hosts, (host) => answers[host.port - 1] ?? silent);
   return { clock, found };
 }
 
@@ -44,7 +48,7 @@ describe('finding the master (ADR 0007)', () => {
     expect(await survey(refuses(), refuses(), says(7, 1)).found).toEqual(at(7));
   });
 
-  it('fails if nobody answers, and the sentence says why', async () => {
+  it('fails if no server answers, and the sentence says why', async () => {
     await expect(survey(refuses(), refuses()).found).rejects.toThrow(/^r:\d: connect ECONNREFUSED$/);
     await expect(survey().found).rejects.toThrow('no host is known');
   });

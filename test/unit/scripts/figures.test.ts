@@ -39,7 +39,7 @@ describe('the figures in a log', () => {
     ]);
   });
 
-  it('the name of a test is no figure', () => {
+  it('the name of a test is not a figure', () => {
     const log = ' ✓ nodes > [scenario 12] [PR4] old sockets were closed 39 ms\n[scenario 12] [PR4] old\n';
     expect(figuresIn(log).found.size).toBe(0);
   });
@@ -70,7 +70,7 @@ describe('the figures in a log', () => {
     expect(figure(ABUSE.join('\n'), 'abuse-node')).toEqual(ABUSE);
   });
 
-  it('a table whose end is missing is no figure', () => {
+  it('a table without an end is not a figure', () => {
     expect(figuresIn(LEDGER.slice(0, -1).join('\n')).found.size).toBe(0);
   });
 
@@ -109,7 +109,7 @@ describe('the figures in a log', () => {
 });
 
 describe('the page of figures', () => {
-  it('shows when, where and what, below the command that prints it', () => {
+  it('shows the time, the machine and the figures, below the command that prints them', () => {
     const shown = pageOf({
       41: { date: '2026-11-29', commit: 'abc', machine: '2 cores', lines: ['17 tries'] },
     });
@@ -136,7 +136,7 @@ describe('npm run figures', () => {
     return { code: status, said: stderr };
   }
 
-  it('without a log it says how it is called', () => {
+  it('without a log it prints its usage', () => {
     expect(refusal()).toEqual({ code: 1, said: expect.stringMatching(/^Name at least one log file.*\n$/) });
   });
 

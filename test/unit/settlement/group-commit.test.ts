@@ -75,7 +75,7 @@ describe('GroupCommit', () => {
     expect(await lookup).toMatchObject({ message: 'connection lost' });
   });
 
-  test('[ST4] a login that the database rejects for good does not affect others of its batch', async () => {
+  test('[ST4] a login that the database rejects permanently does not affect others of its batch', async () => {
     const database = sqliteDatabase();
     const store = await openStore({ ...database.options, unknownUsers: 'create' });
     await database.run(
@@ -116,7 +116,7 @@ describe('GroupCommit', () => {
     return { clock, commit, locked, tries };
   }
 
-  test('[ST9] a locked row delays no other login, and its own is tried apart until its deadline', async () => {
+  test('[ST9] a locked row delays no other login, and its own login is retried separately until its deadline', async () => {
     const { clock, commit, locked, tries } = lockedSql();
     locked.add(2);
     const others = Promise.all([1, 3].map((userId) => commit.open(opening({ userId }))));
@@ -139,7 +139,7 @@ describe('GroupCommit', () => {
     expect(tries).toHaveLength(count);
   });
 
-  test('[ST9] a login goes on once its row is free again, and where rows are locked in turn', async () => {
+  test('[ST9] a login continues once its row is free again, even if rows are locked one after the other', async () => {
     const { clock, commit, locked } = lockedSql();
     for (const userId of [1, 2, 3]) locked.add(userId);
     const written: number[] = [];

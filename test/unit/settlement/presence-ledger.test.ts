@@ -21,7 +21,7 @@ function ledger(failures = 0) {
   return { clock, moved, ledger: new PresenceLedger(options) };
 }
 
-describe('periods that came to this node', () => {
+describe('periods that moved to this node', () => {
   test('[ST5] are moved to it in SQL soon, simultaneous ones together', async () => {
     const room = ledger();
     room.ledger.moved({ userId: 1, period: 10 });
@@ -44,7 +44,7 @@ describe('periods that came to this node', () => {
     expect(room.moved).toHaveLength(1);
   });
 
-  test('[ST5] [trap 15] are moved once SQL is back, those that came meanwhile as well', async () => {
+  test('[ST5] [trap 15] are moved once SQL is back, including those that came meanwhile', async () => {
     const room = ledger(3);
     room.ledger.moved({ userId: 1, period: 10 });
     await room.clock.advanceAsync(1_500, 10);
@@ -60,7 +60,7 @@ describe('periods that came to this node', () => {
     expect(room.moved.flatMap(([, batch]) => batch)).toHaveLength(2);
   });
 
-  test('[ST5] more than one statement takes are all moved', async () => {
+  test('[ST5] are all moved, even if one statement cannot hold them', async () => {
     const room = ledger();
     for (let userId = 1; userId <= 1_234; userId += 1) room.ledger.moved({ userId, period: 10 });
     await room.clock.advanceAsync(500, 10);
@@ -69,7 +69,7 @@ describe('periods that came to this node', () => {
     expect(Math.max(...room.moved.map(([, batch]) => batch.length))).toBeLessThanOrEqual(500);
   });
 
-  test('[ST5] a stop while SQL fails ends, and asks no more', async () => {
+  test('[ST5] a stop while SQL fails ends, and makes no further calls', async () => {
     const room = ledger(1);
     room.ledger.moved({ userId: 1, period: 10 });
     await room.ledger.stop();
@@ -78,7 +78,7 @@ describe('periods that came to this node', () => {
   });
 });
 
-/** A ledger whose SQL does what `open` says; answers what was written. */
+/** A ledger whose SQL does what `open` says; returns the written openings. */
 function openings(open: (opening: Opening) => Promise<void>) {
   const clock = new FakeClock();
   const written: number[] = [];
@@ -96,8 +96,8 @@ function openings(open: (opening: Opening) => Promise<void>) {
 
 const openingOf = (userId: number): Opening => ({ userId, period: 10, loginAt: 10, node: 'me#2' });
 
-describe('openings that SQL could not take', () => {
-  test('[ST4] are written once SQL is back, each once, and later ones as well', async () => {
+describe('openings that SQL could not accept', () => {
+  test('[ST4] are written once SQL is back, each once, and later ones too', async () => {
     let down = true;
     const room = openings(() => (down ? Promise.reject(new Error('SQL down')) : Promise.resolve()));
     room.ledger.openLater(openingOf(1));
@@ -113,7 +113,7 @@ describe('openings that SQL could not take', () => {
     expect(room.written).toEqual([1, 2, 3]);
   });
 
-  test('[ST4] go on where SQL refuses one of them for good', async () => {
+  test('[ST4] continue if SQL refuses one of them permanently', async () => {
     const room = openings(({ userId }) =>
       userId === 1
         ? Promise.reject(Object.assign(new Error('check constraint'), { code: '23514' }))
@@ -127,7 +127,7 @@ describe('openings that SQL could not take', () => {
     await expect(room.ledger.open(openingOf(4))).resolves.toBeUndefined();
   });
 
-  test('[ST4] a failure that may pass is none for good', async () => {
+  test('[ST4] a temporary failure does not count as permanent', async () => {
     const room = openings(() => Promise.reject(new Error('connection lost')));
     await expect(room.ledger.open(openingOf(1))).rejects.not.toThrow(RefusedForGood);
   });
@@ -144,7 +144,7 @@ describe('openings that SQL could not take', () => {
   });
 });
 
-/** A ledger in front of an SQL that may be down. Answers which rows it dropped, and which were reconciled. */
+/** A ledger with an SQL that may be down. Returns the dropped rows and the reconciled ones. */
 function dropping() {
   const clock = new FakeClock();
   const room = {
@@ -245,13 +245,13 @@ describe('an opening whose login was refused', () => {
   });
 });
 
-describe('who waits for a settlement', () => {
+describe('a login during a settlement', () => {
   const duty = (userId: number): Parameters<PresenceLedger['onSettled']>[0][number] => ({
     ...{ id: '1', userId, period: 10, loginAt: 10, logoutAt: 20, lastSeenAt: 20 },
     ...{ reason: 'logout', node: 'me#2' },
   });
 
-  test('[ST6] wakes the settler and goes on once the period is settled, not at another one', async () => {
+  test('[ST6] wakes the settler and continues once the period is settled, not after another one', async () => {
     const room = openings(() => Promise.resolve());
     const done: string[] = [];
     void room.ledger.settled({ userId: 1, period: 10 }, 500).then(() => done.push('first'));
@@ -265,7 +265,7 @@ describe('who waits for a settlement', () => {
     expect(done).toEqual(['first', 'second']);
   });
 
-  test('[ST6] waits no longer than it said', async () => {
+  test('[ST6] waits no longer than its limit', async () => {
     const room = openings(() => Promise.resolve());
     let done = false;
     void room.ledger.settled({ userId: 1, period: 10 }, 500).then(() => {

@@ -10,7 +10,7 @@ const ROW: PeriodRow = {
   ...{ lastSeenAt: null, logoutAt: null, reason: null, settledAt: null },
 };
 
-/** A reconciler whose SQL does what the test says, and what it was asked. */
+/** A reconciler whose SQL the test controls, with the calls that it got. */
 function room(changed: Partial<ReconcilerOptions['store']> = {}) {
   const clock = new FakeClock();
   const asked: string[] = [];
@@ -54,7 +54,7 @@ describe('Reconciler', () => {
     expect(started).toBe(true);
   });
 
-  test('[ST4] tells a login that SQL refuses its earlier period for good, and nobody that it is settled', async () => {
+  test('[ST4] reports to a login that SQL refuses its earlier period permanently, and does not report it as settled', async () => {
     const refusal = Object.assign(new Error('check constraint'), { code: '23514' });
     const { clock, reconciler, settled } = room({ settle: () => Promise.reject(refusal) });
     const refused = reconciler.reconcileNow(ROW, 20).catch(String);
@@ -63,7 +63,7 @@ describe('Reconciler', () => {
     expect(settled).toEqual([]);
   });
 
-  test('[ST4] a login whose SQL is away hears so, and later finds the same period', async () => {
+  test('[ST4] a login gets an error while SQL is away, and later finds the same period', async () => {
     let down = true;
     const { clock, reconciler, settled } = room({
       settle: () => (down ? Promise.reject(new Error('connection lost')) : Promise.resolve()),
@@ -78,7 +78,7 @@ describe('Reconciler', () => {
     expect(settled).toEqual([1]);
   });
 
-  test('[ST4] does not say that it settled a period whose logout came first', async () => {
+  test('[ST4] does not report a period as settled if its logout came first', async () => {
     const { clock, reconciler, settled } = room({
       lookup: () =>
         Promise.resolve([
@@ -94,7 +94,7 @@ describe('Reconciler', () => {
     expect(settled).toEqual([]);
   });
 
-  test('[ST4] leaves the row of a user whom another program locks to a later pass', async () => {
+  test('[ST4] leaves a row that another program locks to a later pass', async () => {
     let isLocked = true;
     const { clock, reconciler, settled } = room({
       settle: () =>
@@ -129,7 +129,7 @@ describe('Reconciler', () => {
     expect(batches.map(({ length }) => length)).toEqual([3]);
   });
 
-  test('[DR1] a stop waits for the pass under way and begins no other', async () => {
+  test('[DR1] a stop waits for the pass in progress and begins no other', async () => {
     let passes = 0;
     let finish = (): void => undefined;
     const { reconciler, clock, asked } = room({

@@ -78,7 +78,7 @@ describe('Reconciler', () => {
     expect(settled).toHaveLength(1);
   });
 
-  test('[ST4] a row that presence knew while another node had the lock is not settled at the first look', async () => {
+  test('[ST4] a row that presence knew while another node had the lock is not settled at the first check', async () => {
     await open(1, start - 60_000);
     await reconciler.start();
     await clock.advanceAsync(6000, 100);
@@ -128,7 +128,7 @@ describe('Reconciler', () => {
     expect(await database.userTime(1)).toBe(start - 15_000);
   });
 
-  test('[ST4] while presence does not answer nothing is settled, and the 12 s begin anew afterwards', async () => {
+  test('[ST4] while presence does not answer nothing is settled, and the 12 s begin again afterwards', async () => {
     await open(1, start - 60_000);
     await reconciler.start();
     await clock.advanceAsync(6000, 100);
@@ -158,7 +158,7 @@ describe('Reconciler', () => {
     expect(settled).toMatchObject([{ userId: 1, reason: 'reconciled' }]);
   });
 
-  test('[ST4] a pass waits behind a burst of logouts, but not for ever', async () => {
+  test('[ST4] a pass waits behind a burst of logouts, but not forever', async () => {
     await open(1, start - 60_000);
     await reconciler.start();
     await clock.advanceAsync(16_000, 100);
@@ -212,7 +212,7 @@ describe('Reconciler', () => {
     expect(settled).toHaveLength(1);
   });
 
-  test('[ST4] the reconciler looks at more open rows than one page', async () => {
+  test('[ST4] the reconciler checks more open rows than one page', async () => {
     const ids = Array.from({ length: 1234 }, (_, n) => n + 1);
     await store.open(
       ids.map((userId) => opening({ userId, period: start - 60_000, loginAt: start - 60_000 })),

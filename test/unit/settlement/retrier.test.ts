@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { FakeClock } from '../../../src/lib/fake-clock.ts';
 import { Retrier } from '../../../src/settlement/retrier.ts';
 
-/** Milliseconds at which work that never succeeds is tried, within `forMs`. */
+/** Times in milliseconds of the attempts for work that never succeeds, within `forMs`. */
 async function triesWith(random: () => number, forMs: number): Promise<readonly number[]> {
   const clock = new FakeClock();
   const start = clock.monotonic();

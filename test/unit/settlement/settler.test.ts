@@ -191,7 +191,7 @@ describe('Settler', () => {
     }
     expect([settles, settled.length, queue.given.size]).toEqual([5, 2500, 0]);
     expect(settler.hasBurst).toBe(false);
-    // A worker that ran dry starts again with the next burst.
+    // A worker without further duties starts again with the next burst.
     queue.add(...Array.from({ length: 1500 }, (_, n) => duty({ userId: n + 1, period: 2_000_000 })));
     settler.wake();
     await clock.advanceAsync(500);
@@ -203,7 +203,7 @@ describe('Settler', () => {
     expect(settler.hasBurst).toBe(false);
   });
 
-  test('[ST3] logouts come before settlements, but not for ever', async () => {
+  test('[ST3] logouts come before settlements, but not forever', async () => {
     queue.burst = true;
     queue.add(duty({ userId: 1 }));
     settler.start();

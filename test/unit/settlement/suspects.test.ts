@@ -4,12 +4,12 @@ import { MAX_SUSPECTS, Suspects } from '../../../src/settlement/suspects.ts';
 const row = (userId: number) => ({ userId, period: 1 });
 
 describe('Suspects', () => {
-  test('[ST4] age from the moment of their first look, once a third look found them unknown', () => {
+  test('[ST4] count their age from the first check, once a third check found them unknown', () => {
     const suspects = new Suspects();
     expect([100, 200, 350].map((now) => suspects.ageMs(row(1), now))).toEqual([0, 0, 250]);
   });
 
-  test('[ST4] begin anew once they were cleared, or all were removed', () => {
+  test('[ST4] begin again once they were cleared, or all were removed', () => {
     const suspects = new Suspects();
     for (const now of [0, 100]) for (const userId of [1, 2, 3]) suspects.ageMs(row(userId), now);
     suspects.clear(row(1));
@@ -18,11 +18,11 @@ describe('Suspects', () => {
     expect(suspects.ageMs(row(3), 900)).toBe(0);
   });
 
-  test('[ST4] free their places once a round does not see them, for those that wait', () => {
+  test('[ST4] free their places for waiting ones once a round does not see them', () => {
     const suspects = new Suspects();
     for (let userId = 0; userId < MAX_SUSPECTS; userId += 1) suspects.ageMs(row(userId), 0);
     const late = row(MAX_SUSPECTS);
-    // Full: it is never noted.
+    // The list is full, so it is never recorded.
     for (const now of [0, 500, 1_000]) expect(suspects.ageMs(late, now)).toBe(0);
     suspects.endRound();
     suspects.ageMs(row(0), 500);

@@ -28,13 +28,13 @@ const plans = fc.record({
 });
 
 describe('the link of a history', () => {
-  it('names each action by a code of its own', () => {
+  it('has a different code for each action', () => {
     const codes = ACTIONS.map(codeOf);
     expect(new Set(codes).size).toBe(ACTIONS.length);
     expect(codes.map(actionOf)).toEqual(ACTIONS);
   });
 
-  it('gives back what it was made of', () => {
+  it('returns its contents unchanged', () => {
     fc.assert(
       fc.property(plans, fc.integer({ min: 0, max: MAX_TICKS }), (plan, at) => {
         expect(readLink(linkOf(plan, at))).toEqual({ ...plan, at, isDamaged: false });
@@ -42,7 +42,7 @@ describe('the link of a history', () => {
     );
   });
 
-  it('may be any text: what is read of it is within the bounds', () => {
+  it('may be any text: its values are within the bounds', () => {
     const texts = fc.oneof(
       fc.string({ unit: 'binary', maxLength: 300 }),
       fc
@@ -88,7 +88,7 @@ describe('the link of a history', () => {
     );
   });
 
-  it('says which links are damaged, and keeps what comes before the damage', () => {
+  it('reports damaged links, and keeps the part before the damage', () => {
     expect(readLink('#seed=1&do=5.kA~1.??~1.w')).toMatchObject({
       isDamaged: true,
       presses: [{ tick: 5, action: { kind: 'kill', node: 'A' } }],

@@ -7,11 +7,11 @@ import { type Plan, type Press, TICK_MS } from '../../../pages/simulator/model/l
 import { Play } from '../../../pages/simulator/model/play.ts';
 
 const SECOND = 1000 / TICK_MS;
-/** `LINGXI_TEST_PRESSES` plays more histories, of another seed each time. */
+/** `LINGXI_TEST_PRESSES` plays more histories, each with a different seed. */
 const MORE = Number(process.env['LINGXI_TEST_PRESSES'] ?? 0);
 /** Many simulated minutes, on a busy machine. */
 const LONG_MS = Math.max(120_000, MORE * 2000);
-/** A rare long history may go beyond what the witnesses know (docs/RELIABILITY.md), so these are always the same. */
+/** A rare long history may exceed the rules of the witnesses (docs/RELIABILITY.md), so these seeds are fixed. */
 const RUNS = MORE > 0 ? { numRuns: MORE } : { numRuns: 25, seed: 1 };
 
 const turn = (): Promise<void> =>
@@ -31,7 +31,7 @@ function at(second: number, action: Action): Press {
 }
 
 describe('a history on the page of the simulator', () => {
-  it('stays exact whatever a visitor presses', { timeout: LONG_MS }, async () => {
+  it('stays exact for any actions of a visitor', { timeout: LONG_MS }, async () => {
     const presses = fc
       .array(
         fc.record({
@@ -56,14 +56,14 @@ describe('a history on the page of the simulator', () => {
     );
   });
 
-  it('stays exact whatever chance draws', { timeout: LONG_MS }, async () => {
+  it('stays exact for any draws of chance', { timeout: LONG_MS }, async () => {
     for (let seed = 1; seed <= 15; seed += 1) {
       const play = await played({ seed, presses: [at(3, { kind: 'chance-on' })] }, 90);
       expect({ seed, ...verdictOn(play) }).toMatchObject({ violations: [], lost: 0 });
     }
   });
 
-  it('stays exact when a node is killed, the store wiped, and a failover comes', async () => {
+  it('stays exact when a node is killed, the store is wiped, and a failover happens', async () => {
     const presses = [
       at(3, { kind: 'kill', node: 'A' }),
       at(6, { kind: 'wipe' }),
@@ -93,12 +93,12 @@ describe('a history on the page of the simulator', () => {
   it('counts no time after the last sign of life', async () => {
     const play = await played({ presses: [at(5, { kind: 'silent', user: 2 })] }, 20);
     const line = [...play.book.lines.values()].find(({ user, state }) => user === 2 && state === 'settled');
-    // The last ping, and the timeout of 10 s after it, which is the user's own.
+    // The last ping plus the timeout of 10 s, for which the user still counts as online.
     expect((line?.openedAt ?? 0) + (line?.gainedMs ?? 0)).toBeLessThanOrEqual(3000 + 5000 + 10_000 + TICK_MS);
     expect(line?.reason).toBe('timeout');
   });
 
-  it('is the same again for the same seed and presses', async () => {
+  it('is the same again for the same seed and actions', async () => {
     const presses = [at(2, { kind: 'chance-on' }), at(20, { kind: 'kill', node: 'A' })];
     const [first, again] = [await played({ seed: 5, presses }, 60), await played({ seed: 5, presses }, 60)];
     expect(again.trace).toEqual(first.trace);
@@ -107,7 +107,7 @@ describe('a history on the page of the simulator', () => {
     expect(other.trace).not.toEqual(first.trace);
   });
 
-  it('is the same for presses that come by hand and for those that are replayed', async () => {
+  it('is the same for actions by hand and for replayed ones', async () => {
     const byHand = await played({ seed: 5 }, 4);
     expect(byHand.press({ kind: 'freeze', node: 'B' })).toBe(true);
     for (let tick = 0; tick < 20 * SECOND; tick += 1) await byHand.step();
@@ -116,7 +116,7 @@ describe('a history on the page of the simulator', () => {
     expect(replayed.log).toEqual(byHand.log);
   });
 
-  it('takes no press that means nothing, and drops what was planned for later', async () => {
+  it('ignores actions without a meaning, and drops later planned ones', async () => {
     const planned = [at(30, { kind: 'wipe' })];
     const play = await played({ presses: planned }, 2);
     expect(play.press({ kind: 'thaw', node: 'A' })).toBe(false);

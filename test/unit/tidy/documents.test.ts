@@ -3,12 +3,13 @@ import { SCRIPT_NAMES } from '../../../src/presence/store/redis/scripts.ts';
 import * as lists from '../../../src/presence/store/redis/wire.ts';
 import { CloseCode } from '../../../src/protocol/close-codes.ts';
 import { ERRORS } from '../../../src/protocol/error-codes.ts';
+import { PROTOCOL_TYPES } from '../../../src/protocol/frames.ts';
 import { filesOf, textOf } from './repository.ts';
 
 const NOT_BUILT = '(not yet built)';
 
 const SPEC = textOf('docs/SPEC.md') ?? '';
-/** Every rule of the specification with its text: lines that begin `- **HB1**`, and what is indented below. */
+/** Every rule of the specification with its text: lines that begin with `- **HB1**`, and the indented lines below them. */
 const RULES = [...SPEC.matchAll(/^- \*\*([A-Z]{2}\d+)\*\*(.*(?:\n {2,}.*)*)/gm)].map(
   ([, id = '', text = '']) => ({ id, isBuilt: !text.includes(NOT_BUILT) }),
 );
@@ -18,7 +19,7 @@ const TESTS = filesOf(['test'], ['.test.ts'])
   .filter(({ path }) => !path.startsWith('test/unit/tidy/'))
   .map(({ path, text }) => ({ path, ids: idsIn(text) }));
 
-/** Ids as the names of tests begin with them: one or more in brackets. */
+/** The ids at the beginning of a test's name: one or more in brackets. */
 function idsIn(text: string): readonly string[] {
   const beginnings = text.matchAll(/['"`]((?:\[[^\]\n]*\] ?)+)/g);
   return [...beginnings].flatMap(([, brackets = '']) => brackets.match(/\b[A-Z]{2}\d+\b/g) ?? []);
@@ -44,7 +45,7 @@ describe('docs/SPEC.md', () => {
 });
 
 describe('docs/PROTOCOL.md', () => {
-  /** Headings and rows of tables: where a reader finds a name. */
+  /** Headings and table rows, where a reader finds a name. */
   const places = (textOf('docs/PROTOCOL.md') ?? '')
     .split('\n')
     .filter((line) => line.startsWith('#') || line.startsWith('|'));
@@ -85,30 +86,66 @@ describe('docs/PROTOCOL.md', () => {
   });
 
   it('describes every log event, and no other', () => {
-    // A log takes an object that begins with its event; a timeline's entry has a cause right behind it, and in
-    // the list of its fields the event is a text.
-    const names = found(
+    const logged = found(
       SOURCES.map(({ text }) => text),
-      /event: '(?!text')([a-z-]+)'(?!, cause: '(?:login|socket|newer-connection)')/g,
+      /\.(?:debug|info|warn|error)\(\s*\{\s*event: '([a-z-]+)'/g,
     );
-    const timeline = ['offline', 'online', 'released', 'connected', 'replaced', 'disconnected', 'message'];
-    const logged = names.filter((name) => !timeline.includes(name));
     expect(logged.length).toBeGreaterThan(15);
-    const described = namesIn('Log events');
-    expect(logged.filter((name) => !described.includes(name))).toEqual([]);
-    expect(described.filter((name) => !names.includes(name))).toEqual([]);
+    expect([...namesIn('Log events')].sort()).toEqual([...logged].sort());
   });
 
+  /** The text of a source file between the beginnings of two declarations. */
+  function partOf(path: string, from: string, to: string): string {
+    const [, part = ''] = (textOf(path) ?? '').split(from);
+    return part.split(to)[0] ?? '';
+  }
+
   it('describes every frame between the server and a lingxi.v1 client, and no other', () => {
-    const wire = SOURCES.filter(({ path }) => /^src\/(connection|protocol|gateway)\//.test(path));
+    const frames = 'src/protocol/frames.ts';
     const [, section = ''] = (textOf('docs/PROTOCOL.md') ?? '').split(/^## WebSocket: frames$/m);
-    const rows = [...section.matchAll(/^\| (?:server|client) \| `([a-z]+)`/gm)].map(([, name = '']) => name);
-    const sent = found(
-      wire.map(({ text }) => text),
-      /(?:"type":"|\btype: '|case ')(welcome|pong|goodbye|error|token|logout|state|ack)\b/g,
+    const rows = (from: 'server' | 'client'): readonly string[] =>
+      [...section.matchAll(new RegExp(`^\\| ${from} \\| \`([a-z]+)\``, 'gm'))].map(([, name = '']) => name);
+    const sent = found([partOf(frames, 'export type SystemFrame', 'export interface')], /type: '(\w+)'/g);
+    const read = found([partOf(frames, 'function protocolFrame', '\n}\n')], /case '(\w+)'/g);
+    expect([...rows('server')].sort()).toEqual([...sent].sort());
+    expect([...rows('client')].sort()).toEqual([...read].sort());
+    expect([...new Set([...sent, ...read, 'ping'])].sort()).toEqual([...PROTOCOL_TYPES].sort());
+  });
+
+  it('describes every frame between nodes, and no other', () => {
+    const kinds = found(
+      SOURCES.map(({ text }) => text),
+      /\binbox\.on\('([a-z]+)'/g,
     );
-    expect([...new Set(rows)].sort()).toEqual([...sent].sort());
-    expect(rows.length).toBeGreaterThan(sent.length);
+    const [, section = ''] = (textOf('docs/PROTOCOL.md') ?? '').split(/^### Frames between nodes$/m);
+    const [table = ''] = section.split(/^### /m);
+    const rows = [...table.matchAll(/^\| ([^|]*)\|/gm)].flatMap(([, cell = '']) =>
+      [...cell.matchAll(/`(\w+)`/g)].map(([, name = '']) => name),
+    );
+    expect(rows.filter((name) => name !== 'kind').sort()).toEqual([...kinds].sort());
+  });
+
+  it('describes every mode of a claim and every answer to it, and no other', () => {
+    const [, section = ''] = (textOf('docs/PROTOCOL.md') ?? '').split('**Fields of a claim.**');
+    const [, modes = '', answers = ''] = section.split(/^\| (?:mode|answer) \|/m);
+    const [body = ''] = answers.split(/^## /m);
+    const first = (table: string): readonly string[] =>
+      [...table.matchAll(/^\| (`[^|]*)\|/gm)].flatMap(([, cell = '']) =>
+        [...(cell.split(' after ')[0] ?? '').matchAll(/`([a-z-]+)/g)].map(([, name = '']) => name),
+      );
+    const kinds = found(
+      [partOf('src/presence/store/redis/replies.ts', 'parseClaimAnswer', 'parseEndAnswer')],
+      /case '([a-z-]+)'/g,
+    );
+    const [, claimed = ''] = /readonly mode: ([^;]+);/.exec(textOf('src/presence/store/port.ts') ?? '') ?? [];
+    expect([...first(modes)].sort()).toEqual([...found([claimed], /'(\w+)'/g)].sort());
+    // The table of error codes describes the others.
+    const own = kinds.filter((kind) => !Object.hasOwn(ERRORS, kind));
+    expect(
+      first(body)
+        .filter((name) => name !== 'groups')
+        .sort(),
+    ).toEqual([...own].sort());
   });
 
   it('describes every script of Redis, and no other', () => {
@@ -133,7 +170,7 @@ describe('docs/PROTOCOL.md', () => {
     expect(page).toContain(`\`opened,${joined(lists.ACCEPTED, ',')}\``);
     expect(page).toContain(`\`joined,${joined(lists.ACCEPTED, ',')}\``);
     expect(page).toContain(`\`ended,${joined(lists.ENDED, ',')}\``);
-    for (const list of [lists.HOLD, lists.LAST, lists.DUTY, lists.ENTRY])
+    for (const list of [lists.NODE, lists.LOSS, lists.HOLD, lists.LAST, lists.DUTY, lists.ENTRY])
       expect(page).toContain(`\`${joined(list, '\\|')}\``);
     expect(row('end').filter((name) => name in lists.END_REQUEST)).toEqual(Object.keys(lists.END_REQUEST));
     expect(row('read').filter((name) => name in lists.USER)).toEqual(Object.keys(lists.USER));

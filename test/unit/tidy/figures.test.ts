@@ -6,7 +6,7 @@ const { pageOf } = (await import(new URL('../../../scripts/figures/page.mjs', im
 };
 
 const RELIABILITY = textOf('docs/RELIABILITY.md') ?? '';
-/** A bound has a word of its own, as in "within 2 s"; a value that was measured has none, or says "2 to 3 s". */
+/** A bound has a word such as "within" in "within 2 s". A measured value has none, or is a range such as "2 to 3 s". */
 const DURATION = /(\S+ \S+ )?\b\d[\d.,]* ?(?:ms|s|seconds|minutes)\b/g;
 const BOUND = /(?:within|at most|over|in|timeout \+) $/;
 const RANGE = /\d to \d/;
@@ -31,7 +31,7 @@ function cellsOf(line: string): readonly string[] {
     .map((cell) => cell.trim());
 }
 
-/** Cells that state a measured value: a range, or a duration in the column of targets that is no bound. */
+/** Cells with a measured value: a range, or a duration in the column of targets that is not a bound. */
 function measuredIn({ head, rows }: Table): readonly string[] {
   const target = head.indexOf('target');
   return rows.flatMap((cells) =>

@@ -16,8 +16,8 @@ const LEVELS: readonly (readonly string[])[] = [
 ];
 
 /**
- * What each module may import: a whole module (`lib/`), or one file of it. A file that two modules share is a port:
- * types, and what belongs to them. The linter looks for cycles between files.
+ * The permitted imports of each module: a whole module (`lib/`), or one file of it. A file that two modules share is a port:
+ * types, and what belongs to them. The linter checks cycles between files.
  */
 const MODULES: Readonly<Record<string, readonly string[]>> = {
   lib: [],
@@ -25,7 +25,7 @@ const MODULES: Readonly<Record<string, readonly string[]>> = {
   client: ['protocol/'],
   heartbeat: ['lib/'],
   config: ['lib/'],
-  logging: [],
+  logging: ['lib/clock.ts'],
   metrics: ['protocol/'],
   redis: ['lib/'],
   connection: [
@@ -101,7 +101,7 @@ const MODULES: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 
-/** The files and the one folder that may know every module: what joins the modules, and the commands. */
+/** The files and the folder that may import every module: they join the modules, or are the commands. */
 const COMPOSITION = [
   'create-config.ts',
   'create-dashboard.ts',
@@ -120,7 +120,7 @@ const COMPOSITION = [
   'cli/',
 ];
 
-/** Who may know each package. One that is not named here is not imported at all. */
+/** The files that may import each package. A package that is not listed may not be imported at all. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   '@clack/prompts': ['cli/'],
   '@hono/node-server': ['gateway/node-server.ts'],
@@ -150,7 +150,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   zod: ['cluster/push-request.ts'],
 };
 
-/** Modules that are the same on every JavaScript runtime: they know neither Node nor Bun. */
+/** Modules that work on every JavaScript runtime: they import neither Node nor Bun. */
 const PURE_MODULES = ['lib', 'protocol', 'heartbeat', 'connection', 'metrics', 'cluster', 'client'];
 
 const FILES = filesOf(['src'], ['.ts']).map((file) => ({
@@ -166,7 +166,7 @@ function moduleOf(path: string): string {
   return path.includes('/') ? path.slice(0, path.indexOf('/')) : 'composition';
 }
 
-/** Which modules each module imports, with one example of each import. */
+/** The modules that each module imports, with one example of each import. */
 type ModuleGraph = ReadonlyMap<string, ReadonlyMap<string, string>>;
 
 interface SourceImports {
@@ -194,7 +194,7 @@ function arrowsUp(graph: ModuleGraph): readonly string[] {
   );
 }
 
-/** Modules that lead back to themselves, each as the way that it takes. */
+/** Modules that lead back to themselves, each with the path. */
 function cyclesOf(graph: ModuleGraph): readonly string[] {
   const found: string[] = [];
   const done = new Set<string>();
@@ -232,7 +232,7 @@ function mayImport(path: string, target: string): boolean {
   return isAmong(target, MODULES[module] ?? []);
 }
 
-/** What a file loads as soon as it is loaded itself: its own imports and theirs, but no types, and nothing that is loaded later. */
+/** The files that are loaded together with a file: its imports and theirs, without types and without later imports. */
 function loadedWith(path: string, loaded = new Set<string>()): ReadonlySet<string> {
   if (loaded.has(path)) return loaded;
   loaded.add(path);
@@ -249,12 +249,12 @@ function offenders(isForbidden: (path: string, target: string) => boolean): read
 }
 
 describe('imports', () => {
-  it('are found at all', () => {
+  it('are found', () => {
     expect(FILES.find(({ path }) => path === 'gateway-assembly.ts')?.imports).toContain('http/app.ts');
     expect(FILES.find(({ path }) => path === 'cli/serve.ts')?.imports).toContain('cli/run-server.ts');
   });
 
-  it('every folder is a module with its place in the table and its level', () => {
+  it('every folder is a module with its row and level in the table', () => {
     const modules = [...new Set(FILES.map(({ path }) => moduleOf(path)))].sort();
     expect(modules).toEqual([...Object.keys(MODULES), 'composition', 'cli'].sort());
     expect(modules).toEqual([...LEVELS.flat()].sort());
@@ -290,21 +290,21 @@ describe('imports', () => {
     expect(offenders((path, target) => isOurs(target) && !mayImport(path, target))).toEqual([]);
   });
 
-  it('bring drivers and frameworks only to the files that wrap them', () => {
+  it('of drivers and frameworks are only in the files that wrap them', () => {
     const isForeign = (target: string): boolean => !isOurs(target) && !target.startsWith('node:');
     expect(
       offenders((path, target) => isForeign(target) && !isAmong(path, PACKAGES[packageOf(target)] ?? [])),
     ).toEqual([]);
   });
 
-  it('bring the clients of Redis and PostgreSQL, and the server of Node, only to a process that uses them', () => {
+  it('load the clients of Redis and PostgreSQL, and the server of Node, only in a process that uses them', () => {
     const loaded = loadedWith('cli/run-server.ts');
     expect(loaded).toContain('libsql');
     expect(loaded).toContain('http/app.ts');
     expect(['ioredis', 'pg', 'ws', '@hono/node-server'].filter((name) => loaded.has(name))).toEqual([]);
   });
 
-  it('leave the modules without a network free of the runtime', () => {
+  it('keep the runtime out of the modules without a network', () => {
     expect(
       offenders((path, target) => target.startsWith('node:') && PURE_MODULES.includes(moduleOf(path))),
     ).toEqual([]);
@@ -322,7 +322,7 @@ describe('imports', () => {
     expect(unused).toEqual([]);
   });
 
-  it('the tables name nothing that is gone', () => {
+  it('the tables name nothing that no longer exists', () => {
     const named = [...Object.values(MODULES).flat(), ...COMPOSITION, ...Object.values(PACKAGES).flat()];
     const gone = named.filter((entry) => !entry.endsWith('/') && textOf(`src/${entry}`) === undefined);
     expect(gone).toEqual([]);

@@ -23,12 +23,12 @@ export function filesOf(folders: readonly string[], endings: readonly string[]):
     .map((path) => ({ path, text: readFileSync(ROOT + path, 'utf8') }));
 }
 
-/** Undefined where there is no such file. */
+/** Undefined if there is no such file. */
 export function textOf(path: string): string | undefined {
   return existsSync(ROOT + path) ? readFileSync(ROOT + path, 'utf8') : undefined;
 }
 
-/** What a file imports or re-exports: packages as they are named, files of the repository by their paths. */
+/** The imports and re-exports of a file: packages by their names, files of the repository by their paths. */
 export function importsOf(file: SourceFile): readonly string[] {
   const found = file.text.matchAll(/(?:^|[^\w.])(?:from|import)\s*\(?\s*'([^']+)'/g);
   return [...found].map(([, target = '']) =>

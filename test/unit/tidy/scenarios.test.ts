@@ -1,14 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { filesOf } from './repository.ts';
 
-/** Whoever reaches these is a test of `npm run scenarios` alone. */
+/** A test that imports these files is a test of `npm run scenarios` alone. */
 const REAL_TIME = 'test/scenarios/real-time/';
 const LAST_SCENARIO = 63;
 const PROMISED = Array.from({ length: 46 }, (_, index) => index + 1);
 
 const TESTS = filesOf(['test'], ['.test.ts']).filter(({ path }) => !path.startsWith('test/unit/tidy/'));
 
-/** Numbers as the names of tests begin with them: among one or more things in brackets. */
+/** The scenario numbers at the beginning of a test's name, among other things in brackets. */
 function scenariosIn(text: string): readonly number[] {
   const beginnings = text.matchAll(/['"`]((?:\[[^\]\n]*\] ?)+)/g);
   return [...beginnings].flatMap(([, brackets = '']) =>

@@ -77,6 +77,33 @@ function proseOf(text: string): string {
   return withoutBlocks.replaceAll(/`[^`\n]*`|\]\([^)\n]*\)|"[^"\n]*"/g, '·');
 }
 
+/** A text of several words in quotes, as in the name of a test or of a mutant. */
+const SENTENCE = /(['`])((?:(?!\1).)*? (?:(?!\1).)*? (?:(?!\1).)*?)\1/g;
+
+/** The first lines of the blocks of a list of mutants, without what names the script, the rule and the history. */
+const TITLE = /^\w+ [A-Z]{2}\d+ \S+ (.+)$/;
+
+function isNaming(path: string): boolean {
+  return path.endsWith('.test.ts') || path.startsWith('test/simulation/');
+}
+
+/** The comments of a program, and the names of its tests and mutants. Its other lines are left empty, so that the numbers stay. */
+function commentsOf({ path, text }: SourceFile): SourceFile {
+  const lines = text.split('\n').map((line) => {
+    if (path.endsWith('.txt')) return TITLE.exec(line)?.[1] ?? '';
+    const [, comment] = /^\s*(?:\/?\*+|\/\/|--)(.*)$/.exec(line) ?? /\s\/\/ (.*)$/.exec(line) ?? [];
+    const names = isNaming(path) ? [...line.matchAll(SENTENCE)].map(([, , name]) => name) : [];
+    return comment ?? names.join(' · ');
+  });
+  return { path, text: lines.join('\n') };
+}
+
+/** Programs and lists of mutants that are checked as the pages are. */
+const COMMENTED = [
+  ...CODE.filter(({ path }) => /^(src|scripts|bench|bin|test)\//.test(path)),
+  ...filesOf(['test/mutants'], ['.txt']),
+];
+
 function awkwardLines(files: readonly SourceFile[]): readonly string[] {
   const prose = files.map(({ path, text }) => ({ path, text: proseOf(text) }));
   return AWKWARD.flatMap((pattern) => linesWith(prose, pattern));
@@ -85,6 +112,21 @@ function awkwardLines(files: readonly SourceFile[]): readonly string[] {
 describe('words that stay out', () => {
   it('inversions and invented words on the pages', () => {
     expect(awkwardLines(PAGES)).toEqual([]);
+  });
+
+  it('the same in comments, and in the names of tests and mutants', () => {
+    expect(awkwardLines(COMMENTED.map(commentsOf))).toEqual([]);
+    const planted = [
+      ['test/unit/a.ts', '// a push that waits\nwhom();'],
+      [
+        'test/unit/a.test.ts',
+        "it('tells whom it meets', f);\n  it(\n    '[PR1] users whom it holds',\n    f,\n  );",
+      ],
+      ['test/unit/b.test.ts', "it.each([\n  ['is told of it', 1],\n])('[PR1] whoever %s (%s)', f);"],
+      ['test/simulation/a.ts', "const M = { 'a node of which others know': 1 };"],
+      ['test/mutants/a.txt', '# of which\n\nclaim PR4 2 the loser is told late\n-whom\n+'],
+    ].map(([path = '', text = '']) => ({ path, text }));
+    expect(planted.map((file) => awkwardLines([commentsOf(file)]).length)).toEqual([1, 2, 2, 1, 1]);
   });
 
   it('each of these patterns finds its word in a sentence', () => {

@@ -4,14 +4,14 @@ import { FEED_START, type PresenceChange, type StoredChange } from '../../api.ts
 const CURSOR = /^.+-[1-9][0-9]*$/;
 
 /**
- * Changes of presence in memory: the newest `capacity`, each with a number. Cursors name the log they came from: one
- * of an earlier process is expired, not misread.
+ * The newest `capacity` changes of presence, in memory, each with a number. A cursor names its log, so a cursor of an earlier
+ * process counts as expired.
  */
 export class ChangeLog {
   readonly #name: string;
   readonly #capacity: number;
   readonly #ring: PresenceChange[] = [];
-  /** Number that the next change gets; changes from `#next - ring.length` on are kept. */
+  /** Number of the next change. The changes from `#next - ring.length` on are kept. */
   #next = 1;
 
   constructor(name: string, capacity: number) {
@@ -24,7 +24,7 @@ export class ChangeLog {
     this.#next += 1;
   }
 
-  /** Oldest first, after `cursor`. Undefined where some may be gone. */
+  /** Oldest first, after `cursor`. Undefined if some may be gone. */
   after(
     cursor: string,
     wanted: { readonly limit: number; readonly of: (change: PresenceChange) => boolean },
@@ -38,7 +38,7 @@ export class ChangeLog {
     return found;
   }
 
-  /** Newest first, before `cursor`. Undefined where no log of any process gives such a cursor. */
+  /** Newest first, before `cursor`. Undefined if `cursor` has the wrong form. */
   before(
     cursor: string | undefined,
     wanted: { readonly limit: number; readonly of: (change: PresenceChange) => boolean },

@@ -1,6 +1,6 @@
 import { type Duty, type PendingDuties, periodKey } from '../../../protocol/periods.ts';
 
-/** Duties set aside; beyond, the oldest leaves memory: its row stays open in SQL and is tried again at the next start. */
+/** Largest number of dead letters. Beyond it the oldest one is dropped. Its row stays open in SQL; the next start tries it again. */
 const MAX_ASIDE = 10_000;
 
 interface Waiting {
@@ -9,7 +9,7 @@ interface Waiting {
   readonly since: number;
 }
 
-/** Duties of this process, oldest first. Bounded by the users that log out while SQL is away, each once a period. */
+/** Duties of this process, oldest first. While SQL is unavailable, each ended period adds one. */
 export class MemoryDuties {
   readonly #monotonic: () => number;
   readonly #waiting = new Map<string, Waiting>();
@@ -25,7 +25,7 @@ export class MemoryDuties {
     this.#waiting.set(id, { duty: { ...duty, id }, since: this.#monotonic() });
   }
 
-  /** Whether the period's duty waits or was set aside. */
+  /** Whether the period's duty waits or is a dead letter. */
   has(period: { readonly userId: number; readonly period: number }): boolean {
     const id = periodKey(period);
     return this.#waiting.has(id) || this.#aside.has(id);
@@ -40,6 +40,11 @@ export class MemoryDuties {
       taken.push(duty);
     }
     return taken;
+  }
+
+  /** Those without an acknowledgement, oldest first. */
+  get unacknowledged(): readonly Duty[] {
+    return [...this.#waiting.values()].map(({ duty }) => duty);
   }
 
   acknowledge({ id }: Duty): void {

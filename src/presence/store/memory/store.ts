@@ -6,7 +6,7 @@ import { PresenceWorld } from '../../rules/claims.ts';
 import { groupsOf } from '../../rules/groups.ts';
 import { isOnline, type Moment, newHold, newRecord, type RecordState } from '../../rules/record.ts';
 import type { WorldRules } from '../../rules/session-policy.ts';
-import { visibleRecord } from '../../rules/view.ts';
+import { runningPeriod, visibleRecord } from '../../rules/view.ts';
 import type {
   Claim,
   ClaimAnswer,
@@ -19,12 +19,13 @@ import type {
   ReapAnswer,
   RenewAnswer,
   RenewRequest,
+  RunningPeriod,
   UserRecord,
 } from '../port.ts';
 import { ChangeLog } from './change-log.ts';
 import { MemoryDuties } from './duties.ts';
 
-/** Offline users that are remembered in memory, at most; SQL keeps the periods of all. */
+/** Largest number of offline users in memory. SQL has the periods of all users. */
 const MAX_OFFLINE_RECORDS = 100_000;
 const STILL_HELD = 'an opening was recorded meanwhile';
 const PRUNE_INTERVAL_MS = 60_000;
@@ -38,10 +39,10 @@ export interface MemoryStoreOptions extends WorldRules {
   readonly feedLength: number;
 }
 
-/** Presence in this process: the rules, a queue of duties, and nothing that survives the process (SQL does). */
+/** Presence in this process: the rules and a queue of duties. Nothing survives the process, except in SQL. */
 export class MemoryPresenceStore implements PresenceStore {
   readonly keepsDuties = false;
-  /** The node that asks is the node that knows. */
+  /** Nobody else reads this store, so it needs no newer proofs. */
   readonly renewalMs = undefined;
   readonly #options: MemoryStoreOptions;
   readonly #world: PresenceWorld;
@@ -61,9 +62,14 @@ export class MemoryPresenceStore implements PresenceStore {
     );
   }
 
+  /** Takes over the duties that the last process left and SQL has not taken. Call this before {@link adopt}. */
+  queueAgain(duties: readonly Duty[]): void {
+    for (const duty of duties) this.#duties.add(duty);
+  }
+
   /**
-   * Takes over the open periods that a dead process left in SQL: their users linger for `lingerMs` and are then ended
-   * at `lastAliveAt` plus the timeout at most, unless they return (rule ST8).
+   * Takes over the open periods that a dead process left in SQL. Their users linger for `lingerMs`. The period of a user who
+   * does not return ends at the process's last sign of life plus the timeout at most (rule ST8).
    */
   adopt(
     rows: readonly PeriodRow[],
@@ -71,6 +77,8 @@ export class MemoryPresenceStore implements PresenceStore {
   ): void {
     const moment = this.#moment();
     for (const row of rows) {
+      // The period is over, and only SQL does not know it yet.
+      if (this.#duties.has(row)) continue;
       const lastAliveAt = Math.max(linger.lastAliveAt.get(row.node) ?? row.loginAt, row.loginAt);
       const record = this.#world.recordOf(row.userId, moment.wall) ?? newRecord(row.userId);
       if (record.period > row.period) continue;
@@ -85,7 +93,7 @@ export class MemoryPresenceStore implements PresenceStore {
       record.until = lastAliveAt + linger.lingerMs;
       const socketUntil = moment.observed + linger.lingerMs;
       record.holds.set(row.node, { ...newHold(), socketUntil });
-      this.#world.reveal(record);
+      this.#world.makeVisible(record);
       this.#world.leases.dead.add(row.node);
     }
   }
@@ -129,7 +137,7 @@ export class MemoryPresenceStore implements PresenceStore {
     return Promise.resolve(batch.map((request) => this.#world.end(this.#options.node, request, moment)));
   }
 
-  /** What this process states is all that it holds. */
+  /** The store is in this process, so it has no hold that this process did not claim. */
   unstated(): Promise<readonly number[]> {
     return Promise.resolve([]);
   }
@@ -143,6 +151,11 @@ export class MemoryPresenceStore implements PresenceStore {
     const { node } = this.#options;
     const { wall } = this.#moment();
     return Promise.resolve(userIds.map((userId) => visibleRecord(this.#world.recordOf(userId, wall), node)));
+  }
+
+  running(userId: number): Promise<RunningPeriod | undefined> {
+    const { wall } = this.#moment();
+    return Promise.resolve(runningPeriod(this.#world.recordOf(userId, wall)));
   }
 
   blockLeftMs(userId: number): Promise<number> {
@@ -222,6 +235,11 @@ export class MemoryPresenceStore implements PresenceStore {
     return Promise.resolve();
   }
 
+  /** Duties that nobody has settled. They end with this process. */
+  get unsettled(): readonly Duty[] {
+    return this.#duties.unacknowledged;
+  }
+
   setAside(duty: Duty, error: string): Promise<void> {
     this.#duties.setAside(duty, error);
     return this.ackDuties([duty]);
@@ -245,6 +263,7 @@ export class MemoryPresenceStore implements PresenceStore {
     this.#prunedAt = now;
     const remembered: RecordState[] = [];
     const { wall, observed } = this.#moment();
+    this.#world.endings.expire(wall);
     for (const { userId } of this.#world.records.values()) {
       const record = this.#world.recordOf(userId, wall);
       if (record?.expiresAt !== undefined && record.blockedUntil <= observed) remembered.push(record);

@@ -7,13 +7,13 @@ type StreamEntry = readonly [id: string, fields: readonly string[]];
 const CURSOR = /^[0-9]{1,19}-[0-9]{1,19}$/;
 const FIRST = /^0+-0+$/;
 /**
- * An id of a list as one of a stream, for a cursor. An earlier version kept the timeline as a stream. Of the same
- * millisecond its entries are the older ones: no id of a stream reaches this number.
+ * The second part of a cursor for an entry of the list. An earlier version kept the timeline as a stream; entries of the stream
+ * from the same millisecond are older. No id in the stream reaches this number.
  */
 const AFTER_STREAM = '9999999999999999999';
 const decodeEntry = textDecoder(ENTRY);
 
-/** What the scripts write of changes: everybody's feed, a stream, and a timeline a user, a list. */
+/** Reads the changes that the scripts write: the feed of all users, which is a stream, and the timeline of each user, a list. */
 export class RedisChanges {
   readonly #link: StoreConnection;
   readonly #prefix: string;
@@ -23,7 +23,7 @@ export class RedisChanges {
     this.#prefix = prefix;
   }
 
-  /** A cursor is the id of an entry: once that entry was trimmed, or the stream is another one, it is expired. */
+  /** A cursor is the id of an entry. It has expired if that entry was trimmed or the stream is another one. */
   async feed(page: {
     readonly cursor: string;
     readonly limit: number;
@@ -43,13 +43,13 @@ export class RedisChanges {
     page: { readonly cursor: string | undefined; readonly limit: number },
   ): Promise<readonly StoredChange[] | undefined> {
     const { cursor, limit } = page;
-    // Redis takes no range that ends before the first possible entry.
+    // Redis refuses a range that ends before the first possible entry.
     if (cursor !== undefined && (!CURSOR.test(cursor) || FIRST.test(cursor))) return undefined;
     const { client } = this.#link;
     const from = cursor === undefined ? '+' : `(${cursor}`;
     const [texts, entries] = await Promise.all([
       this.#read(client.lrange(`${this.#prefix}lingxi:tl:${userId}`, 0, -1)),
-      // What an earlier version wrote, and what nodes of it still write during a deploy. It goes with its expiry.
+      // Nodes of an earlier version wrote these entries, and still write them during a deploy. The key expires.
       this.#read(client.xrevrange(`${this.#prefix}lingxi:t:${userId}`, from, '-', 'COUNT', limit)),
     ]);
     const listed = texts
@@ -59,7 +59,7 @@ export class RedisChanges {
     return newestFirst(listed, streamed).slice(0, limit);
   }
 
-  /** Nothing where a foreign program has put another type. The next change replaces that. */
+  /** Empty if another program put another type under the key. The next change replaces that. */
   async #read<Item>(command: Promise<readonly Item[]>): Promise<readonly Item[]> {
     try {
       return await this.#link.guarded(command);
@@ -85,7 +85,7 @@ function isBefore(cursor: string, other: string): boolean {
   return ms === otherMs ? place < otherPlace : ms < otherMs;
 }
 
-/** Nothing where a foreign program has written the entry. */
+/** Empty if another program wrote the entry. */
 function listedChange(text: string, userId: number): readonly StoredChange[] {
   const { id, atBefore, event, cause, node, epochBefore, note } = decodeEntry(text);
   const [at, epoch] = [id - atBefore, id - epochBefore];
@@ -99,7 +99,7 @@ function listedChange(text: string, userId: number): readonly StoredChange[] {
 }
 
 function toChange([cursor, flat]: StreamEntry, userId: number | undefined): StoredChange {
-  // A value may look like the name of a field.
+  // A value may equal the name of a field, so this looks at the names only.
   const field = (name: string): string => {
     for (let index = 0; index + 1 < flat.length; index += 2)
       if (flat[index] === name) return flat[index + 1] ?? '';

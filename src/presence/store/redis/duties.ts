@@ -3,7 +3,7 @@ import { LOGOUT_REASONS } from '../../../protocol/reasons.ts';
 import { MAX_BATCH } from '../port.ts';
 import type { ScriptName } from './scripts.ts';
 import type { StoreConnection } from './store-connection.ts';
-import { DUTY, textDecoder } from './wire.ts';
+import { DUTY, encoder, type Named, SETTLED, textDecoder } from './wire.ts';
 
 export interface RedisDutiesOptions {
   readonly link: StoreConnection;
@@ -14,13 +14,14 @@ export interface RedisDutiesOptions {
 }
 
 const GROUP = 'settlers';
-/** Takes from one look at what counts as given to this node to the next: one a second, and more while duties come. */
+/** After this many takes, reads the duties again that Redis counts as given to this node. A take runs every second, or more often. */
 const RECHECK_EVERY = 16;
-/** A duty that a node has had for this long is taken by another: settling twice changes nothing (rule ST2). */
+/** If a node has not acknowledged a duty for this long, another one takes it. To settle twice changes nothing (rule ST2). */
 const ABANDONED_AFTER_MS = 10_000;
-/** Duties set aside that are kept for a person to look at; their rows stay open in SQL whatever happens here. */
+/** Largest number of dead letters. Their rows stay open in SQL in any case. */
 const MAX_ASIDE = 10_000;
 const decodeDuty = textDecoder(DUTY);
+const encodeSettled = encoder(SETTLED);
 
 export type StreamEntry = readonly [id: string, fields: readonly string[]];
 
@@ -29,9 +30,9 @@ export class RedisDuties {
   readonly #options: RedisDutiesOptions;
   readonly #stream: string;
   readonly #asideKey: string;
-  /** Given out here and not acknowledged. */
+  /** Duties that this node has taken and not acknowledged. */
   readonly #inHand = new Set<string>();
-  /** The connection on which all was read that counts as given to this node: an answer, or a failover, may hide more. */
+  /** The connection on which this node last read all duties given to it. A lost answer or a failover may add some. */
   #readOn: string | undefined;
   #takes = 0;
 
@@ -55,7 +56,7 @@ export class RedisDuties {
   async acknowledge(duties: readonly Duty[]): Promise<void> {
     for (let start = 0; start < duties.length; start += MAX_BATCH) {
       const batch = duties.slice(start, start + MAX_BATCH);
-      await this.#forget(batch.map(({ id, userId, period }) => [id, String(userId), String(period)]));
+      await this.#forget(batch);
       for (const { id } of batch) this.#inHand.delete(id);
     }
   }
@@ -85,7 +86,7 @@ export class RedisDuties {
     const { link, now } = this.#options;
     const [count, setAside] = await Promise.all([
       link.guarded(link.client.xlen(this.#stream)),
-      // A foreign value in its place holds nothing of ours.
+      // A value of another program under this key has no dead letters.
       link.guarded(link.client.hlen(this.#asideKey)).catch(() => 0),
     ]);
     if (count === 0) return { count, oldestAgeMs: 0, setAside };
@@ -114,7 +115,7 @@ export class RedisDuties {
     return duties;
   }
 
-  /** Duties that nobody has had (`>`), or all that this node has had and not acknowledged (`0`). */
+  /** New duties (`>`), or those that this node was given and has not acknowledged (`0`). */
   async #read(from: '0' | '>', limit: number): Promise<StreamEntry[]> {
     const { link, node } = this.#options;
     const reply = (await link.guarded(
@@ -123,7 +124,7 @@ export class RedisDuties {
     return (reply?.[0]?.[1] ?? []).filter((entry): entry is StreamEntry => entry[1] !== null);
   }
 
-  /** A foreign value in its place would stop settlements and the reconciler for good. */
+  /** Removes a value of another program under the key of the dead letters. It would stop settlements and the reconciler for good. */
   async #ownAside(): Promise<void> {
     const { link, prefix } = this.#options;
     const type = await link.guarded(link.client.type(this.#asideKey));
@@ -132,18 +133,18 @@ export class RedisDuties {
     await link.guarded(link.client.del(this.#asideKey));
   }
 
-  /** What is no duty of ours cannot be settled: it is kept for a person to look at, and told like every foreign value. */
+  /** Nobody can settle an entry that is no duty. Keeps it with the dead letters, and notes it like every foreign value. */
   async #discard([id, fields]: StreamEntry): Promise<void> {
     const { link, prefix } = this.#options;
     await this.#ownAside();
     if ((await link.guarded(link.client.hlen(this.#asideKey))) < MAX_ASIDE)
       await link.guarded(link.client.hset(this.#asideKey, `foreign:${id}`, JSON.stringify(fields)));
     await link.guarded(link.client.rpush(`${prefix}lingxi:foreign`, this.#stream));
-    await this.#forget([[id, '0', '0']]);
+    await this.#forget([{ id, userId: 0, period: 0 }]);
   }
 
-  async #forget(entries: readonly (readonly [id: string, userId: string, period: string])[]): Promise<void> {
-    await this.#options.run('acknowledge', [JSON.stringify(entries)]);
+  async #forget(settled: readonly Named<typeof SETTLED>[]): Promise<void> {
+    await this.#options.run('acknowledge', [JSON.stringify(settled.map(encodeSettled))]);
   }
 
   async #abandoned(limit: number): Promise<readonly StreamEntry[]> {
@@ -165,7 +166,7 @@ export class RedisDuties {
   }
 }
 
-/** Undefined where a part is missing or no number. */
+/** Undefined if a part is missing or is no number. */
 export function toDuty([id, [name, value = '']]: StreamEntry): Duty | undefined {
   const duty = decodeDuty(value);
   const reason = LOGOUT_REASONS.find((known) => known === duty.reason);

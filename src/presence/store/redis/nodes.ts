@@ -2,6 +2,7 @@ import type { NodeDirectory, NodeSighting, NodeState } from '../../../cluster/no
 import { parseJson } from '../../../protocol/json-text.ts';
 import type { ScriptName } from './scripts.ts';
 import type { StoreConnection } from './store-connection.ts';
+import { decoder, SEEN_NODE } from './wire.ts';
 
 export interface RedisNodesOptions {
   readonly link: StoreConnection;
@@ -11,12 +12,12 @@ export interface RedisNodesOptions {
   readonly run: (name: ScriptName, args: readonly (string | number)[]) => Promise<unknown>;
 }
 
-/** What a node says of itself is forgotten after this: several times the interval at which it says so. */
+/** What a node announces expires after this time, several times the interval of the announcements. */
 const ANNOUNCED_TTL_MS = 15_000;
 
-type NodeReply = readonly [node: string, ageMs: number, sign: string, users: number, announced: string];
+const decodeSeenNode = decoder(SEEN_NODE);
 
-/** The nodes that share a Redis: what they announce of themselves, beside their signs of life and holds. */
+/** The nodes that share a Redis: their signs of life, their holds, and what they announce. */
 export class RedisNodes implements NodeDirectory {
   readonly #options: RedisNodesOptions;
 
@@ -31,18 +32,21 @@ export class RedisNodes implements NodeDirectory {
   }
 
   async list(): Promise<readonly NodeSighting[]> {
-    const replies = (await this.#options.run('nodes', [])) as NodeReply[];
-    return replies.map(([node, ageMs, sign, users, announced]) => ({
-      node,
-      silentMs: ageMs < 0 ? undefined : ageMs,
-      sign: sign === '' ? undefined : sign,
-      users,
-      ...parseState(announced),
-    }));
+    const replies = (await this.#options.run('nodes', [])) as (readonly (string | number)[])[];
+    return replies.map((reply) => {
+      const { node, ageMs, sign, users, announced } = decodeSeenNode(reply);
+      return {
+        node,
+        silentMs: ageMs < 0 ? undefined : ageMs,
+        sign: sign === '' ? undefined : sign,
+        users,
+        ...parseState(announced),
+      };
+    });
   }
 }
 
-/** A foreign value under our key is as good as none. */
+/** Empty if the value is of another program. */
 function parseState(text: string): Partial<NodeState> {
   const parsed = parseJson(text) as Partial<Record<keyof NodeState, unknown>> | null | undefined;
   const { connections, draining } = parsed ?? {};

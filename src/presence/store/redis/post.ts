@@ -1,10 +1,16 @@
 import type { Parcel, Post, Routed, RoutedNode, Whereabouts } from '../../../cluster/post.ts';
 import { assert } from '../../../lib/assert.ts';
 import type { ScriptName } from './scripts.ts';
+import { decoder, ROUTED, ROUTED_NODE } from './wire.ts';
+
+const decodeRouted = decoder(ROUTED);
+const ROUTED_WIDTH = Object.keys(ROUTED).length;
+const decodeRoutedNode = decoder(ROUTED_NODE);
+const ROUTED_NODE_WIDTH = Object.keys(ROUTED_NODE).length;
 
 type Run = (name: ScriptName, args: readonly (string | number)[]) => Promise<unknown>;
 
-/** Frames between the nodes that share a Redis, each sent by a script that numbers it. */
+/** Sends frames between the nodes that share a Redis. A script numbers each frame and sends it. */
 export class RedisPost implements Post {
   readonly #run: Run;
 
@@ -29,11 +35,14 @@ export class RedisPost implements Post {
 }
 
 function parseRouted(reply: readonly (string | number)[]): Routed {
-  const count = Number(reply[0]);
+  const { nodeCount } = decodeRouted(reply);
+  const end = ROUTED_WIDTH + nodeCount * ROUTED_NODE_WIDTH;
   const nodes: RoutedNode[] = [];
-  for (let at = 1; at <= count * 3; at += 3)
-    nodes.push({ node: String(reply[at]), heard: reply[at + 1] === 1, users: Number(reply[at + 2]) });
-  const whereabouts = reply.slice(1 + count * 3).map((text) => parseWhereabouts(String(text), nodes));
+  for (let at = ROUTED_WIDTH; at < end; at += ROUTED_NODE_WIDTH) {
+    const { node, isListening, users } = decodeRoutedNode(reply.slice(at, at + ROUTED_NODE_WIDTH));
+    nodes.push({ node, heard: isListening === 1, users });
+  }
+  const whereabouts = reply.slice(end).map((text) => parseWhereabouts(String(text), nodes));
   return { nodes, whereabouts };
 }
 

@@ -9,57 +9,78 @@ import type {
   LostByNodes,
   ReapAnswer,
   RenewAnswer,
+  RunningPeriod,
   UserRecord,
 } from '../port.ts';
-import { ACCEPTED, ANSWERED, decoder, ENDED, GROUP_STEP, LAST, textDecoder, USER } from './wire.ts';
+import {
+  ACCEPTED,
+  ANSWERED,
+  decoder,
+  ENDED,
+  GROUP_STEP,
+  LAST,
+  LOSS,
+  LOST,
+  REAPED,
+  RENEWED,
+  textDecoder,
+  USER,
+} from './wire.ts';
 
 const decodeAccepted = decoder(ACCEPTED);
 const decodeEnded = decoder(ENDED);
 const decodeUser = decoder(USER);
 const decodeGroupStep = decoder(GROUP_STEP);
 const decodeLast = textDecoder(LAST);
+const decodeRenewed = decoder(RENEWED);
+const RENEWED_WIDTH = Object.keys(RENEWED).length;
+const decodeReaped = decoder(REAPED);
+const REAPED_WIDTH = Object.keys(REAPED).length;
+const decodeLost = decoder(LOST);
+const LOST_WIDTH = Object.keys(LOST).length;
+const decodeLoss = textDecoder(LOSS);
 
 /** What `read.lua` answers of one user. */
 export type ReadReply = readonly (string | number)[];
 
-/** What `reap.lua` answers. */
-export type ReapReply = readonly [ghosts: number, nextDeathMs: number, ...ended: string[]];
-
-/** What `renew.lua` answers: restore, users online, world, number of foreign keys, these, then user and loss by turns. */
+/** What `renew.lua` answers: the list RENEWED, the foreign keys, then user and loss by turns. */
 export function parseRenewAnswer(reply: readonly (number | string)[]): RenewAnswer {
-  const [restore, onlineCount, world, foreignCount = 0, ...rest] = reply;
-  const foreign = rest.slice(0, Number(foreignCount)).map(String);
-  const flat = rest.slice(foreign.length);
+  const { restore, onlineCount, world, foreignCount } = decodeRenewed(reply);
+  const rest = reply.slice(RENEWED_WIDTH);
+  const foreign = rest.slice(0, foreignCount).map(String);
+  const flat = rest.slice(foreignCount);
   const losses: Loss[] = [];
   for (let index = 0; index + 1 < flat.length; index += 2) {
     losses.push(parseLoss(Number(flat[index]), String(flat[index + 1])));
   }
   return {
     restore: restore === 1,
-    world: String(world),
-    onlineCount: Number(onlineCount),
+    world,
+    onlineCount,
     losses,
     foreign,
   };
 }
 
-/** What other nodes lost by a script, at the end of its answer: node, user and loss by turns. */
+/** The losses that a script caused, at the end of its answer: the list LOST for each. */
 export function parseLost(flat: readonly string[]): LostByNodes {
   const lost = new Map<string, Loss[]>();
-  for (let index = 0; index + 2 < flat.length; index += 3) {
-    const [node = '', userId, text = ''] = flat.slice(index, index + 3);
+  for (let index = 0; index < flat.length; index += LOST_WIDTH) {
+    const { node, userId, loss } = decodeLost(flat.slice(index, index + LOST_WIDTH));
     const ofNode = lost.get(node) ?? [];
-    ofNode.push(parseLoss(Number(userId), text));
+    ofNode.push(parseLoss(userId, loss));
     lost.set(node, ofNode);
   }
   return lost;
 }
 
-export function parseReapAnswer([ghosts, next, ...ended]: ReapReply): ReapAnswer {
+/** What `reap.lua` answers: the list REAPED, then the periods that ended. */
+export function parseReapAnswer(reply: readonly (string | number)[]): ReapAnswer {
+  const { orphans, nextDeathMs } = decodeReaped(reply);
   return {
-    ghosts,
-    nextDeathMs: next < 0 ? undefined : next,
-    ended: ended.map((text) => parseEndedPeriod(text.split(ANSWERED))),
+    orphans,
+    nextDeathMs: nextDeathMs < 0 ? undefined : nextDeathMs,
+    ended: reply.slice(REAPED_WIDTH).map((text) => parseEndedPeriod(String(text).split(ANSWERED))),
   };
 }
 
@@ -136,15 +157,9 @@ export function parseGroupAnswer(text: string): GroupAnswer {
   }
 }
 
-/** `rev|reason`, or `rev|reason|note` where the service said something of it: the note may hold anything. */
 function parseLoss(userId: number, text: string): Loss {
-  const [rev, reason, ...note] = text.split('|');
-  return {
-    userId,
-    rev: Number(rev),
-    reason: reason as Loss['reason'],
-    ...(note.length === 0 ? {} : { note: note.join('|') }),
-  };
+  const { rev, reason, note } = decodeLoss(text);
+  return { userId, rev, reason: reason as Loss['reason'], ...(note === '' ? {} : { note }) };
 }
 
 function parseEndedPeriod(fields: readonly string[]): EndedPeriod {
@@ -153,7 +168,14 @@ function parseEndedPeriod(fields: readonly string[]): EndedPeriod {
   return { ...ended, reason: reason as LogoutReason };
 }
 
-/** In how many ms the block of the user ends; 0: no block. */
+/** The period that runs, or that is about to open. */
+export function parseRunning(reply: ReadReply | undefined): RunningPeriod | undefined {
+  if (reply === undefined) return undefined;
+  const { period, epoch, holders } = decodeUser(reply);
+  return holders > 0 ? { period, epoch } : undefined;
+}
+
+/** Time until the block of the user ends, in ms; 0: no block. */
 export function parseBlockLeft(reply: ReadReply | undefined): number {
   return reply === undefined ? 0 : decodeUser(reply).blockLeftMs;
 }

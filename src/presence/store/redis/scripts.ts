@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { wireHeader } from './wire-header.ts';
 
-/** The scripts of this room, each with the lists of fields and the common prelude before it. Redis knows them by hash after their first run. */
+/** The scripts of presence. Redis knows them by hash after their first run. */
 export const SCRIPT_NAMES = [
   'renew',
   'claim',
@@ -27,7 +27,7 @@ export function loadScripts(): Readonly<Record<ScriptName, string>> {
   return Object.fromEntries(entries) as Record<ScriptName, string>;
 }
 
-/** However a script ends, what it has noted of the sets is said. */
+/** A script notes changes of sets, which are made at its end, on every way out of it. */
 function wholeScript(prelude: string, body: string): string {
   return `${prelude}\nlocal function main()\n${body}\nend\nlocal answer = main()\nsettle_members()\nreturn answer\n`;
 }

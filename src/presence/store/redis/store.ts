@@ -15,6 +15,7 @@ import {
   type ReapAnswer,
   type RenewAnswer,
   type RenewRequest,
+  type RunningPeriod,
   type UserRecord,
 } from '../port.ts';
 import { RedisChanges } from './changes.ts';
@@ -29,13 +30,13 @@ import {
   parseLost,
   parseReapAnswer,
   parseRenewAnswer,
+  parseRunning,
   parseUserRecord,
   type ReadReply,
-  type ReapReply,
 } from './replies.ts';
 import type { ScriptName } from './scripts.ts';
 import type { StoreConnection } from './store-connection.ts';
-import { CLAIM, END_REQUEST, encoder } from './wire.ts';
+import { ACKNOWLEDGED, CLAIM, END_REQUEST, encoder, PERIOD, RENEWAL } from './wire.ts';
 
 export interface RedisStoreOptions extends WorldRules {
   readonly link: StoreConnection;
@@ -43,31 +44,34 @@ export interface RedisStoreOptions extends WorldRules {
   readonly node: string;
   /** Silence after which a node is dead: the heartbeat timeout and 1 s (rule PR8). */
   readonly deadAfterMs: number;
-  /** Before every key; `{lingxi}:` on Redis Cluster. */
+  /** Prefix of every key; `{lingxi}:` on Redis Cluster. */
   readonly prefix: string;
-  /** Entries of the feed that are kept (`LINGXI_FEED_LENGTH`). */
+  /** Length of the feed (`LINGXI_FEED_LENGTH`). */
   readonly feedLength: number;
   /** How long a user's timeline is kept after its last change. */
   readonly timelineTtlMs: number;
   /** Wall clock, for the age of duties. */
   readonly now: () => number;
-  /** Called with what a call took from other nodes. Their next renewals bring them the same (rule PR4). */
+  /** Called with the losses that a call caused. The next renewals of their nodes bring the same losses (rule PR4). */
   readonly lost?: (lost: LostByNodes) => void;
-  /** Called as each script is sent. The caller then calls its answer with whether a reply came. */
+  /** Called when a script is sent. The store calls the returned function when the reply came (true) or the call failed (false). */
   readonly sent?: (name: ScriptName) => (answered: boolean) => void;
 }
 
-/** A claim of so many users counts as a burst. */
+/** A batch of this many claims counts as a burst. */
 const BURST = MAX_BATCH / 2;
-/** What `end.lua` takes for "a block stays as it is". */
+/** Tells `end.lua` to leave a block as it is. */
 const LEAVE_BLOCK = -1;
 const encodeClaim = encoder(CLAIM);
 const encodeEndRequest = encoder(END_REQUEST);
+const encodePeriod = encoder(PERIOD);
+const encodeRenewal = encoder(RENEWAL);
+const encodeAcknowledged = encoder(ACKNOWLEDGED);
 const STILL_HELD = 'an opening was recorded by another node meanwhile';
-/** Pages of 500 users that one look at all that a node holds may take. */
+/** Largest number of pages of 500 users that `unstated` reads. */
 const MAX_UNSTATED_PAGES = 10_000;
 
-/** Presence over Redis: every change is one script, for up to 500 users. The rules are those of `core/`. */
+/** Presence in Redis. Every change is one script, for up to 500 users. The scripts follow the rules in `rules/`. */
 export class RedisPresenceStore implements PresenceStore {
   readonly keepsDuties = true;
   /** `lastHeartbeat` in Redis is at most 5 s old (contract section 5). */
@@ -80,9 +84,9 @@ export class RedisPresenceStore implements PresenceStore {
   readonly nodes: RedisNodes;
   /** Frames to them. */
   readonly post: RedisPost;
-  /** The world of the newest renewal: what is restated, is restated in it. */
+  /** The world in which this node last renewed. A restore claims its holds in this world. */
   #world: string | undefined;
-  /** Claims of many users that are under way. */
+  /** Number of bursts in progress. */
   #bursts = 0;
 
   constructor(options: RedisStoreOptions) {
@@ -98,14 +102,13 @@ export class RedisPresenceStore implements PresenceStore {
   }
 
   async renew(request: RenewRequest): Promise<RenewAnswer> {
-    const acknowledged = request.acknowledged.flatMap(({ userId, rev }) => [userId, rev]);
-    const reply = (await this.#run('renew', [
-      request.highestEpoch,
-      request.restored ? (this.#world ?? '*') : '',
-      this.#world?.split(':')[2] ?? 0,
-      ...acknowledged,
-    ])) as (number | string)[];
-    const answer = parseRenewAnswer(reply);
+    const renewal = encodeRenewal({
+      highestEpoch: request.highestEpoch,
+      restoredIn: request.restored ? (this.#world ?? '*') : '',
+      generation: Number(this.#world?.split(':')[2] ?? 0),
+    });
+    const args = [...renewal, ...request.acknowledged.flatMap(encodeAcknowledged)];
+    const answer = parseRenewAnswer((await this.#run('renew', args)) as (number | string)[]);
     this.#world = answer.world;
     return answer;
   }
@@ -126,7 +129,7 @@ export class RedisPresenceStore implements PresenceStore {
 
   async #claim(batch: readonly Claim[]): Promise<readonly ClaimAnswer[]> {
     const { policy, maxConnectionsPerUser, responsiveLeftMs } = this.#options;
-    // One text: a client library works long on thousands of arguments.
+    // One text, because the client library is slow with thousands of arguments.
     const claims = JSON.stringify(batch.map(encodeClaim));
     const args = [policy, maxConnectionsPerUser, claims, responsiveLeftMs];
     return this.#answers((await this.#run('claim', args)) as string[], batch.length).map(parseClaimAnswer);
@@ -135,12 +138,12 @@ export class RedisPresenceStore implements PresenceStore {
   async record(
     batch: readonly { readonly userId: number; readonly period: number }[],
   ): Promise<readonly boolean[]> {
-    const reply = (await this.#run('record', pairs(batch))) as number[];
+    const reply = (await this.#run('record', batch.flatMap(encodePeriod))) as number[];
     return reply.map((held) => held === 1);
   }
 
   async withdraw(batch: readonly { readonly userId: number; readonly period: number }[]): Promise<void> {
-    if (Number(await this.#run('withdraw', pairs(batch))) > 0) throw new Error(STILL_HELD);
+    if (Number(await this.#run('withdraw', batch.flatMap(encodePeriod))) > 0) throw new Error(STILL_HELD);
   }
 
   async end(batch: readonly EndRequest[]): Promise<readonly EndAnswer[]> {
@@ -163,12 +166,18 @@ export class RedisPresenceStore implements PresenceStore {
   }
 
   async reap(limit: number): Promise<ReapAnswer> {
-    return parseReapAnswer((await this.#run('reap', [this.#options.deadAfterMs, limit])) as ReapReply);
+    const reply = await this.#run('reap', [this.#options.deadAfterMs, limit]);
+    return parseReapAnswer(reply as readonly (string | number)[]);
   }
 
   async read(userIds: readonly number[]): Promise<readonly (UserRecord | undefined)[]> {
     const replies = userIds.length === 0 ? [] : ((await this.#run('read', userIds)) as ReadReply[]);
     return userIds.map((userId, index) => parseUserRecord(userId, replies[index]));
+  }
+
+  async running(userId: number): Promise<RunningPeriod | undefined> {
+    const [reply] = (await this.#run('read', [userId])) as ReadReply[];
+    return parseRunning(reply);
   }
 
   async blockLeftMs(userId: number): Promise<number> {
@@ -202,7 +211,7 @@ export class RedisPresenceStore implements PresenceStore {
     return { online, userIds, cursor };
   }
 
-  /** Some members of a set of users, in the order of their ids. */
+  /** One page of a set of users, in the order of their ids. */
   async #page(
     key: string,
     page: { readonly limit: number; readonly cursor: string | undefined },
@@ -233,7 +242,7 @@ export class RedisPresenceStore implements PresenceStore {
     rows: readonly { readonly userId: number; readonly period: number }[],
   ): Promise<readonly boolean[]> {
     if (rows.length === 0) return [];
-    const known = (await this.#run('knows', pairs(rows))) as number[];
+    const known = (await this.#run('knows', rows.flatMap(encodePeriod))) as number[];
     const aside = await this.#duties.aside(rows);
     return rows.map((_, index) => known[index] === 1 || aside[index] === true);
   }
@@ -258,7 +267,7 @@ export class RedisPresenceStore implements PresenceStore {
     return this.#link.close();
   }
 
-  /** The first `count` are answers, the rest is what other nodes lost. */
+  /** The first `count` texts are answers, the rest are losses of other nodes. */
   #answers(reply: readonly string[], count: number): readonly string[] {
     if (reply.length > count) this.#options.lost?.(parseLost(reply.slice(count)));
     return reply.slice(0, count);
@@ -288,8 +297,4 @@ export class RedisPresenceStore implements PresenceStore {
       throw error;
     }
   }
-}
-
-function pairs(batch: readonly { readonly userId: number; readonly period: number }[]): number[] {
-  return batch.flatMap(({ userId, period }) => [userId, period]);
 }

@@ -1,5 +1,6 @@
 import {
   ACCEPTED,
+  ACKNOWLEDGED,
   ANSWERED,
   CLAIM,
   DUTY,
@@ -11,6 +12,17 @@ import {
   type Kind,
   LAST,
   type Layout,
+  LOSS,
+  LOST,
+  NODE,
+  PERIOD,
+  REAPED,
+  RENEWAL,
+  RENEWED,
+  ROUTED,
+  ROUTED_NODE,
+  SEEN_NODE,
+  SETTLED,
   STORED,
   USER,
 } from './wire.ts';
@@ -25,8 +37,8 @@ const PATTERNS: Readonly<Record<Kind, string>> = {
 };
 
 /**
- * Lua that packs and unpacks the lists of `wire.ts` by name. It stands before the prelude of every script. Each list has
- * functions of its own, so that a claim of 500 users runs no loop over names.
+ * Lua functions that pack and unpack the lists of `wire.ts` by name. They precede the prelude in every script. Each list has its
+ * own functions, so that a claim of 500 users runs no loop over names.
  */
 export function wireHeader(): string {
   return [
@@ -34,7 +46,24 @@ export function wireHeader(): string {
     'local num',
     readArray('read_claim', CLAIM),
     readArguments('read_end_request', END_REQUEST),
-    `local END_REQUEST_WIDTH = ${Object.keys(END_REQUEST).length}`,
+    width('END_REQUEST', END_REQUEST),
+    readArguments('read_period', PERIOD),
+    width('PERIOD', PERIOD),
+    readArray('read_settled', SETTLED),
+    readArguments('read_renewal', RENEWAL),
+    width('RENEWAL', RENEWAL),
+    readArguments('read_acknowledged', ACKNOWLEDGED),
+    width('ACKNOWLEDGED', ACKNOWLEDGED),
+    makeArray('renewed_reply', RENEWED),
+    makeArray('lost_reply', LOST),
+    makeArray('reaped_reply', REAPED),
+    makeArray('seen_node_reply', SEEN_NODE),
+    makeArray('routed_reply', ROUTED),
+    makeArray('routed_node_reply', ROUTED_NODE),
+    parseText('parse_node', NODE),
+    formatText('format_node', NODE, STORED),
+    formatText('format_loss', LOSS, STORED),
+    positions('LOSS', LOSS),
     parseText('parse_hold', HOLD),
     formatText('format_hold', HOLD, STORED),
     formatText('format_last', LAST, STORED),
@@ -60,7 +89,12 @@ function readArguments(name: string, list: Layout): string {
   return `local function ${name}(from) return { ${fields} } end`;
 }
 
-/** Answers nil where the text is no such list. */
+/** How many arguments a list takes. */
+function width(name: string, list: Layout): string {
+  return `local ${name}_WIDTH = ${Object.keys(list).length}`;
+}
+
+/** The function returns nil if the text is no such list. */
 function parseText(name: string, list: Layout): string {
   const names = luaNames(list);
   const pattern = Object.values(list)
@@ -93,7 +127,7 @@ function makeArray(name: string, list: Layout): string {
   return `local function ${name}(v) return { ${each(list, (field) => `v.${field}`)} } end`;
 }
 
-/** Where the fields are among the parts of a text, for a script that needs one or two of them. */
+/** The positions of the fields in a text, for a script that needs one or two of them. */
 function positions(name: string, list: Layout): string {
   return `local ${name} = { ${each(list, (field, _, at) => `${field} = ${at}`)} }`;
 }

@@ -1,18 +1,19 @@
+import type { GroupStep } from '../../../protocol/groups.ts';
 import type { Duty, EndedPeriod } from '../../../protocol/periods.ts';
-import type { Claim, EndRequest, GroupStep } from '../port.ts';
+import type { Claim, EndRequest, Loss } from '../port.ts';
 
 /*
- * The lists of fields that TypeScript and the scripts exchange, in the order in which they are written. Nothing else
- * knows an order: TypeScript encodes and decodes by name with the functions below, and `wire-header.ts` generates the
- * same for Lua, where `socketMs` is `socket_ms`. Texts that an earlier version left in Redis stay readable only while the
- * order of `HOLD`, `LAST`, `DUTY` and `ENTRY` stays.
+ * The lists of fields that TypeScript and the scripts exchange. The order of the fields is defined here alone. TypeScript
+ * encodes and decodes by name with the functions below, and `wire-header.ts` generates the same for Lua, where `socketMs` is
+ * `socket_ms`. Do not change the order of `HOLD`, `NODE`, `LOSS`, `LAST`, `DUTY` and `ENTRY`: Redis has texts that earlier
+ * versions wrote.
  */
 
 /**
- * - `number`: from 0. `signed`: may be less.
- * - `id`: a number that Lua keeps as text, because it would write a long one short.
- * - `optional`: a text that is left out where empty; only at the end of a list.
- * - `text`: holds no separator. `words`: what a person wrote; only in lists that are no text.
+ * - `number`: 0 or more. `signed`: any number.
+ * - `id`: a number that Lua keeps as text, because Lua would shorten a long one.
+ * - `optional`: a text that is left out if it is empty. Only at the end of a list.
+ * - `text`: a text without separators. `words`: text that a person wrote. Only in lists that are arrays.
  */
 export type Kind = 'number' | 'signed' | 'id' | 'text' | 'words' | 'optional';
 export type Layout = Readonly<Record<string, Kind>>;
@@ -21,7 +22,7 @@ export type Named<List extends Layout> = {
   readonly [Name in keyof List]: List[Name] extends 'text' | 'words' | 'optional' ? string : number;
 };
 
-/** What `claim.lua` takes for each user: a JSON array. */
+/** One user in the arguments of `claim.lua`: a JSON array. */
 export const CLAIM = {
   userId: 'id',
   mode: 'text',
@@ -44,7 +45,7 @@ export const CLAIM = {
   serviceGroups: 'optional',
 } as const satisfies Record<keyof Claim, Kind>;
 
-/** What `claim.lua` says after `opened` or `joined`. No `unsettled`: an empty text. */
+/** The answer of `claim.lua` after `opened` or `joined`. Without an unsettled period, `unsettled` is empty. */
 export const ACCEPTED = {
   period: 'number',
   epoch: 'number',
@@ -53,14 +54,14 @@ export const ACCEPTED = {
   groups: 'optional',
 } as const;
 
-/** What `groups.lua` says after a change. */
+/** The answer of `groups.lua` after a change. */
 export const GROUP_STEP = {
   period: 'number',
   before: 'number',
   version: 'number',
 } as const satisfies Record<keyof GroupStep, Kind>;
 
-/** What `end.lua` takes for each user, as arguments. */
+/** One user in the arguments of `end.lua`. */
 export const END_REQUEST = {
   userId: 'id',
   reason: 'text',
@@ -69,6 +70,53 @@ export const END_REQUEST = {
   proofAgeMs: 'signed',
   note: 'words',
 } as const satisfies Record<keyof EndRequest, Kind>;
+
+/** One period in the arguments of `record.lua`, `withdraw.lua` and `knows.lua`. */
+export const PERIOD = {
+  userId: 'id',
+  period: 'number',
+} as const;
+
+/** One settled duty in the arguments of `acknowledge.lua`: a JSON array. */
+export const SETTLED = {
+  id: 'text',
+  userId: 'id',
+  period: 'id',
+} as const satisfies Partial<Record<keyof Duty, Kind>>;
+
+/** What `renew.lua` gets before the losses that the node acknowledges. The script says what `restoredIn` means. */
+export const RENEWAL = {
+  highestEpoch: 'number',
+  restoredIn: 'text',
+  generation: 'number',
+} as const;
+
+/** One loss that the node acknowledges, in the arguments of `renew.lua`. */
+export const ACKNOWLEDGED = {
+  userId: 'id',
+  rev: 'id',
+} as const satisfies Partial<Record<keyof Loss, Kind>>;
+
+/** The answer of `renew.lua`, before the foreign keys and the losses. */
+export const RENEWED = {
+  restore: 'number',
+  onlineCount: 'number',
+  world: 'text',
+  foreignCount: 'number',
+} as const;
+
+/** One loss of another node, at the end of an answer. `loss` is the list LOSS. */
+export const LOST = {
+  node: 'text',
+  userId: 'id',
+  loss: 'words',
+} as const;
+
+/** The answer of `reap.lua`, before the periods that ended. `nextDeathMs` is -1 if it is not known. */
+export const REAPED = {
+  orphans: 'number',
+  nextDeathMs: 'signed',
+} as const;
 
 /** A period that a script has ended, in its answer. */
 export const ENDED = {
@@ -80,7 +128,7 @@ export const ENDED = {
   reason: 'text',
 } as const satisfies Record<keyof EndedPeriod, Kind>;
 
-/** What `read.lua` answers of each user: an array. */
+/** One user in the answer of `read.lua`: an array. */
 export const USER = {
   period: 'id',
   loginTime: 'id',
@@ -97,6 +145,30 @@ export const USER = {
   blockLeftMs: 'number',
 } as const;
 
+/**
+ * One node in the answer of `nodes.lua`. `ageMs` is the age of its last sign of life, or -1 if the node is dead. `sign` is the
+ * observed time of that sign, or empty if the node has not renewed in this world.
+ */
+export const SEEN_NODE = {
+  node: 'text',
+  ageMs: 'signed',
+  sign: 'text',
+  users: 'number',
+  announced: 'words',
+} as const;
+
+/** The answer of `route.lua` for one parcel, before its nodes. */
+export const ROUTED = {
+  nodeCount: 'number',
+} as const;
+
+/** One node to which `route.lua` sent a parcel. `isListening` is 0 or 1. `users` is how many of the receivers it holds. */
+export const ROUTED_NODE = {
+  node: 'text',
+  isListening: 'number',
+  users: 'number',
+} as const;
+
 /** A hold in a user's record. Only Lua reads it. */
 export const HOLD = {
   rev: 'signed',
@@ -111,7 +183,21 @@ export const HOLD = {
   tokenGroups: 'optional',
 } as const;
 
-/** The newest ended period in a user's record. */
+/** A node in the hash of all nodes. `restored` is 0 or 1. Only Lua reads it. */
+export const NODE = {
+  lease: 'text',
+  seen: 'number',
+  restored: 'text',
+} as const;
+
+/** A loss that its node has not acknowledged. The note of a kick may contain any character. */
+export const LOSS = {
+  rev: 'signed',
+  reason: 'text',
+  note: 'optional',
+} as const satisfies Record<Exclude<keyof Loss, 'userId'>, Kind>;
+
+/** The period in a user's record that ended last. */
 export const LAST = {
   period: 'number',
   loginTime: 'number',
@@ -132,8 +218,8 @@ export const DUTY = {
 } as const satisfies Record<Exclude<keyof Duty, 'id'>, Kind>;
 
 /**
- * An entry of a user's timeline. Ids rise. The times are how many ms before the id they lie: short texts, for Redis keeps
- * a list of each user.
+ * An entry of a user's timeline. Ids rise. `atBefore` and `epochBefore` are differences to the id, so that the entries are
+ * short: Redis keeps a list for each user.
  */
 export const ENTRY = {
   id: 'number',
@@ -147,7 +233,7 @@ export const ENTRY = {
 
 /** Separates the fields of a text in Redis. */
 export const STORED = '|';
-/** Separates the fields of a text in an answer, which may stand in a text in Redis. */
+/** Separates the fields of a text in an answer. Another separator, because a text in Redis may contain an answer. */
 export const ANSWERED = ',';
 
 const LONE_SURROGATES = /\p{Surrogate}/gu;
@@ -183,7 +269,7 @@ export function decoder<List extends Layout>(
   };
 }
 
-/** Reads a text of Redis. The last field takes all that is left. */
+/** Reads a text of Redis. The last field gets the whole rest. */
 export function textDecoder<List extends Layout>(list: List): (text: string) => Named<List> {
   const decode = decoder(list);
   const last = Object.keys(list).length - 1;
@@ -215,7 +301,7 @@ function isText(kind: Kind): boolean {
   return kind === 'text' || kind === 'words' || kind === 'optional';
 }
 
-/** Half of a surrogate pair has no JSON form that Redis takes: it is replaced, as an encoder to UTF-8 does. */
+/** Replaces half of a surrogate pair, as an encoder to UTF-8 does. Redis does not accept its JSON form. */
 function wellFormed(text: string): string {
   return text.replace(LONE_SURROGATES, '\ufffd');
 }

@@ -1,7 +1,7 @@
--- acknowledge: duties that are settled. Rules ST1, ST6.
--- ARGV[6] a JSON array of [stream id, user, period], all of them text
+-- acknowledge: SQL has these settlements. Rules ST1, ST6.
+-- ARGV[6] a JSON array of arrays, each the list SETTLED
 
--- If the only duty of a user is the period that ended last, and no newer one is open, nothing else must be read.
+-- The usual case: the user's only duty is of the period that ended last, and no newer period runs. Reads a few fields only.
 local function forget_newest(user, period)
   local key = user_key(user)
   local f = call('HMGET', key, 'un', 'last', 'per', 'epoch', 'block')
@@ -33,9 +33,10 @@ local function is_of(entry, user, period)
 end
 
 local done = {}
-for _, duty in ipairs(cjson.decode(ARGV[6])) do
-  local id, user, period = duty[1], duty[2], duty[3]
-  -- After a rollback another duty may bear the id.
+for _, fields in ipairs(cjson.decode(ARGV[6])) do
+  local settled = read_settled(fields)
+  local id, user, period = settled.id, settled.user_id, settled.period
+  -- After a failover another duty may have this id.
   local found = call('XRANGE', DUTIES, id, id)[1]
   local f = found and found[2] or {}
   local other = f[1] == 'd' and user ~= '0' and not is_of(f[2], user, period)

@@ -1,8 +1,8 @@
--- claim: what a node holds of each user, stated. Rules PR1–PR7, HB1.
--- ARGV[6] policy   ARGV[7] LINGXI_MAX_CONNECTIONS_PER_USER   ARGV[9] what is left of the deadline of a responsive socket, ms
+-- claim: a node claims what it holds of each user. Rules PR1–PR7, HB1.
+-- ARGV[6] session policy   ARGV[7] LINGXI_MAX_CONNECTIONS_PER_USER   ARGV[9] remaining time of a responsive socket's deadline, ms
 -- ARGV[8] the claims: a JSON array of arrays, each the list CLAIM
--- Answers one text for each: its kind, and after opened or joined the list ACCEPTED, after ended the list ENDED; then what
--- other nodes lost by it: node, user, rev|reason
+-- Answers one text for each claim: its kind, after opened or joined the list ACCEPTED, after ended the list ENDED. Then the
+-- losses of other nodes, each the list LOST
 
 local OPENING_MS = 1500
 local MAX_TAKEOVERS, FLAPPING_WINDOW_MS, RESPONSIVE_MS = 5, 60000, 3000
@@ -15,7 +15,7 @@ if not has_lease() then
   return answers
 end
 
--- A node that has yet to restate what it holds would open beside it what runs there already.
+-- A node that has not restored yet could open a second period beside the one that it still holds.
 local unrestored = node_entry(node).restored ~= '1'
 
 local function is_holding(c) return c.sockets > 0 or c.socket_ms > 0 or c.http_ms > 0 end
@@ -26,9 +26,9 @@ local function apply(h, c)
   h.sockets = c.sockets
   h.socket_until = deadline(c.socket_ms)
   h.http_until = deadline(c.http_ms)
-  -- They last while a connection with the token lives (rule GR1).
+  -- These groups last while a connection with the token lives (rule GR1).
   h.token_groups = c.sockets > 0 and c.token_groups or ''
-  -- A node that knows of no proof, as after a failover, takes nothing from what was known.
+  -- If the node knows no proof, as after a failover, the proofs in the store stay.
   if c.proof_mark == '' then
     h.proof, h.till, h.mark = h.proof or 0, h.till or 0, h.mark or ''
     return
@@ -52,9 +52,8 @@ local function hold(r, c, answer, epoch)
   return answer
 end
 
--- Takes sockets and lingers of other nodes, under reject sockets alone, which are silent then or of a dead node. An HTTP
--- proof of theirs that has not run out stays a hold. So does a linger where sockets are restated: it may be that of a newer
--- socket.
+-- Takes the sockets and lingers of other nodes. Under reject it takes only sockets, which are silent or of a dead node. A valid
+-- HTTP proof on another node stays as a hold. In mode `restate` a linger stays too, because it may be that of a newer socket.
 local function take_over(r, c)
   local keeps_lingers = policy == 'reject' or c.mode == 'restate'
   for other, h in pairs(r.holds) do
@@ -69,7 +68,7 @@ local function take_over(r, c)
   end
 end
 
--- Whether sockets that come anew are older than one that another node holds (rule PR9).
+-- Whether sockets that connect anew are older than a socket on another node (rule PR9).
 local function is_taken(r, c)
   if c.epoch == '0' or policy == 'multi' then return false end
   for other, h in pairs(r.holds) do
@@ -78,11 +77,13 @@ local function is_taken(r, c)
   return false
 end
 
--- Whether sockets that come anew have shown no life since a logout: the store had lost them, so nobody told their node of it
--- (rules PR7 and PR9). A logout in the future is of before a step back of the clock.
+-- Whether sockets that connect anew have shown no life since a logout. The store had lost their hold, so their node got no loss
+-- for the logout (rules PR7 and PR9). A logout in the future does not count: the clock has stepped back since then.
 local function is_logged_out(r, c)
-  if c.epoch == '0' or r.held > 0 or not r.f.last then return false end
-  local last = split(r.f.last, '|')
+  if c.epoch == '0' or r.held > 0 then return false end
+  local text = last_of(r)
+  if not text then return false end
+  local last = split(text, '|')
   if last[LAST.reason] ~= 'logout' and last[LAST.reason] ~= 'kick' then return false end
   local at = tonumber(last[LAST.logout_time])
   return at <= wall and wall - c.proof_age_ms <= at
@@ -90,13 +91,14 @@ end
 
 local function version_of(groups) return tonumber(string.match(groups, '^%d+')) or 0 end
 
--- What the node should hear: the groups that the service gave (0: none), where it knows another version; else empty.
+-- The groups that the service gave (0: none), if the node knows another version. Otherwise empty.
 local function untold_groups(r, c)
   local groups = r.f.sg or '0'
   return version_of(groups) == version_of(c.service_groups) and '' or groups
 end
 
--- The answer to a login. If an earlier answer was lost, or the login takes over an opening, it must write the row.
+-- The answer to a login. After opened the node must write the row, also if an earlier answer was lost or the login continues
+-- another node's opening.
 local function accepted(r, c)
   local kind = r.recorded and 'joined' or 'opened'
   return kind .. ',' .. format_accepted({
@@ -113,7 +115,7 @@ local function join(r, c)
     if r.recorded then change(r, 'connected', 'socket', wall, node) end
   end
   if not r.recorded then r.opened_at = observed end
-  -- Whose sockets were taken over brings none of them by a proof of life.
+  -- If another node has taken over the sockets of this claim, a proof of life does not bring them back.
   if is_taken(r, c) then c.sockets, c.socket_ms = 0, 0 end
   return hold(r, c, accepted(r, c), epoch)
 end
@@ -124,7 +126,7 @@ local function refusal(r, c)
     if other ~= node then
       local entry = node_entry(other)
       local lives = entry and observed - entry.seen < RESPONSIVE_MS
-      -- Silent or not, it takes one of the places that a user has under multi.
+      -- Under multi a silent socket counts too.
       if lives and (policy == 'multi' or h.socket_until - observed > responsive_left) then rivals = rivals + h.sockets end
     end
   end
@@ -146,12 +148,12 @@ end
 
 local function login(r, c)
   if r.block > observed then return 'blocked' end
-  -- SQL knows a later period: a failover has brought this opening back, and SQL knows its outcome.
+  -- SQL knows a later period. So a failover has brought this opening back, and it is over.
   if not r.recorded and r.held > 0 and r.period < c.floor then
     for n in pairs(r.holds) do drop_hold(r, n) end
     forget_opening(r)
   end
-  -- Another node has begun to open the period, so lately that it may still be at it.
+  -- Another node began so recently to open the period that it may still be opening it.
   if r.held > 0 and not r.recorded and not r.holds[node] and observed - r.opened_at < OPENING_MS then return 'young' end
   if c.mode == 'socket' then
     if is_taken(r, c) then return 'taken' end
@@ -173,18 +175,19 @@ local function login(r, c)
 end
 
 local function restate(r, c)
-  local ended = c.period == 0 or (r.f.last and tonumber(split(r.f.last, '|')[LAST.period]) >= c.period)
+  local last = last_of(r)
+  local ended = c.period == 0 or (last and tonumber(split(last, '|')[LAST.period]) >= c.period)
   local newer = r.held > 0 and r.period > c.period
   if ended or (newer and r.recorded) then return 'gone' end
-  -- Nobody knows yet of what is being opened in its place.
+  -- The newer period is not recorded, so no user is in it.
   if newer then
     for n in pairs(r.holds) do drop_hold(r, n) end
   end
-  -- What was proved of another period is no proof of this one.
+  -- Proofs of another period do not count for this one.
   if r.held == 0 then r.proof, r.till = 0, 0 end
   -- Two nodes with sockets, after a rollback: the higher epoch stays.
   if is_taken(r, c) then return 'gone' end
-  -- A failover has brought an older period back. Who still holds it says anew what proves life.
+  -- A failover has brought an older period back. The nodes that hold the user will claim their proofs again.
   if r.period < c.period then
     r.proof, r.till = 0, 0
     for n, h in pairs(r.holds) do
@@ -194,7 +197,7 @@ local function restate(r, c)
   end
   if c.sockets > 0 and tonumber(c.epoch) >= r.epoch and policy ~= 'multi' then take_over(r, c) end
   if r.period ~= c.period then forget_groups(r) end
-  -- The newest that any node knows, for Redis may have lost it (rule GR1).
+  -- Redis may have lost the newest groups. So the newest ones that any node knows count (rule GR1).
   if version_of(c.service_groups) > version_of(r.f.sg or '') then
     r.f.sg = c.service_groups
     call('HSET', user_key(r.id), 'sg', r.f.sg)
@@ -218,18 +221,18 @@ local function state(r, c, h)
   end
   if c.cause ~= '' then change(r, 'disconnected', c.cause, wall, node) end
   if is_holding(c) then
-    -- A node that has yet to restate what it knows must not unlearn it before.
+    -- A node that has not restored yet must keep the groups that it knows.
     local groups = unrestored and '' or untold_groups(r, c)
     h.answer = groups == '' and 'held' or 'held,' .. groups
     call('HSET', user_key(r.id), 'h:' .. node, format_hold(h))
-    -- What a foreign program took out of the node's users would be missed by the reaping.
+    -- If another program removed the user from the node's set, a reap would miss the user.
     put(node_key(node), r.id)
     if r.recorded then
       local key = mirror_key(r.id)
-      -- A foreign program may have taken them out, or the whole sets away.
+      -- Another program may have removed the user, or the whole sets.
       put(ONLINE_SET, r.id)
       put(ONLINE, r.id)
-      -- 0: the field was there. Anything else: the hash was not, or another type is in its place.
+      -- 0: the field existed. Anything else: the hash did not exist, or the key has another type.
       if redis.pcall('HSET', key, 'lastHeartbeat', num(newest_proof(r))) == 0 then
         call('PEXPIRE', key, MIRROR_TTL_MS)
       else
@@ -250,12 +253,12 @@ local function take(c)
   local h = r.holds[node]
   if h and c.rev <= h.rev then return c.rev == h.rev and h.answer or 'stale' end
   local lost = has_losses and call('HGET', lost_key(node), c.user_id)
-  if lost and c.rev <= (tonumber(split(lost, '|')[1]) or 0) then return 'lost' end
+  if lost and c.rev <= (tonumber(split(lost, '|')[LOSS.rev]) or 0) then return 'lost' end
   if c.mode == 'restate' then return restate(r, c) end
-  -- Who waits for the young window to end by a login comes before the end of the linger behind it.
+  -- In a young world a login waits. Lingers end a little later than that, so that the user logs in first.
   if unrestored and c.mode ~= 'state' or is_young(c.mode == 'state' and not is_holding(c)) then return 'young' end
   if c.mode == 'state' then
-    -- What is not recorded is being opened: nobody knows of it, except from a world that was lost.
+    -- The period is not recorded, so no user can be in it. The claim is of a period that the store lost.
     if is_taken(r, c) then return 'taken' end
     if h and not r.recorded and is_holding(c) then
       drop_hold(r, node)

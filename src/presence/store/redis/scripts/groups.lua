@@ -1,7 +1,7 @@
--- groups: the service puts users into a group, and takes users out. Rules GR1, GR3.
--- ARGV[6] group   ARGV[7] groups that one user may be in   ARGV[8] users to add, apart by commas   ARGV[9] users to remove
--- Answers one text for each, first of those to add: its kind, and after a change the list GROUP_STEP
--- | member | removed | offline | full | young | no-lease. The other nodes that hold them get a frame.
+-- groups: the service adds users to a group, and removes users. Rules GR1, GR3.
+-- ARGV[6] group   ARGV[7] largest number of groups of a user   ARGV[8] users to add   ARGV[9] users to remove, each separated by commas
+-- Answers one text for each user, first for those to add: member, removed, offline, full, young or no-lease. After a change the
+-- list GROUP_STEP follows. The other nodes that hold these users get a frame.
 
 local group, max = ARGV[6], tonumber(ARGV[7])
 local answers, notices = {}, {}

@@ -1,12 +1,14 @@
--- nodes: who takes part, for the operator; changes nothing. Rules PR8, DR1.
--- Answers for each node: name, age in ms of its last sign of life (-1: it lost its lease for good), the observed time of
--- that sign (empty where it renewed no lease in this world), users that it holds, what it announced of itself
+-- nodes: the nodes, for the operator. Changes nothing. Rules PR8, DR1.
+-- Answers the list SEEN_NODE for each node
 
 local answers = {}
 
 local function add(n, age, sign)
   local announced = redis.pcall('GET', prefix .. 'lingxi:i:' .. n)
-  answers[#answers + 1] = { n, age, sign, call('SCARD', node_key(n)), type(announced) == 'string' and announced or '' }
+  answers[#answers + 1] = seen_node_reply({
+    node = n, age_ms = age, sign = sign, users = call('SCARD', node_key(n)),
+    announced = type(announced) == 'string' and announced or '',
+  })
 end
 
 for _, n in ipairs(call('HKEYS', NODES)) do

@@ -1,12 +1,13 @@
--- Prepended to every script: keys, the observed clock, records. Follows src/presence/rules line by line. Before it stand the
--- functions that pack and unpack lists of fields by name, generated from wire.ts: read_claim, parse_hold, format_hold and others.
+-- Precedes every script: keys, the observed clock, records. Follows src/presence/rules line by line. The functions that pack and
+-- unpack lists of fields precede it; wire-header.ts generates them from wire.ts: read_claim, parse_hold, format_hold and others.
+-- It is over 400 lines long, because Redis gets it as one text and its functions share the variables of one script.
 --
 -- KEYS[1]  <prefix>lingxi:world; every other key shares its prefix, and on Redis Cluster its slot.
 -- ARGV[1]  prefix   ARGV[2] node (incarnation)   ARGV[3] lease   ARGV[4] run_id of this Redis
 -- ARGV[5]  LINGXI_LAST_SEEN_TTL_S in ms;LINGXI_FEED_LENGTH;how long a timeline is kept in ms;database number
 --
--- Times are milliseconds. The wall clock is what is shown or stored; the observed clock carries deadlines: it moves
--- by what TIME moved since the last script, 0 to 2,000 ms, so that a step, a suspend or an outage charges nobody.
+-- Times are milliseconds. The wall clock is for times that are shown or stored, the observed clock for deadlines. The observed
+-- clock moves by the change of TIME since the last script, 0 to 2,000 ms. So a step, a suspend or an outage charges nobody.
 
 local prefix, node, lease, run_id = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local WORLD = KEYS[1]
@@ -21,16 +22,18 @@ local FOREIGN = prefix .. 'lingxi:foreign'
 local YOUNG_MS = 2000
 local LOGINS_FIRST_MS = 500
 local MAX_CHARGED_MS = 2000
--- A longer time between two looks is no time in which a node could have restored what it holds.
+-- If more time lies between two scripts, no node could restore its holds in that time.
 local STALL_MS = 1000
 local MIRROR_TTL_MS = 60000
 local TIMELINE_LENGTH = 100
 local MAX_FOREIGN = 100
 local MAX_UNSETTLED = 100
 local SENT_TTL_MS = 86400000
+-- The longest heartbeat timeout that can be set. A node may hold a silent socket for that long.
+local ENDING_KEPT_MS = 3600000
 local GROUP = 'settlers'
 
--- A script writes the same times over and over: each is formatted once.
+-- A script writes the same times many times. Each is formatted once.
 local nums = {}
 function num(n)
   local text = nums[n]
@@ -42,9 +45,10 @@ function num(n)
 end
 local function user_key(id) return prefix .. 'lingxi:u:' .. id end
 local function node_key(n) return prefix .. 'lingxi:n:' .. n end
+local function ending_key(id) return prefix .. 'lingxi:ended:' .. id end
 local function sent_key(n) return prefix .. 'lingxi:sent:' .. n end
 local function lost_key(n) return prefix .. 'lingxi:lost:' .. n end
--- Sets that are sorted by user id, for readers of pages.
+-- The sets that are sorted by user id, so that readers can page through them.
 local sorted = { [ONLINE] = true }
 local function group_key(name)
   local key = prefix .. 'lingxi:g:' .. name
@@ -70,14 +74,14 @@ end
 local settings = split(ARGV[5], ';')
 local last_seen_ttl, feed_length, timeline_ttl = tonumber(settings[1]), settings[2], tonumber(settings[3])
 
--- What a foreign program left under one of our keys; the next renewal tells it to a log.
+-- Notes a key with a value of another program. A node logs it with its next renewal.
 local function note_foreign(key)
   if redis.call('TYPE', FOREIGN).ok ~= 'list' then redis.call('DEL', FOREIGN) end
   redis.call('RPUSH', FOREIGN, key)
   redis.call('LTRIM', FOREIGN, -MAX_FOREIGN, -1)
 end
 
--- As redis.call; a value of another type that is in the way is replaced by ours.
+-- As redis.call, but first deletes a value of another type under the key.
 local pcall = redis.pcall
 local function call(command, key, ...)
   local answer = pcall(command, key, ...)
@@ -91,7 +95,7 @@ local function call(command, key, ...)
   return answer
 end
 
--- The changes of each set. The script makes them at its end with one command per set: many users come or go at once.
+-- The changes of each set. The script makes them at its end with one command per set.
 local members = {}
 local function put(key, id)
   members[key] = members[key] or {}
@@ -102,7 +106,7 @@ local function take_out(key, id)
   members[key][id] = false
 end
 
--- Groups of a user who is online: those of the service, and those of the tokens of connections. Rule GR1.
+-- The groups of a user who is online: those that the service gave, and those of the tokens of connections. Rule GR1.
 local function groups_text(r)
   if r.held == 0 or not r.recorded then return '' end
   local text = r.f.sg and string.match(r.f.sg, ';.*$') or ''
@@ -120,7 +124,7 @@ local function groups_in(text)
   return names, count
 end
 
--- Records whose groups this script may change. What that does to the sets of the groups, it does at its end.
+-- The records whose groups this script may change. At its end the script changes the sets of the groups.
 local watched = {}
 local function watch_groups(r)
   if r.shown_in then return end
@@ -172,7 +176,7 @@ local high = tonumber(world[3]) or 0
 local world_start = tonumber(world[5]) or observed
 local function is_young(for_ends) return observed < world_start + YOUNG_MS + (for_ends and LOGINS_FIRST_MS or 0) end
 local function keep_clock()
-  -- Nobody could restore anything: the young window begins anew.
+  -- No node could restore anything in that time, so the world is young again from now on.
   if known_world and wall - reading > STALL_MS and clock < world_start + YOUNG_MS then
     world_start = observed
     call('HSET', WORLD, 'start', num(world_start))
@@ -180,18 +184,10 @@ local function keep_clock()
   call('HSET', WORLD, 'clock', num(observed), 'reading', num(wall))
 end
 
--- lease|seen|restored
-local function node_entry(n)
-  local parts = split(call('HGET', NODES, n) or '', '|')
-  local seen = tonumber(parts[2])
-  if not seen or not parts[3] then return nil end
-  return { lease = parts[1], seen = seen, restored = parts[3] }
-end
-local function keep_node(n, entry)
-  call('HSET', NODES, n, entry.lease .. '|' .. num(entry.seen) .. '|' .. entry.restored)
-end
+local function node_entry(n) return parse_node(call('HGET', NODES, n) or '') end
+local function keep_node(n, entry) call('HSET', NODES, n, format_node(entry)) end
 
--- Every script under a valid lease is a sign of life.
+-- Each script with a valid lease is a sign of life.
 local function has_lease()
   if not known_world or world[4] ~= run_id then return false end
   local entry = node_entry(node)
@@ -202,7 +198,7 @@ local function has_lease()
   return true
 end
 
--- A time, a number of a period or an epoch.
+-- Reads a time, a number of a period or an epoch.
 local function whole_number(text)
   local n = tonumber(text)
   return n and n >= 0 and n < 2 ^ 53 and n or nil
@@ -219,7 +215,7 @@ local function are_periods(text)
   end
   return true
 end
--- version;name;name… of the groups that the service gave
+-- The groups that the service gave: version;name;name…
 local function are_groups(text)
   local version = string.match(text, '^(%d+)[%w_.:;-]*$')
   return version and whole_number(version)
@@ -260,7 +256,7 @@ local function load(id)
   end
   r.recorded = r.f.rec == '1'
   if r.f.sg or r.has_groups then watch_groups(r) end
-  -- Whoever holds the user of a record that is no longer whole opens a new period; SQL settles the old one.
+  -- The record is damaged. The nodes that hold the user open a new period, and SQL settles the old one.
   if r.held > 0 and (r.period == 0 or r.login == 0) then
     for n in pairs(r.holds) do
       call('HDEL', key, 'h:' .. n)
@@ -283,14 +279,14 @@ local function forget_groups(r)
   r.f.sg = nil
 end
 
--- Of the holds, and of those that are gone.
+-- The newest proof of life of the holds and of those that were removed.
 local function newest_proof(r)
   local newest = r.proof
   for _, h in pairs(r.holds) do newest = math.max(newest, h.proof) end
   return newest
 end
 
--- No field is 0 or an empty text: each one takes about 50 bytes for every user.
+-- Stores no field that is 0 or empty. Each field takes about 50 bytes per user.
 local function keep(r)
   local set = { 'per', num(r.period), 'login', num(r.login), 'epoch', num(r.epoch), 'rec', r.recorded and '1' or '0' }
   local unset = {}
@@ -328,7 +324,7 @@ local function drop_hold(r, n)
   take_out(node_key(n), r.id)
 end
 
--- The seed's hash, whole.
+-- Writes the hash that readers of the Go server's keys know.
 local function mirror(r)
   local key = mirror_key(r.id)
   call('HSET', key, 'playerId', r.id, 'loginTime', num(r.login), 'lastHeartbeat', num(newest_proof(r)), 'ip', r.f.ip or '', 'status', 'online')
@@ -336,17 +332,17 @@ local function mirror(r)
   call('PEXPIRE', key, MIRROR_TTL_MS)
 end
 
--- Every change stands in the user's timeline; going online and offline also in the feed (rule PR12).
+-- Adds a change to the user's timeline. Going online or offline is also an entry of the feed (rule PR12).
 local function change(r, event, cause, at, holder, note)
   local key = timeline_key(r.id)
-  -- Ids rise, also where the clock steps back.
+  -- Ids rise, even if the clock steps back.
   local newest = whole_number(string.match(call('LINDEX', key, 0) or '', '^%d+') or '0') or 0
   local id = math.max(wall, newest + 1)
   local entry = format_entry({
     id = id, at_before = id - at, event = event, cause = cause, node = holder, epoch_before = id - r.epoch, note = note or '',
   })
   if call('LPUSH', key, entry) > TIMELINE_LENGTH then call('LTRIM', key, 0, TIMELINE_LENGTH - 1) end
-  -- Once for all that a script has to tell of the user.
+  -- Once per user and script.
   if not r.is_kept then call('PEXPIRE', key, num(timeline_ttl)) end
   r.is_kept = true
   if event == 'online' or event == 'offline' then
@@ -360,20 +356,39 @@ local function show(r)
   mirror(r)
 end
 
--- A record may go, its epochs must stay below those to come, also where the clock steps back meanwhile (rule PR3).
+-- How the last period of a user ended. The record may expire too soon: without this key, a socket that Redis had lost, or a
+-- claim in mode `restate`, would bring the user back (rules PR7, PR9 and PR11). Readers do not get it.
+local keeps_endings = last_seen_ttl < ENDING_KEPT_MS
+local function keep_ending(r)
+  if not keeps_endings then return end
+  call('SET', ending_key(r.id), r.f.last)
+  call('PEXPIRE', ending_key(r.id), ENDING_KEPT_MS)
+end
+-- The record says it, or the key. Nil if neither does.
+local function last_of(r)
+  if r.f.last or not keeps_endings then return r.f.last end
+  local key = ending_key(r.id)
+  local last = call('GET', key)
+  if not last or is_last(last) then return last or nil end
+  note_foreign(key)
+  call('DEL', key)
+  return nil
+end
+
+-- A record may expire. New epochs must still be higher than its own, even if the clock steps back meanwhile (rule PR3).
 local function outlive(r)
   if r.epoch <= high then return end
   high = r.epoch
   call('HSET', WORLD, 'high', num(high))
 end
 
--- The record of a user who is offline and settled goes in time.
+-- Lets the record of a settled offline user expire.
 local function expire_offline(r)
   outlive(r)
   call('PEXPIRE', user_key(r.id), num(math.max(1, last_seen_ttl, r.block - observed)))
 end
 
--- Nobody knows of a period that was not recorded. If SQL has an open row of it, that row is reconciled.
+-- Forgets a period that was not recorded. If SQL has an open row of it, the reconciler settles that row.
 local function forget_opening(r)
   outlive(r)
   if not r.f.last and not r.f.un and r.block == 0 then
@@ -384,7 +399,7 @@ local function forget_opening(r)
   end
 end
 
--- Periods whose duties wait, oldest first, apart by semicolons; beyond the bound the oldest is left to its duty alone.
+-- The periods whose duties wait, oldest first, separated by semicolons. Beyond the bound the oldest one is dropped; its duty stays.
 local function with_unsettled(r)
   local all = r.f.un and split(r.f.un, ';') or {}
   all[#all + 1] = num(r.period)
@@ -394,7 +409,7 @@ local function with_unsettled(r)
 end
 local function newest_unsettled(r) return r.f.un and string.match(r.f.un, '[^;]*$') or '' end
 
--- END: status, online set, mirror, duty in one step (rule ST1).
+-- Ends the period and records the duty in one step (rule ST1).
 local function end_period(r, reason, logout, holder, note)
   for n in pairs(r.holds) do drop_hold(r, n) end
   take_out(ONLINE_SET, r.id)
@@ -413,10 +428,11 @@ local function end_period(r, reason, logout, holder, note)
     user_id = r.id, period = r.period, epoch = r.epoch, login_time = r.login, last_heartbeat = r.proof, logout_time = logout, reason = reason,
   }
   r.f.last = format_last(ended)
-  -- What else the record has, it had before.
+  -- The other fields of the record do not change.
   call('HSET', user_key(r.id), 'rec', '0', 'proof', proof, 'till', num(r.till), 'last', r.f.last, 'un', with_unsettled(r))
+  keep_ending(r)
   change(r, 'offline', reason, logout, holder, note)
-  -- One field. Seven fields would give seven more texts for each user that a script reads.
+  -- One field. Seven fields would be seven texts to read for each duty.
   local duty = format_duty({
     user_id = r.id, period = r.period, login_at = r.login, logout_at = logout, last_seen_at = r.proof, reason = reason, node = holder,
   })
@@ -424,7 +440,7 @@ local function end_period(r, reason, logout, holder, note)
   return format_ended(ended)
 end
 
--- Removes one hold; the last one ends the period. Answers the end, or nil.
+-- Removes one hold. If it was the last one, ends the period. Returns the end, or nil.
 local function drop_or_end(r, n, reason)
   drop_hold(r, n)
   if r.held > 0 then
@@ -436,30 +452,30 @@ local function drop_or_end(r, n, reason)
     forget_opening(r)
     return nil
   end
-  -- A statement that was long on its way told its proof, and with it this end, as much too new: it is past already.
+  -- If a claim was delayed, its proof seemed too new by that delay, and so did this end. But the end has passed already.
   r.proof = math.max(r.login, r.proof - math.max(0, r.till - wall))
   return end_period(r, reason, math.max(r.login, math.min(wall, r.till)), n)
 end
 
--- What the script has taken from other nodes: node, user, rev|reason by turns, at the end of its answer. The caller sends
--- it to these nodes at once; the next renewal of each brings it too (rule PR4).
+-- The losses of other nodes by this script, each the list LOST, at the end of its answer. The caller sends them to these nodes at
+-- once, and the next renewal of each node brings them too (rule PR4).
 local lost = {}
-local function lose(n, id, rev, reason)
-  local loss = num(rev) .. '|' .. reason
+local function lose(n, id, rev, reason, note)
+  local loss = format_loss({ rev = rev, reason = reason, note = note or '' })
   call('HSET', lost_key(n), id, loss)
-  for _, part in ipairs({ n, id, loss }) do lost[#lost + 1] = part end
+  for _, part in ipairs(lost_reply({ node = n, user_id = id, loss = loss })) do lost[#lost + 1] = part end
 end
 local function with_lost(answers)
   for _, part in ipairs(lost) do answers[#answers + 1] = part end
   return answers
 end
 
--- A frame to another node, numbered from this one to that one (rule DL7). Answers 1 where somebody listens there, else 0.
+-- Sends a frame to another node, numbered from this node to that one (rule DL7). Returns 1 if that node listens, otherwise 0.
 local function post(to, fields)
   local sent = sent_key(node)
   local number = redis.pcall('HINCRBY', sent, to, 1)
   if type(number) ~= 'number' or number < 1 or number >= 2 ^ 53 then
-    -- A foreign program has put something else there: the numbers begin anew.
+    -- Another program put something else under this key. The numbers begin at 1 again.
     note_foreign(sent)
     redis.call('DEL', sent)
     number = redis.call('HINCRBY', sent, to, 1)

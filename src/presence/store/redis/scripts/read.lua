@@ -1,5 +1,5 @@
--- read: what is known of users; changes nothing. Rule PR13.
--- ARGV[6…] users. Answers the list USER for each; sockets elsewhere are those on other nodes than the one that asks.
+-- read: the records of users. Changes nothing. Rule PR13.
+-- ARGV[6…] users. Answers the list USER for each. Sockets elsewhere are those on other nodes than the calling one.
 
 local answers = {}
 for i = 6, #ARGV do

@@ -1,15 +1,16 @@
--- reap: ends what dead nodes held and nobody else holds, and forgets how many frames this node sent to them. Rules PR8, DL7.
--- ARGV[6] silence in ms after which a node is dead   ARGV[7] users looked at, at most
--- Answers: users of dead nodes that are left; in how many ms the next node is dead unless it is heard of before, -1 where
--- nothing can tell; then the ends, each the list ENDED
+-- reap: ends the holds of dead nodes, and the periods that no other node holds. Also forgets the numbers of the frames that this
+-- node sent to them. Rules PR8, DL7.
+-- ARGV[6] silence in ms after which a node is dead   ARGV[7] largest number of users to look at
+-- Answers the list REAPED, then the periods that ended, each the list ENDED. The list says:
+--   orphans: number of users of dead nodes that are left
+--   nextDeathMs: time until the next node is dead unless it gives a sign of life before
 
-if not has_lease() or is_young(true) then return { 0, -1 } end
+if not has_lease() or is_young(true) then return reaped_reply({ orphans = 0, next_death_ms = -1 }) end
 local silence, limit = tonumber(ARGV[6]), tonumber(ARGV[7])
 local LOST_TTL_MS = 3600000
 local MAX_REQUEUED = 500
 
--- The duties that a dead node had in hand go to whoever settles next, whatever the clock says of their age.
--- Answers how many there were.
+-- Gives the duties that a dead node had taken to the next node that takes duties, whatever their age. Returns their number.
 local function requeue(n)
   local pending = redis.pcall('XPENDING', DUTIES, GROUP, '-', '+', MAX_REQUEUED, n)
   if pending.err then return 0 end
@@ -23,7 +24,7 @@ local function requeue(n)
   return #pending
 end
 
--- A node loses its lease at once and for good; its holds go as their own deadlines pass.
+-- A dead node loses its lease at once and for good. Its holds end when their own deadlines pass.
 local nodes = call('HGETALL', NODES)
 local next_death = -1
 local living = {}
@@ -42,13 +43,12 @@ for i = 1, #nodes, 2 do
   end
 end
 
--- An incarnation that is gone never comes back. For one that was only frozen the numbers begin anew.
+-- A dead incarnation does not come back. If it was only frozen, its numbers begin at 1 again.
 for _, to in ipairs(call('HKEYS', sent_key(node))) do
   if not living[to] then call('HDEL', sent_key(node), to) end
 end
 
-local answer = { 0, next_death }
-local left = 0
+local ends, orphans = {}, 0
 local dead = call('HGETALL', DEAD)
 for i = 1, #dead, 2 do
   local n, cursor = dead[i], dead[i + 1]
@@ -63,7 +63,7 @@ for i = 1, #dead, 2 do
         take_out(node_key(n), id)
       elseif h.socket_until <= observed and h.http_until <= observed then
         local ended = drop_or_end(r, n, 'node-lost')
-        if ended then answer[#answer + 1] = ended end
+        if ended then ends[#ends + 1] = ended end
       end
     end
   end
@@ -71,10 +71,11 @@ for i = 1, #dead, 2 do
   local users = call('SCARD', node_key(n))
   if requeue(n) == 0 and users == 0 then
     call('HDEL', DEAD, n)
-    -- It may only be frozen: what it lost it must hear when it thaws.
+    -- The node may only be frozen. It must still get its losses when it thaws.
     call('PEXPIRE', lost_key(n), LOST_TTL_MS)
   end
-  left = left + users
+  orphans = orphans + users
 end
-answer[1] = left
+local answer = reaped_reply({ orphans = orphans, next_death_ms = next_death })
+for _, ended in ipairs(ends) do answer[#answer + 1] = ended end
 return answer

@@ -1,23 +1,24 @@
--- renew: the only giver of leases; a node's sign of life. Rules PR8, PR11.
--- ARGV[6] highest epoch known to the node
--- ARGV[7] the world in which the node has restated everything, * if it had nothing to restate, else empty
--- ARGV[8] generation of the newest world that the node has lived in, 0 where none
--- ARGV[9…] acknowledged losses: user, rev
--- Answers: restore (0/1), users online, the name of this world, number of foreign values found, their keys, then losses:
--- user, rev|reason
+-- renew: gives the node a lease; no other script does. A sign of life. Rules PR8, PR11.
+-- ARGV[6…] the list RENEWAL:
+--   highestEpoch: the highest epoch that the node knows
+--   restoredIn: the world in which the node has claimed all its holds; * if it had none; empty if it has not restored
+--   generation: of the newest world that the node has seen, 0 if it has seen none
+-- Then the acknowledged losses, each the list ACKNOWLEDGED
+-- Answers the list RENEWED, the foreign keys, then the losses of the node: user and the list LOSS by turns
 
--- Leases are numbered by connection. What an older one had sent and Redis had not read must not bring its lease back.
+local asked = read_renewal(6)
+
+-- A lease is the number of a connection. A late renewal of an older connection must not bring back the lease of that connection.
 local before = node_entry(node)
 if before and (tonumber(before.lease) or 0) > tonumber(lease) then
   return redis.error_reply('STALE this node has renewed on a newer connection')
 end
 
 -- Rises with each new world, on any Redis.
-local generation, lived = tonumber(call('HGET', WORLD, 'gen')) or 0, tonumber(ARGV[8])
+local generation, lived = tonumber(call('HGET', WORLD, 'gen')) or 0, asked.generation
 if not known_world or world[4] ~= run_id or generation < lived then
-  -- Another Redis than the one that gave the leases (restart, failover, wipe), or one that was left for another and
-  -- leads again with what it had then: everybody states anew what it holds.
-  -- A node that does not come back is as dead as any other: its holds outlived it in what Redis saved.
+  -- This is not the Redis that gave the leases (restart, failover, wipe), or it is one that an earlier failover had replaced. Every
+  -- node claims its holds again. A node that does not come back will be dead like any other, and reap ends its holds.
   local nodes = call('HKEYS', NODES)
   for _, n in ipairs(nodes) do keep_node(n, { lease = '', seen = observed, restored = '0' }) end
   world_start = observed
@@ -25,32 +26,35 @@ if not known_world or world[4] ~= run_id or generation < lived then
   call('HSET', WORLD, 'run', run_id, 'start', num(world_start), 'gen', num(generation))
 end
 keep_clock()
-high = math.max(high, tonumber(ARGV[6]))
+high = math.max(high, asked.highest_epoch)
 call('HSET', WORLD, 'high', num(high))
 
 local entry = node_entry(node) or { restored = '0' }
 entry.lease = lease
 entry.seen = observed
--- What was restated in a world that was lost meanwhile counts for nothing in this one.
+-- Claims that the node repeated in an earlier world do not count in this one.
 local this_world = run_id .. ':' .. num(world_start) .. ':' .. num(generation)
-if ARGV[7] == '*' or ARGV[7] == this_world then entry.restored = '1' end
+if asked.restored_in == '*' or asked.restored_in == this_world then entry.restored = '1' end
 keep_node(node, entry)
 call('HDEL', DEAD, node)
 
 local lost = lost_key(node)
-for i = 9, #ARGV, 2 do
-  local waiting = call('HGET', lost, ARGV[i])
-  if waiting and split(waiting, '|')[1] == ARGV[i + 1] then call('HDEL', lost, ARGV[i]) end
+for i = 6 + RENEWAL_WIDTH, #ARGV, ACKNOWLEDGED_WIDTH do
+  local acknowledged = read_acknowledged(i)
+  local waiting = call('HGET', lost, acknowledged.user_id)
+  if waiting and split(waiting, '|')[LOSS.rev] == acknowledged.rev then call('HDEL', lost, acknowledged.user_id) end
 end
 
 call('PERSIST', lost)
 local foreign = call('LRANGE', FOREIGN, 0, -1)
 if #foreign > 0 then call('DEL', FOREIGN) end
-local answer = { entry.restored == '1' and 0 or 1, call('ZCARD', ONLINE), this_world, #foreign }
+local answer = renewed_reply({
+  restore = entry.restored == '1' and 0 or 1, online_count = call('ZCARD', ONLINE), world = this_world, foreign_count = #foreign,
+})
 for _, key in ipairs(foreign) do answer[#answer + 1] = key end
 local losses = call('HGETALL', lost)
 for i = 1, #losses, 2 do
-  if tonumber(split(losses[i + 1], '|')[1]) then
+  if tonumber(split(losses[i + 1], '|')[LOSS.rev]) then
     answer[#answer + 1] = losses[i]
     answer[#answer + 1] = losses[i + 1]
   else

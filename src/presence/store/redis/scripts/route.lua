@@ -1,24 +1,35 @@
--- route: finds the nodes that hold users with sockets, and hands each of them the parcel; changes no presence. Rules DL6, DL7.
--- ARGV[6…] parcels: id, users apart by commas (*: everybody on every other node; #: the members of the groups that the frame
--- names, on every other node), members of the frame as JSON text
--- Answers for each parcel an array: number of nodes; for each of them its name, whether somebody listens there (0/1) and for
--- how many users it is; then for each user a text: empty where offline, - where online without a socket elsewhere, else the
--- places of the nodes in this answer, from 1, apart by commas
+-- route: sends each parcel to the nodes that hold its users with sockets. Changes no presence. Rules DL6, DL7.
+-- ARGV[6…] parcels: id, users separated by commas (*: all users on every other node; #: on every other node the members of the
+-- groups that the frame names), members of the frame as JSON text
+-- Answers an array for each parcel: the list ROUTED; the list ROUTED_NODE for each node; then a text for each user: empty if
+-- offline, - if online without a socket on another node, otherwise the positions of the nodes in this answer, from 1, separated
+-- by commas
 
 local answers = {}
 
--- Everybody, or members of groups: each node that has renewed, but the one that asks.
+-- Sends the members of a frame to one node, and answers what became of it.
+local function send(n, members, users)
+  return routed_node_reply({ node = n, is_listening = post(n, members), users = users })
+end
+
+local function answer_of(routed, whereabouts)
+  local answer = routed_reply({ node_count = #routed })
+  for _, reply in ipairs(routed) do
+    for _, field in ipairs(reply) do answer[#answer + 1] = field end
+  end
+  for _, text in ipairs(whereabouts) do answer[#answer + 1] = text end
+  return answer
+end
+
+-- Sends to each other node that has renewed.
 local function route_to_all(id, fields)
-  local answer = { 0 }
+  local routed = {}
   for _, n in ipairs(call('HKEYS', NODES)) do
     if n ~= node and node_entry(n) then
-      answer[1] = answer[1] + 1
-      answer[#answer + 1] = n
-      answer[#answer + 1] = post(n, '"id":' .. cjson.encode(id) .. ',' .. fields)
-      answer[#answer + 1] = call('SCARD', node_key(n))
+      routed[#routed + 1] = send(n, '"id":' .. cjson.encode(id) .. ',' .. fields, call('SCARD', node_key(n)))
     end
   end
-  return answer
+  return answer_of(routed, {})
 end
 
 local function route(id, users, fields)
@@ -43,14 +54,12 @@ local function route(id, users, fields)
       whereabouts[i] = ''
     end
   end
-  local answer = { #names }
-  for _, n in ipairs(names) do
-    answer[#answer + 1] = n
-    answer[#answer + 1] = post(n, '"id":' .. cjson.encode(id) .. ',"users":[' .. table.concat(named[n], ',') .. '],' .. fields)
-    answer[#answer + 1] = #named[n]
+  local routed = {}
+  for i, n in ipairs(names) do
+    local members = '"id":' .. cjson.encode(id) .. ',"users":[' .. table.concat(named[n], ',') .. '],' .. fields
+    routed[i] = send(n, members, #named[n])
   end
-  for _, text in ipairs(whereabouts) do answer[#answer + 1] = text end
-  return answer
+  return answer_of(routed, whereabouts)
 end
 
 for i = 6, #ARGV, 3 do

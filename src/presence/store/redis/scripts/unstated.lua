@@ -1,7 +1,7 @@
--- unstated: users that this node holds by statements up to a revision. After the node has restated everything, these are
--- the users that a failover brought back and that the node does not know (rule PR11).
--- ARGV[6] rev   ARGV[7] cursor   ARGV[8] users looked at, about
--- Answers the next cursor (0: that was all), then the users.
+-- unstated: users that the store holds for this node by claims up to a revision. After a complete restore, these are users that
+-- the node does not know, because a failover brought them back (rule PR11).
+-- ARGV[6] rev   ARGV[7] cursor   ARGV[8] approximate number of users to look at
+-- Answers the next cursor (0: the end), then the users.
 
 if not has_lease() then return { '0' } end
 local page = call('SSCAN', node_key(node), ARGV[7], 'COUNT', ARGV[8])

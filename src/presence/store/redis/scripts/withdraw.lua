@@ -1,12 +1,13 @@
--- withdraw: opened periods that this node could not write to SQL, as if they had never been. Rule ST9. Another node
--- that has taken the opening up keeps it.
--- ARGV[6…] user, period. Answers how many of them this node still holds: another has recorded the period meanwhile.
+-- withdraw: drops opened periods that this node could not write to SQL. Rule ST9. If another node continued the opening, that node
+-- keeps it.
+-- ARGV[6…] the list PERIOD. Answers the number of periods that this node still holds, because another node has recorded them.
 
 if not has_lease() then return redis.error_reply('STALE no lease') end
 local left = 0
-for i = 6, #ARGV, 2 do
-  local r = load(ARGV[i])
-  if r.period == tonumber(ARGV[i + 1]) and r.holds[node] then
+for i = 6, #ARGV, PERIOD_WIDTH do
+  local asked = read_period(i)
+  local r = load(asked.user_id)
+  if r.period == asked.period and r.holds[node] then
     if r.recorded then
       left = left + 1
     else

@@ -1,11 +1,11 @@
 import type { UserHold } from './hold.ts';
 
-/** The holds that changed since the store last heard of them. */
-export class Unstated {
+/** The holds that changed after their last claim. The store does not know these changes yet. */
+export class ChangedHolds {
   readonly #holds = new Set<UserHold>();
   readonly #wake: () => void;
 
-  /** @param wake states what is here soon; changes of one turn of the loop share their calls */
+  /** @param wake makes {@link Sync} claim these holds soon. Changes of one turn of the loop share one call. */
   constructor(wake: () => void) {
     this.#wake = wake;
   }
@@ -18,7 +18,7 @@ export class Unstated {
     return this.#holds.values();
   }
 
-  /** The store hears of the hold with the next statements, whenever they go. */
+  /** Claims the hold with the next batch, whenever that leaves. */
   add(hold: UserHold): void {
     this.#holds.add(hold);
   }
@@ -27,14 +27,14 @@ export class Unstated {
     this.#holds.delete(hold);
   }
 
-  /** The store is to hear of the hold now. */
-  stateSoon(hold: UserHold): void {
+  /** Claims the hold at the end of this turn of the loop. */
+  claimSoon(hold: UserHold): void {
     this.#holds.add(hold);
     this.#wake();
   }
 
-  /** As {@link stateSoon}, for a great many. */
-  stateAllSoon(holds: Iterable<UserHold>): void {
+  /** As {@link claimSoon}, for many holds. */
+  claimAllSoon(holds: Iterable<UserHold>): void {
     for (const hold of holds) this.#holds.add(hold);
     this.#wake();
   }

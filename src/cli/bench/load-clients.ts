@@ -18,9 +18,9 @@ export interface Logins {
   readonly asked: number;
   readonly done: number;
   readonly perSecond: number;
-  /** From when a login was to begin until the answer 101. */
+  /** Time from the due time of a login to the answer 101. */
   readonly latency: Summary;
-  /** Why others failed, and how often. */
+  /** The causes of failed logins, each with its number. */
   readonly refusals: Readonly<Record<string, number>>;
 }
 
@@ -38,8 +38,8 @@ const DEFAULT_TIMEOUT_MS = 10_000;
 const DEFAULT_INTERVAL_MS = 3_000;
 const MAX_LATENCIES = 1_000_000;
 
-/** Users who are connected, ping as the server asks them to, and note what they get. */
-export class Crowd {
+/** Connected users, who ping at the server's interval and record what they receive. */
+export class LoadClients {
   readonly #target: Target;
   readonly #members = new Map<number, Member>();
   readonly #latencies: number[] = [];
@@ -63,17 +63,17 @@ export class Crowd {
     return this.#timeoutMs;
   }
 
-  /** Latencies of messages that carry when they were to be sent. */
+  /** Latencies of messages that contain their due time. */
   get arrived(): readonly number[] {
     return this.#latencies;
   }
 
-  /** How late the server closed those who had fallen silent: from their deadlines. */
+  /** How late the server closed silent users, measured from their deadlines. */
   get lags(): readonly number[] {
     return this.#lags;
   }
 
-  /** Throws where the server ended connections that were to stay. */
+  /** Throws if the server ended connections that should stay open. */
   check(): void {
     if (this.#lost > 0 && !this.#mayLose)
       throw new RunFailure(
@@ -84,7 +84,7 @@ export class Crowd {
   /** Connects one user; rejects with {@link Refused}. */
   async join(userId: number): Promise<void> {
     const { url, clock } = this.#target;
-    // The end may come before there is a member.
+    // The connection may end before the member exists.
     const joined: { member?: Member } = {};
     const socket = await BareSocket.open(url, this.#target.token(userId), {
       onText: (bytes, payload) => this.#take(bytes, payload),
@@ -98,7 +98,7 @@ export class Crowd {
     if (!socket.isOpen) this.#end(member);
   }
 
-  /** Connects users `first` and on at a steady rate. */
+  /** Connects the users from number `first` on, at a steady rate. */
   async joinAll(first: number, count: number, perSecond: number): Promise<Logins> {
     const latencies: number[] = [];
     const refusals: Record<string, number> = {};
@@ -128,12 +128,13 @@ export class Crowd {
     };
   }
 
-  /** From now on this user sends nothing, and answers no ping of the server. The last ping goes out at this moment. */
+  /** From now on this user sends nothing, and answers no ping of the server. It sends its last ping at this moment. */
   silence(userId: number): void {
     const member = this.#members.get(userId);
     if (member === undefined) return;
-    member.socket.send(PING);
+    // Before the call: a busy machine can stop this process in between, and the close would seem early.
     member.lastPingAt = this.#target.clock.monotonic();
+    member.socket.send(PING);
     member.isSilent = true;
     member.socket.answersPings = false;
   }
@@ -159,7 +160,7 @@ export class Crowd {
     for (const member of this.#members.values()) {
       if (member.isSilent || now - member.lastPingAt < this.#intervalMs) continue;
       member.socket.send(PING);
-      // A random part of the interval, so that users do not ping together for ever.
+      // A random part of the interval, so that users do not ping at the same time forever.
       member.lastPingAt = now - Math.random() * BEAT_MS;
     }
   }
@@ -186,7 +187,7 @@ export class Crowd {
   }
 }
 
-/** µs since the start of this process: what a message carries, and what its arrival is compared with. */
+/** µs since the start of this process. Messages carry this time, and it is compared with the time of arrival. */
 export function nowMicros(clock: Clock): number {
   return Math.round(clock.monotonic() * 1000);
 }

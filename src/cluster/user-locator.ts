@@ -1,13 +1,13 @@
 /** Where users are, as presence knows it. */
-export interface Whereabouts {
-  /** Users online in the whole deployment, as far as this node has heard. */
+export interface UserLocator {
+  /** Users online in the whole deployment, as of this node's last renewal. */
   onlineCount(): number;
   /** Rejects while the store is unreachable. */
   locate(userIds: readonly number[]): Promise<
     readonly (
       | {
           readonly status: 'online' | 'offline';
-          /** Sockets on other nodes than this one. */
+          /** Number of sockets on other nodes. */
           readonly socketsElsewhere: number;
           /** Sockets on all nodes. */
           readonly sockets: number;
@@ -15,6 +15,6 @@ export interface Whereabouts {
       | undefined
     )[]
   >;
-  /** How many are in a group. Rejects while the store is unreachable. */
+  /** Number of members of a group. Rejects while the store is unreachable. */
   groupSize(group: string): Promise<number>;
 }

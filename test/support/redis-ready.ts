@@ -1,0 +1,7 @@
+import { findRedis } from './redis-binaries.ts';
+
+/** Vitest's global setup: a fetch may take minutes, and no test should wait for it. */
+export async function setup(): Promise<void> {
+  // The tests that need it fail with the reason; an error here would stop all other tests too.
+  await findRedis().catch(() => undefined);
+}
