@@ -114,10 +114,12 @@ describe.concurrent('the demo page and its user', () => {
     await eventually(async () =>
       expect(await page.locator('section[aria-labelledby=dungeon] li').count()).toBeGreaterThan(2),
     );
-    expect(await page.locator('tr.own').innerText()).toContain('Cloud Walker');
-    expect(await page.locator('section[aria-labelledby=board]').innerText()).toMatch(
-      /You are number \d+ among the players of this node\./,
-    );
+    await eventually(async () => {
+      expect(await page.locator('tr.own').innerText()).toContain('Cloud Walker');
+      expect(await page.locator('section[aria-labelledby=board]').innerText()).toMatch(
+        /You are number \d+ among the players of this node\./,
+      );
+    });
     // After a reload the page continues as the same user. Its new socket may come before the old one is closed.
     await page.reload();
     await page.locator('.value.growing').waitFor();
@@ -141,7 +143,9 @@ describe.concurrent('the demo page and its user', () => {
     // The page stayed away for six seconds: only the time since its return counted for growth.
     const settled = Number(await page.locator('[data-spirit]').getAttribute('data-spirit'));
     expect(settled - last).toBeLessThan(5);
-    expect(await page.locator('section[aria-labelledby=knows]').innerText()).toContain('no sign of life');
+    await eventually(async () =>
+      expect(await page.locator('section[aria-labelledby=knows]').innerText()).toContain('no sign of life'),
+    );
   });
 
   it.sequential('after a closed socket the user lingers, and returns in the same period', async () => {
@@ -186,7 +190,7 @@ describe.concurrent('the demo page and its user', () => {
   it.sequential('if the server refuses, the page shows its sentence, and plays when the cause is gone', async () => {
     const user = freshUser();
     const page = await demo.play(user);
-    await demo.gateway.service('POST', `/api/users/${user}/disconnect`, { blockMs: 2_000 });
+    await demo.gateway.service('POST', `/api/users/${user}/disconnect`, { blockMs: 5_000 });
     await says(page, /closed the connection for good: the service kicked the user \(4002\)/);
     await press(page, 'Come back now');
     await eventually(async () => expect(await page.locator('.situation').innerText()).toMatch(/blocked/i));
@@ -195,7 +199,7 @@ describe.concurrent('the demo page and its user', () => {
         await press(page, 'Come back now').catch(() => undefined);
         await page.locator('.value.growing').waitFor({ timeout: 1_000 });
       },
-      { timeoutMs: 15_000 },
+      { timeoutMs: 20_000 },
     );
   });
 });
