@@ -33,6 +33,10 @@ export const BOUNDS: Readonly<Record<string, Bound>> = {
     document: 'RELIABILITY',
     says: 'A period that had ended and comes back has the groups of the node or of the data that brings it back',
   },
+  'late-groups': {
+    document: 'RELIABILITY',
+    says: 'the other nodes learn of it with their next claim about the user',
+  },
   rollback: {
     document: 'OPERATING',
     says: 'After a rollback of Redis a user may appear online for up to one timeout too long',

@@ -19,6 +19,8 @@ export interface RedisEvents {
   endAsked(request: EndRequest, answer: EndAnswer): void;
   /** The service changed the groups of a user. */
   groupsChanged?(userId: number): void;
+  /** A node brought newer groups of a running period back, which Redis had lost. */
+  groupsReturned?(userId: number): void;
 }
 
 /** A base for listeners that need only some of the events. */
@@ -53,6 +55,9 @@ export function audience(...listeners: readonly RedisEvents[]): RedisEvents {
     },
     groupsChanged: (userId) => {
       for (const listener of listeners) listener.groupsChanged?.(userId);
+    },
+    groupsReturned: (userId) => {
+      for (const listener of listeners) listener.groupsReturned?.(userId);
     },
   };
 }

@@ -120,6 +120,7 @@ export class Deployment {
             },
             claimed: (...args) => heartbeats.claimed(...args),
             groupsChanged: (userId) => groups.changed(userId),
+            groupsReturned: (userId) => groups.returned(userId),
           },
           witness,
           strict,

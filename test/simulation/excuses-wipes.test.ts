@@ -1,9 +1,12 @@
 import { describe, expect, it, vi } from 'vitest';
+import { groupsOf } from '../../src/presence/rules/groups.ts';
+import type { RecordState } from '../../src/presence/rules/record.ts';
 import { checkHealed } from './checks.ts';
 import { callerOf, claimOf, dutyOf, found, playedOn } from './excuse-scenes.ts';
 import { nodesOf, type Stage, stageOn } from './stage.ts';
 
-const played = playedOn(stageOn('the rules'));
+const onStage = stageOn('the rules');
+const played = playedOn(onStage);
 
 describe('a socket whose token is revoked while it opens', () => {
   it(
@@ -279,6 +282,40 @@ describe('the groups of a period that comes back', () => {
       stage.scheduler.suspend(4500 + 2100);
       stage.groups.check();
       expect(found(stage).includes('[GR1]')).toBe(isFound);
+    })(),
+  );
+});
+
+describe('groups that a node brings back after a failover', () => {
+  /** As in histories 4616 and 70309 of seed 20261223: the node was cut off, and came back while the faults healed. */
+  it.each([
+    ['may be unknown to another node for 5.9 s', { isLost: true, ms: 5900 }, false],
+    ['must be known there after 6.1 s', { isLost: true, ms: 6100 }, true],
+    ['must be known there at once if Redis had not lost them', { isLost: false, ms: 5900 }, true],
+  ])('[GR1] %s', (_, { isLost, ms }, isFound) =>
+    onStage({ policy: 'multi' }, (stage) => {
+      const [n1, n2] = nodesOf(stage);
+      stage.connect(stage.device(1, 'a'), n1);
+      stage.connect(stage.device(1, 'b'), n2);
+      stage.advance(3000);
+      const before = stage.redis.snapshot();
+      stage.request(n2, () => n2.tracker.changeGroup({ group: 'g1', add: [1], remove: [] }));
+      stage.advance(100);
+      const after = stage.redis.snapshot();
+      n2.link.cut = true;
+      stage.witness.forgot();
+      stage.groups.forgot();
+      stage.failover(isLost ? before : after, 50);
+      stage.advance(5000);
+      const record = (): RecordState => stage.redis.world.records.get(1) as RecordState;
+      const rev = record().holds.get(n2.name)?.rev;
+      n2.link.cut = false;
+      while (record().holds.get(n2.name)?.rev === rev) stage.advance(1);
+      expect(groupsOf(record())).toEqual(new Set(['g1']));
+      vi.spyOn(n1.tracker, 'groupsHere').mockReturnValue('');
+      stage.scheduler.suspend(ms);
+      stage.groups.checkCalm();
+      expect(found(stage).includes('and n1 knows')).toBe(isFound);
     })(),
   );
 });

@@ -36,6 +36,8 @@ export class GroupWitness {
   readonly #world: GroupWorld;
   /** For each user, the newest groups from the service that Redis accepted. */
   readonly #given = new Map<number, Known>();
+  /** For each user, when a node last brought groups back that Redis had lost. */
+  readonly #returnedAt = new Map<number, number>();
 
   constructor(world: GroupWorld) {
     this.#world = world;
@@ -45,6 +47,11 @@ export class GroupWitness {
   changed(userId: number): void {
     const record = this.#world.redis().world.records.get(userId);
     if (record !== undefined) this.#given.set(userId, this.#knownOf(record));
+  }
+
+  /** A node brought newer groups back. The other nodes receive no notice of it (bound `late-groups`). */
+  returned(userId: number): void {
+    this.#returnedAt.set(userId, this.#world.scheduler.now);
   }
 
   /** Redis ended a period. */
@@ -89,8 +96,9 @@ export class GroupWitness {
       for (const name of groups === '' ? [] : groups.split(';'))
         if (!groupsOf(record).has(name))
           this.#violated(record, `plays by a token of ${name} and is no member`);
-      const known = this.#given.get(userId);
-      const isFresh = known !== undefined && scheduler.now - known.at < HEARD_WITHIN_MS;
+      const changedAt = this.#given.get(userId)?.at ?? Number.NEGATIVE_INFINITY;
+      const newestAt = Math.max(changedAt, this.#returnedAt.get(userId) ?? Number.NEGATIVE_INFINITY);
+      const isFresh = scheduler.now - newestAt < HEARD_WITHIN_MS;
       const isDisturbed =
         scheduler.now - Math.max(witness.lostMemoryAt, node.troubledUntil) < HEARD_WITHIN_MS;
       if (isFresh || isDisturbed || !record.holds.has(node.name)) continue;

@@ -1,5 +1,6 @@
 import type { PresenceChange } from '../../src/presence/api.ts';
 import { PresenceWorld } from '../../src/presence/rules/claims.ts';
+import { versionOf } from '../../src/presence/rules/groups.ts';
 import { ANY_WORLD, type Caller, type Sighting } from '../../src/presence/rules/lease.ts';
 import type { Hold, Moment } from '../../src/presence/rules/record.ts';
 import type { WorldRules } from '../../src/presence/rules/session-policy.ts';
@@ -145,13 +146,15 @@ export class SimulatedRedis {
     return batch.map((claim) => {
       const { userId } = claim;
       const record = this.world.recordOf(userId, moment.wall);
-      const before = record?.epoch;
+      const { epoch: before, period, groups = '' } = record ?? {};
       // A repeated claim gets its old answer.
       const isRepeated = record?.holds.get(caller.node)?.rev === claim.rev;
       const answer = this.#noting(userId, () => this.#take(caller, claim, moment));
       const minted = answer.kind === 'opened' || (answer.kind === 'joined' && claim.mode === 'socket');
-      const after = this.world.records.get(userId)?.epoch;
-      if (minted && before !== after) this.#events.minted(claim, answer);
+      const after = this.world.records.get(userId);
+      if (claim.mode === 'restate' && after?.period === period)
+        if (versionOf(after?.groups ?? '') > versionOf(groups)) this.#events.groupsReturned?.(userId);
+      if (minted && before !== after?.epoch) this.#events.minted(claim, answer);
       else if (answer.kind === 'opened' && !isRepeated)
         this.#events.continued?.({ userId, period: answer.period });
       this.#events.claimed(claim, answer, caller);

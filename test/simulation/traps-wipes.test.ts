@@ -263,6 +263,28 @@ describe.each(STAGES)('what random histories have found about wipes, on %s', (wh
       expect([...groupsOf(recordOf(stage))]).toEqual([]);
     }),
   );
+
+  it(
+    '[GR1] a cut-off node brings groups back that Redis lost: the other node learns of them with its next claim',
+    onStage({ policy: 'multi' }, (stage) => {
+      const [n1, n2] = nodesOf(stage);
+      stage.connect(stage.device(1, 'a'), n1);
+      stage.connect(stage.device(1, 'b'), n2);
+      stage.advance(3000);
+      const beforeChange = stage.redis.snapshot();
+      stage.request(n2, () => n2.tracker.changeGroup({ group: 'g1', add: [1], remove: [] }));
+      stage.advance(100);
+      n2.link.cut = true;
+      stage.failover(beforeChange, 50);
+      stage.advance(6000);
+      expect([...groupsOf(recordOf(stage))]).toEqual([]);
+      n2.link.cut = false;
+      advanceUntil(stage, () => groupsOf(recordOf(stage)).has('g1'));
+      expect(n1.tracker.groupsHere(1)).toBe('');
+      stage.advance(3600);
+      expect(n1.tracker.groupsHere(1)).toBe(recordOf(stage).groups);
+    }),
+  );
 });
 
 describe.each(STAGES)('what random histories have found about openings, on %s', (where) => {
