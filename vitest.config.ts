@@ -101,6 +101,8 @@ export default defineConfig({
           hookTimeout: 120_000,
           // No test changes what another shares with it. A process for each file would cost three times the tests.
           isolate: false,
+          // Nothing else runs yet. By default one core would stay free.
+          maxWorkers: '100%',
         },
       },
       {
