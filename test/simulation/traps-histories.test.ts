@@ -1,30 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { GOOD_LINE } from './network.ts';
-import type { SimulatedNode } from './simulated-node.ts';
-import { nodesOf, rowsOf, STAGES, type Stage, stageOn } from './stage.ts';
-
-/** Node 2 has the user on a silent socket. It freezes for so long that Redis takes the user from it, and then learns of that. */
-function looksDead(stage: Stage, meanwhile: () => void): void {
-  const [n1, n2] = nodesOf(stage);
-  for (const { socket } of stage.devices) if (socket !== undefined) socket.pings = false;
-  meanwhile();
-  n2.clock.freeze();
-  stage.advance(12_000);
-  n2.clock.thaw();
-  stage.advance(1500);
-  expect(stage.holders(1)).toEqual([n1.name]);
-  expect(stage.devices.map(({ socket }) => socket?.isOpen)).toEqual([true]);
-}
-
-/** Whether the node accepts a heartbeat by HTTP. */
-function heartbeat(stage: Stage, node: SimulatedNode): boolean | undefined {
-  let isTaken: boolean | undefined;
-  stage.request(node, async () => {
-    isTaken = await stage.proveByHttp(node, 1, false);
-  });
-  stage.advance(100);
-  return isTaken;
-}
+import { nodesOf, rowsOf, STAGES, stageOn } from './stage.ts';
 
 describe.each(STAGES)('what random histories have found, on %s', (where) => {
   const onStage = stageOn(where);
@@ -175,57 +151,6 @@ describe.each(STAGES)('what random histories have found, on %s', (where) => {
     }),
   );
 
-  it.each(['multi', 'replace'] as const)(
-    '[PR7] [PR9] after a logout elsewhere, a node with a socket that Redis lost answers a heartbeat by HTTP with not online, %s',
-    (policy) =>
-      onStage({ policy }, (stage) => {
-        const [n1, n2] = nodesOf(stage);
-        const device = stage.device(1);
-        stage.connect(device, n2);
-        looksDead(stage, () => stage.heartbeatByHttp(n1, 1));
-        device.socket?.say('{"type":"ping"}');
-        stage.advance(5);
-        stage.logout(n1, 1);
-        stage.advance(600);
-        expect(stage.ends.map(({ reason }) => reason)).toEqual(['logout']);
-        expect(heartbeat(stage, n2)).toBe(false);
-        stage.advance(1000);
-        expect(rowsOf(stage, 1)).toBe(1);
-        expect(stage.holders(1)).toEqual([]);
-        // A sign of life of the socket counts.
-        device.socket?.say('{"type":"ping"}');
-        stage.advance(700);
-        expect(stage.holders(1)).toEqual([n2.name]);
-      })(),
-  );
-
-  it.each([0, 5000])(
-    '[PR7] [PR9] a socket that Redis lost opens nothing after a logout elsewhere, even if the record has expired after %s ms',
-    (lastSeenTtlMs) =>
-      onStage({ lastSeenTtlMs }, (stage) => {
-        const [n1, n2] = nodesOf(stage);
-        const device = stage.device(1);
-        stage.connect(device, n2);
-        looksDead(stage, () => stage.heartbeatByHttp(n1, 1));
-        device.socket?.say('{"type":"ping"}');
-        stage.advance(5);
-        n2.clock.freeze();
-        stage.logout(n1, 1);
-        // The logout is settled, and the record of the user has expired.
-        stage.advance(lastSeenTtlMs + 1000);
-        expect(stage.redis.world.recordOf(1, stage.redis.wall)).toBeUndefined();
-        n2.clock.thaw();
-        stage.advance(1000);
-        expect(stage.ends.map(({ reason }) => reason)).toEqual(['logout']);
-        expect(rowsOf(stage, 1)).toBe(1);
-        expect(stage.holders(1)).toEqual([]);
-        // A sign of life after the logout counts.
-        device.socket?.say('{"type":"ping"}');
-        stage.advance(700);
-        expect(stage.holders(1)).toEqual([n2.name]);
-      })(),
-  );
-
   it(
     '[PR7] [PR11] a thawed node does not restore a period if a newer one has followed, even if the record has expired',
     onStage({ lastSeenTtlMs: 0 }, (stage) => {
@@ -247,25 +172,6 @@ describe.each(STAGES)('what random histories have found, on %s', (where) => {
       stage.advance(2000);
       expect(stage.holders(1)).toEqual([]);
     }),
-  );
-
-  it.each(['multi', 'replace'] as const)(
-    '[PR1] [HB1] while another node has the user, a heartbeat by HTTP counts on a node with a silent socket that Redis lost, %s',
-    (policy) =>
-      onStage({ policy }, (stage) => {
-        const [n1, n2] = nodesOf(stage);
-        stage.connect(stage.device(1), n2);
-        const period = stage.period(1);
-        looksDead(stage, () => stage.heartbeatByHttp(n1, 1));
-        // The proof on the other node has 1.3 s left.
-        expect(heartbeat(stage, n2)).toBe(true);
-        const provenAt = stage.scheduler.now;
-        stage.advance(20_000);
-        const [end, ...more] = stage.ends;
-        expect(more).toEqual([]);
-        expect(end).toMatchObject({ period, reason: 'timeout' });
-        expect(Math.abs((end?.now ?? 0) - provenAt - 15_000)).toBeLessThan(300);
-      })(),
   );
 
   it(

@@ -47,7 +47,6 @@ export interface OpenSocket extends SocketNumbers {
 }
 
 export type HeldSocket = AdmittedSocket | OpenSocket;
-type OneOrMore<Value> = readonly [Value, ...Value[]];
 
 /** A logout or kick that this node sent to the store. */
 export interface AskedEnd {
@@ -97,10 +96,13 @@ export interface Held extends Period {
   readonly sockets: readonly HeldSocket[];
 }
 
-/** The user has sockets on this node, but the store has no hold of this node. */
+/**
+ * The store has said that it has no hold of this node. But the user has sockets here, or proofs of life that have not expired.
+ * Until the store has the hold again, only the store answers for the user.
+ */
 export interface Missing extends Period {
   readonly kind: 'missing';
-  readonly sockets: OneOrMore<HeldSocket>;
+  readonly sockets: readonly HeldSocket[];
   /** Monotonic time at which this node noticed. */
   readonly since: number;
 }
@@ -122,7 +124,7 @@ export function hasPeriod(state: HoldState): state is WithPeriod {
 }
 
 export function socketsOf(state: HoldState): readonly HeldSocket[] {
-  return state.kind === 'held' || state.kind === 'missing' ? state.sockets : [];
+  return hasSockets(state) ? state.sockets : [];
 }
 
 /** The groups that the service gave in this period. */
@@ -176,7 +178,7 @@ export function newer(left: Proof, right: Proof): Proof {
     : left;
 }
 
-// Transitions. Each function returns the next state.
+// Transitions. Each function returns the next state. Only the word of the store makes a hold `held`: see `adopt` and `answered`.
 
 /** The store accepted the claim `rev`: this node holds the period. A pending logout and a missing hold are over. */
 export function adopt(
@@ -201,8 +203,9 @@ export function adopt(
   };
 }
 
-export function addSocket(state: WithPeriod, socket: HeldSocket): Held | Missing {
-  return withSockets(state, [...socketsOf(state), socket]);
+/** The store has just accepted this socket. */
+export function addSocket(state: Held, socket: HeldSocket): Held {
+  return held(state, [...state.sockets, socket]);
 }
 
 /** The socket opened. Undefined: the hold no longer has this socket. */
@@ -214,7 +217,7 @@ export function openSocket(
   const sockets = socketsOf(state);
   const index = sockets.findIndex((socket) => socket.connectionId === connectionId);
   const admitted = sockets[index];
-  if (admitted === undefined || !hasPeriod(state)) return undefined;
+  if (admitted === undefined || !hasSockets(state)) return undefined;
   const { epoch, rev, groups } = admitted;
   return withSockets(
     state,
@@ -226,7 +229,7 @@ export function openSocket(
 export function removeSocket(state: HoldState, connectionId: string, cause: string): HoldState | undefined {
   const sockets = socketsOf(state);
   const removed = sockets.find((socket) => socket.connectionId === connectionId);
-  if (removed === undefined || !hasPeriod(state)) return undefined;
+  if (removed === undefined || !hasSockets(state)) return undefined;
   const left = sockets.filter((socket) => socket !== removed);
   const linger = newerNumbered(state.linger, { proof: proofOf(removed), rev: removed.rev });
   return { ...withSockets(state, left), linger, closeCause: cause };
@@ -236,7 +239,7 @@ export function removeSocket(state: HoldState, connectionId: string, cause: stri
 export function renewEpoch(state: HoldState, epoch: number): HoldState {
   const sockets = socketsOf(state);
   const newest = sockets.at(-1);
-  if (newest === undefined || !hasPeriod(state)) return state;
+  if (newest === undefined || !hasSockets(state)) return state;
   return withSockets(state, [...sockets.slice(0, -1), { ...newest, epoch }]);
 }
 
@@ -245,7 +248,7 @@ export function renewGroups(state: HoldState, connectionId: string, groups: stri
   const sockets = socketsOf(state);
   const index = sockets.findIndex((socket) => socket.connectionId === connectionId);
   const renewed = sockets[index];
-  if (renewed === undefined || !hasPeriod(state)) return undefined;
+  if (renewed === undefined || !hasSockets(state)) return undefined;
   return withSockets(state, sockets.with(index, { ...renewed, groups }));
 }
 
@@ -261,7 +264,7 @@ export function giveGroups(state: HoldState, groups: string): HoldState {
 
 /** A newer connection replaces all sockets of this node. Their proofs of life do not count as a linger. */
 export function evict(state: HoldState): HoldState {
-  return hasPeriod(state) && state.kind !== 'ending' ? withSockets(state, []) : state;
+  return hasSockets(state) ? withSockets(state, []) : state;
 }
 
 /**
@@ -321,15 +324,14 @@ export function answered(
   answer: { readonly isHeldInStore: boolean; readonly claimedCause: string },
 ): HoldState {
   if (!hasPeriod(state)) return state;
-  const sockets = socketsOf(state);
-  if (!answer.isHeldInStore) return { ...withSockets(state, sockets), isDoubted: false };
+  if (!answer.isHeldInStore) return { ...state, isDoubted: false };
   const closeCause = answer.claimedCause === state.closeCause ? '' : state.closeCause;
-  return { ...held(state, sockets), isDoubted: false, closeCause, endAsked: undefined };
+  return { ...held(state, socketsOf(state)), isDoubted: false, closeCause, endAsked: undefined };
 }
 
 /** The store has no hold of this node. `now` is monotonic; the time of the first call counts. */
 export function miss(state: HoldState, now: number): HoldState {
-  return state.kind === 'held' && isSome(state.sockets)
+  return state.kind === 'held'
     ? { ...periodOf(state), kind: 'missing', sockets: state.sockets, since: now }
     : state;
 }
@@ -362,9 +364,13 @@ function newerNumbered(left: NumberedProof, right: NumberedProof): NumberedProof
   return { proof: newer(left.proof, right.proof), rev: Math.max(left.rev, right.rev) };
 }
 
-/** The same period with other sockets. Without sockets a hold is not missing: the user lingers. */
-function withSockets(state: WithPeriod, sockets: readonly HeldSocket[]): Held | Missing {
-  return state.kind === 'missing' && isSome(sockets) ? { ...state, sockets } : held(state, sockets);
+function hasSockets(state: HoldState): state is Held | Missing {
+  return state.kind === 'held' || state.kind === 'missing';
+}
+
+/** The same state with other sockets. A missing hold stays missing without sockets: the store still has no hold of this node. */
+function withSockets(state: Held | Missing, sockets: readonly HeldSocket[]): Held | Missing {
+  return state.kind === 'missing' ? { ...state, sockets } : held(state, sockets);
 }
 
 function held(state: WithPeriod, sockets: readonly HeldSocket[]): Held {
@@ -391,8 +397,4 @@ function periodOf(state: WithPeriod): Period {
   const { lostRev, period, loginTime, adoptedRev, linger, http, endAsked, closeCause, groups, isDoubted } =
     state;
   return { lostRev, period, loginTime, adoptedRev, linger, http, endAsked, closeCause, groups, isDoubted };
-}
-
-function isSome<Value>(values: readonly Value[]): values is OneOrMore<Value> {
-  return values.length > 0;
 }

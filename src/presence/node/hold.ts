@@ -166,7 +166,7 @@ export class UserHold implements Watched {
   }
 
   addSocket(socket: HeldSocket): void {
-    assert(hasPeriod(this.#state), 'a socket belongs to a period');
+    assert(this.#state.kind === 'held', 'the store has accepted the socket');
     this.#become(addSocket(this.#state, socket));
   }
 
@@ -267,7 +267,7 @@ export class UserHold implements Watched {
     this.hearGroups(answer.groups);
   }
 
-  /** The store has no hold of this node for the sockets here. Returns the time at which this node noticed that first. */
+  /** The store has no hold of this node for the user. Returns the time at which this node noticed that first. */
   missingSince(monotonic: number): number {
     this.#become(miss(this.#state, monotonic));
     return this.#state.kind === 'missing' ? this.#state.since : monotonic;

@@ -205,15 +205,19 @@ export class Sync {
   async #gone(hold: UserHold): Promise<void> {
     const { time } = this.#options;
     const { holds, lease, recovery } = this.#parts;
-    if (hold.isAlive(time.now()) && hold.state.kind !== 'missing') await lease.hearLosses();
+    // The node looks at these each half second. It has heard the losses the first time.
+    const isWatched = hold.state.kind === 'missing' && hold.sockets.length > 0;
+    if (hold.isAlive(time.now()) && !isWatched) await lease.hearLosses();
     if (!hold.isAlive(time.now())) return holds.end(hold);
     const asked = hold.endAsked;
     if (asked !== undefined && (await this.#isOver(hold))) {
       holds.forget(hold, asked.reason, asked.note);
-    } else if (hold.sockets.length > 0 && !hold.livedSince(hold.missingSince(time.monotonic))) {
-      // The period may have ended while this node was frozen or cut off. A user who shows no life since then stays logged out.
-      return this.#again(hold, LIFE_LOOK_MS);
-    } else await recovery.reconnect(hold);
+      return holds.release(hold);
+    }
+    const since = hold.missingSince(time.monotonic);
+    // The period may have ended while this node was frozen or cut off. A user who shows no life since then stays logged out.
+    if (hold.sockets.length > 0 && !hold.livedSince(since)) return this.#again(hold, LIFE_LOOK_MS);
+    await recovery.reconnect(hold);
     holds.release(hold);
   }
 

@@ -11,10 +11,12 @@ import {
   evict,
   expiresAt,
   forget,
+  giveGroups,
   type Held,
   type HeldConnection,
   type HeldSocket,
   type HoldState,
+  hearGroups,
   httpProof,
   lose,
   miss,
@@ -25,6 +27,7 @@ import {
   proveByHttp,
   removeSocket,
   renewEpoch,
+  renewGroups,
   restoreHttp,
   socketProof,
   socketsOf,
@@ -61,7 +64,7 @@ function connection(ms: number): HeldConnection {
 
 /** A hold with sockets. Claim 1 adopted its period. */
 function held(...sockets: readonly HeldSocket[]): Held {
-  return sockets.reduce<Held>((state, socket) => addSocket(state, socket) as Held, adopt(ABSENT, PERIOD, 1));
+  return sockets.reduce(addSocket, adopt(ABSENT, PERIOD, 1));
 }
 
 function lingering(ms: number): HoldState {
@@ -200,9 +203,9 @@ describe('losses', () => {
     });
   });
 
-  it('a missing hold that loses its last socket is held without one', () => {
+  it('[PR1] a missing hold that loses its last socket stays missing', () => {
     const state = lose(miss(held(admitted('a', 2)), 90), { rev: 2, reason: 'replaced' });
-    expect(state).toMatchObject({ kind: 'held', sockets: [] });
+    expect(state).toMatchObject({ kind: 'missing', sockets: [], since: 90 });
   });
 });
 
@@ -230,10 +233,11 @@ describe('in doubt', () => {
 });
 
 describe('an end that may have come', () => {
-  it('a hold that claims to have no sockets is ending until any answer', () => {
+  it('a hold that claims to have no sockets is ending until the store says that the user is held', () => {
     const ending = claimNothing(lingering(100));
     expect(ending).toMatchObject({ kind: 'ending', period: PERIOD.period });
-    expect(answered(ending, { isHeldInStore: false, claimedCause: '' })).toMatchObject({
+    expect(answered(ending, { isHeldInStore: false, claimedCause: '' })).toEqual(ending);
+    expect(answered(ending, { isHeldInStore: true, claimedCause: '' })).toMatchObject({
       kind: 'held',
       sockets: [],
     });
@@ -273,7 +277,10 @@ describe('[PR9] missing', () => {
   it('sockets that the store does not know are missing since the node found out', () => {
     expect(missing).toMatchObject({ kind: 'missing', since: 90 });
     expect(miss(missing, 95)).toBe(missing);
-    expect(miss(held(), 90)).toEqual(held());
+  });
+
+  it('[PR1] so is a user who lingers or proves life by HTTP', () => {
+    expect(miss(lingering(100), 90)).toMatchObject({ kind: 'missing', sockets: [], since: 90 });
   });
 
   it('they stay missing until the store has the hold again', () => {
@@ -284,9 +291,45 @@ describe('[PR9] missing', () => {
     expect(answered(missing, { isHeldInStore: true, claimedCause: '' })).toMatchObject({ kind: 'held' });
   });
 
-  it('without a socket nothing is missing', () => {
-    expect(removeSocket(missing, 'a', 'connection-lost')).toMatchObject({ kind: 'held', sockets: [] });
-    expect(evict(missing)).toMatchObject({ kind: 'held', sockets: [] });
+  it('[PR1] the last socket ends or is replaced: the hold stays missing', () => {
+    for (const state of [removeSocket(missing, 'a', 'connection-lost'), evict(missing)])
+      expect(state).toMatchObject({ kind: 'missing', sockets: [], since: 90 });
     expect(end(missing)).toMatchObject({ kind: 'absent' });
+  });
+});
+
+describe('[PR1] only the word of the store makes a hold held', () => {
+  const proof = { proof: at(100), rev: 9 };
+  const unheld: readonly (readonly [string, HoldState])[] = [
+    ['absent', ABSENT],
+    ['in doubt', doubt(ABSENT, proof)],
+    ['missing, with a socket', miss(held(admitted('a', 1)), 90)],
+    ['missing, without one', miss(lingering(100), 90)],
+    ['ending', claimNothing(lingering(100))],
+  ];
+  const others: Readonly<Record<string, (state: HoldState) => HoldState | undefined>> = {
+    openSocket: (state) => openSocket(state, 'a', connection(300)),
+    removeSocket: (state) => removeSocket(state, 'a', 'connection-lost'),
+    renewEpoch: (state) => renewEpoch(state, 99),
+    renewGroups: (state) => renewGroups(state, 'a', 'g1'),
+    hearGroups: (state) => hearGroups(state, '5;g1', 0),
+    giveGroups: (state) => giveGroups(state, '5;g1'),
+    evict,
+    'lose by a take-over': (state) => lose(state, { rev: 5, reason: 'replaced' }),
+    'lose by a logout': (state) => lose(state, { rev: 5, reason: 'logout' }),
+    proveByHttp: (state) => proveByHttp(state, at(200), 9),
+    restoreHttp: (state) => restoreHttp(state, proof),
+    doubt: (state) => doubt(state, proof),
+    claimNothing,
+    'an answer that is not held': (state) => answered(state, { isHeldInStore: false, claimedCause: '' }),
+    miss: (state) => miss(state, 95),
+    askEnd: (state) => askEnd(state, KICK),
+    end,
+    forget,
+  };
+
+  it.each(unheld)('%s: no other transition does', (_, state) => {
+    for (const [name, next] of Object.entries(others))
+      expect([name, next(state)?.kind]).not.toEqual([name, 'held']);
   });
 });

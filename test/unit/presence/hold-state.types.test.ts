@@ -7,6 +7,7 @@ import {
   type HeldSocket,
   type HoldState,
   type InDoubt,
+  type Missing,
   NO_PROOF,
 } from '../../../src/presence/node/hold-state.ts';
 
@@ -28,19 +29,19 @@ describe('states that cannot be written', () => {
     const withHttp: HoldState = { ...inDoubt, http: { proof: NO_PROOF, rev: 0 } };
     // @ts-expect-error a socket belongs to a period
     const socketOfNobody = (): HoldState => addSocket(ABSENT, socket);
-    expect([absent, withSockets, withHttp, socketOfNobody]).toHaveLength(4);
+    // @ts-expect-error a socket belongs to a period that the store holds for this node
+    const socketOfMissing = (state: Missing): HoldState => addSocket(state, socket);
+    expect([absent, withSockets, withHttp, socketOfNobody, socketOfMissing]).toHaveLength(5);
   });
 
-  it('[PR9] missing means sockets, and a time; ending means no socket', () => {
+  it('[PR9] missing means a time; ending means no socket', () => {
     // @ts-expect-error an ending hold has no sockets
     const ending: HoldState = { ...period, kind: 'ending', sockets: [socket] };
-    // @ts-expect-error without a socket nothing is missing
-    const empty: HoldState = { ...period, kind: 'missing', since: 1, sockets: [] };
     // @ts-expect-error a hold is missing since some time
     const timeless: HoldState = { ...period, kind: 'missing', sockets: [socket] };
     // @ts-expect-error a held user is not missing
     const held: HoldState = { ...period, kind: 'held', sockets: [], since: 1 };
-    expect([ending, empty, timeless, held]).toHaveLength(4);
+    expect([ending, timeless, held]).toHaveLength(3);
   });
 
   it('a socket is admitted or open, never both', () => {
