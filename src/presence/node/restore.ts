@@ -85,9 +85,11 @@ export class Restore {
     if (answers.some((answer) => answer.kind === 'no-lease' || answer.kind === 'young')) return false;
     batch.forEach((hold, index) => {
       const answer = answers[index];
-      if (answer?.kind !== 'joined') this.#changed.add(hold);
       // Another node, or the store itself, knows newer groups.
-      else hold.hearGroups(answer.groups);
+      if (answer?.kind === 'joined') return hold.hearGroups(answer.groups);
+      this.#changed.add(hold);
+      // If a call about this user is in progress, its answer counts.
+      if (answer?.kind === 'gone' && !hold.locked) hold.missingSince(time.monotonic);
     });
     return true;
   }

@@ -81,6 +81,21 @@ describe('[PR1] the store has taken a user from this node, and it answers the ne
     expect(beats(room)).toBe(before + 1);
   });
 
+  it('if it said so in a restore, and is away before the next claim', async () => {
+    const room = await openRoom();
+    await room.during(room.tracker.login({ userId: USER, ip: '' }));
+    const { store, clock, tracker } = room;
+    store.answer = ({ mode }) => {
+      if (mode !== 'restate') return undefined;
+      store.down = true;
+      return GONE;
+    };
+    store.restoring = true;
+    await until(room, () => store.down);
+    await clock.advanceAsync(100, 1);
+    expect(await room.during(tracker.heartbeat(USER))).toEqual({ ok: false, error: 'presence-unavailable' });
+  });
+
   it('if the user has no socket, and the next claim gets no answer', async () => {
     const room = await openRoom({ renewalMs: 3000 });
     await room.during(room.tracker.login({ userId: USER, ip: '' }));
