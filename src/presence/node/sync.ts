@@ -118,7 +118,7 @@ export class Sync {
     const now = this.#options.clock.monotonic();
     for (const hold of this.#parts.holds) {
       if (hold.period === 0) continue;
-      this.#tellRow(hold, now);
+      if (hold.state.kind === 'held') this.#tellRow(hold, now);
       if (hold.isClaimOutdated(now, oldMs)) this.#parts.changed.add(hold);
     }
     if (this.#parts.changed.size > 0) this.soon();
