@@ -163,7 +163,8 @@ describe.concurrent.each(COMBINATIONS)('feed and timeline: $runtime, $kind', ({ 
         expect(body['error']).toContain('cursor');
       }
     }
-    expect(gateway.logs().map(({ event }) => event)).not.toContain('presence-unavailable');
+    const lines = await gateway.logsSoFar();
+    expect(lines.map(({ event }) => event)).not.toContain('presence-unavailable');
   });
 
   it.sequential('needs the service key', async () => {

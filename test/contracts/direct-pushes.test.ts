@@ -276,6 +276,7 @@ describe.concurrent.each(['bun', 'node'] as const)('pushes answered without the 
     const user = freshUser();
     const client = await connect(gateway.wsUrl, { token: gateway.token(user), protocols: ['lingxi.v1'] });
     const body = JSON.stringify({ to: { userId: user }, type: 'n', data: 1, ack: true, timeoutMs: 300 });
+    await gateway.logsSoFar();
     const before = internalErrors().length;
     for (const routed of [{}, ROUTED]) {
       const http = openHttp(
@@ -288,6 +289,7 @@ describe.concurrent.each(['bun', 'node'] as const)('pushes answered without the 
     // Both waits have ended when this one has, because it began later.
     const [late] = await askBoth(PATH, body);
     expect(JSON.parse(late?.body ?? '')).toMatchObject({ counts: { written: 1 } });
+    await gateway.logsSoFar();
     expect(internalErrors()).toHaveLength(before);
     client.terminate();
   });

@@ -53,7 +53,7 @@ describe.each(['bun', 'node'] as const)('a client that leaves in its handshake, 
       const after = await readMetrics(gateway);
       expect(after('lingxi_refused_total{code="presence-unavailable"}')).toBeNaN();
       expect(after('lingxi_logins_total')).toBe(before('lingxi_logins_total'));
-      expect(gateway.logs().filter(({ event }) => event === 'refused')).toEqual([]);
+      expect((await gateway.logsSoFar()).filter(({ event }) => event === 'refused')).toEqual([]);
       const status = await gateway.service('POST', '/api/online/status', { userIds: [1] });
       expect(status.body['results']).toMatchObject([{ status: 'offline' }]);
     },

@@ -5,6 +5,7 @@ import {
   enterBoth,
   figure,
   leaveAll,
+  marksOf,
   missingOf,
   type StorePair,
   settledPeriod,
@@ -156,13 +157,14 @@ describe('a PostgreSQL that accepts no settlements', () => {
 
   it('[scenario 41] [ST7] a failover to a read-only server: backoff, then back to normal', async () => {
     const visitors = await enterBoth(pair, fresh(8));
-    const marks = pair.both.map((node) => node.mark());
+    const marks = await marksOf(pair);
     await pair.postgres.query('ALTER DATABASE postgres SET default_transaction_read_only = on');
     await dropConnections(pair);
     const from = performance.now();
     const ended = await expectPresenceUnaffected(pair, visitors);
     await sleep(Math.max(0, 4_000 - (performance.now() - from)));
-    const failures = pair.both.flatMap((node, index) => node.logged('settlement-failed', marks[index]));
+    const failed = pair.both.map((node, index) => node.loggedSoFar('settlement-failed', marks[index]));
+    const failures = (await Promise.all(failed)).flat();
     const readOnly = () =>
       pair.both
         .flatMap((node, index) => node.logged('settlement-failed', marks[index]))
@@ -170,7 +172,7 @@ describe('a PostgreSQL that accepts no settlements', () => {
     await eventually(() => expect(readOnly().length).toBeGreaterThanOrEqual(2));
     // Full jitter below 0.1, 0.2 … 5 s: about ten attempts in 4 s for each batch in progress, not hundreds.
     expect(failures.length).toBeLessThan(60);
-    expect(pair.both.flatMap((node) => node.logged('settlement-set-aside'))).toEqual([]);
+    for (const node of pair.both) expect(await node.loggedSoFar('settlement-set-aside')).toEqual([]);
     figure(`${failures.length} failed tries of two nodes in 4 s on a read-only PostgreSQL`);
     await pair.postgres.rival(async (query) => {
       await query('SET TRANSACTION READ WRITE');

@@ -1,7 +1,15 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { eventually, sleep } from '../support/ports.ts';
+import { eventually } from '../support/ports.ts';
 import { welcomeOf } from '../support/presence-view.ts';
-import { eachOf, enter, figure, type StorePair, settledPeriod, startPair } from '../support/store-pair.ts';
+import {
+  eachOf,
+  enter,
+  figure,
+  marksOf,
+  type StorePair,
+  settledPeriod,
+  startPair,
+} from '../support/store-pair.ts';
 import { freshUser } from '../support/stores.ts';
 import type { LossKind } from '../support/tcp-proxy.ts';
 
@@ -75,11 +83,16 @@ describe('settlements with faults of PostgreSQL', () => {
       expect(waiting).not.toEqual([]);
     });
 
-  async function setOnServer(name: string, value: string): Promise<void> {
-    await pair.postgres.query(`ALTER SYSTEM SET ${name} = ${value}`);
+  /** Whether new transactions are serializable, on every session. */
+  async function setIsolation(level: 'serializable' | 'read committed'): Promise<void> {
+    await pair.postgres.query(`ALTER SYSTEM SET default_transaction_isolation = '${level}'`);
     await pair.postgres.query('SELECT pg_reload_conf()');
-    // Every session reads this before its next statement, once the server has told it.
-    await sleep(1_000);
+    // The server tells all sessions at the same time. Each reads the file before its next statement.
+    await eventually(async () =>
+      expect(await pair.postgres.query('SHOW default_transaction_isolation')).toEqual([
+        { default_transaction_isolation: level },
+      ]),
+    );
   }
 
   describe.each(KINDS)('the answer to COMMIT is lost, and the connection $how', ({ how }) => {
@@ -124,7 +137,7 @@ describe('settlements with faults of PostgreSQL', () => {
     const [locked, raced] = fresh(2);
     if (locked === undefined || raced === undefined) return expect.fail('nobody');
     await Promise.all([pair.bun.login(locked), pair.bun.login(raced)]);
-    const marks = pair.both.map((node) => node.mark());
+    const marks = await marksOf(pair);
     const failures = (code: RegExp) =>
       pair.both
         .flatMap((node, index) => node.logged('settlement-failed', marks[index]))
@@ -141,7 +154,7 @@ describe('settlements with faults of PostgreSQL', () => {
     });
     await expectSettledByLogout(locked);
 
-    await setOnServer('default_transaction_isolation', "'serializable'");
+    await setIsolation('serializable');
     await pair.postgres.rival(async (query) => {
       await query('UPDATE lingxi_periods SET node = node WHERE user_id = $1', [raced]);
       await logout(raced);
@@ -150,25 +163,25 @@ describe('settlements with faults of PostgreSQL', () => {
     });
     await eventually(() => expect(failures(/could not serialize/)).not.toEqual([]));
     await expectSettledByLogout(raced);
-    await setOnServer('default_transaction_isolation', 'DEFAULT');
+    await setIsolation('read committed');
     await allSettled(15_000);
   });
 
   it('[scenario 39] [ST2] the user row is gone before the settlement: the period is closed, and the duty is acknowledged', async () => {
     const [byLogout, byTimeout] = fresh(2);
     const visitors = await enter(pair.bun, [byLogout ?? 0, byTimeout ?? 0]);
-    const marks = pair.both.map((node) => node.mark());
+    const marks = await marksOf(pair);
     await pair.postgres.query('DELETE FROM users WHERE id = ANY($1)', [[byLogout, byTimeout]]);
     const logoutTime = await logout(byLogout ?? 0);
     visitors[1]?.client.terminate();
     expect(await settledPeriod(pair, byLogout ?? 0)).toMatchObject({ logoutAt: logoutTime, userTime: null });
     expect(await settledPeriod(pair, byTimeout ?? 0)).toMatchObject({ reason: 'timeout', userTime: null });
     await allSettled(15_000);
-    pair.both.forEach((node, index) => {
+    for (const [index, node] of pair.both.entries()) {
       for (const event of ['settlement-set-aside', 'settlement-failed']) {
-        expect(node.logged(event, marks[index])).toEqual([]);
+        expect(await node.loggedSoFar(event, marks[index])).toEqual([]);
       }
-    });
+    }
     expect(await userTime(byLogout ?? 0)).toBeUndefined();
   });
 
@@ -179,7 +192,7 @@ describe('settlements with faults of PostgreSQL', () => {
     const [{ period } = { period: 0 }] = await pair.periods(poison);
     await pair.postgres.query(`ALTER TABLE users ADD CONSTRAINT poison
       CHECK (id <> ${poison} OR last_spirit_gain_time < now() - interval '1 day') NOT VALID`);
-    const marks = pair.both.map((node) => node.mark());
+    const marks = await marksOf(pair);
     // The settlements are held back, so that all 500 wait for one transaction.
     await pair.postgres.rival(async (query) => {
       await query('LOCK TABLE lingxi_periods IN EXCLUSIVE MODE');

@@ -6,6 +6,7 @@ import {
   enterBoth,
   figure,
   leaveAll,
+  marksOf,
   missingOf,
   restoredAfter,
   type StorePair,
@@ -116,7 +117,7 @@ describe('a Redis that does not answer', () => {
 
   it('[scenario 29] half-open TCP: the node reconnects by itself, for commands and for the push channel', async () => {
     const visitors = await enterBoth(pair, fresh(40));
-    const marks = pair.both.map((node) => node.mark());
+    const marks = await marksOf(pair);
     pair.redisProxy.hangAll();
     const from = performance.now();
     await eventually(

@@ -5,6 +5,7 @@ import {
   enterBoth,
   figure,
   leaveAll,
+  marksOf,
   missingOf,
   type PairNode,
   type StorePair,
@@ -71,7 +72,7 @@ describe('a Redis that answers and refuses', () => {
           logoutTime = Number(told.body['logoutTime']);
           expect(told.status).toBe(200);
           await eventually(async () => expect(await pair.node.metric('lingxi_settlements_pending')).toBe(1));
-          const marks = pair.both.map((node) => node.mark());
+          const marks = await marksOf(pair);
 
           await trouble.begin(pair);
           const from = performance.now();
@@ -80,11 +81,11 @@ describe('a Redis that answers and refuses', () => {
           silent.silence();
           for (const node of pair.both) await expectRefusals(node, visitors[0]?.user ?? 0);
           await sleep(TIMEOUT_MS * 1.5);
-          pair.both.forEach((node, index) => {
-            const alerts = node.logged('presence-unavailable', marks[index]);
+          for (const [index, node] of pair.both.entries()) {
+            const alerts = await node.loggedSoFar('presence-unavailable', marks[index]);
             expect(alerts).toMatchObject([{ level: 'warn', cause: expect.stringMatching(trouble.cause) }]);
             expect(node.logged('logged-out', marks[index])).toEqual([]);
-          });
+          }
           const push = { to: { userId: visitors[0]?.user }, type: 'still', data: 1 };
           expect((await pair.bun.gateway.service('POST', '/api/messages', push)).status).toBe(200);
           await visitors[0]?.client.next('still');
@@ -116,7 +117,7 @@ describe('a Redis that answers and refuses', () => {
     // On a busy machine a slow answer of Redis would look like a script that is missing.
     withPair({ timeoutMs: TIMEOUT_MS, env: { LINGXI_REDIS_TIMEOUT_MS: '10000' } }, async (pair) => {
       const visitors = await enterBoth(pair, fresh(20));
-      const marks = pair.both.map((node) => node.mark());
+      const marks = await marksOf(pair);
       for (let round = 0; round < 8; round += 1) {
         await pair.redis.cli('SCRIPT', 'FLUSH');
         const user = freshUser();
@@ -129,10 +130,10 @@ describe('a Redis that answers and refuses', () => {
       }
       expect(await pair.redis.cli('INFO', 'memory')).toMatch(/^number_of_cached_scripts:[1-9]/m);
       expect(await missingOf(pair.redis, visitors)).toEqual([]);
-      pair.both.forEach((node, index) => {
-        expect(node.logged('presence-unavailable', marks[index])).toEqual([]);
+      for (const [index, node] of pair.both.entries()) {
+        expect(await node.loggedSoFar('presence-unavailable', marks[index])).toEqual([]);
         expect(node.logged('settlement-failed', marks[index])).toEqual([]);
-      });
+      }
       leaveAll(visitors);
     }));
 });

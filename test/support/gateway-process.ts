@@ -44,6 +44,8 @@ export interface Gateway {
   service(method: string, path: string, body?: unknown): Promise<Answer>;
   /** Lines of the present process's log that are JSON. */
   logs(): readonly LogLine[];
+  /** The same, once everything that the process logged before this call has arrived: a line may be on its way for seconds. */
+  logsSoFar(): Promise<readonly LogLine[]>;
   /** Everything that was printed by every process since the start. */
   printed(): string;
   /** The first line with this event that `match` accepts. Waits up to `timeoutMs` (15 s). */
@@ -99,6 +101,15 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     call: (method, path, callOptions = {}) => callHttp(url, method, path, callOptions, API_KEY),
     service: (method, path, body) => callHttp(url, method, path, { service: true, body }, API_KEY),
     logs: () => run.logs(),
+    async logsSoFar() {
+      // On a node that does not drain, the end of a drain changes nothing. Lines arrive in the order of their events.
+      const asked = Date.now();
+      await callHttp(url, 'DELETE', '/api/drain', { service: true }, API_KEY);
+      const isOwn = ({ action, time }: LogLine): boolean =>
+        action === 'end-drain' && Date.parse(String(time)) >= asked;
+      await waitForLine(run, 'audit', isOwn);
+      return run.logs();
+    },
     printed: () => earlier + run.printed(),
     waitForLog: (event, match, timeoutMs) => waitForLine(run, event, match, timeoutMs),
     kill,

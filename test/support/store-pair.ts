@@ -21,10 +21,12 @@ export interface PairNode extends PresenceView {
   ready(): Promise<number>;
   /** A metric without labels; NaN where there is none. */
   metric(name: string): Promise<number>;
-  /** Lines of the log with this event, starting at `since` (an index of {@link mark}). */
+  /** Lines of the log with this event that have arrived, starting at `since` (an index of {@link mark}). */
   logged(event: string, since?: number): readonly LogLine[];
-  /** The present end of the log. */
-  mark(): number;
+  /** The same with all lines up to now, also those that have not arrived yet. */
+  loggedSoFar(event: string, since?: number): Promise<readonly LogLine[]>;
+  /** The end of the log: what happened before this call stands before it. */
+  mark(): Promise<number>;
 }
 
 /** A row of `lingxi_periods` with the user's own time; times in ms. */
@@ -217,7 +219,13 @@ export function figure(text: string): void {
   process.stdout.write(`  figure: ${text}\n`);
 }
 
+/** The end of the log of each of {@link StorePair.both}. */
+export const marksOf = (pair: Pick<StorePair, 'both'>): Promise<readonly number[]> =>
+  Promise.all(pair.both.map((node) => node.mark()));
+
 function pairNode(gateway: Gateway): PairNode {
+  const withEvent = (lines: readonly LogLine[], event: string, since: number): readonly LogLine[] =>
+    lines.slice(since).filter((line) => line['event'] === event);
   return {
     ...viewPresence({ gateway }),
     gateway,
@@ -226,12 +234,9 @@ function pairNode(gateway: Gateway): PairNode {
       const { text } = await gateway.call('GET', '/metrics');
       return Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1] ?? Number.NaN);
     },
-    logged: (event, since = 0) =>
-      gateway
-        .logs()
-        .slice(since)
-        .filter((line) => line['event'] === event),
-    mark: () => gateway.logs().length,
+    logged: (event, since = 0) => withEvent(gateway.logs(), event, since),
+    loggedSoFar: async (event, since = 0) => withEvent(await gateway.logsSoFar(), event, since),
+    mark: async () => (await gateway.logsSoFar()).length,
   };
 }
 

@@ -9,6 +9,7 @@ import {
   enter,
   figure,
   leaveAll,
+  marksOf,
   missingOf,
   type StorePair,
   settledPeriod,
@@ -60,7 +61,7 @@ describe('the clock of Redis jumps', () => {
 
   /** No user who sends heartbeats is logged out for two timeouts, and a silent user is detected after exactly one. */
   async function expectTrueTimeouts(visitors: readonly Visitor[]): Promise<void> {
-    const marks = pair.both.map((node) => node.mark());
+    const marks = await marksOf(pair);
     const [silent, lingering, ...staying] = visitors;
     if (silent === undefined || lingering === undefined) return expect.fail('nobody');
     silent.silence();
@@ -87,7 +88,8 @@ describe('the clock of Redis jumps', () => {
     figure(`timed out after ${Math.round(found)} and, lingering, ${Math.round(lingered)} ms`);
     await sleep(TIMEOUT_MS);
     expect(await missingOf(pair.redis, staying)).toEqual([]);
-    const ended = pair.both.flatMap((node, index) => node.logged('logged-out', marks[index]));
+    const logged = pair.both.map((node, index) => node.loggedSoFar('logged-out', marks[index]));
+    const ended = (await Promise.all(logged)).flat();
     expect(ended.map((line) => Number(line['userId'])).sort((a, b) => a - b)).toEqual(
       [silent.user, lingering.user].sort((a, b) => a - b),
     );

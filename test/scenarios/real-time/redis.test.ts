@@ -4,6 +4,7 @@ import {
   enter,
   figure,
   leaveAll,
+  marksOf,
   restoredAfter,
   type StorePair,
   startPair,
@@ -23,7 +24,7 @@ describe('Redis in real time, with the default timeouts', () => {
 
   it('[scenario 28] [PR10] unreachable for 60 s: no logout, no crash, restored within 2 s', async () => {
     const visitors = [...(await enter(pair.bun, fresh(200))), ...(await enter(pair.node, fresh(200)))];
-    const marks = pair.both.map((node) => node.mark());
+    const marks = await marksOf(pair);
     pair.redisProxy.aim(await freePort());
     await sleep(UNREACHABLE_MS);
     for (const node of pair.both) {
@@ -40,7 +41,8 @@ describe('Redis in real time, with the default timeouts', () => {
       expect(await Promise.all(pair.both.map((n) => n.ready()))).toEqual([200, 200]),
     );
     await sleep(15_000);
-    pair.both.forEach((node, index) => expect(node.logged('logged-out', marks[index])).toEqual([]));
+    for (const [index, node] of pair.both.entries())
+      expect(await node.loggedSoFar('logged-out', marks[index])).toEqual([]);
     for (const { user, welcome, client } of visitors) {
       expect(client.socket.readyState).toBe(client.socket.OPEN);
       expect(await pair.periods(user)).toMatchObject([{ period: welcome.period, settledAt: null }]);
