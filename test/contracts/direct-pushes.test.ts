@@ -273,11 +273,13 @@ describe.concurrent.each(['bun', 'node'] as const)('pushes answered without the 
   });
 
   it.sequential('a client that leaves while its push waits for an acknowledgement affects no other client', async () => {
-    const user = freshUser();
-    const client = await connect(gateway.wsUrl, { token: gateway.token(user), protocols: ['lingxi.v1'] });
-    const body = JSON.stringify({ to: { userId: user }, type: 'n', data: 1, ack: true, timeoutMs: 300 });
     await gateway.logsSoFar();
     const before = internalErrors().length;
+    const user = freshUser();
+    const client = await connect(gateway.wsUrl, { token: gateway.token(user), protocols: ['lingxi.v1'] });
+    // A connection without a message is closed after LINGXI_READ_TIMEOUT_MS.
+    client.keepAlive();
+    const body = JSON.stringify({ to: { userId: user }, type: 'n', data: 1, ack: true, timeoutMs: 300 });
     for (const routed of [{}, ROUTED]) {
       const http = openHttp(
         gateway.port(),
@@ -298,6 +300,7 @@ describe.concurrent.each(['bun', 'node'] as const)('pushes answered without the 
     const user = freshUser();
     const headers = async (routed: Readonly<Record<string, string>>): Promise<RawAnswer> => {
       const client = await connect(gateway.wsUrl, { token: gateway.token(user), protocols: ['lingxi.v1'] });
+      client.keepAlive();
       const body = JSON.stringify({ to: { userId: user }, type: 'n', data: 1, ack: true, timeoutMs: 8_000 });
       const http = openHttp(
         gateway.port(),
