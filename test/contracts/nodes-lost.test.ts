@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { type Gateway, type GatewayOptions, type Runtime, startGateway } from '../support/gateway-process.ts';
+import { readMetrics } from '../support/metrics.ts';
 import { entryOf, nodesOf } from '../support/nodes-view.ts';
-import { eventually, sleep } from '../support/ports.ts';
+import { eventually } from '../support/ports.ts';
 import { viewPresence } from '../support/presence-view.ts';
 import { freshUser, openStores } from '../support/stores.ts';
 
@@ -31,11 +32,12 @@ async function withNodes(
   }
 }
 
-const shared = (gateway: Gateway): readonly unknown[] =>
-  gateway
-    .logs()
-    .filter(({ event }) => event === 'node-name-shared')
-    .map(({ other }) => other);
+const shared = async (gateway: Gateway): Promise<readonly unknown[]> =>
+  (await gateway.logsSoFar()).filter(({ event }) => event === 'node-name-shared').map(({ other }) => other);
+
+/** Number of times that the node has read the list of nodes. */
+const looks = async (gateway: Gateway): Promise<number> =>
+  (await readMetrics(gateway))('lingxi_script_duration_seconds_count{script="nodes"}');
 
 describe('two nodes', () => {
   it.concurrent.each(RUNTIMES)(
@@ -79,8 +81,13 @@ describe('two nodes', () => {
         // living one.
         await Promise.all([b.kill(), twin.kill()]);
         await twin.restart();
-        await sleep(2_000);
-        expect([shared(a), shared(twin)]).toEqual([[], []]);
+        // A node names another one only if it has seen that node live between two looks.
+        const before = await looks(a);
+        await eventually(async () => {
+          expect(await looks(a)).toBeGreaterThanOrEqual(before + 2);
+          expect(await looks(twin)).toBeGreaterThanOrEqual(2);
+        });
+        expect([await shared(a), await shared(twin)]).toEqual([[], []]);
       });
     },
   );

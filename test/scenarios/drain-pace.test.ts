@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Gateway } from '../support/gateway-process.ts';
-import { sleep } from '../support/ports.ts';
+import { eventually, sleep } from '../support/ports.ts';
 import { viewPresence } from '../support/presence-view.ts';
 import { COMBINATIONS, type Deployment, deploy, freshUser } from '../support/stores.ts';
 import type { Client } from '../support/ws-client.ts';
@@ -75,9 +75,12 @@ describe.concurrent.each(COMBINATIONS)('a drain on $runtime with $kind', (combin
     await Promise.race(kept.map(({ client }) => client.closed));
     expect((await gateway.service('DELETE', '/api/drain')).status).toBe(200);
     const open = async () => Number((await gateway.service('GET', '/ws/stats')).body['connections']);
-    // The clients answer the last close frames.
-    await sleep(300);
-    const left = await open();
+    // The clients answer the last close frames. Until then the node counts other sockets than they do.
+    const left = await eventually(async () => {
+      const sockets = kept.filter(({ client: { socket } }) => socket.readyState === socket.OPEN).length;
+      expect(await open()).toBe(sockets);
+      return sockets;
+    });
     expect(left).toBeGreaterThan(0);
     await sleep(CLOSING_MS);
     expect(await open()).toBe(left);
