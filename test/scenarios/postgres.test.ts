@@ -11,13 +11,16 @@ import {
   startPair,
 } from '../support/store-pair.ts';
 import { freshUser } from '../support/stores.ts';
-import type { LossKind } from '../support/tcp-proxy.ts';
+import type { LossKind, Match } from '../support/tcp-proxy.ts';
 
 const TIMEOUT_MS = 3_000;
 const KINDS: readonly { readonly how: LossKind }[] = [{ how: 'breaks' }, { how: 'hangs' }];
 
 const fresh = (count: number): readonly number[] => Array.from({ length: count }, freshUser);
 const isCommit = (request: string): boolean => /commit/i.test(request);
+/** The commit of a settlement, because the reconciler commits too. */
+const commitOfSettlement: Match = (request, past) =>
+  isCommit(request) && past.includes('settled_at = excluded');
 /** The commit of the next opening, because the reconciler commits too. */
 const commitOfOpening = (): ((request: string) => boolean) => {
   let isOpening = false;
@@ -100,7 +103,7 @@ describe('settlements with faults of PostgreSQL', () => {
       const user = freshUser();
       await pair.bun.login(user);
       const before = await changes(user);
-      const lost = pair.postgresProxy.loseAnswer(isCommit, how);
+      const lost = pair.postgresProxy.loseAnswer(commitOfSettlement, how);
       const logoutTime = await logout(user);
       await eventually(() => expect(lost.count()).toBe(1));
       const row = await settledPeriod(pair, user, 15_000);
