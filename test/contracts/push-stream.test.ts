@@ -54,10 +54,7 @@ async function openScene(runtime: Runtime, isOwn = false) {
       return { user, client };
     },
     add: (message: string): Promise<string> => cli('XADD', STREAM, '*', 'message', message),
-    /**
-     * Drains a node. Redis may still serve the read that the node has cut, until it sees the end of its connection. Connections
-     * that read and do not wait at this moment count too: another node may just have got an answer.
-     */
+    /** Drains a node. Redis may still serve its cut read until that connection ends. So all connections that read count. */
     async drain(gateway: Gateway, { othersRead }: { readonly othersRead: number }): Promise<void> {
       expect((await gateway.service('POST', '/api/drain', {})).status).toBe(200);
       await eventually(async () => {
