@@ -225,6 +225,27 @@ describe('a step of the clock of Redis', () => {
     })(),
   );
 
+  /** As in history 29853 of seed 20261223: the step comes between the node's last sign of life and the cut. */
+  it.each([
+    ['0.5 s before a cut of 8.5 s makes the node look dead', 500, 8500, false],
+    ['0.5 s before a cut of 8.3 s makes no node look dead', 500, 8300, true],
+    ['0.7 s before a cut of 8.5 s makes no node look dead', 700, 8500, true],
+  ])('[HB1] [ST5] %s', (_, beforeMs, cutMs, isFound) =>
+    played((stage, period) => {
+      const [n1] = nodesOf(stage);
+      steps(stage, 5000);
+      stage.scheduler.suspend(beforeMs);
+      n1.trouble(stage.scheduler.now, cutMs);
+      stage.scheduler.suspend(cutMs - 900);
+      stage.witness.proved(n1, { userId: 1, period, kind: 'socket' });
+      stage.scheduler.suspend(900);
+      const logoutAt = stage.redis.wall - 7000;
+      stage.witness.ended(dutyOf(stage, period, { reason: 'node-lost', logoutAt }));
+      expect(found(stage).includes('[HB1]')).toBe(isFound);
+      expect(found(stage).includes('[ST5]')).toBe(isFound);
+    })(),
+  );
+
   it.each([
     ['14.9 s before', 14_900, false],
     ['15.1 s before', 15_100, true],

@@ -1,9 +1,11 @@
 import type { Scheduler } from './scheduler.ts';
-import type { SimulatedNode } from './simulated-node.ts';
+import { HEARTBEAT_TIMEOUT_MS, type SimulatedNode } from './simulated-node.ts';
 import { Spells, troubledSince } from './spells.ts';
 
 /** A node without a sign of life for about this long looks dead (bound `looks-dead`). */
 const LOOKS_DEAD_MS = 9000;
+/** A node is dead once Redis has observed this long a silence: the heartbeat timeout and 1 s. */
+const BURIED_AFTER_MS = HEARTBEAT_TIMEOUT_MS + 1000;
 /** Without trouble, a proof is recorded within this time. */
 export const RECORDED_WITHIN_MS = 5000;
 /** Nodes repeat their claims within this time after the return of Redis. */
@@ -123,7 +125,10 @@ export class Troubles {
     // `charged`).
     const times = this.redisTroubles.countWithin(since, at) + this.redisSteps.countWithin(since, at);
     const charged = MAX_CHARGED_MS * times;
-    return alone > 0 && alone + charged >= LOOKS_DEAD_MS;
+    if (alone > 0 && alone + charged >= LOOKS_DEAD_MS) return true;
+    // So is a step after the last sign of life of the node, just before its trouble (bound `charged`).
+    const earlier = MAX_CHARGED_MS * this.redisSteps.countWithin(since - RENEWED_WITHIN_MS, since);
+    return alone > 0 && earlier > 0 && RENEWED_WITHIN_MS + alone + charged + earlier >= BURIED_AFTER_MS;
   }
 
   /** The node looked dead, or was in trouble while Redis lost its data (bounds `looks-dead`, `early-logout`). */
