@@ -49,6 +49,11 @@ export class Spells {
     return count;
   }
 
+  /** The ends of spells between `from` and `until`. */
+  endsWithin(from: number, until: number): readonly number[] {
+    return this.#spells.map((spell) => spell.until).filter((end) => end >= from && end <= until);
+  }
+
   /** The end of the spell at `at`, including later spells that overlap it. Without a spell: `at`. */
   endAfter(at: number): number {
     let end = at;

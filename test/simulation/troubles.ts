@@ -113,7 +113,7 @@ export class Troubles {
   }
 
   /** When the node could last record anything before `at`. */
-  protected recordableUntil(node: SimulatedNode, at: number): number {
+  #recordableUntil(node: SimulatedNode, at: number): number {
     return troubledSince(at, REPEATED_WITHIN_MS, node.troubles, node.badLine, this.redisTroubles);
   }
 
@@ -129,6 +129,26 @@ export class Troubles {
     // So is a step after the last sign of life of the node, just before its trouble (bound `charged`).
     const earlier = MAX_CHARGED_MS * this.redisSteps.countWithin(since - RENEWED_WITHIN_MS, since);
     return alone > 0 && earlier > 0 && RENEWED_WITHIN_MS + alone + charged + earlier >= BURIED_AFTER_MS;
+  }
+
+  /**
+   * The node looked dead after its proof of `at`, and may not have recorded it before (bounds `looks-dead`, `recorded-proof`). It
+   * may be back since then. It connects its users anew as they show life, and the older proof stays lost.
+   */
+  protected isForgotten(node: SimulatedNode, at: number): boolean {
+    return node.troubles
+      .endsWithin(at, this.scheduler.now)
+      .some((end) => this.lookedDead(node, end) && this.#isUnrecorded(node, { at, diedAt: end }));
+  }
+
+  /** The node died or looked dead before it recorded its proof of `at` (bound `recorded-proof`). */
+  protected isLost(node: SimulatedNode, at: number): boolean {
+    const { diedAt } = node;
+    return (diedAt !== undefined && this.#isUnrecorded(node, { at, diedAt })) || this.isForgotten(node, at);
+  }
+
+  #isUnrecorded(node: SimulatedNode, { at, diedAt }: { readonly at: number; readonly diedAt: number }) {
+    return at > this.#recordableUntil(node, diedAt) - RECORDED_WITHIN_MS;
   }
 
   /** The node looked dead, or was in trouble while Redis lost its data (bounds `looks-dead`, `early-logout`). */

@@ -339,6 +339,7 @@ export class Witness extends Troubles {
 
   #judgeEarly({ userId, period, reason }: Omit<Duty, 'id'>, { node, kind, at }: ProofSeen): void {
     const age = this.now - at;
+    if (this.isForgotten(node, at)) return;
     if (kind === 'socket' && this.#mayComeBack(userId, node)) return;
     // The node answered from what it knew while Redis could report nothing to it (bound `unheard-logout`).
     if (kind === 'http' && this.disturbedUntil >= at) return;
@@ -386,9 +387,8 @@ export class Witness extends Troubles {
       // If Redis has forgotten a take-over, the old socket plays on (bound `restoring`).
       if (this.isExcused(node, at) || this.isRestoring(at)) continue;
       if (at < this.lostMemoryAt && this.#unrestored.has(`${userId}:${heardIn}`)) continue;
-      // If the node died before it recorded this proof, the proof may be the first one in a long time (bound `recorded-proof`).
-      if (node.diedAt !== undefined && at > this.recordableUntil(node, node.diedAt) - RECORDED_WITHIN_MS)
-        continue;
+      // Such a proof may be the first one in a long time (bound `recorded-proof`).
+      if (this.isLost(node, at)) continue;
       const due = Math.min(now, wallAt(at + TIMEOUT[kind], skewMs));
       // The recorded proof may be one of a socket, and the unrecorded one by HTTP, which counts longer.
       const recorded = RECORDED_WITHIN_MS + TIMEOUT[kind] - HEARTBEAT_TIMEOUT_MS;
