@@ -33,14 +33,14 @@ function cpuSeconds(group: number): number {
   return ticks / CLOCK_TICKS_PER_S;
 }
 
-describe.each(['bun', 'node'] as const)('few descriptors on %s', (runtime) => {
+describe.concurrent.each(['bun', 'node'] as const)('few descriptors on %s', (runtime) => {
   let gateway: Gateway;
   beforeAll(async () => {
     gateway = await startGateway({ runtime, stores: 'embedded', descriptors: DESCRIPTORS });
   });
   afterAll(() => gateway?.stop());
 
-  it('the server refuses sockets with 503 before the descriptors run out', async () => {
+  it.sequential('the server refuses sockets with 503 before the descriptors run out', async () => {
     const allowed = DESCRIPTORS - OTHER_DESCRIPTORS;
     const clients: Client[] = [];
     try {
@@ -60,7 +60,7 @@ describe.each(['bun', 'node'] as const)('few descriptors on %s', (runtime) => {
     );
   });
 
-  it('600 half-open connections cost one log line and no CPU, and affect no open connection', async () => {
+  it.sequential('600 half-open connections cost one log line and no CPU, and affect no open connection', async () => {
     const witness = await startWitness(gateway);
     const sockets: RawSocket[] = [];
     try {
@@ -90,7 +90,7 @@ describe.each(['bun', 'node'] as const)('few descriptors on %s', (runtime) => {
     }
   }, 60_000);
 
-  it('[DR1] a node that has stopped accepting connections still drains', async () => {
+  it.sequential('[DR1] a node that has stopped accepting connections still drains', async () => {
     const witness = await startWitness(gateway);
     const exit = gateway.terminate();
     expect((await witness.client.closed).code).toBe(1012);

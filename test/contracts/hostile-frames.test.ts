@@ -17,7 +17,7 @@ const PRELOAD = join(REPOSITORY, 'test/support/planted-fault.mjs');
 const nested = (depth: number): string => `${'['.repeat(depth)}${']'.repeat(depth)}`;
 const nestedObject = (depth: number): string => `${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`;
 
-describe.each(['bun', 'node'] as const)('one hostile client beside others on %s', (runtime) => {
+describe.concurrent.each(['bun', 'node'] as const)('one hostile client beside others on %s', (runtime) => {
   let deployment: Deployment;
   let witness: Witness;
   beforeAll(async () => {
@@ -64,7 +64,7 @@ describe.each(['bun', 'node'] as const)('one hostile client beside others on %s'
     await asking.next(({ type, data }) => type === 'pong' && JSON.stringify(data).includes(mark));
   };
 
-  describe('frames with deeply nested JSON', () => {
+  describe.sequential('frames with deeply nested JSON', () => {
     it.each([
       ['4,500 arrays as the timestamp of a ping', `{"type":"ping","timestamp":${nested(4_500)}}`],
       ['60,000 arrays as the timestamp of a ping', `{"type":"ping","timestamp":${nested(60_000)}}`],
@@ -105,7 +105,7 @@ describe.each(['bun', 'node'] as const)('one hostile client beside others on %s'
     });
   };
 
-  describe('a pong', () => {
+  describe.sequential('a pong', () => {
     it.each([
       ['spaces', '{"type": "ping", "timestamp": 12345678901234567890}', '12345678901234567890'],
       ['another order', '{"timestamp":12345678901234567890,"type":"ping"}', '12345678901234567890'],
@@ -132,7 +132,7 @@ describe.each(['bun', 'node'] as const)('one hostile client beside others on %s'
     });
   });
 
-  describe('deeply nested JSON from Redis', () => {
+  describe.sequential('deeply nested JSON from Redis', () => {
     it.each([
       ['10,000 arrays', `{"to":{"all":true},"type":"x","data":${nested(10_000)}}`],
       ['20,000 objects', `{"to":{"all":true},"type":"x","data":${nestedObject(20_000)}}`],
@@ -169,7 +169,7 @@ describe.each(['bun', 'node'] as const)('one hostile client beside others on %s'
     });
   });
 
-  describe('a bug in the work for', () => {
+  describe.sequential('a bug in the work for', () => {
     it('a frame closes only that connection with 1011, and is logged and counted', async () => {
       const before = await errorsAt('socket');
       const hostile = await client();
@@ -192,7 +192,7 @@ describe.each(['bun', 'node'] as const)('one hostile client beside others on %s'
     });
   });
 
-  describe('the rate of messages', () => {
+  describe.sequential('the rate of messages', () => {
     it('[HB5] closes no connection for messages that queued while the process stood still', async () => {
       const { gateway } = deployment;
       witness.stop();

@@ -6,7 +6,7 @@ import { startPostgres } from '../support/services.ts';
 
 const USER = 3;
 
-it.each(['bun', 'node'] as const)(
+it.concurrent.each(['bun', 'node'] as const)(
   '[PR7] [ST1] [ST8] a restart brings no user back online whose logout waits for a locked row, on %s',
   async (runtime) => {
     const postgres = await startPostgres();

@@ -7,8 +7,9 @@ import { type Client, connect, refusal } from '../support/ws-client.ts';
 /** A busy machine takes a second or two for forty logins. */
 const SQL_TIMEOUT_MS = 4000;
 const LOCKED = 3;
+const RUNTIMES = ['bun', 'node'] as const;
 
-describe.each(['bun', 'node'] as const)('while another program locks rows of users, %s', (runtime) => {
+describe.concurrent.each(RUNTIMES)('while another program locks rows of users, %s', (runtime) => {
   let postgres: PostgresServer;
   let gateway: Gateway;
   const clients: Client[] = [];
@@ -41,7 +42,7 @@ describe.each(['bun', 'node'] as const)('while another program locks rows of use
   const periodsOf = (user: number) =>
     postgres.query('SELECT logout_at, reason FROM lingxi_periods WHERE user_id = $1', [user]);
 
-  it('[ST9] refuses only the users of these rows, and the others do not wait', async () => {
+  it.sequential('[ST9] refuses only the users of these rows, and the others do not wait', async () => {
     await postgres.rival(async (query) => {
       await query('SELECT id FROM users WHERE id = $1 FOR UPDATE', [LOCKED]);
       const began = performance.now();
@@ -58,7 +59,7 @@ describe.each(['bun', 'node'] as const)('while another program locks rows of use
     await eventually(async () => expect(await periodsOf(LOCKED)).toEqual([]));
   });
 
-  it('[ST9] accepts a user as soon as the lock is released, if that is in time', async () => {
+  it.sequential('[ST9] accepts a user as soon as the lock is released, if that is in time', async () => {
     await postgres.rival(async (query) => {
       await query('UPDATE users SET last_spirit_gain_time = now() WHERE id BETWEEN 41 AND 60');
       await Promise.all([enterAll(41, 60), enterAll(61, 62).then(() => query('COMMIT'))]);
@@ -66,7 +67,7 @@ describe.each(['bun', 'node'] as const)('while another program locks rows of use
     expect(await periodsOf(41)).toEqual([{ logout_at: null, reason: null }]);
   });
 
-  it('[ST6] [ST7] delays only the logout of that user, and all others log in again at once', async () => {
+  it.sequential('[ST6] [ST7] delays only the logout of that user, and all others log in again at once', async () => {
     const [first, last, locked] = [81, 99, 99];
     const users = Array.from({ length: last - first + 1 }, (_, index) => first + index);
     const others = users.filter((user) => user !== locked);
@@ -93,7 +94,7 @@ describe.each(['bun', 'node'] as const)('while another program locks rows of use
     expect(row).toMatchObject({ reason: 'kick' });
   });
 
-  it('[ST4] keeps no row of a login that was refused before its row was committed', async () => {
+  it.sequential('[ST4] keeps no row of a login that was refused before its row was committed', async () => {
     const [early, late] = [71, 72];
     await postgres.rival(async (query) => {
       // Reading is possible, but no transaction can write a period. The second login is in a transaction that begins late.

@@ -14,7 +14,7 @@ const ENV = {
 /** The user lingers for a timeout after the start. */
 const NODE_LOST = { timeoutMs: 20_000 };
 
-describe.each(['bun', 'node'] as const)(
+describe.concurrent.each(['bun', 'node'] as const)(
   'a stop while another program locks the database, on %s',
   (runtime) => {
     it('[ST1] [ST5] [ST8] loses no logout: the next start writes each one with its reason and its time', async () => {

@@ -24,14 +24,14 @@ async function ends(child: Pick<Child, 'exit' | 'output'>): Promise<Exit> {
   );
 }
 
-describe.each(['bun', 'node'] as const)('signals to the server on %s', (runtime) => {
+describe.concurrent.each(['bun', 'node'] as const)('signals to the server on %s', (runtime) => {
   let gateway: Gateway;
   beforeAll(async () => {
     gateway = await startGateway({ runtime, stores: 'embedded' });
   });
   afterAll(() => gateway?.stop());
 
-  it('SIGUSR1 and SIGUSR2 have no effect: no debugger, no exit, no disconnect', async () => {
+  it.sequential('SIGUSR1 and SIGUSR2 have no effect: no debugger, no exit, no disconnect', async () => {
     const witness = await startWitness(gateway);
     try {
       for (const signal of ['SIGUSR1', 'SIGUSR2', 'SIGUSR1'] as const) {
@@ -46,13 +46,14 @@ describe.each(['bun', 'node'] as const)('signals to the server on %s', (runtime)
     }
   });
 
-  it('[DR1] SIGHUP to the command or to the whole group drains as SIGTERM does', async () => {
-    for (const send of ['command', 'group'] as const) {
+  it.each(['command', 'whole group'] as const)(
+    '[DR1] SIGHUP to the %s drains as SIGTERM does',
+    async (to) => {
       const own = await startGateway({ runtime, stores: 'embedded' });
       try {
         const witness = await startWitness(own);
-        if (send === 'group') own.signalAll('SIGHUP');
-        const exit = send === 'group' ? own.exited() : own.terminate('SIGHUP');
+        if (to === 'whole group') own.signalAll('SIGHUP');
+        const exit = to === 'whole group' ? own.exited() : own.terminate('SIGHUP');
         expect((await witness.client.closed).code).toBe(1012);
         witness.stop();
         expect(await exit).toEqual({ code: 0, signal: null });
@@ -60,11 +61,11 @@ describe.each(['bun', 'node'] as const)('signals to the server on %s', (runtime)
       } finally {
         await own.stop();
       }
-    }
-  });
+    },
+  );
 });
 
-describe.each<Runtime>(['bun', 'node'])('npm start on %s', (runtime) => {
+describe.concurrent.each<Runtime>(['bun', 'node'])('npm start on %s', (runtime) => {
   let folder: string;
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), 'lingxi-npm-'));
@@ -96,7 +97,7 @@ describe.each<Runtime>(['bun', 'node'])('npm start on %s', (runtime) => {
     };
   });
 
-  it.each(['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGKILL'] as const)(
+  it.sequential.each(['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGKILL'] as const)(
     '[DR1] %s to npm alone drains the server and leaves no process behind',
     async (signal) => {
       child.signal(signal);
@@ -108,7 +109,7 @@ describe.each<Runtime>(['bun', 'node'])('npm start on %s', (runtime) => {
     },
   );
 
-  it('[DR1] SIGHUP to the whole group, as a closed terminal sends it, drains the server', async () => {
+  it.sequential('[DR1] SIGHUP to the whole group, as a closed terminal sends it, drains the server', async () => {
     child.signalGroup('SIGHUP');
     await ends(child);
     expect(printed).toContain('"event":"stopped"');
