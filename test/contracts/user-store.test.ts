@@ -29,7 +29,7 @@ const T = 1_700_000_000_123;
 const BEYOND_INT4 = 5_000_000_000;
 const YEAR_1 = Date.UTC(2001, 0, 1) - 2000 * 365.2425 * 86_400_000;
 
-describe.each(subjects)('user store on $name', ({ make }) => {
+describe.concurrent.each(subjects)('user store on $name', ({ make }) => {
   let database: TestDatabase;
   let store: UserStore;
   const reopen = async (changes: Partial<TestDatabase['options']>): Promise<void> => {
@@ -46,7 +46,7 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     await database.remove();
   });
 
-  test('[ST4] an opened period is open and the newest of its user', async () => {
+  test.sequential('[ST4] an opened period is open and the newest of its user', async () => {
     await database.putUser(7, null);
     await store.open([opening({ userId: 7, period: T, loginAt: T })]);
     const row = {
@@ -67,7 +67,7 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     ]);
   });
 
-  test('[ST4] opening twice, or after the period was settled, changes nothing', async () => {
+  test.sequential('[ST4] opening twice, or after the period was settled, changes nothing', async () => {
     await database.putUser(7, null);
     await store.settle([duty({ userId: 7, period: T, loginAt: T, logoutAt: T + 5 })], T + 6);
     await store.open([opening({ userId: 7, period: T, loginAt: T })]);
@@ -79,7 +79,7 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     expect(await database.userTime(7)).toBe(T + 5);
   });
 
-  test("[ST9] opening moves the user's time to the latest login, never back, and treats NULL and year 1 as never", async () => {
+  test.sequential("[ST9] opening moves the user's time to the latest login, never back, and treats NULL and year 1 as never", async () => {
     const before = [null, YEAR_1, T + 50, T - 5];
     for (const [index, time] of before.entries()) await database.putUser(index + 1, time);
     const openings = [1, 2, 3].map((userId) => opening({ userId, period: T, loginAt: T }));
@@ -88,7 +88,7 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     expect(await Promise.all([1, 2, 3, 4].map((id) => database.userTime(id)))).toEqual([T, T, T + 50, T + 9]);
   });
 
-  test('[ST9] without LINGXI_LOGIN_RESETS_TIME opening keeps the time', async () => {
+  test.sequential('[ST9] without LINGXI_LOGIN_RESETS_TIME opening keeps the time', async () => {
     await reopen({ loginResetsTime: false });
     await database.putUser(1, T - 5);
     await store.open([opening({ userId: 1, period: T, loginAt: T })]);
@@ -96,7 +96,7 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     expect(await store.openPeriods({ limit: 10 })).toHaveLength(1);
   });
 
-  test('[ST2] settling closes the row and moves the time forward; a repetition, late or at once, changes nothing', async () => {
+  test.sequential('[ST2] settling closes the row and moves the time forward; a repetition, late or at once, changes nothing', async () => {
     await database.putUser(7, null);
     await database.putUser(8, YEAR_1);
     await store.open([opening({ userId: 7, period: T, loginAt: T })]);
@@ -122,7 +122,7 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     expect(await store.openPeriods({ limit: 10 })).toEqual([]);
   });
 
-  test('[ST2] of two logout times of one period the later one counts, in any order', async () => {
+  test.sequential('[ST2] of two logout times of one period the later one counts, in any order', async () => {
     await database.putUser(7, null);
     await database.putUser(8, null);
     const early = { period: T, loginAt: T, logoutAt: T + 5, lastSeenAt: T + 5, reason: 'logout' } as const;
@@ -141,7 +141,7 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     }
   });
 
-  test('[ST2] periods settled out of order never move time back', async () => {
+  test.sequential('[ST2] periods settled out of order never move time back', async () => {
     await database.putUser(7, null);
     await store.settle([duty({ userId: 7, period: T + 100, loginAt: T + 100, logoutAt: T + 200 })], T + 201);
     await store.settle([duty({ userId: 7, period: T, loginAt: T, logoutAt: T + 50 })], T + 202);
@@ -155,7 +155,7 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     expect(await database.userTime(7)).toBe(T + 500);
   });
 
-  test('[ST4] `reconciled` closes an open row only, and never later than the next login', async () => {
+  test.sequential('[ST4] `reconciled` closes an open row only, and never later than the next login', async () => {
     await database.putUser(7, null);
     await database.putUser(8, null);
     const reconciled = { period: T, loginAt: T, logoutAt: T + 90, reason: 'reconciled' } as const;
@@ -179,13 +179,13 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     expect(periods).toEqual([{ reason: 'logout' }]);
   });
 
-  test("[ST2] settling closes the period even if the user's row is gone", async () => {
+  test.sequential("[ST2] settling closes the period even if the user's row is gone", async () => {
     await store.settle([duty({ userId: 7, period: T, loginAt: T, logoutAt: T + 5 })], T + 10);
     expect((await store.newestPeriods([7])).get(7)?.settledAt).toBe(T + 10);
     expect(await database.userTime(7)).toBeUndefined();
   });
 
-  test('[ST2] ids beyond int4 are unknown and do not affect others in their batch', async () => {
+  test.sequential('[ST2] ids beyond int4 are unknown and do not affect others in their batch', async () => {
     await database.putUser(7, null);
     const max = Number.MAX_SAFE_INTEGER;
     const facts = await store.lookup([BEYOND_INT4, 7, max]);
@@ -203,7 +203,7 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     expect((await store.newestPeriods([max])).get(max)?.logoutAt).toBe(T + 5);
   });
 
-  test('unknown users: `create` makes the row at login only, `reject` and `ignore` never do', async () => {
+  test.sequential('unknown users: `create` makes the row at login only, `reject` and `ignore` never do', async () => {
     for (const unknownUsers of ['reject', 'ignore'] as const) {
       await reopen({ unknownUsers });
       await store.open([opening({ userId: 7, period: T, loginAt: T })]);
@@ -220,7 +220,7 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     expect(await database.userTime(11)).toBeNull();
   });
 
-  test('LINGXI_USERS_TABLE=none: every user exists, and only periods are written', async () => {
+  test.sequential('LINGXI_USERS_TABLE=none: every user exists, and only periods are written', async () => {
     await reopen({ usersTable: 'none', unknownUsers: 'create' });
     expect((await store.lookup([7]))[0]?.exists).toBe(true);
     await store.open([opening({ userId: 7, period: T, loginAt: T })]);
@@ -229,7 +229,7 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     expect(await database.userTime(7)).toBeUndefined();
   });
 
-  test('[ST4] open rows come oldest first in pages', async () => {
+  test.sequential('[ST4] open rows come oldest first in pages', async () => {
     const rows = Array.from({ length: 25 }, (_, n) =>
       opening({ userId: 100 - n, period: T + (n >> 1), loginAt: T }),
     );
@@ -246,14 +246,14 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     expect(seen).toEqual(expected.map(({ userId, period }) => `${period}:${userId}`));
   });
 
-  test('[ST5] the newest sign of life of a node counts', async () => {
+  test.sequential('[ST5] the newest sign of life of a node counts', async () => {
     await store.noteNodeAlive('a#1', T);
     await store.noteNodeAlive('a#1', T + 5000);
     await store.noteNodeAlive('a#1', T + 100);
     expect(await store.nodeLives(['a#1', 'b#1', 'a#1'])).toEqual(new Map([['a#1', T + 5000]]));
   });
 
-  test('[ST4] one writer reconciles at a time', async () => {
+  test.sequential('[ST4] one writer reconciles at a time', async () => {
     let inner: boolean | undefined;
     const outer = await store.withReconcilerLock(async () => {
       inner = await store.withReconcilerLock(() => Promise.reject(new Error('must not run')));
@@ -271,7 +271,7 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     expect(await store.withReconcilerLock(() => Promise.resolve())).toBe(true);
   });
 
-  test('retention deletes only closed periods, a limited number, and unneeded rows of nodes', async () => {
+  test.sequential('retention deletes only closed periods, a limited number, and unneeded rows of nodes', async () => {
     await store.noteNodeAlive('gone#1', T);
     await store.noteNodeAlive('node-a#1', T);
     await store.open([opening({ userId: 1, period: T, loginAt: T })]);
@@ -285,7 +285,7 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     expect([...(await store.nodeLives(['gone#1', 'node-a#1'])).keys()]).toEqual(['node-a#1']);
   });
 
-  test('empty batches cause no SQL', async () => {
+  test.sequential('empty batches cause no SQL', async () => {
     await store.open([]);
     await store.settle([], T);
     expect(await store.lookup([])).toEqual([]);
@@ -294,7 +294,7 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     await store.ping();
   });
 
-  test('[ST7] a row that the database refuses permanently fails the whole batch with a permanent error', async () => {
+  test.sequential('[ST7] a row that the database refuses permanently fails the whole batch with a permanent error', async () => {
     await database.putUser(7, null);
     await database.putUser(13, null);
     await poison(database);
@@ -307,7 +307,7 @@ describe.each(subjects)('user store on $name', ({ make }) => {
     expect(await database.userTime(7)).toBe(T + 5);
   });
 
-  test('two writers on the same users at once do not deadlock', async () => {
+  test.sequential('two writers on the same users at once do not deadlock', async () => {
     const ids = Array.from({ length: 60 }, (_, n) => n + 1);
     for (const id of ids) await database.putUser(id, null);
     const openings = ids.map((userId) => opening({ userId, period: T + 1, loginAt: T + 1 }));
@@ -330,8 +330,8 @@ describe.each(subjects)('user store on $name', ({ make }) => {
   });
 });
 
-describe.each(subjects)('periods that move between nodes: user store on $name', ({ make }) => {
-  test('[PR11] a period counts as closed by its own row, not by a newer one', async () => {
+describe.concurrent.each(subjects)('periods that move between nodes: user store on $name', ({ make }) => {
+  test.sequential('[PR11] a period counts as closed by its own row, not by a newer one', async () => {
     const database = await make();
     const store = await openStore(database.options);
     const both = [7, 8].map((userId) => opening({ userId, period: T, loginAt: T }));
@@ -349,7 +349,7 @@ describe.each(subjects)('periods that move between nodes: user store on $name', 
     await database.remove();
   });
 
-  test('[ST5] the node that now has a period decides its last sign of life; a closed period does not change', async () => {
+  test.sequential('[ST5] the node that now has a period decides its last sign of life; a closed period does not change', async () => {
     const database = await make();
     const store = await openStore(database.options);
     await store.open([

@@ -77,7 +77,8 @@ export async function postgresDatabase(
   shape: UsersShape = {},
 ): Promise<TestDatabase> {
   databases += 1;
-  const database: PostgresDatabase = await server.createDatabase(`settlement_${databases}`);
+  const name = `settlement_${databases}`;
+  const database: PostgresDatabase = await server.createDatabase(name);
   const table = shape.table ?? 'users';
   const timeType = shape.timeType ?? 'timestamptz';
   const [schema] = table.includes('.') ? table.split('.') : [];
@@ -86,7 +87,7 @@ export async function postgresDatabase(
     `create table ${table} (id ${shape.idType ?? 'integer'} primary key, last_spirit_gain_time ${timeType}, name text)`,
   );
   // The session's time zone differs from UTC, as an operator's may: times without a zone must still be UTC.
-  await database.query(`alter database settlement_${databases} set timezone to 'Asia/Shanghai'`);
+  await database.query(`alter database ${name} set timezone to 'Asia/Shanghai'`);
   const asMs = {
     timestamptz: 'extract(epoch from last_spirit_gain_time) * 1000',
     timestamp: `extract(epoch from last_spirit_gain_time at time zone 'UTC') * 1000`,
