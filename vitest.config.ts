@@ -32,7 +32,7 @@ const QUIET_SCENARIOS = scenarios('drain-pace', 'races-ten-seconds', 'stall', 't
  * stand between those that wait.
  */
 const LONGEST = [
-  'contracts/push-stream',
+  'contracts/push-stream-flood',
   'scenarios/nodes-stopped',
   'contracts/bench',
   'browser/simulator',
@@ -41,6 +41,7 @@ const LONGEST = [
   'contracts/demo-game',
   'browser/demo',
   'scenarios/postgres-lost',
+  'contracts/push-stream',
   'contracts/revocations',
   'browser/dashboard-troubles',
   'contracts/redis-sentinel',

@@ -1,88 +1,20 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Gateway, type Runtime, startGateway } from '../support/gateway-process.ts';
+import type { Gateway, Runtime } from '../support/gateway-process.ts';
 import { readMetrics } from '../support/metrics.ts';
 import { eventually } from '../support/ports.ts';
-import { viewPresence } from '../support/presence-view.ts';
-import { startRedis } from '../support/redis.ts';
-import { freshUser, openStores, type TestStores } from '../support/stores.ts';
+import {
+  GROUP,
+  note,
+  openScene,
+  openSceneToKill,
+  REJECTED,
+  type Scene,
+  STREAM,
+} from '../support/push-stream-scene.ts';
+import { freshUser } from '../support/stores.ts';
 import type { Client } from '../support/ws-client.ts';
 
 const RUNTIMES: readonly Runtime[] = ['bun', 'node'];
-const STREAM = 'lingxi:push:stream';
-const REJECTED = 'lingxi:push:rejected';
-const GROUP = 'lingxi';
-/** Another node takes an entry without an outcome after the timeout + 1 s. */
-const ENV = {
-  LINGXI_HEARTBEAT_TIMEOUT_MS: '4000',
-  LINGXI_HTTP_TIMEOUT_MS: '4000',
-  LINGXI_PING_INTERVAL_MS: '1200',
-  LINGXI_PUSH_RATE_PER_USER: '0',
-  LINGXI_SEND_QUEUE: '65536',
-  LINGXI_MAX_MESSAGES_PER_SECOND: '100000',
-  LINGXI_SEND_QUEUE_BYTES: '67108864',
-};
-
-/** The client of these tests shares its loop with the receiver of the flood; the unit tests hold the slices to 4 ms. */
-const BUSY_MACHINE_MS = 4000;
-
-/** One Redis with its PostgreSQL, and the actions of other programs on them. */
-async function openScene(runtime: Runtime, isOwn = false) {
-  const stores: TestStores = await openStores('redis+postgres');
-  const own = isOwn ? await startRedis({ persistence: true }) : undefined;
-  const url = own?.url ?? stores.redis?.url ?? '';
-  const database = own ?? stores.redis;
-  const settings = stores.settings === 'embedded' ? stores.settings : { ...stores.settings, redisUrl: url };
-  const gateways: Gateway[] = [];
-  const clients: Client[] = [];
-  const cli = async (...args: string[]): Promise<string> => (await database?.cli(...args)) ?? '';
-  return {
-    own,
-    cli,
-    async start(name: string, env: Readonly<Record<string, string>> = {}): Promise<Gateway> {
-      const gateway = await startGateway({
-        runtime,
-        stores: settings,
-        env: { ...ENV, LINGXI_NODE_NAME: name, ...env },
-      });
-      gateways.push(gateway);
-      return gateway;
-    },
-    async join(gateway: Gateway, user = freshUser(), speaks: 'seed' | 'v1' = 'v1') {
-      const client = await viewPresence({ gateway })[speaks](user);
-      client.keepAlive(300);
-      clients.push(client);
-      return { user, client };
-    },
-    add: (message: string): Promise<string> => cli('XADD', STREAM, '*', 'message', message),
-    /** Drains a node. Redis may still serve its cut read until that connection ends. So all connections that read count. */
-    async drain(gateway: Gateway, { othersRead }: { readonly othersRead: number }): Promise<void> {
-      expect((await gateway.service('POST', '/api/drain', {})).status).toBe(200);
-      await eventually(async () => {
-        const reading = (await cli('CLIENT', 'LIST')).match(/ cmd=xreadgroup /g) ?? [];
-        expect(reading).toHaveLength(othersRead);
-      });
-    },
-    untilEmpty: (timeoutMs = 10_000) =>
-      eventually(async () => expect(await cli('XLEN', STREAM)).toBe('0'), { timeoutMs }),
-    async outcomes(outcome: string): Promise<number> {
-      const metrics = await Promise.all(gateways.map((gateway) => readMetrics(gateway)));
-      return metrics
-        .map((metric) => metric(`lingxi_push_stream_entries_total{outcome="${outcome}"}`))
-        .reduce((sum, n) => sum + n, 0);
-    },
-    async stop() {
-      for (const client of clients) client.terminate();
-      await Promise.all(gateways.map((gateway) => gateway.stop()));
-      await own?.stop();
-      await stores.stop();
-    },
-  };
-}
-
-type Scene = Awaited<ReturnType<typeof openScene>>;
-
-const note = (user: number, data: unknown = 1, more: object = {}): string =>
-  JSON.stringify({ to: { userId: user }, type: 'note', data, ...more });
 
 describe.concurrent.each(RUNTIMES)('the push stream of two nodes on %s', (runtime) => {
   let scene: Scene;
@@ -230,97 +162,14 @@ describe.concurrent.each(RUNTIMES)('the push stream of two nodes on %s', (runtim
   });
 });
 
-describe.each(RUNTIMES)('a flood on %s', (runtime) => {
-  let scene: Scene;
-  let gateway: Gateway;
-  beforeAll(async () => {
-    scene = await openScene(runtime);
-    // The script that creates the flood keeps Redis busy for a while.
-    gateway = await scene.start('a', {
-      LINGXI_REDIS_TIMEOUT_MS: '10000',
-      LINGXI_HEARTBEAT_TIMEOUT_MS: '10000',
-    });
-  });
-  afterAll(() => scene?.stop());
-
-  /** Longest wait of a client for its pong while `work` runs. */
-  async function longestPong(client: Client, work: () => Promise<unknown>): Promise<number> {
-    let isOver = false;
-    let longest = 0;
-    const done = work().finally(() => {
-      isOver = true;
-    });
-    while (!isOver) {
-      const began = client.ping();
-      await client.next('pong', 20_000);
-      longest = Math.max(longest, performance.now() - began);
-    }
-    await done;
-    return longest;
-  }
-
-  it('[DL5] 100,000 entries arrive in order, and heartbeats go on', async () => {
-    const { user, client } = await scene.join(gateway);
-    const script = `for n = 1, 100000 do redis.call('XADD', KEYS[1], '*', 'message',
-      '{"to":{"userId":' .. ARGV[1] .. '},"type":"note","data":' .. n .. '}') end`;
-    const memory = async () => (await readMetrics(gateway))('process_resident_memory_bytes');
-    const other = (await scene.join(gateway)).client;
-    const before = await memory();
-    await scene.cli('EVAL', script, '1', STREAM, String(user));
-    const longest = await longestPong(other, () => scene.untilEmpty(120_000));
-    await eventually(() =>
-      expect(client.messages.filter(({ type }) => type === 'note')).toHaveLength(100_000),
-    );
-    const data = client.messages.filter(({ type }) => type === 'note').map((message) => message.data);
-    expect(data.every((n, index) => n === index + 1)).toBe(true);
-    process.stdout.write(`  figure: a flood of the push stream: pong ${Math.round(longest)} ms\n`);
-    expect(longest).toBeLessThan(BUSY_MACHINE_MS);
-    expect((await memory()) - before).toBeLessThan(300_000_000);
-  }, 180_000);
-
-  it('[DL5] 100,000 messages at once on the push channel delay no heartbeat', async () => {
-    const { user, client } = await scene.join(gateway);
-    const other = (await scene.join(gateway)).client;
-    const script = `for n = 1, 100000 do redis.call('PUBLISH', 'lingxi:push',
-      '{"to":{"userId":' .. ARGV[1] .. '},"type":"note","data":' .. n .. '}') end`;
-    const longest = await longestPong(other, async () => {
-      await scene.cli('EVAL', script, '0', String(user));
-      await eventually(
-        () => expect(client.messages.filter(({ type }) => type === 'note')).toHaveLength(100_000),
-        { timeoutMs: 60_000, intervalMs: 250 },
-      );
-    });
-    process.stdout.write(`  figure: a flood of the push channel: pong ${Math.round(longest)} ms\n`);
-    expect(longest).toBeLessThan(BUSY_MACHINE_MS);
-    expect((await readMetrics(gateway))('lingxi_push_channel_dropped_total')).toBe(0);
-  }, 120_000);
-
-  it('a stream that exceeds its bound loses its oldest entries, which are counted', async () => {
-    const bounded = await openScene(runtime);
-    try {
-      const node = await bounded.start('a', { LINGXI_PUSH_STREAM_LENGTH: '1000' });
-      await bounded.drain(node, { othersRead: 0 });
-      const script = `for n = 1, 3000 do redis.call('XADD', KEYS[1], '*', 'message', '{}') end`;
-      await bounded.cli('EVAL', script, '1', STREAM);
-      await eventually(async () => expect(await bounded.outcomes('trimmed')).toBe(2000), {
-        timeoutMs: 10_000,
-      });
-      expect(await bounded.cli('XLEN', STREAM)).toBe('1000');
-      expect(await node.waitForLog('push-stream-trimmed')).toMatchObject({ entries: 2000 });
-    } finally {
-      await bounded.stop();
-    }
-  });
-});
-
 describe.concurrent.each(RUNTIMES)('the push stream when a node dies on %s', (runtime) => {
   let scene: Scene;
   beforeAll(async () => {
-    scene = await openScene(runtime, true);
+    scene = await openSceneToKill(runtime);
   });
   afterAll(() => scene?.stop());
 
-  it.sequential('[PR8] kill -9 of the node with an unfinished entry: the other node delivers it, and removes the dead consumer', async () => {
+  it('[PR8] kill -9 of the node with an unfinished entry: the other node delivers it, and removes the dead consumer', async () => {
     const c = await scene.start('c');
     const { user, client } = await scene.join(c);
     // It starts before the entry comes: without an acknowledgement, the entry is kept for 10 s.
@@ -352,6 +201,15 @@ describe.concurrent.each(RUNTIMES)('the push stream when a node dies on %s', (ru
     );
     await d.terminate();
   }, 60_000);
+});
+
+// One after the other on one scene: together they take no longer than the test above, and the starts of further scenes cost more.
+describe.concurrent.each(RUNTIMES)('the push stream when a node or Redis dies on %s', (runtime) => {
+  let scene: Awaited<ReturnType<typeof openSceneToKill>>;
+  beforeAll(async () => {
+    scene = await openSceneToKill(runtime);
+  });
+  afterAll(() => scene?.stop());
 
   it.sequential('[PR8] kill -9 of a node with 200 entries: the other node takes over all of them at once', async () => {
     const entries = 200;
@@ -386,9 +244,9 @@ describe.concurrent.each(RUNTIMES)('the push stream when a node dies on %s', (ru
   it.sequential('[PR10] Redis is away for a while: entries added afterwards arrive', async () => {
     const e = await scene.start('e');
     const { user, client } = await scene.join(e);
-    await scene.own?.kill();
+    await scene.redis.kill();
     await e.waitForLog('presence-unavailable');
-    await scene.own?.restart();
+    await scene.redis.restart();
     await eventually(async () => scene.add(note(user, 'after')));
     // Redis may give the entry to a read whose connection was cut. Then it is delivered as if the node had died.
     expect((await client.next('note', 20_000)).data).toBe('after');
@@ -397,4 +255,17 @@ describe.concurrent.each(RUNTIMES)('the push stream when a node dies on %s', (ru
     await e.terminate();
     expect(await scene.cli('XINFO', 'CONSUMERS', STREAM, GROUP)).not.toContain('e:');
   }, 60_000);
+
+  it.sequential('a stream that exceeds its bound loses its oldest entries, which are counted', async () => {
+    const node = await scene.start('bounded', { LINGXI_PUSH_STREAM_LENGTH: '1000' });
+    await scene.drain(node, { othersRead: 0 });
+    const script = `for n = 1, 3000 do redis.call('XADD', KEYS[1], '*', 'message', '{}') end`;
+    await scene.cli('EVAL', script, '1', STREAM);
+    const trimmed = 'lingxi_push_stream_entries_total{outcome="trimmed"}';
+    await eventually(async () => expect((await readMetrics(node))(trimmed)).toBe(2000), {
+      timeoutMs: 10_000,
+    });
+    expect(await scene.cli('XLEN', STREAM)).toBe('1000');
+    expect(await node.waitForLog('push-stream-trimmed')).toMatchObject({ entries: 2000 });
+  });
 });
