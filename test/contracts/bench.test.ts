@@ -23,8 +23,11 @@ function load(gateway: Gateway, ...more: readonly string[]): Promise<Ended> {
   return runLingxi(['bench', '--target', gateway.url, ...credentials(gateway), ...SMALL, ...more]);
 }
 
-// The command runs on Node, whatever the runtime of the gateway.
-describe.each(['bun'] as const)('lingxi bench --target, a gateway on %s', (runtime) => {
+const bench = (args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ended> =>
+  runProgram([process.execPath, BENCH, ...args], { env });
+
+// These wait for the minutes of the soak, or for a server. The command runs on Node, whatever the runtime of the gateway.
+describe.concurrent.each(['bun'] as const)('lingxi bench --target, a gateway on %s', (runtime) => {
   let gateway: Gateway;
   beforeAll(async () => {
     gateway = await startGateway({
@@ -35,7 +38,7 @@ describe.each(['bun'] as const)('lingxi bench --target, a gateway on %s', (runti
   });
   afterAll(() => gateway?.stop());
 
-  it('reports logins, pushes and detection, beside the requested values', async () => {
+  it.sequential('reports logins, pushes and detection, beside the requested values', async () => {
     const { code, out, output } = await load(gateway, '--detection', '--json');
     expect(code, output).toBe(0);
     const { complete, logins, pushes, detection, loadShare } = JSON.parse(out);
@@ -50,7 +53,7 @@ describe.each(['bun'] as const)('lingxi bench --target, a gateway on %s', (runti
     expect(loadShare).toBeGreaterThan(0);
   });
 
-  it('prints histograms for a person', async () => {
+  it.sequential('prints histograms for a person', async () => {
     const { code, out, output } = await load(gateway);
     expect(code).toBe(0);
     expect(output).toContain(
@@ -61,7 +64,7 @@ describe.each(['bun'] as const)('lingxi bench --target, a gateway on %s', (runti
     expect(out).toMatch(/Pushes, from the intended time to the arrival\n +<= [\d.]+ ms +\d+ {2}[█▏]/);
   });
 
-  it('a wrong secret causes one refused login and one sentence', async () => {
+  it.sequential('a wrong secret causes one refused login and one sentence', async () => {
     const args = ['--api-key', gateway.apiKey, '--jwt-secret', 'wrong-secret-0123456789abcdef0123456789'];
     const { code, out, output } = await runLingxi(['bench', '--target', gateway.url, ...args, ...SMALL]);
     expect(code).toBe(2);
@@ -69,7 +72,7 @@ describe.each(['bun'] as const)('lingxi bench --target, a gateway on %s', (runti
     expect(output).toMatch(/refused user \d+ \(401 invalid-token\): pass the JWT_SECRET of that server/);
   });
 
-  it('a wrong service key causes one sentence', async () => {
+  it.sequential('a wrong service key causes one sentence', async () => {
     const args = ['--api-key', `${gateway.apiKey}x`, '--jwt-secret', gateway.jwtSecret];
     const { code, out, output } = await runLingxi(['bench', '--target', gateway.url, ...args, ...SMALL]);
     expect(code).toBe(2);
@@ -133,8 +136,8 @@ describe.concurrent('lingxi bench soak', () => {
   );
 });
 
-describe('lingxi bench --target', () => {
-  it(
+describe.concurrent('lingxi bench --target', () => {
+  it.sequential(
     'a server that dies in the run leaves no result that looks complete',
     async () => {
       const gateway = await startGateway({ runtime: 'bun', stores: 'embedded' });
@@ -155,7 +158,7 @@ describe('lingxi bench --target', () => {
     TIMEOUT_MS,
   );
 
-  it.each(['bun', 'node'] as const)(
+  it.sequential.each(['bun', 'node'] as const)(
     'a server on %s that refuses some logins: the sentence says how many and why',
     async (runtime) => {
       const gateway = await startGateway({
@@ -173,7 +176,7 @@ describe('lingxi bench --target', () => {
     },
   );
 
-  it('no server at the address: one sentence', async () => {
+  it.sequential('no server at the address: one sentence', async () => {
     const url = `http://127.0.0.1:${await freePort()}`;
     const secrets = ['--api-key', 'k'.repeat(32), '--jwt-secret', 's'.repeat(32)];
     const { code, out, output } = await runLingxi(['bench', '--target', url, ...secrets]);
@@ -182,7 +185,7 @@ describe('lingxi bench --target', () => {
     expect(output).toContain(`${url} gives no answer (ECONNREFUSED): start the server`);
   });
 
-  it('another program at the address: one sentence', async () => {
+  it.sequential('another program at the address: one sentence', async () => {
     const server = createServer((_, response) => response.writeHead(404).end());
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -196,7 +199,7 @@ describe('lingxi bench --target', () => {
     }
   });
 
-  it.each([
+  it.sequential.each([
     [['--connections', '1001'], '--connections 1001 is more than 1000'],
     [['--logins-per-second', '501'], '--logins-per-second 501 is more than 500'],
     [['--pushes-per-second', '501'], '--pushes-per-second 501 is more than 500'],
@@ -209,7 +212,7 @@ describe('lingxi bench --target', () => {
     expect(lifted.output).not.toContain(sentence);
   });
 
-  it('too few descriptors: one sentence', async () => {
+  it.sequential('too few descriptors: one sentence', async () => {
     const command = [
       process.execPath,
       join(REPOSITORY, 'bin/lingxi.js'),
@@ -232,58 +235,24 @@ describe('lingxi bench --target', () => {
   });
 });
 
-describe('npm run bench', () => {
-  const bench = (args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ended> =>
-    runProgram([process.execPath, BENCH, ...args], { env });
-
-  it('lingxi bench starts it, and forwards its options', async () => {
+describe.concurrent('lingxi bench without --target', () => {
+  it.sequential('lingxi bench starts it, and forwards its options', async () => {
     const { code, output } = await runLingxi(['bench', '--only', 'B77']);
     expect(code).toBe(2);
     expect(output).toContain('--only names "b77": the scenarios are B1, B2,');
   });
 
-  it('lingxi bench --help describes its three forms in its first lines', async () => {
+  it.sequential('lingxi bench --help describes its three forms in its first lines', async () => {
     const { code, out } = await runLingxi(['bench', '--help']);
     expect(code).toBe(0);
     const top = out.split('\n').slice(0, 10).join('\n');
     for (const part of ['--target URL', 'soak --minutes', '--quick', '--only', 'Ctrl-C is safe'])
       expect(top).toContain(part);
   });
+});
 
-  it('says first what it does to the machine, and a quick run judges no speed', async () => {
-    const { code, out, output } = await bench(['--quick', '--only', 'B6', '--users', '50']);
-    expect(output.split('\n')[0]).toMatch(
-      /^Running the scenarios B6 with all cores, part of 2 minutes\. Nothing else should run meanwhile\..*Ctrl-C is safe/,
-    );
-    // 50 users on a busy machine never reach 50,000 messages a second, but on any machine all messages arrive.
-    expect(code, output).toBe(0);
-    expect(out).toMatch(/part: B6 bun, .*messages\/s$/m);
-    expect(out).toMatch(/messages that arrived .* goal >= 99 %: met$/m);
-    expect(out).toContain('1 of 1 checks of correctness met');
-  }, 60_000);
-
-  it('too few descriptors: one sentence, and the run reports that it is incomplete', async () => {
-    const { code, output } = await runProgram([
-      ...['/bin/sh', '-c', 'ulimit -n 1000; exec "$@"', 'limited', process.execPath, BENCH],
-      ...['--only', 'B3', '--users', '5000'],
-    ]);
-    expect(code).toBe(2);
-    expect(output).toMatch(/B3 was not measured: 5000 users need 5200 descriptors .* give --users 800/);
-    expect(output).toContain('NOT A WHOLE RUN');
-  }, 60_000);
-
-  it('without a compiler it reports that the floor is missing, and marks JSON as incomplete', async () => {
-    const args = ['--only', 'B6', '--runtime', 'bun', '--users', '50', '--seconds', '3', '--json'];
-    const { code, out, output } = await bench(args, { CC: 'no-such-compiler' });
-    expect(code).toBe(2);
-    expect(output).toContain('No C compiler was found, so the floor is missing');
-    const report = JSON.parse(out);
-    expect(report.complete).toBe(false);
-    expect(report.gaps.join()).toContain('No C compiler');
-    expect(report.measured[0].outcome.rows[0]).toMatchObject({ unit: 'messages/s' });
-    expect(report.machine).toMatchObject({ versions: { node: expect.any(String), bun: expect.any(String) } });
-  }, 60_000);
-
+// It takes both cores from all others.
+describe('npm run bench beside other programs', () => {
   it('on a busy machine it says so', async () => {
     const spinners = Array.from({ length: 2 * availableParallelism() }, () =>
       startChild(process.execPath, ['-e', 'for (;;);']),
@@ -307,8 +276,47 @@ describe('npm run bench', () => {
       await rest();
     }
   }, 120_000);
+});
 
-  it(
+// No test of these two judges a speed.
+describe.concurrent('npm run bench', () => {
+  it.sequential('says first what it does to the machine, and a quick run judges no speed', async () => {
+    const { code, out, output } = await bench(['--quick', '--only', 'B6', '--users', '50']);
+    expect(output.split('\n')[0]).toMatch(
+      /^Running the scenarios B6 with all cores, part of 2 minutes\. Nothing else should run meanwhile\..*Ctrl-C is safe/,
+    );
+    // 50 users on a busy machine never reach 50,000 messages a second, but on any machine all messages arrive.
+    expect(code, output).toBe(0);
+    expect(out).toMatch(/part: B6 bun, .*messages\/s$/m);
+    expect(out).toMatch(/messages that arrived .* goal >= 99 %: met$/m);
+    expect(out).toContain('1 of 1 checks of correctness met');
+  }, 60_000);
+
+  it.sequential('without a compiler it reports that the floor is missing, and marks JSON as incomplete', async () => {
+    const args = ['--only', 'B6', '--runtime', 'bun', '--users', '50', '--seconds', '3', '--json'];
+    const { code, out, output } = await bench(args, { CC: 'no-such-compiler' });
+    expect(code).toBe(2);
+    expect(output).toContain('No C compiler was found, so the floor is missing');
+    const report = JSON.parse(out);
+    expect(report.complete).toBe(false);
+    expect(report.gaps.join()).toContain('No C compiler');
+    expect(report.measured[0].outcome.rows[0]).toMatchObject({ unit: 'messages/s' });
+    expect(report.machine).toMatchObject({ versions: { node: expect.any(String), bun: expect.any(String) } });
+  }, 60_000);
+});
+
+describe.concurrent('npm run bench that does not end well', () => {
+  it.sequential('too few descriptors: one sentence, and the run reports that it is incomplete', async () => {
+    const { code, output } = await runProgram([
+      ...['/bin/sh', '-c', 'ulimit -n 1000; exec "$@"', 'limited', process.execPath, BENCH],
+      ...['--only', 'B3', '--users', '5000'],
+    ]);
+    expect(code).toBe(2);
+    expect(output).toMatch(/B3 was not measured: 5000 users need 5200 descriptors .* give --users 800/);
+    expect(output).toContain('NOT A WHOLE RUN');
+  }, 60_000);
+
+  it.sequential(
     'Ctrl-C leaves no process behind, and no result that looks complete',
     async () => {
       let printed = '';
