@@ -6,7 +6,7 @@ import { deployEach } from '../support/deploy-each.ts';
 import { createFakeClock } from '../support/faketime-binaries.ts';
 import { type Gateway, startGateway } from '../support/gateway-process.ts';
 import { eventually } from '../support/ports.ts';
-import { COMBINATIONS, type Deployment, deploy, freshUser } from '../support/stores.ts';
+import { COMBINATIONS, type Deployment, freshUser } from '../support/stores.ts';
 import { BUN_AND_NODE, type Cluster, startCluster, wireOf } from '../support/two-nodes.ts';
 import { type Client, connect, refusal } from '../support/ws-client.ts';
 
@@ -175,7 +175,7 @@ describe.concurrent.each(COMBINATIONS)('revocations on $runtime over $kind', ({ 
   });
 });
 
-describe('revocations on two nodes', () => {
+describe.concurrent('revocations on two nodes', () => {
   let cluster: Cluster;
   beforeAll(async () => {
     const nodes = BUN_AND_NODE.map((node) => ({ ...node, wires: ['redis'] as const }));
@@ -183,7 +183,7 @@ describe('revocations on two nodes', () => {
   }, 60_000);
   afterAll(() => cluster?.stop());
 
-  it('[CR3] one call on either node closes the connections on both within 1 s', async () => {
+  it.sequential('[CR3] one call on either node closes the connections on both within 1 s', async () => {
     for (const asked of [0, 1]) {
       const user = freshUser();
       const token = issuedAgo(cluster.node(0).gateway, user, 2);
@@ -209,7 +209,7 @@ describe('revocations on two nodes', () => {
     }
   });
 
-  it('a node that is cut off from Redis closes its connections within 1 s of its return', async () => {
+  it.sequential('a node that is cut off from Redis closes its connections within 1 s of its return', async () => {
     const [asked, cut] = [cluster.node(0), cluster.node(1)];
     const user = freshUser();
     const token = issuedAgo(asked.gateway, user, 2);
@@ -228,7 +228,7 @@ describe('revocations on two nodes', () => {
     stop();
   }, 30_000);
 
-  it('while Redis does not answer, the call gets 503; it takes effect on its node, and everywhere after Redis returns', async () => {
+  it.sequential('while Redis does not answer, the call gets 503; it takes effect on its node, and everywhere after Redis returns', async () => {
     const [here, there] = [cluster.node(0).gateway, cluster.node(1).gateway];
     const user = freshUser();
     const token = issuedAgo(here, user, 2);
@@ -251,7 +251,7 @@ describe('revocations on two nodes', () => {
     for (const stop of stops) stop();
   }, 30_000);
 
-  it('[CR3] it survives FLUSHALL, also for a node that starts later and after a restart of all nodes', async () => {
+  it.sequential('[CR3] it survives FLUSHALL, also for a node that starts later and after a restart of all nodes', async () => {
     const user = freshUser();
     const here = cluster.node(0).gateway;
     const token = issuedAgo(here, user, 1);
@@ -270,7 +270,7 @@ describe('revocations on two nodes', () => {
     }
   }, 60_000);
 
-  it('the writes of another program to the keys revoke no token and undo no revocation', async () => {
+  it.sequential('the writes of another program to the keys revoke no token and undo no revocation', async () => {
     const { redis } = cluster;
     const user = freshUser();
     const { gateway } = cluster.node(0);
@@ -296,65 +296,65 @@ describe('revocations on two nodes', () => {
   }, 30_000);
 });
 
-// These tests start servers again and again, so they run after the tests that measure time.
-describe.concurrent.each(COMBINATIONS)('revocations, wrong clock: $runtime, $kind', ({ runtime, kind }) => {
-  it('[CR3] they apply on a node that starts with a clock behind or ahead, and after the clock is corrected', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'lingxi-clock-'));
-    const clock = await createFakeClock(join(folder, 'clock'));
-    const deployment = await deploy({ runtime, kind });
-    try {
-      const { gateway } = deployment;
-      const user = freshUser();
-      // Valid forever by any of the clocks.
-      const claims = { iat: Math.floor(Date.now() / 1000) - 1, exp: undefined };
-      const token = gateway.token(user, { claims });
-      const other = gateway.token(freshUser(), { claims });
-      await eventually(async () => expect((await revoke(gateway, user)).status).toBe(200));
-      for (const aheadS of [-2 * 3_600, 91 * 86_400]) {
-        clock.set(aheadS);
-        await gateway.restart(clock.env);
-        // The other token is valid. So the node has read the revocations, and it is its clock that is wrong.
-        const { body } = await eventually(async () => {
-          const answer = await gateway.call('POST', '/api/tickets', { token: other });
-          expect(answer.status).toBe(200);
-          return answer;
-        });
-        expect(Math.abs(Number(body['expiresAt']) / 1000 - Date.now() / 1000 - aheadS)).toBeLessThan(60);
-        await isRefused(gateway, token);
-        clock.set(0);
-        await isRefused(gateway, token);
-        await gateway.restart();
-        await isRefused(gateway, token);
+// Each suite of this one starts servers again and again, so it runs after the tests that measure time.
+describe('revocations and further starts', () => {
+  describe.concurrent.each(COMBINATIONS)('revocations, wrong clock: $runtime, $kind', ({ runtime, kind }) => {
+    it('[CR3] they apply on a node that starts with a clock behind or ahead, and after the clock is corrected', async () => {
+      const folder = mkdtempSync(join(tmpdir(), 'lingxi-clock-'));
+      const clock = await createFakeClock(join(folder, 'clock'));
+      const { gateway } = deployed({ runtime, kind });
+      try {
+        const user = freshUser();
+        // Valid forever by any of the clocks.
+        const claims = { iat: Math.floor(Date.now() / 1000) - 1, exp: undefined };
+        const token = gateway.token(user, { claims });
+        const other = gateway.token(freshUser(), { claims });
+        await eventually(async () => expect((await revoke(gateway, user)).status).toBe(200));
+        for (const aheadS of [-2 * 3_600, 91 * 86_400]) {
+          clock.set(aheadS);
+          await gateway.restart(clock.env);
+          // The other token is valid. So the node has read the revocations, and it is its clock that is wrong.
+          const { body } = await eventually(async () => {
+            const answer = await gateway.call('POST', '/api/tickets', { token: other });
+            expect(answer.status).toBe(200);
+            return answer;
+          });
+          expect(Math.abs(Number(body['expiresAt']) / 1000 - Date.now() / 1000 - aheadS)).toBeLessThan(60);
+          await isRefused(gateway, token);
+          clock.set(0);
+          await isRefused(gateway, token);
+          await gateway.restart();
+          await isRefused(gateway, token);
+        }
+      } finally {
+        clock.remove();
+        rmSync(folder, { recursive: true, force: true });
       }
-    } finally {
-      await deployment.stop();
-      clock.remove();
-      rmSync(folder, { recursive: true, force: true });
-    }
-  }, 90_000);
-});
+    }, 90_000);
+  });
 
-describe.concurrent.each(['bun', 'node'] as const)('the file of revocations on %s', (runtime) => {
-  it('is private; if it is damaged, one sentence refuses the start', async () => {
-    const gateway = await startGateway({ runtime, stores: 'embedded' });
-    try {
-      const users = Array.from({ length: 50 }, freshUser);
-      const answers = await Promise.all(users.map((user) => revoke(gateway, user)));
-      expect(answers.every(({ status }) => status === 200)).toBe(true);
-      const path = join(gateway.dataDir, 'data', 'revocations.json');
-      expect(statSync(path).mode & 0o777).toBe(0o600);
-      const { revoked } = JSON.parse(readFileSync(path, 'utf8')) as { revoked: [number, number][] };
-      expect(new Set(revoked.map(([user]) => user))).toEqual(new Set(users));
-      for (const damaged of ['{"revoked":[[1', '{}', '{"revoked":[["x",1]]}']) {
-        writeFileSync(path, damaged);
-        const failure = await gateway.restart().then(
-          () => '',
-          (error: unknown) => String(error),
-        );
-        expect(failure).toContain('revocations.json cannot be read');
+  describe.concurrent.each(['bun', 'node'] as const)('the file of revocations on %s', (runtime) => {
+    it('is private; if it is damaged, one sentence refuses the start', async () => {
+      const gateway = await startGateway({ runtime, stores: 'embedded' });
+      try {
+        const users = Array.from({ length: 50 }, freshUser);
+        const answers = await Promise.all(users.map((user) => revoke(gateway, user)));
+        expect(answers.every(({ status }) => status === 200)).toBe(true);
+        const path = join(gateway.dataDir, 'data', 'revocations.json');
+        expect(statSync(path).mode & 0o777).toBe(0o600);
+        const { revoked } = JSON.parse(readFileSync(path, 'utf8')) as { revoked: [number, number][] };
+        expect(new Set(revoked.map(([user]) => user))).toEqual(new Set(users));
+        for (const damaged of ['{"revoked":[[1', '{}', '{"revoked":[["x",1]]}']) {
+          writeFileSync(path, damaged);
+          const failure = await gateway.restart().then(
+            () => '',
+            (error: unknown) => String(error),
+          );
+          expect(failure).toContain('revocations.json cannot be read');
+        }
+      } finally {
+        await gateway.stop();
       }
-    } finally {
-      await gateway.stop();
-    }
-  }, 60_000);
+    }, 60_000);
+  });
 });
