@@ -14,6 +14,23 @@ const TIMEOUT_MS = 5_000;
 const FLOODERS = 550;
 const ENV = { LINGXI_HEARTBEAT_TIMEOUT_MS: String(TIMEOUT_MS), LINGXI_PING_INTERVAL_MS: '500' };
 
+async function open(
+  gateway: Gateway,
+  user: number,
+  name = 'Ann',
+  protocol: 'seed' | 'lingxi.v1' = 'lingxi.v1',
+) {
+  const token = gateway.token(user, { name });
+  return protocol === 'seed'
+    ? connect(gateway.wsUrl, { query: `?token=${token}` })
+    : connect(gateway.wsUrl, { protocols: ['lingxi.v1', `bearer.${token}`] });
+}
+
+async function joined(client: Client, data: unknown = {}) {
+  client.send({ type: 'game:join', data });
+  return (await client.next('game:state')).data as Readonly<Record<string, number>> & { away?: Away };
+}
+
 describe.concurrent.each(RUNTIMES)('the back end of the demo game on %s', (runtime) => {
   let gateway: Gateway;
   beforeAll(async () => {
@@ -21,20 +38,9 @@ describe.concurrent.each(RUNTIMES)('the back end of the demo game on %s', (runti
   });
   afterAll(() => gateway?.stop());
 
-  const open = async (user: number, name = 'Ann', protocol: 'seed' | 'lingxi.v1' = 'lingxi.v1') => {
-    const token = gateway.token(user, { name });
-    return protocol === 'seed'
-      ? connect(gateway.wsUrl, { query: `?token=${token}` })
-      : connect(gateway.wsUrl, { protocols: ['lingxi.v1', `bearer.${token}`] });
-  };
-  const joined = async (client: Client, data: unknown = {}) => {
-    client.send({ type: 'game:join', data });
-    return (await client.next('game:state')).data as Readonly<Record<string, number>> & { away?: Away };
-  };
-
   it('spirit grows for a player who is online, by the clock of the server, and each event contains the growth', async () => {
     const user = freshUser();
-    const client = await open(user);
+    const client = await open(gateway, user);
     const state = await joined(client);
     expect(state).toMatchObject({ spiritRate: 1, level: 1, power: 10, grownUnseen: 0 });
     let before = (await client.next('spirit:grow')).data as Grown;
@@ -59,9 +65,9 @@ describe.concurrent.each(RUNTIMES)('the back end of the demo game on %s', (runti
   });
 
   it('a client that does not join gets no messages from the game', async () => {
-    const client = await open(freshUser());
+    const client = await open(gateway, freshUser());
     await client.next('welcome');
-    const player = await open(freshUser());
+    const player = await open(gateway, freshUser());
     await joined(player);
     await player.next('spirit:grow');
     await player.next('spirit:grow');
@@ -72,7 +78,7 @@ describe.concurrent.each(RUNTIMES)('the back end of the demo game on %s', (runti
 
   it('nothing is credited for time offline: growth stops at the logout that Lingxi settled', async () => {
     const user = freshUser();
-    const silent = await open(user, 'Ann', 'seed');
+    const silent = await open(gateway, user, 'Ann', 'seed');
     await joined(silent);
     await silent.next('spirit:grow');
     // A client without lingxi.v1 that sends nothing is logged out.
@@ -86,7 +92,7 @@ describe.concurrent.each(RUNTIMES)('the back end of the demo game on %s', (runti
     });
     await sleep(2_500);
     const returned = performance.now();
-    const back = await open(user);
+    const back = await open(gateway, user);
     const state = await joined(back);
     const backS = (performance.now() - returned) / 1000;
     expect(state.away).toMatchObject({ from: logoutTime, cause: 'timeout' });
@@ -101,7 +107,7 @@ describe.concurrent.each(RUNTIMES)('the back end of the demo game on %s', (runti
 
   it('a player who only loses the socket stays online, and spirit grows meanwhile', async () => {
     const user = freshUser();
-    const first = await open(user);
+    const first = await open(gateway, user);
     await joined(first);
     await first.next('spirit:grow');
     first.terminate();
@@ -112,7 +118,7 @@ describe.concurrent.each(RUNTIMES)('the back end of the demo game on %s', (runti
     });
     // Growth comes once a second. The rest of the timeout is for a busy machine.
     await sleep(1_500);
-    const second = await open(user);
+    const second = await open(gateway, user);
     const state = await joined(second);
     expect(state.away).toBe(undefined);
     // A second that ends before the game gets the join sends its growth to the new socket.
@@ -126,7 +132,7 @@ describe.concurrent.each(RUNTIMES)('the back end of the demo game on %s', (runti
 
   it('the three other events of the Go game have their fields, in the language of the page', async () => {
     const user = freshUser();
-    const client = await open(user, '<b>Name</b>');
+    const client = await open(gateway, user, '<b>Name</b>');
     await joined(client, { language: 'zh' });
     const board = (await client.next('leaderboard:update')).data as Readonly<Record<string, unknown>>;
     expect(board).toMatchObject({
@@ -161,40 +167,14 @@ describe.concurrent.each(RUNTIMES)('the back end of the demo game on %s', (runti
   it.each([null, 7, 'x', [], { language: {} }, { language: '<b>' }, { __proto__: { language: 'zh' } }])(
     'accepts any data of game:join: %j',
     async (data) => {
-      const client = await open(freshUser());
+      const client = await open(gateway, freshUser());
       expect(await joined(client, data)).toMatchObject({ level: 1 });
       client.terminate();
     },
   );
-
-  it.sequential('a dead node takes nothing from its players: the period continues, and so does the growth', async () => {
-    const user = freshUser();
-    const client = await open(user);
-    await joined(client);
-    const grown = (await client.next('spirit:grow')).data as Grown;
-    await eventually(() => expect(savedOf(gateway, user)).toBeDefined(), { timeoutMs: 8_000 });
-    await gateway.restart();
-    const back = await open(user);
-    const state = await joined(back);
-    expect(state['spirit']).toBeGreaterThanOrEqual(grown.newSpirit);
-    expect(state.away).toBe(undefined);
-    back.terminate();
-  });
-
-  it.sequential('a file of another form does not prevent the start of the server', async () => {
-    const path = join(gateway.dataDir, 'data', 'demo-game.json');
-    for (const text of ['', '{', '{}', '[null, 1, {"userId": "x"}]']) {
-      await gateway.kill();
-      writeFileSync(path, text);
-      await gateway.restart();
-      const client = await open(freshUser());
-      await joined(client);
-      client.terminate();
-    }
-  }, 90_000);
 });
 
-describe.concurrent.each(RUNTIMES)('POST /dev/kill on %s', (runtime) => {
+describe.concurrent.each(RUNTIMES)('POST /dev/kill and a game whose node is killed, on %s', (runtime) => {
   let gateway: Gateway;
   beforeAll(async () => {
     gateway = await startGateway({ runtime, stores: 'embedded', env: ENV });
@@ -242,6 +222,32 @@ describe.concurrent.each(RUNTIMES)('POST /dev/kill on %s', (runtime) => {
     }
   });
 
+  it.sequential('a dead node takes nothing from its players: the period continues, and so does the growth', async () => {
+    const user = freshUser();
+    const client = await open(gateway, user);
+    await joined(client);
+    const grown = (await client.next('spirit:grow')).data as Grown;
+    await eventually(() => expect(savedOf(gateway, user)).toBeDefined(), { timeoutMs: 8_000 });
+    await gateway.restart();
+    const back = await open(gateway, user);
+    const state = await joined(back);
+    expect(state['spirit']).toBeGreaterThanOrEqual(grown.newSpirit);
+    expect(state.away).toBe(undefined);
+    back.terminate();
+  });
+
+  it.sequential('a file of another form does not prevent the start of the server', async () => {
+    const path = join(gateway.dataDir, 'data', 'demo-game.json');
+    for (const text of ['', '{', '{}', '[null, 1, {"userId": "x"}]']) {
+      await gateway.kill();
+      writeFileSync(path, text);
+      await gateway.restart();
+      const client = await open(gateway, freshUser());
+      await joined(client);
+      client.terminate();
+    }
+  }, 90_000);
+
   it.sequential('answers, prints how to start again, and ends the process as kill -9 does', async () => {
     const page = await ask({ Origin: `http://localhost:${gateway.port()}`, 'Sec-Fetch-Site': 'same-origin' });
     expect([page.status, JSON.parse(page.body)]).toMatchObject([200, { killed: true }]);
@@ -280,16 +286,14 @@ describe.each(RUNTIMES)('a game on %s with more users than places', (runtime) =>
   });
   afterAll(() => gateway?.stop());
 
-  const open = () =>
-    connect(gateway.wsUrl, { protocols: ['lingxi.v1', `bearer.${gateway.token(freshUser())}`] });
-
   it('a flood of joins gets one welcome per player and second, and delays no player', {
     timeout: 60_000,
   }, async () => {
-    const witness = await open();
+    const witness = await open(gateway, freshUser());
     const crowd: Client[] = [];
     // In parts: a busy machine refuses a storm of logins.
-    while (crowd.length < FLOODERS) crowd.push(...(await Promise.all(Array.from({ length: 50 }, open))));
+    while (crowd.length < FLOODERS)
+      crowd.push(...(await Promise.all(Array.from({ length: 50 }, () => open(gateway, freshUser())))));
     const began = performance.now();
     const flood = setInterval(() => {
       for (const client of crowd) client.send({ type: 'game:join', data: {} });
