@@ -84,14 +84,15 @@ async function expectHealed(pair: StorePair, ended: readonly number[]): Promise<
 const dropConnections = (pair: StorePair) =>
   pair.postgres.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'game'");
 
-describe('a PostgreSQL that accepts no settlements', () => {
+// Each pair waits for its own PostgreSQL, so they wait side by side.
+describe.concurrent('a PostgreSQL that is down, or accepts no connections', () => {
   let pair: StorePair;
   beforeAll(async () => {
     pair = await startPair(OPTIONS);
   });
   afterAll(() => pair?.stop());
 
-  it('[scenario 35] [ST7] down for many retries: hundreds of duties are kept, grow old, and are settled at once', async () => {
+  it.sequential('[scenario 35] [ST7] down for many retries: hundreds of duties are kept, grow old, and are settled at once', async () => {
     const visitors = await enterBoth(pair, fresh(8));
     const leaving = await enterBoth(pair, fresh(200));
     await pair.postgres.kill();
@@ -134,7 +135,25 @@ describe('a PostgreSQL that accepts no settlements', () => {
     leaveAll(visitors);
   });
 
-  it('[scenario 38] [ST7] the pool of one is stuck behind a lock: presence is unaffected', async () => {
+  it.sequential('[scenario 38] [ST7] PostgreSQL accepts no more connections: presence is unaffected', async () => {
+    const visitors = await enterBoth(pair, fresh(8));
+    await pair.postgres.query('ALTER ROLE game CONNECTION LIMIT 0');
+    await dropConnections(pair);
+    const ended = await expectPresenceUnaffected(pair, visitors);
+    await pair.postgres.query('ALTER ROLE game CONNECTION LIMIT -1');
+    await expectHealed(pair, ended);
+    leaveAll(visitors);
+  });
+});
+
+describe.concurrent('a PostgreSQL that is locked, or accepts no writes', () => {
+  let pair: StorePair;
+  beforeAll(async () => {
+    pair = await startPair(OPTIONS);
+  });
+  afterAll(() => pair?.stop());
+
+  it.sequential('[scenario 38] [ST7] the pool of one is stuck behind a lock: presence is unaffected', async () => {
     const visitors = await enterBoth(pair, fresh(8));
     let ended: readonly number[] = [];
     await pair.postgres.rival(async (query) => {
@@ -145,17 +164,7 @@ describe('a PostgreSQL that accepts no settlements', () => {
     leaveAll(visitors);
   });
 
-  it('[scenario 38] [ST7] PostgreSQL accepts no more connections: presence is unaffected', async () => {
-    const visitors = await enterBoth(pair, fresh(8));
-    await pair.postgres.query('ALTER ROLE game CONNECTION LIMIT 0');
-    await dropConnections(pair);
-    const ended = await expectPresenceUnaffected(pair, visitors);
-    await pair.postgres.query('ALTER ROLE game CONNECTION LIMIT -1');
-    await expectHealed(pair, ended);
-    leaveAll(visitors);
-  });
-
-  it('[scenario 41] [ST7] a failover to a read-only server: backoff, then back to normal', async () => {
+  it.sequential('[scenario 41] [ST7] a failover to a read-only server: backoff, then back to normal', async () => {
     const visitors = await enterBoth(pair, fresh(8));
     const marks = await marksOf(pair);
     await pair.postgres.query('ALTER DATABASE postgres SET default_transaction_read_only = on');
