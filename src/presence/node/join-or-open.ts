@@ -160,7 +160,10 @@ export class PeriodEntry {
 
   /** If the answer to a login was lost, the login may have taken the user from another node. So the user lingers on this node. */
   #lingerInDoubt(hold: UserHold): void {
-    hold.lingerInDoubt(this.#parts.holds.now());
+    const { holds } = this.#parts;
+    hold.lingerInDoubt(holds.now());
+    // The earlier proof may have expired while the login was in progress, and the wheel then let go of the hold.
+    holds.watch(hold);
     this.correctLater(hold);
   }
 }

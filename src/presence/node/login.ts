@@ -102,8 +102,9 @@ export class Logins {
       holds.watch(held);
       return ok({ lastHeartbeat: clock.now() });
     }
-    if (!lease.available) return err('presence-unavailable');
     const arrival = { proof: holds.now(), at: clock.now() };
+    if (lease.isRestoring) await lease.restored();
+    if (!lease.available) return err('presence-unavailable');
     return holds.exclusively(userId, (hold) => this.#beat(hold, arrival));
   }
 

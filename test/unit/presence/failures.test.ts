@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { claimOf } from '../../support/presence-subject.ts';
-import { NODE, openRoom, settlementOf } from './room.ts';
+import { NODE, openRoom, type Room, settlementOf } from './room.ts';
 
 const USER = 7;
 
@@ -100,6 +100,20 @@ describe('[PR10] a store that cannot be reached', () => {
     await room.clock.advanceAsync(2000);
     expect(await room.status(USER)).toBe('online');
   });
+
+  it('[PR11] a heartbeat by HTTP that only the store can answer waits until all is claimed again, as a login does', async () => {
+    const room = await openRoom();
+    await room.enter(USER);
+    const beats: ReturnType<Room['tracker']['heartbeat']>[] = [];
+    room.store.answer = ({ mode }) => {
+      if (mode === 'restate') beats.push(room.tracker.heartbeat(8));
+      return undefined;
+    };
+    room.store.restoring = true;
+    await room.clock.advanceAsync(600);
+    expect(beats).toHaveLength(1);
+    expect(await room.during(Promise.all(beats))).toEqual([{ ok: false, error: 'not-online' }]);
+  });
 });
 
 describe('lost answers', () => {
@@ -129,6 +143,19 @@ describe('lost answers', () => {
       expect(room.tracker.onlineCount()).toBe(1);
     },
   );
+
+  it('[PR5] of a login while an earlier proof expires: the user stays online for one more timeout, not longer', async () => {
+    const room = await openRoom({ renewalMs: 3000 });
+    await room.during(room.tracker.login({ userId: USER, ip: '' }));
+    // The login by HTTP counts for 15 s.
+    await room.clock.advanceAsync(14_920, 5);
+    room.store.repliesLost.set('claim', 2);
+    expect((await room.during(room.admit(USER))).ok).toBe(false);
+    await room.clock.advanceAsync(9500, 25);
+    expect(await room.status(USER)).toBe('online');
+    await room.clock.advanceAsync(1000, 25);
+    expect(await room.status(USER)).toBe('offline');
+  });
 
   it('of a heartbeat: the node keeps no proof that the client does not know of', async () => {
     const room = await openRoom();

@@ -166,14 +166,20 @@ local function settle_members()
   members = {}
 end
 
+-- Reads a time, a number of a period or an epoch.
+local function whole_number(text)
+  local n = tonumber(text)
+  return n and n >= 0 and n < 2 ^ 53 and n or nil
+end
+
 local time = redis.call('TIME')
 local wall = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local world = call('HMGET', WORLD, 'clock', 'reading', 'high', 'run', 'start')
-local clock, reading = tonumber(world[1]), tonumber(world[2])
-local known_world = clock ~= nil and reading ~= nil and tonumber(world[5]) ~= nil
+local clock, reading, start = whole_number(world[1]), whole_number(world[2]), whole_number(world[5])
+local known_world = clock ~= nil and reading ~= nil and start ~= nil and start <= clock
 local observed = known_world and clock + math.max(0, math.min(MAX_CHARGED_MS, wall - reading)) or wall
-local high = tonumber(world[3]) or 0
-local world_start = tonumber(world[5]) or observed
+local high = whole_number(world[3]) or 0
+local world_start = start or observed
 local function is_young(for_ends) return observed < world_start + YOUNG_MS + (for_ends and LOGINS_FIRST_MS or 0) end
 local function keep_clock()
   -- No node could restore anything in that time, so the world is young again from now on.
@@ -196,12 +202,6 @@ local function has_lease()
   entry.seen = observed
   keep_node(node, entry)
   return true
-end
-
--- Reads a time, a number of a period or an epoch.
-local function whole_number(text)
-  local n = tonumber(text)
-  return n and n >= 0 and n < 2 ^ 53 and n or nil
 end
 
 local function is_last(text)

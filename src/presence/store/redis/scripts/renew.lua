@@ -15,9 +15,12 @@ if before and (tonumber(before.lease) or 0) > tonumber(lease) then
 end
 
 -- Rises with each new world, on any Redis.
-local generation, lived = tonumber(call('HGET', WORLD, 'gen')) or 0, asked.generation
+local gen = call('HGET', WORLD, 'gen')
+local generation, lived = whole_number(gen) or 0, asked.generation
 -- Another program has written into its fields.
-if not known_world and (world[1] or world[2] or world[5]) then note_foreign(WORLD) end
+local is_foreign = not known_world and (world[1] or world[2] or world[5])
+for _, number in ipairs({ world[3], gen }) do is_foreign = is_foreign or number and not whole_number(number) end
+if is_foreign then note_foreign(WORLD) end
 if not known_world or world[4] ~= run_id or generation < lived then
   -- This is not the Redis that gave the leases (restart, failover, wipe), or it is one that an earlier failover had replaced. Every
   -- node claims its holds again. A node that does not come back will be dead like any other, and reap ends its holds.
