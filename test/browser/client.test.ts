@@ -76,12 +76,15 @@ describe.concurrent.each(['bun', 'node'] as const)('pages in Chromium and a gate
     gateway.signalAll('SIGSTOP');
     try {
       await page.bringToFront();
-      expect((await until(page, 'waiting')).reason).toBe('no-answer');
+      await until(page, 'waiting');
     } finally {
       gateway.signalAll('SIGCONT');
     }
     const { states, wokenAt } = await game(page);
-    const waitingAt = states.find(({ status }) => status === 'waiting')?.at ?? 0;
+    // Later attempts may have waited too, each for its own reason.
+    const waiting = states.find(({ status }) => status === 'waiting');
+    expect(waiting?.reason).toBe('no-answer');
+    const waitingAt = waiting?.at ?? 0;
     // Without that ping, the regular pings would notice after 7 to 12 s.
     expect(waitingAt - wokenAt).toBeGreaterThan(1_900);
     expect(waitingAt - wokenAt).toBeLessThan(PING_INTERVAL_MS);
