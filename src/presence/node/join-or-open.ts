@@ -162,7 +162,7 @@ export class PeriodEntry {
   #lingerInDoubt(hold: UserHold): void {
     const { holds } = this.#parts;
     hold.lingerInDoubt(holds.now());
-    // The earlier proof may have expired while the login was in progress, and the wheel then let go of the hold.
+    // The earlier proof may have expired while the login was in progress. Then the timeout wheel no longer has this hold.
     holds.watch(hold);
     this.correctLater(hold);
   }
