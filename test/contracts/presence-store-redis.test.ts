@@ -314,36 +314,6 @@ describe('the presence store in Redis', () => {
       });
     });
 
-    describe('[PR11] [PR13] another program writes into the world', () => {
-      let store: PresenceStore;
-      beforeAll(async () => {
-        store = await open();
-        await renew(store);
-      });
-      // What comes next needs a world that accepts logins.
-      afterAll(() => grownUp(store));
-
-      it.each([
-        ['clock', 'x'],
-        ['clock', 'nan'],
-        ['clock', 'inf'],
-        ['reading', '-1'],
-        ['start', 'inf'],
-        // The world cannot have begun in the future.
-        ['start', '9007199254740991'],
-        ['high', 'nan'],
-        ['gen', 'nan'],
-      ])('%s becomes %s: the next renewal tells it once, and repairs the field', async (field, value) => {
-        await redis.cli('HSET', 'lingxi:world', field, value);
-        expect((await renew(store)).foreign).toEqual(['lingxi:world']);
-        expect((await renew(store)).foreign).toEqual([]);
-        const fields = ['start', 'clock', 'reading', 'high', 'gen'];
-        const numbers = (await redis.cli('HMGET', 'lingxi:world', ...fields)).split('\n');
-        expect(numbers).toEqual(fields.map(() => expect.stringMatching(/^\d{1,16}$/)));
-        expect(Number(numbers[0])).toBeLessThanOrEqual(Number(numbers[1]));
-      });
-    });
-
     it('without a lease nothing happens', async () => {
       const stranger = await openRedisStore(redis, { node: freshNode() });
       const user = freshUser();
