@@ -57,6 +57,10 @@ export const BOUNDS: Readonly<Record<string, Bound>> = {
     document: 'RELIABILITY',
     says: 'that node claims its period again while a later one has followed it: the two overlap',
   },
+  crossed: {
+    document: 'RELIABILITY',
+    says: 'A node may restore a period late while another node reconciles its row: the period goes on, and the later of its two logouts counts',
+  },
   'let-go': {
     document: 'RELIABILITY',
     says: 'If Redis loses its data, the proofs of nodes that no longer held a user are lost too',

@@ -32,6 +32,8 @@ const LIFE_NOTED_MS = 6500;
 const MOVED_WITHIN_MS = 1000;
 /** After an outage of SQL: a hanging statement fails after 5 s, and a sign of life follows within another 5 s. */
 const WRITTEN_AFTER_MS = 10_500;
+/** From a reconciler's look at presence to its settlement: two statements, of at most 5 s and 3 s, and the way to Redis. */
+const RECONCILED_WITHIN_MS = 9000;
 const ROUNDING_MS = 30;
 /** The clocks of nodes differ a little. */
 const SKEW_MS = 50;
@@ -72,6 +74,8 @@ export class Strict implements RedisEvents {
   readonly #duties = new Map<string, Omit<Duty, 'id'>[]>();
   /** Ended periods that a node restored while SQL was silent, until they end again. */
   readonly #cameBack = new Set<string>();
+  /** When SQL last had the row of a period open that a node restored late. */
+  readonly #openAt = new Map<string, number>();
   /** When each node was frozen, including nodes that are gone. */
   readonly #frozen = new Map<string, Spells>();
   /** Includes nodes that are gone, because their last calls may still be on their way. */
@@ -225,12 +229,13 @@ export class Strict implements RedisEvents {
   check(): void {
     const { redis, sql, witness, nodes } = this.#world;
     for (const node of nodes()) this.#nodes.add(node);
+    for (const key of witness.restoredLate.keys())
+      if (sql.rows.get(key)?.settledAt == null) this.#openAt.set(key, this.#world.scheduler.now);
     for (const { userId, period, recorded } of redis().world.records.values()) {
       const key = `${userId}:${period}`;
       // Bounds `rollback` and `silent-sql`, `lost-duty`, `early-logout`.
-      const mayRun = [witness.broughtBack, witness.dutiesLost, witness.restoredLate].some((keys) =>
-        keys.has(key),
-      );
+      const { broughtBack, dutiesLost, restoredLate } = witness;
+      const mayRun = broughtBack.has(key) || dutiesLost.has(key) || restoredLate.has(key);
       if (recorded && sql.rows.get(key)?.settledAt != null && !mayRun)
         witness.violated(`[ST4] ${key} is settled while it runs`);
     }
@@ -310,10 +315,21 @@ export class Strict implements RedisEvents {
     if (row === undefined || row.settledAt === null) return;
     // A period that was reconciled and came back by a rollback has two logout times. The later one counts (rule ST2).
     if (witness.broughtBack.has(key) && (row.logoutAt ?? 0) >= due) return;
+    // So has a period that its node restored while another node reconciled it (bound `crossed`).
+    if (row.reason === 'reconciled' && (row.logoutAt ?? 0) > due && this.#wasCrossed(key)) return;
     if (row.reason === 'reconciled' || row.logoutAt !== due)
       witness.violated(
         `[ST2] ${key} ended for ${duties[0]?.reason} at ${due}, in SQL for ${row.reason} at ${row.logoutAt}`,
       );
+  }
+
+  /** Whether the row was settled by a look at presence that may be older than the restore of its period. */
+  #wasCrossed(key: string): boolean {
+    const restoredAt = this.#world.witness.restoredLate.get(key);
+    if (restoredAt === undefined) return false;
+    const openAt = this.#openAt.get(key) ?? restoredAt;
+    const frozenMs = [...this.#nodes].map(({ frozen }) => frozen.msWithin(restoredAt, openAt));
+    return openAt - restoredAt - Math.max(0, ...frozenMs) < RECONCILED_WITHIN_MS;
   }
 
   /** A reconciled period ends no sooner than one timeout after its node's last known life (rule ST5). */

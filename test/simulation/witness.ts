@@ -34,8 +34,8 @@ export class Witness extends Troubles {
    * (bounds `rollback`, `silent-sql`, `followed`).
    */
   readonly broughtBack = new Set<string>();
-  /** Periods that a node restored late, because it was cut off, frozen or on a bad line when Redis lost its data. */
-  readonly restoredLate = new Set<string>();
+  /** When a node restored a period late, because it was cut off, frozen or on a bad line when Redis lost its data. */
+  readonly restoredLate = new Map<string, number>();
   /** Periods that had ended without a settlement when Redis lost its data, and the duty with it (bound `lost-duty`). */
   readonly dutiesLost = new Set<string>();
   /** Periods that a client knew and SQL did not have when Redis lost its data (bound `lost-period`). */
@@ -180,7 +180,7 @@ export class Witness extends Troubles {
       this.broughtBack.add(key);
     // The node could not restore in time. A login may have had the period reconciled before that (bound `early-logout`).
     const node = this.#options.nodes().find((present) => present.name === name);
-    if (node !== undefined && this.isLate(node, this.lostMemoryAt)) this.restoredLate.add(key);
+    if (node !== undefined && this.isLate(node, this.lostMemoryAt)) this.restoredLate.set(key, now);
   }
 
   /** Whether SQL has closed the period. */
