@@ -1,12 +1,20 @@
 import { describe, expect, it, vi } from 'vitest';
 import { groupsOf } from '../../src/presence/rules/groups.ts';
 import type { RecordState } from '../../src/presence/rules/record.ts';
+import type { PeriodRow } from '../../src/protocol/periods.ts';
 import { checkHealed } from './checks.ts';
 import { callerOf, claimOf, dutyOf, found, playedOn } from './excuse-scenes.ts';
 import { nodesOf, type Stage, stageOn } from './stage.ts';
 
 const onStage = stageOn('the rules');
 const played = playedOn(onStage);
+
+/** A node is cut off from Redis until `backMs` before the settlement, and the logout is `earlierMs` before it. */
+interface Cut {
+  readonly cutMs?: number;
+  readonly backMs?: number;
+  readonly earlierMs?: number;
+}
 
 describe('a socket whose token is revoked while it opens', () => {
   it(
@@ -92,6 +100,52 @@ describe('a logout if one node had lost the user before Redis lost its data', ()
       stage.scheduler.suspend(11_000);
       stage.witness.ended(dutyOf(stage, period, { reason: 'timeout', logoutAt }));
       expect(found(stage).includes('ms too early')).toBe(isFound);
+    })(),
+  );
+});
+
+describe('a period that is reconciled while its node is cut off since a wipe', () => {
+  /** As in history 88110 of seed 20261401. The user shows life up to that moment, and no logout lies in the future. */
+  it(
+    '[ST5] ends at the moment of the settlement',
+    played((stage, period) => {
+      const [n1] = nodesOf(stage);
+      const settled = (): PeriodRow | undefined => stage.sql.rows.get(`1:${period}`);
+      stage.witness.forgot();
+      stage.redis.wipe();
+      n1.trouble(stage.scheduler.now, 60_000);
+      n1.link.cut = true;
+      for (let ms = 0; ms < 60_000 && settled()?.settledAt === null; ms += 10) stage.advance(10);
+      expect(settled()).toMatchObject({
+        reason: 'reconciled',
+        node: n1.name,
+        settledAt: settled()?.logoutAt,
+      });
+      stage.strict.checkHealed();
+      expect(found(stage)).toBe('');
+    }),
+  );
+
+  it.each<[string, Cut, boolean]>([
+    ['may end at the moment of the settlement', {}, false],
+    ['may not end 1 ms before it', { earlierMs: 1 }, true],
+    ['may end then if its node was back for 1.9 s', { backMs: 1900 }, false],
+    ['may not if its node was back for 2.1 s', { backMs: 2100 }, true],
+    ['may not if its node was cut off for 11.9 s', { cutMs: 11_900 }, true],
+    ['may not if its node was not cut off', { cutMs: 0 }, true],
+  ])('[ST5] %s', (_, { earlierMs = 0, backMs = 0, cutMs = 12_100 }, isFound) =>
+    played((stage, period) => {
+      const [n1] = nodesOf(stage);
+      const at = stage.scheduler.now + 13_000;
+      if (cutMs > 0) n1.troubles.add(at - cutMs, at - backMs);
+      stage.scheduler.suspend(13_000);
+      stage.strict.proved(1, period, n1.name);
+      const settledAt = stage.redis.wall;
+      const row = { userId: 1, period, loginAt: period, node: n1.name, lastSeenAt: null, settledAt };
+      const logoutAt = settledAt - earlierMs;
+      stage.sql.rows.set(`1:${period}`, { ...row, logoutAt, reason: 'reconciled' });
+      stage.strict.checkHealed();
+      expect(found(stage).includes('ms too early, on')).toBe(isFound);
     })(),
   );
 });

@@ -2,7 +2,8 @@ import type { AdmittedLogin } from '../../src/presence/api.ts';
 import type { Caller } from '../../src/presence/rules/lease.ts';
 import { isOnline } from '../../src/presence/rules/record.ts';
 import type { Claim, ClaimAnswer, EndAnswer, EndRequest } from '../../src/presence/store/port.ts';
-import type { Duty } from '../../src/protocol/periods.ts';
+import type { Duty, PeriodRow } from '../../src/protocol/periods.ts';
+import { RECONCILE_AFTER_MS } from '../../src/settlement/reconciler.ts';
 import type { ClientSocket } from './client.ts';
 import type { RedisEvents } from './contents.ts';
 import type { Fault } from './faults.ts';
@@ -76,8 +77,6 @@ export class Strict implements RedisEvents {
   readonly #cameBack = new Set<string>();
   /** When SQL last had the row of a period open that a node restored late. */
   readonly #openAt = new Map<string, number>();
-  /** When each node was frozen, including nodes that are gone. */
-  readonly #frozen = new Map<string, Spells>();
   /** Includes nodes that are gone, because their last calls may still be on their way. */
   readonly #nodes = new Set<SimulatedNode>();
 
@@ -123,7 +122,7 @@ export class Strict implements RedisEvents {
   /** The user came to a node, by a socket or by HTTP. The node reports to SQL that it has the period now. */
   came(userId: number, period: number, node: string): void {
     const present = this.#world.nodes().find(({ name }) => name === node);
-    if (present !== undefined) this.#frozen.set(node, present.frozen);
+    if (present !== undefined) this.#nodes.add(present);
     const key = `${userId}:${period}`;
     const visit = `${key} ${node}`;
     // If the node already has the period, it reports nothing when its user comes back.
@@ -340,18 +339,29 @@ export class Strict implements RedisEvents {
     if (row?.reason !== 'reconciled' || row.logoutAt === null || witness.stepped) return;
     // While SQL took nothing or the node was frozen, the node could write neither a sign of life nor the move (bound
     // `unwritten-life`).
-    const hindered = [witness.sqlTroubles, this.#frozenOf(node)];
+    const hindered = [witness.sqlTroubles, this.#nodeOf(node)?.frozen ?? new Spells()];
     const untouched = troubledSince(provenAt, WRITTEN_AFTER_MS, ...hindered);
     if (untouched < since + MOVED_WITHIN_MS) return;
     const noted = untouched - LIFE_NOTED_MS;
     const early = wallAt(noted, redis().skewMs) + HEARTBEAT_TIMEOUT_MS - row.logoutAt;
     const next = this.#nextLoginAfter(row.userId, row.period);
-    if (early > 0 && row.logoutAt < next - SKEW_MS)
+    if (early > 0 && row.logoutAt < next - SKEW_MS && !this.#isEndedAtOnce(row, node))
       witness.violated(`[ST5] ${key} is reconciled ${early} ms too early, on ${row.node}`);
   }
 
-  #frozenOf(name: string): Spells {
-    return this.#frozen.get(name) ?? new Spells();
+  /**
+   * A reconciled logout is never later than its settlement. It may count to that moment while the user still shows life on the node.
+   * The node was frozen or cut off, and could not restore the period, for the 12 s after which a row is settled (bound `early-logout`).
+   */
+  #isEndedAtOnce({ logoutAt, settledAt }: PeriodRow, name: string): boolean {
+    const node = this.#nodeOf(name);
+    if (node === undefined || logoutAt === null || logoutAt !== settledAt) return false;
+    const at = settledAt - wallAt(0, this.#world.redis().skewMs);
+    return troubledSince(at, REPEATED_WITHIN_MS, node.troubles) <= at - RECONCILE_AFTER_MS;
+  }
+
+  #nodeOf(name: string): SimulatedNode | undefined {
+    return [...this.#nodes].find((node) => node.name === name);
   }
 
   get #wall(): number {
