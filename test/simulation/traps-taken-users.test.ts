@@ -1,4 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
+import type { ClaimAnswer } from '../../src/presence/store/port.ts';
 import type { SimulatedNode } from './simulated-node.ts';
 import { nodesOf, rowsOf, STAGES, type Stage, stageOn } from './stage.ts';
 
@@ -15,15 +16,22 @@ function looksDead(stage: Stage, meanwhile: () => void): void {
   expect(stage.devices.map(({ socket }) => socket?.isOpen)).toEqual([true]);
 }
 
+/** Redis has answered a claim of the node about the user in this way. The answer is still on its way. */
+function answered(stage: Stage, node: SimulatedNode, isSo: (answer: ClaimAnswer) => boolean): void {
+  let isAnswered = false;
+  const claims = vi
+    .spyOn(stage.heartbeats, 'claimed')
+    .mockImplementation(({ userId }, answer, { node: name }) => {
+      isAnswered ||= userId === 1 && name === node.name && isSo(answer);
+    });
+  for (let ms = 0; ms < 1000 && !isAnswered; ms += 1) stage.advance(1);
+  expect(isAnswered).toBe(true);
+  claims.mockRestore();
+}
+
 /** Redis has answered the node's next claim of the user. */
 function claimed(stage: Stage, node: SimulatedNode): void {
-  let isClaimed = false;
-  const claims = vi.spyOn(stage.heartbeats, 'claimed').mockImplementation(({ userId }, _, caller) => {
-    isClaimed ||= userId === 1 && caller.node === node.name;
-  });
-  for (let ms = 0; ms < 1000 && !isClaimed; ms += 1) stage.advance(1);
-  expect(isClaimed).toBe(true);
-  claims.mockRestore();
+  answered(stage, node, () => true);
   // The answer arrives.
   stage.advance(20);
 }
@@ -104,6 +112,36 @@ describe.each(STAGES)('a node that Redis has taken a user from, on %s', (where) 
       stage.sql.down = false;
       stage.advance(1000);
       expect(stage.ends.map(({ reason }) => reason)).toEqual(['logout']);
+    }),
+  );
+
+  it(
+    '[PR1] [PR2] [PR11] Redis is wiped just after it took a user from a node, and the node restores the user: it holds the user',
+    onStage({}, (stage) => {
+      const [n1, n2] = nodesOf(stage);
+      stage.connect(stage.device(1, 'a'), n2);
+      const period = stage.period(1);
+      // Redis does not know of this proof, so the take-over leaves nothing of the user on this node.
+      expect(heartbeat(stage, n2)).toBe(true);
+      stage.device(1, 'b').connect(n1);
+      answered(stage, n2, ({ kind }) => kind === 'gone');
+      stage.redis.wipe();
+      answered(stage, n2, ({ kind }) => kind === 'joined');
+      stage.advance(500);
+      stage.unreachable();
+      // The node notices with its next renewal.
+      stage.advance(600);
+      expect(heartbeat(stage, n2)).toBe(true);
+      n1.kill();
+      stage.redis.wipe();
+      stage.host.down = false;
+      const back = stage.device(1, 'c');
+      stage.advance(3000);
+      expect(stage.holders(1)).toEqual([n2.name]);
+      stage.connect(back, n2);
+      expect(back.socket?.isOpen).toBe(true);
+      expect(stage.period(1)).toBe(period);
+      expect(rowsOf(stage, 1)).toBe(1);
     }),
   );
 

@@ -83,6 +83,8 @@ export class UserHold implements Watched {
   #claimed: ClaimedProofs = NOTHING_CLAIMED;
   /** Version of the groups in the newest claim. */
   #claimedGroups = 0;
+  /** Revision of the newest claim of a restore that the store accepted. */
+  #restoredRev = 0;
   #locked = false;
   #waiting: (() => void)[] | undefined;
 
@@ -265,6 +267,17 @@ export class UserHold implements Watched {
   }): void {
     this.#become(answered(this.#state, answer));
     this.hearGroups(answer.groups);
+  }
+
+  /** The store accepted the claim `rev` of a restore, and knows these groups. */
+  restored(rev: number, groups: string | undefined): void {
+    this.#restoredRev = rev;
+    this.hearGroups(groups);
+  }
+
+  /** Whether a restore has given this hold back to the store after the claim `rev`. */
+  isRestoredSince(rev: number): boolean {
+    return this.#restoredRev > rev;
   }
 
   /** The store has no hold of this node for the user. Returns the time at which this node noticed that first. */

@@ -86,7 +86,7 @@ export class Restore {
     batch.forEach((hold, index) => {
       const answer = answers[index];
       // Another node, or the store itself, knows newer groups.
-      if (answer?.kind === 'joined') return hold.hearGroups(answer.groups);
+      if (answer?.kind === 'joined') return hold.restored(claims[index]?.rev ?? 0, answer.groups);
       this.#changed.add(hold);
       // If a call about this user is in progress, its answer counts.
       if (answer?.kind === 'gone' && !hold.locked) hold.missingSince(time.monotonic);

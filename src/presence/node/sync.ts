@@ -171,12 +171,13 @@ export class Sync {
       const isHeldInStore = answer?.kind === 'held';
       const groups = isHeldInStore ? answer.groups : undefined;
       hold.answered({ isHeldInStore, claimedCause: claims[index]?.cause ?? '', groups });
-      if (answer !== undefined) this.#take(hold, answer);
+      if (answer !== undefined) this.#take(hold, answer, claims[index]?.rev ?? 0);
     });
     return true;
   }
 
-  #take(hold: UserHold, answer: ClaimAnswer): void {
+  /** `rev` is the revision of the claim. */
+  #take(hold: UserHold, answer: ClaimAnswer, rev: number): void {
     const { holds, online, lease } = this.#parts;
     switch (answer.kind) {
       case 'held':
@@ -187,7 +188,7 @@ export class Sync {
         online.periodEnded(answer.end);
         return holds.end(hold);
       case 'gone':
-        void this.#gone(hold).catch(() => this.#again(hold));
+        void this.#gone(hold, rev).catch(() => this.#again(hold));
         return;
       case 'taken':
         // A proof of life by HTTP on this node stays.
@@ -202,12 +203,14 @@ export class Sync {
   }
 
   /** The store has no such hold: it was taken over, logged out or lost. If no loss explains it, connects the user anew. */
-  async #gone(hold: UserHold): Promise<void> {
+  async #gone(hold: UserHold, rev: number): Promise<void> {
     const { time } = this.#options;
     const { holds, lease, recovery } = this.#parts;
     // The node looks at these each half second. It has heard the losses the first time.
     const isWatched = hold.state.kind === 'missing' && hold.sockets.length > 0;
     if (hold.isAlive(time.now()) && !isWatched) await lease.hearLosses();
+    // The store lost its data meanwhile, and has the hold again. Its newest word counts.
+    if (hold.isRestoredSince(rev)) return this.#again(hold);
     if (!hold.isAlive(time.now())) return holds.end(hold);
     const asked = hold.endAsked;
     if (asked !== undefined && (await this.#isOver(hold))) {

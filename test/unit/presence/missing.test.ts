@@ -116,3 +116,30 @@ describe('[PR1] the store has taken a user from this node, and it answers the ne
     expect(await room.during(tracker.heartbeat(USER))).toMatchObject({ ok: true });
   });
 });
+
+describe('[PR1] [PR11] the store had taken a user from this node, lost its data, and has the user again', () => {
+  it.each<readonly [string, (room: Room) => Promise<unknown>]>([
+    ['a silent socket', (room) => room.enter(USER)],
+    ['no socket', (room) => room.during(room.tracker.login({ userId: USER, ip: '' }))],
+  ])('a node with %s answers the next heartbeat by HTTP', async (_, enter) => {
+    const room = await openRoom();
+    await enter(room);
+    const { store, clock, tracker } = room;
+    const isRestored = (): boolean => store.calls.includes(`restate ${USER}`);
+    // The store loses its data just after this answer.
+    store.answer = (claim) => {
+      if (isRestored() || gone(claim) === undefined) return undefined;
+      store.restoring = true;
+      return GONE;
+    };
+    store.down = true;
+    await clock.advanceAsync(600, 1);
+    store.down = false;
+    await until(room, isRestored);
+    // The store keeps the user, and accepts no claims for now.
+    store.answer = ({ mode }) => (mode === 'restate' ? undefined : { kind: 'young' });
+    await clock.advanceAsync(50, 1);
+    expect(await room.during(tracker.heartbeat(USER))).toMatchObject({ ok: true });
+    expect(beats(room)).toBe(0);
+  });
+});
