@@ -77,6 +77,10 @@ export const BOUNDS: Readonly<Record<string, Bound>> = {
     document: 'RELIABILITY',
     says: "After a wipe and a backward step of Redis's clock the new number may be below one that SQL has",
   },
+  'treated-as-past': {
+    document: 'RELIABILITY',
+    says: 'If Redis then fails over to a snapshot in which the earlier period still runs, it treats the period with the lower number as past',
+  },
   'wall-clock': {
     document: 'OPERATING',
     says: 'Logout times follow the wall clock: correct it with NTP',

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { ClaimAnswer } from '../../src/presence/store/port.ts';
 import { checkHealed } from './checks.ts';
 import { callerOf, claimOf, dutyOf, found, playedOn } from './excuse-scenes.ts';
 import { nodesOf, type Stage, stageOn } from './stage.ts';
@@ -275,6 +276,86 @@ describe('a step of the clock of Redis', () => {
       stage.witness.told.set(`1:${period}`, { userId: 1, period, loginTime: period + 1 });
       checkHealed(stage);
       expect(found(stage).includes('in SQL at')).toBe(isFound);
+    })(),
+  );
+});
+
+interface TreatedAsPast {
+  readonly steppedMs?: number;
+  readonly knownMs?: number;
+  readonly isFailover?: boolean;
+  readonly isRunning?: boolean;
+  readonly restatedBy?: string;
+  readonly restatedMs?: number;
+  readonly answer?: 'gone' | 'joined';
+  readonly beforeWipe?: 'gone' | 'opened';
+  readonly isWiped?: boolean;
+  readonly afterWipe?: 'held' | 'joined' | 'gone';
+}
+
+/**
+ * As in history 65972 of seed 20261501. User 1 had a period with a greater number before the current one. Redis fails over to a
+ * snapshot with that period, treats the current one as past, and is wiped.
+ */
+function treatedAsPast(stage: Stage, period: number, changed: TreatedAsPast): void {
+  const { witness, scheduler, redis } = stage;
+  const { steppedMs = -5000, knownMs = 1000, restatedBy = 'n1', restatedMs = 0 } = changed;
+  const {
+    isFailover = true,
+    isRunning = true,
+    answer = 'gone',
+    isWiped = true,
+    beforeWipe,
+    afterWipe,
+  } = changed;
+  const opened = period - (redis.wall - scheduler.now);
+  const [known, restated] = [period + knownMs, period + restatedMs];
+  witness.openings.note(`1:${known}`, opened - 1, known);
+  witness.openings.note(`1:${restated}`, opened, period);
+  steps(stage, steppedMs);
+  for (const kind of ['socket', 'http'] as const)
+    witness.proved(nodesOf(stage)[0], { userId: 1, period, kind });
+  const gets = (mode: 'restate' | 'state', of: number, kind: string, by = 'n1'): void => {
+    const answered = { kind, period: of, epoch: 1, loginTime: of } as ClaimAnswer;
+    witness.claimed(claimOf({ mode, period: of }), answered, callerOf(by));
+  };
+  witness.forgot();
+  if (isFailover) witness.wentBack();
+  const record = redis.world.records.get(1);
+  if (record !== undefined) record.period = known;
+  if (!isRunning) record?.holds.clear();
+  gets('restate', restated, answer, restatedBy);
+  gets('state', period, 'young');
+  if (beforeWipe !== undefined) gets('state', period, beforeWipe);
+  scheduler.suspend(1000);
+  if (isWiped) witness.forgot();
+  gets('state', period, 'young');
+  if (afterWipe !== undefined) gets('state', period, afterWipe);
+  const next = period + 2000;
+  const opening = { period: next, epoch: next, loginTime: next, unsettled: undefined };
+  witness.minted(claimOf({ epoch: 1 }), { kind: 'opened', ...opening });
+}
+
+describe('a period that Redis treats as past after a failover, because an earlier one has the greater number', () => {
+  it.each<[string, TreatedAsPast, boolean]>([
+    ['may be followed by another period after a wipe', {}, false],
+    ['may be followed by it also if Redis answers after the wipe', { afterWipe: 'gone' }, false],
+    ['is followed by none without the wipe', { isWiped: false }, true],
+    ['is followed by none if the node had the answer before the wipe', { beforeWipe: 'gone' }, true],
+    ['is followed by none if the node connected the user before it', { beforeWipe: 'opened' }, true],
+    ['is followed by none if Redis has the user after the wipe', { afterWipe: 'held' }, true],
+    ['is followed by none if the node gave the user back after it', { afterWipe: 'joined' }, true],
+    ['does not count if Redis took the claim', { answer: 'joined' }, true],
+    ['does not count if it refused another period', { restatedMs: 500 }, true],
+    ['does not count if it refused another node', { restatedBy: 'n2' }, true],
+    ['does not count if Redis was only wiped', { isFailover: false }, true],
+    ['does not count if the earlier period has the lower number', { knownMs: -1000 }, true],
+    ['does not count if the earlier period has ended', { isRunning: false }, true],
+    ['does not count if the clock of Redis went forward', { steppedMs: 5000 }, true],
+  ])('[PR2] %s', (_, changed, isFound) =>
+    played((stage, period) => {
+      treatedAsPast(stage, period, changed);
+      expect(found(stage).match(/\[PR2\] user 1 opens a period/g)?.length ?? 0).toBe(isFound ? 2 : 0);
     })(),
   );
 });

@@ -28,7 +28,7 @@ describe('the bounds of the witnesses', () => {
   it('the excuses name each of them, and no others', () => {
     const named = new Set<string>();
     for (const file of readdirSync(FOLDER).filter((name) =>
-      /^(strict|((group|heartbeat)-)?witness(-openings)?|troubles|checks)\.ts$/.test(name),
+      /^(strict|((group|heartbeat)-)?witness(-(openings|treated-as-past))?|troubles|checks)\.ts$/.test(name),
     )) {
       const text = readFileSync(new URL(file, FOLDER), 'utf8').replace(/\n\s*(\/\/|\*)/g, '');
       expect(text, file).not.toContain('bounds of the protocol');

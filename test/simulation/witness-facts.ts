@@ -80,6 +80,12 @@ export function runsWithout(
   return policy === 'multi' || [...record.holds.values()].every(({ sockets }) => sockets === 0);
 }
 
+/** The periods that run, each as the user and the number in one text. */
+export function runningIn(redis: WitnessOptions['redis']): ReadonlySet<string> {
+  const online = [...redis().world.records.values()].filter(isOnline);
+  return new Set(online.map(({ userId, period }) => `${userId}:${period}`));
+}
+
 /** A line of a trace. */
 export function shownClaim({ userId, mode, rev, ...claim }: Claim): string {
   const { sockets, socketMs, httpMs, untilMs, epoch } = claim;

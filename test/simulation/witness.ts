@@ -1,5 +1,4 @@
 import type { AdmittedLogin } from '../../src/presence/api.ts';
-import { isOnline } from '../../src/presence/rules/record.ts';
 import type { Claim, ClaimAnswer, EndAnswer, EndRequest } from '../../src/presence/store/port.ts';
 import type { Duty, PeriodKey } from '../../src/protocol/periods.ts';
 import { wallAt } from './scheduler.ts';
@@ -10,6 +9,7 @@ import {
   type Kind,
   type Logout,
   type ProofSeen,
+  runningIn,
   runsWithout,
   shownClaim,
   type Taken,
@@ -19,6 +19,7 @@ import {
   type WitnessOptions,
 } from './witness-facts.ts';
 import { Openings } from './witness-openings.ts';
+import { TreatedAsPast } from './witness-treated-as-past.ts';
 
 const ROUNDING_MS = 40;
 /** A node learns of a take-over with its next renewal. */
@@ -46,7 +47,8 @@ export class Witness extends Troubles {
   readonly #proofs = new Map<number, Map<string, ProofSeen>>();
   readonly #newestEpoch = new Map<number, number>();
   readonly #ended = new Set<string>();
-  readonly openings: Openings;
+  readonly openings = new Openings(this);
+  readonly #treatedAsPast = new TreatedAsPast(this.openings);
   /** The latest logout time of each ended period. */
   readonly #due = new Map<string, number>();
   /** The proofs of the user at the newest logout. */
@@ -71,7 +73,6 @@ export class Witness extends Troubles {
   constructor(options: WitnessOptions) {
     super(options.scheduler);
     this.#options = options;
-    this.openings = new Openings(this);
   }
 
   violated(text: string): void {
@@ -147,6 +148,7 @@ export class Witness extends Troubles {
       // Then a wipe removed it, and SQL knew its end (bounds `rollback`, `silent-sql`).
       const isSettled = (this.rolledBack || this.sqlFailed) && this.#isSettled(`${userId}:${period}`);
       if (this.#ended.has(`${userId}:${period}`) || isSettled) continue;
+      if (this.#treatedAsPast.isLost(node.name, `${userId}:${period}`)) continue;
       const age = this.now - at;
       if (age < TIMEOUT[kind] - 1000 && node.isUp && !this.isExcused(node, at))
         this.violated(`[PR2] user ${userId} opens a period ${age} ms after life on ${node.name}`);
@@ -160,15 +162,15 @@ export class Witness extends Troubles {
   }
 
   claimed(claim: Claim, answer: ClaimAnswer, { node }: { readonly node: string }): void {
+    const isAccepted = answer.kind === 'joined' || answer.kind === 'opened';
     if (claim.mode === 'socket') {
-      if (answer.kind === 'joined' || answer.kind === 'opened')
-        this.#takenFrom.get(claim.userId)?.delete(node);
+      if (isAccepted) this.#takenFrom.get(claim.userId)?.delete(node);
       this.#forgetTaken(claim.userId, node);
     }
     if (claim.mode === 'restate' && answer.kind === 'joined')
       this.#restated(`${claim.userId}:${claim.period}`, node);
-    const knocks = answer.kind === 'joined' || answer.kind === 'opened';
-    if (knocks && claim.mode !== 'restate') this.#knocks(claim.userId, this.now + claim.untilMs);
+    this.#treatedAsPast.claimed(claim, answer, { node, redis: this.#options.redis() });
+    if (isAccepted && claim.mode !== 'restate') this.#knocks(claim.userId, this.now + claim.untilMs);
     this.#options.trace(() => `Redis: ${node} claims ${shownClaim(claim)}: ${JSON.stringify(answer)}`);
   }
 
@@ -235,7 +237,8 @@ export class Witness extends Troubles {
     this.lostMemoryAt = now;
     this.disturbedUntil = Math.max(this.disturbedUntil, now + 4000);
     this.redisTroubles.add(now, now + 4000);
-    this.#ranBefore = this.#running();
+    this.#treatedAsPast.forgot();
+    this.#ranBefore = runningIn(this.#options.redis);
     for (const [userId, proofs] of this.#proofs)
       for (const proof of proofs.values())
         proof.isLetGo ||=
@@ -250,12 +253,9 @@ export class Witness extends Troubles {
 
   /** From now on Redis has the contents of a snapshot. */
   wentBack(): void {
-    for (const key of this.#running()) if (!this.#ranBefore.has(key)) this.broughtBack.add(key);
-  }
-
-  #running(): ReadonlySet<string> {
-    const online = [...this.#options.redis().world.records.values()].filter(isOnline);
-    return new Set(online.map(({ userId, period }) => `${userId}:${period}`));
+    this.#treatedAsPast.wentBack();
+    for (const key of runningIn(this.#options.redis))
+      if (!this.#ranBefore.has(key)) this.broughtBack.add(key);
   }
 
   /** A rollback may repeat a duty. A settled period never opens again. */
