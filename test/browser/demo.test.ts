@@ -287,12 +287,19 @@ describe.concurrent('the demo page as it looks', () => {
     );
     expect((await demo.gateway.service('POST', '/api/messages', messages)).status).toBe(200);
     const last = { userId: user, oldSpirit: 0, newSpirit: 1e6, gainAmount: 1, spiritRate: 1 };
-    await demo.gateway.service('POST', '/api/messages', {
+    const grown = {
       to: { userId: user },
       type: 'spirit:grow',
       data: { ...last, elapsedSeconds: 1, timestamp: 1 },
-    });
-    await page.locator('[data-spirit="1000000"]').waitFor();
+    };
+    // The next growth from the server replaces it within a second, so a slow page may not be seen with it.
+    await eventually(
+      async () => {
+        await demo.gateway.service('POST', '/api/messages', grown);
+        await page.locator('[data-spirit="1000000"]').waitFor({ timeout: 1_000 });
+      },
+      { timeoutMs: 30_000 },
+    );
     await page.locator('tr.own').waitFor();
     await eventually(async () =>
       expect(await page.locator('section[aria-labelledby=dungeon] li').count()).toBeGreaterThan(2),
