@@ -20,6 +20,7 @@ import type { SimulatedSql } from './simulated-sql.ts';
 import { Spells, troubledSince } from './spells.ts';
 import { ASKED_WITHIN_MS, REPEATED_WITHIN_MS } from './troubles.ts';
 import type { Witness } from './witness.ts';
+import { nextLoginAfter, type Stay } from './witness-facts.ts';
 
 /** The slowest tick, the way to Redis, and a call in progress. */
 const FOUND_WITHIN_MS = 600;
@@ -344,7 +345,7 @@ export class Strict implements RedisEvents {
     if (untouched < since + MOVED_WITHIN_MS) return;
     const noted = untouched - LIFE_NOTED_MS;
     const early = wallAt(noted, redis().skewMs) + HEARTBEAT_TIMEOUT_MS - row.logoutAt;
-    const next = this.#nextLoginAfter(row.userId, row.period);
+    const next = nextLoginAfter(sql.rows.values(), row);
     if (early > 0 && row.logoutAt < next - SKEW_MS && !this.#isEndedAtOnce(row, node))
       witness.violated(`[ST5] ${key} is reconciled ${early} ms too early, on ${row.node}`);
   }
@@ -366,13 +367,6 @@ export class Strict implements RedisEvents {
 
   get #wall(): number {
     return wallAt(this.#world.scheduler.now, this.#world.redis().skewMs);
-  }
-
-  #nextLoginAfter(userId: number, period: number): number {
-    let next = Number.POSITIVE_INFINITY;
-    for (const row of this.#world.sql.rows.values())
-      if (row.userId === userId && row.period > period) next = Math.min(next, row.loginAt);
-    return next;
   }
 
   /** Whether some of `kinds`, or any fault at all, may happen in this history. */
@@ -399,10 +393,4 @@ export class Strict implements RedisEvents {
     const goneAt = socket.goneAt ?? socket.node.diedAt;
     return goneAt === undefined || goneAt > this.#world.scheduler.now - RESPONSIVE_MS;
   }
-}
-
-interface Stay {
-  readonly node: string;
-  readonly since: number;
-  provenAt: number;
 }

@@ -51,6 +51,13 @@ export interface Logout {
   readonly isExcused: boolean;
 }
 
+/** Where the user of a period came last, and the last proof of life there. */
+export interface Stay {
+  readonly node: string;
+  readonly since: number;
+  provenAt: number;
+}
+
 interface Holder {
   readonly node: string;
   readonly policy: Rules['policy'];
@@ -84,6 +91,17 @@ export function runsWithout(
 export function runningIn(redis: WitnessOptions['redis']): ReadonlySet<string> {
   const online = [...redis().world.records.values()].filter(isOnline);
   return new Set(online.map(({ userId, period }) => `${userId}:${period}`));
+}
+
+/** Login time of the user's next period in SQL. Infinity: there is none. */
+export function nextLoginAfter(
+  rows: Iterable<PeriodRow>,
+  { userId, period }: Pick<PeriodRow, 'userId' | 'period'>,
+): number {
+  let next = Number.POSITIVE_INFINITY;
+  for (const row of rows)
+    if (row.userId === userId && row.period > period) next = Math.min(next, row.loginAt);
+  return next;
 }
 
 /** A line of a trace. */
