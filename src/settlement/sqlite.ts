@@ -21,6 +21,11 @@ export const SQLITE_FILE = 'lingxi.db';
 
 /** A wait for another process's write blocks the event loop, so it is far shorter than `LINGXI_SQL_TIMEOUT_MS`. */
 const MAX_BUSY_WAIT_MS = 500;
+/**
+ * A program that recovers, closes or copies the database locks it for moments, even against those who only read. Nobody is
+ * connected to a server that starts, so the start may wait longer than a write.
+ */
+const OPENING_WAIT_MS = 2_000;
 /** A ping comes each second and blocks the event loop while it waits. So does each write while a lock lasts. */
 const SHORT_WAIT_MS = 20;
 /** There are only a few statements. More means that somebody builds SQL from values. */
@@ -40,19 +45,26 @@ export function openSqlite(options: UserStoreOptions): Result<SqlConnection, Sta
     // SQLite gives its other files the mode of this one; existing files keep theirs.
     makePrivateFile(file);
     for (const suffix of ['-wal', '-shm']) keepPrivate(`${file}${suffix}`);
-    const database = new Database(file, { timeout: 0 });
-    database.prepare('pragma journal_mode = wal').all();
-    database.prepare('pragma synchronous = full').all();
-    // Opening does not write. So test now, not at the first login, that the folder and the file are writable.
+    const database = new Database(file);
     const caching = new CachingDatabase(database, busyTimeoutMs(options));
+    caching.waitAtMost(OPENING_WAIT_MS);
+    caching.prepare('pragma journal_mode = wal').all([]);
+    caching.prepare('pragma synchronous = full').all([]);
+    // Opening does not write. So test now, not at the first login, that the folder and the file are writable.
     database.exec('begin immediate; commit');
+    caching.waitAsUsual();
     lengthenLog(`${file}-wal`);
     return ok(connection(caching, options));
   } catch (error) {
-    return err({
-      message: `The embedded database ${file} cannot be opened for writing (${describeError(error)}): make the folder writable for this process, or set LINGXI_DATA_DIR to another one.`,
-    });
+    return err({ message: `The embedded database ${file} ${whyUnusable(error)}` });
   }
+}
+
+function whyUnusable(error: unknown): string {
+  const cause = describeError(error);
+  return isBusy(error)
+    ? `is locked by another program (${cause}): end that program, or wait until it has finished, and start again.`
+    : `cannot be opened for writing (${cause}): make the folder writable for this process, or set LINGXI_DATA_DIR to another one.`;
 }
 
 export const sqliteDialect: SqlDialect = {

@@ -13,6 +13,8 @@ import { refusal } from '../support/ws-client.ts';
 const NOBODY = 65_534;
 const READ_BY_ALL = 0o666;
 const ENTERED_BY_ALL = 0o777;
+/** A server needs less to reach its database, and waits for two seconds there. */
+const RELEASED_AFTER_MS = 1_200;
 
 const rightsOf = (path: string): string => (statSync(path).mode & 0o777).toString(8);
 
@@ -122,6 +124,44 @@ describe.concurrent.each(['bun', 'node'] as const)('the data folder on %s', (run
     }
   }, 60_000);
 });
+
+describe.concurrent.each(['bun', 'node'] as const)(
+  'a start beside another program in the data folder, on %s',
+  (runtime) => {
+    it('waits for a program that releases the database soon, and names one that keeps it', async () => {
+      const deployment = await deploy({ runtime, kind: 'embedded' });
+      const { gateway } = deployment;
+      // Another program that recovers, closes or copies the database locks it even against those who only read.
+      const other = new Database(join(gateway.dataDir, 'data', 'lingxi.db'));
+      const read = (): unknown => other.prepare('select count(*) from sqlite_master').get();
+      const lock = (): void => {
+        // SQLite keeps an exclusive lock until the end if that is its first access.
+        read();
+        other.exec('pragma locking_mode = exclusive');
+        other.exec('begin immediate; commit');
+      };
+      const release = (): void => {
+        other.exec('pragma locking_mode = normal');
+        read();
+      };
+      try {
+        await gateway.kill();
+        lock();
+        const released = setTimeout(release, RELEASED_AFTER_MS);
+        await gateway.restart().finally(() => clearTimeout(released));
+        expect((await gateway.call('GET', '/readyz')).status).toBe(200);
+        await gateway.kill();
+        lock();
+        await expect(gateway.restart()).rejects.toThrow(
+          /lingxi\.db is locked by another program .*end that program.*start again/,
+        );
+      } finally {
+        other.close();
+        await deployment.stop();
+      }
+    }, 60_000);
+  },
+);
 
 describe.concurrent.each(['bun', 'node'] as const)('PostgreSQL away, on %s', (runtime) => {
   it('[ST9] the node stays ready but degraded, also while PostgreSQL answers but accepts no writes', async () => {
