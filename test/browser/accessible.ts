@@ -20,7 +20,7 @@ interface Sizes {
 }
 
 /** `place` says in a failure which part of the page it was. */
-export async function expectAccessible({ page }: Dashboard, place: string): Promise<void> {
+export async function expectAccessible({ page }: Pick<Dashboard, 'page'>, place: string): Promise<void> {
   // By the protocol, because the policy of the page allows no foreign script. It stays until the page loads again.
   if (!(await page.evaluate(() => 'axe' in globalThis))) await page.evaluate(AXE);
   const violations = await page.evaluate(async () => {

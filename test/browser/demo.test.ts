@@ -1,16 +1,13 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { REPOSITORY } from '../support/cache.ts';
 import { type Chromium, startChromium } from '../support/chromium.ts';
 import { type Gateway, startGateway } from '../support/gateway-process.ts';
 import { eventually } from '../support/ports.ts';
 import { freshUser } from '../support/stores.ts';
+import { expectAccessible } from './accessible.ts';
 
 /** Enough time to return on a busy machine. */
 const TIMEOUT_MS = 6_000;
-const AXE = readFileSync(join(REPOSITORY, 'node_modules/axe-core/axe.min.js'), 'utf8');
 /** Messages that a browser prints by itself about a server that is gone or refuses. */
 const OF_THE_NETWORK = /ERR_CONNECTION|ERR_EMPTY_RESPONSE|WebSocket connection to|Failed to load resource/;
 
@@ -351,30 +348,23 @@ describe.concurrent('the demo page as it looks', () => {
     async (colorScheme) => {
       const page = demo.watch(await demo.window.newPage());
       await page.emulateMedia({ colorScheme });
-      const check = async (): Promise<void> => {
-        await page.evaluate(AXE);
-        const found = (await page.evaluate('axe.run()')) as {
-          violations: readonly { id: string; nodes: readonly { html: string }[] }[];
-        };
-        expect(found.violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)])).toEqual([]);
-      };
       await page.goto(`http://localhost:${demo.gateway.port()}/`);
       await page.getByLabel('User id').waitFor();
-      await check();
+      await expectAccessible({ page }, 'the first page');
       await page.goto(`http://localhost:${demo.gateway.port()}/?user=${freshUser()}`);
       await page.locator('.value.growing').waitFor();
       await press(page, 'Fight');
       await press(page, 'Explore');
       await page.locator('tr.own').waitFor();
-      await check();
+      await expectAccessible({ page }, 'online');
       await press(page, 'Stop my heartbeat');
       await page.locator('.countdown').waitFor();
-      await check();
+      await expectAccessible({ page }, 'without heartbeats');
       await press(page, 'Let it beat again');
       await page.locator('.value.growing').waitFor();
       await press(page, 'Close the socket');
       await page.getByRole('button', { name: 'Stay away' }).waitFor();
-      await check();
+      await expectAccessible({ page }, 'with a closed socket');
     },
   );
 });
