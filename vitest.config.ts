@@ -54,6 +54,7 @@ const LONGEST = [
   'contracts/client',
   'contracts/presence-stores',
   'contracts/direct-pushes',
+  'contracts/mutate',
   'scenarios/redis',
   'browser/docs-page',
   'contracts/push-stream',

@@ -27,7 +27,7 @@ describe('[PR13] the scripts against the rules of src/presence/rules', () => {
   });
 
   async function openLink(mutation?: ScriptMutation): Promise<NamedLink> {
-    const link = new NamedLink({ url: redis.url, timeoutMs: 10_000, scripts: timedScripts(mutation) });
+    const link = new NamedLink({ url: redis.url, timeoutMs: 60_000, scripts: timedScripts(mutation) });
     await link.connect();
     links.push(link);
     return link;

@@ -91,7 +91,7 @@ class Runner {
     scripts: Readonly<Record<string, string>>,
     use: (link: NamedLink) => Promise<T>,
   ): Promise<T> {
-    const link = new NamedLink({ url: this.#redis.url, timeoutMs: 30_000, scripts });
+    const link = new NamedLink({ url: this.#redis.url, timeoutMs: 60_000, scripts });
     await link.connect();
     try {
       return await use(link);

@@ -173,7 +173,7 @@ describe('npm run mutate', { timeout: 120_000 }, () => {
     });
     // The next mutant counts up.
     await eventually(() => expect(verdicts).toContain('+ while (left > 1) left -= 1;'), {
-      timeoutMs: 25_000,
+      timeoutMs: 60_000,
     });
     const group = await eventually(async () => {
       const found = await workerGroup();
