@@ -1,3 +1,4 @@
+import { sleep } from '../lib/clock.ts';
 import { SUBPROTOCOL } from '../protocol/envelope.ts';
 import type { UpgradeRefusal } from './admission.ts';
 import { lengthenBacklog } from './bun-backlog.ts';
@@ -11,6 +12,7 @@ import {
   type DirectRoute,
   directRouteOf,
   type GatewayServer,
+  LAST_ANSWERS_MS,
   ListenError,
   listenOnAll,
   ownerOf,
@@ -102,6 +104,8 @@ class BunGateway implements GatewayServer {
   async close(): Promise<void> {
     const servers = [...this.#servers, ...this.#paused];
     this.#servers = [];
+    const ended = Promise.all(servers.map((server) => server.stop(false)));
+    await Promise.race([ended, sleep(this.#options.clock, LAST_ANSWERS_MS)]);
     await Promise.all(servers.map((server) => server.stop(true)));
   }
 

@@ -22,6 +22,12 @@ export const MAX_UNANSWERED = 16;
  */
 export const MAX_HELD_BYTES = 1_048_576;
 
+/**
+ * A request in flight when the server stops listening has this long for its end. A proxy answers 502 for one that is cut, and
+ * does not send a POST again.
+ */
+export const LAST_ANSWERS_MS = 500;
+
 /** The listening side of the gateway on one runtime. */
 export interface GatewayServer {
   /** Rejects with a {@link ListenError} if it cannot listen at the address. */
@@ -30,7 +36,7 @@ export interface GatewayServer {
   pause(): void;
   /** Accepts connections again. Returns false if that fails now; try again later. */
   resume(): boolean;
-  /** Stops accepting and drops all connections that are still open. */
+  /** Stops accepting, waits up to {@link LAST_ANSWERS_MS} for requests in flight, and drops what is still open. */
   close(): Promise<void>;
 }
 
@@ -65,7 +71,7 @@ export interface ServerOptions {
   opened(registration: Registration, socket: Socket): SocketEvents;
   /** The client of an accepted login left before its socket opened. */
   abandoned(registration: Registration): void;
-  readonly clock: Pick<Clock, 'defer'>;
+  readonly clock: Pick<Clock, 'defer' | 'after'>;
   readonly log: Log;
   readonly language?: Language;
 }

@@ -9,6 +9,7 @@ import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { getRequestListener, RequestError } from '@hono/node-server';
 import { WebSocketServer } from 'ws';
+import { sleep } from '../lib/clock.ts';
 import { SUBPROTOCOL } from '../protocol/envelope.ts';
 import type { UpgradeRefusal } from './admission.ts';
 import {
@@ -18,6 +19,7 @@ import {
   type DirectRoute,
   directRouteOf,
   type GatewayServer,
+  LAST_ANSWERS_MS,
   listenOnAll,
   MAX_HEADER_BYTES,
   ownerOf,
@@ -107,7 +109,7 @@ class NodeGateway implements GatewayServer {
         port: (server.address() as AddressInfo).port,
         close: () => {
           this.#servers = this.#servers.filter((other) => other !== server);
-          return closeServer(server);
+          return this.#closeServer(server);
         },
       };
     });
@@ -125,10 +127,19 @@ class NodeGateway implements GatewayServer {
   }
 
   async close(): Promise<void> {
-    const closing = this.#servers.map(closeServer);
+    const closing = this.#servers.map((server) => this.#closeServer(server));
     this.#servers = [];
     for (const socket of this.#sockets) socket.terminate();
     await Promise.all(closing);
+  }
+
+  async #closeServer(server: Server): Promise<void> {
+    const closed = new Promise<void>((resolve) => {
+      server.close(() => resolve());
+    });
+    await Promise.race([closed, sleep(this.#options.clock, LAST_ANSWERS_MS)]);
+    server.closeAllConnections();
+    await closed;
   }
 
   get #maxConnections(): number {
@@ -313,13 +324,6 @@ function bind(server: Server, host: string, port: number): Promise<void> {
       server.removeListener('error', reject);
       resolve();
     });
-  });
-}
-
-function closeServer(server: Server): Promise<void> {
-  return new Promise((resolve) => {
-    server.close(() => resolve());
-    server.closeAllConnections();
   });
 }
 

@@ -64,7 +64,7 @@ export function guardedClock(clock: Clock, failed: (error: unknown) => void): Cl
 }
 
 /** Resolves after `delayMs` of `clock`. */
-export function sleep(clock: Clock, delayMs: number): Promise<void> {
+export function sleep(clock: Pick<Clock, 'after'>, delayMs: number): Promise<void> {
   return new Promise((resolve) => {
     clock.after(delayMs, resolve);
   });

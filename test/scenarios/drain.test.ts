@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Gateway } from '../support/gateway-process.ts';
 import { eventually, sleep } from '../support/ports.ts';
 import { viewPresence, welcomeOf } from '../support/presence-view.ts';
+import { openHttp } from '../support/raw-http.ts';
 import { COMBINATIONS, deploy, freshUser } from '../support/stores.ts';
 import { tryConnect } from '../support/ws-client.ts';
 
@@ -128,6 +129,36 @@ describe.concurrent.each(COMBINATIONS)('SIGTERM on $runtime with $kind', ({ runt
       await gateway.terminate();
       await exit;
       expect(performance.now() - before).toBeLessThan(5_000);
+    } finally {
+      await deployment.stop();
+    }
+  });
+});
+
+describe.concurrent.each(['bun', 'node'] as const)('a request in flight at SIGTERM on %s', (runtime) => {
+  it('[DR1] is answered although the server has stopped listening, and holds nothing up afterwards', async () => {
+    const deployment = await deploy({ runtime, kind: 'embedded' });
+    try {
+      const { gateway } = deployment;
+      const body = JSON.stringify({ playerId: freshUser() });
+      const head = [
+        'POST /api/online/login HTTP/1.1',
+        'Host: x',
+        `Authorization: Bearer ${gateway.apiKey}`,
+        'Content-Type: application/json',
+        `Content-Length: ${body.length}`,
+      ].join('\r\n');
+      const request = openHttp(gateway.port(), `${head}\r\n\r\n${body.slice(0, 5)}`);
+      // The server cuts a client that never sends the rest.
+      const endless = openHttp(gateway.port(), `${head}\r\n\r\n${body.slice(0, 5)}`);
+      // An answer to a later request says that the server has read both.
+      expect((await gateway.call('GET', '/healthz')).status).toBe(200);
+      const exit = gateway.terminate();
+      await eventually(() => expect(fetch(`${gateway.url}/healthz`)).rejects.toThrow(), { intervalMs: 5 });
+      request.write(body.slice(5));
+      expect((await request.settled(1)).map(({ status }) => status)).toEqual([200]);
+      expect(await exit).toEqual({ code: 0, signal: null });
+      expect(await endless.settled(1)).toEqual([]);
     } finally {
       await deployment.stop();
     }
