@@ -149,7 +149,7 @@ describe.concurrent.each(['bun', 'node'] as const)('a request in flight at SIGTE
         `Content-Length: ${body.length}`,
       ].join('\r\n');
       const request = openHttp(gateway.port(), `${head}\r\n\r\n${body.slice(0, 5)}`);
-      // The server cuts a client that never sends the rest.
+      // This client never sends the rest, so the server cuts it.
       const endless = openHttp(gateway.port(), `${head}\r\n\r\n${body.slice(0, 5)}`);
       // An answer to a later request says that the server has read both.
       expect((await gateway.call('GET', '/healthz')).status).toBe(200);
