@@ -64,7 +64,7 @@ export function until(
       if (state.status !== status) throw new Error(`not ${status}: ${JSON.stringify(states)}`);
       return state;
     },
-    { timeoutMs, intervalMs: 20 },
+    { timeoutMs },
   );
 }
 

@@ -132,7 +132,7 @@ export function untilTile(dashboard: Dashboard, label: string, match: (figure: n
       if (!match(figure)) throw new Error(`${label} is ${figure}`);
       return figure;
     },
-    { timeoutMs: 15_000, intervalMs: 50 },
+    { timeoutMs: 15_000 },
   );
 }
 
@@ -143,7 +143,7 @@ export function untilRows(dashboard: Dashboard, match: (rows: readonly string[])
       if (!match(rows)) throw new Error(`the rows are ${rows.slice(0, 5).join(', ')}`);
       return rows;
     },
-    { timeoutMs: 15_000, intervalMs: 50 },
+    { timeoutMs: 15_000 },
   );
 }
 

@@ -42,7 +42,7 @@ function start(options: Partial<ClientOptions>): Started {
           if (client.state.status !== status) throw new Error(`not ${status}: ${JSON.stringify(states)}`);
           return client.state;
         },
-        { timeoutMs, intervalMs: 10 },
+        { timeoutMs },
       ),
     saw: (status) =>
       eventually(
@@ -51,7 +51,7 @@ function start(options: Partial<ClientOptions>): Started {
           if (seen === undefined) throw new Error(`never ${status}: ${JSON.stringify(states)}`);
           return seen;
         },
-        { timeoutMs: WAIT_MS, intervalMs: 10 },
+        { timeoutMs: WAIT_MS },
       ),
   };
 }

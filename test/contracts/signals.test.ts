@@ -20,7 +20,7 @@ async function ends(child: Pick<Child, 'exit' | 'output'>): Promise<Exit> {
       if (exit === undefined) throw new Error(`still running: ${child.output().slice(-1_000)}`);
       return exit;
     },
-    { timeoutMs: DRAIN_LIMIT_MS, intervalMs: 20 },
+    { timeoutMs: DRAIN_LIMIT_MS },
   );
 }
 

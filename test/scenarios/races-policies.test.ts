@@ -51,7 +51,7 @@ async function dial({ gateway }: ClusterNode, user: number): Promise<{ client: C
       refusals.push(String(outcome.body['code']));
       throw new Error(`user ${user} was refused ${refusals.join(', ')}`);
     },
-    { timeoutMs: PATIENCE_MS, intervalMs: 100 },
+    { timeoutMs: PATIENCE_MS },
   );
   return { client, refusals };
 }

@@ -250,7 +250,7 @@ function waitForLine(
       if (run.child.exit() !== undefined) throw new Aborted(`the gateway ended: ${run.child.output()}`);
       throw new Error(`${problem}; the gateway printed: ${run.child.output().slice(-2_000)}`);
     },
-    { timeoutMs, intervalMs: 10 },
+    { timeoutMs },
   );
 }
 

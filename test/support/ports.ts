@@ -65,7 +65,7 @@ export async function waitForPort(
       if (reason !== undefined) throw new Aborted(reason);
       if (!(await accepts(port))) throw new Error(`nothing listens on port ${port}`);
     },
-    { timeoutMs, intervalMs: 20 },
+    { timeoutMs },
   );
 }
 
@@ -75,19 +75,31 @@ export class Aborted extends Error {}
 /** Long enough for a process that starts beside others. A rule with a time needs a limit of its own. */
 const PATIENCE_MS = 15_000;
 
-/** Repeats `check` until it does not throw; after `timeoutMs` (15 s) the last error is thrown. */
+/** A look may come this much later than the event: a share of the wait so far, up to `LONGEST_PAUSE_MS`. */
+const LATE_SHARE = 0.1;
+const SHORTEST_PAUSE_MS = 25;
+const LONGEST_PAUSE_MS = 250;
+
+/**
+ * Repeats `check` until it does not throw; after `timeoutMs` (15 s) the last error is thrown. In a long wait it looks less often,
+ * because each look costs time that the tests beside it need. A caller that measures the wait gives `intervalMs`.
+ */
 export async function eventually<T>(
   check: () => T | Promise<T>,
   options: { readonly timeoutMs?: number; readonly intervalMs?: number } = {},
 ): Promise<T> {
-  const deadline = performance.now() + (options.timeoutMs ?? PATIENCE_MS);
+  const { timeoutMs = PATIENCE_MS, intervalMs } = options;
+  const began = performance.now();
   for (;;) {
+    const isLast = performance.now() - began >= timeoutMs;
     try {
       return await check();
     } catch (error) {
-      if (error instanceof Aborted || performance.now() >= deadline) throw error;
+      if (error instanceof Aborted || isLast) throw error;
     }
-    await sleep(options.intervalMs ?? 25);
+    const waited = performance.now() - began;
+    const pause = intervalMs ?? Math.min(Math.max(SHORTEST_PAUSE_MS, waited * LATE_SHARE), LONGEST_PAUSE_MS);
+    await sleep(Math.min(pause, timeoutMs - waited));
   }
 }
 

@@ -232,7 +232,7 @@ async function launch(
       if (child.exit() !== undefined) throw new Aborted(`postgres did not start: ${child.output()}`);
       await once(options.url, 'SELECT 1');
     },
-    { timeoutMs: START_TIMEOUT_MS, intervalMs: 50 },
+    { timeoutMs: START_TIMEOUT_MS },
   );
   return child;
 }

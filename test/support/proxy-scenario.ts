@@ -114,7 +114,6 @@ export class ProxyScenario {
     await eventually(async () => expect((await call('POST')).status).toBe(200), { timeoutMs: 10_000 });
     await eventually(async () => expect(await connectionsOf(drained)).toBe(0), {
       timeoutMs: 60_000,
-      intervalMs: 100,
     });
     await sleep(NOTICED_MS);
     expect((await call('DELETE')).status).toBe(200);

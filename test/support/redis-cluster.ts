@@ -48,7 +48,7 @@ export async function startRedisCluster(): Promise<RedisCluster> {
           if (found === former) throw new Error('nobody was promoted');
           return found;
         },
-        { timeoutMs: READY_TIMEOUT_MS, intervalMs: 50 },
+        { timeoutMs: READY_TIMEOUT_MS },
       ),
     // A server of a cluster learns by itself that another server has its slots.
     rejoin: (server) => linkedUp(server.cli),

@@ -72,7 +72,7 @@ export async function startRedisSentinels(): Promise<RedisDeployment> {
           if (found === old) throw new Error(`the master is still ${old.url}`);
           return found;
         },
-        { timeoutMs: READY_TIMEOUT_MS, intervalMs: 50 },
+        { timeoutMs: READY_TIMEOUT_MS },
       ),
     async rejoin(server) {
       // The Sentinels would do the same, but later.
@@ -161,6 +161,6 @@ async function seesAll(sentinel: Sentinel): Promise<void> {
       const [others, replicas] = ['num-other-sentinels', 'num-slaves'].map((field) => fieldOf(reply, field));
       if (Number(others) !== SENTINELS - 1 || Number(replicas) !== 1) throw new Error(reply);
     },
-    { timeoutMs: READY_TIMEOUT_MS, intervalMs: 100 },
+    { timeoutMs: READY_TIMEOUT_MS },
   );
 }

@@ -161,7 +161,7 @@ export function settledPeriod(
       expect(row?.settledAt, `period of ${user}`).toEqual(expect.any(Number));
       return row ?? expect.fail('no row');
     },
-    { timeoutMs, intervalMs: 50 },
+    { timeoutMs },
   );
 }
 

@@ -144,7 +144,7 @@ export function untilSettled(
       }
       return rows;
     },
-    { timeoutMs, intervalMs: 50 },
+    { timeoutMs },
   );
 }
 

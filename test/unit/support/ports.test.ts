@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
-import { describe, expect, it } from 'vitest';
-import { freePort } from '../../support/ports.ts';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { Aborted, eventually, freePort } from '../../support/ports.ts';
 
 describe('ports of the tests', () => {
   it('no port is given again soon, even if nothing listens on it yet', async () => {
@@ -33,5 +33,51 @@ describe('ports of the tests', () => {
       there.add(await other.freePort());
     }
     expect([...here].filter((port) => there.has(port))).toEqual([]);
+  });
+});
+
+describe('a wait of the tests', () => {
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'performance'] });
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  /** The times of all looks, in ms, if the event comes at `eventAt`. */
+  async function looksUntil(eventAt: number, options: Parameters<typeof eventually>[1]): Promise<number[]> {
+    const began = performance.now();
+    const looks: number[] = [];
+    const wait = eventually(() => {
+      const now = performance.now() - began;
+      looks.push(now);
+      if (now < eventAt) throw new Error('not yet');
+    }, options).catch(() => undefined);
+    await vi.advanceTimersByTimeAsync(60_000);
+    await wait;
+    return looks;
+  }
+
+  it('looks often at first, and in a long wait a few times a second', async () => {
+    const looks = await looksUntil(10_000, {});
+    expect(looks.slice(0, 4)).toEqual([0, 25, 50, 75]);
+    expect(looks.length).toBeLessThan(80);
+    expect(looks.at(-1)).toBeLessThan(10_250);
+  });
+
+  it('looks at regular times if the caller says so', async () => {
+    expect(await looksUntil(100, { intervalMs: 20 })).toEqual([0, 20, 40, 60, 80, 100]);
+  });
+
+  it('looks for the last time at the end, and passes the last error on', async () => {
+    const looks = await looksUntil(Number.POSITIVE_INFINITY, { timeoutMs: 3_000 });
+    expect(looks.at(-1)).toBe(3_000);
+    const failed = eventually(() => Promise.reject(new Error('still not')), { timeoutMs: 50 }).catch(String);
+    await vi.advanceTimersByTimeAsync(100);
+    expect(await failed).toBe('Error: still not');
+  });
+
+  it('ends at once if the event can no longer come', async () => {
+    await expect(eventually(() => Promise.reject(new Aborted('the process ended')))).rejects.toThrow('ended');
   });
 });
