@@ -12,6 +12,9 @@ const BESIDE = 'simulation';
 const LOWEST_PRIORITY = 19;
 const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
+/** Each Node would read these certificates at its start, which takes as long as the start itself. No test needs them. */
+const { NODE_EXTRA_CA_CERTS: _, ...ENVIRONMENT } = process.env;
+
 const given = process.argv.slice(2);
 const running = new Set();
 for (const signal of STOP_SIGNALS)
@@ -32,6 +35,7 @@ else {
 function vitest(args, { isBehind = false } = {}) {
   const child = spawn(process.execPath, [VITEST, 'run', ...args], {
     stdio: isBehind ? ['ignore', 'pipe', 'pipe'] : 'inherit',
+    env: ENVIRONMENT,
     detached: isBehind,
   });
   if (isBehind) setLowestPriority(child.pid);
