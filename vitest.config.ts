@@ -32,6 +32,9 @@ const QUIET_SCENARIOS = scenarios('drain-pace', 'races-ten-seconds', 'stall', 't
  * stand between those that wait.
  */
 const LONGEST = [
+  'simulation/real-scripts',
+  'simulation/script-mutants',
+  'simulation/simulate',
   'scenarios/nodes-stopped',
   'contracts/bench',
   'browser/dashboard',
@@ -108,6 +111,10 @@ export default defineConfig({
           // Simulated time alone: how long a history takes here proves nothing. `npm test` gives it the lowest priority.
           testTimeout: 900_000,
           hookTimeout: 900_000,
+          // The files change nothing that they share, and a process for each would load the same modules again.
+          isolate: false,
+          // At its low priority it leaves the cores to the other suites.
+          maxWorkers: '100%',
           globalSetup: ['test/support/redis-ready.ts'],
           sequence: { groupOrder: 1 },
         },

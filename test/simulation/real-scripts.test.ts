@@ -7,7 +7,7 @@ import { History } from './history.ts';
 import { ScriptRunner } from './script-runner.ts';
 import { simulate } from './simulator-program.ts';
 
-const HISTORIES = 120;
+const HISTORIES = 60;
 /** The known rate is so low that this many in so few histories are a new defect. */
 const MOST_KNOWN = 2;
 /** A new seed each time. The test prints it, so a failed history can be played again. */
@@ -40,12 +40,12 @@ const CHANGED: readonly Changed[] = [
   {
     name: '[PR8] a late renewal of an older connection takes the lease back',
     mutation: replaced('renew', 'if before and (tonumber', 'if false and (tonumber'),
-    first: 2,
+    first: 30,
   },
   {
     name: '[PR4] [PR9] a claim takes over nobody',
     mutation: replaced('claim', 'tonumber(h.epoch) > tonumber(c.epoch)', 'false'),
-    first: 2,
+    first: 22,
   },
   {
     name: '[PR4] the flapping window never ends',
