@@ -254,9 +254,7 @@ describe.concurrent('lingxi bench without --target', () => {
 // It takes both cores from all others.
 describe('npm run bench beside other programs', () => {
   it('on a busy machine it says so', async () => {
-    const spinners = Array.from({ length: 2 * availableParallelism() }, () =>
-      startChild(process.execPath, ['-e', 'for (;;);']),
-    );
+    const spinners: Child[] = [];
     const rest = (): Promise<unknown> =>
       Promise.all(
         spinners.map((spinner) => {
@@ -267,8 +265,11 @@ describe('npm run bench beside other programs', () => {
     try {
       const args = [BENCH, '--only', 'B11', '--held', '1000', '--seconds', '3'];
       const child = startChild(process.execPath, args);
+      await eventually(() => expect(child.output()).toContain('Running the scenarios'));
+      while (spinners.length < 2 * availableParallelism())
+        spinners.push(startChild(process.execPath, ['-e', 'for (;;);']));
       const sentence = /The machine was busy: a process that wanted a whole core got \d+ % of one/;
-      await eventually(() => expect(child.output()).toMatch(sentence), { timeoutMs: 60_000, intervalMs: 50 });
+      await eventually(() => expect(child.output()).toMatch(sentence), { timeoutMs: 60_000 });
       // The machine was busy at the first check, so the whole run counts as busy. The other tests get their cores back.
       await rest();
       expect((await child.exited).code).not.toBe(0);

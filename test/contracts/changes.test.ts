@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Gateway } from '../support/gateway-process.ts';
 import { eventually } from '../support/ports.ts';
 import { type PresenceView, viewPresence } from '../support/presence-view.ts';
-import { COMBINATIONS, type Deployment, deploy, freshUser } from '../support/stores.ts';
+import { type Deployment, deploy, freshUser, ONE_OF_EACH } from '../support/stores.ts';
 
 interface FeedEvent {
   readonly cursor: string;
@@ -15,7 +15,7 @@ interface FeedEvent {
   readonly node: string;
 }
 
-describe.concurrent.each(COMBINATIONS)('feed and timeline: $runtime, $kind', ({ runtime, kind }) => {
+describe.concurrent.each(ONE_OF_EACH)('feed and timeline: $runtime, $kind', ({ runtime, kind }) => {
   let deployment: Deployment;
   let gateway: Gateway;
   let view: PresenceView;

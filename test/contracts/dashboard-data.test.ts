@@ -4,7 +4,7 @@ import { type Gateway } from '../support/gateway-process.ts';
 import { type LiveStream, openLive } from '../support/live-stream.ts';
 import { eventually, sleep } from '../support/ports.ts';
 import { type PresenceView, viewPresence } from '../support/presence-view.ts';
-import { COMBINATIONS, type Deployment, deploy, freshUser } from '../support/stores.ts';
+import { type Deployment, deploy, freshUser, ONE_OF_EACH } from '../support/stores.ts';
 import { connect } from '../support/ws-client.ts';
 
 const VIEW_KEY = 'test-view-key-0123456789abcdef0123456789';
@@ -40,14 +40,14 @@ const READS: readonly (readonly [method: string, path: string, body?: unknown])[
   ['POST', '/api/online/status', { userIds: [1] }],
 ];
 
-const deployed = deployEach(COMBINATIONS, {
+const deployed = deployEach(ONE_OF_EACH, {
   LINGXI_VIEW_KEY: `${VIEW_KEY},${OLD_VIEW_KEY}`,
   LINGXI_UNKNOWN_USERS: 'ignore',
   LINGXI_LOGINS_PER_MINUTE: '0',
   LINGXI_NODE_NAME: 'board',
 });
 
-describe.concurrent.each(COMBINATIONS)('data of the dashboard: $runtime, $kind', ({ runtime, kind }) => {
+describe.concurrent.each(ONE_OF_EACH)('data of the dashboard: $runtime, $kind', ({ runtime, kind }) => {
   let deployment: Deployment;
   let gateway: Gateway;
   let view: PresenceView;

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { COMBINATIONS, type Deployment, deploy, freshUser } from '../support/stores.ts';
+import { type Deployment, deploy, freshUser, ONE_OF_EACH } from '../support/stores.ts';
 
-describe.concurrent.each(COMBINATIONS)('names on the dashboard: $runtime, $kind', ({ runtime, kind }) => {
+describe.concurrent.each(ONE_OF_EACH)('names on the dashboard: $runtime, $kind', ({ runtime, kind }) => {
   let deployment: Deployment;
   beforeAll(async () => {
     deployment = await deploy({ runtime, kind });

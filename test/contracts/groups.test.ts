@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { eventually } from '../support/ports.ts';
 import { type PresenceView, viewPresence } from '../support/presence-view.ts';
-import { COMBINATIONS, type Deployment, deploy, freshUser } from '../support/stores.ts';
+import { type Deployment, deploy, freshUser, ONE_OF_EACH } from '../support/stores.ts';
 import type { Client } from '../support/ws-client.ts';
 import { refusal } from '../support/ws-client.ts';
 
 const MAX_GROUPS = 50;
 
-describe.concurrent.each(COMBINATIONS)('groups on $runtime over $kind', ({ runtime, kind }) => {
+describe.concurrent.each(ONE_OF_EACH)('groups on $runtime over $kind', ({ runtime, kind }) => {
   let deployment: Deployment;
   let view: PresenceView;
   const clients: Client[] = [];

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Gateway } from '../support/gateway-process.ts';
 import { readMetrics } from '../support/metrics.ts';
 import { eventually } from '../support/ports.ts';
-import { COMBINATIONS, type Deployment, deploy, freshUser } from '../support/stores.ts';
+import { type Deployment, deploy, freshUser, ONE_OF_EACH } from '../support/stores.ts';
 import { BUN_AND_NODE, type Cluster, startCluster } from '../support/two-nodes.ts';
 import { type Client, connect } from '../support/ws-client.ts';
 
@@ -41,7 +41,7 @@ function freshKey(): string {
   return `${process.pid}:{key} "\\ * 订单 🐉 ${keys}`;
 }
 
-describe.concurrent.each(COMBINATIONS)('idempotency keys on $runtime over $kind', ({ runtime, kind }) => {
+describe.concurrent.each(ONE_OF_EACH)('idempotency keys on $runtime over $kind', ({ runtime, kind }) => {
   let deployment: Deployment;
   let gateway: Gateway;
   beforeAll(async () => {

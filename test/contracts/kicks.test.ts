@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { eventually } from '../support/ports.ts';
 import { type PresenceView, viewPresence } from '../support/presence-view.ts';
-import { COMBINATIONS, type Deployment, deploy, freshUser } from '../support/stores.ts';
+import { type Deployment, deploy, freshUser, ONE_OF_EACH } from '../support/stores.ts';
 import { refusal } from '../support/ws-client.ts';
 
 const BLOCK_MS = 600_000;
 
-describe.concurrent.each(COMBINATIONS)('kicks and blocks on $runtime over $kind', ({ runtime, kind }) => {
+describe.concurrent.each(ONE_OF_EACH)('kicks and blocks on $runtime over $kind', ({ runtime, kind }) => {
   let deployment: Deployment;
   let view: PresenceView;
   beforeAll(async () => {

@@ -4,12 +4,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readMetrics } from '../support/metrics.ts';
 import { eventually } from '../support/ports.ts';
 import { handshake, openRaw } from '../support/raw-socket.ts';
-import { COMBINATIONS, type Deployment, deploy, freshUser } from '../support/stores.ts';
+import { type Deployment, deploy, freshUser, ONE_OF_EACH } from '../support/stores.ts';
 import { connect } from '../support/ws-client.ts';
 
 const PONG = 10;
 
-describe.each(COMBINATIONS)('what an operator sees on $runtime with $kind', ({ runtime, kind }) => {
+describe.each(ONE_OF_EACH)('what an operator sees on $runtime with $kind', ({ runtime, kind }) => {
   let deployment: Deployment;
   beforeAll(async () => {
     deployment = await deploy({ runtime, kind });

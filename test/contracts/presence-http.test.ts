@@ -1,14 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { eventually, sleep } from '../support/ports.ts';
 import { type PresenceView, viewPresence, welcomeOf } from '../support/presence-view.ts';
-import { COMBINATIONS, type Deployment, deploy, freshUser } from '../support/stores.ts';
+import { type Deployment, deploy, freshUser, ONE_OF_EACH } from '../support/stores.ts';
 
 const TIMEOUT_MS = 2_000;
 const HTTP_TIMEOUT_MS = 5_000;
 /** Each user proves life this long before the deadline, because a busy machine may stop a process for a while. */
 const SPARE_MS = 2_000;
 
-describe.concurrent.each(COMBINATIONS)('presence by HTTP on $runtime with $kind', ({ runtime, kind }) => {
+describe.concurrent.each(ONE_OF_EACH)('presence by HTTP on $runtime with $kind', ({ runtime, kind }) => {
   let deployment: Deployment;
   let view: PresenceView;
   beforeAll(async () => {

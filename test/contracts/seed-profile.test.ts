@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { eventually, sleep } from '../support/ports.ts';
-import { COMBINATIONS, type Deployment, deploy, freshUser, KNOWN_USERS } from '../support/stores.ts';
+import { type Deployment, deploy, freshUser, KNOWN_USERS, ONE_OF_EACH } from '../support/stores.ts';
 import { signToken } from '../support/tokens.ts';
 import { refusal } from '../support/ws-client.ts';
 
@@ -186,7 +186,7 @@ describe.concurrent.each(RUNTIMES)('programs of the Go server, profile seed, on 
   });
 });
 
-describe.concurrent.each(COMBINATIONS)('LINGXI_PROFILE=seed on $runtime over $kind', ({ runtime, kind }) => {
+describe.concurrent.each(ONE_OF_EACH)('LINGXI_PROFILE=seed on $runtime over $kind', ({ runtime, kind }) => {
   let deployment: Deployment;
   beforeAll(async () => {
     deployment = await deploy({ runtime, kind, env: { LINGXI_PROFILE: 'seed', JWT_SECRET: WEAK_SECRET } });
