@@ -21,6 +21,9 @@ const SCENARIOS = { globalSetup: prepared, testTimeout: 120_000, hookTimeout: 12
  */
 const WAITING_WORKERS = 4;
 
+/** A search, not a proof: it needs both cores for a minute, and a part of it differs each time. */
+const RANDOM_HISTORIES = existing('test/simulation/random-histories.test.ts');
+
 /** These keep both cores busy, or measure how long that takes. Another file beside them would change what they measure. */
 const CALM_SCENARIOS = scenarios('nodes', 'races-storm', 'reconnect-storm');
 
@@ -57,7 +60,6 @@ const LONGEST = [
   'contracts/client',
   'contracts/presence-stores',
   'contracts/direct-pushes',
-  'contracts/mutate',
   'scenarios/redis',
   'browser/docs-page',
   'contracts/push-stream',
@@ -108,6 +110,7 @@ export default defineConfig({
         test: {
           name: 'simulation',
           include: ['test/simulation/**/*.test.ts'],
+          exclude: [RANDOM_HISTORIES],
           // Simulated time alone: how long a history takes here proves nothing. `npm test` gives it the lowest priority.
           testTimeout: 900_000,
           hookTimeout: 900_000,
@@ -159,6 +162,26 @@ export default defineConfig({
           testTimeout: 120_000,
           hookTimeout: 120_000,
           maxWorkers: WAITING_WORKERS,
+          sequence: { groupOrder: 2 },
+        },
+      },
+      // From here on: `npm run test:rest`.
+      {
+        test: {
+          ...SCENARIOS,
+          ...SHARED_PROCESSES,
+          name: 'tools',
+          include: ['test/tools/**/*.test.ts'],
+          fileParallelism: false,
+          sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        test: {
+          name: 'random-histories',
+          include: [RANDOM_HISTORIES],
+          globalSetup: ['test/support/redis-ready.ts'],
+          testTimeout: 900_000,
           sequence: { groupOrder: 2 },
         },
       },

@@ -1,14 +1,18 @@
-// `npm test`: every suite. With arguments it is `vitest run` with these arguments.
+// `npm test`: what proves that the program is right. `npm run test:rest` has the rest. With arguments it is `vitest run` with these
+// arguments.
 //
-// The simulation needs a core for minutes and measures no time. The other suites spend half their time waiting. So the simulation
-// runs beside them with the lowest priority, and reports at the end.
+// The contracts, scenarios and pages spend half their time waiting, and at first they prepare what they need. The unit tests run
+// meanwhile. The simulation follows with the lowest priority: it needs a core for minutes and measures no time. These two report
+// at the end.
 import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
 const VITEST = fileURLToPath(new URL('../node_modules/vitest/vitest.mjs', import.meta.url));
-const BESIDE = 'simulation';
+const UNIT = 'unit';
+const SIMULATION = 'simulation';
+const OTHERS = ['contracts', 'scenarios', 'browser'];
 const LOWEST_PRIORITY = 19;
 const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
@@ -24,22 +28,32 @@ for (const signal of STOP_SIGNALS)
 
 if (given.length > 0) process.exitCode = (await vitest(given)).code;
 else {
-  const beside = vitest(['--project', BESIDE], { isBehind: true });
-  const others = await vitest(['--project', `!${BESIDE}`]);
-  const { code, output } = await beside;
-  process.stdout.write(output);
-  process.exitCode = others.code || code;
+  const beside = runBeside();
+  const others = await vitest(OTHERS.flatMap((name) => ['--project', name]));
+  for (const { code, output } of await beside) {
+    process.stdout.write(output);
+    process.exitCode ||= code;
+  }
+  process.exitCode ||= others.code;
 }
 
-/** The result of `vitest run`. For a run in the background, it also has the output, which is shown later. */
-function vitest(args, { isBehind = false } = {}) {
+async function runBeside() {
+  const unit = await vitest(['--project', UNIT], { isShownLater: true });
+  return [unit, await vitest(['--project', SIMULATION], { isShownLater: true, isLast: true })];
+}
+
+/**
+ * The result of `vitest run`. If it is shown later, the result also has the output. The last of all has the lowest priority, and
+ * leads a session.
+ */
+function vitest(args, { isShownLater = false, isLast = false } = {}) {
   const child = spawn(process.execPath, [VITEST, 'run', ...args], {
-    stdio: isBehind ? ['ignore', 'pipe', 'pipe'] : 'inherit',
+    stdio: isShownLater ? ['ignore', 'pipe', 'pipe'] : 'inherit',
     env: ENVIRONMENT,
-    detached: isBehind,
+    detached: isLast,
   });
-  if (isBehind) setLowestPriority(child.pid);
-  const stop = isBehind ? (signal) => stopGroup(child.pid, signal) : (signal) => child.kill(signal);
+  if (isLast) setLowestPriority(child.pid);
+  const stop = isLast ? (signal) => stopGroup(child.pid, signal) : (signal) => child.kill(signal);
   running.add(stop);
   const printed = [];
   for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk) => printed.push(chunk));

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { History } from './history.ts';
 import { simulate } from './simulator-program.ts';
 
-const HISTORIES = 3000;
+/** `random-histories.test.ts` plays more of them. */
+const HISTORIES = 500;
 const SEED = 1;
 /** Histories of various lengths, all with faults. */
 const COMPARED = [1, 2, 3, 5, 8];
@@ -14,17 +15,9 @@ async function traceOf(history: number): Promise<string> {
 }
 
 describe('the simulator', () => {
-  it(`[PR7] [ST2] ${HISTORIES} random histories of seed ${SEED} break no rule`, {
-    timeout: 600_000,
-  }, async () => {
-    // The other core plays the mutants.
+  it(`[PR7] [ST2] the first ${HISTORIES} random histories of seed ${SEED} break no rule`, async () => {
     const { output, code } = await simulate(
-      '--histories',
-      `${HISTORIES}`,
-      '--seed',
-      `${SEED}`,
-      '--workers',
-      '1',
+      ...['--histories', `${HISTORIES}`, '--seed', `${SEED}`, '--workers', '1'],
     );
     expect(code, output).toBe(0);
     expect(output).toContain(`${HISTORIES} histories of seed ${SEED}, 0 violations`);
