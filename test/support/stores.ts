@@ -15,7 +15,7 @@ export const COMBINATIONS: readonly { readonly runtime: Runtime; readonly kind: 
   { runtime: 'node', kind: 'redis+postgres' },
 ];
 
-/** Each runtime once and each pair of stores once: for rules that depend on neither of them alone. */
+/** Each runtime once and each pair of stores once, for rules that may depend on one of them, but not on the combination. */
 export const ONE_OF_EACH: typeof COMBINATIONS = [
   { runtime: 'node', kind: 'embedded' },
   { runtime: 'bun', kind: 'redis+postgres' },
