@@ -21,8 +21,10 @@ const { NODE_EXTRA_CA_CERTS: _, ...ENVIRONMENT } = process.env;
 
 const given = process.argv.slice(2);
 const running = new Set();
+let isStopped = false;
 for (const signal of STOP_SIGNALS)
   process.on(signal, () => {
+    isStopped = true;
     for (const stop of running) stop(signal);
   });
 
@@ -39,6 +41,7 @@ else {
 
 async function runBeside() {
   const unit = await vitest(['--project', UNIT], { isShownLater: true });
+  if (isStopped) return [unit];
   return [unit, await vitest(['--project', SIMULATION], { isShownLater: true, isLast: true })];
 }
 
