@@ -184,7 +184,7 @@ export class ExpectedRedis {
 
   /** The duties that the node has already taken, then those that no node has taken. */
   take(node: string, limit: number): readonly Duty[] {
-    // Only real time makes a duty abandoned, and a history takes no real time.
+    // Only real time makes a duty abandoned, and the link of the test takes that away.
     const inHand = this.#twin.duties.heldBy(node).slice(0, limit);
     return [...inHand, ...this.#twin.duties.take(node, limit, 0)];
   }

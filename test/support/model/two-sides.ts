@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Caller } from '../../../src/presence/rules/lease.ts';
 import type { Duty } from '../../../src/protocol/periods.ts';
-import { RedisLink } from '../../../src/redis/link.ts';
+import { RedisLink, type RedisLinkOptions } from '../../../src/redis/link.ts';
 import { bringBack, type DumpedKey, dump, expireDue, keepCopy, setTime, wipe } from '../timed-scripts.ts';
 import { Difference } from './difference.ts';
 import { ExpectedRedis, type ModelSettings } from './expected-redis.ts';
@@ -10,6 +10,8 @@ import { dutyIds, expectedImage, newestDutyNode, redisImage } from './images.ts'
 const BEGIN = 1_700_000_000_000;
 /** The time that one command takes. A key with one millisecond to live expires before the next command. */
 export const COMMAND_MS = 2;
+/** Longer than any test: a history takes no time, but a busy machine may stop the test within it for seconds. */
+const NEVER_MS = 1_000_000_000;
 
 /** A link that names its connection and the run of Redis. */
 export class NamedLink extends RedisLink {
@@ -18,6 +20,15 @@ export class NamedLink extends RedisLink {
 
   /** Runs as soon as a script of the product is sent, so that both are sent together. */
   sent: () => void = () => {};
+
+  constructor(options: RedisLinkOptions) {
+    super(options);
+    const { client } = this;
+    // Redis counts by its own clock how long a node has had a duty, so no duty counts as abandoned.
+    const xautoclaim = (stream: string, group: string, node: string, _idleMs: number, ...rest: string[]) =>
+      client.call('XAUTOCLAIM', stream, group, node, NEVER_MS, ...rest);
+    Object.assign(client, { xautoclaim });
+  }
 
   override script(name: string, key: string, args: readonly (string | number)[]): Promise<unknown> {
     const answer = super.script(name, key, args);
