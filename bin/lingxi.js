@@ -22,8 +22,14 @@ const ENGINE = { BUN_JSC_thresholdForFTLOptimizeAfterWarmUp: '1500000' };
 
 const argv = process.argv.slice(2);
 
-// Tells the launcher that Bun runs the program.
-if (process.versions.bun !== undefined) process.send?.('runs');
+// Bun runs the program, and the launcher has the other end of this channel. If the launcher is killed, also during the start,
+// nothing else would stop this process.
+if (process.versions.bun !== undefined && process.send !== undefined) {
+  process.on('disconnect', () => process.exit(1));
+  // The listener alone would keep a command that has ended its work from ending.
+  process.channel?.unref();
+  process.send('runs');
+}
 
 if (argv[0] === 'serve') for (const signal of IGNORED) process.on(signal, () => {});
 
@@ -55,6 +61,9 @@ async function runHere() {
 
 function runOnBun(bun, engine = ENGINE) {
   let runs = false;
+  // Before the start of Bun: a signal that ended this process just after it would leave Bun alone.
+  const forward = (signal) => child.kill(signal);
+  for (const signal of FORWARDED) process.on(signal, forward);
   // Bun would load more files than .env, and expand the values in it. The configuration must not depend on the runtime. The
   // channel tells the server if this process is killed.
   const child = spawn(bun, ['--no-env-file', fileURLToPath(import.meta.url), ...argv], {
@@ -64,8 +73,6 @@ function runOnBun(bun, engine = ENGINE) {
   child.once('message', () => {
     runs = true;
   });
-  const forward = (signal) => child.kill(signal);
-  for (const signal of FORWARDED) process.on(signal, forward);
   child.on('error', (error) => end(`Bun (${bun}) could not be started: ${error.message}.`));
   const ended = (code, signal) => {
     for (const name of FORWARDED) process.off(name, forward);

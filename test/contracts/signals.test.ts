@@ -1,10 +1,16 @@
-import { cpSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { REPOSITORY } from '../support/cache.ts';
 import { type Child, type Exit, startChild } from '../support/child.ts';
-import { type Gateway, gatewayEnvironment, type Runtime, startGateway } from '../support/gateway-process.ts';
+import {
+  GATEWAY_COMMAND,
+  type Gateway,
+  gatewayEnvironment,
+  type Runtime,
+  startGateway,
+} from '../support/gateway-process.ts';
 import { eventually } from '../support/ports.ts';
 import { startWitness } from '../support/witness.ts';
 
@@ -64,6 +70,38 @@ describe.concurrent.each(['bun', 'node'] as const)('signals to the server on %s'
     },
   );
 });
+
+describe('a launcher that ends while Bun starts', () => {
+  it.concurrent.each(['SIGKILL', 'SIGTERM'] as const)('[DR1] %s leaves no server behind', async (signal) => {
+    const folder = mkdtempSync(join(tmpdir(), 'lingxi-launcher-'));
+    const env = gatewayEnvironment({ runtime: 'bun', stores: 'embedded' }, folder);
+    try {
+      for (let round = 0; round < 3; round += 1) {
+        const child = startChild(process.execPath, [...GATEWAY_COMMAND], { cwd: folder, env });
+        try {
+          await eventually(() => expect(childrenOf(child.pid)).toHaveLength(1), { intervalMs: 1 });
+          child.signal(signal);
+          // Resolves when the last process that has the output of the launcher has ended.
+          await ends(child);
+        } finally {
+          child.signalGroup('SIGKILL');
+        }
+      }
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+});
+
+/** Ids of the processes that `pid` started. */
+function childrenOf(pid: number): readonly string[] {
+  try {
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ');
+    return children.filter((child) => child !== '');
+  } catch {
+    return [];
+  }
+}
 
 describe.concurrent.each<Runtime>(['bun', 'node'])('npm start on %s', (runtime) => {
   let folder: string;
