@@ -67,6 +67,8 @@ export function createNodeServer(options: ServerOptions): GatewayServer {
 class NodeGateway implements GatewayServer {
   readonly #options: ServerOptions;
   readonly #sockets = new Set<NodeSocket>();
+  /** Upgrades that wait for an answer or were refused. `server.closeAllConnections` does not know them. */
+  readonly #upgrades = new Set<Duplex>();
   readonly #webSockets: WebSocketServer;
   readonly #respond: (incoming: IncomingMessage, outgoing: ServerResponse) => Promise<void>;
   readonly #turns: NodeTurns;
@@ -139,6 +141,9 @@ class NodeGateway implements GatewayServer {
     });
     await Promise.race([closed, sleep(this.#options.clock, LAST_ANSWERS_MS)]);
     server.closeAllConnections();
+    for (const stream of this.#upgrades) stream.destroy();
+    // An upgrade of the last moment may have opened one.
+    for (const socket of this.#sockets) socket.terminate();
     await closed;
   }
 
@@ -242,6 +247,7 @@ class NodeGateway implements GatewayServer {
   async #upgrade(incoming: NodeRequest, stream: Duplex, head: Buffer): Promise<void> {
     const { socket } = incoming;
     const drop = (): void => void stream.destroy();
+    this.#upgrades.add(stream);
     stream.on('error', drop);
     // Node no longer watches the connection.
     socket.setTimeout(STALLED_MS, drop);
@@ -252,13 +258,20 @@ class NodeGateway implements GatewayServer {
       const turn = this.#turns.next();
       if (turn !== undefined) await turn;
       const answer = await this.#answerUpgrade(incoming, stream);
-      if ('status' in answer) return refuse(stream, answer);
+      if ('status' in answer) return this.#refuse(stream, answer);
+      this.#upgrades.delete(stream);
       stream.removeListener('error', drop);
       socket.removeListener('timeout', drop);
       this.#open(incoming, { stream, head, owner: answer });
     } catch (error) {
-      refuse(stream, this.#failure(error, incoming.headers['accept-language']));
+      this.#refuse(stream, this.#failure(error, incoming.headers['accept-language']));
     }
+  }
+
+  #refuse(stream: Duplex, answer: UpgradeRefusal): void {
+    if (stream.destroyed) this.#upgrades.delete(stream);
+    else stream.once('close', () => this.#upgrades.delete(stream));
+    refuse(stream, answer);
   }
 
   async #answerUpgrade(incoming: NodeRequest, stream: Duplex): Promise<SocketOwner | UpgradeRefusal> {

@@ -163,4 +163,33 @@ describe.concurrent.each(['bun', 'node'] as const)('a request in flight at SIGTE
       await deployment.stop();
     }
   });
+
+  it('[DR1] a waiting upgrade behind an endless answer does not delay the stop', async () => {
+    const env = { LINGXI_DRAIN_TIMEOUT_MS: '20000' };
+    const { gateway, stop } = await deploy({ runtime, kind: 'embedded', env });
+    try {
+      const endless = [
+        'GET /api/online/events HTTP/1.1',
+        'Host: x',
+        'Accept: text/event-stream',
+        `Authorization: Bearer ${gateway.apiKey}`,
+      ].join('\r\n');
+      const upgrade = [
+        `GET /ws?token=${gateway.token(freshUser())} HTTP/1.1`,
+        'Host: x',
+        'Connection: Upgrade',
+        'Upgrade: websocket',
+        'Sec-WebSocket-Version: 13',
+        'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==',
+      ].join('\r\n');
+      openHttp(gateway.port(), `${endless}\r\n\r\n${upgrade}\r\n\r\n`);
+      expect((await gateway.call('GET', '/healthz')).status).toBe(200);
+      const began = performance.now();
+      expect(await gateway.terminate()).toEqual({ code: 0, signal: null });
+      expect(performance.now() - began).toBeLessThan(10_000);
+      expect(gateway.logs().filter(({ level }) => level === 'error')).toEqual([]);
+    } finally {
+      await stop();
+    }
+  });
 });
