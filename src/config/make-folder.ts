@@ -19,9 +19,14 @@ const FOR_OTHERS = 0o077;
 /** This bit marks folders that are shared on purpose, such as `/tmp`. They stay unchanged. */
 const STICKY = 0o1000;
 
-/** Makes a folder, or removes the rights of others from an existing one, because it has secrets and locks. */
+/**
+ * Makes a folder, or removes the rights of others from an existing one, because it has secrets and locks. Throws the system's
+ * error if a file is there, and leaves that file as it is.
+ */
 export function makePrivateFolder(path: string): void {
   makeFolder(path, PRIVATE_FOLDER);
+  // The slash makes the system refuse a file.
+  statSync(`${path}/`);
   keepPrivate(path);
 }
 

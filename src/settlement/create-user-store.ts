@@ -4,6 +4,7 @@ import { migrate, openConnection } from './migrate.ts';
 import type { SqlConnection, StartFailure, UserStoreOptions, UsersTable } from './sql-dialect.ts';
 import { describeError, errorCode } from './sql-errors.ts';
 import { SqlUserStore } from './sql-user-store.ts';
+import { embeddedFailure } from './sqlite-faults.ts';
 import type { UserStore } from './user-store.ts';
 import { NO_USERS_TABLE, usersTableFailures } from './users-table.ts';
 
@@ -46,6 +47,7 @@ async function cannotLook(
   options: UserStoreOptions,
   error: unknown,
 ): Promise<StartFailure> {
+  if (options.databaseUrl === undefined) return embeddedFailure(options.dataDir, error);
   const connected = await connection.role().catch(() => undefined);
   if (connected !== undefined && errorCode(error) === INSUFFICIENT_PRIVILEGE)
     return usersTableFailures.missingGrant(options, usersTableGrants(options, connected));

@@ -5,6 +5,7 @@ import { MIGRATIONS } from './migrations/index.ts';
 import type { SqlConnection, SqlExecutor, StartFailure, UserStoreOptions } from './sql-dialect.ts';
 import { describeError } from './sql-errors.ts';
 import { openSqlite } from './sqlite.ts';
+import { embeddedFailure } from './sqlite-faults.ts';
 
 const MIGRATIONS_TABLE = 'lingxi_migrations';
 /** Shown among the migrations: the users table that the embedded database creates. */
@@ -63,6 +64,7 @@ export async function migrate(
     }
     return await apply(connection);
   } catch (error) {
+    if (options.databaseUrl === undefined) return err(embeddedFailure(options.dataDir, error));
     const named = role === undefined ? '' : ` --role ${role}`;
     return err({
       message: `The database could not be migrated (${describeError(error)}): run lingxi migrate${named} with a DATABASE_URL whose role may create tables.`,

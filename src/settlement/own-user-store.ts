@@ -4,7 +4,8 @@ import { keepPrivate, makePrivateFile } from '../config/make-folder.ts';
 import { err, ok, type Result } from '../lib/result.ts';
 import { createUserStore } from './create-user-store.ts';
 import type { StartFailure, UserStoreOptions } from './sql-dialect.ts';
-import { describeError, errorCode } from './sql-errors.ts';
+import { describeError } from './sql-errors.ts';
+import { isBusy, isNoDatabase } from './sqlite-faults.ts';
 import type { UserStore } from './user-store.ts';
 
 const LOCK_FILE = 'lock.db';
@@ -43,11 +44,15 @@ function lockFolder(dataDir: string): Result<Database.Database, StartFailure> {
     return ok(database);
   } catch (error) {
     database?.close();
-    const isInUse = errorCode(error)?.startsWith('SQLITE_BUSY') === true;
-    return err({
-      message: isInUse
-        ? `The data folder ${dataDir} is in use by another process: stop that one, or set LINGXI_DATA_DIR to another folder.`
-        : `The data folder ${dataDir} cannot be locked (${describeError(error)}): make ${file} writable and the disk free, or set LINGXI_DATA_DIR to another folder.`,
-    });
+    return err({ message: `The data folder ${dataDir} ${whyNotLocked(file, error)}` });
   }
+}
+
+function whyNotLocked(file: string, error: unknown): string {
+  if (isBusy(error))
+    return 'is in use by another process: stop that one, or set LINGXI_DATA_DIR to another folder.';
+  const cause = describeError(error);
+  if (isNoDatabase(error))
+    return `cannot be locked (${cause}): remove ${file}, which only has the lock, and start again.`;
+  return `cannot be locked (${cause}): make ${file} writable and the disk free, or set LINGXI_DATA_DIR to another folder.`;
 }

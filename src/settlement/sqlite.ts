@@ -13,11 +13,9 @@ import type {
   UserStoreOptions,
   UsersTable,
 } from './sql-dialect.ts';
-import { describeError, errorCode } from './sql-errors.ts';
+import { embeddedFailure, isBusy, SQLITE_FILE } from './sqlite-faults.ts';
 import { lengthenLog } from './sqlite-log.ts';
 import { NO_USERS_TABLE, parseTableName, tableExpression, usersTableFailures } from './users-table.ts';
-
-export const SQLITE_FILE = 'lingxi.db';
 
 /** A wait for another process's write blocks the event loop, so it is far shorter than `LINGXI_SQL_TIMEOUT_MS`. */
 const MAX_BUSY_WAIT_MS = 500;
@@ -56,15 +54,8 @@ export function openSqlite(options: UserStoreOptions): Result<SqlConnection, Sta
     lengthenLog(`${file}-wal`);
     return ok(connection(caching, options));
   } catch (error) {
-    return err({ message: `The embedded database ${file} ${whyUnusable(error)}` });
+    return err(embeddedFailure(options.dataDir, error));
   }
-}
-
-function whyUnusable(error: unknown): string {
-  const cause = describeError(error);
-  return isBusy(error)
-    ? `is locked by another program (${cause}): end that program, or wait until it has finished, and start again.`
-    : `cannot be opened for writing (${cause}): make the folder writable for this process, or set LINGXI_DATA_DIR to another one.`;
 }
 
 export const sqliteDialect: SqlDialect = {
@@ -174,10 +165,6 @@ async function beginExclusive(tx: SqlExecutor): Promise<void> {
       if (attempt >= EXCLUSIVE_ATTEMPTS || !isBusy(error)) throw error;
     }
   }
-}
-
-function isBusy(error: unknown): boolean {
-  return errorCode(error)?.startsWith('SQLITE_BUSY') === true;
 }
 
 function busyTimeoutMs(options: UserStoreOptions): number {

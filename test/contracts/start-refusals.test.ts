@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -83,12 +83,12 @@ describe.each(['bun', 'node'] as const)('a start that cannot succeed, on %s', (r
     expect(output).not.toContain('hidden-word');
   });
 
-  it('names a data folder where it cannot write', async () => {
-    // A file in the place of the folder, because root ignores permissions.
+  it('names a data folder that is a file, and leaves the file as it is', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'lingxi-file-'));
     const file = join(folder, 'not-a-folder');
-    writeFileSync(file, 'x');
-    await refuses({ LINGXI_DATA_DIR: file }, /not-a-folder/);
+    writeFileSync(file, 'x', { mode: 0o644 });
+    await refuses({ LINGXI_DATA_DIR: file }, /not-a-folder.*set LINGXI_DATA_DIR to a folder, not to a file/);
+    expect((statSync(file).mode & 0o777).toString(8)).toBe('644');
     rmSync(folder, { recursive: true });
   });
 

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { createUserStore } from '../../src/settlement/create-user-store.ts';
 import { grantsNeeded } from '../../src/settlement/grants.ts';
 import { runMigrations } from '../../src/settlement/migrate.ts';
+import { ownUserStore } from '../../src/settlement/own-user-store.ts';
 import type { UserStoreOptions } from '../../src/settlement/sql-dialect.ts';
 import { isPermanentError } from '../../src/settlement/sql-errors.ts';
 import { startPgBouncer } from '../support/pgbouncer.ts';
@@ -125,11 +126,48 @@ describe('the embedded database', () => {
     expect(await failure({ ...options, dataDir: join(options.dataDir, 'file', 'data') })).toMatch(
       /LINGXI_DATA_DIR/,
     );
-    writeFileSync(join(options.dataDir, 'lingxi.db'), 'not a database '.repeat(500));
-    expect(await failure(options)).toMatch(/lingxi\.db.*not a database/);
     expect(
       await failure({ ...options, usersTable: 'game.users', dataDir: join(options.dataDir, 'b') }),
     ).toContain('schema');
+  });
+});
+
+describe('a start on an embedded database that cannot be used says what to do', () => {
+  const file = ({ dataDir }: UserStoreOptions): string => join(dataDir, 'lingxi.db');
+
+  test('if the file has other content', async () => {
+    const { options } = await fresh(sqliteDatabase);
+    writeFileSync(file(options), 'not a database '.repeat(500));
+    expect(await failure(options)).toMatch(/lingxi\.db has other content \(.*\): put back a copy/);
+  });
+
+  test('if a folder has its name', async () => {
+    const { options } = await fresh(sqliteDatabase);
+    mkdirSync(file(options));
+    expect(await failure(options)).toMatch(/lingxi\.db is a folder, not a file: move it away/);
+  });
+
+  test('if the file is damaged', async () => {
+    const { options, run } = await fresh(sqliteDatabase);
+    await (await openStore(options)).close();
+    // Moves all pages from the log to the file.
+    await run('pragma wal_checkpoint(truncate)');
+    const pages = readFileSync(file(options));
+    // The first page has the list of the tables.
+    writeFileSync(file(options), pages.fill(0x5a, 100));
+    expect(await failure(options)).toMatch(/lingxi\.db is damaged \(.*\): put back a copy/);
+  });
+
+  test('if the file of the lock has other content', async () => {
+    const { options } = await fresh(sqliteDatabase);
+    const lock = join(options.dataDir, 'lock.db');
+    writeFileSync(lock, 'no lock '.repeat(500));
+    const owned = await ownUserStore(options);
+    expect(!owned.ok && owned.error.message).toContain(`remove ${lock}`);
+    rmSync(lock);
+    const free = await ownUserStore(options);
+    if (free.ok) await free.value.close();
+    expect(free.ok).toBe(true);
   });
 });
 
