@@ -190,7 +190,8 @@ export class Assembly {
     this.#listenToNodes();
     running.started('push stream', () => this.#messaging.stream?.stop());
     // Creates the routes now, so that the first request need not wait for it.
-    this.#app();
+    const app = this.#app();
+    running.started('feeds', () => app.endFeeds());
     const { port, addresses } = await this.#server.listen();
     running.started('server', () => this.#server.close());
     running.started('descriptor watch', () => this.#descriptors.stop());

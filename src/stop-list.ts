@@ -10,6 +10,7 @@ const STOP_ORDER = [
   'descriptor watch',
   'push stream',
   'dashboard',
+  'feeds',
   'server',
   'inbound',
   'operations',

@@ -15,6 +15,7 @@ import { addDemoRoutes } from './routes/dev-demo.ts';
 import { addDevTokenRoute } from './routes/dev-token.ts';
 import { addDocsRoutes } from './routes/docs.ts';
 import { addDrainRoutes } from './routes/drain.ts';
+import { EventStreams } from './routes/event-streams.ts';
 import { addGroupsRoutes } from './routes/groups.ts';
 import { addHealthRoutes } from './routes/health.ts';
 import { addMessagesRoute } from './routes/messages.ts';
@@ -35,11 +36,14 @@ export interface HttpApp {
   fetch(request: Request, peer: string): Promise<Response>;
   /** Answers the pushes of the service, without the router. */
   readonly direct: DirectPushes;
+  /** Ends the streams of the feed, so that a stop does not wait for them. */
+  endFeeds(): void;
 }
 
 export function createHttpApp(deps: HttpDeps): HttpApp {
   const app = new OpenAPIHono<HttpEnv>();
   const table: RouteTable = { app, deps, limiter: new RateLimiter(deps.clock), methods: [] };
+  const feeds = new EventStreams(deps);
   app.use(securityHeaders);
   app.use('/api/*', cors(deps.config.allowedOrigins));
   app.use(limitAddresses(deps, table.limiter));
@@ -52,7 +56,7 @@ export function createHttpApp(deps: HttpDeps): HttpApp {
   addUsersRoutes(table);
   addGroupsRoutes(table);
   addTicketsRoutes(table);
-  addChangesRoutes(table);
+  addChangesRoutes(table, feeds);
   addNodesRoute(table);
   addDrainRoutes(table);
   addDashboardRoutes(table);
@@ -69,6 +73,7 @@ export function createHttpApp(deps: HttpDeps): HttpApp {
   });
   return {
     direct: createDirectPushes(deps, (error, request) => logFailure(deps, error, request)),
+    endFeeds: () => feeds.end(),
     async fetch(request, peer) {
       try {
         return await app.fetch(request, { peer });

@@ -55,6 +55,8 @@ const GATHER_MS = 20;
 /** Interval of the poll for duties without a wake-up, from another node's death or another process. */
 const POLL_MS = 1000;
 const FLUSH_POLL_MS = 20;
+/** A flush without time still looks whether anything waits. A source that answers does so within this time. */
+const MIN_LOOK_MS = 100;
 /** Largest number of duties of locked rows in memory. Beyond it all duties wait in the source. */
 const MAX_LOCKED = 10_000;
 const LOCKED_WAIT_MS = 100;
@@ -130,18 +132,23 @@ export class Settler {
     this.#drainSoon(GATHER_MS);
   }
 
-  /** Settles the waiting duties. Returns whether none is left, after `timeoutMs` at the latest (rule DR1). */
+  /**
+   * Settles the waiting duties. Returns whether none is left, after `timeoutMs` at the latest (rule DR1), but not before it has
+   * looked once.
+   */
   async flush(timeoutMs: number): Promise<boolean> {
     const { clock, source } = this.#options;
     const deadline = clock.monotonic() + timeoutMs;
-    while (clock.monotonic() < deadline && !this.#stopped) {
+    const leftMs = (): number => Math.max(MIN_LOOK_MS, deadline - clock.monotonic());
+    do {
       this.#drainSoon(0);
-      await this.#drainedOr(deadline - clock.monotonic());
-      const left = await source.pendingDuties().catch(() => undefined);
+      await this.#drainedOr(leftMs());
+      const look = source.pendingDuties().catch(() => undefined);
+      const left = await Promise.race([look, sleep(clock, leftMs())]);
       if (left?.count === 0) return true;
       // If the source refuses at once, this loop must not spin.
       await sleep(clock, FLUSH_POLL_MS);
-    }
+    } while (clock.monotonic() < deadline && !this.#stopped);
     return false;
   }
 

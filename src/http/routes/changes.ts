@@ -5,7 +5,7 @@ import { checkQuery, headerRefused, queryRefused } from '../body.ts';
 import { type Outcome, type Refusal, refused } from '../outcome.ts';
 import { addRoute, askPresence, type Call, type RouteTable, userIdOf } from '../route.ts';
 import { countIn, TimeMs, UserIdOut, UserIdParam } from '../schemas.ts';
-import { EventStreams, eventOf } from './event-streams.ts';
+import { type EventStreams, eventOf } from './event-streams.ts';
 
 const DEFAULT_LIMIT = 100;
 const MAX_LIMIT = 1000;
@@ -47,8 +47,7 @@ const TimelineAnswer = z.object({
 });
 
 /** The feed of all users, and the timeline of one user (rule PR12). */
-export function addChangesRoutes(table: RouteTable): void {
-  const streams = new EventStreams(table.deps);
+export function addChangesRoutes(table: RouteTable, streams: EventStreams): void {
   addRoute(table, {
     method: 'get',
     path: '/api/online/events',

@@ -24,23 +24,29 @@ interface FeedDeps {
 /** The feed as server-sent events (HTML Living Standard, section 9.2): `id` is the cursor. */
 export class EventStreams {
   readonly #deps: FeedDeps;
-  #open = 0;
+  readonly #readers = new Set<FeedReader>();
 
   constructor(deps: FeedDeps) {
     this.#deps = deps;
   }
 
-  /** Streams the entries after `cursor`. The stream ends if the cursor expires or the store fails; the reader resumes. */
+  /**
+   * Streams the entries after `cursor`. The stream ends if the cursor expires, the store fails or the node stops; the reader
+   * resumes.
+   */
   open(cursor: string): Outcome {
-    if (this.#open >= MAX_STREAMS) return refused('overloaded');
-    this.#open += 1;
-    const reader = new FeedReader(this.#deps, cursor, () => {
-      this.#open -= 1;
-    });
+    if (this.#readers.size >= MAX_STREAMS) return refused('overloaded');
+    const reader = new FeedReader(this.#deps, cursor, () => this.#readers.delete(reader));
+    this.#readers.add(reader);
     const strategy = new ByteLengthQueuingStrategy({ highWaterMark: MAX_WAITING_BYTES });
     // Otherwise nginx would buffer the answer until its buffer is full.
     const headers = { 'content-type': 'text/event-stream; charset=utf-8', 'x-accel-buffering': 'no' };
     return ok(new Response(new ReadableStream<Uint8Array>(reader, strategy), { headers }));
+  }
+
+  /** Ends all streams, each with its last chunk. Call this when the node stops: a stream would last longer than the node. */
+  end(): void {
+    for (const reader of this.#readers) reader.end();
   }
 }
 
@@ -48,6 +54,7 @@ class FeedReader {
   readonly #deps: FeedDeps;
   readonly #ended: () => void;
   readonly #encoder = new TextEncoder();
+  #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
   #cursor: string;
   #timer: Timer | undefined;
   #saidAt = 0;
@@ -61,6 +68,7 @@ class FeedReader {
 
   /** The comment makes proxies forward the headers at once, so that the reader knows that it is connected. */
   start(controller: ReadableStreamDefaultController<Uint8Array>): void {
+    this.#controller = controller;
     controller.enqueue(this.#encoder.encode(COMMENT));
     this.#saidAt = this.#deps.clock.monotonic();
     this.#go(controller);
@@ -68,6 +76,12 @@ class FeedReader {
 
   cancel(): void {
     this.#stop();
+  }
+
+  end(): void {
+    if (this.#isOver) return;
+    this.#stop();
+    this.#controller?.close();
   }
 
   /** Ends the stream if reading finds a bug. No caller waits for it, and the reader resumes. */
@@ -86,11 +100,7 @@ class FeedReader {
       changes = await presence.feed({ cursor: this.#cursor, limit: PAGE }).catch(() => undefined);
     }
     if (this.#isOver) return;
-    if (changes === undefined) {
-      this.#stop();
-      controller.close();
-      return;
-    }
+    if (changes === undefined) return this.end();
     const text = changes.map(eventText).join('');
     this.#cursor = changes.at(-1)?.cursor ?? this.#cursor;
     if (text !== '' || clock.monotonic() - this.#saidAt >= KEEP_ALIVE_MS) {

@@ -248,4 +248,22 @@ describe('Settler', () => {
     await settler.stop();
     expect(queue.given.size).toBe(1);
   });
+
+  test('[DR1] flush looks once, even without time', async () => {
+    const empty = settler.flush(0);
+    await clock.advanceAsync(200);
+    expect(await empty).toBe(true);
+    broken = lost();
+    queue.add(duty({ userId: 1 }));
+    const left = settler.flush(0);
+    await clock.advanceAsync(200);
+    expect(await left).toBe(false);
+  });
+
+  test('[DR1] flush does not wait for a source that does not answer', async () => {
+    queue.pendingDuties = () => new Promise(() => {});
+    const frozen = settler.flush(500);
+    await clock.advanceAsync(700);
+    expect(await frozen).toBe(false);
+  });
 });
