@@ -41,6 +41,11 @@ export class Expiries {
     owner.expiry = undefined;
   }
 
+  /** Whether one may expire within `ms`. */
+  within(ms: number): boolean {
+    return this.#wheel.countUntil(this.#clock.now() + ms) > 0;
+  }
+
   /** Calls the owners whose time has passed. Returns whether there may be more. */
   look(): boolean {
     const now = this.#clock.now();

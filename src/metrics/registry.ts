@@ -247,13 +247,20 @@ function histogramText(
   return `${lines.join('\n')}\n`;
 }
 
+/** An hour. */
+const LONG_MS = 3_600_000;
+
 /** Undefined if the runtime lacks the sources of the process metrics. */
 function createProcessRegistry(): Registry | undefined {
   const registry = new Registry();
   try {
-    collectDefaultMetrics({ register: registry });
-    // Bun's event-loop delay monitor is unusable: its figures are NaN or absurd.
-    if ('bun' in process.versions) removeLoopMetrics(registry);
+    if (!('bun' in process.versions)) {
+      collectDefaultMetrics({ register: registry });
+      return registry;
+    }
+    // Bun's event-loop delay monitor is unusable: its figures are NaN or absurd. Otherwise it would wake the loop every 10 ms.
+    collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LONG_MS });
+    removeLoopMetrics(registry);
     return registry;
   } catch {
     return undefined;

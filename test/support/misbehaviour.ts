@@ -14,7 +14,7 @@ export interface Misbehaviour {
 }
 
 /**
- * After {@link BLOCK_LOOP} the process only computes for `blockMs`. After {@link BREAK_DOWN} it throws without a handler, or
+ * After {@link BLOCK_LOOP} the loop of the process does not turn for `blockMs`. After {@link BREAK_DOWN} it throws without a handler, or
  * allocates memory until the runtime fails.
  */
 export function prepareMisbehaviour(options: {
@@ -33,8 +33,8 @@ export function prepareMisbehaviour(options: {
     file,
     `const launcher = ${isLauncher};
 process.on('${BLOCK_LOOP}', () => {
-  const until = Date.now() + ${options.blockMs ?? 0};
-  while (!launcher && Date.now() < until);
+  // A computation of this length would take a core from the other tests.
+  if (!launcher) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ${options.blockMs ?? 0});
 });
 process.on('${BREAK_DOWN}', () => {
   if (launcher) return;

@@ -89,12 +89,39 @@ describe('HeartbeatMonitor', () => {
     }
   });
 
-  it('[HB4] has one ticker of 25 ms, also when it is started twice', () => {
+  it('[HB4] has one ticker, also when it is started twice', () => {
     const every = vi.spyOn(clock, 'every');
     const twice = new HeartbeatMonitor(clock, new ObservedTime(clock));
     twice.start();
     twice.start();
-    expect(every.mock.calls.map(([intervalMs]) => intervalMs)).toEqual([25]);
+    expect(every).toHaveBeenCalledOnce();
+  });
+
+  it('[HB4] ticks every 50 ms, but every 25 ms while a user may time out or a token may expire within 50 ms', () => {
+    const ticks: number[] = [];
+    const time = new ObservedTime(clock);
+    time.turned = () => void ticks.push(clock.monotonic());
+    const counted = new HeartbeatMonitor(clock, time);
+    const start = clock.monotonic();
+    counted.start();
+    const ticksUntil = (end: number): number[] => {
+      ticks.length = 0;
+      clock.advance(start + end - clock.monotonic());
+      return ticks.map((at) => at - start);
+    };
+    expect(ticksUntil(200)).toEqual([50, 100, 150, 200]);
+    counted.watch(new Patient(start + 330));
+    expect(ticksUntil(500)).toEqual([250, 300, 325, 350, 375, 425, 475]);
+    counted.expiries.watch({ expiry: undefined, expired: () => undefined }, clock.now() + 60);
+    expect(ticksUntil(675)).toEqual([525, 550, 575, 600, 650]);
+  });
+
+  it('[HB4] finds a deadline within 100 ms that is set between two ticks', () => {
+    clock.advance(1_001);
+    const patient = new Patient(1_002);
+    monitor.watch(patient);
+    clock.advance(100);
+    expect(patient.attended).toHaveLength(1);
   });
 
   it('[HB4] a deadline that moves earlier is found at its new time', () => {
