@@ -1,15 +1,16 @@
 // `npm test`: what proves that the program is right. `npm run test:rest` has the rest. With arguments it is `vitest run` with these
 // arguments.
 //
-// The contracts, scenarios and pages spend half their time waiting, and at first they prepare what they need. The unit tests run
-// meanwhile. The simulation follows with the lowest priority: it needs a core for minutes and measures no time. These two report
-// at the end.
+// First the unit tests run, and beside them a fetch of the programs that the other tests need. Then come the contracts, scenarios
+// and pages. The simulation runs beside them with the lowest priority: it needs a core for minutes and measures no time. It
+// reports at the end.
 import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
 const VITEST = fileURLToPath(new URL('../node_modules/vitest/vitest.mjs', import.meta.url));
+const FETCH = fileURLToPath(new URL('../test/support/fetch-programs.ts', import.meta.url));
 const UNIT = 'unit';
 const SIMULATION = 'simulation';
 const OTHERS = ['contracts', 'scenarios', 'browser'];
@@ -30,33 +31,37 @@ for (const signal of STOP_SIGNALS)
 
 if (given.length > 0) process.exitCode = (await vitest(given)).code;
 else {
-  const beside = runBeside();
-  const others = await vitest(OTHERS.flatMap((name) => ['--project', name]));
-  for (const { code, output } of await beside) {
-    process.stdout.write(output);
-    process.exitCode ||= code;
-  }
-  process.exitCode ||= others.code;
+  const fetched = run(['--import', 'tsx', FETCH]);
+  const unit = await vitest(['--project', UNIT]);
+  await fetched;
+  if (!isStopped) await runOthers();
+  process.exitCode ||= unit.code;
 }
 
-async function runBeside() {
-  const unit = await vitest(['--project', UNIT], { isShownLater: true });
-  if (isStopped) return [unit];
-  return [unit, await vitest(['--project', SIMULATION], { isShownLater: true, isLast: true })];
+async function runOthers() {
+  const simulation = vitest(['--project', SIMULATION], { isBeside: true });
+  const others = await vitest(OTHERS.flatMap((name) => ['--project', name]));
+  const { code, output } = await simulation;
+  process.stdout.write(output);
+  process.exitCode = others.code || code;
+}
+
+function vitest(args, options) {
+  return run([VITEST, 'run', ...args], options);
 }
 
 /**
- * The result of `vitest run`. If it is shown later, the result also has the output. The last of all has the lowest priority, and
- * leads a session.
+ * The result of a program in Node. One that runs beside another has the lowest priority and leads a session. Its output is in the
+ * result.
  */
-function vitest(args, { isShownLater = false, isLast = false } = {}) {
-  const child = spawn(process.execPath, [VITEST, 'run', ...args], {
-    stdio: isShownLater ? ['ignore', 'pipe', 'pipe'] : 'inherit',
+function run(args, { isBeside = false } = {}) {
+  const child = spawn(process.execPath, args, {
+    stdio: isBeside ? ['ignore', 'pipe', 'pipe'] : 'inherit',
     env: ENVIRONMENT,
-    detached: isLast,
+    detached: isBeside,
   });
-  if (isLast) setLowestPriority(child.pid);
-  const stop = isLast ? (signal) => stopGroup(child.pid, signal) : (signal) => child.kill(signal);
+  if (isBeside) setLowestPriority(child.pid);
+  const stop = isBeside ? (signal) => stopGroup(child.pid, signal) : (signal) => child.kill(signal);
   running.add(stop);
   const printed = [];
   for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk) => printed.push(chunk));

@@ -1,6 +1,6 @@
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
-import { CACHE, findExecutable, REPOSITORY } from './cache.ts';
+import { CACHE, findExecutable, REPOSITORY, withLock } from './cache.ts';
 import { run } from './child.ts';
 
 /** The packages to unpack besides the named ones. */
@@ -21,6 +21,10 @@ interface Fetch {
 
 /** A mirror may delay the tests by this time at most. */
 const NETWORK_TIMEOUT_S = 20;
+/** apt's lists of packages. All fetches of a run share them: to get and to unpack them takes seconds. */
+const LISTS = join(CACHE, 'lingxi-apt-lists');
+/** After this time a list may name packages that the mirror has replaced. */
+const LISTS_LIFE_MS = 3_600_000;
 
 /**
  * Unpacks Debian's packages below `target`, without root rights; rejects where this is no Debian or nothing comes. Either
@@ -101,10 +105,11 @@ async function download(
   const state = join(work, 'state');
   const cache = join(work, 'cache');
   const archives = join(cache, 'archives');
-  for (const folder of [join(state, 'lists/partial'), join(archives, 'partial')])
+  for (const folder of [state, join(LISTS, 'partial'), join(archives, 'partial')])
     mkdirSync(folder, { recursive: true });
   const settings = [
     `Dir::State=${state}`,
+    `Dir::State::lists=${LISTS}`,
     `Dir::Cache=${cache}`,
     'Debug::NoLocking=1',
     `Acquire::http::Timeout=${NETWORK_TIMEOUT_S}`,
@@ -119,16 +124,29 @@ async function download(
   }
   const options = ['-q', '-y', ...settings.flatMap((setting) => ['-o', setting])];
   // One broken source among many must not stop the tests. It only matters whether the packages arrive.
-  let trouble = '';
-  await run('apt-get', [...options, 'update']).catch((error: unknown) => {
-    trouble = `; before it, ${textOf(error)}`;
-  });
+  const trouble = await updateLists(options);
   const command =
     extent.kind === 'alone' ? ['download'] : ['--no-install-recommends', '--download-only', 'install'];
   await run('apt-get', [...options, ...command, ...names], { cwd: archives }).catch((error: unknown) => {
     throw new Error(textOf(error) + trouble);
   });
   return archives;
+}
+
+/** Returns what went wrong, as the end of a sentence. */
+function updateLists(options: readonly string[]): Promise<string> {
+  return withLock(`${LISTS}.lock`, async () => {
+    const stamp = join(LISTS, 'updated');
+    const updatedAt = statSync(stamp, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+    if (Date.now() - updatedAt < LISTS_LIFE_MS) return '';
+    try {
+      await run('apt-get', [...options, 'update']);
+      writeFileSync(stamp, '');
+      return '';
+    } catch (error) {
+      return `; before it, ${textOf(error)}`;
+    }
+  });
 }
 
 /** A paragraph of dpkg's list of installed packages. */

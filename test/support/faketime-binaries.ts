@@ -30,7 +30,7 @@ function removeLeftClocks(): void {
 
 /** A clock stored in `file`. Fetches libfaketime once, without root rights; rejects if that fails. */
 export async function createFakeClock(file: string): Promise<FakeClock> {
-  const libraries = await findLibraries();
+  const libraries = await findFakeTime();
   // The file is read at each call for the time. It is overwritten in place with the same length, so no reader sees half of it.
   const set = (aheadS: number): void => {
     const text = `${aheadS < 0 ? '' : '+'}${aheadS}\n`.padEnd(16);
@@ -52,7 +52,7 @@ export async function createFakeClock(file: string): Promise<FakeClock> {
   };
 }
 
-async function findLibraries(): Promise<readonly string[]> {
+export async function findFakeTime(): Promise<readonly string[]> {
   const ready = fetched();
   if (ready !== undefined) return ready;
   return withLock(`${ROOT}.lock`, async () => {

@@ -83,7 +83,7 @@ function configuration(given: {
   ].join('\n');
 }
 
-async function findPgBouncer(): Promise<Binary> {
+export async function findPgBouncer(): Promise<Binary> {
   const installed = findExecutable('pgbouncer', ['/usr/sbin']);
   if (installed !== undefined) return { path: installed, env: process.env };
   return withLock(`${ROOT}.lock`, async () => {

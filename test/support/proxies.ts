@@ -134,7 +134,7 @@ function replaceOnce(text: string, from: string, to: string): string {
 }
 
 /** Programs on PATH, else Debian's, fetched once without root rights. */
-async function findProxy(name: ProxyName): Promise<{ command: string; libraries: string }> {
+export async function findProxy(name: ProxyName): Promise<{ command: string; libraries: string }> {
   const installed = findExecutable(name, ['/usr/sbin']);
   if (installed !== undefined) return { command: installed, libraries: process.env['LD_LIBRARY_PATH'] ?? '' };
   const command = join(ROOT, 'usr', RECIPES[name].program);
