@@ -21,8 +21,13 @@ const SCENARIOS = { globalSetup: prepared, testTimeout: 120_000, hookTimeout: 12
  */
 const WAITING_WORKERS = 4;
 
-/** A search, not a proof: it needs both cores for a minute, and a part of it differs each time. */
-const RANDOM_HISTORIES = existing('test/simulation/random-histories.test.ts');
+/**
+ * Searches, not proofs. Random histories differ in part each time, and mutants show what the tests notice. Both cores need two
+ * minutes for them.
+ */
+const SEARCHES = ['random-histories', 'script-mutants', 'mutants'].map((name) =>
+  existing(`test/simulation/${name}.test.ts`),
+);
 
 /** These keep both cores busy, or measure how long that takes. Another file beside them would change what they measure. */
 const CALM_SCENARIOS = scenarios('nodes', 'races-storm', 'reconnect-storm');
@@ -110,7 +115,7 @@ export default defineConfig({
         test: {
           name: 'simulation',
           include: ['test/simulation/**/*.test.ts'],
-          exclude: [RANDOM_HISTORIES],
+          exclude: SEARCHES,
           // Simulated time alone: how long a history takes here proves nothing. `npm test` gives it the lowest priority.
           testTimeout: 900_000,
           hookTimeout: 900_000,
@@ -178,11 +183,14 @@ export default defineConfig({
       },
       {
         test: {
-          name: 'random-histories',
-          include: [RANDOM_HISTORIES],
+          name: 'searches',
+          include: SEARCHES,
           globalSetup: ['test/support/redis-ready.ts'],
           testTimeout: 900_000,
-          sequence: { groupOrder: 2 },
+          hookTimeout: 900_000,
+          isolate: false,
+          maxWorkers: '100%',
+          sequence: { groupOrder: 5 },
         },
       },
       {
