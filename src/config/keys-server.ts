@@ -84,7 +84,7 @@ export const serverKeys = {
     kind: whole(0, 600_000, 'ms'),
     ...fixed(30_000),
     about:
-      'Longest time from the end of that delay to the exit. The node closes its connections at an even pace over two thirds of it. If a store does not answer, a timeout below 7 s is exceeded, by at most 1.5 s.',
+      'Longest time from the end of that delay to the exit. The node closes its connections at an even pace over two thirds of it. If a store does not answer, a timeout below 7 s is exceeded, by at most 2 s.',
   },
   jwtSecrets: {
     variable: 'JWT_SECRET',

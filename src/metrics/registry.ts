@@ -258,7 +258,7 @@ function createProcessRegistry(): Registry | undefined {
       collectDefaultMetrics({ register: registry });
       return registry;
     }
-    // Bun's event-loop delay monitor is unusable: its figures are NaN or absurd. Otherwise it would wake the loop every 10 ms.
+    // Bun's event-loop delay monitor is unusable: its figures are NaN or absurd. By default it wakes the loop every 10 ms.
     collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LONG_MS });
     removeLoopMetrics(registry);
     return registry;

@@ -17,6 +17,8 @@ function whyUnusable(error: unknown): string {
     return `has other content (${cause}): put back a copy of it, or move it away, and the start makes an empty one.`;
   if (hasCode(error, 'SQLITE_CORRUPT'))
     return `is damaged (${cause}): put back a copy of it, or repair it with the command .recover of sqlite3.`;
+  if (hasCode(error, 'SQLITE_ERROR'))
+    return `has tables that this program cannot use (${cause}): put back a copy of it, or move it away, and the start makes an empty one.`;
   if (hasCode(error, 'EISDIR'))
     return 'is a folder, not a file: move it away, or set LINGXI_DATA_DIR to another folder.';
   if (hasCode(error, 'ENOTDIR'))

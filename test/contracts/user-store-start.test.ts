@@ -158,6 +158,12 @@ describe('a start on an embedded database that cannot be used says what to do', 
     expect(await failure(options)).toMatch(/lingxi\.db is damaged \(.*\): put back a copy/);
   });
 
+  test('if one of its tables has other columns', async () => {
+    const { options, run } = await fresh(sqliteDatabase);
+    await run('create table lingxi_migrations (other text)');
+    expect(await failure(options)).toMatch(/lingxi\.db has tables that this program cannot use \(.*name.*\)/);
+  });
+
   test('if the file of the lock has other content', async () => {
     const { options } = await fresh(sqliteDatabase);
     const lock = join(options.dataDir, 'lock.db');

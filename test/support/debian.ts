@@ -25,6 +25,8 @@ const NETWORK_TIMEOUT_S = 20;
 const LISTS = join(CACHE, 'lingxi-apt-lists');
 /** After this time a list may name packages that the mirror has replaced. */
 const LISTS_LIFE_MS = 3_600_000;
+/** Its age is that of the lists. */
+const LISTS_STAMP = join(LISTS, 'updated');
 
 /**
  * Unpacks Debian's packages below `target`, without root rights; rejects where this is no Debian or nothing comes. Either
@@ -128,6 +130,8 @@ async function download(
   const command =
     extent.kind === 'alone' ? ['download'] : ['--no-install-recommends', '--download-only', 'install'];
   await run('apt-get', [...options, ...command, ...names], { cwd: archives }).catch((error: unknown) => {
+    // apt calls an update a success although a list is missing. The next fetch gets them again.
+    rmSync(LISTS_STAMP, { force: true });
     throw new Error(textOf(error) + trouble);
   });
   return archives;
@@ -136,12 +140,11 @@ async function download(
 /** Returns what went wrong, as the end of a sentence. */
 function updateLists(options: readonly string[]): Promise<string> {
   return withLock(`${LISTS}.lock`, async () => {
-    const stamp = join(LISTS, 'updated');
-    const updatedAt = statSync(stamp, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+    const updatedAt = statSync(LISTS_STAMP, { throwIfNoEntry: false })?.mtimeMs ?? 0;
     if (Date.now() - updatedAt < LISTS_LIFE_MS) return '';
     try {
       await run('apt-get', [...options, 'update']);
-      writeFileSync(stamp, '');
+      writeFileSync(LISTS_STAMP, '');
       return '';
     } catch (error) {
       return `; before it, ${textOf(error)}`;

@@ -25,6 +25,7 @@ interface FeedDeps {
 export class EventStreams {
   readonly #deps: FeedDeps;
   readonly #readers = new Set<FeedReader>();
+  #isOver = false;
 
   constructor(deps: FeedDeps) {
     this.#deps = deps;
@@ -41,11 +42,18 @@ export class EventStreams {
     const strategy = new ByteLengthQueuingStrategy({ highWaterMark: MAX_WAITING_BYTES });
     // Otherwise nginx would buffer the answer until its buffer is full.
     const headers = { 'content-type': 'text/event-stream; charset=utf-8', 'x-accel-buffering': 'no' };
-    return ok(new Response(new ReadableStream<Uint8Array>(reader, strategy), { headers }));
+    const stream = new ReadableStream<Uint8Array>(reader, strategy);
+    // A request that was in progress when the node stopped.
+    if (this.#isOver) reader.end();
+    return ok(new Response(stream, { headers }));
   }
 
-  /** Ends all streams, each with its last chunk. Call this when the node stops: a stream would last longer than the node. */
+  /**
+   * Ends all streams, each with its last chunk, and each later one at once. Call this when the node stops: a stream would last
+   * longer than the node.
+   */
   end(): void {
+    this.#isOver = true;
     for (const reader of this.#readers) reader.end();
   }
 }
